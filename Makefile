@@ -70,7 +70,7 @@ simulate: $(VENV)/dev.done   ## play one seed of the simulation, again or for th
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --sessions $(SESSIONS) $(WORLD)
 
 explore: $(VENV)/dev.done   ## every flow in every order of events, a minute each: FLOW=warm MINUTES=10 ARGS="--faults 2", or STORY=FILE
-	@$(BIN)/python -m tests.exploration --flow "$(FLOW)" --minutes $(or $(MINUTES),1) $(if $(STORY),--story "$(STORY)") $(ARGS)
+	@$(BIN)/python -m tests.model_checking --flow "$(FLOW)" --minutes $(or $(MINUTES),1) $(if $(STORY),--story "$(STORY)") $(ARGS)
 
 lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and dependencies
 	@$(BIN)/ruff check $(CODE)

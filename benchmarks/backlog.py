@@ -5,8 +5,8 @@ from itertools import islice
 
 from benchmarks.settings import AGENT, CUSTOMER, KEYS
 from conferral.statemachine.events import CallProgressed, CallReceived, DialEnded, Event
-from conferral.storage import event_codec
-from conferral.storage.connection import Client
+from conferral.storage.codecs import event_codec
+from conferral.storage.connection.client import Client
 
 #: 2026-11-20, 08:00 UTC.
 _BEGAN_MS = 1_795_161_600_000

@@ -12,8 +12,8 @@ from benchmarks.fake_twilio import FakeTwilio
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import KEYS
 from benchmarks.worker import all_decided
-from conferral.storage import commands
-from conferral.storage.connection import Client, make_client
+from conferral.storage.commands import command_stream
+from conferral.storage.connection.client import Client, make_client
 
 PATIENCE_S = 10.0
 
@@ -23,7 +23,7 @@ class Size:
     """How much is measured."""
 
     rounds: int = 4
-    commands: int = 50
+    command_stream: int = 50
     #: Mean pause between two commands, seconds: nothing else is under way.
     pause_s: float = 0.03
 
@@ -50,7 +50,7 @@ class Measured:
 
 async def _sample(client: Client, twilio: FakeTwilio, call_sid: str) -> float:
     published_at_s = time.monotonic()
-    await commands.publish(client, KEYS, {"type": "convert", "session": call_sid})
+    await command_stream.publish(client, KEYS, {"type": "convert", "session": call_sid})
     async with asyncio.timeout(PATIENCE_S):
         return await twilio.arrivals.get() - published_at_s
 

@@ -15,9 +15,9 @@ from benchmarks.children import Child
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
 from benchmarks.worker import NO_API, all_decided
-from conferral.statemachine.events import ConferenceNoted
-from conferral.storage import event_codec
-from conferral.storage.connection import Client, make_client
+from conferral.statemachine.events import ConferenceEventIgnored
+from conferral.storage.codecs import event_codec
+from conferral.storage.connection.client import Client, make_client
 
 #: How long an answer may take, seconds.
 PATIENCE_S = 10.0
@@ -110,7 +110,7 @@ async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncItera
     stop = asyncio.Event()
 
     async def past_the_webhooks(sequence: int) -> None:
-        event = ConferenceNoted(
+        event = ConferenceEventIgnored(
             session_id=session, source=CONFERENCE_SID, sequence=sequence, conference_sid=CONFERENCE_SID,
             kind="participant-speech-start", call_sid=agent,
         )  # fmt: skip

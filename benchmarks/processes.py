@@ -21,10 +21,10 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
-from conferral.storage.connection import BLOCK_MS, make_client
-from conferral.storage.publisher import Publisher
+from conferral.storage.connection.client import BLOCK_MS, make_client
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.app import make_app
-from conferral.worker.held import BATCH_MAX
+from conferral.worker.consumer.partition_consumer import BATCH_MAX
 from conferral.worker.process import Worker
 
 #: What is told about the process beside its CPU seconds.
@@ -64,9 +64,9 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """The webhooks as they are run, with Redis behind them."""
     settings, clock, metrics = load(ServiceSettings, ENVIRON), SystemClock(), Metrics()
     client = make_client(order["redis_url"])
-    publisher = Publisher(client, KEYS, clock, metrics=metrics)
+    publisher = BatchingIngest(client, KEYS, clock, metrics=metrics)
     # As if Redis had been up for more than a minute: before, every callback writes the call index again.
-    await publisher._look_at_server()
+    await publisher._check_server()
     publisher._changed_at_s = None
     watching = asyncio.ensure_future(publisher.watch_server(stop))
     code = await _serve(make_app(settings, publisher, NobodyAsks(), metrics, clock), order["port"], stop)
@@ -140,7 +140,7 @@ async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
 async def relay(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """The floor of the latency: takes a command off its stream and sends a request at once; keeps no promise."""
     blocking = make_client(order["redis_url"], blocking=True)
-    await config.agree(blocking, KEYS.prefix, KEYS.partitions)
+    await config.ensure(blocking, KEYS.prefix, KEYS.partitions)
 
     async def work() -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:

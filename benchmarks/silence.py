@@ -12,9 +12,9 @@ from aiohttp import web
 from benchmarks import figures
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from benchmarks.settings import AGENT, CUSTOMER, NUMBER
-from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
-from tests.support.world import World
+from tests.support.local_system import LocalSystem
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Static:
         """The caller follows into the conference."""
         return _twiml(_JOIN)
 
-    async def convert(self, agent: SandboxCall) -> None:
+    async def convert(self, agent: CallHandle) -> None:
         """Moves the agent's leg, by one request."""
         url = f"{self.sandbox.url}/2010-04-01/Accounts/{self.sandbox.account_sid}/Calls/{agent.sid}.json"
         credentials = b64encode(f"{self.sandbox.account_sid}:{self.sandbox.auth_token}".encode()).decode()
@@ -83,15 +83,15 @@ def _twiml(verbs: str) -> web.Response:
     return web.Response(text=f"<Response>{verbs}</Response>", content_type="text/xml")
 
 
-def _hear_each_other(customer: SandboxCall, agent: SandboxCall) -> bool:
-    heard = (customer.hears, agent.hears)
+def _hear_each_other(customer: CallHandle, agent: CallHandle) -> bool:
+    heard = (customer.hears_now, agent.hears_now)
     return heard[0] is not None and heard[1] is not None and all(one.parties for one in heard if one is not None)
 
 
 async def _static_conversion(static: Static) -> tuple[float, float]:
     sandbox = static.sandbox
     customer = await sandbox.call_in(CUSTOMER, NUMBER)
-    await sandbox.wait_until(lambda: customer.hears is not None and customer.hears.parties)
+    await sandbox.wait_until(lambda: customer.hears_now is not None and customer.hears_now.parties)
     agent = sandbox.calls_of(AGENT)[-1]
     since_s = sandbox.now_s
     await static.convert(agent)
@@ -99,11 +99,11 @@ async def _static_conversion(static: Static) -> tuple[float, float]:
     silences = customer.silence_s(since_s), agent.silence_s(since_s)
     customer.hang_up()
     agent.hang_up()
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
     return silences
 
 
-async def _our_conversion(world: World) -> tuple[float, float]:
+async def _our_conversion(world: LocalSystem) -> tuple[float, float]:
     customer, agent = await world.talking()
     since_s = world.sandbox.now_s
     outcome = await world.command("convert", customer.sid)
@@ -121,7 +121,7 @@ async def measure(size: Size) -> dict[str, Measured]:
     with redis_server() as redis:
         assert redis.process is not None
         pin(redis.process.pid, OTHER_CORE)
-        async with Static().running() as static, World(redis.url) as world:
+        async with Static().running() as static, LocalSystem(redis.url) as world:
             for _ in range(size.rounds):
                 for kind in measured:
                     pairs = [

@@ -7,7 +7,7 @@ from statistics import median
 from benchmarks import backlog, figures
 from benchmarks.children import Child
 from benchmarks.machine import OTHER_CORE, pin, redis_server
-from conferral.storage.connection import Client, make_client
+from conferral.storage.connection.client import Client, make_client
 
 #: How often it is asked whether all is decided, seconds; the times themselves are taken in the process.
 LOOK_EVERY_S = 0.02

@@ -7,20 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conferral.client import Client
-    from conferral.facts import Attempt, LogEntry, Outcome, Party, Recording, Session, Transfer
-    from conferral.handle import Command
+    from conferral.client.client import Client
+    from conferral.client.handle import Command
+    from conferral.client.models import Attempt, LogEntry, OutcomeRecord, Party, Recording, Session, Transfer
     from conferral.operations.errors import CommandError, CommandFailed, CommandPending, CommandRejected, UnknownSession
     from conferral.runtime.errors import ConferralError, SettingsError, StoreError, StoreUnreachableError
 
-_HOMES = {
-    "Client": "conferral.client",
-    "Command": "conferral.handle",
+_MODULES = {
+    "Client": "conferral.client.client",
+    "Command": "conferral.client.handle",
     **dict.fromkeys(
         ("CommandError", "CommandFailed", "CommandPending", "CommandRejected", "UnknownSession"),
         "conferral.operations.errors",
     ),
-    **dict.fromkeys(("Attempt", "LogEntry", "Outcome", "Party", "Recording", "Session", "Transfer"), "conferral.facts"),
+    **dict.fromkeys(
+        ("Attempt", "LogEntry", "OutcomeRecord", "Party", "Recording", "Session", "Transfer"), "conferral.client.models"
+    ),
     **dict.fromkeys(
         ("ConferralError", "SettingsError", "StoreError", "StoreUnreachableError"), "conferral.runtime.errors"
     ),
@@ -36,7 +38,7 @@ __all__ = (
     "CommandRejected",
     "ConferralError",
     "LogEntry",
-    "Outcome",
+    "OutcomeRecord",
     "Party",
     "Recording",
     "Session",
@@ -49,9 +51,9 @@ __all__ = (
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 from conferral.runtime.errors import ConferralError
 
 
-class NotDoneError(ConferralError):
+class CommandNotDoneError(ConferralError):
     """Refused, failed, or still in progress: the reason goes to standard error.
 
     Attributes:
@@ -33,5 +33,5 @@ class NotDoneError(ConferralError):
         self.command_id = command_id
         self.status = status
         self.details = details
-        self.told = told
+        self.is_reported = told
         self.exit_code = exit_code

@@ -12,56 +12,56 @@ from typing import Annotated
 import typer
 
 from conferral import output
-from conferral.commands import (
-    checking,
+from conferral.cli import (
+    calls,
+    check,
     dead,
     demo,
-    explaining,
-    forgetting,
-    listening,
-    orders,
+    explain,
+    forget,
+    media,
     parties,
     processes,
-    replaying,
+    replay,
     sessions,
-    upgrading,
-    watch,
+    upgrade,
 )
-from conferral.commands.usage import App
-from conferral.errors import NotDoneError
+from conferral.cli.usage import App
+from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
+from conferral.watch import command
 
 app = App(name="conferral", no_args_is_help=True)
 for module in (
     demo,
     processes,
     sessions,
-    explaining,
-    replaying,
-    watch,
-    orders,
+    explain,
+    replay,
+    command,
+    calls,
     parties,
-    listening,
-    checking,
+    media,
+    check,
     dead,
-    forgetting,
-    upgrading,
+    forget,
+    upgrade,
 ):
     module.register(app)
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        output.result(f"conferral {version('conferral')}")
+        output.print_line(f"conferral {version('conferral')}")
         raise typer.Exit
 
 
 @app.callback()
 def conferral(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
     ] = False,
 ) -> None:
     """Moves live Twilio calls from a bridge into a conference, without dropping anybody.
@@ -94,19 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _pipe_closed()
     except SettingsError as error:
         for problem in error.problems:
-            output.show_error(problem, as_json=as_json)
+            output.print_error(problem, as_json=as_json)
         return 2
-    except NotDoneError as error:
+    except CommandNotDoneError as error:
         more = {"command": error.command_id, "status": error.status} if error.command_id else {}
         # A program compares the reason with what the API or the client would say.
-        reason = error.told if as_json and error.told else error.reason
-        output.show_error(reason, as_json=as_json, allowed=error.allowed, **more)
+        reason = error.is_reported if as_json and error.is_reported else error.reason
+        output.print_error(reason, as_json=as_json, allowed=error.allowed, **more)
         if not as_json:
             for line in error.details:
-                output.note(f"  {line}")
+                output.print_note(f"  {line}")
         return error.exit_code
     except ConferralError as error:
-        output.show_error(str(error), as_json=as_json)
+        output.print_error(str(error), as_json=as_json)
         return 1
     return code
 
@@ -120,7 +120,7 @@ def _run(given: list[str], *, as_json: bool) -> int:
             return _pipe_closed()
         code = ended.code
     except typer.TyperException as error:
-        output.show_error(error.format_message(), as_json=True)
+        output.print_error(error.format_message(), as_json=True)
         return error.exit_code
     except typer.Abort:
         return 1

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 #: The width of a terminal that was not made wider (columns).
-LEAST_WIDTH = 80
+WIDTH_MIN = 80
 #: Wide enough that nothing is cut or folded where no terminal sets a width.
 _PIPE_WIDTH = 4096
 #: The column of ids, which may be cut to a prefix of at least so many characters.
-ID_COLUMN, ID_LEAST = "session", 8
+ID_COLUMN, ID_WIDTH_MIN = "session", 8
 #: The state stands there as a word; the colour only helps.
 _STATE_STYLES = {
     "bridged": "cyan",
@@ -47,22 +47,22 @@ def printable(value: object) -> str:
     'a\\x1b[31mb'
     """
     text = str(value)
-    return text if text.isprintable() else "".join(map(_spelt, text))
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def _spelt(letter: str) -> str:
+def _escaped(letter: str) -> str:
     if letter.isprintable():
         return letter
     code = ord(letter)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def result(line: str = "") -> None:
+def print_line(line: str = "") -> None:
     """One line of a result, made printable."""
     typer.echo(printable(line))
 
 
-def folded(line: str, indent: int = 0) -> None:
+def print_folded(line: str, indent: int = 0) -> None:
     """One line of a result, folded to the width that every terminal has.
 
     Args:
@@ -72,55 +72,55 @@ def folded(line: str, indent: int = 0) -> None:
     import textwrap
 
     for part in textwrap.wrap(
-        printable(line), LEAST_WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        printable(line), WIDTH_MIN, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     ):
         typer.echo(part)
 
 
-def heading(line: str) -> None:
+def print_heading(line: str) -> None:
     """A line above others of a result."""
     _styled(line, "bold")
 
 
-def alarm(line: str) -> None:
+def failure_line(line: str) -> None:
     """One line of a result that tells of something that went wrong; its words say so, the colour only helps."""
     _styled(line, "bold red")
 
 
 def _styled(line: str, style: str) -> None:
     if not sys.stdout.isatty():
-        result(line)
+        print_line(line)
         return
     target = console()
     with target.capture() as captured:
-        target.print(cell(line, style), soft_wrap=True)
+        target.print(table_cell(line, style), soft_wrap=True)
     typer.echo(captured.get().rstrip("\n"), color=True)
 
 
-def note(line: str) -> None:
+def print_note(line: str) -> None:
     """One line that is no result: news, advice, a reason."""
     typer.echo(printable(line), err=True)
 
 
-def show_json(value: object) -> None:
+def print_json(value: object) -> None:
     """A result as one JSON document. Everything beyond ASCII is escaped, so that no terminal is at risk."""
     typer.echo(json.dumps(value, indent=2))
 
 
-def show_json_line(value: object) -> None:
+def print_json_line(value: object) -> None:
     """One JSON object on a line of its own."""
     typer.echo(json.dumps(value))
 
 
-def show_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
+def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
     """Why something was not done, on standard error."""
     if as_json:
         typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)
     else:
-        note(reason)
+        print_note(reason)
 
 
-def ask(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Asks for yes or no on the terminal; no is the default."""
     return typer.confirm(printable(question), default=False, err=True)
 
@@ -143,7 +143,7 @@ def console() -> "Console":
     return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width, soft_wrap=False)
 
 
-def cell(value: object, style: str = "") -> "Text":
+def table_cell(value: object, style: str = "") -> "Text":
     """One value for a table."""
     from rich.text import Text
 
@@ -165,14 +165,17 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
     names = [column.removeprefix(">") for column in columns]
     for column, name in zip(columns, names, strict=True):
         table.add_column(
-            cell(name, "bold"),
+            table_cell(name, "bold"),
             justify="right" if column.startswith(">") else "left",
             overflow="fold",
             no_wrap=name == ID_COLUMN,
         )
     for row in rows:
         table.add_row(
-            *(cell(value) if name in styled else cell(value, "none") for name, value in zip(names, row, strict=True))
+            *(
+                table_cell(value) if name in styled else table_cell(value, "none")
+                for name, value in zip(names, row, strict=True)
+            )
         )
     return table
 
@@ -195,11 +198,11 @@ class Entry(NamedTuple):
         from rich.padding import Padding
         from rich.text import Text
 
-        head = Text("  ").join([cell(self.name, "none"), cell(self.state), cell(self.more, "none")])
-        return Group(head, *(Padding(cell(line, "none"), (0, 0, 0, 2)) for line in self.lines))
+        head = Text("  ").join([table_cell(self.name, "none"), table_cell(self.state), table_cell(self.more, "none")])
+        return Group(head, *(Padding(table_cell(line, "none"), (0, 0, 0, 2)) for line in self.lines))
 
 
-def listed(
+def table_or_entries(
     target: "Console",
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
@@ -236,7 +239,7 @@ def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) ->
     place = columns.index(ID_COLUMN)
     ids = [str(row[place]).lstrip("> ") for row in kept]
     length = next(
-        size for size in range(ID_LEAST, max(map(len, ids), default=0) + ID_LEAST + 1)
+        size for size in range(ID_WIDTH_MIN, max(map(len, ids), default=0) + ID_WIDTH_MIN + 1)
         if len({one[:size] for one in ids}) == len(set(ids))
     )  # fmt: skip
     for row, one in zip(kept, ids, strict=True):
@@ -245,7 +248,7 @@ def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) ->
     return kept
 
 
-def show_table(
+def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
     styled: Sequence[str] = (),
@@ -256,7 +259,9 @@ def show_table(
     kept = list(rows)
     with target.capture() as captured:
         target.print(
-            table_of(columns, kept, styled) if entries is None else listed(target, columns, kept, entries, styled)
+            table_of(columns, kept, styled)
+            if entries is None
+            else table_or_entries(target, columns, kept, entries, styled)
         )
     # Written by the one function that everything is written by, so that a closed pipe is met in one place.
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from conferral.runtime.settings import given_names
+from conferral.runtime.settings import read_sources
 
 _OURS = "CONFERRAL_"
 #: Of the tests of Conferral itself.
@@ -16,7 +16,7 @@ def unknown_settings(known: Collection[str]) -> dict[str, str]:
     Args:
         known: The names of all settings of this version.
     """
-    environment, file = given_names()
+    environment, file = read_sources()
     ours = (name for name in environment.keys() | file.keys() if name.startswith(_OURS))
     unknown = sorted(name for name in ours if name not in known and not name.startswith(_TESTS))
     return {name: next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.8)), "") for name in unknown}

@@ -12,25 +12,25 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
-from conferral.console.board import Board
-from conferral.console.doors import BODY_BYTES_MAX, Door, check_page, json_object, too_many
-from conferral.console.history import History
-from conferral.console.live import Socket, turn_away
-from conferral.console.looker import Looker
-from conferral.console.messages import told
-from conferral.console.orders import Orders
-from conferral.console.refusals import NOT_KEPT, Refused, answer
-from conferral.console.sign_in import SignIn, TooManyTries
-from conferral.console.store import Store
-from conferral.console.views.views import Views
+from conferral.console.access import BODY_BYTES_MAX, AccessControl, check_origin, read_json_object, too_many_attempts
+from conferral.console.command_routes import CommandRoutes
+from conferral.console.dashboard import Dashboard
+from conferral.console.errors import NO_STORE, RequestRefused, json_response
+from conferral.console.history_download import HistoryDownload
+from conferral.console.messages import encode_message
+from conferral.console.redis_access import RedisAccess
+from conferral.console.session_feed import SessionFeed
+from conferral.console.sign_in import SignIn, TooManyAttempts
+from conferral.console.views.factory import ViewFactory
+from conferral.console.websocket import PageSocket, reject
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.outage import note_unreachable
-from conferral.runtime.pages.serving import add_headers, host_name, is_this_machine, page, static_routes
+from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ConsoleSettings
-from conferral.runtime.sharing import Shared
+from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
+from conferral.runtime.web.shared_result import SharedResult
 from conferral.statemachine import diagram
-from conferral.storage.connection import Client
+from conferral.storage.connection.client import Client
 
 log = structlog.get_logger()
 
@@ -40,8 +40,8 @@ STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.
 SOCKETS_MAX = 256
 _TWILIO = "twilio.com"
 #: Balancers ask for these by whatever address they have.
-_TELL_NOTHING = frozenset({"/healthz", "/readyz"})
-_NAMED_OTHERWISE = "ask for it by an address of this machine, such as 127.0.0.1, or start it with --allow-host NAME"
+_PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+_WRONG_HOST_HINT = "ask for it by an address of this machine, such as 127.0.0.1, or start it with --allow-host NAME"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,10 +53,10 @@ def make_app(
     *,
     read_only: bool = False,
     command_line: str = "conferral",
-    shows_token: bool = False,
-    hosts: Collection[str] | None = None,
+    show_token: bool = False,
+    allowed_hosts: Collection[str] | None = None,
     static: Path = STATIC,
-    probing: Client | None = None,
+    readiness_client: Client | None = None,
 ) -> web.Application:
     """The application.
 
@@ -66,74 +66,74 @@ def make_app(
         clock: Of this machine.
         read_only: Whether nobody may change anything.
         command_line: How this program is called, in the lines that the page offers to be copied.
-        shows_token: Whether the token stands in the lines that the page offers to be copied; else its name does. Not
+        show_token: Whether the token stands in the lines that the page offers to be copied; else its name does. Not
             where it is read-only: whoever sees the page could steer with it elsewhere.
-        hosts: Under which names it may be asked for, beside those of this machine; None for any.
+        allowed_hosts: Under which names it may be asked for, beside those of this machine; None for any.
         static: The folder of the page's files.
-        probing: A client for `/readyz` alone: anyone may ask for it, and it takes no connection from the pages. Closed
+        readiness_client: A client for `/readyz` alone, so that its requests take no connection of the pages. Closed
             by the caller too.
     """
-    store = Store(client, settings.prefix)
+    redis = RedisAccess(client, settings.prefix)
     sign_in = SignIn(settings.api_token, clock)
-    door = Door(sign_in, read_only=read_only)
-    looker = Looker(store, clock)
-    views = Views(looker, store, Board(looker, store, clock), clock, command_line=command_line)
-    greeting = told(
+    access = AccessControl(sign_in, read_only=read_only)
+    feed = SessionFeed(redis, clock)
+    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock, command_line=command_line)
+    greeting = encode_message(
         "hello",
         version=version("conferral"),
         read_only=read_only,
         prefix=settings.prefix,
         public_command=command_line,
         public_url=settings.public_url or "",
-        shown_token=settings.api_token.get_secret_value() if shows_token and not read_only else "",
-        has_twilio_pages=_is_of_twilio(settings.api_url),
+        shown_token=settings.api_token.get_secret_value() if show_token and not read_only else "",
+        has_twilio_pages=_is_twilio_api(settings.api_url),
     )
-    orders = Orders(store, door)
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_refusals, _named(hosts)])
+    command_routes = CommandRoutes(redis, access)
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors_as_json, _allowed_hosts(allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
     app.add_routes(
         [
-            web.get("/", _front),
-            web.get("/healthz", _alive),
-            web.get("/readyz", _ready(Store(probing or client, settings.prefix))),
+            web.get("/", _index),
+            web.get("/healthz", _healthz),
+            web.get("/readyz", _readyz(RedisAccess(readiness_client or client, settings.prefix))),
             web.get("/diagram.svg", _diagram),
-            web.post("/sign-in", _signed_in(sign_in)),
-            web.post("/sign-out", _signed_out(sign_in)),
-            web.get("/live", _Sockets(app, views, door, clock, greeting).handle),
-            web.post("/commands", orders.command),
-            web.post("/dead", orders.dead),
-            web.get("/sessions/{session:[^/]+}.json", History(store, door).handle),
+            web.post("/sign-in", _sign_in_handler(sign_in)),
+            web.post("/sign-out", _sign_out_handler(sign_in)),
+            web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
+            web.post("/commands", command_routes.submit_command),
+            web.post("/dead", command_routes.act_on_dead_letters),
+            web.get("/sessions/{session:[^/]+}.json", HistoryDownload(redis, access).handle),
         ]
     )
 
     async def close(_app: web.Application) -> None:
-        await looker.close()
+        await feed.close()
 
     app.on_cleanup.append(close)
     return app
 
 
-def _is_of_twilio(url: str) -> bool:
+def _is_twilio_api(url: str) -> bool:
     """Whether what a REST API has made can be looked at on Twilio's own pages."""
     host = URL(url).host or ""
     return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
 
 @web.middleware
-async def _refusals(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Refused as error:
+    except RequestRefused as error:
         refused = error
     except StoreError as error:
-        note_unreachable(error, task="console")
-        refused = Refused("store", str(error))
+        log_unreachable(error, task="console")
+        refused = RequestRefused("store", str(error))
     log.info("console_refused", url_path=_template(request), reason=refused.type)
-    return refused.answer()
+    return refused.response()
 
 
-def _named(hosts: Collection[str] | None) -> Middleware:
+def _allowed_hosts(hosts: Collection[str] | None) -> Middleware:
     """Refuses who asks under a name that may be anybody's, but for the two routes that tell nothing.
 
     Whoever owns a name can have it lead to this machine, and his page could then ask here as if it were ours.
@@ -143,9 +143,9 @@ def _named(hosts: Collection[str] | None) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
         host = request.headers.get(hdrs.HOST, "localhost")
-        is_fine = hosts is None or is_this_machine(host) or host_name(host) in allowed
-        if not is_fine and _template(request) not in _TELL_NOTHING:
-            raise Refused("foreign", _NAMED_OTHERWISE)
+        is_fine = hosts is None or is_loopback(host) or host_name(host) in allowed
+        if not is_fine and _template(request) not in _PUBLIC_PATHS:
+            raise RequestRefused("foreign", _WRONG_HOST_HINT)
         return await handler(request)
 
     return check
@@ -159,66 +159,66 @@ def _template(request: web.Request) -> str:
 # ---- what everybody may see --------------------------------------------------------------------------------------
 
 
-async def _front(_request: web.Request) -> web.Response:
+async def _index(_request: web.Request) -> web.Response:
     text = page("Conferral", styles=STYLES, modules=["main.js"])
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
-async def _alive(_request: web.Request) -> web.Response:
+async def _healthz(_request: web.Request) -> web.Response:
     """The process answers. Redis is not asked: restarting us would not mend it."""
     return web.Response(text="ok\n")
 
 
-def _ready(store: Store) -> _Handler:
+def _readyz(redis: RedisAccess) -> _Handler:
     async def missing() -> list[str]:
         try:
-            await store.ask(lambda reader: reader.marks())
+            await redis.run(lambda reader: reader.commit_marks())
         except StoreError as error:
             return [f"redis: {error.state or error}"]
         return []
 
-    shared = Shared(missing)  # anyone may ask, as often as they like
+    shared = SharedResult(missing)  # anyone may ask, as often as they like
 
     async def ready(_request: web.Request) -> web.Response:
         """Whether sessions can be read; when not, names what is missing."""
         lacks = await shared()
-        return answer({"ready": not lacks, "missing": lacks}, 503 if lacks else 200)
+        return json_response({"ready": not lacks, "missing": lacks}, 503 if lacks else 200)
 
     return ready
 
 
 async def _diagram(_request: web.Request) -> web.Response:
-    body = diagram.svg(is_alone=False)
+    body = diagram.svg(is_standalone=False)
     return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
 # ---- signing in --------------------------------------------------------------------------------------------------
 
 
-def _signed_in(sign_in: SignIn) -> _Handler:
+def _sign_in_handler(sign_in: SignIn) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
-        check_page(request)
-        token = (await json_object(request)).get("token")
+        check_origin(request)
+        token = (await read_json_object(request)).get("token")
         try:
-            is_right = isinstance(token, str) and sign_in.is_right(token)
-        except TooManyTries:
-            raise too_many() from None
+            is_right = isinstance(token, str) and sign_in.is_valid_token(token)
+        except TooManyAttempts:
+            raise too_many_attempts() from None
         if not is_right:
             log.warning("sign_in_refused")
-            raise Refused("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
+            raise RequestRefused("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
         log.info("signed_in")
-        response = web.Response(status=204, headers=NOT_KEPT)
-        sign_in.give_cookie(request, response)
+        response = web.Response(status=204, headers=NO_STORE)
+        sign_in.set_cookie(request, response)
         return response
 
     return handle
 
 
-def _signed_out(sign_in: SignIn) -> _Handler:
+def _sign_out_handler(sign_in: SignIn) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
-        check_page(request)
-        response = web.Response(status=204, headers=NOT_KEPT)
-        sign_in.take_cookie(request, response)
+        check_origin(request)
+        response = web.Response(status=204, headers=NO_STORE)
+        sign_in.clear_cookie(request, response)
         return response
 
     return handle
@@ -227,29 +227,31 @@ def _signed_out(sign_in: SignIn) -> _Handler:
 # ---- sockets -----------------------------------------------------------------------------------------------------
 
 
-class _Sockets:
+class _PageSockets:
     """Lets pages in, and out again when the server stops."""
 
-    def __init__(self, app: web.Application, views: Views, door: Door, clock: Clock, greeting: bytes) -> None:
+    def __init__(
+        self, app: web.Application, views: ViewFactory, access: AccessControl, clock: Clock, greeting: bytes
+    ) -> None:
         self._views = views
-        self._door = door
+        self._access = access
         self._clock = clock
-        self._open: set[Socket] = set()
+        self._open: set[PageSocket] = set()
         self._greeting = greeting
         app.on_shutdown.append(self._close)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One page's socket."""
-        check_page(request)
-        until_s = self._door.until_s(request)
+        check_origin(request)
+        until_s = self._access.signed_in_until_s(request)
         if until_s is None:
-            return await turn_away(request)
+            return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
-            raise Refused("too-many", f"{SOCKETS_MAX} pages look already")
-        socket = Socket(self._views, self._clock, until_s, greeting=self._greeting)
+            raise RequestRefused("too-many", f"{SOCKETS_MAX} pages look already")
+        socket = PageSocket(self._views, self._clock, until_s, greeting=self._greeting)
         self._open.add(socket)
         try:
-            return await socket.talk(request)
+            return await socket.run(request)
         finally:
             self._open.discard(socket)
 

@@ -6,59 +6,59 @@ from functools import cache
 
 import orjson
 
-from conferral.storage.times import to_iso
+from conferral.storage.codecs.timestamps import to_iso
 
 #: The largest whole number that JavaScript holds exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
 NUMBER_MAX = 2**53 - 1
 #: Attributes that are moments, beside all that end in `_at_ms`; every other `_ms` is a duration.
-_MOMENTS = frozenset({"at_ms", "since_ms", "until_ms"})
+_TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 
 
-def told(about: str, **content: object) -> bytes:
+def encode_message(about: str, **content: object) -> bytes:
     """A message.
 
     Args:
         about: What it tells of.
         content: Its fields, as `plain` takes them.
     """
-    return orjson.dumps({"about": about, **{name: plain(value) for name, value in content.items()}})
+    return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 
-def joined(about: str, lists: Mapping[str, Sequence[bytes]], **content: object) -> bytes:
+def encode_message_with_lists(about: str, lists: Mapping[str, Sequence[bytes]], **content: object) -> bytes:
     """A message with lists of what is JSON already.
 
     >>> joined("log", {"entries": [b"1", b"2"]}, id="CA1")
     b'{"about":"log","id":"CA1","entries":[1,2]}'
     """
-    head = told(about, **content)[:-1]
+    head = encode_message(about, **content)[:-1]
     return head + b"".join(b',"%b":[%b]' % (name.encode(), b",".join(some)) for name, some in lists.items()) + b"}"
 
 
-def plain(value: object) -> object:
+def to_json_value(value: object) -> object:
     """A value as JSON has it: dataclasses become objects, moments in milliseconds become texts, or null for none."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            told_as: _moment(getattr(value, name)) if is_moment else plain(getattr(value, name))
-            for name, told_as, is_moment in _columns(type(value))
+            json_name: _timestamp(getattr(value, name)) if is_timestamp else to_json_value(getattr(value, name))
+            for name, json_name, is_timestamp in _json_fields(type(value))
         }
     if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
+        return {str(name): to_json_value(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [to_json_value(one) for one in value]
     # What a script can't count to is no number of ours.
     return None if isinstance(value, int) and abs(value) > NUMBER_MAX else value
 
 
 @cache
-def _columns(kind: type) -> tuple[tuple[str, str, bool], ...]:
+def _json_fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
     """Of a dataclass: each attribute, its name in JSON, and whether it is a moment."""
     found = []
     for one in fields(kind):
-        is_moment = one.name in _MOMENTS or one.name.endswith("_at_ms")
-        told_as = one.name.removesuffix("_ms") if is_moment else one.name.removesuffix("_")
-        found.append((one.name, told_as, is_moment))
+        is_timestamp = one.name in _TIMESTAMPS or one.name.endswith("_at_ms")
+        json_name = one.name.removesuffix("_ms") if is_timestamp else one.name.removesuffix("_")
+        found.append((one.name, json_name, is_timestamp))
     return tuple(found)
 
 
-def _moment(at_ms: int | None) -> str | None:
+def _timestamp(at_ms: int | None) -> str | None:
     return to_iso(at_ms) if at_ms else None

@@ -12,17 +12,17 @@ from aiohttp import hdrs, web
 from pydantic import SecretStr
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.pages.serving import is_https
+from conferral.runtime.web.pages import is_https
 
 #: How long a sign-in holds, seconds: a week, so that a screen on the wall is not signed out over a night.
-HOLDS_S = 7 * 86_400
+COOKIE_LIFETIME_S = 7 * 86_400
 #: Wrong tokens that are answered and logged one by one, and how many more each second (count).
-WRONG_AT_ONCE = 10
+WRONG_BURST = 10
 WRONG_PER_S = 2.0
 _COOKIE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
-class TooManyTries(Exception):  # noqa: N818  # told to whoever tries, no fault of ours
+class TooManyAttempts(Exception):  # noqa: N818  # told to whoever tries, no fault of ours
     """A wrong token, after so many lately that it is told to wait."""
 
 
@@ -42,10 +42,10 @@ class SignIn:
         #: systems may run beside each other.
         self.cookie = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
         self._clock = clock
-        self._tries_left = float(WRONG_AT_ONCE)
+        self._attempts_left = float(WRONG_BURST)
         self._counted_at_s = clock.monotonic_s()
 
-    def is_right(self, given: str) -> bool:
+    def is_valid_token(self, token: str) -> bool:
         """Whether this is the token. How long the comparison takes tells nothing about where the two differ.
 
         The right one is always let in, however many wrong ones have come: else anybody could keep everybody out. That
@@ -55,28 +55,28 @@ class SignIn:
             TooManyTries: it is wrong, and so were too many lately.
         """
         # Headers may hold any byte, and JSON halves of characters.
-        if hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
+        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
             return True
         now_s = self._clock.monotonic_s()
-        self._tries_left = min(WRONG_AT_ONCE, self._tries_left + (now_s - self._counted_at_s) * WRONG_PER_S)
+        self._attempts_left = min(WRONG_BURST, self._attempts_left + (now_s - self._counted_at_s) * WRONG_PER_S)
         self._counted_at_s = now_s
-        if self._tries_left < 1:
-            raise TooManyTries
-        self._tries_left -= 1
+        if self._attempts_left < 1:
+            raise TooManyAttempts
+        self._attempts_left -= 1
         return False
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
-    def has_bearer(self, request: web.Request) -> bool:
+    def has_valid_bearer(self, request: web.Request) -> bool:
         """Whether a request brings the token itself. Source: RFC 6750, section 2.1.
 
         Raises:
             TooManyTries: it brings a wrong one, and too many were wrong lately.
         """
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        scheme, _, submitted = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         # aiohttp decodes headers so that no byte is lost; halves of characters stand for those that are no text.
-        return scheme.lower() == "bearer" and self.is_right(given.strip(" "))
+        return scheme.lower() == "bearer" and self.is_valid_token(submitted.strip(" "))
 
     def cookie_until_s(self, request: web.Request) -> int:
         """Until when a request's cookie holds, Unix seconds; 0 for one that does not, or that is not there."""
@@ -87,16 +87,16 @@ class SignIn:
 
     # ---- answers -------------------------------------------------------------------------------------------------
 
-    def give_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
+    def set_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
         """Has the browser keep a cookie for the paths beside the request's.
 
         No path is named: the browser takes the folder that it has asked, whatever a proxy has made of it since. Source:
         RFC 6265, section 5.1.4.
         """
-        until = str(self._clock.wall_ms() // 1000 + HOLDS_S)
-        self._set(request, response, f"{until}.{self._signature(until)}", HOLDS_S)
+        until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)
+        self._set(request, response, f"{until}.{self._signature(until)}", COOKIE_LIFETIME_S)
 
-    def take_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
+    def clear_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
         """Has the browser forget the cookie."""
         self._set(request, response, "", 0)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from conferral.statemachine.states import State
-from conferral.storage.record import BrokenRecordError
-from conferral.storage.session_codec import decode
+from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.session_codec import decode
 
 #: What every surface tells the operator to do.
 REPAIR = (
@@ -24,7 +24,7 @@ def damaged_field(fields: Mapping[str, str]) -> str:
     """
     try:
         decode(fields)
-    except BrokenRecordError as error:
+    except CorruptHashError as error:
         return error.field
     return ""
 

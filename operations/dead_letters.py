@@ -6,30 +6,37 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from conferral.operations import words
+from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
-from conferral.runtime.redaction import without_numbers
-from conferral.storage.connection import Client
-from conferral.storage.cursors import BadCursorError
-from conferral.storage.dead_letters import CHUNK, LIMIT_MAX, LOOKED_AT_MAX, DeadLetterStore, as_reason, is_letter_id
-from conferral.storage.dead_letters import Letter as StoredLetter
+from conferral.runtime.redaction import mask_numbers
+from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.cursors import BadCursorError
+from conferral.storage.queries.dead_letters import (
+    CHUNK,
+    LIMIT_MAX,
+    SCANNED_MAX,
+    DeadLetterStore,
+    is_letter_id,
+    shorten_reason,
+)
+from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 
 #: Fields whose values nobody is shown in any form.
-_HIDDEN = frozenset({"call_token"})
+_HIDDEN_FIELDS = frozenset({"call_token"})
 #: SIDs, times and ids of entries: digits that are nobody's number.
-_NO_NUMBER = re.compile(
+_ID_OR_TIME = re.compile(
     r"((?<![A-Za-z0-9])(?:[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|1\d{12}-\d{1,6})(?![A-Za-z0-9]))", re.ASCII
 )
 #: Longest value of a field that is shown (characters); letters may be of any size.
 _VALUE_MAX = 500
-_NO_SUCH = "there is no such letter"
+_NOT_FOUND = "there is no such letter"
 #: Fields of a letter that are shown (count).
 _FIELDS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One dead letter, to be shown."""
 
     id: str
@@ -46,22 +53,22 @@ class Letter:
     #: Of the session, as the entry names it; empty where it names none.
     session: str
     #: Why it can't be put back, in words; empty where it can.
-    stuck: str
+    not_retryable_reason: str
     #: Its own fields, numbers cut to their last digits unless they are wanted whole.
     fields: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
+class DeadLetterPage:
     """One page of them, the newest first."""
 
-    letters: tuple[Letter, ...]
+    letters: tuple[DeadLetter, ...]
     #: Where the next page begins, opaque; empty when there is none.
     cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ReasonGroup:
     """The dead letters of one reason."""
 
     reason: str
@@ -72,7 +79,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BulkResult:
     """What has come of putting back or dropping."""
 
     #: How many (count).
@@ -112,7 +119,7 @@ class DeadLetters:
         """How many there are."""
         return await self._store.count()
 
-    async def list(self, limit: int = 50, cursor: str = "", reason: str = "", *, full: bool = False) -> Letters:
+    async def list(self, limit: int = 50, cursor: str = "", reason: str = "", *, full: bool = False) -> DeadLetterPage:
         """One page, the newest first. Only an empty cursor says that nothing follows.
 
         Args:
@@ -128,58 +135,58 @@ class DeadLetters:
             raise ValueError(f"limit must be 1 to {LIMIT_MAX}")
         if cursor and not is_letter_id(cursor):
             raise BadCursorError
-        reason = as_reason(reason)
-        found: list[Letter] = []
+        reason = shorten_reason(reason)
+        found: list[DeadLetter] = []
         looked_at, last = 0, ""
-        most = LOOKED_AT_MAX if reason else limit + 1
-        async for letter in self._store.newest_first(cursor, most=most):
+        most = SCANNED_MAX if reason else limit + 1
+        async for letter in self._store.newest_first(cursor, limit=most):
             if len(found) == limit:
-                return Letters(tuple(found), last)
+                return DeadLetterPage(tuple(found), last)
             looked_at, last = looked_at + 1, letter.letter_id
             if reason in ("", letter.reason):
-                found.append(self._shown(letter, full=full))
-        return Letters(tuple(found), last if looked_at == most else "")
+                found.append(self._displayed(letter, full=full))
+        return DeadLetterPage(tuple(found), last if looked_at == most else "")
 
-    async def find(self, letter_id: str, *, full: bool = False) -> Letter | None:
+    async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return one of them; None if there is no such letter."""
         found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
-        return self._shown(found[letter_id], full=full) if letter_id in found else None
+        return self._displayed(found[letter_id], full=full) if letter_id in found else None
 
-    async def groups(self) -> builtins.list[Group]:
+    async def groups(self) -> builtins.list[ReasonGroup]:
         """The reasons with how many letters each has, most first. Reads all of them."""
         counted: Counter[str] = Counter()
         retryable: Counter[str] = Counter()
         async for letter in self._store.newest_first():
             counted[letter.reason] += 1
-            retryable[letter.reason] += not self._store.why_not(letter)
-        found = [Group(reason, count, retryable[reason]) for reason, count in counted.items()]
+            retryable[letter.reason] += not self._store.retry_problem(letter)
+        found = [ReasonGroup(reason, count, retryable[reason]) for reason, count in counted.items()]
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
-    async def retry(self, ids: Sequence[str]) -> Done:
+    async def retry(self, ids: Sequence[str]) -> BulkResult:
         """Puts letters back to where they came from, the oldest first."""
-        refused = {one: _NO_SUCH for one in ids if not is_letter_id(one)}
+        refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=_age_of):
             # Each is read only now: somebody else may have put it back or dropped it, and all may be too large to keep.
             letter = (await self._store.get([one])).get(one)
-            if why_not := _NO_SUCH if letter is None else await self._store.put_back(letter):
+            if why_not := _NOT_FOUND if letter is None else await self._store.retry(letter):
                 refused[one] = why_not
             else:
                 done += 1
-        return Done(done, refused, await self._store.count())
+        return BulkResult(done, refused, await self._store.count())
 
-    async def drop(self, ids: Sequence[str]) -> Done:
+    async def drop(self, ids: Sequence[str]) -> BulkResult:
         """Removes letters for good."""
         refused: dict[str, str] = {}
         done = 0
         for start in range(0, len(ids), CHUNK):
             some = ids[start : start + CHUNK]
             found = await self._store.get(some)
-            refused |= {one: _NO_SUCH for one in some if one not in found}
+            refused |= {one: _NOT_FOUND for one in some if one not in found}
             done += await self._store.remove(found)
-        return Done(done, refused, await self._store.count())
+        return BulkResult(done, refused, await self._store.count())
 
-    async def retry_all(self, reason: str = "", count: int | None = None) -> Done:
+    async def retry_all(self, reason: str = "", count: int | None = None) -> BulkResult:
         """Puts back all of a reason, or all.
 
         Args:
@@ -189,34 +196,34 @@ class DeadLetters:
         Raises:
             CountChanged: there are more or fewer by now.
         """
-        return await self.retry(await self._ids_of(reason, count))
+        return await self.retry(await self._ids_with_reason(reason, count))
 
-    async def drop_all(self, reason: str = "", count: int | None = None) -> Done:
+    async def drop_all(self, reason: str = "", count: int | None = None) -> BulkResult:
         """Removes all of a reason, or all. Arguments and errors as of `retry_all`."""
-        return await self.drop(await self._ids_of(reason, count))
+        return await self.drop(await self._ids_with_reason(reason, count))
 
-    async def _ids_of(self, reason: str, count: int | None) -> builtins.list[str]:
-        letters, reason = self._store.newest_first(), as_reason(reason)
+    async def _ids_with_reason(self, reason: str, count: int | None) -> builtins.list[str]:
+        letters, reason = self._store.newest_first(), shorten_reason(reason)
         found = [letter.letter_id async for letter in letters if reason in ("", letter.reason)]
         if count is not None and count != len(found):
             raise CountChanged(len(found))
         return found
 
-    def _shown(self, letter: StoredLetter, *, full: bool) -> Letter:
-        fields = letter.text()
-        return Letter(
+    def _displayed(self, letter: StoredLetter, *, full: bool) -> DeadLetter:
+        fields = letter.decoded_fields()
+        return DeadLetter(
             id=letter.letter_id,
             at_ms=letter.at_ms,
             reason=letter.reason,
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
-            type=_cut(_numbers_cut(fields.get("type", ""), full=full)),
-            session=_cut(_name(fields.get("session", ""), full=full)),
-            stuck=self._store.why_not(letter),
+            type=_mask(_mask_numbers(fields.get("type", ""), full=full)),
+            session=_mask(_name(fields.get("session", ""), full=full)),
+            not_retryable_reason=self._store.retry_problem(letter),
             fields={
-                _cut(_numbers_cut(name, full=full)): _cut(_numbers_cut(value, full=full))
+                _mask(_mask_numbers(name, full=full)): _mask(_mask_numbers(value, full=full))
                 for name, value in [*fields.items()][:_FIELDS_MAX]
-                if name not in _HIDDEN
+                if name not in _HIDDEN_FIELDS
             },
         )
 
@@ -235,16 +242,16 @@ def _age_of(letter_id: str) -> tuple[int, int]:
 
 def _name(named: str, *, full: bool) -> str:
     """A session's name as the entry has it: some name sessions by a number, and ids may hold digits."""
-    return words.address(named, full=full) if named.startswith("+") else named
+    return wording.display_address(named, full=full) if named.startswith("+") else named
 
 
-def _numbers_cut(text: str, *, full: bool) -> str:
+def _mask_numbers(text: str, *, full: bool) -> str:
     """A text in which numbers are cut, however they are written; a value that begins with + is nothing else."""
     if full or not text or text.startswith("+"):
-        return words.address(text, full=full)
+        return wording.display_address(text, full=full)
     # SIDs, times and ids stand at the odd places.
-    return "".join(part if place % 2 else without_numbers(part) for place, part in enumerate(_NO_NUMBER.split(text)))
+    return "".join(part if place % 2 else mask_numbers(part) for place, part in enumerate(_ID_OR_TIME.split(text)))
 
 
-def _cut(text: str) -> str:
+def _mask(text: str) -> str:
     return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}…"

@@ -15,12 +15,12 @@ class CommandError(ConferralError):
     """
 
     #: What has become of it, in a word for people.
-    word = "not done"
+    outcome_word = "not done"
 
     def __init__(
         self, kind: str, reason: str, *, allowed: tuple[str, ...] = (), command_id: str = "", session: str = ""
     ) -> None:
-        super().__init__(f"{kind} {self.word}: {reason}")
+        super().__init__(f"{kind} {self.outcome_word}: {reason}")
         self.kind = kind
         self.reason = reason
         self.allowed = allowed
@@ -31,31 +31,31 @@ class CommandError(ConferralError):
 class CommandRejected(CommandError):  # noqa: N818  # the status is the name
     """Nothing was done: a field is wrong, or the session's state does not allow it."""
 
-    word = "rejected"
+    outcome_word = "rejected"
 
 
-class IdTaken(CommandRejected):
+class CommandIdConflict(CommandRejected):
     """The command's id was given before, for another command."""
 
 
-class SessionTaken(CommandRejected):
+class SessionExists(CommandRejected):
     """A `call` names a session that there is already."""
 
 
-class CommandsFull(CommandRejected):
+class CommandStreamFull(CommandRejected):
     """So many commands wait for a worker that no more are taken."""
 
 
 class CommandFailed(CommandError):  # noqa: N818
     """It was tried and could not be done."""
 
-    word = "failed"
+    outcome_word = "failed"
 
 
 class CommandPending(CommandError):  # noqa: N818
     """The time to wait is up; the command goes on, and its outcome can be asked for by its id."""
 
-    word = "pending"
+    outcome_word = "pending"
 
 
 class UnknownSession(ConferralError):  # noqa: N818

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conferral.operations.reader import CHUNK, Reader
-from conferral.operations.trouble import OVERDUE_AFTER_MS
-from conferral.storage import processes
-from conferral.storage.connection import Client, store_errors
-from conferral.storage.figures import FAILURES_MAX, Figures
+from conferral.operations.attention import OVERDUE_AFTER_MS
+from conferral.operations.session_queries import CHUNK, SessionQueries
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import GROUP, Keys
+from conferral.storage.queries import process_registry
+from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """A lease, as it stands."""
 
     #: Name of the process; empty where nobody holds it.
@@ -25,11 +25,11 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class PartitionHealth:
     """One partition, and what waits in it."""
 
     number: int
-    holder: Holder
+    holder: LeaseHolder
     #: Entries on its stream (count).
     undecided: int
     #: How many entries the readers are behind, as Redis tells it (count); None before Redis 7.
@@ -45,7 +45,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessHealth:
     """A process that runs."""
 
     name: str
@@ -53,11 +53,11 @@ class Process:
     kind: str
     version: str
     #: The newest level of records that it knows.
-    level: int
+    schema_version: int
     #: Since its last sign, milliseconds.
     seen_ms_ago: int
     #: What it has done since it started; None of a process of an older version, which does not tell.
-    figures: Figures | None
+    stats: ProcessStats | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,17 @@ class Health:
 
     #: Unix milliseconds, by Redis's clock.
     at_ms: int
-    partitions: tuple[Partition, ...]
-    router: Holder
-    sweep: Holder
-    processes: tuple[Process, ...]
+    partitions: tuple[PartitionHealth, ...]
+    router: LeaseHolder
+    sweep: LeaseHolder
+    processes: tuple[ProcessHealth, ...]
     #: Dead letters (count).
     dead: int
     #: Commands that nobody has routed yet (count).
     commands: int
 
     @property
-    def unheld(self) -> tuple[int, ...]:
+    def unassigned(self) -> tuple[int, ...]:
         """Numbers of the partitions that nobody holds."""
         return tuple(one.number for one in self.partitions if not one.holder.name)
 
@@ -94,7 +94,7 @@ class Rates:
     failures: dict[str, float] = field(default_factory=dict)
 
 
-async def read_health(reader: Reader, now_ms: int = 0) -> Health:
+async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     """Reads how the system is.
 
     Args:
@@ -105,9 +105,9 @@ async def read_health(reader: Reader, now_ms: int = 0) -> Health:
         StoreError: as of any read.
     """
     client, keys = reader.client, reader.keys
-    seen_at_ms, found = await processes.read(client, keys)
+    seen_at_ms, found = await process_registry.read_all(client, keys)
     now_ms = now_ms or seen_at_ms
-    partitions: list[Partition] = []
+    partitions: list[PartitionHealth] = []
     for start in range(0, keys.partitions, CHUNK):
         numbers = range(start, min(start + CHUNK, keys.partitions))
         partitions += await _partitions(client, keys, numbers, now_ms)
@@ -124,7 +124,7 @@ async def read_health(reader: Reader, now_ms: int = 0) -> Health:
         router=lease_holder(router[0], router[1], now_ms),
         sweep=lease_holder(sweep[0], sweep[1], now_ms),
         processes=tuple(
-            Process(one.name, one.kind, one.version, one.level, max(0, now_ms - one.seen_ms), one.figures)
+            ProcessHealth(one.name, one.kind, one.version, one.schema_version, max(0, now_ms - one.seen_ms), one.stats)
             for one in found
         ),
         dead=int(dead),
@@ -145,8 +145,8 @@ def rates(before: Health, after: Health) -> Rates | None:
     seconds = (after.at_ms - before.at_ms) / 1000
     if seconds <= 0:
         return None
-    then = {one.name: one.figures for one in before.processes if one.figures is not None}
-    pairs = [(then[one.name], one.figures) for one in after.processes if one.figures is not None and one.name in then]
+    then = {one.name: one.stats for one in before.processes if one.stats is not None}
+    pairs = [(then[one.name], one.stats) for one in after.processes if one.stats is not None and one.name in then]
 
     def per_second(name: str) -> float:
         # A process that has started anew under its name begins at nothing again.
@@ -156,43 +156,43 @@ def rates(before: Health, after: Health) -> Rates | None:
     failures: dict[str, float] = {}
     for old, new in pairs:
         for code, number in new.failures.items():
-            if (more := number - old.failures.get(code, _untold(old))) > 0:
+            if (more := number - old.failures.get(code, _unlisted_failures(old))) > 0:
                 failures[code] = failures.get(code, 0) + more / seconds
     callbacks = sum(per_second(name) for name in ("callbacks_accepted", "callbacks_refused"))
     return Rates(seconds, per_second("events"), per_second("commits"), callbacks, per_second("requests"), failures)
 
 
-def _untold(figures: Figures) -> int:
+def _unlisted_failures(figures: ProcessStats) -> int:
     """How often a code may have occurred that is not among those that were told: these are the most frequent."""
     return min(figures.failures.values()) if len(figures.failures) >= FAILURES_MAX else 0
 
 
 #: What is asked of each partition (count).
-_QUESTIONS = 5
+_READS_PER_PARTITION = 5
 
 
-async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[Partition]:
+async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
     with store_errors():
         pipeline = client.pipeline(transaction=False)
         for number in numbers:
-            pipeline.hmget(keys.lease(number), "holder", "until", "commit", "ahead")
+            pipeline.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
             pipeline.xlen(keys.events(number))
             pipeline.xinfo_groups(keys.events(number))
             pipeline.scard(keys.live(number))
             pipeline.hlen(keys.outbox(number))
-        answers = _known(await pipeline.execute(raise_on_error=False))
-        leases = [answer or [None] * 4 for answer in answers[::_QUESTIONS]]
+        answers = _values_or_none(await pipeline.execute(raise_on_error=False))
+        leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
         pipeline = client.pipeline(transaction=False)
         for number, lease in zip(numbers, leases, strict=True):
             # Timers go by the partition's own time.
             pipeline.zcount(keys.timers(number), "-inf", now_ms + _number(lease[3]) - OVERDUE_AFTER_MS)
-        overdue = _known(await pipeline.execute(raise_on_error=False))
+        overdue = _values_or_none(await pipeline.execute(raise_on_error=False))
     found = []
     for place, number in enumerate(numbers):
-        undecided, groups, live, outbox = answers[place * _QUESTIONS + 1 : (place + 1) * _QUESTIONS]
+        undecided, groups, live, outbox = answers[place * _READS_PER_PARTITION + 1 : (place + 1) * _READS_PER_PARTITION]
         holder, until, commit, _ = leases[place]
         found.append(
-            Partition(
+            PartitionHealth(
                 number=number,
                 holder=lease_holder(holder, until, now_ms),
                 undecided=undecided or 0,
@@ -206,7 +206,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
     return found
 
 
-def _known(answers: list[Any]) -> list[Any]:
+def _values_or_none(answers: list[Any]) -> list[Any]:
     """Answers of a pipeline; None where there is no such key, or somebody else's is in the way."""
     for answer in answers:
         if isinstance(answer, Exception) and not ("no such key" in str(answer) or "WRONGTYPE" in str(answer)):
@@ -214,12 +214,12 @@ def _known(answers: list[Any]) -> list[Any]:
     return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
-def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> Holder:
+def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
     """Return who holds a lease with these fields at this moment."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
     left_ms = _number(until) - now_ms
     # Who is gone disappears with the lease.
-    return Holder(name if left_ms > 0 else "", _number(epoch.encode()), max(0, left_ms))
+    return LeaseHolder(name if left_ms > 0 else "", _number(epoch.encode()), max(0, left_ms))
 
 
 def _lag(groups: list[dict[str, Any]]) -> int | None:

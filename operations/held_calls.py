@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from conferral.operations import words
-from conferral.operations.reader import Fields
+from conferral.operations import wording
+from conferral.operations.session_queries import Fields
 
 #: Phases in which a customer waits without anyone to talk to.
 _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
@@ -29,7 +29,7 @@ def held_call(fields: Fields) -> HeldCall | None:
         return HeldCall(kind, fields.get("state_since", ""))
     if state == "ended":
         return None
-    held = [one for one in words.parties(fields) if fields.get(f"party.{one}.held") == "true"]
+    held = [one for one in wording.party_names(fields) if fields.get(f"party.{one}.held") == "true"]
     if not held:
         return None
     return HeldCall("on hold", min(fields.get(f"party.{one}.held_since", "") for one in held))

@@ -4,17 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from conferral.operations.health import lease_holder
-from conferral.operations.reader import Reader
-from conferral.storage.connection import store_errors
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.connection.client import store_errors
 
 #: How long a finished takeover is shown, milliseconds.
-SHOWN_MS = 60_000
+DISPLAY_MS = 60_000
 #: A worker that has given no sign for this long is gone, milliseconds: each shows every second that it runs.
-SILENT_MS = 4_000
+HEARTBEAT_TIMEOUT_MS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeaseSnapshot:
     """Who holds what at one moment."""
 
     #: Unix milliseconds by Redis's clock.
@@ -25,19 +25,19 @@ class Held:
     running: Collection[str]
 
 
-async def read_held(reader: Reader) -> Held:
+async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
     """Read who holds what; may raise StoreError."""
     client, keys = reader.client, reader.keys
     with store_errors():
         seconds, microseconds = await client.time()
         at_ms = int(seconds) * 1000 + int(microseconds) // 1000
         pipeline = client.pipeline(transaction=False)
-        pipeline.zrangebyscore(keys.workers, at_ms - SILENT_MS, at_ms + SILENT_MS)
+        pipeline.zrangebyscore(keys.workers, at_ms - HEARTBEAT_TIMEOUT_MS, at_ms + HEARTBEAT_TIMEOUT_MS)
         for number in range(keys.partitions):
             pipeline.hmget(keys.lease(number), "holder", "until")
         running, *leases = await pipeline.execute()
     holders = {number: lease_holder(holder, until, at_ms).name for number, (holder, until) in enumerate(leases)}
-    return Held(at_ms, holders, {name.decode(errors="replace") for name in running})
+    return LeaseSnapshot(at_ms, holders, {name.decode(errors="replace") for name in running})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,16 @@ class Takeover:
     #: When it was noticed, Unix milliseconds by Redis's clock.
     at_ms: int
     #: The workers that are gone.
-    gone: tuple[str, ...]
+    lost_workers: tuple[str, ...]
     #: The partitions that they held.
     partitions: tuple[int, ...]
     #: Those of them that no worker holds yet.
     waiting: tuple[int, ...]
     #: The workers that hold the others.
-    heirs: tuple[str, ...]
+    successors: tuple[str, ...]
 
 
-class Takeovers:
+class TakeoverDetector:
     """Compares one reading with the one before."""
 
     def __init__(self) -> None:
@@ -64,26 +64,26 @@ class Takeovers:
         self._last: dict[int, str] = {}
         self._newest: Takeover | None = None
 
-    def observe(self, held: Held) -> Takeover | None:
+    def observe(self, snapshot: LeaseSnapshot) -> Takeover | None:
         """Return the takeover that is in progress or was finished within the last minute."""
-        holders = held.holders
-        still = {*holders.values(), *held.running}
+        holders = snapshot.holders
+        still = {*holders.values(), *snapshot.running}
         lost = {number: name for number, name in self._last.items() if name and name not in still}
         # A partition without a holder is remembered under its last one: that worker may only be late.
         kept = {number: name for number, name in self._last.items() if number not in lost}
         self._last = {number: name or kept.get(number, "") for number, name in holders.items()}
         if lost:
-            self._newest = Takeover(held.at_ms, tuple(sorted(set(lost.values()))), tuple(sorted(lost)), (), ())
-        return self._brought_up(holders, held.at_ms)
+            self._newest = Takeover(snapshot.at_ms, tuple(sorted(set(lost.values()))), tuple(sorted(lost)), (), ())
+        return self._updated(holders, snapshot.at_ms)
 
-    def _brought_up(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
+    def _updated(self, holders: Mapping[int, str], now_ms: int) -> Takeover | None:
         newest = self._newest
         if newest is None:
             return None
         waiting = tuple(number for number in newest.partitions if not holders.get(number))
-        if not waiting and now_ms - newest.at_ms > SHOWN_MS:
+        if not waiting and now_ms - newest.at_ms > DISPLAY_MS:
             self._newest = None
             return None
         heirs = tuple(sorted({holders[number] for number in newest.partitions if holders.get(number)}))
-        self._newest = replace(newest, waiting=waiting, heirs=heirs)
+        self._newest = replace(newest, waiting=waiting, successors=heirs)
         return self._newest

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from conferral.runtime.boundary import attempt
+from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 
@@ -24,10 +24,10 @@ log = structlog.get_logger()
 RESTART_FIRST_S = 0.2
 RESTART_MAX_S = 10.0
 #: A task that ran for so long starts again with the first pause, seconds.
-RESTART_FORGET_S = 60.0
+RESTART_RESET_S = 60.0
 
 
-class Where(StrEnum):
+class ItemKind(StrEnum):
     """The kinds of items; the label `where` of the metric."""
 
     EFFECT = "effect"
@@ -38,7 +38,7 @@ class Where(StrEnum):
     TASK = "task"
 
 
-class contain(attempt):  # noqa: N801  # as above
+class contain(catch_unexpected):  # noqa: N801  # as above
     """The boundary of one item: what it keeps is logged with its traceback, and counted.
 
     >>> from runtime.metrics import Metrics
@@ -50,11 +50,11 @@ class contain(attempt):  # noqa: N801  # as above
 
     def __init__(
         self,
-        where: Where,
+        where: ItemKind,
         metrics: Metrics,
         *,
         passing: tuple[type[BaseException], ...] = (),
-        **about: Any,
+        **fields: Any,
     ) -> None:
         """Prepare the boundary.
 
@@ -62,29 +62,29 @@ class contain(attempt):  # noqa: N801  # as above
             where: The kind of item.
             metrics: Where the error is counted.
             passing: Errors that the caller handles itself.
-            about: What the log line says about the item, under keys of `runtime.log.KEYS`.
+            fields: What the log line says about the item, under keys of `runtime.log.KEYS`.
         """
         super().__init__(*passing)
         self._where = where
         self._metrics = metrics
-        self._about = about
+        self._fields = fields
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        is_kept = super().__exit__(kind, error, traceback)
+        is_suppressed = super().__exit__(kind, error, traceback)
         if self.unexpected is not None:
-            note_unexpected(self._where, self._metrics, self.unexpected.error, **self._about)
-        return is_kept
+            log_unexpected(self._where, self._metrics, self.unexpected.error, **self._fields)
+        return is_suppressed
 
 
-def note_unexpected(where: Where, metrics: Metrics, error: BaseException, **about: Any) -> None:
+def log_unexpected(where: ItemKind, metrics: Metrics, error: BaseException, **fields: Any) -> None:
     """Log and count an error that no code foresaw, for callers that have it as a value."""
     metrics.unexpected_errors.labels(where.value).inc()
-    log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **about)
+    log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **fields)
 
 
-async def keep_running(
+async def run_with_restarts(
     stop: asyncio.Event,
     name: str,
     work: Callable[[], Awaitable[None]],
@@ -105,11 +105,11 @@ async def keep_running(
     wait_s = RESTART_FIRST_S
     while True:
         started_s = loop.time()
-        with contain(Where.TASK, metrics, passing=passing, task=name) as boundary:
+        with contain(ItemKind.TASK, metrics, passing=passing, task=name) as boundary:
             await work()
         if boundary.unexpected is None or stop.is_set():
             return
-        if loop.time() - started_s >= RESTART_FORGET_S:
+        if loop.time() - started_s >= RESTART_RESET_S:
             wait_s = RESTART_FIRST_S
         await pause(stop, wait_s)
         if stop.is_set():

@@ -16,7 +16,7 @@ from conferral.runtime.errors import SettingsError
 log = structlog.get_logger()
 
 
-def own_name() -> str:
+def process_name() -> str:
     """The name by which others know this process: no two are alike, also after a restart."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -60,14 +60,14 @@ async def _with_signals(
     loop = asyncio.get_running_loop()
     faults: list[BaseException] = []
 
-    def notice(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an error of a task that no one awaits, or of a callback; without memory, end the process.
 
         What has to go on has a boundary of its own (`runtime.containment`): here, nothing is left that could stop.
         """
         error = context.get("exception")
         if error is None or isinstance(error, OSError):  # a peer that went away while something was being sent
-            log.warning("loop_complained", reason=str(context.get("message")), error_type=type(error).__name__)
+            log.warning("event_loop_error", reason=str(context.get("message")), error_type=type(error).__name__)
         elif isinstance(error, Exception | asyncio.CancelledError) and not isinstance(error, MemoryError):
             log.error("unexpected_error", where="task", error_type=type(error).__name__, exc_info=error)
         else:
@@ -75,16 +75,16 @@ async def _with_signals(
             faults.append(error)
             stop.set()
 
-    loop.set_exception_handler(notice)
+    loop.set_exception_handler(on_loop_error)
 
-    def asked(name: str) -> None:
+    def on_signal(name: str) -> None:
         log.info("stop_requested", signal=name)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked, number.name)
+        loop.add_signal_handler(number, on_signal, number.name)
     if on_hangup is not None:
-        loop.add_signal_handler(signal.SIGHUP, _in_thread, on_hangup, set())
+        loop.add_signal_handler(signal.SIGHUP, _run_in_thread, on_hangup, set())
     try:
         code = await main(stop)
         return 1 if faults else code
@@ -93,10 +93,10 @@ async def _with_signals(
             loop.remove_signal_handler(number)
 
 
-def _in_thread(work: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
+def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
     """Start work in a thread; a mistake in it is logged, as that of every task that no one awaits."""
     loop = asyncio.get_running_loop()
-    task = loop.create_task(asyncio.to_thread(work))
+    task = loop.create_task(asyncio.to_thread(function))
     running.add(task)
 
     def done(task: asyncio.Task[None]) -> None:
@@ -116,7 +116,7 @@ async def pause(stop: asyncio.Event, wait_s: float) -> None:
         return
 
 
-async def until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
+async def run_until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
     """Runs tasks that shall never end until the stop is asked for, then waits for them.
 
     Each task has to end by itself once `stop` is set. A task that ends before, even without an error, stops the

@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 
 from conferral.runtime.errors import ConferralError
-from conferral.runtime.redaction import redacted, without_numbers
+from conferral.runtime.redaction import mask_numbers, redact
 
 #: Of an error's traceback, the innermost frames are shown, and of its causes the nearest (counts).
 FRAMES_MAX = 30
@@ -38,11 +38,11 @@ Event = MutableMapping[str, Any]
 
 def _redact(_logger: Any, _method: str, line: Event) -> Event:
     for key in REDACTED_KEYS & line.keys():
-        line[key] = redacted(str(line[key]))
+        line[key] = redact(str(line[key]))
     return line
 
 
-def _refuse_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
+def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
     """A key that nobody decided on is left out rather than shown: it may hold a number."""
     own = {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}
     for key in line.keys() - KEYS - own:
@@ -54,7 +54,7 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
     """A second net: a foreign error's text may quote a number or a URL with one."""
     for key, value in line.items():
         if key in ("exception", "reason") and isinstance(value, str):
-            line[key] = without_numbers(value)
+            line[key] = mask_numbers(value)
     return line
 
 
@@ -81,7 +81,7 @@ def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
     return lines
 
 
-class _PatientStream:
+class _TolerantStream:
     """A stream for lines that may be lost: a full disk or a reader that has gone stops the log and not the service."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -107,9 +107,9 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        say = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
-        about = {"error_type": type(error).__name__, "exc_info": error} if error is not None else {}
-        say("library_logged", library=record.name, where=f"{record.filename}:{record.lineno}", **about)
+        log_line = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
+        fields = {"error_type": type(error).__name__, "exc_info": error} if error is not None else {}
+        log_line("library_logged", library=record.name, where=f"{record.filename}:{record.lineno}", **fields)
 
 
 def configure(
@@ -117,7 +117,7 @@ def configure(
     stream: TextIO | None = None,
     level: str = "info",
     *,
-    for_good: bool = True,
+    cache_loggers: bool = True,
 ) -> None:
     """Sets logging up for the process.
 
@@ -125,11 +125,11 @@ def configure(
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
         stream: Where lines go; standard error by default, so that standard output carries results only.
         level: Least level that is shown.
-        for_good: Whether loggers keep what they found at their first line; not in tests, which set it up anew.
+        cache_loggers: Whether loggers keep what they found at their first line; not in tests, which set it up anew.
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
-    patient = cast("TextIO", _PatientStream(stream))
+    tolerant = cast("TextIO", _TolerantStream(stream))
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -140,15 +140,15 @@ def configure(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _refuse_unknown_keys,
+            _drop_unknown_keys,
             _redact,
             structlog.processors.ExceptionRenderer(_format_exception),
             _mask_numbers,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(patient),
-        cache_logger_on_first_use=for_good,
+        logger_factory=structlog.PrintLoggerFactory(tolerant),
+        cache_logger_on_first_use=cache_loggers,
     )
     # Libraries log through the standard module: their warnings are shown, their chatter is not.
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)

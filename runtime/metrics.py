@@ -24,7 +24,7 @@ class Metrics:
             registry=registry,
         )
         self.commits = Counter(
-            "conferral_commits_total", "Commits: ok, already, conflict, lost, unclear", ["result"], registry=registry
+            "conferral_commits_total", "Commits: ok, already, conflict, lost, unknown", ["result"], registry=registry
         )
         self.callback_to_commit = Histogram(
             "conferral_callback_to_commit_seconds",
@@ -77,8 +77,8 @@ class Metrics:
         self.partitions_held = Gauge(
             "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
         )
-        self.partitions_without_holder = Gauge(
-            "conferral_partitions_without_holder",
+        self.partitions_unassigned = Gauge(
+            "conferral_partitions_unassigned",
             "Partitions that nobody holds, as this worker sees it; every worker looks, so the newest counts",
             registry=registry,
         )
@@ -118,13 +118,13 @@ class Metrics:
             ["code"],
             registry=registry,
         )
-        self.request_slots = Gauge(
-            "conferral_request_slots",
+        self.rest_concurrency_limit = Gauge(
+            "conferral_rest_concurrency_limit",
             "Effects, endings apart, that this worker may have at Twilio at the same time: fewer after a 429",
             registry=registry,
         )
-        self.requests_held_back = Gauge(
-            "conferral_requests_held_back",
+        self.rest_breaker_open = Gauge(
+            "conferral_rest_breaker_open",
             "1 while this worker sends Twilio nothing but endings and single tries, by reason (unreachable, "
             "credentials); a worker that sends nothing is back at 0 after 45 s",
             ["reason"],
@@ -155,8 +155,8 @@ class Metrics:
             buckets=(0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120),
             registry=registry,
         )
-        self.sweep_finished = Gauge(
-            "conferral_sweep_last_timestamp_seconds",
+        self.sweep_last_success = Gauge(
+            "conferral_sweep_last_success_timestamp_seconds",
             "When this worker has finished a sweep last, Unix time; one worker sweeps at a time, so the newest counts",
             registry=registry,
         )
@@ -183,8 +183,8 @@ class Metrics:
             buckets=_FAST_S,
             registry=registry,
         )
-        self.webhooks_without_store = Counter(
-            "conferral_webhooks_without_store_total",
+        self.webhook_store_errors = Counter(
+            "conferral_webhook_store_errors_total",
             "Requests that were answered while Redis could not be reached, by route",
             ["route"],
             registry=registry,

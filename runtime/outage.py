@@ -16,7 +16,7 @@ from conferral.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 #: Between two lines of one outage, seconds.
-REPEAT_S = 60.0
+LOG_EVERY_S = 60.0
 #: An outage is over when nothing has failed for so long, seconds. Whatever waits for Redis asks again within 4 s.
 QUIET_S = 5.0
 
@@ -44,12 +44,12 @@ def count_outages(metrics: Metrics) -> None:
     _of_loop(asyncio.get_running_loop()).metrics.append(metrics)
 
 
-def note_unreachable(error: Exception, **about: Any) -> None:
+def log_unreachable(error: Exception, **fields: Any) -> None:
     """Count a failure, and log it if it begins an outage or the last line of its outage is a minute old.
 
     Args:
         error: What Redis, or the way to it, came to.
-        about: What asked, under keys of `runtime.log.KEYS`.
+        fields: What asked, under keys of `runtime.log.KEYS`.
     """
     if isinstance(error, StoreUnaskedError):
         return
@@ -62,10 +62,10 @@ def note_unreachable(error: Exception, **about: Any) -> None:
     outage.unlogged += 1
     if outage.since_s is None:
         outage.since_s = now_s
-        loop.call_later(QUIET_S, _see_whether_over, loop, outage)
-    elif now_s - outage.logged_s < REPEAT_S:
+        loop.call_later(QUIET_S, _check_recovered, loop, outage)
+    elif now_s - outage.logged_s < LOG_EVERY_S:
         return
-    log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=outage.unlogged, **about)
+    log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=outage.unlogged, **fields)
     outage.logged_s, outage.unlogged = now_s, 0
 
 
@@ -73,10 +73,10 @@ def _of_loop(loop: asyncio.AbstractEventLoop) -> _Outage:
     return _outages.setdefault(loop, _Outage())
 
 
-def _see_whether_over(loop: asyncio.AbstractEventLoop, outage: _Outage) -> None:
+def _check_recovered(loop: asyncio.AbstractEventLoop, outage: _Outage) -> None:
     left_s = outage.failed_s + QUIET_S - loop.time()
     if left_s > 0:
-        loop.call_later(left_s, _see_whether_over, loop, outage)
+        loop.call_later(left_s, _check_recovered, loop, outage)
         return
     lasted_s = outage.failed_s - (outage.since_s or 0.0)
     log.info("store_reachable", count=outage.failures, duration_ms=round(lasted_s * 1000))

@@ -14,7 +14,7 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
 
 
-def redacted(address: str) -> str:
+def redact(address: str) -> str:
     """An address that may be shown: the last two digits of a number, the kind of anything else.
 
     >>> redacted("+14155550123")
@@ -29,20 +29,20 @@ def redacted(address: str) -> str:
     return f"{kind}:…" if colon else "…"
 
 
-def without_numbers(text: str) -> str:
+def mask_numbers(text: str) -> str:
     """A text in which whatever may be somebody's number is cut to its last two digits.
 
-    >>> without_numbers("no route to +1 415 555 0123 from 10.0.0.1")
+    >>> mask_numbers("no route to +1 415 555 0123 from 10.0.0.1")
     'no route to +…23 from 10.0.0.1'
     """
-    return _LONG_DIGITS.sub(_masked, text)
+    return _LONG_DIGITS.sub(_mask, text)
 
 
-def _masked(found: re.Match[str]) -> str:
+def _mask(found: re.Match[str]) -> str:
     text = found.group()
     if text == EXAMPLE:
         return text
     host = _HOST.match(text)
     if host is not None:
-        return host.group() + without_numbers(text[host.end() :])
-    return redacted("+" + text)
+        return host.group() + mask_numbers(text[host.end() :])
+    return redact("+" + text)

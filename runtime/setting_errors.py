@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 
-from conferral.runtime.redaction import EXAMPLE, without_numbers
+from conferral.runtime.redaction import EXAMPLE, mask_numbers
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
@@ -42,7 +42,7 @@ _VALID = {
 _PLACEHOLDER = re.compile(r"(https://)?put-your-[a-z-]+-here/?")
 #: What may be a key or a token in the wrong place.
 _LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
-_SHOWN_MOST = 60
+_SHOWN_MAX = 60
 
 
 def is_placeholder(value: object) -> bool:
@@ -51,31 +51,33 @@ def is_placeholder(value: object) -> bool:
     return isinstance(text, str) and _PLACEHOLDER.fullmatch(text) is not None
 
 
-def missing(name: str, field: Any) -> str:
+def describe_missing(name: str, field: Any) -> str:
     """Return the line about a required setting that is not set."""
     about = field.description or ""
-    return f"{name}: missing; {about}" + ("" if is_secret(field) else f"; for example {name}={valid(name, field)[1]}")
+    return f"{name}: missing; {about}" + (
+        "" if is_secret(field) else f"; for example {name}={valid_values(name, field)[1]}"
+    )
 
 
-def wrong(name: str, given: object, field: Any, why: str = "") -> str:
+def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> str:
     """Return the line about a setting with a wrong value.
 
     Args:
         name: Of the setting.
         given: Its value.
         field: Of the settings class; None if the setting is known by its name alone.
-        why: What is wrong with it, if more can be said.
+        reason: What is wrong with it, if more can be said.
     """
-    words, example = valid(name, field)
-    told = shown(given, masked=is_secret(field))
+    words, example = valid_values(name, field)
+    told = show_value(given, masked=is_secret(field))
     if is_placeholder(given):
         found = "still the placeholder from .env.example"
     else:
-        found = f"{why}; given: {told}" if why else f"{told} is not valid"
+        found = f"{reason}; given: {told}" if reason else f"{told} is not valid"
     return f"{name}: {found}; it must be {words}, for example {name}={example}"
 
 
-def valid(name: str, field: Any) -> tuple[str, str]:
+def valid_values(name: str, field: Any) -> tuple[str, str]:
     """Return what is valid in words, and an example."""
     if name in _VALID:
         return _VALID[name]
@@ -102,7 +104,7 @@ def is_secret(field: Any) -> bool:
     return field is not None and "SecretStr" in str(field.annotation)
 
 
-def shown(given: object, *, masked: bool = False) -> str:
+def show_value(given: object, *, masked: bool = False) -> str:
     r"""Return a value as a message may show it: no secret, no phone number, no password in a URL.
 
     >>> shown("redis://me:secret@cache:port/0"), shown("+1 415 555 0123"), shown("x", masked=True)
@@ -112,6 +114,6 @@ def shown(given: object, *, masked: bool = False) -> str:
     if masked:
         return f"the value (hidden, {len(text)} character{'' if len(text) == 1 else 's'})"
     text = re.sub(r"//[^/@]*@", "//***@", re.sub(r"(?<=password=)[^&]*", "***", text))
-    text = without_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
+    text = mask_numbers(_LONG.sub(lambda found: f"{found[0][:2]}…", text))
     text = text if text.isprintable() else repr(text)[1:-1]
-    return f'"{text[:_SHOWN_MOST]}{"…" if len(text) > _SHOWN_MOST else ""}"'
+    return f'"{text[:_SHOWN_MAX]}{"…" if len(text) > _SHOWN_MAX else ""}"'

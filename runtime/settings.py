@@ -23,9 +23,9 @@ SILENCE = "none"
 #: Longest sentence that is said (characters): about half a minute of speech.
 SENTENCE_MAX = 500
 #: Shortest token of the control API and the console that is not warned of (characters).
-API_TOKEN_LEAST = 20
+API_TOKEN_LENGTH_MIN = 20
 #: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
-API_TOKEN_DIFFERENT = 6
+API_TOKEN_CHARACTERS_MIN = 6
 #: What is no text: control characters, halves of characters, separators of lines and paragraphs.
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 #: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
@@ -44,7 +44,7 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _audio(value: str) -> str:
+def _audio_url(value: str) -> str:
     if value != SILENCE and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", value):
         raise ValueError(f"must be the http:// or https:// URL of audio, or {SILENCE}")
     return value
@@ -68,17 +68,17 @@ def _bearer(value: SecretStr) -> SecretStr:
     return value
 
 
-def weakness_of(token: SecretStr) -> str:
+def token_weakness(token: SecretStr) -> str:
     """Why a token of the control API and the console can be guessed, in words; empty where it can't."""
     value = token.get_secret_value()
-    if len(value) < API_TOKEN_LEAST:
+    if len(value) < API_TOKEN_LENGTH_MIN:
         return f"a token of {len(value)} characters can be guessed"
-    if len(set(value)) < API_TOKEN_DIFFERENT:
+    if len(set(value)) < API_TOKEN_CHARACTERS_MIN:
         return f"a token of {len(set(value))} different characters can be guessed"
     return ""
 
 
-def _filled_in(value: AnyText) -> AnyText:
+def _reject_placeholder(value: AnyText) -> AnyText:
     if setting_errors.is_placeholder(value):
         raise ValueError("a placeholder")
     return value
@@ -164,7 +164,7 @@ class ServiceSettings(CommandSettings):
         pattern=r"^AC[0-9a-fA-F]{32}$",
         description="the account: `AC` and 32 hexadecimal digits",
     )
-    auth_token: Annotated[SecretStr, AfterValidator(_filled_in)] = Field(
+    auth_token: Annotated[SecretStr, AfterValidator(_reject_placeholder)] = Field(
         validation_alias="TWILIO_AUTH_TOKEN",
         min_length=1,
         description="the account's auth token; it also checks the signatures of callbacks",
@@ -199,7 +199,7 @@ class ServiceSettings(CommandSettings):
         pattern=r"^\+[1-9]\d{6,14}$",
         description="caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
     )
-    public_url: Annotated[HttpUrl, AfterValidator(_filled_in)] = Field(
+    public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = Field(
         validation_alias="CONFERRAL_PUBLIC_URL", description="the URL under which Twilio reaches the webhooks"
     )
     agent: str | None = Field(
@@ -325,13 +325,13 @@ class ServiceSettings(CommandSettings):
         "number that was called) or `customer` (the caller's number; falls back once to `business` if Twilio refuses "
         "it)",
     )
-    music: Annotated[str, AfterValidator(_audio)] | None = Field(
+    music: Annotated[str, AfterValidator(_audio_url)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_MUSIC",
         description="URL of the music that somebody hears who waits, or `none` for silence; by default a short file of "
         "our own",
     )
-    ringback: Annotated[str, AfterValidator(_audio)] | None = Field(
+    ringback: Annotated[str, AfterValidator(_audio_url)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_RINGBACK",
         description="URL of what somebody hears who waits while another phone rings, or `none` for silence; by default "
@@ -387,19 +387,21 @@ def load(
     if environ is not None:
         known = {str(field.validation_alias) for field in kind.model_fields.values()}
         arguments = {name: value for name, value in environ.items() if name in known and value != ""}
-        kind = cast("type[AnySettings]", _isolated(kind))
+        kind = cast("type[AnySettings]", _without_sources(kind))
     elif env_file is not None:
         arguments["_env_file"] = env_file
     try:
         settings = kind(**arguments)
     except ValidationError as error:
-        raise SettingsError(tuple(_line(kind, problem) for problem in error.errors(include_url=False))) from None
+        raise SettingsError(
+            tuple(_describe_problem(kind, problem) for problem in error.errors(include_url=False))
+        ) from None
     _check_pairs(settings)
     return settings
 
 
 @cache
-def _isolated(kind: type[StoreSettings]) -> type[StoreSettings]:
+def _without_sources(kind: type[StoreSettings]) -> type[StoreSettings]:
     """The same settings, blind to the environment and to `.env`. To make such a class takes 8 ms."""
 
     def only_given(
@@ -416,15 +418,15 @@ def _check_pairs(settings: StoreSettings) -> None:
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))
 
 
-def _line(kind: type[StoreSettings], problem: Any) -> str:
+def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
     name = str(problem["loc"][0])
     field = next(field for field in kind.model_fields.values() if field.validation_alias == name)
     if problem["type"] == "missing":
-        return setting_errors.missing(name, field)
-    return setting_errors.wrong(name, problem["input"], field)
+        return setting_errors.describe_missing(name, field)
+    return setting_errors.describe_invalid(name, problem["input"], field)
 
 
-def given_names() -> tuple[dict[str, str], dict[str, str]]:
+def read_sources() -> tuple[dict[str, str], dict[str, str]]:
     """What the environment says and what `.env` says, whatever it is about: by name in capitals, without empty values.
 
     For whoever has to tell where a setting comes from; the values may be secrets.

@@ -1,27 +1,27 @@
 """A local Twilio: REST API, TwiML, signed callbacks, phones with scripted behaviour, and faults on demand."""
 
-from conferral.sandbox.exchange import NobodyToTellError, Rules, UnknownNumberError
+from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.handles import SandboxCall
-from conferral.sandbox.keeping import Keeps
-from conferral.sandbox.moments import RestMoment
+from conferral.sandbox.model import Behavior, NoSubscriberError, UnknownNumberError
 from conferral.sandbox.phones import Phone, PhoneScript
+from conferral.sandbox.rest_hooks import RestHookEvent
+from conferral.sandbox.retention import Retention
+from conferral.sandbox.runtime import ACCOUNT_SID, AUTH_TOKEN
 from conferral.sandbox.server import make_app
 from conferral.sandbox.service import Sandbox
-from conferral.sandbox.switchboard import ACCOUNT_SID, AUTH_TOKEN
 
 __all__ = [
     "ACCOUNT_SID",
     "AUTH_TOKEN",
+    "Behavior",
+    "CallHandle",
     "Faults",
-    "Keeps",
-    "NobodyToTellError",
+    "NoSubscriberError",
     "Phone",
     "PhoneScript",
-    "RestMoment",
-    "Rules",
+    "RestHookEvent",
+    "Retention",
     "Sandbox",
-    "SandboxCall",
     "UnknownNumberError",
     "make_app",
 ]

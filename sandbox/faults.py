@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Literal
 
-from conferral.sandbox.exchange import CallbackRequest, FetchRequest, Params
+from conferral.sandbox.model import CallbackRequest, FetchRequest, Params
 
-Moment = Literal["before", "after"]
-Mangling = Literal["", "half", "html"]
+FaultStep = Literal["before", "after"]
+Corruption = Literal["", "half", "html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class CallbackPlan:
 
     copies: int = 1
     delay_s: float = 0.0
-    held_back: bool = False
+    is_held_back: bool = False
     """Sent only after the next callback."""
 
     @property
@@ -32,7 +32,7 @@ class CallbackPlan:
             return "lost"
         if self.copies > 1:
             return "doubled"
-        return "held-back" if self.held_back else "delayed" if self.delay_s else ""
+        return "held-back" if self.is_held_back else "delayed" if self.delay_s else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ class RestPlan:
     """An error to answer instead; 0 for none."""
     code: int = 0
     """Twilio's code of that error; 0 for the usual one of its status."""
-    cut: bool = False
+    cuts_connection: bool = False
     """The connection is closed without an answer."""
-    moment: Moment = "before"
+    moment: FaultStep = "before"
     """Whether the error or the cut comes before or after the request has taken effect."""
     retry_after_s: int = 1
-    mangled: Mangling = ""
+    corruption: Corruption = ""
     """`half`: the answer breaks off in its middle, after the effect. `html`: a page of somebody between us answers."""
 
     @property
     def fault(self) -> str:
         """Its name in the ledger."""
-        if self.cut:
+        if self.cuts_connection:
             return f"cut-{self.moment}"
-        if self.mangled:
-            return f"{self.mangled}-{self.moment}"
+        if self.corruption:
+            return f"{self.corruption}-{self.moment}"
         if self.status == 429:
             return "429"
         if self.status:
@@ -90,12 +90,12 @@ class _OneShot:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PendingFault:
     """A single fault that was asked for and is still to come, for people to read."""
 
     number: int
     """To take it back by."""
-    words: str
+    description: str
     """Which: `the next participant-join callback is lost`."""
     count: int
     """How many times."""
@@ -127,7 +127,7 @@ class Faults:
     """What a 429 tells the asker to wait."""
     _random: Random = field(init=False, repr=False)
     _one_shots: list[_OneShot] = field(default_factory=list, repr=False)
-    _asked: int = field(default=0, repr=False)
+    _next_number: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)  # noqa: S311  faults must be repeatable, not secret
@@ -137,19 +137,19 @@ class Faults:
 
         `event` is Twilio's word (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
         """
-        self._add_callback(event, count, params, CallbackPlan(copies=0))
+        self._add_callback_fault(event, count, params, CallbackPlan(copies=0))
 
-    def double_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
+    def duplicate_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
         """The next callbacks of this event are sent several times."""
-        self._add_callback(event, count, params, CallbackPlan(copies=copies))
+        self._add_callback_fault(event, count, params, CallbackPlan(copies=copies))
 
     def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
         """The next callbacks of this event are sent so many real seconds later."""
-        self._add_callback(event, count, params, CallbackPlan(delay_s=by_s))
+        self._add_callback_fault(event, count, params, CallbackPlan(delay_s=by_s))
 
     def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
         """The next callbacks of this event are overtaken by the one that follows."""
-        self._add_callback(event, count, params, CallbackPlan(held_back=True))
+        self._add_callback_fault(event, count, params, CallbackPlan(is_held_back=True))
 
     def next_rest(
         self,
@@ -157,13 +157,13 @@ class Faults:
         path: str,
         *,
         status: int = 0,
-        cut: Moment | None = None,
-        moment: Moment = "before",
+        cut: FaultStep | None = None,
+        moment: FaultStep = "before",
         latency_s: float = 0.0,
         retry_after_s: int = 1,
         count: int = 1,
         code: int = 0,
-        mangled: Mangling = "",
+        mangled: Corruption = "",
         **params: str,
     ) -> None:
         """The next REST requests of this method and path, with these parameters, get this fault.
@@ -186,15 +186,15 @@ class Faults:
         """
         when = "after" if mangled == "half" else cut or moment
         plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
-        self._ask(f"{path}*", count, params, plan, method)
+        self._add_one_shot(f"{path}*", count, params, plan, method)
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
         """The next requests for TwiML to addresses that contain this text fail: with a status, or unconnected (0)."""
-        self._ask(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
+        self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
     def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
         """The next requests for TwiML to addresses that contain this text are made so many real seconds later."""
-        self._ask(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
+        self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
     def clear(self) -> None:
         """No faults from now on: rates to 0, single ones forgotten."""
@@ -203,15 +203,15 @@ class Faults:
         self.callback_delay_s = self.latency_s = self.fetch_delay_s = (0.0, 0.0)
         self._one_shots.clear()
 
-    def pending(self) -> int:
+    def pending_count(self) -> int:
         """How many single faults were asked for and have not happened."""
         return sum(shot.count for shot in self._one_shots)
 
-    def wishes(self) -> list[Wish]:
+    def pending_faults(self) -> list[PendingFault]:
         """The single faults that were asked for and have not happened, in the order in which they are looked for."""
-        return [Wish(shot.number, _in_words(shot), shot.count) for shot in self._one_shots]
+        return [PendingFault(shot.number, _describe(shot), shot.count) for shot in self._one_shots]
 
-    def forget(self, number: int) -> bool:
+    def cancel(self, number: int) -> bool:
         """Take a single fault back; False where it has happened, or there was none."""
         kept = [shot for shot in self._one_shots if shot.number != number]
         is_found = len(kept) < len(self._one_shots)
@@ -232,33 +232,33 @@ class Faults:
         names = (request.event, f"status={params.get('CallStatus', '')}")
         for shot in self._one_shots:
             plan = shot.plan
-            if isinstance(plan, CallbackPlan) and self._fits(shot, names, request.params):
-                self._used(shot)
+            if isinstance(plan, CallbackPlan) and self._matches(shot, names, request.params):
+                self._use_up(shot)
                 return plan
         return CallbackPlan(
-            0 if self._chance(self.callback_loss) else 2 if self._chance(self.callback_duplication) else 1,
-            self._between(self.callback_delay_s),
-            self._chance(self.callback_reordering),
+            0 if self._happens(self.callback_loss) else 2 if self._happens(self.callback_duplication) else 1,
+            self._draw(self.callback_delay_s),
+            self._happens(self.callback_reordering),
         )
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
         """What becomes of this REST request."""
         for shot in self._one_shots:
             plan = shot.plan
-            if isinstance(plan, RestPlan) and shot.method in ("*", method) and self._fits(shot, (path,), params):
-                self._used(shot)
+            if isinstance(plan, RestPlan) and shot.method in ("*", method) and self._matches(shot, (path,), params):
+                self._use_up(shot)
                 return plan
-        latency_s = self._between(self.latency_s)
-        if self._chance(self.rate_429):
+        latency_s = self._draw(self.latency_s)
+        if self._happens(self.rate_429):
             return RestPlan(latency_s, 429, retry_after_s=self.retry_after_s)
-        if self._chance(self.rate_500_before):
+        if self._happens(self.rate_500_before):
             return RestPlan(latency_s, 500)
-        if self._chance(self.rate_500_after):
+        if self._happens(self.rate_500_after):
             return RestPlan(latency_s, 500, moment="after")
-        if self._chance(self.cut_before):
-            return RestPlan(latency_s, cut=True)
-        if self._chance(self.cut_after):
-            return RestPlan(latency_s, cut=True, moment="after")
+        if self._happens(self.cut_before):
+            return RestPlan(latency_s, cuts_connection=True)
+        if self._happens(self.cut_after):
+            return RestPlan(latency_s, cuts_connection=True, moment="after")
         return RestPlan(latency_s)
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan:
@@ -266,14 +266,14 @@ class Faults:
         for shot in self._one_shots:
             plan = shot.plan
             if isinstance(plan, FetchPlan) and fnmatchcase(request.url, shot.pattern):
-                self._used(shot)
+                self._use_up(shot)
                 return plan
-        return FetchPlan(delay_s=self._between(self.fetch_delay_s))
+        return FetchPlan(delay_s=self._draw(self.fetch_delay_s))
 
-    def _add_callback(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
-        self._ask(event, count, params, plan)
+    def _add_callback_fault(self, event: str, count: int, params: dict[str, str], plan: CallbackPlan) -> None:
+        self._add_one_shot(event, count, params, plan)
 
-    def _ask(
+    def _add_one_shot(
         self,
         pattern: str,
         count: int,
@@ -284,57 +284,57 @@ class Faults:
         for name in params:
             if not name[0].isupper():  # an argument misspelt, else the fault would never happen
                 raise TypeError(f"{name} is no parameter of Twilio's")
-        self._asked += 1
-        self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._asked))
+        self._next_number += 1
+        self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._next_number))
 
-    def _fits(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
+    def _matches(self, shot: _OneShot, names: tuple[str, ...], params: Params) -> bool:
         if not any(fnmatchcase(name, shot.pattern) for name in names):
             return False
         sent = dict(params)
         wanted = shot.params.items()
         return all(value == sent.get(name, "") or (value == "*" and name in sent) for name, value in wanted)
 
-    def _used(self, shot: _OneShot) -> None:
+    def _use_up(self, shot: _OneShot) -> None:
         shot.count -= 1
         if shot.count <= 0:
             self._one_shots.remove(shot)
 
-    def _chance(self, rate: float) -> bool:
+    def _happens(self, rate: float) -> bool:
         return rate > 0 and self._random.random() < rate
 
-    def _between(self, bounds: tuple[float, float]) -> float:
+    def _draw(self, bounds: tuple[float, float]) -> float:
         return self._random.uniform(*bounds) if bounds[1] > 0 else 0.0
 
 
-def _in_words(shot: _OneShot) -> str:
+def _describe(shot: _OneShot) -> str:
     of = "".join(f", {name}={value}" for name, value in shot.params.items())
     match shot.plan:
         case CallbackPlan():
             which = "callback" if shot.pattern == "*" else f"{shot.pattern} callback"
-            return f"the next {which}{of} {_of_callback(shot.plan)}"
+            return f"the next {which}{of} {_describe_callback_plan(shot.plan)}"
         case RestPlan():
             method = "" if shot.method == "*" else f"{shot.method} "
-            return f"the next request {method}{shot.pattern}{of} {_of_rest(shot.plan)}"
+            return f"the next request {method}{shot.pattern}{of} {_describe_rest_plan(shot.plan)}"
         case FetchPlan():
             how = "fails" if shot.plan.fails else f"is made {shot.plan.delay_s:g} s later"
             status = f" with HTTP {shot.plan.status}" if shot.plan.status else ""
             return f"the next request for TwiML at {shot.pattern}{of} {how}{status}"
 
 
-def _of_callback(plan: CallbackPlan) -> str:
+def _describe_callback_plan(plan: CallbackPlan) -> str:
     if plan.copies == 0:
         return "is lost"
-    if plan.held_back:
+    if plan.is_held_back:
         return "is overtaken by the one that follows"
     return f"is sent {plan.delay_s:g} s later" if plan.delay_s else f"is sent {plan.copies} times"
 
 
-def _of_rest(plan: RestPlan) -> str:
+def _describe_rest_plan(plan: RestPlan) -> str:
     when = f"{plan.moment} its effect"
-    if plan.cut:
+    if plan.cuts_connection:
         return f"is cut off {when}"
-    if plan.mangled:
-        return "gets half an answer, after its effect" if plan.mangled == "half" else f"gets a proxy's page, {when}"
+    if plan.corruption:
+        return "gets half an answer, after its effect" if plan.corruption == "half" else f"gets a proxy's page, {when}"
     if plan.status:
         return f"gets HTTP {plan.status}, {when}"
     return f"is answered {plan.latency_s:g} s later"

@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from conferral.sandbox.exchange import (
+from conferral.sandbox.model import (
     Input,
     PhoneAnswers,
     PhoneBusy,
@@ -45,13 +45,13 @@ class PhoneScript:
     """From the `<Gather>`'s beginning."""
 
     @property
-    def acts(self) -> bool:
+    def has_actions(self) -> bool:
         """Whether it does more than ring."""
         return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
 
     def __str__(self) -> str:
         """What it does, in words."""
-        if not self.acts:
+        if not self.has_actions:
             return "rings until somebody picks up"
         if self.outcome not in {None, "answer"}:
             return {"busy": "is busy", "reject": "refuses", "fail": "can't be reached"}[str(self.outcome)]
@@ -62,7 +62,7 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
+    def steps_before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
         """What happens from the dialling on: seconds from now, and what."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
@@ -79,7 +79,7 @@ class PhoneScript:
             case "no-answer":
                 return [rings]
 
-    def after_answer(self, call_sid: str) -> list[tuple[float, Input]]:
+    def steps_after_answer(self, call_sid: str) -> list[tuple[float, Input]]:
         """What happens from the answer on."""
         steps: list[tuple[float, Input]] = []
         if self.digits:
@@ -88,7 +88,7 @@ class PhoneScript:
             steps.append((self.hang_up_after_s, PhoneHangsUp(call_sid)))
         return steps
 
-    def when_asked(self, call_sid: str, time: int) -> list[tuple[float, Input]]:
+    def on_gather(self, call_sid: str, time: int) -> list[tuple[float, Input]]:
         """What happens at a `<Gather>`, the first one being number 0: seconds from its beginning, and what."""
         keys = self.keys[time] if time < len(self.keys) else ""
         return [(self.keys_after_s, PhonePresses(call_sid, keys))] if keys else []
@@ -102,16 +102,16 @@ class Phone:
     default: PhoneScript = field(default_factory=PhoneScript)
     name: str = ""
     """What people call it; empty for its address."""
-    by_hand: bool = False
+    is_manual: bool = False
     """Whether a person plays it: it then does nothing by itself, whatever its script says."""
-    once: deque[PhoneScript] = field(default_factory=deque)
+    next_scripts: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)
     """Legs that were dialled to it, oldest first, those that are over too."""
-    placed_sids: list[str] = field(default_factory=list)
+    placed_call_sids: list[str] = field(default_factory=list)
     """Likewise the calls that were placed from it."""
-    playing: dict[str, PhoneScript] = field(default_factory=dict)
+    active_scripts: dict[str, PhoneScript] = field(default_factory=dict)
     """The script of each leg."""
-    asked: dict[str, int] = field(default_factory=dict)
+    gather_counts: dict[str, int] = field(default_factory=dict)
     """How often each leg was asked for keys by a `<Gather>` (count)."""
 
     def script(
@@ -141,39 +141,39 @@ class Phone:
         if times is None:
             self.default = script
         else:
-            self.once.extend(replace(script) for _ in range(times))
+            self.next_scripts.extend(replace(script) for _ in range(times))
         return self
 
-    def in_turn(self, *scripts: PhoneScript) -> Phone:
+    def script_in_turn(self, *scripts: PhoneScript) -> Phone:
         """What it does at its next calls, one script for each; the last one stays. What was said before is forgotten.
 
-        `phone.in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy once and then answers.
+        `phone.script_in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy, then answers.
         """
-        self.once = deque(scripts[:-1])
+        self.next_scripts = deque(scripts[:-1])
         self.default = scripts[-1]
         return self
 
-    def dialled(self, call_sid: str) -> PhoneScript:
+    def on_dialed(self, call_sid: str) -> PhoneScript:
         """A leg reaches it: the script for it."""
-        script = PhoneScript() if self.by_hand else self.once.popleft() if self.once else self.default
+        script = PhoneScript() if self.is_manual else self.next_scripts.popleft() if self.next_scripts else self.default
         self.call_sids.append(call_sid)
-        self.playing[call_sid] = script
+        self.active_scripts[call_sid] = script
         return script
 
-    def asked_for_keys(self, call_sid: str) -> list[tuple[float, Input]]:
+    def on_gather(self, call_sid: str) -> list[tuple[float, Input]]:
         """A `<Gather>` begins on one of its legs: seconds from now, and what it does."""
-        time = self.asked.get(call_sid, 0)
-        self.asked[call_sid] = time + 1
-        return [] if self.by_hand else self.playing[call_sid].when_asked(call_sid, time)
+        time = self.gather_counts.get(call_sid, 0)
+        self.gather_counts[call_sid] = time + 1
+        return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, time)
 
     def forget(self, call_sids: Set[str]) -> None:
         """Nobody knows these calls any more."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
-        self.placed_sids = [sid for sid in self.placed_sids if sid not in call_sids]
-        for sid in call_sids & self.playing.keys():
-            del self.playing[sid]
-        for sid in call_sids & self.asked.keys():
-            del self.asked[sid]
+        self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
+        for sid in call_sids & self.active_scripts.keys():
+            del self.active_scripts[sid]
+        for sid in call_sids & self.gather_counts.keys():
+            del self.gather_counts[sid]
 
 
 def phone_address(to: str) -> str:

@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 from aiohttp import web
 
-from conferral.sandbox.exchange import RestAnswer, RestRequest
-from conferral.sandbox.exchange.forms import error_answer
 from conferral.sandbox.faults import RestPlan
-from conferral.sandbox.ledger import RestEntry
-from conferral.sandbox.moments import RestMoment
-from conferral.sandbox.switchboard import Switchboard
+from conferral.sandbox.model import RestAnswer, RestRequest
+from conferral.sandbox.model.rest.form import error_answer
+from conferral.sandbox.request_log import RestEntry
+from conferral.sandbox.rest_hooks import RestHookEvent
+from conferral.sandbox.runtime import SandboxRuntime
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VERSION = "/2010-04-01/Accounts/"
@@ -36,7 +36,7 @@ ERRORS = {
 """Twilio's usual code and words for an error that a fault answers."""
 
 
-def rest_handler(sandbox: Switchboard) -> Handler:
+def rest_handler(sandbox: SandboxRuntime) -> Handler:
     """Answers `/2010-04-01/Accounts/{AccountSid}.json` and everything below `/2010-04-01/Accounts/{AccountSid}/`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -49,18 +49,18 @@ def rest_handler(sandbox: Switchboard) -> Handler:
         text = await request.text() if request.method == "POST" else request.query_string
         params = tuple(parse_qsl(text, keep_blank_values=True))
         entry = RestEntry(sandbox.now_s, request.method, path, params)
-        sandbox.ledger.rest.append(entry)
-        began = time.monotonic()
+        sandbox.request_log.rest.append(entry)
+        started_s = time.monotonic()
         try:
             return await _answer(sandbox, request, RestRequest(request.method, path, params), entry)
         finally:
-            entry.duration_ms = (time.monotonic() - began) * 1000
+            entry.duration_ms = (time.monotonic() - started_s) * 1000
             sandbox.notify()
 
     return handle
 
 
-def _is_allowed(sandbox: Switchboard, request: web.Request, account_sid: str) -> bool:
+def _is_allowed(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
@@ -73,40 +73,40 @@ def _is_allowed(sandbox: Switchboard, request: web.Request, account_sid: str) ->
 
 
 async def _answer(
-    sandbox: Switchboard, request: web.Request, asked: RestRequest, entry: RestEntry
+    sandbox: SandboxRuntime, request: web.Request, asked: RestRequest, entry: RestEntry
 ) -> web.StreamResponse:
     plan = sandbox.faults.plan_rest(asked.method, asked.path, asked.params)
     entry.fault = plan.fault
     if plan.latency_s:
         await asyncio.sleep(plan.latency_s)
-    await _tell(sandbox, RestMoment("before", asked.method, asked.path, asked.params))
-    is_faulty = plan.cut or plan.status or plan.mangled == "html"
+    await _run_hook(sandbox, RestHookEvent("before", asked.method, asked.path, asked.params))
+    is_faulty = plan.cuts_connection or plan.status or plan.corruption == "html"
     if plan.moment == "before" and is_faulty:
-        return _fault(sandbox, request, plan, entry)
+        return _apply_fault(sandbox, request, plan, entry)
     answer = sandbox.apply(asked).rest
     if answer is None:
         raise RuntimeError("the exchange gave no answer")
     entry.applied = True
-    await _tell(sandbox, RestMoment("after", asked.method, asked.path, asked.params, answer))
+    await _run_hook(sandbox, RestHookEvent("after", asked.method, asked.path, asked.params, answer))
     if is_faulty:
-        return _fault(sandbox, request, plan, entry)
+        return _apply_fault(sandbox, request, plan, entry)
     entry.status = answer.status
     entry.code = answer.body.get("code", 0) if answer.body else 0
-    return await _half(request, answer) if plan.mangled == "half" else _respond(sandbox, answer)
+    return await _send_half(request, answer) if plan.corruption == "half" else _respond(sandbox, answer)
 
 
-async def _tell(sandbox: Switchboard, moment: RestMoment) -> None:
+async def _run_hook(sandbox: SandboxRuntime, moment: RestHookEvent) -> None:
     if sandbox.on_rest is not None:
         await sandbox.on_rest(moment)
 
 
-def _fault(sandbox: Switchboard, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
-    if plan.cut:
+def _apply_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, entry: RestEntry) -> web.StreamResponse:
+    if plan.cuts_connection:
         if request.transport is not None:
             request.transport.abort()
         return web.Response()  # reaches nobody
     entry.status = plan.status or 200
-    if plan.mangled:
+    if plan.corruption:
         return web.Response(status=entry.status, text="<html>Please stand by</html>", content_type="text/html")
     usual_code, message = ERRORS.get(plan.status, (plan.status, "Refused on demand"))
     entry.code = plan.code or usual_code
@@ -114,7 +114,7 @@ def _fault(sandbox: Switchboard, request: web.Request, plan: RestPlan, entry: Re
     return _respond(sandbox, error_answer(plan.status, entry.code, message), headers)
 
 
-async def _half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
+async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
     """The first half of an answer; then the connection is closed."""
     body = orjson.dumps(answer.body)
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
@@ -126,8 +126,8 @@ async def _half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
     return response
 
 
-def _respond(sandbox: Switchboard, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
-    number = sandbox.ledger.rest.made
+def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
+    number = sandbox.request_log.rest.total
     all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)

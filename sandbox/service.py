@@ -9,9 +9,9 @@ from typing import Self
 
 import structlog
 
-from conferral.runtime.servers import serving
+from conferral.runtime.web.server import run_server
+from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.server import make_app
-from conferral.sandbox.switchboard import Switchboard
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 SHUTDOWN_S = 1.0
 
 
-class Sandbox(Switchboard):
+class Sandbox(SandboxRuntime):
     """A local Twilio on loopback; its arguments are those of `Switchboard`.
 
     Use it as `async with Sandbox(...) as sandbox`, or `await sandbox.serve_forever()`.
@@ -46,7 +46,7 @@ class Sandbox(Switchboard):
         await self.open()
         self._serving = AsyncExitStack()
         self.port = await self._serving.enter_async_context(
-            serving(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
+            run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
         )
         log.info("sandbox_started", port=self.port)
 

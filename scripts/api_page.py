@@ -2,11 +2,11 @@
 
 from reference_pages import _page, _prose, _table
 
-from conferral.storage.command_models import MODELS, CommandModel
+from conferral.storage.commands.command_models import MODELS, CommandModel
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import STATUS, ErrorType
 from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
-from conferral.webhooks.api.table import ROUTES, Route
+from conferral.webhooks.api.routes import ROUTES, Route
 
 
 def api_page(notes: dict[str, str]) -> str:
@@ -51,10 +51,10 @@ def _overview() -> str:
 
 
 def _section(route: Route) -> str:
-    parts = [f"## {route.method} {route.path}\n", _prose(f"{route.summary}. {route.about}")]
+    parts = [f"## {route.method} {route.path}\n", _prose(f"{route.summary}. {route.description}")]
     rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
-    rows += [(f"`{one.name}`", f"{one.description}; {one.words}", "query") for one in route.query]
-    if route.takes_key:
+    rows += [(f"`{one.name}`", f"{one.description}; {one.requirement}", "query") for one in route.query]
+    if route.accepts_idempotency_key:
         rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
     if route.body is models.TokenRequest:
         rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
@@ -62,8 +62,8 @@ def _section(route: Route) -> str:
         rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
     if rows:
         parts.append(_table(("Name", "Meaning", "Where"), rows))
-    answers = [(str(status), answer.about, _fields(answer.model)) for status, answer in route.answers.items()]
-    statuses = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.refused))
+    answers = [(str(status), answer.description, _fields(answer.model)) for status, answer in route.answers.items()]
+    statuses = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.error_types))
     answers.append((statuses, "refused", "`error`"))
     parts.append(_table(("Status", "Means", "Fields"), answers))
     return "\n".join(parts)

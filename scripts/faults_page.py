@@ -5,8 +5,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from tests.faults.fault_list import NOT_TESTED
-from tests.faults.faults import FAULTS
+from tests.fault_injection.fault_list import NOT_TESTED
+from tests.fault_injection.faults import FAULTS
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"test_fault_(\d\d)_([a-z0-9_]+)")
@@ -14,12 +14,12 @@ _NAME = re.compile(r"test_fault_(\d\d)_([a-z0-9_]+)")
 _HEAD = """\
 # Faults
 
-<!-- Made by `make docs` from tests/faults/. -->
+<!-- Made by `make docs` from tests/fault_injection/. -->
 
 What goes wrong around Conferral, what has to follow, and the tests that play it: with a real Redis, real signals, a
 relay that drops, cuts and delays, and the faults of the local Twilio. After each the same is asserted
-([laws.py](../../tests/faults/laws.py)): nobody is dialled twice for one intent; streams, outbox and timers are empty
-once all have hung up; the log replays to the stored state, without a gap in its versions; nobody was alone for longer
+([invariants.py](../../tests/fault_injection/invariants.py)): nobody is dialed twice for one intent; nothing is left in
+Redis after the calls; the log replays to the stored state, without a gap in its versions; nobody was alone for longer
 than the grace and a sweep. Those marked with * run in `make soak`, the others in `make test`.
 
 | No. | What goes wrong | What follows | Played by |
@@ -49,7 +49,9 @@ def _tests() -> dict[int, str]:
             if match := _NAME.fullmatch(node.name):
                 is_long = all_long or any("soak" in ast.unparse(one) for one in node.decorator_list)
                 star = "*" if is_long else ""
-                found[int(match[1])].append(f"[{match[2].replace('_', ' ')}](../../tests/faults/{path.name}){star}")
+                found[int(match[1])].append(
+                    f"[{match[2].replace('_', ' ')}](../../tests/fault_injection/{path.name}){star}"
+                )
     return {number: ", ".join(links) for number, links in found.items()}
 
 

@@ -14,7 +14,7 @@ import structlog
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from tests.support import flows  # noqa: E402
+from tests.support import documented_flows  # noqa: E402
 from tests.support.redis_server import RedisServer, found_programs  # noqa: E402
 
 FOLDER = ROOT / "docs" / "flows"
@@ -39,10 +39,10 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     diagrams = {}
     with RedisServer(next(iter(found_programs().values()))) as server:
-        for name in flows.FLOWS:
+        for name in documented_flows.FLOWS:
             with server.client() as client:
                 client.flushall()
-            diagrams[name] = asyncio.run(flows.draw(server.url, name))
+            diagrams[name] = asyncio.run(documented_flows.draw(server.url, name))
     for page in sorted(FOLDER.glob("*.md")):
         text = page.read_text("utf-8")
         if (new := with_diagrams(text, diagrams)) != text:

@@ -16,7 +16,7 @@ from source_notes import ROOMS, ROOT, header_of, log_calls, modules
 from conferral.runtime import log, setting_errors
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
-from conferral.statemachine.order import Recording
+from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
 from conferral.statemachine.states import (
     TRANSFER_MODES,
@@ -29,7 +29,8 @@ from conferral.statemachine.states import (
     TransferStatus,
 )
 from conferral.statemachine.transfer import TransferState
-from conferral.storage import keys, session_codec
+from conferral.storage import keys
+from conferral.storage.codecs import session_codec
 
 NOTE = "<!-- Generated from {source} by `make docs`; changes by hand are lost. -->\n"
 
@@ -82,7 +83,7 @@ def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
             default = "none"
         else:
             default = f"`{_shown(field.default)}`"
-        accepted = setting_errors.valid(str(field.validation_alias), field)[0]
+        accepted = setting_errors.valid_values(str(field.validation_alias), field)[0]
         rows.append((f"`{field.validation_alias}`", field.description or "", default, accepted))
     return _table(("Name", "Meaning", "Default", "Accepted"), rows)
 
@@ -168,9 +169,9 @@ def _also() -> tuple[str, str]:
         "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
         _prose(
             "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and "
-            "`effects` (JSON), and where they apply `detail`, `command`, `reports` (JSON: what came of commands by "
+            "`effects` (JSON), and if they apply `detail`, `command`, `reports` (JSON: what came of commands by "
             "it, each with `command`, `type`, `status` and `reason`), `effect` (the id of the effect of which the "
-            "entry tells the outcome), with it `attempts` (how many requests it took) and `setbacks` (JSON: what those "
+            "entry tells the outcome), with it `attempts` (how many requests), `failed_attempts` (JSON: what those "
             'came to that were not the last word, the last one last, for instance `["429 code 20429 x1", "503 x2"]`) '
             "where something went wrong on the way, `changes` (JSON: the session's fields that people look at, as far "
             "as the event has changed them, null for one that is there no more; without addresses, and without what "
@@ -215,7 +216,7 @@ def _fields() -> tuple[str, ...]:
         "party.NAME.coaches": "Of a supervisor who whispers: the call that hears it.",
     }
     others = _table(("Field", "Meaning"), [(f"`{name}`", meaning) for name, meaning in more.items()])
-    shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_room"}
+    shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_conference"}
     of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
         "Fields that only the worker needs are left out while they are empty, and may change from version to version. "
@@ -244,9 +245,11 @@ def _example() -> Session:
     session_id = "CA" + "0" * 30 + "a1"
     start_ms = 1_795_000_000_000
     parties = {
-        CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED, in_room=True),
+        CUSTOMER: Party(
+            CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED, in_conference=True
+        ),
         AGENT: Party(
-            AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED, in_room=True
+            AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED, in_conference=True
         ),
     }
     return Session(

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import NamedTuple
 
-from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Always, Event
+from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.states import State
-from conferral.statemachine.table import ALWAYS, IGNORED, TABLE, Row
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Row
 
 Edge = tuple[State, State]
 
@@ -83,7 +83,7 @@ def moves() -> dict[Edge, tuple[str, ...]]:
 
 
 def _name_of(row: Row) -> str:
-    return f"[{row.guard.__name__}]" if row.event is Always and row.guard is not None else row.event.name
+    return f"[{row.guard.__name__}]" if row.event is Automatic and row.guard is not None else row.event.name
 
 
 def mermaid() -> str:
@@ -94,13 +94,13 @@ def mermaid() -> str:
     return "\n".join(lines) + "\n"
 
 
-def svg(*, is_alone: bool = True) -> str:
+def svg(*, is_standalone: bool = True) -> str:
     """The drawing: it follows the reader's light or dark theme and names every part for screen readers.
 
     States have ids such as `state-bridged`, edges such as `edge-bridged-converting`.
 
     Args:
-        is_alone: Whether it is looked at by itself and has to see to its colours; else it takes those of the page that
+        is_standalone: Whether it is shown by itself and brings its own colors; else it takes those of the page that
             it stands in, which may forbid styles of others.
 
     Raises:
@@ -110,13 +110,13 @@ def svg(*, is_alone: bool = True) -> str:
     if edges.keys() != LINES.keys():
         strange = ", ".join(f"{source} to {target}" for source, target in sorted(edges.keys() ^ LINES.keys()))
         raise ValueError(f"statemachine/diagram.py, LINES: give a place to, or take away: {strange}")
-    drawn = [_drawn_edge(edge, names) for edge, names in edges.items()]
-    boxes = [_drawn_box(state, box) for state, box in BOXES.items()]
+    drawn = [_draw_edge(edge, names) for edge, names in edges.items()]
+    boxes = [_draw_box(state, box) for state, box in BOXES.items()]
     start = _line(START, "start", "A session begins", ("inbound call", "or call"))
     return _SVG.format(
         width=WIDTH,
         height=HEIGHT,
-        style=_STYLE if is_alone else "",
+        style=_STYLE if is_standalone else "",
         start=start,
         edges="\n".join(drawn),
         boxes="\n".join(boxes),
@@ -145,7 +145,7 @@ orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 """
 
 
-def _drawn_edge(edge: Edge, names: tuple[str, ...]) -> str:
+def _draw_edge(edge: Edge, names: tuple[str, ...]) -> str:
     source, target = edge
     return _line(LINES[edge], f"{source}-{target}", f"From {source} to {target}: {', '.join(names)}", names)
 
@@ -164,7 +164,7 @@ def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
     )
 
 
-def _drawn_box(state: State, box: Box) -> str:
+def _draw_box(state: State, box: Box) -> str:
     x, y = box.x - BOX_WIDTH // 2, box.y - BOX_HEIGHT // 2
     return (
         f'<g id="state-{state}" class="state"><title>{state}</title>'
@@ -216,16 +216,17 @@ How to read the tables:
 def _section(state: State, meaning: str) -> str:
     lines = [f"## {state}", "", meaning, ""]
     lines += ["| Event | When | Goes to | What follows |", "| --- | --- | --- | --- |"]
-    rows = [row for row in TABLE if row.source is state and row.event is not Always]
+    rows = [row for row in TABLE if row.source is state and row.event is not Automatic]
     for row in rows:
         alone = sum(other.event is row.event for other in rows) == 1
         lines.append(
             f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_cell(_summary(row.action))} |"
         )
-    if ALWAYS[state]:
+    if AUTOMATIC_ROWS[state]:
         lines += ["", f"While {state}:", "", "| As soon as | Goes to | What follows |", "| --- | --- | --- |"]
     lines += [
-        f"| {_when(row, alone=False)} | {_target(row)} | {_cell(_summary(row.action))} |" for row in ALWAYS[state]
+        f"| {_when(row, alone=False)} | {_target(row)} | {_cell(_summary(row.action))} |"
+        for row in AUTOMATIC_ROWS[state]
     ]
     ignored = [
         f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
@@ -56,7 +56,7 @@ class RedirectCall(Effect):
 
     call_sid: str
     #: Conference SID once it is known, so that a late leg can't open a second room; else the conference's name.
-    room: str
+    conference: str
     #: The conference's name; empty if it is the session's id.
     conference_name: str = ""
     #: Participant label.
@@ -65,8 +65,8 @@ class RedirectCall(Effect):
     attempt: int = 1
     #: What the party hears until somebody else joins, `ringback` or `music`: then it does not start the conference.
     #: Empty for a party that starts it, in silence.
-    tune: str = ""
-    attributes: Attributes = PLAIN
+    wait_audio: str = ""
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
     @property
     def target(self) -> str:
@@ -103,13 +103,13 @@ class CreateParticipant(Dial):
     kind: ClassVar[str] = "create_participant"
 
     #: SID of the conference, or its name while there is none.
-    room: str
+    conference: str
     label: str
     #: Whether those inside hear it ring.
     early_media: bool
     #: Whether it comes in muted, and without starting the conference: a supervisor does.
     supervises: bool = False
-    attributes: Attributes = PLAIN
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +159,9 @@ class UpdateParticipant(Effect):
     #: None leaves it as it is.
     hold: bool | None = None
     #: What is heard on hold, `ringback` or `music`.
-    tune: str = ""
+    wait_audio: str = ""
     #: EndConferenceOnExit; None leaves it as it is.
-    ends_conference: bool | None = None
+    end_on_exit: bool | None = None
     #: None leaves it as it is.
     muted: bool | None = None
     #: Of a supervisor: one of `SuperviseMode`; empty leaves it as it is. Sets muting and coaching in one request.
@@ -171,14 +171,14 @@ class UpdateParticipant(Effect):
 
     @property
     def detail(self) -> str:
-        """What is asked for, in the words of `Ask`: `hold`, `unhold`, `mute`, `set-end`, `whisper`..."""
+        """What is asked for, in the words of `Ask`: `hold`, `unhold`, `mute`, `set-end-on-exit`, `whisper`..."""
         if self.supervises:
             return self.supervises
         if self.hold is not None:
             return "hold" if self.hold else "unhold"
         if self.muted is not None:
             return "mute" if self.muted else "unmute"
-        return "set-end" if self.ends_conference else "clear-end"
+        return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
 
     @property
     def target(self) -> str:
@@ -209,14 +209,14 @@ class Sentence(StrEnum):
     #: To a customer whose transfer has failed for good.
     TRANSFER_FAILED = "transfer-failed"
     #: To somebody who has called, and whom nobody has answered.
-    NOBODY_REACHED = "nobody-reached"
+    NO_ONE_REACHED = "nobody-reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendAway(Effect):
+class RedirectToUrl(Effect):
     """Take the customer's call to TwiML of somebody else, when the others have left. The session is over with it."""
 
-    kind: ClassVar[str] = "send_away"
+    kind: ClassVar[str] = "redirect_to_url"
     is_ending: ClassVar[bool] = True
 
     call_sid: str
@@ -352,5 +352,5 @@ class ReadCalls(Effect):
 #: Every kind of effect, for codecs and docs.
 EFFECTS: tuple[type[Effect], ...] = (
     RedirectCall, CreateParticipant, CreateCall, FindCall, UpdateParticipant, PlayAnnouncement, StartRecording,
-    ChangeRecording, SayAndHangUp, SendAway, HangUpCall, EndConference, ReadCalls,
+    ChangeRecording, SayAndHangUp, RedirectToUrl, HangUpCall, EndConference, ReadCalls,
 )  # fmt: skip

@@ -10,11 +10,11 @@ ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}")
 #: What else is refused, and why.
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 #: What is right, to be put behind the field's name.
-ID_WORDS = "must be 1 to 64 letters, digits, _ or -"
-NO_NUMBER_WORDS = "must not be 7 to 15 digits alone, which could be a phone number"
+ID_RULE = "must be 1 to 64 letters, digits, _ or -"
+NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
 
 
-def why_no_id(text: str) -> str:
+def id_error(text: str) -> str:
     """Why a text is no id, to be put behind the field's name; empty if it is one.
 
     >>> why_no_id("order-7"), why_no_id("14155550123")
@@ -22,4 +22,4 @@ def why_no_id(text: str) -> str:
     """
     if ID_PATTERN.fullmatch(text):
         return ""
-    return NO_NUMBER_WORDS if _PHONE_NUMBER.fullmatch(text) else ID_WORDS
+    return NO_PHONE_NUMBER_RULE if _PHONE_NUMBER.fullmatch(text) else ID_RULE

@@ -14,12 +14,12 @@ from typing import Any
 
 from transitions import EventData, Machine, Transition
 
-from conferral.statemachine.departures import pruned
+from conferral.statemachine.draft import Draft, with_changes
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import (
     Add,
-    Always,
     Announce,
+    Automatic,
     Call,
     CallProgressed,
     CallReceived,
@@ -48,13 +48,13 @@ from conferral.statemachine.events import (
     Unhold,
     Unmute,
 )
-from conferral.statemachine.guards.calls import opens_by_callback
+from conferral.statemachine.former_parties import prune
+from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.scratch import Scratch, changed
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from conferral.statemachine.table import ALWAYS, IGNORED, TABLE
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE
 
 #: Why nothing happens, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
@@ -133,22 +133,22 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         outcome; events of a session that nobody knows leave it at 0.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and not _opens(session, event):
+    if session.version == 0 and not _opens_session(session, event):
         return _unknown_session(session, event)
-    if session.version and session.seen.has(event):
-        return _passed_over(session, event, Outcome.STALE, "taken before")
+    if session.version and session.seen.contains(event):
+        return _ignored(session, event, Outcome.STALE, "taken before")
     if isinstance(event, Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
-        return replace(_passed_over(session, event, Outcome.REFUSED, event.refused), reports=(report,))
-    if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.reading:
-        return _decide(_with_answer(session, event), event, now_ms, policy, before=session)
+        return replace(_ignored(session, event, Outcome.REFUSED, event.refused), reports=(report,))
+    if isinstance(event, CallsRead | EffectOutcome) and event.effect_id == session.open_read_id:
+        return _decide(_close_read(session, event), event, now_ms, policy, before=session)
     if isinstance(event, EffectOutcome) and event.kind == HangUpCall.kind:
-        return _decide(_with_hang_up_over(session, event), event, now_ms, policy, before=session)
+        return _decide(_close_hang_up(session, event), event, now_ms, policy, before=session)
     if isinstance(event, TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
-            return _passed_over(session, event, Outcome.STALE, "the timer was cancelled or set again")
+            return _ignored(session, event, Outcome.STALE, "the timer was cancelled or set again")
         rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
-        return _decide(changed(session, {"timers": rest}), event, now_ms, policy, before=session)
+        return _decide(with_changes(session, {"timers": rest}), event, now_ms, policy, before=session)
     return _decide(session, event, now_ms, policy, before=session)
 
 
@@ -157,36 +157,36 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     if session.version == 0:
         return ()
     allowed: dict[str, None] = {}
-    for trial in _trials(session):
+    for trial in _sample_commands(session):
         # Of those about a party one that would be taken is enough: there may be hundreds of parties.
-        if trial.name not in allowed and _would_take(session, trial, policy):
+        if trial.name not in allowed and _would_accept(session, trial, policy):
             allowed[trial.name] = None
     return tuple(allowed)
 
 
-def tried_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[tuple[Command, str], ...]:
+def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[tuple[Command, str], ...]:
     """Every command that a session could be given, each with why it would be refused now: empty where it would not be.
 
     One for each mode and action, and those about a party for everybody who is there: of hundreds of parties it is many.
     """
     if session.version == 0:
         return ()
-    return tuple((trial, _refusal_of(session, trial, policy)) for trial in _trials(session))
+    return tuple((trial, _refusal_of(session, trial, policy)) for trial in _sample_commands(session))
 
 
-def _would_take(session: Session, trial: Command, policy: Policy) -> bool:
+def _would_accept(session: Session, trial: Command, policy: Policy) -> bool:
     """Whether a command would not be refused."""
     return not _refusal_of(session, trial, policy)
 
 
 def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
     """Why a command would be refused, empty where it would be taken; what would follow from it is not worked out."""
-    scratch = Scratch(session, trial, session.updated_at_ms, policy)
-    _TRIGGERS[trial.name].trigger(scratch, scratch, trial)
-    return scratch.refusal
+    draft = Draft(session, trial, session.updated_at_ms, policy)
+    _TRIGGERS[trial.name].trigger(draft, draft, trial)
+    return draft.refusal
 
 
-def _trials(session: Session) -> tuple[Command, ...]:
+def _sample_commands(session: Session) -> tuple[Command, ...]:
     """Commands that a session which exists could be given: one of each, those about a party for everybody."""
     session_id = session.id
     # Where nobody is left, somebody who is not there: then that is the refusal.
@@ -202,37 +202,39 @@ def _trials(session: Session) -> tuple[Command, ...]:
         Retrieve(session_id=session_id, to="client:anybody"),
         Add(session_id=session_id, to="client:anybody", party="anybody"),
         *(kind(session_id=session_id, party=name) for kind in (Remove, Hold, Unhold, Mute, Unmute) for name in there),
-        *(Supervise(session_id=session_id, to=_supervisor_of(session), mode=mode) for mode in SuperviseMode),
+        *(Supervise(session_id=session_id, to=_supervisor_address(session), mode=mode) for mode in SuperviseMode),
         Announce(session_id=session_id, say="anything"),
         *(Record(session_id=session_id, action=action) for action in RecordAction),
         End(session_id=session_id),
     )
 
 
-def _supervisor_of(session: Session) -> str:
+def _supervisor_address(session: Session) -> str:
     there = session.parties.get(SUPERVISOR)
     return there.address if there is not None else "client:anybody"
 
 
-def _with_answer(session: Session, event: CallsRead | EffectOutcome) -> Session:
+def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:
     """The session once its open read is answered. Calls that the read left out are read next, unless all are."""
     is_current = isinstance(event, CallsRead) and session.facts_version <= event.read_version
-    unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reads_again else ()
-    reads_again = session.reads_again or bool(unread)
-    return changed(session, {"reading": "", "reads_again": reads_again, "unread_calls": unread})
+    unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reread_wanted else ()
+    reread_wanted = session.reread_wanted or bool(unread)
+    return with_changes(session, {"open_read_id": "", "reread_wanted": reread_wanted, "unread_calls": unread})
 
 
-def _with_hang_up_over(session: Session, event: EffectOutcome) -> Session:
+def _close_hang_up(session: Session, event: EffectOutcome) -> Session:
     """The session once a hang-up has its outcome: should the party linger, it is hung up again."""
-    over = {name: replace(one, hanging_up="") for name, one in session.parties.items()
-            if one.hanging_up and one.hanging_up == event.effect_id}  # fmt: skip
-    return changed(session, {"parties": {**session.parties, **over}}) if over else session
+    over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
+            if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
+    return with_changes(session, {"parties": {**session.parties, **over}}) if over else session
 
 
-def _opens(session: Session, event: Event) -> bool:
+def _opens_session(session: Session, event: Event) -> bool:
     if isinstance(event, CallReceived | ClientCallReceived | Call | ConferenceFound):
         return True
-    return isinstance(event, CallProgressed) and opens_by_callback(Scratch(session, event, 0, DEFAULT_POLICY), event)
+    return isinstance(event, CallProgressed) and opens_session_by_callback(
+        Draft(session, event, 0, DEFAULT_POLICY), event
+    )
 
 
 def _unknown_session(session: Session, event: Event) -> Step:
@@ -242,66 +244,66 @@ def _unknown_session(session: Session, event: Event) -> Step:
     return Step(session, Outcome.UNEXPECTED, "no such session")
 
 
-def _passed_over(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    taken = changed(session, {"version": session.version + 1, "seen": session.seen.adding(event)})
+def _ignored(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
+    taken = with_changes(session, {"version": session.version + 1, "seen": session.seen.with_event(event)})
     return Step(taken, outcome, reason)
 
 
 def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
     because = IGNORED_BECAUSE.get((session.state, event.name))
     if because is not None:
-        return _passed_over(session, event, Outcome.STALE, because)
-    scratch = Scratch(session, event, now_ms, policy)
-    taken = _TRIGGERS[event.name].trigger(scratch, scratch, event)
+        return _ignored(session, event, Outcome.STALE, because)
+    draft = Draft(session, event, now_ms, policy)
+    taken = _TRIGGERS[event.name].trigger(draft, draft, event)
     # Every pair ends in a row without a guard, so that some row is always taken; tests read that from the table.
     assert taken, (session.state, event.name)
-    if scratch.refusal:
-        reason = _refusal(before, scratch.refusal, policy)
-        scratch.session = session
-        scratch.reason = reason
-        scratch.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
+    if draft.refusal:
+        reason = _refusal_text(before, draft.refusal, policy)
+        draft.session = session
+        draft.reason = reason
+        draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, reason)]
     else:
-        _follow_up(scratch, event)
+        _take_automatic_rows(draft, event)
     outcome = (
         Outcome.REFUSED
-        if scratch.refusal
+        if draft.refusal
         else Outcome.MOVED
-        if scratch.state is not before.state or before.version == 0
-        else scratch.taken
+        if draft.state is not before.state or before.version == 0
+        else draft.outcome
     )
-    return _concluded(scratch, before, event, outcome)
+    return _build_step(draft, before, event, outcome)
 
 
-def _follow_up(scratch: Scratch, event: Event) -> None:
+def _take_automatic_rows(draft: Draft, event: Event) -> None:
     """Takes the `Always` rows of the state, one after another, until none fits."""
-    always = Always(session_id=event.session_id, entry_id=event.entry_id)
+    always = Automatic(session_id=event.session_id, entry_id=event.entry_id)
     for _ in range(_FOLLOW_UPS_MAX):
         # Asked here first, because the library can't tell "no row" from "no guard said yes".
-        if not any(row.guard is not None and row.guard(scratch, always) for row in ALWAYS[scratch.state]):
+        if not any(row.guard is not None and row.guard(draft, always) for row in AUTOMATIC_ROWS[draft.state]):
             return
-        _TRIGGERS[Always.name].trigger(scratch, scratch, always)
-    raise AssertionError(f"no end of what follows from {event.name} in {scratch.state}")
+        _TRIGGERS[Automatic.name].trigger(draft, draft, always)
+    raise AssertionError(f"no end of what follows from {event.name} in {draft.state}")
 
 
-def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome) -> Step:
+def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -> Step:
     version = before.version + 1
-    after = scratch.session
-    moved = scratch.state is not before.state
+    after = draft.session
+    moved = draft.state is not before.state
     # Whoever leaves may be somebody of whom only a look would tell: one that began before shows him still.
     tells_of_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
     is_news = tells_of_leaving or _has_new_facts(before, after)
-    phase = after.phase if scratch.state in _STATES_WITH_PHASES else Phase.NONE
+    phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     changes = {
-        "state": scratch.state,
+        "state": draft.state,
         "phase": phase,
-        "state_since_ms": scratch.now_ms if moved or phase is not before.phase else before.state_since_ms,
+        "state_since_ms": draft.now_ms if moved or phase is not before.phase else before.state_since_ms,
         "version": version,
-        "updated_at_ms": scratch.now_ms,
+        "updated_at_ms": draft.now_ms,
         "facts_version": version if is_news or moved else after.facts_version,
-        "seen": after.seen.adding(event),
+        "seen": after.seen.with_event(event),
     }
-    after = changed(after, changes)
-    after = changed(after, pruned(after, before))
+    after = with_changes(after, changes)
+    after = with_changes(after, prune(after, before))
     timers = (
         {
             *(name for name, due in after.timers.items() if before.timers.get(name) != due),
@@ -315,33 +317,41 @@ def _concluded(scratch: Scratch, before: Session, event: Event, outcome: Outcome
     return Step(
         session=after,
         outcome=outcome,
-        reason=scratch.reason,
-        effects=tuple(scratch.effects),
+        reason=draft.reason,
+        effects=tuple(draft.effects),
         timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(timers)),
-        reports=tuple(scratch.reports),
-        conclusions=tuple(scratch.conclusions),
-        let_lone_go=scratch.let_lone_go,
+        reports=tuple(draft.reports),
+        outcome_records=tuple(draft.outcome_records),
+        ended_lone_conference=draft.ended_lone_conference,
     )
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether a look that began before this event shows something older than what is known now."""
-    if after.redirecting != before.redirecting:
+    if after.open_redirects != before.open_redirects:
         return True
     if after.parties is before.parties:
         return False
     return after.parties.keys() != before.parties.keys() or any(
-        _learnt(before.parties[name], party) for name, party in after.parties.items()
+        _facts_differ(before.parties[name], party) for name, party in after.parties.items()
     )
 
 
-def _learnt(before: Party, after: Party) -> bool:
+def _facts_differ(before: Party, after: Party) -> bool:
     """Whether more is known of a party than before, or something else; when it is looked after is no knowledge."""
     if after is before or after == before:
         return False
-    return replace(after, dial_due_ms=before.dial_due_ms, doubt=before.doubt, hanging_up=before.hanging_up) != before
+    return (
+        replace(
+            after,
+            dial_check_at_ms=before.dial_check_at_ms,
+            dial_check=before.dial_check,
+            hang_up_effect_id=before.hang_up_effect_id,
+        )
+        != before
+    )
 
 
-def _refusal(session: Session, why: str, policy: Policy) -> str:
+def _refusal_text(session: Session, why: str, policy: Policy) -> str:
     allowed = allowed_commands(session, policy)
     return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; nothing is allowed any more"

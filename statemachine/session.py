@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from conferral.statemachine.attributes import PLAIN, Attributes
-from conferral.statemachine.order import Order, Recording
-from conferral.statemachine.seen import Seen
-from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, Tune
+from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
 from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, by the names that commands and keys use.
@@ -30,14 +30,14 @@ def first_label(party: str) -> str:
     return f"{party}-1"
 
 
-class Ask(StrEnum):
+class ParticipantUpdate(StrEnum):
     """What can be asked of Twilio about a participant, one at a time."""
 
     HOLD = "hold"
     UNHOLD = "unhold"
     #: That leaving ends the conference (`EndConferenceOnExit`), and that it does not.
-    SET_END = "set-end"
-    CLEAR_END = "clear-end"
+    SET_END_ON_EXIT = "set-end-on-exit"
+    CLEAR_END_ON_EXIT = "clear-end-on-exit"
     MUTE = "mute"
     UNMUTE = "unmute"
     #: Of a supervisor: what it is heard by.
@@ -47,7 +47,7 @@ class Ask(StrEnum):
 
 
 #: What sets EndConferenceOnExit.
-FLAGS = frozenset({Ask.SET_END, Ask.CLEAR_END})
+END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Party:
     #: Why the party left, in Twilio's words where Twilio said so.
     left_reason: str = ""
     #: The how manyth to leave, 0 while it is there (count).
-    departure: int = 0
+    departure_number: int = 0
     #: Whether the conference's callbacks or a read say that the party is in it.
-    in_room: bool = False
+    in_conference: bool = False
     #: SequenceNumber of the newest conference event taken for this party: older ones change nothing.
-    room_sequence: int = -1
+    conference_sequence: int = -1
 
     #: Id of the dial that brings this party in: the id of the effect that ordered it; empty for legs that came in or
     #: were dialled by TwiML.
@@ -82,7 +82,7 @@ class Party:
     #: Said at the gate; empty for nothing.
     brief: str = ""
     #: Why an agent who is rung again is: said at the gate. Empty for everybody else.
-    recalled_for: str = ""
+    recall_reason: str = ""
     #: Whether 1 has to be pressed at the gate.
     confirm: bool = False
     #: How long the phone may ring, seconds.
@@ -90,18 +90,18 @@ class Party:
     #: DTMF sent after the answer.
     digits: str = ""
     #: Those who ring at the same time and of whom the first takes it share this word; empty for whoever rings alone.
-    contest: str = ""
+    ring_group: str = ""
     #: Whether the dialled call was answered. A join alone does not prove it: early media may count as one.
     answered: bool = False
     #: When that was learnt, Unix milliseconds.
     answered_at_ms: int = 0
     #: When it was ordered, Unix milliseconds.
-    dialled_at_ms: int = 0
+    dialed_at_ms: int = 0
     #: When the dial is looked after because nothing was heard, Unix milliseconds; 0 for never.
-    dial_due_ms: int = 0
+    dial_check_at_ms: int = 0
     #: `unknown` while nobody knows whether the call was placed, `searched` once it is searched for, `rolled-back` if
     #: Redis may have lost that it was; `looked` once an overdue one was looked at; `refused` by an ended conference.
-    doubt: str = ""
+    dial_check: str = ""
     #: The number shown to the dialled party: empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
     #: Twilio refused the dial with another caller ID, so this one is the last.
@@ -110,16 +110,16 @@ class Party:
     #: The party is to be out: its calls' `<Dial>` actions are answered with `<Hangup/>`.
     is_leaving: bool = False
     #: What the party hears while it waits alone or is held.
-    tune: Tune = Tune.NONE
+    wait_audio: WaitAudio = WaitAudio.NONE
     #: In the room without having started it (`startConferenceOnEnter=false`): hears its tune until somebody else joins.
-    waits: bool = False
+    waits_for_start: bool = False
     #: Whether the party shall be on hold; `held` says what Twilio has confirmed.
-    hold_wanted: bool = False
-    #: Whether the party's leaving shall end the conference; `ends_conference` says what Twilio has confirmed.
-    end_wanted: bool = False
-    ends_conference: bool = False
+    desired_hold: bool = False
+    #: Whether the party's leaving shall end the conference; `end_on_exit` says what Twilio has confirmed.
+    desired_end_on_exit: bool = False
+    end_on_exit: bool = False
     #: Whether the party shall be muted; `muted` says what Twilio has confirmed. Not of supervisors.
-    mute_wanted: bool = False
+    desired_mute: bool = False
     #: Of a supervisor: what was asked for, one of `SuperviseMode`. Empty for everybody else, and once he has left.
     supervises: str = ""
     #: SID of the call that the supervisor coaches, as Twilio has confirmed it; empty for none.
@@ -127,23 +127,23 @@ class Party:
     #: Updates of a supervisor that Twilio refused, in a row (count).
     refused_updates: int = 0
     #: What was asked of Twilio for this party and is not confirmed by a callback or a look: one of `Ask`, or empty.
-    asked: str = ""
+    pending_update: str = ""
     #: When that was, Unix milliseconds: a callback of an earlier time does not tell what came of it.
-    asked_at_ms: int = 0
+    pending_since_ms: int = 0
     #: Since when it has been on hold, Unix milliseconds; 0 while it is not.
     held_since_ms: int = 0
     #: Id of the effect that asks for it, empty once that has an outcome.
-    updating: str = ""
+    update_effect_id: str = ""
     #: When a conversion's repair asked Twilio to move it, or heard of that last, Unix milliseconds; 0 while none has.
-    moved_again_ms: int = 0
+    repair_moved_at_ms: int = 0
     #: The `<Dial>` that led it into the conference has ended once, and the action's document leads it there again.
-    was_out: bool = False
+    has_rejoined: bool = False
     #: None of ours, and muted when a look has found it: no company for as long as it is muted.
-    listens: bool = False
+    is_muted_guest: bool = False
     #: Its hang-up was ordered, or comes with the answer to its `<Dial>`'s action.
-    is_hung_up: bool = False
+    hang_up_requested: bool = False
     #: Id of the effect that hangs it up, empty once that has an outcome: it may have to wait for a request slot.
-    hanging_up: str = ""
+    hang_up_effect_id: str = ""
 
     @property
     def is_gone(self) -> bool:
@@ -153,7 +153,7 @@ class Party:
     @property
     def takes_part(self) -> bool:
         """Whether a dialled party was answered and is in the conference."""
-        return self.answered and self.in_room and not self.is_gone
+        return self.answered and self.in_conference and not self.is_gone
 
     @property
     def is_supervisor(self) -> bool:
@@ -195,13 +195,13 @@ class Session:
     #: Nobody's leaving ends the conference, until one is left.
     is_group: bool = False
     #: How the conference is set up.
-    attributes: Attributes = PLAIN
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to be tried, in their order: the next is tried when one fails.
     agents: tuple[str, ...] = field(default=(), repr=False)
     #: Which of them is being tried, or has answered, from 0.
     agent_number: int = 0
     #: Commands under way that are no transfers.
-    orders: tuple[Order, ...] = ()
+    pending_commands: tuple[PendingCommand, ...] = ()
     #: Address of the agent who has parked the call, empty while it is not parked.
     parked_by: str = field(default="", repr=False)
     #: When a parked call goes back to him, Unix milliseconds; 0 while it is not parked, and once it does.
@@ -210,7 +210,7 @@ class Session:
     #: How many parties have left (count).
     departures: int = 0
     #: The highest number in a party's name so far, by the name without it: none is given twice.
-    numbers: Mapping[str, int] = field(default_factory=dict)
+    name_numbers: Mapping[str, int] = field(default_factory=dict)
     #: How many times somebody was dialled by REST (count): part of the next participant label.
     dials: int = 0
     #: CallToken of the inbound call, with which its number may be shown to others. It contains a number: never logged,
@@ -219,51 +219,51 @@ class Session:
     #: The number that was called, E.164: the caller ID of dials. Empty for `TWILIO_NUMBER`.
     called_number: str = field(default="", repr=False)
     #: Id of the `call` command until customer and agent talk.
-    calling_for: str = ""
+    call_command_id: str = ""
     #: How the agent of a `call` is dialled.
     options: DialOptions = field(default_factory=DialOptions)
     #: SIDs of legs whose party has been replaced: their late callbacks are no surprise.
     former_calls: tuple[str, ...] = ()
     #: Id of the look at Twilio that has no answer yet; empty when none is open.
-    reading: str = ""
+    open_read_id: str = ""
     #: When it was ordered, Unix milliseconds.
-    reading_since_ms: int = 0
+    open_read_since_ms: int = 0
     #: Another look was wanted meanwhile: it follows as soon as the open one is answered.
-    reads_again: bool = False
+    reread_wanted: bool = False
     #: SIDs of calls for which the last look had no room: only these are read next.
     unread_calls: tuple[str, ...] = ()
     #: Twilio has refused an update because the conference is not in progress: nothing is asked of it until it is.
-    is_idle: bool = False
+    awaits_conference_start: bool = False
     #: SIDs of conferences that are over, or were left: what is still told of them is late.
-    former_rooms: tuple[str, ...] = ()
+    former_conferences: tuple[str, ...] = ()
     #: Up to which SequenceNumber of its conference a look has shown what came of what was not heard.
-    checked_sequence: int = 0
+    verified_sequence: int = 0
     #: Times that somebody was not let go because a look was to tell first who is there, and none has (count).
-    company_looks: int = 0
+    presence_reads: int = 0
     #: Looks at a participant whose update Twilio has not confirmed, since it last did (count).
-    confirm_looks: int = 0
+    confirmation_reads: int = 0
     #: Name of the party that left first, empty while nobody has.
-    first_left: str = ""
+    first_to_leave: str = ""
     #: DialCallStatus of the bridge's `<Dial>`, empty while it has not ended.
     dial_call_status: str = ""
     #: The missing leg of a conversion was redirected once already.
     repaired: bool = False
     #: Ids of the redirects whose outcome is not known yet.
-    redirecting: tuple[str, ...] = ()
+    open_redirects: tuple[str, ...] = ()
     #: When a leg was last seen on its way into the conference, Unix milliseconds; 0 while none was.
     moved_at_ms: int = 0
     #: Version at which a fact about a party changed last.
     facts_version: int = 0
     #: Ids of the commands that wait until both parties are in the conference.
-    converting_for: tuple[str, ...] = ()
+    convert_command_ids: tuple[str, ...] = ()
     #: Id of the `end` command that waits for Twilio's confirmation.
-    ending_for: str = ""
+    end_command_id: str = ""
     #: Ids of the ending effects that Twilio has not confirmed yet.
-    ending_effects: tuple[str, ...] = ()
+    end_effect_ids: tuple[str, ...] = ()
     #: Due times by timer name, Unix milliseconds.
     timers: Mapping[str, int] = field(default_factory=dict)
     #: What was taken already.
-    seen: Seen = field(default_factory=Seen)
+    seen: SeenEvents = field(default_factory=SeenEvents)
 
     def __post_init__(self) -> None:
         """Name the conference by the id unless it has a name of its own."""
@@ -271,11 +271,11 @@ class Session:
             object.__setattr__(self, "conference_name", self.id)
 
     @property
-    def room(self) -> str:
+    def conference_to_join(self) -> str:
         """What a leg joins: the conference's SID once it is known, else its name."""
         return self.conference_sid or self.conference_name
 
-    def party_of(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
+    def find_party(self, *, call_sid: str = "", label: str = "", name: str = "", dial: str = "") -> Party | None:
         """The party that a callback speaks of: by its call, else by its dial or label, else by the name in the URL.
 
         A party that was dialled by REST is never told by its name, which changes hands, but by its dial.
@@ -308,6 +308,6 @@ class Session:
         return tuple(p for p in self.parties.values() if p.name == TARGET or p.name.startswith(f"{TARGET}-"))
 
     @property
-    def in_room(self) -> tuple[Party, ...]:
+    def participants(self) -> tuple[Party, ...]:
         """Those who are in the conference."""
-        return tuple(party for party in self.parties.values() if party.in_room)
+        return tuple(party for party in self.parties.values() if party.in_conference)

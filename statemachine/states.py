@@ -137,19 +137,19 @@ class TransferStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Stage(StrEnum):
+class TransferStage(StrEnum):
     """What a running transfer is waiting for. Internal: people read `transfer.status`."""
 
     #: Customer and agent are still on their way into the conference.
     CONVERTING = "converting"
     #: That Twilio confirms: the agent's leaving won't end the conference.
-    CLEARING = "clearing"
+    CLEARING_END_ON_EXIT = "clearing-end-on-exit"
     #: That Twilio confirms: the customer is on hold.
-    HOLDING = "holding"
+    HOLDING_CUSTOMER = "holding-customer"
     #: That the conference's recording stands still, so that no consult is on it.
-    SILENCING = "silencing"
+    PAUSING_RECORDING = "pausing-recording"
     #: The customer's way from the bridge into a room of his own.
-    ARRIVING = "arriving"
+    MOVING_CUSTOMER = "moving-customer"
     #: Somebody who was dialled takes part.
     DIALING = "dialing"
     #: The agent's next command: the target takes part.
@@ -165,20 +165,20 @@ class Stage(StrEnum):
     #: That nobody who stays is on hold, before the agent is let go.
     COMPLETING = "completing"
     #: The agent's leaving.
-    PARTING = "parting"
+    RELEASING_AGENT = "releasing-agent"
     #: That the customer, whom somebody has just taken over, is off hold.
-    CONNECTING = "connecting"
+    UNHOLDING_CUSTOMER = "unholding-customer"
     #: The target's leaving.
-    WITHDRAWING = "withdrawing"
+    CANCELLING = "cancelling"
     #: That the customer is off hold, after the target has gone.
-    RESTORING = "restoring"
+    RETURNING_CUSTOMER = "returning-customer"
     #: The pause before the agent is rung once more.
-    PAUSING = "pausing"
+    WAITING_TO_RECALL = "waiting-to-recall"
     #: Nothing: it is over.
     OVER = "over"
 
 
-class Tune(StrEnum):
+class WaitAudio(StrEnum):
     """What somebody hears who waits."""
 
     RINGBACK = "ringback"

@@ -43,7 +43,7 @@ class CommandReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class OutcomeRecord:
     """For other systems: a transfer that is finished, or a session that has ended."""
 
     #: The same whenever it is decided again.
@@ -84,6 +84,6 @@ class Step:
     effects: tuple[Effect, ...] = ()
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
-    conclusions: tuple[Conclusion, ...] = ()
+    outcome_records: tuple[OutcomeRecord, ...] = ()
     #: Whether this step lets a lone participant go.
-    let_lone_go: bool = False
+    ended_lone_conference: bool = False

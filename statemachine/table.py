@@ -10,13 +10,14 @@ them. `docs/statemachine.md` and its diagram are generated from here.
 
 from conferral.statemachine.events import (
     AgeOverdue,
-    Always,
     AnnouncementEnded,
+    Automatic,
     CallReceived,
     CallsRead,
+    CommandOverdue,
     ConferenceEnded,
+    ConferenceEventIgnored,
     ConferenceFound,
-    ConferenceNoted,
     ConferenceStarted,
     ConfirmOverdue,
     ConvertOverdue,
@@ -27,7 +28,6 @@ from conferral.statemachine.events import (
     LeaveOverdue,
     LoneOverdue,
     OpeningOverdue,
-    OrderOverdue,
     ParkOverdue,
     ParticipantChanged,
     ParticipantLeft,
@@ -44,7 +44,7 @@ from conferral.statemachine.rows.transferring import TRANSFERRING
 from conferral.statemachine.rows.transferring_commands import TRANSFERRING_COMMANDS
 from conferral.statemachine.states import State
 
-__all__ = ["ALWAYS", "IGNORED", "TABLE", "Ignored", "Row"]
+__all__ = ["AUTOMATIC_ROWS", "IGNORED", "TABLE", "Ignored", "Row"]
 
 TABLE: tuple[Row, ...] = (
     *BRIDGED,
@@ -61,7 +61,7 @@ _WAITING_TIMERS = (OpeningOverdue, ParkOverdue)
 IGNORED: tuple[Ignored, ...] = (
     Ignored((B,), (ParticipantLeft, ParticipantChanged, ConferenceStarted, ConferenceEnded, AnnouncementEnded),
             "a bridged session has no conference"),
-    Ignored((B, V, C, T), (ConferenceNoted,), "this conference event decides nothing"),
+    Ignored((B, V, C, T), (ConferenceEventIgnored,), "this conference event decides nothing"),
     Ignored((V, C, T), (CallReceived,), "the inbound call was taken before"),
     Ignored((V, C, T, E), (ConferenceFound,), "the session is known"),
     Ignored((V,), (AnnouncementEnded,), "nothing is announced before both are in the conference"),
@@ -78,19 +78,19 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored(
         (E,),
         (CallReceived, DialEnded, ConferenceStarted, ConferenceEnded, ParticipantLeft,
-         ParticipantChanged, ConferenceNoted, AnnouncementEnded),
+         ParticipantChanged, ConferenceEventIgnored, AnnouncementEnded),
         "late: the session has ended",
     ),
     Ignored((E,), (CallsRead,), "the look was asked for before the session ended"),
     Ignored(
         (E,),
         (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, *_TRANSFER_TIMERS, *_WAITING_TIMERS,
-         OrderOverdue, AgeOverdue),
+         CommandOverdue, AgeOverdue),
         "the end cancels every timer",
     ),
 )  # fmt: skip
 
 #: What is asked after every event that a session in this state has taken: see `Always`.
-ALWAYS: dict[State, tuple[Row, ...]] = {
-    state: tuple(row for row in TABLE if row.event is Always and row.source is state) for state in State
+AUTOMATIC_ROWS: dict[State, tuple[Row, ...]] = {
+    state: tuple(row for row in TABLE if row.event is Automatic and row.source is state) for state in State
 }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conferral.statemachine.states import Stage, TransferMode, TransferStatus
+from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which rings no more at a time either.
 TARGETS_MAX = 10
@@ -52,7 +52,7 @@ class TransferState:
     status: TransferStatus = TransferStatus.DIALING
     #: Why it failed or was cancelled, in words separated by a comma: the target's, then those of the recalls.
     reason: str = ""
-    stage: Stage = Stage.CONVERTING
+    stage: TransferStage = TransferStage.CONVERTING
     options: DialOptions = field(default_factory=DialOptions)
     #: Id of the `transfer` command; empty once its end was told.
     command_id: str = ""
@@ -63,7 +63,7 @@ class TransferState:
     #: Name of the party that agent hears next, in a swap.
     swap_to: str = ""
     #: Whether the agent is let go as soon as the conversion is through.
-    lets_agent_go: bool = False
+    releases_agent: bool = False
     #: How often the agent was rung again (count).
     recalls: int = 0
     #: Whether the fallback destination was tried.
@@ -72,9 +72,9 @@ class TransferState:
     started_at_ms: int = 0
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it is not over."""
-        return self.stage is not Stage.OVER
+        return self.stage is not TransferStage.OVER
 
     def with_attempt(self, dial_id: str, /, **changes: Any) -> tuple[Attempt, ...]:
         """The attempts, with one of them changed."""

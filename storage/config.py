@@ -4,28 +4,28 @@ from dataclasses import dataclass
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
-from conferral.storage.connection import Client, store_errors
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys, config_key
-from conferral.storage.levels import LEVEL, LEVEL_MIN
+from conferral.storage.schema import SCHEMA_VERSION, SCHEMA_VERSION_MIN
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class Config:
     """What was agreed on."""
 
     keys: Keys
     #: The level at which all write: one of `streams.levels.LEVELS`, or a newer version's.
-    schema: int
+    schema_version: int
 
 
-async def agree(client: Client, prefix: str, partitions: int, *, level: int = LEVEL) -> Setup:
+async def ensure(client: Client, prefix: str, partitions: int, *, schema_version: int = SCHEMA_VERSION) -> Config:
     """Fixes the number of partitions and the level at first use, and refuses another number of partitions later.
 
     Args:
         client: For commands.
         prefix: `CONFERRAL_PREFIX`.
         partitions: `CONFERRAL_PARTITIONS`.
-        level: At which a prefix is written that nobody has used before, or that Redis has forgotten.
+        schema_version: At which a prefix is written that nobody has used before, or that Redis has forgotten.
 
     Raises:
         SettingsError: Redis has another number, or a level so old that this version can't write it.
@@ -36,27 +36,27 @@ async def agree(client: Client, prefix: str, partitions: int, *, level: int = LE
         found, schema = await client.hmget(key, ["partitions", "schema"])
         if found is None or schema is None:  # written only where it is absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
-            await client.hsetnx(key, "schema", level)
+            await client.hsetnx(key, "schema", schema_version)
             found, schema = await client.hmget(key, ["partitions", "schema"])
-    count, agreed = _number(found), _number(schema)
-    if count is None or agreed is None:
+    count, found_version = _number(found), _number(schema)
+    if count is None or found_version is None:
         raise SettingsError((f"{key} in Redis holds something else than numbers: is the prefix somebody else's?",))
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
         )
-    if agreed < LEVEL_MIN:
+    if found_version < SCHEMA_VERSION_MIN:
         raise SettingsError(
-            (f"{key} in Redis is at level {agreed}; this version writes {LEVEL_MIN} at least: run an older one first",)
+            (f"{key} in Redis is at level {found_version}; this version writes {SCHEMA_VERSION_MIN} and later",)
         )
-    return Setup(Keys(prefix, partitions), agreed)
+    return Config(Keys(prefix, partitions), found_version)
 
 
 def _number(text: bytes | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
 
 
-async def refuse_eviction(client: Client) -> None:
+async def check_eviction_policy(client: Client) -> None:
     """Refuses a Redis that forgets any key when it is full: leases, undecided events, live sessions.
 
     What it may not be asked, `conferral check` tells.
@@ -79,37 +79,37 @@ async def refuse_eviction(client: Client) -> None:
             raise SettingsError((problem,))
 
 
-class NotSetUpError(StoreError):
+class NotInitializedError(StoreError):
     """Nobody has used this prefix yet."""
 
 
-async def look_up(client: Client, prefix: str) -> Keys:
+async def load(client: Client, prefix: str) -> Keys:
     """The keys as they were set up; what operators' commands need.
 
     Raises:
-        NotSetUpError: no webhooks and no worker has run under this prefix.
+        NotInitializedError: no webhooks and no worker has run under this prefix.
     """
     with store_errors():
         found = await client.hget(config_key(prefix), "partitions")
     if found is None:
-        raise NotSetUpError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
+        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
     return Keys(prefix, int(found))
 
 
-async def level_of(client: Client, prefix: str) -> int:
+async def read_schema_version(client: Client, prefix: str) -> int:
     """The level at which all write.
 
     Raises:
-        NotSetUpError: no webhooks and no worker has run under this prefix.
+        NotInitializedError: no webhooks and no worker has run under this prefix.
     """
     with store_errors():
         found = _number(await client.hget(config_key(prefix), "schema"))
     if found is None:
-        raise NotSetUpError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
+        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; has a worker run on this Redis?")
     return found
 
 
-async def raise_level(client: Client, prefix: str, level: int) -> int:
+async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
     """Raises the level; it never goes back. Tells the level that stands then."""
     with store_errors():
-        return int(await scripts.raise_schema(client, [config_key(prefix)], [level]))
+        return int(await scripts.raise_schema(client, [config_key(prefix)], [schema_version]))

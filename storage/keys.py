@@ -74,9 +74,9 @@ class Keys:
         return f"{self.prefix}:identity:{digest}"
 
     @property
-    def dial_pace(self) -> str:
+    def dial_rate(self) -> str:
         """Hash: when the next call may be placed by REST, and which workers wait for it."""
-        return f"{self.prefix}:dial-pace"
+        return f"{self.prefix}:dial-rate"
 
     @property
     def request_shares(self) -> str:
@@ -128,9 +128,9 @@ class Keys:
         return f"{self.prefix}:processes"
 
     @property
-    def leases(self) -> str:
+    def rebalance_channel(self) -> str:
         """No key, a channel of Pub/Sub: a worker's name, as a hint that it has come, or gone, or given a lease back."""
-        return f"{self.prefix}:leases"
+        return f"{self.prefix}:rebalance"
 
     @property
     def config(self) -> str:

@@ -1,6 +1,6 @@
 """How long outcomes and dead letters are kept: up to a count, and up to an age."""
 
-from conferral.storage.connection import Client, store_errors
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
 #: Between two times that what is too old is removed, seconds.

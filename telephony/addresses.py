@@ -30,7 +30,7 @@ _SIP = re.compile(
 _SIP_USER = re.compile(r"[A-Za-z0-9._~!$&'()*+,=/-]+")
 #: How a user part begins that a gateway may dial as a phone number: with +, or without letters other than pauses (`p`,
 #: `w`) up to its end or to what a gateway may cut off. Source: RFC 3601, for pauses.
-_DIALED = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
+_DIALABLE_USER = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
 _PORT_MAX = 65535
 #: Where SIP listens unless an entry of the list says otherwise. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
@@ -38,7 +38,7 @@ _SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
 #: What costs the caller more than a call, or shares the price: never dialled, whatever the list says.
-_DEAR_TYPES = {
+_FORBIDDEN_TYPES = {
     PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
     PhoneNumberType.SHARED_COST: "a shared-cost number",
 }
@@ -220,7 +220,9 @@ class AllowList:
                 domains.add(domain[1].lower())
             elif entry:
                 why = f"entry {position} is wrong"
-                raise SettingsError((setting_errors.wrong("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why),))
+                raise SettingsError(
+                    (setting_errors.describe_invalid("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why),)
+                )
         return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
 
     def check(self, address: Address) -> None:
@@ -253,7 +255,7 @@ class AllowList:
         ):
             raise AddressError("the allow-list does not name this SIP domain")
         user = unquote(sip[1])
-        if not _DIALED.match(user):
+        if not _DIALABLE_USER.match(user):
             return
         if not _E164.fullmatch(user):
             raise AddressError(
@@ -267,9 +269,9 @@ class AllowList:
         is_valid = _valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
             raise AddressError("is no complete phone number; short and emergency numbers are never dialled")
-        dear = _DEAR_TYPES.get(phonenumbers.number_type(parsed))
-        if dear:
-            raise AddressError(f"is {dear}; these are never dialled")
+        forbidden = _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed))
+        if forbidden:
+            raise AddressError(f"is {forbidden}; these are never dialled")
         region = _region(parsed)
         if _is_emergency(parsed, region):
             raise AddressError("is an emergency number; these are never dialled")

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from conferral.runtime.errors import ConferralError
-from conferral.telephony.unread import without_urls
+from conferral.telephony.unknown_parameters import without_urls
 
 Fields = Mapping[str, str]
 
@@ -16,7 +16,7 @@ CALL_SID, CONFERENCE_SID, RECORDING_SID = (re.compile(f"{kind}[0-9a-f]{{32}}") f
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 #: What a text from Twilio must not pass on, apart from URLs: people's numbers, control characters.
-_UNSHOWN = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
+_UNSAFE = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
 _TEXT_LENGTH_MAX = 200
 
 
@@ -58,7 +58,7 @@ def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -
 def text(fields: Fields, name: str) -> str:
     """Twilio's words for people, without what must not be carried on."""
     # Cut last: a number of which a part was cut off before could not be told from other digits.
-    return _UNSHOWN.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
+    return _UNSAFE.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
 
 
 def flag(fields: Fields, name: str, *, missing: bool) -> bool:

@@ -84,7 +84,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     return kind(http_status=http_status, code=code, retry_after_s=retry_after_s)
 
 
-def says_gone(http_status: int, code: int) -> bool:
+def is_gone_error(http_status: int, code: int) -> bool:
     """Whether an answer says that the call, room or participant is over, or not there any more."""
     return isinstance(from_status(http_status, code), ProviderGoneError)
 
@@ -102,7 +102,7 @@ def from_exception(exception: TwilioException) -> ProviderError:
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Around a use of the library: nothing foreign comes out of it.
 
     Raises:

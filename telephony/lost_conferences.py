@@ -8,10 +8,10 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderGoneError
 from conferral.statemachine.events import ParticipantFound
-from conferral.telephony.account import LIVE_CONFERENCE_STATUSES, AccountReader, OwnCall
-from conferral.telephony.calls import CALLS_READ_MAX, ROOMS_MAX
-from conferral.telephony.client import gone_is_fine, requests_of
-from conferral.telephony.errors import our_errors
+from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES, AccountListReader, OwnCall
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import ignore_not_found, label_requests
+from conferral.telephony.twilio_api import CALLS_READ_MAX, CONFERENCES_MAX
 
 _T = TypeVar("_T")
 
@@ -33,7 +33,7 @@ class LostConference:
 class LostConferences:
     """Finds the conference of one session; all methods raise `ProviderError` and nothing foreign."""
 
-    def __init__(self, client: Client, reader: AccountReader, own_numbers: Callable[[], Collection[str]]) -> None:
+    def __init__(self, client: Client, reader: AccountListReader, own_numbers: Callable[[], Collection[str]]) -> None:
         """Bind the client.
 
         Args:
@@ -50,7 +50,7 @@ class LostConferences:
 
         Source: Twilio docs, Conference resource, "Fetch a Conference resource".
         """
-        with requests_of("lost_session"):
+        with label_requests("lost_session"):
             record = await _fetched(self._client.conferences(conference_sid).fetch_async)
             return await self._live(record)
 
@@ -59,9 +59,9 @@ class LostConferences:
 
         Source: Twilio docs, Conference resource, "Read multiple Conference resources" (`FriendlyName`).
         """
-        with requests_of("lost_session"):
-            with our_errors():
-                page = await self._client.conferences.page_async(friendly_name=name, page_size=ROOMS_MAX)
+        with label_requests("lost_session"):
+            with translate_errors():
+                page = await self._client.conferences.page_async(friendly_name=name, page_size=CONFERENCES_MAX)
                 records = list(page)
             return await self._live(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
 
@@ -96,7 +96,7 @@ class LostConferences:
 async def _fetched(fetch: Callable[[], Awaitable[_T]]) -> _T | None:
     """What a GET finds; None if there is no such thing."""
     try:
-        with gone_is_fine(), our_errors():
+        with ignore_not_found(), translate_errors():
             return await fetch()
     except ProviderGoneError:
         return None

@@ -17,11 +17,11 @@ class Phrase(StrEnum):
     #: The agent could not be reached.
     UNREACHABLE = "unreachable"
     #: Nobody is named whom the call could be connected to.
-    NOBODY_HERE = "nobody-here"
+    NO_ONE_AVAILABLE = "nobody-here"
     #: To a customer: the transfer has failed for good.
     TRANSFER_FAILED = "transfer-failed"
     #: To somebody who has called: nobody of those who were tried has answered.
-    NOBODY_REACHED = "nobody-reached"
+    NO_ONE_REACHED = "nobody-reached"
     #: To somebody who wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
     #: The same, because the caller has placed too many within a minute.
@@ -48,14 +48,14 @@ class Phrase(StrEnum):
     RECALL_PARKED = "recall-parked"
 
 
-_WORDS = {
+_SENTENCES = {
     "en": {
         Phrase.BUSY: "The person you are calling is busy. Please try again later. Goodbye.",
         Phrase.NO_ANSWER: "The person you are calling is not answering. Please try again later. Goodbye.",
         Phrase.UNREACHABLE: "The person you are calling can not be reached. Please try again later. Goodbye.",
-        Phrase.NOBODY_HERE: "Nobody can take your call at the moment. Please try again later. Goodbye.",
+        Phrase.NO_ONE_AVAILABLE: "Nobody can take your call at the moment. Please try again later. Goodbye.",
         Phrase.TRANSFER_FAILED: "We are sorry, but we could not connect you. Please try again later. Goodbye.",
-        Phrase.NOBODY_REACHED: "We could not reach anybody. Please try again later. Goodbye.",
+        Phrase.NO_ONE_REACHED: "We could not reach anybody. Please try again later. Goodbye.",
         Phrase.NOT_PLACED: "This call can not be placed. Goodbye.",
         Phrase.TOO_MANY_CALLS: "You have placed too many calls. Please try again in a minute. Goodbye.",
         Phrase.PRESS_ONE: "Press 1 to take the call.",
@@ -76,11 +76,11 @@ _WORDS = {
         Phrase.NO_ANSWER: "Ihr Gesprächspartner meldet sich nicht. Bitte rufen Sie später wieder an. Auf Wiederhören.",
         Phrase.UNREACHABLE: "Ihr Gesprächspartner ist zurzeit nicht erreichbar. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
-        Phrase.NOBODY_HERE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte rufen Sie später wieder an. "
+        Phrase.NO_ONE_AVAILABLE: "Ihr Anruf kann gerade nicht angenommen werden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
         Phrase.TRANSFER_FAILED: "Leider konnten wir Sie nicht verbinden. Bitte rufen Sie später wieder an. "
         "Auf Wiederhören.",
-        Phrase.NOBODY_REACHED: "Wir konnten niemanden erreichen. Bitte rufen Sie später wieder an. Auf Wiederhören.",
+        Phrase.NO_ONE_REACHED: "Wir konnten niemanden erreichen. Bitte rufen Sie später wieder an. Auf Wiederhören.",
         Phrase.NOT_PLACED: "Dieser Anruf ist nicht möglich. Auf Wiederhören.",
         Phrase.TOO_MANY_CALLS: "Sie haben zu viele Anrufe getätigt. Bitte versuchen Sie es in einer Minute erneut. "
         "Auf Wiederhören.",
@@ -101,9 +101,9 @@ _WORDS = {
         Phrase.BUSY: "La persona a la que llama está ocupada. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NO_ANSWER: "La persona a la que llama no contesta. Por favor, inténtelo más tarde. Adiós.",
         Phrase.UNREACHABLE: "La persona a la que llama no está disponible. Por favor, inténtelo más tarde. Adiós.",
-        Phrase.NOBODY_HERE: "En este momento nadie puede atender su llamada. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.NO_ONE_AVAILABLE: "En este momento nadie puede atender su llamada. Por favor, inténtelo más tarde. Adiós.",  # noqa: E501
         Phrase.TRANSFER_FAILED: "Lo sentimos, no hemos podido comunicarle. Por favor, inténtelo más tarde. Adiós.",
-        Phrase.NOBODY_REACHED: "No hemos podido localizar a nadie. Por favor, inténtelo más tarde. Adiós.",
+        Phrase.NO_ONE_REACHED: "No hemos podido localizar a nadie. Por favor, inténtelo más tarde. Adiós.",
         Phrase.NOT_PLACED: "Esta llamada no es posible. Adiós.",
         Phrase.TOO_MANY_CALLS: "Ha realizado demasiadas llamadas. Por favor, inténtelo de nuevo en un minuto. Adiós.",
         Phrase.PRESS_ONE: "Pulse 1 para atender la llamada.",
@@ -123,10 +123,10 @@ _WORDS = {
         Phrase.BUSY: "Votre correspondant est occupé. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NO_ANSWER: "Votre correspondant ne répond pas. Veuillez rappeler plus tard. Au revoir.",
         Phrase.UNREACHABLE: "Votre correspondant n'est pas joignable. Veuillez rappeler plus tard. Au revoir.",
-        Phrase.NOBODY_HERE: "Personne ne peut prendre votre appel. Veuillez rappeler plus tard. Au revoir.",
+        Phrase.NO_ONE_AVAILABLE: "Personne ne peut prendre votre appel. Veuillez rappeler plus tard. Au revoir.",
         Phrase.TRANSFER_FAILED: "Nous n'avons malheureusement pas pu vous mettre en relation. "
         "Veuillez rappeler plus tard. Au revoir.",
-        Phrase.NOBODY_REACHED: "Nous n'avons pu joindre personne. Veuillez rappeler plus tard. Au revoir.",
+        Phrase.NO_ONE_REACHED: "Nous n'avons pu joindre personne. Veuillez rappeler plus tard. Au revoir.",
         Phrase.NOT_PLACED: "Cet appel n'est pas possible. Au revoir.",
         Phrase.TOO_MANY_CALLS: "Vous avez passé trop d'appels. Veuillez réessayer dans une minute. Au revoir.",
         Phrase.PRESS_ONE: "Appuyez sur 1 pour prendre l'appel.",
@@ -145,13 +145,13 @@ _WORDS = {
 }  # fmt: skip
 
 #: What the effect `SayAndHangUp` says.
-SENTENCES: Mapping[Sentence, Phrase] = {
+SENTENCE_PHRASES: Mapping[Sentence, Phrase] = {
     Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED,
-    Sentence.NOBODY_REACHED: Phrase.NOBODY_REACHED,
+    Sentence.NO_ONE_REACHED: Phrase.NO_ONE_REACHED,
 }
 
 #: What somebody hears whom the gate turns away.
-TURNED_AWAY: Mapping[GateDecision, Phrase] = {
+GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
     GateDecision.REJECTED: Phrase.DECLINED,
     GateDecision.NO_CONFIRMATION: Phrase.NO_KEY,
     GateDecision.TAKEN: Phrase.TAKEN,
@@ -177,11 +177,11 @@ def recall_phrase(reason: str) -> Phrase:
     return _RECALLS.get(reason, Phrase.RECALL_FAILED)
 
 
-def words(phrase: Phrase, language: str) -> str:
+def sentence_in(phrase: Phrase, language: str) -> str:
     """A sentence in a language, in English where we have no words in it.
 
     Args:
         phrase: What to say.
         language: As `CONFERRAL_LANGUAGE` names it, such as `en-US`; the part before the hyphen decides.
     """
-    return _WORDS.get(language.partition("-")[0].lower(), _WORDS["en"])[phrase]
+    return _SENTENCES.get(language.partition("-")[0].lower(), _SENTENCES["en"])[phrase]

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = (
-    "tests.support.figures",
+    "tests.support.measurements",
     "tests.support.garbage",
-    "tests.support.leftovers",
+    "tests.support.leak_cleanup",
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.soak_summary",

@@ -25,7 +25,7 @@ def test_next():
 def test_what_a_failed_test_leaves_behind_does_not_fail_the_next_one(tmp_path):
     path = tmp_path / "test_two.py"
     path.write_text(TWO_TESTS)
-    plugins = ["-p", "tests.support.leftovers", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    plugins = ["-p", "tests.support.leak_cleanup", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *plugins, "-W", "error",
          "-o", "asyncio_default_fixture_loop_scope=function", str(path)],

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import note_unreachable
-from conferral.storage.ingest import Ingest
+from conferral.runtime.outage import log_unreachable
+from conferral.storage.ingest.port import Ingest
 from conferral.telephony import probe
-from conferral.telephony.documents import Documents
-from conferral.telephony.urls import ANNOUNCEMENT_PATH, parse_announcement
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, parse_announcement
+from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.form import Form
-from conferral.webhooks.replies import twiml
+from conferral.webhooks.responses import twiml_response
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ _STORE_DEADLINE_S = 2.2
 class AnnouncementRoutes:
     """Answers AnnounceUrl."""
 
-    def __init__(self, documents: Documents, ingest: Ingest, metrics: Metrics) -> None:
+    def __init__(self, documents: TwimlBuilder, ingest: Ingest, metrics: Metrics) -> None:
         self._documents = documents
         self._ingest = ingest
         self._metrics = metrics
@@ -38,16 +38,16 @@ class AnnouncementRoutes:
         announcement = parse_announcement(query)
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
-                facts = await self._ingest.read(announcement.session_id)
+                view = await self._ingest.read(announcement.session_id)
         except (StoreError, TimeoutError) as error:
-            self._metrics.webhooks_without_store.labels(ANNOUNCEMENT_PATH).inc()
-            note_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
+            self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
+            log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
-        sentence = facts.announcements.get(announcement.command_id, "") if facts else ""
+        sentence = view.announcements.get(announcement.command_id, "") if view else ""
         if not sentence and announcement.session_id == probe.SESSION:
             log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
             return web.Response(status=404)
         if not sentence:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
             return web.Response(status=404)
-        return twiml(self._documents.announcement(sentence))
+        return twiml_response(self._documents.announcement(sentence))

@@ -12,17 +12,13 @@ from aiohttp import hdrs, web
 from prometheus_client import Histogram
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.containment import Where, contain
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.ingest import Ingest, ReplayedRequestError
-from conferral.storage.levels import Level
-from conferral.telephony.callbacks import MalformedCallbackError
-from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.documents import Documents
-from conferral.telephony.phrases import Phrase
-from conferral.telephony.urls import (
+from conferral.storage.ingest.port import Ingest, ReplayedCallError
+from conferral.storage.schema import SchemaVersion
+from conferral.telephony.callback_events import MalformedCallbackError
+from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
     CONFERENCE_PATH,
@@ -34,30 +30,34 @@ from conferral.telephony.urls import (
     CallbackUrlError,
     CallbackUrls,
 )
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.phrases import Phrase
+from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.announcement import AnnouncementRoutes
-from conferral.webhooks.audio import PATHS, AudioFile
-from conferral.webhooks.callbacks import CallbackRoutes
-from conferral.webhooks.child_lookup import ChildLookup
-from conferral.webhooks.client_calls import CLIENT_PATH, ClientRoutes
-from conferral.webhooks.dial_actions import DialActionRoutes
+from conferral.webhooks.audio_files import PATHS, AudioFile
+from conferral.webhooks.authentication import RequestAuthenticator
+from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.errors import RejectedError, Rejection
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.health import HealthRoutes
-from conferral.webhooks.means import Means
-from conferral.webhooks.reception import Reception
-from conferral.webhooks.replies import twiml
-from conferral.webhooks.rescue import HEARD, Action, Rescue, Unasked
-from conferral.webhooks.routing import Routing
+from conferral.webhooks.rescue import SPOKEN_PATHS, Action, NoRedisIngest, Rescue
+from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.status_callbacks import CallbackRoutes
+from conferral.webhooks.twilio_queries import TwilioQueries
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
-from conferral.webhooks.wait import WaitRoutes
+from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
+from conferral.webhooks.wait_url import WaitRoutes
 
 log = structlog.get_logger()
 
 #: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
-_MAY_GET = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
+_GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Errors of a handler that are answered by name.
-_FORESEEN = (RejectedError, ReplayedRequestError, CallbackUrlError, MalformedCallbackError)
+_EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -65,18 +65,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def make_app(
     settings: ServiceSettings,
     ingest: Ingest,
-    child_lookup: ChildLookup,
+    twilio: TwilioQueries,
     metrics: Metrics,
     clock: Clock,
     directory: DirectoryFile | None = None,
-    level: Level | None = None,
+    level: SchemaVersion | None = None,
 ) -> web.Application:
     """The webhooks, ready to be served.
 
     Args:
         settings: Of the process.
         ingest: Where events go; opened and closed by the caller.
-        child_lookup: Asks Twilio for the other side of a bridge; likewise.
+        twilio: Asks Twilio for the other side of a bridge; likewise.
         metrics: Where requests are counted, and what `/metrics` shows.
         clock: For durations.
         directory: Who answers which number; read again by the caller. By default it is read once, here.
@@ -86,19 +86,21 @@ def make_app(
         SettingsError: the directory, the agent, the allow-list or the public URL is wrong.
     """
     app = web.Application()
-    reception = Reception(settings)
+    authenticator = RequestAuthenticator(settings)
     directory = directory or DirectoryFile(settings)
-    signed = signed_routes(settings, ingest, child_lookup, metrics, directory)
-    health = HealthRoutes(ingest, metrics, level or Level())
+    signed = signed_routes(settings, ingest, twilio, metrics, directory)
+    health = HealthRoutes(ingest, metrics, level or SchemaVersion())
     durations, documents = _Durations(metrics.webhook_requests), _documents_of(settings)
-    without_store = signed_routes(settings, Unasked(), child_lookup, metrics, directory)
-    rescue = Rescue(settings, documents, Routing(settings, directory), metrics, without_store)
-    signed = {path: _contained(path, action, rescue, metrics) for path, action in signed.items()}
+    without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
+    rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
+    signed = {path: _with_rescue(path, action, rescue, metrics) for path, action in signed.items()}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
-    for prefix in dict.fromkeys(("", unquote(reception.prefix))):  # the router escapes paths by itself
+    for prefix in dict.fromkeys(("", unquote(authenticator.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
-            handler = _signed(path, action, reception, documents, durations, clock, prefix_was_kept=bool(prefix))
+            handler = _signed_handler(
+                path, action, authenticator, documents, durations, clock, prefix_was_kept=bool(prefix)
+            )
             app.router.add_route(hdrs.METH_ANY, prefix + path, handler)
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
@@ -109,25 +111,25 @@ def make_app(
 
 
 def signed_routes(
-    settings: ServiceSettings, ingest: Ingest, child_lookup: ChildLookup, metrics: Metrics, directory: DirectoryFile
+    settings: ServiceSettings, ingest: Ingest, twilio: TwilioQueries, metrics: Metrics, directory: DirectoryFile
 ) -> dict[str, Action]:
     """Who answers which of Twilio's requests, by path, once it was admitted.
 
     Args:
         settings: Of the process.
         ingest: Where events go.
-        child_lookup: Asks Twilio for the other side of a bridge.
+        twilio: Asks Twilio for the other side of a bridge.
         metrics: Where is counted.
         directory: Who answers which number.
     """
     documents = _documents_of(settings)
-    routing, conferences = Routing(settings, directory), ConferenceNames.of(settings)
-    means = Means(settings, documents, routing, ingest, child_lookup, conferences, metrics)
+    routing, conferences = CallRouting(settings, directory), ConferenceNames.of(settings)
+    dependencies = Dependencies(settings, documents, routing, ingest, twilio, conferences, metrics)
     gate = GateRoutes(settings, documents, ingest, metrics)
-    actions = DialActionRoutes(means)
-    client = ClientRoutes(means)
-    voice = VoiceRoutes(means, actions=actions, gate=gate, client=client)
-    callbacks = CallbackRoutes(means.routing, ingest, metrics)
+    actions = DialActionRoutes(dependencies)
+    client = ClientRoutes(dependencies)
+    voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client)
+    callbacks = CallbackRoutes(dependencies.routing, ingest, metrics)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,
@@ -135,7 +137,7 @@ def signed_routes(
         FALLBACK_PATH: voice.fallback,
         DIAL_ACTION_PATH: actions.dial_action,
         GATE_PATH: gate.gate,
-        WAIT_PATH: WaitRoutes(means).wait,
+        WAIT_PATH: WaitRoutes(dependencies).wait,
         ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
         "/voice/status": callbacks.number_status,
         CALL_PATH: callbacks.call,
@@ -144,8 +146,8 @@ def signed_routes(
     }
 
 
-def _documents_of(settings: ServiceSettings) -> Documents:
-    return Documents(
+def _documents_of(settings: ServiceSettings) -> TwimlBuilder:
+    return TwimlBuilder(
         CallbackUrls(settings.public_url),
         language=settings.language,
         voice=settings.voice,
@@ -167,22 +169,22 @@ class _Durations:
         child.observe(duration_s)
 
 
-def _contained(path: str, action: Action, rescue: Rescue, metrics: Metrics) -> Action:
+def _with_rescue(path: str, action: Action, rescue: Rescue, metrics: Metrics) -> Action:
     """The boundary of one answer: an error that no code foresaw costs neither the caller nor the process."""
 
     async def answer(form: Form, query: str) -> web.Response:
-        with contain(Where.WEBHOOK, metrics, passing=_FORESEEN, url_path=path):
+        with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=path):
             return await action(form, query)
-        return await rescue.answer(path, form, query, _FORESEEN)
+        return await rescue.answer(path, form, query, _EXPECTED_ERRORS)
 
     return answer
 
 
-def _signed(
+def _signed_handler(
     path: str,
     action: Action,
-    reception: Reception,
-    documents: Documents,
+    authenticator: RequestAuthenticator,
+    documents: TwimlBuilder,
     durations: _Durations,
     clock: Clock,
     *,
@@ -190,28 +192,31 @@ def _signed(
 ) -> Handler:
     def refused(reason: Rejection) -> web.Response:
         """The answer to a request that is Twilio's, but can't be understood."""
-        if path not in HEARD:
+        if path not in SPOKEN_PATHS:
             return _rejected(path, 400, reason)
         log.warning("webhook_rejected", url_path=path, status=200, reason=reason.value)
-        return twiml(documents.say_and_hang_up(Phrase.UNREACHABLE))
+        return twiml_response(documents.say_and_hang_up(Phrase.UNREACHABLE))
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
         try:
-            form = await reception.admit(
-                request, prefix_was_kept=prefix_was_kept, may_get=path in _MAY_GET, is_voice=path.startswith("/voice/")
+            form = await authenticator.authenticate(
+                request,
+                prefix_was_kept=prefix_was_kept,
+                may_get=path in _GET_PATHS,
+                is_voice=path.startswith("/voice/"),
             )
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:
-            if error.reason is Rejection.UNSIGNED and reception.is_probe(request, clock.wall_ms() / 1000):
+            if error.reason is Rejection.UNSIGNED and authenticator.is_probe(request, clock.wall_ms() / 1000):
                 log.debug("probe_answered", url_path=path, status=error.status)
                 response = web.Response(status=error.status)
             else:
                 is_signed = error.reason is Rejection.REPEATED_FIELD
                 response = refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
-        except ReplayedRequestError:
+        except ReplayedCallError:
             log.warning("webhook_replayed", url_path=path)
-            response = twiml(documents.hang_up())
+            response = twiml_response(documents.hang_up())
         except CallbackUrlError:
             response = refused(Rejection.MALFORMED_URL)
         except MalformedCallbackError:
@@ -226,7 +231,7 @@ def _signed(
 
 def _rejected(path: str, status: int, reason: Rejection) -> web.Response:
     log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value)
-    allowed = "GET, POST" if path in _MAY_GET else "POST"
+    allowed = "GET, POST" if path in _GET_PATHS else "POST"
     response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
     if status in (408, 413):
         response.force_close()  # what is left of the body is not waited for

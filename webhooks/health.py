@@ -6,10 +6,10 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.sharing import Shared
-from conferral.storage.ingest import Ingest
-from conferral.storage.levels import Level
-from conferral.storage.trouble import NO_ANSWER
+from conferral.runtime.web.shared_result import SharedResult
+from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.ingest.port import Ingest
+from conferral.storage.schema import SchemaVersion
 
 #: Source: Prometheus docs, exposition formats.
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,13 +19,13 @@ _READY_DEADLINE_S = 2.0
 class HealthRoutes:
     """Answers `/healthz`, `/readyz` and `/metrics`; nobody has to sign for them."""
 
-    def __init__(self, ingest: Ingest, metrics: Metrics, level: Level) -> None:
+    def __init__(self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion) -> None:
         self._ingest = ingest
         self._metrics = metrics
-        self._level = level
+        self._level = schema
         # Anyone may ask, as often as they like: Redis and the metrics are asked once a second for all of them.
-        self._trouble = Shared(self._asked)
-        self._exposition = Shared(self._exposed)
+        self._redis_error = SharedResult(self._check)
+        self._exposition = SharedResult(self._render)
 
     async def alive(self, _request: web.Request) -> web.Response:
         """The process answers. Redis is not asked: restarting us would not mend it."""
@@ -33,8 +33,8 @@ class HealthRoutes:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Whether callbacks can be stored; when not, names what is missing."""
-        trouble = await self._trouble()
-        missing = [f"redis: {trouble}"] if trouble else []
+        redis_error = await self._redis_error()
+        missing = [f"redis: {redis_error}"] if redis_error else []
         if self._level.problem:
             missing.append(self._level.problem)
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
@@ -43,12 +43,12 @@ class HealthRoutes:
         """The counts, as Prometheus reads them."""
         return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
 
-    async def _asked(self) -> str:
+    async def _check(self) -> str:
         try:
             async with asyncio.timeout(_READY_DEADLINE_S):
-                return await self._ingest.trouble()
+                return await self._ingest.redis_error()
         except (StoreError, TimeoutError):
             return NO_ANSWER
 
-    async def _exposed(self) -> bytes:
+    async def _render(self) -> bytes:
         return self._metrics.exposition()

@@ -13,22 +13,22 @@ from conferral.webhooks.errors import RejectedError, Rejection
 #: How many large bodies are kept in memory at once, count.
 BODIES_MAX = 32
 #: How long a request waits for a place, seconds. Twilio gives up after 15 s.
-_PLACE_DEADLINE_S = 8.0
+_SLOT_DEADLINE_S = 8.0
 #: How long a body may take while another request waits for a place, seconds.
 _SOON_S = 1.0
 
 
-class LargeBodies:
+class LargeBodyLimiter:
     """The places for large bodies."""
 
-    def __init__(self, most: int = BODIES_MAX) -> None:
-        self._places = asyncio.Semaphore(most)
+    def __init__(self, limit: int = BODIES_MAX) -> None:
+        self._slots = asyncio.Semaphore(limit)
         #: The deadlines of those that are still being read and when that began, seconds, the oldest first.
-        self._reading: dict[asyncio.Timeout, float] = {}
-        self._turn = asyncio.Lock()
+        self._reads: dict[asyncio.Timeout, float] = {}
+        self._parse_lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Hold a place inside the block.
 
         While all are taken, the body that has been read for the longest time has to be complete soon: Twilio sends a
@@ -37,34 +37,34 @@ class LargeBodies:
         Raises:
             RejectedError: no place became free in time.
         """
-        if self._places.locked() and self._reading:
-            slowest = next(iter(self._reading))
-            began_s = self._reading.pop(slowest)
+        if self._slots.locked() and self._reads:
+            slowest = next(iter(self._reads))
+            began_s = self._reads.pop(slowest)
             slowest.reschedule(max(began_s + _SOON_S, asyncio.get_running_loop().time()))
         try:
-            async with asyncio.timeout(_PLACE_DEADLINE_S):
-                await self._places.acquire()
+            async with asyncio.timeout(_SLOT_DEADLINE_S):
+                await self._slots.acquire()
         except TimeoutError:
             raise RejectedError(503, Rejection.BUSY) from None
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     @asynccontextmanager
-    async def reading(self, deadline_s: float) -> AsyncIterator[None]:
+    async def read_timeout(self, deadline_s: float) -> AsyncIterator[None]:
         """Bound the time in which a body is read inside the block; it may end early, in favor of another.
 
         Raises:
             TimeoutError: the time is over.
         """
         async with asyncio.timeout(deadline_s) as deadline:
-            self._reading[deadline] = asyncio.get_running_loop().time()
+            self._reads[deadline] = asyncio.get_running_loop().time()
             try:
                 yield
             finally:
-                self._reading.pop(deadline, None)
+                self._reads.pop(deadline, None)
 
-    def turn(self) -> asyncio.Lock:
+    def parse_lock(self) -> asyncio.Lock:
         """Return the lock under which one body is parsed at a time, so that the event loop keeps half of a core."""
-        return self._turn
+        return self._parse_lock

@@ -10,44 +10,44 @@ from typing import Any
 
 from aiohttp import web
 
-from conferral.runtime.containment import Where, contain
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreUnaskedError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.callbacks import call_sid_of, was_placed
-from conferral.telephony.documents import Documents
+from conferral.telephony.callback_events import call_sid_of, is_outbound_leg
+from conferral.telephony.callback_urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
 from conferral.telephony.phrases import Phrase
-from conferral.telephony.urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
-from conferral.webhooks.client_calls import CLIENT_PATH
+from conferral.telephony.twiml import TwimlBuilder
+from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.form import Form
-from conferral.webhooks.replies import twiml
-from conferral.webhooks.routing import Routing
+from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+from conferral.webhooks.voice_client import CLIENT_PATH
 
 #: Answers a request that was admitted: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
 #: The voice URLs: whatever a signed request says, the caller hears a sentence.
-HEARD = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+SPOKEN_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
 #: All others only report something. Twilio repeats what gets a 500, or a sweep finds out.
-_RESCUED = HEARD | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+_RESCUED = SPOKEN_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
 
 
-class Unasked:
+class NoRedisIngest:
     """An ingest that asks Redis for nothing."""
 
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
         raise StoreUnaskedError("answered without Redis")
 
-    publish = publish_and_read = read = session_of = claim_gate = is_one_too_many = uncount_call = _refuse
+    publish = publish_and_read = read = session_of = claim_gate = exceeds_call_limit = uncount_call = _refuse
 
-    def restarted_lately(self) -> bool:
+    def restarted_recently(self) -> bool:
         """Return that it was not: no one asks."""
         return False
 
-    async def trouble(self) -> str:
+    async def redis_error(self) -> str:
         """Return no trouble: no one asks."""
         return ""
 
@@ -58,8 +58,8 @@ class Rescue:
     def __init__(
         self,
         settings: ServiceSettings,
-        documents: Documents,
-        routing: Routing,
+        documents: TwimlBuilder,
+        routing: CallRouting,
         metrics: Metrics,
         without_store: Mapping[str, Action],
     ) -> None:
@@ -89,19 +89,19 @@ class Rescue:
         """
         if path not in _RESCUED:
             return web.Response(status=500)
-        with contain(Where.WEBHOOK, self._metrics, passing=passing, url_path=path):
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
             return await self._without_store[path](form, query)
-        with contain(Where.WEBHOOK, self._metrics, passing=passing, url_path=path):
-            if path in _NEW_CALLS or (path == FALLBACK_PATH and not was_placed(form)):
-                return twiml(self._bare_bridge(form))
-        if path in HEARD:
-            return twiml(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
+            if path in _NEW_CALLS or (path == FALLBACK_PATH and not is_outbound_leg(form)):
+                return twiml_response(self._bridge_to_first_agent(form))
+        if path in SPOKEN_PATHS:
+            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
         return web.Response(status=500)  # Twilio asks the fallback URL
 
-    def _bare_bridge(self, form: Form) -> str:
+    def _bridge_to_first_agent(self, form: Form) -> str:
         agents = self._routing.inbound(form).agents
         if not agents:
-            return self._documents.say_and_hang_up(Phrase.NOBODY_HERE)
+            return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
         return self._documents.bridge_to_agent(
             call_sid_of(form),
             parse_address(agents[0]),

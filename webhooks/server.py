@@ -9,7 +9,7 @@ from aiohttp import web
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.servers import PortUnavailableError, serving, taken_port
+from conferral.runtime.web.server import PortUnavailableError, port_unavailable, run_server
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
         SettingsError: the port is taken.
     """
     try:
-        async with serving(
+        async with run_server(
             app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
         ):
             log.info("webhooks_listening", host=host, port=port)
@@ -52,6 +52,6 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
                 gc.collect()
                 await pause(stop, _COLLECT_EVERY_S)
     except PortUnavailableError as error:
-        raise SettingsError((taken_port(host, port, error),)) from None
+        raise SettingsError((port_unavailable(host, port, error),)) from None
     log.info("webhooks_stopped", host=host, port=port)
     return 0

@@ -34,11 +34,11 @@ class SignatureCheck:
         try:
             parsed = urlparse(public_url)
             # Twilio signs the URL with or without its port; the library accepts both, and so do we.
-            without, given = str(remove_port(parsed)), str(add_port(parsed))
+            without, url_parts = str(remove_port(parsed)), str(add_port(parsed))
         except ValueError:
             raise SettingsError(("CONFERRAL_PUBLIC_URL: its port must be a number up to 65535",)) from None
         self._prefix = parsed.path
-        self._bases = tuple(dict.fromkeys(self._without_prefix(base) for base in (public_url, without, given)))
+        self._bases = tuple(dict.fromkeys(self._without_prefix(base) for base in (public_url, without, url_parts)))
         self._validators = tuple(RequestValidator(token) for token in tokens)
 
     @property
@@ -58,11 +58,11 @@ class SignatureCheck:
         # The fields are put in order once, not by the library for each token and form of the URL: a third of the time.
         signed = (target if prefix_was_kept else self._prefix + target) + form.signed_text()
         # Headers may hold any byte; a comparison of texts would refuse those that are not ASCII.
-        given = signature.encode("utf-8", "surrogateescape")
+        params = signature.encode("utf-8", "surrogateescape")
         valid = False
         for validator in self._validators:  # every token each time, so that the time taken does not tell them apart
             valid |= any(
-                hmac.compare_digest(_signature(validator, base + signed).encode(), given) for base in self._bases
+                hmac.compare_digest(_signature(validator, base + signed).encode(), params) for base in self._bases
             )
         return valid
 

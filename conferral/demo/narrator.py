@@ -6,19 +6,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from conferral import output
-from conferral.demo import cast
-from conferral.operations import words
-from conferral.operations.following import Follower
-from conferral.operations.reader import LogEntry
+from conferral.demo import characters
+from conferral.operations import wording
+from conferral.operations.history.change_feed import ChangeFeed
+from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import SystemClock
 
-LOOK_EVERY_S = 0.05
+POLL_EVERY_S = 0.05
 #: Where a line begins that tells no time.
 _INDENT = " " * 12
 
-_CALLER = f"customer {words.address(cast.CUSTOMER)}"
+_CALLER = f"customer {wording.display_address(characters.CUSTOMER)}"
 #: What an event means in these stories; the rest is not told, or in the usual words.
-_TOLD = {
+_SENTENCES = {
     "call_received": _CALLER + " calls {line}; alice is dialed",
     "client_call_received": "alice calls the customer from a browser, and waits in a conference",
     "call": "call is asked for: alice is dialled first, then the customer",
@@ -40,7 +40,7 @@ _CHANGES = {
     "participant-unmute": "{who} is heard again",
 }
 #: How somebody was let go, and how the gate decided, who is told of otherwise.
-_SILENT = frozenset(
+_NOT_NARRATED = frozenset(
     {"dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left", "gate_reached"}
 )
 
@@ -49,11 +49,11 @@ _SILENT = frozenset(
 class Narrator:
     """Tells one session's story."""
 
-    follower: Follower
+    follower: ChangeFeed
     #: What the parties are called; by the story, since a party's name passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     #: The number that is called.
-    line: str = cast.BUSINESS
+    line: str = characters.BUSINESS
     #: Set when there is nothing more to tell.
     is_over: bool = False
     _began_ms: int = 0
@@ -64,36 +64,36 @@ class Narrator:
         """Takes its place."""
         await self.follower.start(self._clock.wall_ms())
 
-    async def tell(self) -> None:
+    async def run(self) -> None:
         """Tells what happens until it is over."""
         while not self.is_over:
-            await self.catch_up()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self.narrate_new()
+            await asyncio.sleep(POLL_EVERY_S)
 
-    async def catch_up(self) -> None:
+    async def narrate_new(self) -> None:
         """Tells what is new."""
         async with self._turn:
-            changes = await self.follower.look(self._clock.wall_ms())
+            changes = await self.follower.poll(self._clock.wall_ms())
             for change in changes:
-                at_ms = words.time_ms(change.entry["at"])
+                at_ms = wording.parse_time_ms(change.entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                line = told(change.entry, self.people, self.line)
+                line = narrate_entry(change.entry, self.people, self.line)
                 if line:
-                    output.folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}", len(_INDENT))
+                    output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}", len(_INDENT))
 
-    async def act(self, sentence: str) -> None:
+    async def announce(self, sentence: str) -> None:
         """Tells what somebody does next, when all that went before is told."""
-        await self.catch_up()
-        output.folded(sentence, 2)
+        await self.narrate_new()
+        output.print_folded(sentence, 2)
 
-    async def add(self, fact: str) -> None:
+    async def add_observation(self, fact: str) -> None:
         """Tells what was seen elsewhere, when all that went before is told."""
-        await self.catch_up()
-        output.folded(f"{_INDENT}{fact}", len(_INDENT) + 2)
+        await self.narrate_new()
+        output.print_folded(f"{_INDENT}{fact}", len(_INDENT) + 2)
 
 
 @asynccontextmanager
-async def narrated(follower: Follower, line: str = cast.BUSINESS) -> AsyncIterator[Narrator]:
+async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> AsyncIterator[Narrator]:
     """A narrator who tells until the end of the block, and then the rest.
 
     Args:
@@ -102,10 +102,10 @@ async def narrated(follower: Follower, line: str = cast.BUSINESS) -> AsyncIterat
     """
     narrator = Narrator(follower, line=line)
     await narrator.begin()
-    telling = asyncio.create_task(narrator.tell())
+    telling = asyncio.create_task(narrator.run())
     try:
         yield narrator
-        await narrator.catch_up()
+        await narrator.narrate_new()
     finally:
         # Told by a flag: a cancellation in the middle of a look at Redis can get lost.
         narrator.is_over = True
@@ -115,7 +115,7 @@ async def narrated(follower: Follower, line: str = cast.BUSINESS) -> AsyncIterat
         raise error
 
 
-def told(entry: LogEntry, people: Mapping[str, str], line: str = cast.BUSINESS) -> str:
+def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = characters.BUSINESS) -> str:
     """An entry in the story's words; empty when it is not worth a line.
 
     Args:
@@ -124,23 +124,23 @@ def told(entry: LogEntry, people: Mapping[str, str], line: str = cast.BUSINESS) 
         line: The number that is called.
     """
     if entry["event"] == "call_received":
-        tells = _WAITS if entry["to"] == "conferenced" else _TOLD["call_received"]
-        return f"{tells.format(line=words.address(line))}  [{entry['to']}]"
+        tells = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
+        return f"{tells.format(line=wording.display_address(line))}  [{entry['to']}]"
     if entry["from"] == entry["to"] and entry["version"] != "1":
         return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people)
     reason = f", {entry['reason']}" if entry["reason"] else ""
     state = f"[{entry['to']}{reason}]"
     if entry["to"] == "ended":
         # There the customer is not let go with the others: something follows the conference.
-        goes_on = line == cast.SURVEY_LINE and entry["reason"] == "agent-left"
+        goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
         return f"{'the conference is over, and the customer goes on' if goes_on else 'everybody is let go'}  {state}"
-    return f"{_line(entry, people) or words.happened(entry)}  {state}"
+    return f"{_line(entry, people) or wording.describe_entry(entry)}  {state}"
 
 
 def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
     event, (who, _, rest) = entry["event"], entry["detail"].partition(" ")
-    if event in _TOLD:
-        return _TOLD[event]
+    if event in _SENTENCES:
+        return _SENTENCES[event]
     if event == "call_progressed":
         status, _, which = rest.partition(", ")  # of several agents, which one
         return _STATUSES.get(status, "").format(who=people.get(which) or people.get(who, who))
@@ -152,6 +152,6 @@ def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
         if "coaches " in flags:  # an unmute and a change of flags both say so
             tells = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
         return tells.format(who=people.get(who, who), agent=people["agent"])
-    if event in _SILENT or (event == "gate_decided" and rest == "accepted"):
+    if event in _NOT_NARRATED or (event == "gate_decided" and rest == "accepted"):
         return ""
-    return words.happened(entry)
+    return wording.describe_entry(entry)

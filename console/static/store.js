@@ -15,7 +15,7 @@ export const link = signal({ state: "connecting", sinceMs: Date.now(), retryMs: 
 /** Up to when the data are known to be true, as the server says; null before the first time. */
 export const asOf = signal(null);
 /** What is wrong with Redis, in words; empty while it answers. */
-export const storeTrouble = signal("");
+export const redisError = signal("");
 
 /** What the server says of itself; `public_url` is the control API's, `shown_token` its token; empty where not told. */
 export const hello = signal({
@@ -30,14 +30,14 @@ export const hello = signal({
 /** Counts of all sessions and of the last hour; null before the first time. */
 export const summary = signal(null);
 /** Why what is shown can't be trusted to be true now; empty where it can. */
-export const blindness = computed(() => {
+export const staleReason = computed(() => {
   if (link.value.state !== "open") {
     return "the console is not connected";
   }
-  return storeTrouble.value ? "there is no news from Redis" : "";
+  return redisError.value ? "there is no news from Redis" : "";
 });
 /** Whether there is such a reason. */
-export const isBlind = computed(() => blindness.value !== "");
+export const isStale = computed(() => staleReason.value !== "");
 
 // ---- the list of sessions --------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ function touchRows() {
 }
 
 /** Takes rows that the server has told of. */
-export function takeRows(message) {
+export function applyRows(message) {
   if (message.whole) {
     rows.clear();
     rowsKnown.value = true;
@@ -133,7 +133,7 @@ export function takeRows(message) {
 }
 
 /** Takes new moments of the log, or those that are known with more in them; of a whole log those that were known go. */
-export function takeLog(message) {
+export function applyLog(message) {
   const byId = new Map(message.whole ? [] : moments.value.map((moment) => [moment.entry_id, moment]));
   for (const moment of message.entries) {
     byId.set(moment.entry_id, moment);
@@ -149,7 +149,7 @@ function byEntry(one, other) {
 }
 
 /** Takes what became of a command, or that it was given. What is final stays so; that there was no answer is no news. */
-export function takeCommand(told) {
+export function applyCommand(told) {
   const known = commands.value.find((one) => one.command === told.command);
   if (known && ((isFinal(known.status) && !isFinal(told.status)) || told.status === UNANSWERED)) {
     return;
@@ -169,7 +169,7 @@ export function isFinal(status) {
 }
 
 /** Forgets what the server has told of a session: another one is looked at. */
-export function forgetSession() {
+export function resetSession() {
   batch(() => {
     session.value = null;
     moments.value = [];
@@ -178,7 +178,7 @@ export function forgetSession() {
 }
 
 /** Forgets all that the server has told: nobody is signed in any more. */
-export function forgetAll() {
+export function resetAll() {
   batch(() => {
     rows.clear();
     rowsKnown.value = false;
@@ -190,6 +190,6 @@ export function forgetAll() {
     commands.value = [];
     full.value = false;
     keep("list", ""); // a number may have been searched for
-    forgetSession();
+    resetSession();
   });
 }

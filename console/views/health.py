@@ -1,6 +1,6 @@
 """How the system is: partitions and their holders, processes, rates, what has failed at Twilio."""
 
-from conferral.console.board import Board
+from conferral.console.dashboard import Dashboard
 
 
 class HealthView:
@@ -8,19 +8,19 @@ class HealthView:
 
     with_ended = False
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, dashboard: Dashboard) -> None:
         """Has told nothing yet.
 
         Args:
-            board: Knows it.
+            dashboard: Knows it.
         """
-        self._board = board
-        self._told = b""
+        self._dashboard = dashboard
+        self._sent = b""
 
-    async def news(self) -> list[bytes]:
+    async def new_messages(self) -> list[bytes]:
         """All of it, when anything has changed."""
-        message = await self._board.health()
-        if message == self._told:
+        message = await self._dashboard.health()
+        if message == self._sent:
             return []
-        self._told = message
+        self._sent = message
         return [message]

@@ -14,7 +14,7 @@ class View(Protocol):
     #: Whether sessions that have ended belong to it.
     with_ended: bool
 
-    async def news(self) -> list[bytes]:
+    async def new_messages(self) -> list[bytes]:
         """What is to be told now; what is returned counts as told.
 
         Raises:
@@ -23,37 +23,37 @@ class View(Protocol):
         ...
 
 
-def text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
+def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
     """A text of a message, empty where there is none.
 
     Raises:
         BadMessageError: it is no text, or too long.
     """
-    given = message.get(name, "")
-    if not isinstance(given, str) or len(given) > most:
+    value = message.get(name, "")
+    if not isinstance(value, str) or len(value) > most:
         raise BadMessageError(f"{name}: must be a text of at most {most} characters")
-    return given
+    return value
 
 
-def flag(message: Mapping[str, Any], name: str) -> bool:
+def read_flag(message: Mapping[str, Any], name: str) -> bool:
     """Yes or no, no where it is not given.
 
     Raises:
         BadMessageError: it is neither.
     """
-    given = message.get(name, False)
-    if not isinstance(given, bool):
+    value = message.get(name, False)
+    if not isinstance(value, bool):
         raise BadMessageError(f"{name}: must be true or false")
-    return given
+    return value
 
 
-def count(message: Mapping[str, Any], name: str) -> int | None:
+def read_count(message: Mapping[str, Any], name: str) -> int | None:
     """A number from 0, None where it is not given.
 
     Raises:
         BadMessageError: it is none.
     """
-    given = message.get(name)
-    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or not 0 <= given < 10**15):
+    value = message.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
         raise BadMessageError(f"{name}: must be a whole number from 0")
-    return given
+    return value

@@ -2,11 +2,11 @@
 
 import { html } from "htm/preact";
 
-import { ask } from "./act.js";
+import { ask } from "./action.js";
 import { copy } from "./shared/copy.js";
 import { listed } from "./shared/text.js";
 import { guided, hello, legs, numbers, phones } from "./store.js";
-import { hide, Shown } from "./words.js";
+import { hide, MaskedText } from "./masking.js";
 
 /** Phones for those who have none yet. The numbers are reserved for fiction. */
 const STARTERS = [
@@ -106,7 +106,7 @@ export function Guide() {
       <//>
       <${Step} number=${3}>
         <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, say
-        ${" "}<${Shown} class="mono" value=${to} /> and <b>consult</b>. The customer hears music. From a terminal:
+        ${" "}<${MaskedText} class="mono" value=${to} /> and <b>consult</b>. The customer hears music. From a terminal:
         ${" "}<${Line} text=${order("transfer", caller, ` --to ${to} --mode consult`)} />
       <//>
       <${Step} number=${4}>
@@ -129,7 +129,7 @@ export function Guide() {
 }
 
 function who(phone, role) {
-  return phone ? html`<${Shown} class="who" value=${phone.name} />` : role;
+  return phone ? html`<${MaskedText} class="who" value=${phone.name} />` : role;
 }
 
 function order(name, caller, more) {

@@ -3,7 +3,7 @@
 import { render } from "preact";
 import { html } from "htm/preact";
 
-import { start } from "./live.js";
+import { start } from "./socket.js";
 import { Page } from "./page.js";
 
 start();

@@ -3,10 +3,10 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { Outcome } from "./act.js";
-import { Breaking } from "./breaking.js";
+import { Outcome } from "./action.js";
+import { FaultPanel } from "./faults.js";
 import { Guide } from "./guide.js";
-import { retryNow } from "./live.js";
+import { retryNow } from "./socket.js";
 import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
 import { Jump } from "./shared/jump.js";
@@ -14,12 +14,12 @@ import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
 import { alone, debug, everybody, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
-import { Shown } from "./words.js";
+import { MaskedText } from "./masking.js";
 
 const PANELS = {
   deliveries: { label: "Callbacks", Panel: Deliveries },
   requests: { label: "REST", Panel: Requests },
-  breaking: { label: "Break it", Panel: Breaking },
+  breaking: { label: "Break it", Panel: FaultPanel },
   rooms: { label: "Conferences", Panel: Rooms },
   debugger: { label: "Debugger", Panel: Debugger },
 };
@@ -39,12 +39,12 @@ export function Page() {
   return html`
     <${Header} />
     <${Link} />
-    <p role="status" class=${notice.value ? "link" : "unseen"}><${Shown} value=${notice.value} /></p>
+    <p role="status" class=${notice.value ? "link" : "unseen"}><${MaskedText} value=${notice.value} /></p>
     ${!isOne && html`<${Jump} parts=${PARTS} />`}
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
         ${!isOne && html`<${Guide} />`}
-        <${WhoHearsWhom} />
+        <${AudibilityPanel} />
         <div class="phones" id="phones">
           ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}
           ${isOne ? shown.length === 0 && html`<${Unknown} />` : html`<${NewPhone} />`}
@@ -100,14 +100,14 @@ function Link() {
   </div>`;
 }
 
-function WhoHearsWhom() {
+function AudibilityPanel() {
   return html`<section class="hearing panel" aria-labelledby="hearing">
     <h2 id="hearing">Who hears whom</h2>
     <div role="status"><ul>
       ${
         everybody.value.length === 0
           ? html`<li class="muted">Nobody is on the line.</li>`
-          : everybody.value.map((words, index) => html`<li key=${index}><${Shown} value=${words} /></li>`)
+          : everybody.value.map((words, index) => html`<li key=${index}><${MaskedText} value=${words} /></li>`)
       }
     </ul></div>
   </section>`;
@@ -115,7 +115,7 @@ function WhoHearsWhom() {
 
 function Unknown() {
   return html`<p>
-    No phone here has the address <${Shown} class="mono" value=${only.value} />. It shows up when it is dialled.
+    No phone here has the address <${MaskedText} class="mono" value=${only.value} />. It shows up when it is dialled.
     <a href="#">All phones</a>
   </p>`;
 }
@@ -183,14 +183,14 @@ function Rooms() {
     ${rooms.value.map(
       (room) =>
         html`<article key=${room.sid}>
-          <h3><${Shown} value=${room.name} /> <small class="muted">${room.status}</small></h3>
-          <p class="mono small"><${Shown} value=${room.sid} /></p>
+          <h3><${MaskedText} value=${room.name} /> <small class="muted">${room.status}</small></h3>
+          <p class="mono small"><${MaskedText} value=${room.sid} /></p>
           <ul>
             ${room.participants.map(
               (it) =>
                 html`<li key=${it.call_sid}>
-                  <${Shown} value=${it.name} />
-                  ${it.label && html`${" "}<${Shown} class="muted" value=${it.label} />`}
+                  <${MaskedText} value=${it.name} />
+                  ${it.label && html`${" "}<${MaskedText} class="muted" value=${it.label} />`}
                   ${": "}${[
                     it.status,
                     it.hold && "on hold",

@@ -4,10 +4,10 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { html } from "htm/preact";
 
-import { Act, ask } from "./act.js";
+import { Act, ask } from "./action.js";
 import { Time } from "./shared/time.js";
 import { numbers, only, tabOf } from "./store.js";
-import { hide, Shown } from "./words.js";
+import { hide, MaskedText } from "./masking.js";
 
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const FREE = "there is no call";
@@ -34,8 +34,8 @@ export function Phone({ phone, alone }) {
   useTitle(alone, phone, leg);
   return html`<section class=${`phone panel${leg ? ` sounds-${leg.sound}` : ""}`} aria-labelledby=${id}>
     <header>
-      <h2 id=${id}><${Shown} value=${phone.name} /></h2>
-      <span class="muted small"><${Shown} value=${phone.address} /></span>
+      <h2 id=${id}><${MaskedText} value=${phone.name} /></h2>
+      <span class="muted small"><${MaskedText} value=${phone.address} /></span>
       ${
         alone
           ? html`<a class="small" href="#">All phones</a>`
@@ -79,20 +79,20 @@ function Screen({ phone, leg, alone }) {
                 chosen.value = { ...chosen.value, [phone.address]: one.sid };
               }}
             >
-              <${Shown} value=${one.other} />
+              <${MaskedText} value=${one.other} />
             </button>`,
         )}
       </p>`
     }
     <p class="doing">
-      ${leg ? html`${doing(leg)} <${Shown} value=${leg.other} />` : "Not in a call"}
+      ${leg ? html`${doing(leg)} <${MaskedText} value=${leg.other} />` : "Not in a call"}
       ${leg?.room && html`<span class="tag">${hide(leg.room)}</span>`}
       ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>
       <span>
         ${leg?.wants_keys && html`<strong>It asks for a key. </strong>`}
-        ${leg ? html`<${Shown} value=${leg.words} />` : "you hear nothing"}
+        ${leg ? html`<${MaskedText} value=${leg.words} />` : "you hear nothing"}
       </span>
     </p>
   </div>`;
@@ -214,7 +214,7 @@ function Story({ phone, open }) {
               .map(
                 (line) =>
                   html`<li key=${line.at + line.call + line.words}>
-                    <${Time} at=${line.at} as="clock" /> <${Shown} value=${line.words} />
+                    <${Time} at=${line.at} as="clock" /> <${MaskedText} value=${line.words} />
                   </li>`,
               )}
           </ol>`

@@ -3,10 +3,10 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { ask, Late } from "./act.js";
+import { ask, Late } from "./action.js";
 import { shortSpan, Time } from "./shared/time.js";
 import { debug, deliveries, hello, lateS, requests } from "./store.js";
-import { hide, Shown } from "./words.js";
+import { hide, MaskedText } from "./masking.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
 const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
@@ -45,7 +45,7 @@ export function Deliveries() {
   };
   return html`<section aria-labelledby="deliveries">
     <h2 id="deliveries">Callbacks and requests for TwiML</h2>
-    ${hello.value?.keeps && html`<p class="muted small">Kept: <${Shown} value=${hello.value.keeps} />; older ones go.</p>`}
+    ${hello.value?.keeps && html`<p class="muted small">Kept: <${MaskedText} value=${hello.value.keeps} />; older ones go.</p>`}
     <div class="filters">
       <label class="wide">
         <span class="unseen">Show those that hold</span>
@@ -86,8 +86,8 @@ function Delivery({ entry }) {
       <summary class=${answerClass(entry)}>
         <${Time} at=${entry.at} as="fine" />
         <b>${entry.kind === "voice" ? "TwiML" : hide(entry.event)}</b>
-        ${entry.who && html`<${Shown} value=${entry.who} />`}
-        <span class="path"><${Shown} value=${entry.path} /></span>
+        ${entry.who && html`<${MaskedText} value=${entry.who} />`}
+        <span class="path"><${MaskedText} value=${entry.path} /></span>
         <span class="answer">${answer(entry)}</span>
         ${entry.fault && html`<span class="tag">${fault(entry)}</span>`}
       </summary>
@@ -141,7 +141,7 @@ function Details({ entry }) {
       </button>
       <${Late} />
     </div>
-    <p><b>No. ${entry.number}</b> ${entry.method} <${Shown} class="mono" value=${entry.url} /></p>
+    <p><b>No. ${entry.number}</b> ${entry.method} <${MaskedText} class="mono" value=${entry.url} /></p>
     <p>${VERDICTS[entry.verdict] || "nothing is known of the signature's verdict"}</p>
     <${Pairs} caption="Parameters" pairs=${entry.params} />
     <${Pairs} caption="Headers" pairs=${Object.entries(entry.headers)} />
@@ -171,7 +171,7 @@ function Details({ entry }) {
       html`<h3>Answer <small class="muted">${hide(entry.answer_type)}</small></h3>
         <pre tabindex="0" aria-label="Answer">${entry.answer
           .split("\n")
-          .map((line, index) => html`<${Shown} key=${index} value=${line} />${"\n"}`)}</pre>`
+          .map((line, index) => html`<${MaskedText} key=${index} value=${line} />${"\n"}`)}</pre>`
     }
   </div>`;
 }
@@ -187,8 +187,8 @@ function Pairs({ caption, pairs }) {
     ${pairs.map(
       ([name, value], index) =>
         html`<tr key=${index}>
-          <th scope="row"><${Shown} value=${name} /></th>
-          <td class="mono"><${Shown} value=${value} /></td>
+          <th scope="row"><${MaskedText} value=${name} /></th>
+          <td class="mono"><${MaskedText} value=${value} /></td>
         </tr>`,
     )}
   </table>`;
@@ -220,14 +220,14 @@ function Request({ entry }) {
       <summary class=${failed ? "failed" : ""}>
         <${Time} at=${entry.at} as="fine" />
         <b>${hide(entry.method)}</b>
-        ${entry.who && html`<${Shown} value=${entry.who} />`}
-        <span class="path"><${Shown} value=${entry.path.replace(SIDS, (sid) => `${sid.slice(0, 6)}…`)} /></span>
-        <span class="path"><${Shown} value=${wish(entry)} /></span>
+        ${entry.who && html`<${MaskedText} value=${entry.who} />`}
+        <span class="path"><${MaskedText} value=${entry.path.replace(SIDS, (sid) => `${sid.slice(0, 6)}…`)} /></span>
+        <span class="path"><${MaskedText} value=${wish(entry)} /></span>
         <span class="answer">${said}${entry.code ? `, ${entry.code}` : ""}, ${shortSpan(entry.duration_ms)}</span>
         ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
       </summary>
       <div class="details">
-        <p class="mono"><${Shown} value=${entry.path} /></p>
+        <p class="mono"><${MaskedText} value=${entry.path} /></p>
         <p>${entry.applied ? "It reached Twilio's model." : "It had no effect."}</p>
         ${entry.code > 0 && html`<p>Twilio's code ${entry.code}</p>`}
         <${Pairs} caption="Parameters" pairs=${entry.params} />
@@ -247,8 +247,8 @@ export function Debugger() {
             ${debug.value.map(
               (it) =>
                 html`<li key=${it.number}>
-                  <b>${it.code}</b> <${Shown} value=${it.message} /> ${" "}
-                  <${Shown} class="muted mono small" value=${it.url || it.call_sid} />
+                  <b>${it.code}</b> <${MaskedText} value=${it.message} /> ${" "}
+                  <${MaskedText} class="muted mono small" value=${it.url || it.call_sid} />
                 </li>`,
             )}
           </ul>`

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from conferral.sandbox.exchange import DebuggerEntry
-from conferral.sandbox.ledger import ANSWER_MAX, Attempt, DeliveryEntry, RestEntry
-from conferral.sandbox.switchboard import Switchboard
-from conferral.sandbox.views.phones import at_the_phone, name_of
+from conferral.sandbox.model import DebuggerEntry
+from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
+from conferral.sandbox.runtime import SandboxRuntime
+from conferral.sandbox.views.phones import name_of, phone_of
 from conferral.sandbox.views.times import iso
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
@@ -18,7 +18,7 @@ NEWEST_MAX = 200
 """How many of each kind are shown."""
 
 
-def delivery(sandbox: Switchboard, number: int, entry: DeliveryEntry) -> dict[str, Any]:
+def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
     """One request to a webhook.
 
     Args:
@@ -37,21 +37,21 @@ def delivery(sandbox: Switchboard, number: int, entry: DeliveryEntry) -> dict[st
         "path": url.path,
         "params": entry.params,
         "call_sid": entry.call_sid,
-        "who": _who(sandbox, entry.call_sid),
+        "who": _party_name(sandbox, entry.call_sid),
         "conference_sid": entry.get("ConferenceSid"),
         "headers": _headers(entry),
         "verdict": entry.verdict,
         "status": entry.status,
         "answer_type": entry.answer_type,
         "answer": _pretty(entry.answer),
-        "attempts": [_attempt(it) for it in entry.attempts],
+        "attempts": [_attempt_view(it) for it in entry.attempts],
         "duration_ms": round(entry.duration_ms, 1),
         "fault": entry.fault,
         "again_of": entry.again_of,
     }
 
 
-def rest(sandbox: Switchboard, number: int, entry: RestEntry) -> dict[str, Any]:
+def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[str, Any]:
     """One request of the REST API; the arguments as for `delivery`."""
     call_sid = _CALL_SID.search(entry.path)
     return {
@@ -59,7 +59,7 @@ def rest(sandbox: Switchboard, number: int, entry: RestEntry) -> dict[str, Any]:
         "at": iso(entry.at_s),
         "method": entry.method,
         "path": entry.path,
-        "who": _who(sandbox, call_sid[0]) if call_sid else "",
+        "who": _party_name(sandbox, call_sid[0]) if call_sid else "",
         "params": entry.params,
         "status": entry.status,
         "code": entry.code,
@@ -69,7 +69,7 @@ def rest(sandbox: Switchboard, number: int, entry: RestEntry) -> dict[str, Any]:
     }
 
 
-def debugger(_sandbox: Switchboard, number: int, entry: DebuggerEntry) -> dict[str, Any]:
+def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -> dict[str, Any]:
     """One error or warning such as Twilio's debugger lists."""
     return {
         "number": number,
@@ -80,10 +80,10 @@ def debugger(_sandbox: Switchboard, number: int, entry: DebuggerEntry) -> dict[s
     }
 
 
-def _who(sandbox: Switchboard, call_sid: str) -> str:
+def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
     """Who is on a leg; empty for a call that this run does not know."""
-    call = sandbox.exchange.state.calls.get(call_sid)
-    return name_of(sandbox, at_the_phone(call)) if call is not None else ""
+    call = sandbox.model.state.calls.get(call_sid)
+    return name_of(sandbox, phone_of(call)) if call is not None else ""
 
 
 def _headers(entry: DeliveryEntry) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _headers(entry: DeliveryEntry) -> dict[str, str]:
     return {name: value for name, value in sent.items() if value}
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
     return {
         "at": iso(attempt.at_s),
         "status": attempt.status,
@@ -102,7 +102,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def _pretty(body: str) -> str:
     """TwiML with a line for each element; anything else, and what was cut off, as it came."""
-    if not body.lstrip().startswith("<") or len(body) >= ANSWER_MAX or "<!" in body:
+    if not body.lstrip().startswith("<") or len(body) >= RESPONSE_BYTES_MAX or "<!" in body:
         return body
     try:
         document = ElementTree.fromstring(body)  # noqa: S314  short, and entities were left out above

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from conferral.statemachine.actions.order_book import end_order, take
+from conferral.statemachine.actions.pending_commands import accept_command, finish_command
+from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import (
     EffectFailed,
@@ -14,13 +15,12 @@ from conferral.statemachine.events import (
     RecordingChanged,
 )
 from conferral.statemachine.guards.recording import is_of_our_recording, is_recorded
-from conferral.statemachine.order import Recording
-from conferral.statemachine.scratch import Scratch
+from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
 from conferral.statemachine.step import CommandStatus, Outcome
 
-_WANTED = {
+_DESIRED_STATUS = {
     RecordAction.START: RecordingStatus.IN_PROGRESS,
     RecordAction.PAUSE: RecordingStatus.PAUSED,
     RecordAction.RESUME: RecordingStatus.IN_PROGRESS,
@@ -29,155 +29,170 @@ _WANTED = {
 _STATUSES = frozenset(RecordingStatus)
 
 
-def _change(scratch: Scratch, **changes: Any) -> None:
-    recording = scratch.session.recording
+def _change(draft: Draft, **changes: Any) -> None:
+    recording = draft.session.recording
     assert recording is not None
-    scratch.change(recording=replace(recording, **changes))
+    draft.change(recording=replace(recording, **changes))
 
 
 # ---- asking ------------------------------------------------------------------------------------------------------
 
 
-def record(scratch: Scratch, event: Record) -> None:
+def begin_recording_change(draft: Draft, event: Record) -> None:
     """Somebody wants it to be started, paused, resumed or stopped."""
-    effect_id = _start(scratch) if event.action == RecordAction.START else _ask(scratch, RecordAction(event.action))
-    take(scratch, event, action=event.action, effects=(effect_id,))
+    effect_id = (
+        _start(draft) if event.action == RecordAction.START else _request_change(draft, RecordAction(event.action))
+    )
+    accept_command(draft, event, action=event.action, effects=(effect_id,))
 
 
-def keep_paused(scratch: Scratch, event: Record) -> None:
+def keep_recording_paused(draft: Draft, event: Record) -> None:
     """It stands still for a consult, and shall do so when that is over."""
-    _change(scratch, is_paused_for_consult=False)
-    scratch.report(event.command_id, CommandStatus.DONE)
+    _change(draft, is_paused_for_consult=False)
+    draft.report(event.command_id, CommandStatus.DONE)
 
 
-def record_customer(scratch: Scratch, _event: Event) -> None:
+def record_customer(draft: Draft, _event: Event) -> None:
     """The customer's call is recorded from its answer."""
-    _start(scratch)
+    _start(draft)
 
 
-def _start(scratch: Scratch) -> str:
-    customer = scratch.session.parties[CUSTOMER]
-    before = scratch.session.recording
+def _start(draft: Draft) -> str:
+    customer = draft.session.parties[CUSTOMER]
+    before = draft.session.recording
     failures = before.failures if before is not None and not before.status else 0
-    effect_id = scratch.order(StartRecording, party=CUSTOMER, call_sid=customer.call_sid)
-    scratch.change(
+    effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=customer.call_sid)
+    draft.change(
         recording=Recording(
-            wanted=RecordingStatus.IN_PROGRESS.value, asked="start", updating=effect_id, failures=failures
+            desired_status=RecordingStatus.IN_PROGRESS.value,
+            pending_update="start",
+            update_effect_id=effect_id,
+            failures=failures,
         )
     )
     return effect_id
 
 
-def note_conference_recording(scratch: Scratch) -> None:
+def note_conference_recording(draft: Draft) -> None:
     """The conference has begun, and is recorded from its start: that recording is meant from here on.
 
     One of the customer's call, which was begun over the bridge, makes room for it: nobody could stop it any more. Where
     that one stands still, the conference's is to stand still too.
     """
-    recording = scratch.session.recording
-    if scratch.session.attributes.record != "true" or (recording is not None and recording.of_conference):
+    recording = draft.session.recording
+    if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
         return
-    runs = recording is not None and is_recorded(scratch.session)
-    is_paused = recording is not None and recording.wanted == RecordingStatus.PAUSED
+    runs = recording is not None and is_recorded(draft.session)
+    is_paused = recording is not None and recording.desired_status == RecordingStatus.PAUSED
     if runs:
-        _ask(scratch, RecordAction.STOP)
+        _request_change(draft, RecordAction.STOP)
     status = RecordingStatus.IN_PROGRESS.value
-    scratch.change(recording=Recording(of_conference=True, status=status, wanted=status))
+    draft.change(recording=Recording(of_conference=True, status=status, desired_status=status))
     if runs and is_paused:
-        _ask(scratch, RecordAction.PAUSE)
+        _request_change(draft, RecordAction.PAUSE)
 
 
-def _ask(scratch: Scratch, action: RecordAction) -> str:
-    recording = scratch.session.recording
+def _request_change(draft: Draft, action: RecordAction) -> str:
+    recording = draft.session.recording
     assert recording is not None
-    wanted = _WANTED[action].value
-    effect_id = scratch.order(
+    desired_status = _DESIRED_STATUS[action].value
+    effect_id = draft.emit(
         ChangeRecording,
         recording_sid=recording.recording_sid,
-        call_sid="" if recording.of_conference else scratch.session.parties[CUSTOMER].call_sid,
-        conference_sid=scratch.session.conference_sid if recording.of_conference else "",
-        status=wanted,
+        call_sid="" if recording.of_conference else draft.session.parties[CUSTOMER].call_sid,
+        conference_sid=draft.session.conference_sid if recording.of_conference else "",
+        status=desired_status,
     )
-    _change(scratch, wanted=wanted, asked=action.value, updating=effect_id)
+    _change(draft, desired_status=desired_status, pending_update=action.value, update_effect_id=effect_id)
     return effect_id
 
 
-def pause_for_consult(scratch: Scratch) -> bool:
+def pause_for_consult(draft: Draft) -> bool:
     """The conference's recording stands still while agent and target talk.
 
     Returns:
         Whether something has to be confirmed first.
     """
-    recording = scratch.session.recording
-    if recording is None or not recording.of_conference or not is_recorded(scratch.session):
+    recording = draft.session.recording
+    if recording is None or not recording.of_conference or not is_recorded(draft.session):
         return False
-    if recording.status == RecordingStatus.PAUSED and not recording.asked:
+    if recording.status == RecordingStatus.PAUSED and not recording.pending_update:
         return False
-    if recording.asked != RecordAction.PAUSE:  # else a command has asked for it, and it stands still beyond the consult
-        _change(scratch, is_paused_for_consult=True)
-        _ask(scratch, RecordAction.PAUSE)
+    if (
+        recording.pending_update != RecordAction.PAUSE
+    ):  # else a command has asked for it, and it stands still beyond the consult
+        _change(draft, is_paused_for_consult=True)
+        _request_change(draft, RecordAction.PAUSE)
     return True
 
 
-def resume_after_consult(scratch: Scratch, _event: Event) -> None:
+def resume_after_consult(draft: Draft, _event: Event) -> None:
     """The customer is part of it again."""
-    _change(scratch, is_paused_for_consult=False)
-    if is_recorded(scratch.session):
-        _ask(scratch, RecordAction.RESUME)
+    _change(draft, is_paused_for_consult=False)
+    if is_recorded(draft.session):
+        _request_change(draft, RecordAction.RESUME)
 
 
 # ---- what came of it ---------------------------------------------------------------------------------------------
 
 
-def note_recorded(scratch: Scratch, event: EffectSucceeded) -> None:
+def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
     """Twilio has done it."""
-    recording = scratch.session.recording
-    if recording is not None and recording.updating == event.effect_id:
+    recording = draft.session.recording
+    if recording is not None and recording.update_effect_id == event.effect_id:
         _change(
-            scratch,
+            draft,
             recording_sid=event.recording_sid or recording.recording_sid,
-            status=recording.wanted,
-            asked="",
-            updating="",
+            status=recording.desired_status,
+            pending_update="",
+            update_effect_id="",
             failures=0,
         )
-    _tell(scratch, event, CommandStatus.DONE, "")
+    _finish_command(draft, event, CommandStatus.DONE, "")
 
 
-def note_not_recorded(scratch: Scratch, event: EffectOutcome) -> None:
+def note_recording_failed(draft: Draft, event: EffectOutcome) -> None:
     """Twilio refused, or nobody knows. A recording that could not be paused for a consult is stopped."""
-    recording = scratch.session.recording
-    reason = event.in_words if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
-    if recording is not None and recording.updating == event.effect_id:
-        asked = recording.asked
+    recording = draft.session.recording
+    reason = event.reason_text if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
+    if recording is not None and recording.update_effect_id == event.effect_id:
+        pending_update = recording.pending_update
         is_over = isinstance(event, EffectFailed) and event.gone
-        _change(scratch, asked="", updating="", wanted=recording.status, failures=recording.failures + 1)
-        if is_over and asked != RecordAction.START:
-            _change(scratch, status=RecordingStatus.COMPLETED.value)
-        elif asked == RecordAction.PAUSE and recording.is_paused_for_consult:
-            _change(scratch, is_paused_for_consult=False)
-            _ask(scratch, RecordAction.STOP)
-    _tell(scratch, event, CommandStatus.FAILED, reason)
+        _change(
+            draft,
+            pending_update="",
+            update_effect_id="",
+            desired_status=recording.status,
+            failures=recording.failures + 1,
+        )
+        if is_over and pending_update != RecordAction.START:
+            _change(draft, status=RecordingStatus.COMPLETED.value)
+        elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
+            _change(draft, is_paused_for_consult=False)
+            _request_change(draft, RecordAction.STOP)
+    _finish_command(draft, event, CommandStatus.FAILED, reason)
 
 
-def _tell(scratch: Scratch, event: EffectOutcome, status: CommandStatus, reason: str) -> None:
-    for order in scratch.session.orders:
-        if event.effect_id in order.effects:
-            end_order(scratch, order, status, reason)
+def _finish_command(draft: Draft, event: EffectOutcome, status: CommandStatus, reason: str) -> None:
+    for command in draft.session.pending_commands:
+        if event.effect_id in command.effects:
+            finish_command(draft, command, status, reason)
 
 
-def note_recording(scratch: Scratch, event: RecordingChanged) -> None:
+def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
     """Twilio tells how a recording is."""
-    if not is_of_our_recording(scratch, event):
-        scratch.pass_over(Outcome.STALE, "another recording than the session's")
+    if not is_of_our_recording(draft, event):
+        draft.ignore(Outcome.STALE, "another recording than the session's")
         return
-    recording = scratch.session.recording or Recording(of_conference=True, wanted=RecordingStatus.IN_PROGRESS.value)
+    recording = draft.session.recording or Recording(
+        of_conference=True, desired_status=RecordingStatus.IN_PROGRESS.value
+    )
     # What was asked for lately is answered by its own request; an earlier callback does not overtake it.
     known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
-    is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.asked))
+    is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.pending_update))
     # A word of a later day does not tell whether it still runs.
     is_told = not is_late and event.status in _STATUSES
-    scratch.change(
+    draft.change(
         recording=replace(
             recording,
             recording_sid=event.recording_sid,

@@ -4,7 +4,7 @@ Everything that is decided is one of these, and each was an entry of the session
 stands next to its class (`name`). Facts are nouns with a past participle, commands bare imperatives.
 """
 
-from conferral.statemachine.events.base import Always, Event
+from conferral.statemachine.events.base import Automatic, Event
 from conferral.statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
 from conferral.statemachine.events.commands import (
     Add,
@@ -33,15 +33,14 @@ from conferral.statemachine.events.conference import (
     AnnouncementEnded,
     ConferenceEnded,
     ConferenceEvent,
-    ConferenceNoted,
+    ConferenceEventIgnored,
     ConferenceStarted,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
     RecordingChanged,
 )
-from conferral.statemachine.events.gate import GateDecided, GateDecision, GateReached
-from conferral.statemachine.events.outcomes import (
+from conferral.statemachine.events.effect_results import (
     AccountSwept,
     CallSeen,
     CallsRead,
@@ -53,15 +52,16 @@ from conferral.statemachine.events.outcomes import (
     ParticipantFound,
     ParticipantSeen,
 )
+from conferral.statemachine.events.gate import GateDecided, GateDecision, GateReached
 from conferral.statemachine.events.timers import (
     AgeOverdue,
+    CommandOverdue,
     ConfirmOverdue,
     ConvertOverdue,
     DialOverdue,
     LeaveOverdue,
     LoneOverdue,
     OpeningOverdue,
-    OrderOverdue,
     ParkOverdue,
     RepairOverdue,
     RingOverdue,
@@ -71,7 +71,7 @@ from conferral.statemachine.events.timers import (
 
 FACTS: tuple[type[Event], ...] = (
     CallReceived, ClientCallReceived, CallProgressed, DialEnded,
-    ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceNoted,
+    ConferenceStarted, ConferenceEnded, ParticipantJoined, ParticipantLeft, ParticipantChanged, ConferenceEventIgnored,
     AnnouncementEnded, RecordingChanged, GateReached, GateDecided,
 )  # fmt: skip
 OUTCOMES: tuple[type[Event], ...] = (
@@ -79,7 +79,7 @@ OUTCOMES: tuple[type[Event], ...] = (
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
-    OpeningOverdue, OrderOverdue, ParkOverdue, AgeOverdue,
+    OpeningOverdue, CommandOverdue, ParkOverdue, AgeOverdue,
 )  # fmt: skip
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
@@ -97,9 +97,9 @@ __all__ = (
     "AccountSwept",
     "Add",
     "AgeOverdue",
-    "Always",
     "Announce",
     "AnnouncementEnded",
+    "Automatic",
     "Call",
     "CallProgressed",
     "CallReceived",
@@ -108,11 +108,12 @@ __all__ = (
     "Cancel",
     "ClientCallReceived",
     "Command",
+    "CommandOverdue",
     "Complete",
     "ConferenceEnded",
     "ConferenceEvent",
+    "ConferenceEventIgnored",
     "ConferenceFound",
-    "ConferenceNoted",
     "ConferenceStarted",
     "ConfirmOverdue",
     "Convert",
@@ -134,7 +135,6 @@ __all__ = (
     "Merge",
     "Mute",
     "OpeningOverdue",
-    "OrderOverdue",
     "Park",
     "ParkOverdue",
     "ParticipantChanged",

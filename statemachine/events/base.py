@@ -10,7 +10,7 @@ class Event:
 
     name: ClassVar[str] = ""
     #: Why it changes nothing, whatever the session: it may be left out under load. Empty where it may decide.
-    decides_nothing: ClassVar[str] = ""
+    ignored_because: ClassVar[str] = ""
 
     #: The session's id.
     session_id: str
@@ -29,7 +29,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Always(Event):
+class Automatic(Event):
     """Stands in the table for "as soon as this holds": asked after every event that was taken, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).

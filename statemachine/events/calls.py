@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from conferral.statemachine.attributes import PLAIN, Attributes
+from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.states import FINAL_CALL_STATUSES
 
@@ -32,7 +32,7 @@ class CallReceived(Event):
     #: Who is tried when that agent fails, in their order.
     other_agents: tuple[str, ...] = field(default=(), repr=False)
     #: What the directory says of the number that was called.
-    attributes: Attributes = PLAIN
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class ClientCallReceived(Event):
     agent_address: str = field(repr=False)
     #: Whom to call.
     customer_address: str = field(repr=False)
-    attributes: Attributes = PLAIN
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class CallProgressed(Event):
         return self.status in FINAL_CALL_STATUSES
 
     @property
-    def told_status(self) -> str:
+    def reported_status(self) -> str:
         """The status as it is told: of somebody who does not want to, Twilio says that he is busy."""
         return "rejected" if self.is_final and self.sip_response_code in _REFUSALS else self.status
 
@@ -98,7 +98,7 @@ class DialEnded(Event):
     #: CallStatus of the party's own call: final when it hung up first.
     call_status: str
     #: Twilio was asked, and said that the other side lives on: it was moved, so this party follows it.
-    other_side_lives: bool = False
+    other_side_is_live: bool = False
     #: Of the bridge: which of the agents to be tried it rang, from 0.
     agent_number: int = 0
     #: The dial failed at once, and it showed the caller's number: a phone is rung again with ours.

@@ -45,7 +45,7 @@ class ParticipantJoined(ConferenceEvent):
     #: Participant label; tells the party when the call's SID is not known yet.
     label: str = ""
     #: StartConferenceOnEnter: false for somebody who waits.
-    starts_conference: bool = True
+    start_on_enter: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class ParticipantChanged(ConferenceEvent):
     held: bool = False
     muted: bool = False
     #: EndConferenceOnExit.
-    ends_conference: bool = False
+    end_on_exit: bool = False
     #: SID of the call that this one coaches, empty for none.
     coaches: str = ""
 
@@ -108,11 +108,11 @@ class AnnouncementEnded(ConferenceEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceNoted(ConferenceEvent):
+class ConferenceEventIgnored(ConferenceEvent):
     """A conference event that decides nothing in this version: kept for the log, whatever its name."""
 
-    name: ClassVar[str] = "conference_noted"
-    decides_nothing: ClassVar[str] = "no row of the table asks for it in any state: it only stands in the session's log"
+    name: ClassVar[str] = "conference_event_ignored"
+    ignored_because: ClassVar[str] = "no row of the table asks for it in any state: it only stands in the session's log"
 
     #: StatusCallbackEvent in Twilio's words.
     kind: str

@@ -89,11 +89,11 @@ class OpeningOverdue(TimerExpired):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderOverdue(TimerExpired):
+class CommandOverdue(TimerExpired):
     """What a command asked for has not been confirmed."""
 
-    name: ClassVar[str] = "order_overdue"
-    timer: ClassVar[str] = "order"
+    name: ClassVar[str] = "command_overdue"
+    timer: ClassVar[str] = "command"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
 
-from conferral.statemachine.actions.parties import NO_LONGER_OURS, NOT_OURS
+from conferral.statemachine.actions.parties import CONTINUES_ELSEWHERE, NOT_OURS
+from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     Call,
     CallProgressed,
@@ -13,164 +14,163 @@ from conferral.statemachine.events import (
     GateDecision,
     GateReached,
 )
-from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
 
-def party_of_call(scratch: Scratch, event: CallProgressed) -> Party | None:
+def party_of_call(draft: Draft, event: CallProgressed) -> Party | None:
     """The party that a call's callback speaks of."""
-    return scratch.session.party_of(call_sid=event.call_sid, name=event.party, dial=event.dial)
+    return draft.session.find_party(call_sid=event.call_sid, name=event.party, dial=event.dial)
 
 
-def is_new(scratch: Scratch, _event: Event) -> bool:
+def opens_session(draft: Draft, _event: Event) -> bool:
     """Whether this event opens the session."""
-    return scratch.session.version == 0
+    return draft.session.version == 0
 
 
-def opens_conference(scratch: Scratch, event: CallReceived) -> bool:
+def opens_conference(draft: Draft, event: CallReceived) -> bool:
     """Whether the caller is to wait in a conference."""
-    return is_new(scratch, event) and event.mode == SessionMode.CONFERENCE
+    return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
-def opens_conference_by_command(scratch: Scratch, event: Call) -> bool:
+def opens_conference_by_command(draft: Draft, event: Call) -> bool:
     """Whether agent and customer are to meet in a conference."""
-    return is_new(scratch, event) and event.mode == SessionMode.CONFERENCE
+    return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
-def opens_by_callback(scratch: Scratch, event: CallProgressed) -> bool:
+def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
     """Whether a live call of the agent tells of a session that could not be stored when the call came in."""
-    return is_new(scratch, event) and event.party == AGENT and not event.dial and not event.is_final
+    return opens_session(draft, event) and event.party == AGENT and not event.dial and not event.is_final
 
 
 # ---- the bridge --------------------------------------------------------------------------------------------------
 
 
-def is_connected(scratch: Scratch, _event: Event) -> bool:
+def is_connected(draft: Draft, _event: Event) -> bool:
     """Whether customer and agent talk, so that there is something to convert."""
-    parent, child = scratch.session.parent, scratch.session.child
+    parent, child = draft.session.parent, draft.session.child
     is_known = bool(parent.call_sid) and bool(child.call_sid)
-    return scratch.session.phase is Phase.CONNECTED and is_known and not parent.is_gone and not child.is_gone
+    return draft.session.phase is Phase.CONNECTED and is_known and not parent.is_gone and not child.is_gone
 
 
-def is_ringing_still(scratch: Scratch, _event: Event) -> bool:
+def is_ringing(draft: Draft, _event: Event) -> bool:
     """Whether nobody has answered yet."""
-    return scratch.session.phase is Phase.RINGING
+    return draft.session.phase is Phase.RINGING
 
 
-def is_of_unknown_call(scratch: Scratch, event: CallProgressed) -> bool:
+def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
     """Whether the callback speaks of a call that is none of the session's."""
-    return party_of_call(scratch, event) is None
+    return party_of_call(draft, event) is None
 
 
-def is_of_former_call(scratch: Scratch, event: CallProgressed) -> bool:
+def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
     """Whether it speaks of a leg whose party was replaced: that is over, or will be.
 
     The end of a dial of ours may be all that is heard of it, when its party has made room already.
     """
-    is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(scratch, event) is None
-    return event.call_sid in scratch.session.former_calls or is_end_of_earlier_dial
+    is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(draft, event) is None
+    return event.call_sid in draft.session.former_calls or is_end_of_earlier_dial
 
 
-def is_late_status(scratch: Scratch, event: CallProgressed) -> bool:
+def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     """Whether more than this is known of the call already."""
-    party = party_of_call(scratch, event)
+    party = party_of_call(draft, event)
     if party is None or party.is_gone:
         return party is not None
     if event.is_final:
         return False
-    came_in = scratch.session.direction == INBOUND and party == scratch.session.parent
+    came_in = draft.session.direction == INBOUND and party == draft.session.parent
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
-def parent_goes_on(scratch: Scratch, event: CallProgressed) -> bool:
+def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
     """Whether the agent of an outbound session, who is dialled by REST, rings or answers."""
-    party = party_of_call(scratch, event)
-    return party is not None and party == scratch.session.parent and not event.is_final
+    party = party_of_call(draft, event)
+    return party is not None and party == draft.session.parent and not event.is_final
 
 
-def child_rings(scratch: Scratch, event: CallProgressed) -> bool:
+def child_rings(draft: Draft, event: CallProgressed) -> bool:
     """Whether the phone that the `<Dial>` calls is being dialled or rings."""
-    return _is_child(scratch, event) and event.status in _RINGING_STATUSES
+    return _is_child(draft, event) and event.status in _RINGING_STATUSES
 
 
-def child_answers(scratch: Scratch, event: CallProgressed) -> bool:
+def child_answers(draft: Draft, event: CallProgressed) -> bool:
     """Whether the one whom the `<Dial>` calls picked up."""
-    return _is_child(scratch, event) and event.status == CallStatus.IN_PROGRESS
+    return _is_child(draft, event) and event.status == CallStatus.IN_PROGRESS
 
 
-def child_is_over_and_dial_ended(scratch: Scratch, event: CallProgressed) -> bool:
+def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
     """Whether the child's call is over and the `<Dial>`'s action has told its side already."""
-    return bool(scratch.session.dial_call_status) and child_is_over(scratch, event)
+    return bool(draft.session.dial_call_status) and child_ended(draft, event)
 
 
-def child_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+def child_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call that the `<Dial>` made is over."""
-    return _is_child(scratch, event) and event.is_final
+    return _is_child(draft, event) and event.is_final
 
 
-def parent_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+def parent_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call whose `<Dial>` it is, is over."""
-    party = party_of_call(scratch, event)
-    return party is not None and party == scratch.session.parent and event.is_final
+    party = party_of_call(draft, event)
+    return party is not None and party == draft.session.parent and event.is_final
 
 
-def parent_is_over_after_child(scratch: Scratch, event: CallProgressed) -> bool:
+def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
     """Whether both calls are over now, so that who hung up first is still to be told."""
-    child = scratch.session.child
-    return parent_is_over(scratch, event) and child.is_gone
+    child = draft.session.child
+    return parent_ended(draft, event) and child.is_gone
 
 
-def party_is_over(scratch: Scratch, event: CallProgressed) -> bool:
+def party_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call of one of the parties is over."""
-    return event.is_final and party_of_call(scratch, event) is not None
+    return event.is_final and party_of_call(draft, event) is not None
 
 
-def _is_child(scratch: Scratch, event: CallProgressed) -> bool:
-    party = party_of_call(scratch, event)
-    return party is not None and party == scratch.session.child
+def _is_child(draft: Draft, event: CallProgressed) -> bool:
+    party = party_of_call(draft, event)
+    return party is not None and party == draft.session.child
 
 
-def is_bridge_and_alive(_scratch: Scratch, event: DialEnded) -> bool:
+def is_bridge_of_live_party(_scratch: Draft, event: DialEnded) -> bool:
     """Whether it was the `<Dial>` between customer and agent, and the asker is still there."""
     return event.dial == "bridge" and not event.party_is_gone
 
 
-def is_not_the_bridge(_scratch: Scratch, event: DialEnded) -> bool:
+def is_other_dial(_scratch: Draft, event: DialEnded) -> bool:
     """Whether it was another `<Dial>` than the one between customer and agent."""
     return event.dial != "bridge"
 
 
-def asker_is_gone(_scratch: Scratch, event: DialEnded) -> bool:
+def dialing_party_is_gone(_scratch: Draft, event: DialEnded) -> bool:
     """Whether the party whose `<Dial>` ended had hung up first."""
     return event.party_is_gone
 
 
-def other_side_was_moved(_scratch: Scratch, event: DialEnded) -> bool:
+def other_side_was_moved(_scratch: Draft, event: DialEnded) -> bool:
     """Whether Twilio said that the other side lives on: it was moved, though no conversion is known here."""
-    return event.other_side_lives and not event.party_is_gone
+    return event.other_side_is_live and not event.party_is_gone
 
 
-def dial_settles_it(scratch: Scratch, event: DialEnded) -> bool:
+def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
     """Whether the `<Dial>`'s end tells all there is to know.
 
     After a conversation it does. When nobody answered, the child's own callback may still tell a refusal from a busy
     line, so it is waited for unless it is here already.
     """
-    child = scratch.session.child
+    child = draft.session.child
     return event.dial_call_status in ("completed", "answered") or child.is_gone
 
 
-def dial_ended_before(scratch: Scratch, _event: Event) -> bool:
+def dial_has_ended(draft: Draft, _event: Event) -> bool:
     """Whether the action of the bridge's `<Dial>` was asked already."""
-    return bool(scratch.session.dial_call_status)
+    return bool(draft.session.dial_call_status)
 
 
-def is_of_stranger(scratch: Scratch, event: DialEnded) -> bool:
+def is_of_unknown_party(draft: Draft, event: DialEnded) -> bool:
     """Whether the call that asked is none of the session's."""
-    return scratch.session.party_of(call_sid=event.call_sid, name=event.party) is None
+    return draft.session.find_party(call_sid=event.call_sid, name=event.party) is None
 
 
 # ---- several agents, one after the other -------------------------------------------------------------------------
@@ -179,22 +179,22 @@ def is_of_stranger(scratch: Scratch, event: DialEnded) -> bool:
 _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 
 
-def next_agent_is_rung(scratch: Scratch, event: DialEnded) -> bool:
+def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
     """Whether an agent did not answer, and the action's document rings the next one."""
-    session = scratch.session
+    session = draft.session
     return (
         event.dial == "bridge"
         and event.dial_call_status in _UNREACHED
         and not event.party_is_gone
-        and not event.other_side_lives
+        and not event.other_side_is_live
         and session.phase is Phase.RINGING
         and session.agent_number <= event.agent_number < len(session.agents) - 1
     )
 
 
-def agent_is_rung_again(scratch: Scratch, event: DialEnded) -> bool:
+def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
     """Whether a dial failed because of its caller ID, and the action's document repeats it with our own number."""
-    session, number = scratch.session, event.agent_number
+    session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
     return (
         event.failed_with_callers_number
@@ -204,17 +204,17 @@ def agent_is_rung_again(scratch: Scratch, event: DialEnded) -> bool:
     )
 
 
-def is_of_earlier_agent(scratch: Scratch, event: CallProgressed | DialEnded) -> bool:
+def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
     """Whether it tells of an agent who was given up since."""
-    earlier = event.agent_number < scratch.session.agent_number
+    earlier = event.agent_number < draft.session.agent_number
     if isinstance(event, DialEnded):
         return earlier and event.dial == "bridge" and not event.party_is_gone
     return earlier and event.party == AGENT and not event.dial
 
 
-def is_of_later_agent(scratch: Scratch, event: CallProgressed) -> bool:
+def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
     """Whether a later agent is being rung already, by the action's document."""
-    session = scratch.session
+    session = draft.session
     later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
     return later and session.phase is Phase.RINGING
 
@@ -222,98 +222,100 @@ def is_of_later_agent(scratch: Scratch, event: CallProgressed) -> bool:
 # ---- those who are dialled by REST -------------------------------------------------------------------------------
 
 
-def is_of_given_up_dial(scratch: Scratch, event: CallProgressed | GateReached | GateDecided) -> bool:
+def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> bool:
     """Whether a call shows up whose dial nobody waits for any more, and that was not hung up yet."""
     if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
         return False
-    if event.call_sid in scratch.session.former_calls:
+    if event.call_sid in draft.session.former_calls:
         return False
-    party = scratch.session.party_of(call_sid=event.call_sid, dial=event.dial)
+    party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
     if party is None:
         return True  # a later transfer's parties may have taken the place of those whom an earlier one gave up
     if not party.dial_id and party.name not in (CUSTOMER, AGENT):
-        return not (party.is_gone or party.is_hung_up)  # its join came first, and looked like somebody else's guest
-    return party.dial_id == event.dial and party.is_gone and not party.is_hung_up
+        return not (
+            party.is_gone or party.hang_up_requested
+        )  # its join came first, and looked like somebody else's guest
+    return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 
-def is_live_leg_of_ours(scratch: Scratch, event: CallProgressed) -> bool:
+def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
     """Whether a call that was dialled by REST goes on though the session has ended without knowing of it."""
-    return bool(event.dial) and not event.is_final and not _is_let_go(scratch, event.call_sid)
+    return bool(event.dial) and not event.is_final and not _is_let_go(draft, event.call_sid)
 
 
-def is_live_leg_at_gate(scratch: Scratch, event: GateReached | GateDecided) -> bool:
+def is_live_leg_at_gate(draft: Draft, event: GateReached | GateDecided) -> bool:
     """Whether a call that we placed stands at our gate, or passed it, though the session ended without knowing of it.
 
     After a rollback of Redis, the end may be decided before what the gate told.
     """
     is_over = isinstance(event, GateDecided) and event.decision != GateDecision.ACCEPTED
-    return bool(event.dial) and not is_over and not _is_let_go(scratch, event.call_sid)
+    return bool(event.dial) and not is_over and not _is_let_go(draft, event.call_sid)
 
 
-def _is_let_go(scratch: Scratch, call_sid: str) -> bool:
+def _is_let_go(draft: Draft, call_sid: str) -> bool:
     """Whether a call that we placed was hung up, or goes on elsewhere."""
-    known = scratch.session.party_of(call_sid=call_sid)
+    known = draft.session.find_party(call_sid=call_sid)
     # Who looked like somebody else's guest is ours after all: our dial shows in the URL.
-    return known is not None and (known.is_hung_up or known.left_reason in NO_LONGER_OURS - {NOT_OURS})
+    return known is not None and (known.hang_up_requested or known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS})
 
 
-def tells_of_live_leg(scratch: Scratch, event: EffectSucceeded) -> bool:
+def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether a dial had placed a call, or a search has found one, that nobody has hung up since the session ended."""
-    known = scratch.session.party_of(call_sid=event.call_sid) if event.call_sid else None
-    return bool(event.call_sid) and (known is None or not known.is_hung_up)
+    known = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    return bool(event.call_sid) and (known is None or not known.hang_up_requested)
 
 
-def is_of_current_dial(scratch: Scratch, event: GateReached | GateDecided | EffectOutcome) -> bool:
+def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:
     """Whether a party is being dialled by this very dial."""
-    return party_of_dial(scratch, event) is not None
+    return party_of_dial(draft, event) is not None
 
 
-def party_of_dial(scratch: Scratch, event: GateReached | GateDecided | EffectOutcome) -> Party | None:
+def party_of_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> Party | None:
     """The party, not gone, that is being brought in by the dial that an event speaks of."""
     dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
-    for party in scratch.session.parties.values():
+    for party in draft.session.parties.values():
         if party.dial_id == dial_id and not party.is_gone:
             return party
     return None
 
 
-def is_let_in(scratch: Scratch, event: GateDecided) -> bool:
+def gate_accepted_call(draft: Draft, event: GateDecided) -> bool:
     """Whether our gate has let a call in that is waited for."""
-    return event.decision == GateDecision.ACCEPTED and is_of_current_dial(scratch, event)
+    return event.decision == GateDecision.ACCEPTED and is_of_current_dial(draft, event)
 
 
-def is_searched(scratch: Scratch, event: EffectOutcome) -> bool:
+def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the search for the call of a dial of unknown outcome."""
-    return event.kind == "find_call" and searched_party(scratch, event) is not None
+    return event.kind == "find_call" and searched_party(draft, event) is not None
 
 
-def finds_nothing(scratch: Scratch, event: EffectSucceeded) -> bool:
+def call_was_not_found(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether the search for a call has shown that there is none."""
-    return is_searched(scratch, event) and not event.call_sid
+    return is_find_call_result(draft, event) and not event.call_sid
 
 
-def finds_nothing_of_talk(scratch: Scratch, event: EffectOutcome) -> bool:
+def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
     """Whether the search has not shown the call of an agent who talks, so that there is one."""
     found = isinstance(event, EffectSucceeded) and event.call_sid
-    return is_searched(scratch, event) and scratch.session.phase is Phase.CONNECTED and not found
+    return is_find_call_result(draft, event) and draft.session.phase is Phase.CONNECTED and not found
 
 
-def searched_party(scratch: Scratch, event: EffectOutcome) -> Party | None:
+def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
     """The party whose call was searched for."""
-    party = scratch.session.parties.get(event.party)
-    return party if party is not None and not party.is_gone and party.doubt and not party.call_sid else None
+    party = draft.session.parties.get(event.party)
+    return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
 
 
-def dial_is_in_doubt(scratch: Scratch, _event: Event) -> bool:
+def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
     """Whether nobody knows whether the agent of an outbound session was dialled, and no search was made.
 
     While the agent talks, their call is searched for until it is found.
     """
-    agent = scratch.session.parties[AGENT]
-    talks = scratch.session.phase is Phase.CONNECTED and not agent.call_sid
-    return scratch.session.direction == OUTBOUND and (agent.doubt == "unknown" or (talks and bool(agent.doubt)))
+    agent = draft.session.parties[AGENT]
+    talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
+    return draft.session.direction == OUTBOUND and (agent.dial_check == "unknown" or (talks and bool(agent.dial_check)))
 
 
-def dial_was_looked_at(scratch: Scratch, _event: Event) -> bool:
+def dial_was_read(draft: Draft, _event: Event) -> bool:
     """Whether the overdue dial of the agent was looked at and nothing came of it."""
-    return scratch.session.parties[AGENT].doubt in ("looked", "searched")
+    return draft.session.parties[AGENT].dial_check in ("read", "searched")

@@ -1,7 +1,7 @@
 """Questions about the recording of a session."""
 
+from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, Record, RecordingChanged
-from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, TransferStatus
 
@@ -21,99 +21,105 @@ _OVER = frozenset(
 def is_recorded(session: Session) -> bool:
     """Whether a recording runs, paused or not, or is about to."""
     recording = session.recording
-    return recording is not None and recording.status not in _OVER and bool(recording.status or recording.asked)
+    return (
+        recording is not None and recording.status not in _OVER and bool(recording.status or recording.pending_update)
+    )
 
 
-def is_recorded_already(scratch: Scratch, event: Record) -> bool:
+def is_recorded_already(draft: Draft, event: Record) -> bool:
     """Whether a recording is to be started while one runs."""
-    return event.action == RecordAction.START and is_recorded(scratch.session)
+    return event.action == RecordAction.START and is_recorded(draft.session)
 
 
-def was_recorded_from_start(scratch: Scratch, event: Record) -> bool:
+def was_recorded_from_start(draft: Draft, event: Record) -> bool:
     """Whether a recording is to be started where the conference's own was stopped, which can't go on."""
-    recording = scratch.session.recording
+    recording = draft.session.recording
     return event.action == RecordAction.START and recording is not None and recording.of_conference
 
 
-def is_not_recorded(scratch: Scratch, event: Record) -> bool:
+def is_not_recorded(draft: Draft, event: Record) -> bool:
     """Whether there is nothing to pause, to resume or to stop."""
-    return event.action != RecordAction.START and not is_recorded(scratch.session)
+    return event.action != RecordAction.START and not is_recorded(draft.session)
 
 
-def is_changing_recording(scratch: Scratch, _event: Record) -> bool:
+def is_changing_recording(draft: Draft, _event: Record) -> bool:
     """Whether something about the recording was asked of Twilio, and has no answer yet."""
-    recording = scratch.session.recording
-    return recording is not None and bool(recording.asked)
+    recording = draft.session.recording
+    return recording is not None and bool(recording.pending_update)
 
 
-def is_as_recorded(scratch: Scratch, event: Record) -> bool:
+def recording_is_as_requested(draft: Draft, event: Record) -> bool:
     """Whether it is as the command wants it already."""
-    recording = scratch.session.recording
+    recording = draft.session.recording
     is_paused = recording is not None and recording.status == RecordingStatus.PAUSED
     return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
 
 
-def would_record_consult(scratch: Scratch, event: Record) -> bool:
+def would_record_consult(draft: Draft, event: Record) -> bool:
     """Whether it is to go on while agent and target talk between themselves."""
-    recording = scratch.session.recording
-    hears_all = recording is not None and recording.of_conference and is_recorded(scratch.session)
-    return event.action == RecordAction.RESUME and hears_all and is_private(scratch)
+    recording = draft.session.recording
+    hears_all = recording is not None and recording.of_conference and is_recorded(draft.session)
+    return event.action == RecordAction.RESUME and hears_all and consult_is_private(draft)
 
 
-def is_paused_for_consult(scratch: Scratch, event: Record) -> bool:
+def is_paused_for_consult(draft: Draft, event: Record) -> bool:
     """Whether it is to stand still, and does so already, but only for as long as agent and target talk."""
-    recording = scratch.session.recording
+    recording = draft.session.recording
     paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
     return event.action == RecordAction.PAUSE and paused
 
 
-def is_of_our_recording(scratch: Scratch, event: RecordingChanged) -> bool:
+def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
     """Whether it tells of the recording that the session knows."""
-    recording = scratch.session.recording
-    if event.of_conference and event.conference_sid in scratch.session.former_rooms:
+    recording = draft.session.recording
+    if event.of_conference and event.conference_sid in draft.session.former_conferences:
         return False
     if recording is None:
         return event.of_conference
-    if recording.asked == RecordAction.START and event.status in _OVER:
+    if recording.pending_update == RecordAction.START and event.status in _OVER:
         return False  # what is being started has not told its SID yet, and is not over: one before it is
     if recording.recording_sid:
         return recording.recording_sid == event.recording_sid
     return recording.of_conference == event.of_conference
 
 
-def recording_is_due(scratch: Scratch, _event: Event) -> bool:
+def recording_is_due(draft: Draft, _event: Event) -> bool:
     """Whether the customer's call is to be recorded from its answer, and is not yet."""
-    session = scratch.session
+    session = draft.session
     if session.attributes.record != "customer" or session.phase is Phase.RINGING:
         return False
     customer, recording = session.parties.get(CUSTOMER), session.recording
     is_there = customer is not None and bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
-    return is_there and (recording is None or (recording.status == "" and not recording.asked and _may_retry(scratch)))
+    return is_there and (
+        recording is None or (recording.status == "" and not recording.pending_update and _may_retry(draft))
+    )
 
 
-def _may_retry(scratch: Scratch) -> bool:
+def _may_retry(draft: Draft) -> bool:
     # A call that a `<Dial>` made may not be recordable before it is in a conference.
-    recording = scratch.session.recording
-    return recording is not None and recording.failures < _REFUSED_MAX and bool(scratch.session.conference_sid)
+    recording = draft.session.recording
+    return recording is not None and recording.failures < _REFUSED_MAX and bool(draft.session.conference_sid)
 
 
-def recording_is_to_go_on(scratch: Scratch, _event: Event) -> bool:
+def recording_is_to_resume(draft: Draft, _event: Event) -> bool:
     """Whether the recording was paused for a consult, and that is over or has become a talk of all three."""
-    recording = scratch.session.recording
-    if recording is None or not recording.is_paused_for_consult or recording.asked:
+    recording = draft.session.recording
+    if recording is None or not recording.is_paused_for_consult or recording.pending_update:
         return False
-    return not is_private(scratch)
+    return not consult_is_private(draft)
 
 
-def is_private(scratch: Scratch) -> bool:
+def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
-    transfer = scratch.session.transfer
-    consults = transfer is not None and transfer.runs and scratch.session.phase is Phase.CONSULT
+    transfer = draft.session.transfer
+    consults = transfer is not None and transfer.is_running and draft.session.phase is Phase.CONSULT
     return consults and transfer is not None and transfer.status is not TransferStatus.MERGED
 
 
-def recording_is_quiet(scratch: Scratch, _event: Event) -> bool:
+def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
     """Whether nothing of a consult would be recorded."""
-    recording = scratch.session.recording
-    quiet = recording is None or not recording.of_conference or not is_recorded(scratch.session)
-    return quiet or (recording is not None and recording.status == RecordingStatus.PAUSED and not recording.asked)
+    recording = draft.session.recording
+    quiet = recording is None or not recording.of_conference or not is_recorded(draft.session)
+    return quiet or (
+        recording is not None and recording.status == RecordingStatus.PAUSED and not recording.pending_update
+    )

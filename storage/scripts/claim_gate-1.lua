@@ -1,28 +1,28 @@
 --[[
-  Gives a dial to the call that asks first, and a contest to the dial that asks first.
+  Gives a dial to the call that asks first, and a ring_group to the dial that asks first.
 
   KEYS[1]  hash of who has passed the session's gate
 
   ARGV[1]     id of the dial
   ARGV[2]     SID of the call
-  ARGV[3]     contest    text, "" when only the dial is claimed
+  ARGV[3]     ring_group    text, "" when only the dial is claimed
   ARGV[4]     lifetime   seconds
-  ARGV[5 ..]  dials whose people have left: one of them that has won the contest loses it to this dial
+  ARGV[5 ..]  dials whose people have left: one of them that has won the ring_group loses it to this dial
 
-  Returns  1  claimed, now or before: the dial, and the contest where one was named
+  Returns  1  claimed, now or before: the dial, and the ring_group where one was named
            0  another call has the dial
-           2  the dial is the call's, another dial has won the contest
+           2  the dial is the call's, another dial has won the ring_group
   Why a loss is kept: the winner may leave between a request and its repetition, which must get the same answer.
 ]]
-local gates, dial, call, contest, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local dial_field, contest_field, lost_field = 'dial:' .. dial, 'contest:' .. contest, 'lost:' .. dial
+local gates, dial, call, ring_group, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local dial_field, ring_group_field, lost_field = 'dial:' .. dial, 'ring_group:' .. ring_group, 'lost:' .. dial
 local owner = redis.call('HGET', gates, dial_field)
 if owner and owner ~= call then return 0 end
 if not owner then redis.call('HSET', gates, dial_field, call) end
 redis.call('EXPIRE', gates, ttl_s)
-if contest == '' then return 1 end
+if ring_group == '' then return 1 end
 
-local winner = redis.call('HGET', gates, contest_field)
+local winner = redis.call('HGET', gates, ring_group_field)
 if winner == dial then return 1 end
 local is_free = not winner
 for at = 5, #ARGV do
@@ -32,5 +32,5 @@ if not is_free or redis.call('HEXISTS', gates, lost_field) == 1 then
   redis.call('HSET', gates, lost_field, 1)
   return 2
 end
-redis.call('HSET', gates, contest_field, dial)
+redis.call('HSET', gates, ring_group_field, dial)
 return 1

@@ -1,7 +1,7 @@
 --[[
   Gives a lease back, so that the next worker need not wait for it to run out.
 
-  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at, redis
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease clock_offset, at, redis
 
   ARGV[1]  holder                text, the whole of it
   ARGV[2]  the partition's time  ms, as the holder has it, see `renew_lease-1`; empty: no partition's lease
@@ -16,8 +16,8 @@ redis.call('HSET', lease, 'until', '0')
 if own_ms then
   local time = redis.call('TIME')
   local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local ahead_ms, found_ms = tonumber(redis.call('HGET', lease, 'ahead') or '0'), own_ms - now_ms
-  if math.abs(found_ms - ahead_ms) >= 1000 then ahead_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
-  redis.call('HSET', lease, 'ahead', string.format('%.0f', ahead_ms), 'at', string.format('%.0f', own_ms))
+  local clock_offset_ms, found_ms = tonumber(redis.call('HGET', lease, 'clock_offset') or '0'), own_ms - now_ms
+  if math.abs(found_ms - clock_offset_ms) >= 1000 then clock_offset_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
+  redis.call('HSET', lease, 'clock_offset', string.format('%.0f', clock_offset_ms), 'at', string.format('%.0f', own_ms))
 end
 return 1

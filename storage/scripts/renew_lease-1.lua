@@ -2,7 +2,7 @@
   Makes a lease last longer, if it is still held. One that ran out but that nobody took is still held; one that was
   given back is not, though its holder stands there: a renewal that comes late must not take it back.
 
-  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease ahead, at, redis
+  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease clock_offset, at, redis
 
   ARGV[1]  holder                           text, the whole of it
   ARGV[2]  duration of the lease            ms
@@ -13,7 +13,7 @@
   Returns  {1, now_ms, commit, redis}  renewed; commit is the number of the last commit that Redis knows, redis is the
                                        server that it is now, empty where that is not known
            {0, now_ms}                 lost: somebody else has it, or it was given back
-  The holder's time counts, since nobody can set it: when this clock was set, the next holder finds in `ahead` how to
+  The holder's time counts, since nobody can set it: when this clock was set, the next holder finds in `clock_offset` how to
   go on, and in `at` how far the time has come.
   The server to be noted is the one that the holder knows, not the one that is found: this may be another one by now,
   which has forgotten what the holder does not miss yet.
@@ -26,10 +26,10 @@ if found[1] ~= holder or found[2] == '0' then return {0, tostring(now_ms)} end
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'until', tostring(now_ms + duration_ms))
 if own_ms then
-  local ahead_ms, found_ms = tonumber(redis.call('HGET', lease, 'ahead') or '0'), own_ms - now_ms
+  local clock_offset_ms, found_ms = tonumber(redis.call('HGET', lease, 'clock_offset') or '0'), own_ms - now_ms
   -- What is smaller than a second is drift, which the holder follows, or the time that the request has taken.
-  if math.abs(found_ms - ahead_ms) >= 1000 then ahead_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
-  redis.call('HSET', lease, 'ahead', string.format('%.0f', ahead_ms), 'at', string.format('%.0f', own_ms))
+  if math.abs(found_ms - clock_offset_ms) >= 1000 then clock_offset_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
+  redis.call('HSET', lease, 'clock_offset', string.format('%.0f', clock_offset_ms), 'at', string.format('%.0f', own_ms))
 end
 if own_ms and server ~= '' then redis.call('HSET', lease, 'redis', server) end
 local info = own_ms and redis.pcall('INFO', 'server')

@@ -1,5 +1,5 @@
 --[[
-  Lets a command be done that was put aside: takes back that it has failed, and the claim on its id where that is asked.
+  Lets a command be done that was dead-lettered: takes back that it has failed, and the claim on its id where that is asked.
 
   KEYS[1]  hash of the command's outcome
 

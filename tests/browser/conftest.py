@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
+from tests.browser.browser_environment import BrowserEnvironment, Console
 from tests.browser.camera import Camera
-from tests.browser.stage import Console, Stage
 from tests.browser.windows import PATIENCE_MS, Windows
-from tests.conferral.kit import set_up
+from tests.conferral.cli_helpers import set_up
 from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ async def console(redis_server: RedisServer) -> AsyncIterator[Console]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(redis_server: RedisServer) -> AsyncIterator[Stage]:
+async def stage(redis_server: RedisServer) -> AsyncIterator[BrowserEnvironment]:
     """Everything, with phones to be played. Name it before `windows`: those close first."""
-    async with Stage(redis_server.url) as opened:
+    async with BrowserEnvironment(redis_server.url) as opened:
         yield opened

@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser import axe, players
-from tests.browser.crowd import HOSTILE, hostile, put_all
-from tests.browser.stage import TARGET, Stage
+from tests.browser import axe, browser_actions
+from tests.browser.browser_environment import TARGET, BrowserEnvironment
+from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
 
 LOOKS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
@@ -23,14 +23,14 @@ PANELS = ("REST", "Break it", "Conferences", "Debugger", "Callbacks")
 class Views:
     """What is to be looked at: everything that can go on goes on."""
 
-    stage: Stage
+    stage: BrowserEnvironment
     console: Page
     phones: Page
     session: str
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def views(stage: Stage, windows: Windows, redis_server) -> AsyncIterator[Views]:
+async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> AsyncIterator[Views]:
     """A consult transfer under way, a transfer that has failed, hostile names, dead letters."""
     with redis_server.client() as redis:
         at_ms = redis.time()[0] * 1000
@@ -40,14 +40,14 @@ async def views(stage: Stage, windows: Windows, redis_server) -> AsyncIterator[V
                 {"dead_reason": f"not UTF-8 {number % 2}", "dead_stream": stage.keys.commands, "type": "x"},
             )
     phones = await windows.open(stage.phones_url)
-    console = await players.signed_in(windows, stage.console)
-    await players.press(players.phone(phones, "customer"), "Call")
-    await players.press(players.phone(phones, "alice"), "Pick up")
-    await expect(players.phone(phones, "customer")).to_contain_text("you hear alice")
+    console = await browser_actions.signed_in(windows, stage.console)
+    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
-    await players.open_session(console, call.sid)
-    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
-    await players.press(players.phone(phones, "dave"), "Pick up")
+    await browser_actions.open_session(console, call.sid)
+    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await browser_actions.press(browser_actions.phone(phones, "dave"), "Pick up")
     await expect(console.get_by_role("main")).to_contain_text("target hears agent")
     with redis_server.client() as redis:
         put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
@@ -67,7 +67,7 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
     for view, there in (
         ("health", console.get_by_role("row").nth(1)),
         ("dead", console.get_by_role("heading", name="By reason")),
-        ("sessions", players.sessions(console).first),
+        ("sessions", browser_actions.sessions(console).first),
     ):
         await console.goto(f"{address}#{view}")
         await expect(there).to_be_visible()

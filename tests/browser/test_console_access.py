@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser import players
-from tests.browser.crowd import crowd, put_all, session_id
-from tests.browser.stage import TOKEN, Console
-from tests.conferral.kit import set_up
+from tests.browser import browser_actions
+from tests.browser.browser_environment import TOKEN, Console
+from tests.browser.many_sessions import crowd, put_all, session_id
+from tests.conferral.cli_helpers import set_up
 
 GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
 TABS = 8
@@ -48,7 +48,7 @@ async def test_who_has_the_token_is_let_in_and_out(console, windows):
 
 async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
     windows.allow("401")
-    page = await players.signed_in(windows, console)
+    page = await browser_actions.signed_in(windows, console)
     assert TOKEN not in page.url
     await page.go_back()
     assert TOKEN not in page.url
@@ -63,21 +63,21 @@ async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
 async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server, console, windows):
     windows.allow(GONE)
     fill(redis_server, 3)
-    page = await players.signed_in(windows, console)
-    await expect(players.sessions(page)).to_have_count(3)
+    page = await browser_actions.signed_in(windows, console)
+    await expect(browser_actions.sessions(page)).to_have_count(3)
     await console.stop()
     await expect(page.get_by_text("Disconnected since")).to_be_visible()
     await expect(page.get_by_role("alert").first).to_contain_text("lost")
-    await expect(players.sessions(page)).to_have_count(3)
+    await expect(browser_actions.sessions(page)).to_have_count(3)
     fill(redis_server, 2, first=3)
     await console.start()
     await expect(page.get_by_text("Disconnected since")).to_have_count(0, timeout=40_000)
-    await expect(players.sessions(page)).to_have_count(5)
+    await expect(browser_actions.sessions(page)).to_have_count(5)
 
 
 async def test_who_signs_out_while_nobody_answers_is_told_that_the_browser_is_not_out(redis_server, console, windows):
     windows.allow(GONE)
-    page = await players.signed_in(windows, console)
+    page = await browser_actions.signed_in(windows, console)
     await console.stop()
     await expect(page.get_by_text("Disconnected since")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
@@ -95,8 +95,8 @@ async def told(page: Page) -> list[str]:
 async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, console, windows):
     windows.allow(GONE)
     fill(redis_server, 1)
-    page = await players.signed_in(windows, console)
-    await players.open_session(page, session_id(0))
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, session_id(0))
     before = await told(page)
     await console.stop()
     await expect(page.get_by_text("Disconnected since")).to_be_visible()
@@ -109,8 +109,8 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
 @pytest.mark.soak
 async def test_the_store_that_is_gone_is_told_of(redis_server, console, windows):
     fill(redis_server, 1)
-    page = await players.signed_in(windows, console)
-    await expect(players.sessions(page)).to_have_count(1)
+    page = await browser_actions.signed_in(windows, console)
+    await expect(browser_actions.sessions(page)).to_have_count(1)
     with redis_server.client() as redis:
         redis.execute_command("CLIENT", "PAUSE", 6_000)
         await expect(page.get_by_text("No news from Redis")).to_be_visible()
@@ -128,8 +128,8 @@ async def reader(redis_server):
 async def test_a_reader_changes_nothing(redis_server, reader, windows):
     windows.allow("403")
     fill(redis_server, 1)
-    page = await players.signed_in(windows, reader)
-    await players.open_session(page, session_id(0))
+    page = await browser_actions.signed_in(windows, reader)
+    await browser_actions.open_session(page, session_id(0))
     for label in ("Transfer …", "Convert", "End …"):
         button = page.get_by_role("button", name=label)
         await expect(button).to_have_attribute("aria-disabled", "true")
@@ -148,13 +148,13 @@ async def test_a_reader_changes_nothing(redis_server, reader, windows):
 
 
 async def watched(page: Page) -> None:
-    await expect(players.sessions(page)).to_have_count(2)
+    await expect(browser_actions.sessions(page)).to_have_count(2)
 
 
 @pytest.mark.soak
 async def test_eight_tabs_of_a_browser_all_live(redis_server, console, windows):
     fill(redis_server, 1)
-    first = await players.signed_in(windows, console)
+    first = await browser_actions.signed_in(windows, console)
     others = [await windows.open(console.address, context=first.context) for _ in range(TABS - 1)]
     fill(redis_server, 1, first=1)
     await asyncio.gather(*(watched(page) for page in (first, *others)))

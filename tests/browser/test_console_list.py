@@ -9,9 +9,9 @@ from playwright.async_api import Page, expect
 
 from conferral.statemachine.states import State
 from tests.browser.axe import cut_off, too_wide
-from tests.browser.crowd import HOSTILE, changed, crowd, hostile, put_all, session_id
+from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW, WIDE
-from tests.conferral.kit import make_session
+from tests.conferral.cli_helpers import make_session
 
 MANY = 5_000
 #: Elements of the list that may be in the document at most (count).

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser import players
-from tests.browser.crowd import crowd, put_all, session_id
-from tests.browser.stage import TARGET, Stage
+from tests.browser import browser_actions
+from tests.browser.browser_environment import TARGET, BrowserEnvironment
+from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.browser.windows import Windows
-from tests.conferral.kit import KEYS, conferenced
+from tests.conferral.cli_helpers import KEYS, conferenced
 
 REASON = "over 64 KiB"
 
@@ -31,8 +31,8 @@ async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(red
     with redis_server.client() as redis:
         now_ms = redis.time()[0] * 1000
         put_all(redis, crowd(20, now_ms - 60_000))
-        page = await players.signed_in(windows, console)
-        rows = players.sessions(page)
+        page = await browser_actions.signed_in(windows, console)
+        rows = browser_actions.sessions(page)
         await expect(rows).to_have_count(20)
         first = session_id(0)
         await rows.nth(3).hover()
@@ -58,14 +58,14 @@ async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(red
 
 
 @pytest.mark.soak
-async def test_a_session_is_seen_as_it_was_at_any_version(stage: Stage, windows: Windows):
+async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironment, windows: Windows):
     phones = await windows.open(stage.phones_url)
-    console = await players.signed_in(windows, stage.console)
-    await players.press(players.phone(phones, "customer"), "Call")
-    await players.press(players.phone(phones, "alice"), "Pick up")
-    await players.sessions(console).get_by_role("link").click()
-    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
-    await players.press(players.phone(phones, "dave"), "Pick up")
+    console = await browser_actions.signed_in(windows, stage.console)
+    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await browser_actions.sessions(console).get_by_role("link").click()
+    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await browser_actions.press(browser_actions.phone(phones, "dave"), "Pick up")
     main = console.get_by_role("main")
     await expect(main).to_contain_text("target hears agent")
     await expect(current_state(console)).to_have_text("transferring")
@@ -107,14 +107,14 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
     with redis_server.client() as redis:
         put_all(redis, [conferenced(session_id(1))])
         windows.allow("ERR_FAILED")
-        page = await players.signed_in(windows, console)
-        await players.open_session(page, session_id(1))
+        page = await browser_actions.signed_in(windows, console)
+        await browser_actions.open_session(page, session_id(1))
         await page.route("**/commands", lose_answer)
 
-        await players.give(page, "Park")
-        await expect(players.given(page, "park")).to_contain_text("no answer yet")
-        await players.give(page, "Park")
-        await expect(players.given(page, "park")).to_contain_text("sent")
+        await browser_actions.give(page, "Park")
+        await expect(browser_actions.given(page, "park")).to_contain_text("no answer yet")
+        await browser_actions.give(page, "Park")
+        await expect(browser_actions.given(page, "park")).to_contain_text("sent")
 
         await page.get_by_role("button", name="Announce …").click()
         dialog = page.get_by_role("dialog")
@@ -124,7 +124,7 @@ async def test_a_press_after_no_answer_is_the_same_command(redis_server, console
             await expect(dialog.get_by_role("button", name="Announce")).to_have_attribute("aria-disabled", "false")
             await dialog.get_by_role("button", name="Announce").click()
         await expect(dialog).to_have_count(0)
-        await expect(players.given(page, "announce").filter(has_text="sent")).to_have_count(1)
+        await expect(browser_actions.given(page, "announce").filter(has_text="sent")).to_have_count(1)
 
         given = [(entry["type"], entry.get("say"), entry["id"]) for _, entry in redis.xrange(KEYS.commands)]
     assert [one[:2] for one in given] == [
@@ -142,7 +142,7 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
             redis.xadd(KEYS.dead, letter(number, REASON))
         redis.xadd(KEYS.dead, letter(3, "not UTF-8"))
         windows.allow("409")
-        page = await players.signed_in(windows, console)
+        page = await browser_actions.signed_in(windows, console)
         await page.get_by_role("link", name="Dead letters").first.click()
         await page.get_by_role("link", name=REASON).click()
         await page.get_by_role("button", name="Drop all 3").click()
@@ -159,9 +159,10 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
 
 
 async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
-    page = await players.signed_in(windows, console)
+    page = await browser_actions.signed_in(windows, console)
     fields = {"type": "transfer", "session": "CA1", "to": TARGET, "confirm": "true", "caller_id": "+12025550145"}
     given = await page.evaluate(
-        "async (fields) => (await import(new URL('./static/lines.js', location))).cliLine('conferral', fields)", fields
+        "async (fields) => (await import(new URL('./static/command-lines.js', location))).cliLine('conferral', fields)",
+        fields,
     )
     assert given == f"conferral transfer CA1 --to {TARGET} --confirm --caller-id +12025550145"

@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 from playwright.async_api import expect
 
-from conferral.runtime.pages.serving import add_headers, page, static_routes
+from conferral.runtime.web.pages import add_headers, page, static_routes
 from tests.browser.windows import Windows
 
 COUNTER = """

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 from playwright.async_api import expect
 
-from tests.browser import players
-from tests.support.world import AGENT, CUSTOMER
+from tests.browser import browser_actions
+from tests.support.local_system import AGENT, CUSTOMER
 
 
 async def test_a_call_is_played_in_three_windows(stage, windows):
@@ -21,12 +21,12 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
         await windows.open(f"{stage.phones_url}#phone={quote(address)}", context=context)
         for address in (CUSTOMER, AGENT)
     ]
-    await players.press(players.phone(customer, "customer"), "Call")
+    await browser_actions.press(browser_actions.phone(customer, "customer"), "Call")
     await expect(alice).to_have_title("☎ ring ring! alice")
-    await expect(players.phone(everybody, "alice")).to_contain_text("ring ring!")
-    await players.press(players.phone(alice, "alice"), "Pick up")
-    await expect(players.phone(customer, "customer")).to_contain_text("you hear alice")
-    await players.press(players.phone(customer, "customer"), "Hang up")
+    await expect(browser_actions.phone(everybody, "alice")).to_contain_text("ring ring!")
+    await browser_actions.press(browser_actions.phone(alice, "alice"), "Pick up")
+    await expect(browser_actions.phone(customer, "customer")).to_contain_text("you hear alice")
+    await browser_actions.press(browser_actions.phone(customer, "customer"), "Hang up")
     for page in (customer, alice, everybody):
         await expect(page.locator("body")).to_contain_text("Not in a call")
     await stage.settled()

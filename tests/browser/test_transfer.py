@@ -3,9 +3,9 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import players
+from tests.browser import browser_actions
+from tests.browser.browser_environment import TARGET
 from tests.browser.camera import Camera, Part
-from tests.browser.stage import TARGET
 from tests.browser.windows import Windows
 
 #: Of the pictures: the console is one column then.
@@ -13,28 +13,28 @@ COLUMN = {"width": 700, "height": 1000}
 
 
 async def the_two_talk(phones: Page) -> None:
-    await players.press(players.phone(phones, "customer"), "Call")
-    await players.press(players.phone(phones, "alice"), "Pick up")
-    await expect(players.phone(phones, "customer")).to_contain_text("alice")
+    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await expect(browser_actions.phone(phones, "customer")).to_contain_text("alice")
 
 
 async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera: Camera):
     phones = await windows.open(stage.phones_url)
     await phones.get_by_text("How to play").click()  # it knows by now
-    console = await players.signed_in(windows, stage.console, size=COLUMN)
-    await players.press(players.phone(phones, "customer"), "Call")
-    await expect(players.phone(phones, "alice")).to_contain_text("ring ring!")
+    console = await browser_actions.signed_in(windows, stage.console, size=COLUMN)
+    await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
+    await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
-    await players.open_session(console, call.sid)
+    await browser_actions.open_session(console, call.sid)
     await stands(console, "bridged")
     await take_moment(camera, console, phones)
 
-    await players.press(players.phone(phones, "alice"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
     await stands(console, "bridged", "customer hears agent", "agent hears customer")
     await take_moment(camera, console, phones)
 
-    await players.give(console, "Transfer", to="dave", choices=["consult"])
-    refused = players.given(console, "transfer")
+    await browser_actions.give(console, "Transfer", to="dave", choices=["consult"])
+    refused = browser_actions.given(console, "transfer")
     await expect(refused).to_contain_text("nobody is called dave in the directory")
     await expect(console.get_by_role("alert").filter(has_text="transfer rejected: ")).to_have_count(1)
     await refused.get_by_role("button", name="Change it").click()
@@ -44,29 +44,29 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await dialog.get_by_role("button", name="Transfer", exact=True).click()
     await expect(dialog).to_have_count(0)
     await stands(console, "transferring", "customer is on hold and hears music")
-    await expect(players.phone(phones, "customer")).to_contain_text("music")
-    await expect(players.phone(phones, "dave")).to_contain_text("ring ring!")
+    await expect(browser_actions.phone(phones, "customer")).to_contain_text("music")
+    await expect(browser_actions.phone(phones, "dave")).to_contain_text("ring ring!")
     await take_moment(camera, console, phones)
 
-    await players.press(players.phone(phones, "dave"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "dave"), "Pick up")
     await stands(console, "transferring", "target hears agent", "agent hears target", "customer is on hold")
-    await expect(players.phone(phones, "dave")).to_contain_text("you hear alice")
+    await expect(browser_actions.phone(phones, "dave")).to_contain_text("you hear alice")
     await take_moment(camera, console, phones)
     await camera.take(phones, "phones")
 
-    await players.give(console, "Complete")
+    await browser_actions.give(console, "Complete")
     await stands(console, "conferenced", "agent hears customer")
-    await expect(players.given(console, "complete")).to_contain_text("done")
-    await expect(players.given(console, "transfer").first).to_contain_text("target reached")
-    await expect(players.phone(phones, "customer")).to_contain_text("you hear dave")
-    await expect(players.phone(phones, "alice")).to_contain_text("Not in a call")
+    await expect(browser_actions.given(console, "complete")).to_contain_text("done")
+    await expect(browser_actions.given(console, "transfer").first).to_contain_text("target reached")
+    await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear dave")
+    await expect(browser_actions.phone(phones, "alice")).to_contain_text("Not in a call")
     await take_moment(camera, console, phones)
 
-    await players.press(players.phone(phones, "customer"), "Hang up")
+    await browser_actions.press(browser_actions.phone(phones, "customer"), "Hang up")
     await stands(console, "ended")
     await expect(console.get_by_role("button", name="Transfer …")).to_have_attribute("aria-disabled", "true")
     await expect(console.get_by_role("region", name="Commands").get_by_text("the session has ended")).to_have_count(1)
-    await expect(players.phone(phones, "dave")).to_contain_text("Not in a call")
+    await expect(browser_actions.phone(phones, "dave")).to_contain_text("Not in a call")
     await take_moment(camera, console, phones)
     camera.write_film("consult")
     await stage.settled()
@@ -76,7 +76,7 @@ async def take_moment(camera: Camera, console: Page, phones: Page) -> None:
     """Console left: state and who hears whom. Phones right: what is heard in each, and its first buttons."""
     head = console.locator("main header")
     panels = [console.get_by_role("region", name=name) for name in ("State:", "Who hears whom")]
-    cards = [players.phone(phones, name) for name in ("customer", "alice", "dave")]
+    cards = [browser_actions.phone(phones, name) for name in ("customer", "alice", "dave")]
     await camera.frame(
         [Part(head, head), *(Part(panel, panel) for panel in panels)],
         [Part(card, card.locator(".buttons")) for card in cards],
@@ -95,15 +95,15 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     """From the page of sessions to the reason: one that failed is marked there, and its first failure is named."""
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
-    console = await players.signed_in(windows, stage.console)
+    console = await browser_actions.signed_in(windows, stage.console)
     await the_two_talk(phones)
-    await players.sessions(console).first.get_by_role("link").click()
-    await players.give(console, "Transfer", to=TARGET, choices=["consult"])
-    await expect(players.given(console, "transfer")).to_contain_text("busy")
+    await browser_actions.sessions(console).first.get_by_role("link").click()
+    await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
+    await expect(browser_actions.given(console, "transfer")).to_contain_text("busy")
     await stands(console, "conferenced", "customer hears agent")
     await console.get_by_role("link", name="All sessions").click()
 
-    troubled = players.sessions(console).first
+    troubled = browser_actions.sessions(console).first
     await expect(troubled).to_contain_text("failed: the transfer (busy)")
     await troubled.get_by_role("link").click()
     await expect(console.get_by_text("First thing that failed:")).to_be_visible()
@@ -123,12 +123,12 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
 async def test_a_blind_transfer_to_somebody_busy_brings_the_agent_back(stage, windows: Windows):
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
-    console = await players.signed_in(windows, stage.console)
+    console = await browser_actions.signed_in(windows, stage.console)
     await the_two_talk(phones)
-    await players.sessions(console).first.get_by_role("link").click()
-    await players.give(console, "Transfer", to=TARGET, choices=["blind"])
-    await expect(players.phone(phones, "alice")).to_contain_text("ring ring!")
+    await browser_actions.sessions(console).first.get_by_role("link").click()
+    await browser_actions.give(console, "Transfer", to=TARGET, choices=["blind"])
+    await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
     await expect(console.get_by_text("First thing that failed:").locator("..")).to_contain_text("busy")
-    await players.press(players.phone(phones, "alice"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
     await stands(console, "conferenced", "customer hears agent", "agent hears customer")
-    await expect(players.phone(phones, "customer")).to_contain_text("you hear alice")
+    await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")

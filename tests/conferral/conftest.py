@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from conferral.main import main
-from tests.conferral.kit import Ran
+from tests.conferral.cli_helpers import Ran
 
 
 @pytest.fixture(autouse=True)

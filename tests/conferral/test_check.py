@@ -9,9 +9,9 @@ import aiohttp
 import aiohttp.http_parser
 import pytest
 
-from conferral.checks import libraries, store, workers
-from conferral.checks.settings import shown_url
-from tests.conferral.kit import KEYS, SERVICE, set_up
+from conferral.check import libraries, redis_server, workers
+from conferral.check.settings import redacted_url
+from tests.conferral.cli_helpers import KEYS, SERVICE, set_up
 
 pytestmark = pytest.mark.redis
 
@@ -116,8 +116,8 @@ def test_no_secret_is_shown(run, redis):
 
 
 def test_urls_keep_everything_but_user_and_password():
-    assert shown_url("https://a:b@host:8443/base") == "https://…@host:8443/base"
-    assert shown_url("https://host/base") == "https://host/base"
+    assert redacted_url("https://a:b@host:8443/base") == "https://…@host:8443/base"
+    assert redacted_url("https://host/base") == "https://host/base"
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_appendfsync_no_is_warned_of(checked, redis):
     ],
 )
 def test_versions_are_judged(info, status):
-    assert store._version(info).status == status
+    assert redis_server._version(info).status == status
 
 
 def test_replicas_that_nobody_waits_for_are_warned_of():
-    assert store._replicas({"connected_slaves": 0}, "0").status == "ok"
-    assert store._replicas({"connected_slaves": 1}, "0").status == "warn"
-    assert store._replicas({"connected_slaves": 1}, "1").status == "ok"
+    assert redis_server._replicas({"connected_slaves": 0}, "0").status == "ok"
+    assert redis_server._replicas({"connected_slaves": 1}, "0").status == "warn"
+    assert redis_server._replicas({"connected_slaves": 1}, "1").status == "ok"
 
 
 def test_an_agent_is_required(checked, redis):
@@ -165,7 +165,7 @@ def test_an_agent_is_required(checked, redis):
 
     assert code == 1
     assert lines["agent"]["status"] == "fail"
-    assert "CONFERRAL_AGENT" in lines["agent"]["mend"]
+    assert "CONFERRAL_AGENT" in lines["agent"]["fix"]
 
 
 def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
@@ -264,7 +264,7 @@ def test_a_directory_must_name_urls_that_twilio_reaches(checked, redis, tmp_path
     code, lines = checked(CONFERRAL_DIRECTORY=str(path), TWILIO_API_URL="https://api.twilio.com")
 
     assert (code, lines["directory"]["status"]) == (1, "fail")
-    assert lines["directory"]["mend"] == "name a URL that Twilio reaches"
+    assert lines["directory"]["fix"] == "name a URL that Twilio reaches"
 
 
 def test_a_directory_with_agents_serves_without_the_setting(checked, redis, tmp_path):
@@ -376,7 +376,7 @@ def test_another_number_of_partitions_fails(checked, redis):
     code, lines = checked(CONFERRAL_PARTITIONS="8")
 
     assert (code, lines["set-up"]["status"]) == (1, "fail")
-    assert lines["set-up"]["mend"] == "set CONFERRAL_PARTITIONS=16"
+    assert lines["set-up"]["fix"] == "set CONFERRAL_PARTITIONS=16"
 
 
 def test_a_newer_level_fails(checked, redis):

@@ -5,13 +5,13 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
-from conferral.checks.account import check_account
-from conferral.checks.line import Line
-from conferral.checks.public import check_round_trip
+from conferral.check.account import check_account
+from conferral.check.public_url import check_round_trip
+from conferral.check.result import CheckResult
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
-from tests.conferral.kit import SERVICE
-from tests.support.world import World
+from tests.conferral.cli_helpers import SERVICE
+from tests.support.local_system import LocalSystem
 
 NUMBER = "+14155550100"
 PUBLIC = "https://calls.example.com/base"
@@ -67,7 +67,7 @@ async def served():
         await runner.cleanup()
 
 
-async def asked(settings) -> dict[str, Line]:
+async def asked(settings) -> dict[str, CheckResult]:
     lines = await check_account(settings)
     assert NUMBER not in str(lines)
     assert AUTH_TOKEN not in str(lines)
@@ -111,7 +111,7 @@ async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, chan
     line = (await asked(settings_of(sandbox)))[name]
     assert (line.status, told in line.found) == (status, True)
     assert "secret" not in line.found
-    assert PUBLIC in line.mend
+    assert PUBLIC in line.fix
 
 
 async def test_another_number_of_the_account_can_be_looked_at_and_is_named(sandbox):
@@ -178,8 +178,8 @@ async def test_new_account_is_told_of_its_limit_of_calls(served, created, status
 
 async def test_number_that_could_not_be_bought_leads_to_why(sandbox):
     line = (await asked(settings_of(sandbox)))["number"]
-    assert "21631" in line.mend
-    assert "21649" in line.mend
+    assert "21631" in line.fix
+    assert "21649" in line.fix
 
 
 @pytest.mark.parametrize(
@@ -209,20 +209,20 @@ async def test_rest_api_that_is_away_is_warned_of():
 
 @pytest.mark.redis
 async def test_webhooks_that_run_by_the_same_settings_take_what_is_signed(redis_server):
-    async with World(redis_server.url, workers=0) as world:
+    async with LocalSystem(redis_server.url, workers=0) as system:
         with structlog.testing.capture_logs() as logs:
-            line = await check_round_trip(world.settings)
+            line = await check_round_trip(system.settings)
         assert [one["event"] for one in logs if one["log_level"] != "debug" and "url_path" in one] == []
-        assert (line.status, f"{world.public_url}/voice/announcement" in line.found) == ("ok", True)
+        assert (line.status, f"{system.public_url}/voice/announcement" in line.found) == ("ok", True)
         # Nothing came of it.
-        assert await world.client.keys("*events*") == []
-        lines = await asked(world.settings)
+        assert await system.client.keys("*events*") == []
+        lines = await asked(system.settings)
         assert {one.status for one in lines.values()} == {"ok"}
 
         for name, value in (("auth_token", SecretStr("another")), ("account_sid", "AC" + "2" * 32)):
-            other = await check_round_trip(world.settings.model_copy(update={name: value}))
+            other = await check_round_trip(system.settings.model_copy(update={name: value}))
             assert other.status == "fail"
-            assert "TWILIO_AUTH_TOKEN as here" in other.mend
+            assert "TWILIO_AUTH_TOKEN as here" in other.fix
             assert "another" not in str(other)
 
 

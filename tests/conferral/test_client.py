@@ -19,10 +19,10 @@ from conferral import (
 )
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
-from conferral.storage import commands
-from conferral.storage.command_models import MODELS, BadCommandError, validate
-from conferral.storage.commands import digest_of
-from tests.conferral.kit import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_models import MODELS, BadCommandError, validate
+from conferral.storage.commands.command_stream import digest_of
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
 
 pytestmark = pytest.mark.redis
 DIAL = {
@@ -131,11 +131,11 @@ async def test_every_command_has_an_id_of_its_own(client, redis):
 
 async def test_the_outcome_of_a_command_that_is_not_waited_for_can_be_waited_for_later(client, redis):
     command = await client.convert(CALL, wait=False)
-    assert await command.look() == ""
+    assert await command.refresh() == ""
 
     decide(redis, command.id, "accepted")
     waiting = asyncio.create_task(command.done())
-    assert await command.look() == "accepted"
+    assert await command.refresh() == "accepted"
     decide(redis, command.id, "done")
 
     assert await waiting is command
@@ -365,14 +365,14 @@ async def test_a_redis_that_is_away_is_told_when_the_client_is_opened():
 
 async def test_a_redis_that_goes_away_is_told_while_a_command_waits_for_it(client, redis, monkeypatch, caplog):
     decide(redis, "mine", "done")
-    publish, away = commands.publish, iter([True, True])
+    publish, away = command_stream.publish, iter([True, True])
 
     async def published(*given):
         if next(away, False):
             raise StoreUnreachableError("Redis can't be reached")
         return await publish(*given)
 
-    monkeypatch.setattr(commands, "publish", published)
+    monkeypatch.setattr(command_stream, "publish", published)
     await client.convert(CALL, id="mine")
     assert [record.getMessage().startswith("Redis can't be reached at ") for record in caplog.records] == [True]
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from conferral import Client, CommandFailed, CommandRejected
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import answers, busy, presses
-from tests.support.world import AGENT, CUSTOMER, World
 
 pytestmark = pytest.mark.redis
 TARGET = "+14155550145"
@@ -15,20 +15,20 @@ DAVE = "client:dave"
 
 
 @pytest.fixture
-async def world(redis_server):
-    async with World(redis_server.url) as world:
-        yield world
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
 
 
 @pytest.fixture
-async def client(world):
-    async with Client(world.redis_url) as client:
+async def client(system):
+    async with Client(system.redis_url) as client:
         yield client
 
 
-async def test_a_call_is_handed_over_in_every_way(world, client):
-    world.sandbox.phone(TARGET).in_turn(answers(), busy(), presses("1"), answers())
-    customer, _ = await world.talking()
+async def test_a_call_is_handed_over_in_every_way(system, client):
+    system.sandbox.phone(TARGET).script_in_turn(answers(), busy(), presses("1"), answers())
+    customer, _ = await system.talking()
 
     await client.convert(customer.sid)
     consult = await client.transfer(customer.sid, to=TARGET, mode="consult")
@@ -50,12 +50,12 @@ async def test_a_call_is_handed_over_in_every_way(world, client):
     assert session.transfer.status == "completed"
     assert (await client.end(customer.sid)).status == "done"
     assert [gone.id for gone in await client.sessions("ended")] == [customer.sid]
-    await world.settled()
+    await system.settled()
 
 
-async def test_a_call_is_parked_and_taken_up_again(world, client):
-    world.sandbox.phone(EXPERT).in_turn(answers())
-    customer, _ = await world.talking()
+async def test_a_call_is_parked_and_taken_up_again(system, client):
+    system.sandbox.phone(EXPERT).script_in_turn(answers())
+    customer, _ = await system.talking()
 
     await client.park(customer.sid)
     session = await client.session(customer.sid)
@@ -66,13 +66,13 @@ async def test_a_call_is_parked_and_taken_up_again(world, client):
     session = await client.session(customer.sid)
     assert (session.phase, session.agent.address, session.parked_until) == ("", EXPERT, None)
     await client.end(customer.sid)
-    await world.settled()
+    await system.settled()
 
 
-async def test_parties_come_and_go_are_held_muted_listened_to_and_recorded(world, client):
-    world.sandbox.phone(EXPERT).in_turn(answers())
-    world.sandbox.phone(DAVE).in_turn(answers())
-    customer, _ = await world.talking()
+async def test_parties_come_and_go_are_held_muted_listened_to_and_recorded(system, client):
+    system.sandbox.phone(EXPERT).script_in_turn(answers())
+    system.sandbox.phone(DAVE).script_in_turn(answers())
+    customer, _ = await system.talking()
     session_id = customer.sid
 
     await client.add(session_id, to=EXPERT, party="expert")
@@ -94,11 +94,11 @@ async def test_parties_come_and_go_are_held_muted_listened_to_and_recorded(world
     assert session.recording.sid.startswith("RE")
     assert {name for name, party in session.parties.items() if not party.is_gone} == {"customer", "agent"}
     await client.end(session_id)
-    await world.settled()
+    await system.settled()
 
 
-async def test_a_call_that_begins_in_a_conference_is_followed_to_its_end(world, client):
-    world.sandbox.phone(CUSTOMER).in_turn(answers())
+async def test_a_call_that_begins_in_a_conference_is_followed_to_its_end(system, client):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
 
     called = await client.call(agent=AGENT, customer=CUSTOMER, mode="conference", session="order-7")
     entries = client.follow(called.session, from_start=True)
@@ -112,4 +112,4 @@ async def test_a_call_that_begins_in_a_conference_is_followed_to_its_end(world, 
 
     assert told[-1].is_end
     assert (await ending).status == "done"
-    await world.settled()
+    await system.settled()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral import Client, UnknownSession
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import conferral
 from conferral import Client, Command, CommandError
-from conferral.client_commands import Dialled
-from conferral.storage.command_models import MODELS
+from conferral.client.commands import DialOptions
+from conferral.storage.commands.command_models import MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -33,8 +33,8 @@ def test_every_error_is_named_with_what_it_tells():
 
 
 def test_every_keyword_of_a_command_is_named():
-    assert set(Dialled.__annotations__) == DIAL | HOW
-    assert all(f"`{name}`" in PAGE for name in Dialled.__annotations__)
+    assert set(DialOptions.__annotations__) == DIAL | HOW
+    assert all(f"`{name}`" in PAGE for name in DialOptions.__annotations__)
 
 
 def test_the_programs_call_methods_with_keywords_that_they_take():

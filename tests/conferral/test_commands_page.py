@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from conferral.statemachine.actions import commands
+from conferral.statemachine.actions import reports
+from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import GateDecision, Swap
 from conferral.statemachine.policy import Policy
-from conferral.statemachine.scratch import Scratch
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import TransferState
-from conferral.storage.command_models import MODELS
-from tests.conferral.kit import CALL, make_session
+from conferral.storage.commands.command_models import MODELS
+from tests.conferral.cli_helpers import CALL, make_session
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
-REFUSALS = {name: act for name, act in vars(commands).items() if name.startswith("refuse_")}
+REFUSALS = {name: act for name, act in vars(reports).items() if name.startswith("refuse_")}
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_every_refusal_of_a_command_is_explained(name):
     transfer = TransferState(1, TransferMode.CONSULT, "client:bob", step_name="swap")
     swap = Swap(session_id=CALL)
-    scratch = Scratch(make_session(end_reason="agent-left", transfer=transfer), swap, 0, Policy())
+    scratch = Draft(make_session(end_reason="agent-left", transfer=transfer), swap, 0, Policy())
 
     REFUSALS[name](scratch, swap)
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.conferral.kit import PROGRAM, Ran, environment
+from tests.conferral.cli_helpers import PROGRAM, Ran, process_variables
+from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
-from tests.support.world import World
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 EXPERT = "client:expert"
@@ -17,16 +17,16 @@ DAVE = "client:dave"
 async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(redis_server, tmp_path):
     async def typed(*arguments):
         program = await asyncio.create_subprocess_exec(
-            *PROGRAM, *arguments, cwd=tmp_path, env=environment(REDIS_URL=world.redis_url),
+            *PROGRAM, *arguments, cwd=tmp_path, env=process_variables(REDIS_URL=system.redis_url),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await program.communicate()
         return Ran(program.returncode, out.decode(), err.decode())
 
-    async with World(redis_server.url) as world:
-        world.sandbox.phone(EXPERT).in_turn(answers(), answers())
-        world.sandbox.phone(DAVE).in_turn(answers())
-        customer, _ = await world.talking()
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(EXPERT).script_in_turn(answers(), answers())
+        system.sandbox.phone(DAVE).script_in_turn(answers())
+        customer, _ = await system.talking()
         sid = customer.sid
 
         added = await typed("add", sid, "--to", EXPERT, "--party", "expert")
@@ -67,4 +67,4 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
         shown = await typed("show", sid)
         assert "is asked for (expert)" in shown.out
         assert "Twilio is asked to hold customer" in shown.out
-        await world.settled()
+        await system.settled()

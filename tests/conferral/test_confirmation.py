@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conferral.kit import AGENT_CALL, CALL, decide, ended, make_session, published, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, decide, ended, make_session, published, put
 
 pytestmark = pytest.mark.redis
 
@@ -26,7 +26,7 @@ def answer(monkeypatch):
 
     def prepare(typed):
         monkeypatch.setattr("sys.stdin", Terminal(typed))
-        monkeypatch.setattr("conferral.output.ask", lambda question: asked.append(question) or typed == "y")
+        monkeypatch.setattr("conferral.output.confirm", lambda question: asked.append(question) or typed == "y")
         return asked
 
     return prepare
@@ -98,7 +98,7 @@ def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, r
 @pytest.mark.parametrize("typed", HANG_UP, ids=["end", "remove"])
 def test_without_a_terminal_a_full_session_id_is_enough_and_no_one_is_asked(run, redis, monkeypatch, typed):
     put(redis, make_session())
-    monkeypatch.setattr("conferral.output.ask", lambda _question: pytest.fail("no one can be asked"))
+    monkeypatch.setattr("conferral.output.confirm", lambda _question: pytest.fail("no one can be asked"))
     command, *options = typed
 
     assert run(command, CALL, *options, "--no-wait").code == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conferral.kit import CALL, KEYS, SERVICE, log_entry, make_session, put
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, log_entry, make_session, put
 
 pytestmark = pytest.mark.redis
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from conferral import output
-from conferral.storage.partition import PUT_ASIDE
-from tests.conferral.kit import CALL, KEYS, set_up
+from conferral.storage.partition.partition_store import DEAD_LETTERED
+from tests.conferral.cli_helpers import CALL, KEYS, set_up
 
 pytestmark = pytest.mark.redis
 NUMBER = "+14155550123"
@@ -34,7 +34,7 @@ def asked(monkeypatch):
         return asked_for["answer"]
 
     asked_for = {"answer": True}
-    monkeypatch.setattr(output, "ask", ask)
+    monkeypatch.setattr(output, "confirm", ask)
     return questions, asked_for
 
 
@@ -70,7 +70,7 @@ def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
         "entry_id": "1800000000000-7",
         "type": "end",
         "session": CALL,
-        "stuck": "",
+        "not_retryable_reason": "",
         "fields": {"type": "end", "session": CALL},
     }
     assert len(run("dead", "--limit", "1", "--json").json) == 1
@@ -89,14 +89,14 @@ def test_list_and_show_are_commands_of_their_own(run, bury):
         ("type", "transfer"), ("session", CALL), ("to", "+…23"),
     }  # fmt: skip
     assert NUMBER in run("dead", "show", "1-0", "--full").out
-    assert run("dead", "show", "2-0", "--json").json["stuck"] == "it would be put aside again: no type"
+    assert run("dead", "show", "2-0", "--json").json["not_retryable_reason"] == "it would be put aside again: no type"
     for named in ("3-0", "nonsense"):
         ran = run("dead", "show", named)
         assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
 
 
 def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
-    redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{PUT_ASIDE}odd", "entry": "1-7"})
+    redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{DEAD_LETTERED}odd", "entry": "1-7"})
     bury(1, type="end", session=CALL, id="c1")
     bury(2, "no type", foo="bar")
     ran = run("dead", "retry", "1-0", "2-0")
@@ -141,7 +141,7 @@ def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked,
         bury(2, type="end", session=CALL)
         return True
 
-    monkeypatch.setattr(output, "ask", ask)
+    monkeypatch.setattr(output, "confirm", ask)
     ran = run("dead", "drop", "--all")
     assert (ran.code, ran.err) == (1, "there are 2 by now; nothing was done\n")
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from conferral.demo import cast, ports, programs, stage
-from conferral.demo.children import environment as child_environment
-from conferral.errors import NotDoneError
-from tests.conferral.kit import environment, start, until
+from conferral.demo import characters, environment, ports, programs
+from conferral.demo.subprocesses import process_environment as child_environment
+from conferral.errors import CommandNotDoneError
+from tests.conferral.cli_helpers import process_variables, start, until
 
 # The demo's ports are the same each time: two demos at once would be in each other's way.
 pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]
@@ -59,7 +59,7 @@ def processes_of(folders):
     listed = subprocess.run(["ps", "-ww", "-eo", "pgid=,pid=,args="], capture_output=True, text=True, check=True).stdout
     known = [line.split(None, 2) for line in listed.splitlines()]
     groups = GROUPS.setdefault(str(folders), set())
-    groups |= {group for group, _, line in known if str(folders) in line and "conferral.demo.guard" in line}
+    groups |= {group for group, _, line in known if str(folders) in line and "conferral.demo.watchdog" in line}
     return {int(pid): line for group, pid, line in known if group in groups}
 
 
@@ -133,7 +133,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
                 f"{commands[0]}; {command}",
                 shell=True,
                 cwd=tmp_path,
-                env=environment(),
+                env=process_variables(),
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,
@@ -272,14 +272,14 @@ def test_a_redis_that_is_too_old_is_passed_by(monkeypatch, tmp_path):
 def test_no_port_at_all_is_said(monkeypatch):
     monkeypatch.setattr(ports, "is_free", lambda _port: False)
 
-    with pytest.raises(NotDoneError, match="port 8080 is taken"):
-        stage.choose_ports()
+    with pytest.raises(CommandNotDoneError, match="port 8080 is taken"):
+        environment.choose_ports()
 
 
 def test_a_taken_port_moves_no_other(monkeypatch, capsys):
     monkeypatch.setattr(ports, "is_free", lambda port: port not in (ports.SANDBOX_PORT, 8083))
 
-    chosen = stage.choose_ports()
+    chosen = environment.choose_ports()
 
     assert chosen == ports.Ports(webhooks=8080, sandbox=8084, console=8082)
     assert capsys.readouterr().err == "port 8081 is taken; using 8084\n"
@@ -295,10 +295,10 @@ def test_children_get_none_of_our_settings(monkeypatch):
 def test_every_setting_is_decided_by_the_demo():
     from conferral.runtime.settings import ServiceSettings, load
 
-    given = stage.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    given = environment.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
     assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
-    assert load(ServiceSettings, given).agent == cast.ALICE
+    assert load(ServiceSettings, given).agent == characters.ALICE
 
 
 def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(tmp_path):
@@ -307,9 +307,9 @@ def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_ar
     children = SimpleNamespace(
         start=lambda name, command, _variables: started.setdefault(name, SimpleNamespace(command=command))
     )
-    where = stage.Stage(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
+    where = environment.DemoEnvironment(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
 
-    stage._start(children, where, ports.Ports(), {})
+    environment._start_processes(children, where, ports.Ports(), {})
 
     command = list(started["console"].command)
     assert "--token-in-lines" in command

@@ -7,23 +7,23 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from conferral.demo import cast
-from conferral.demo.narrator import told
-from conferral.demo.phones import Phones
-from conferral.demo.play import Theatre
-from conferral.demo.stage import APP_SID, Stage, directory_of
-from conferral.demo.stories import STORIES
-from conferral.demo.survey import survey
-from conferral.errors import NotDoneError
-from conferral.operations.reader import Reader
-from tests.operations.test_words import entry
-from tests.support.world import World
+from conferral.demo import characters
+from conferral.demo.after_call_twiml import serve_after_call_twiml
+from conferral.demo.environment import APP_SID, DemoEnvironment, directory_of
+from conferral.demo.narrator import narrate_entry
+from conferral.demo.phones import DemoPhones
+from conferral.demo.scenario import ScenarioRunner
+from conferral.demo.scenarios.calls import STORIES
+from conferral.errors import CommandNotDoneError
+from conferral.operations.session_queries import SessionQueries
+from tests.operations.test_wording import entry
+from tests.support.local_system import LocalSystem
 
 #: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.
 PACE, SPEED = 4.0, 3.0
 #: Nothing in a story waits for the end of these, so that they are long enough for a busy machine.
 PATIENT = dict.fromkeys(
-    ("hold_timeout_ms", "arrive_timeout_ms", "repair_timeout_ms", "confirm_ms", "part_timeout_ms"), 10_000
+    ("hold_timeout_ms", "arrive_timeout_ms", "repair_timeout_ms", "confirm_ms", "leave_timeout_ms"), 10_000
 )
 #: How each story ends, and how the session of it.
 LAST_LINES = {
@@ -64,26 +64,26 @@ async def theatre_for(redis_url, folder, settings):
     """What a demo would set up, in one process."""
     async with AsyncExitStack() as stack:
         directory = folder / "directory.toml"
-        directory.write_text(directory_of(await stack.enter_async_context(survey())))
+        directory.write_text(directory_of(await stack.enter_async_context(serve_after_call_twiml())))
         changes = {**settings, "CONFERRAL_DIRECTORY": directory}
-        world = await stack.enter_async_context(World(redis_url, speed=SPEED, policy=PATIENT, **changes))
+        system = await stack.enter_async_context(LocalSystem(redis_url, speed=SPEED, policy=PATIENT, **changes))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        world.sandbox.add_application(APP_SID, voice_url=f"{world.public_url}/voice/client")
-        stage = Stage(
+        system.sandbox.add_application(APP_SID, voice_url=f"{system.public_url}/voice/client")
+        stage = DemoEnvironment(
             folder=Path("/"),
-            redis_url=world.redis_url,
+            redis_url=system.redis_url,
             redis_socket=Path("/"),
-            webhooks_url=world.public_url,
-            sandbox_url=world.sandbox.url,
+            webhooks_url=system.public_url,
+            sandbox_url=system.sandbox.url,
             console_url="http://127.0.0.1:8082",
-            reader=Reader(world.client, world.keys),
+            reader=SessionQueries(system.client, system.keys),
         )
-        theatre = Theatre(stage, Phones(http, world.sandbox.url), PACE)
+        theatre = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
         await theatre.set_phones()
         await theatre.set_lines()
         yield theatre
-        await world.settled()
-        assert not world.sandbox.ledger.errors()
+        await system.settled()
+        assert not system.sandbox.request_log.errors()
 
 
 @pytest.mark.redis
@@ -110,13 +110,13 @@ async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_pat
 @pytest.mark.redis
 async def test_story_that_goes_wrong_says_what_was_to_come_instead(redis_server, tmp_path):
     async with theatre_for(redis_server.url, tmp_path, {}) as theatre, theatre.call_in() as play:
-        await theatre.phone(cast.BOB, outcome="busy")
-        with pytest.raises(NotDoneError, match="transfer failed: busy"):
-            await play.ask("transfer", to=cast.BOB, mode="warm")
+        await theatre.phone(characters.BOB, outcome="busy")
+        with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
+            await play.submit("transfer", to=characters.BOB, mode="warm")
         await play.hang_up("agent")
 
 
 def test_what_comes_late_is_not_told():
     late = entry("call_progressed", "agent completed", outcome="stale", version="9")
 
-    assert told(late, {"agent": "alice"}) == ""
+    assert narrate_entry(late, {"agent": "alice"}) == ""

@@ -9,10 +9,10 @@ from contextlib import suppress
 import pytest
 
 from conferral.demo import workers
-from conferral.demo.children import Children
-from conferral.demo.waiting import put_down, until
-from conferral.errors import NotDoneError
-from conferral.operations.health import Health, Holder, Partition
+from conferral.demo.polling import cancel_all, poll_until
+from conferral.demo.subprocesses import Subprocesses
+from conferral.errors import CommandNotDoneError
+from conferral.operations.health import Health, LeaseHolder, PartitionHealth
 from tests.conferral.test_demo import demo, folders, processes_of, read_until
 
 __all__ = ["folders"]
@@ -25,31 +25,31 @@ class Phones:
 
     async def notice(self, text):
         self.notices.append(text)
-        raise NotDoneError("the sandbox does not answer")
+        raise CommandNotDoneError("the sandbox does not answer")
 
 
 @pytest.fixture
 def children():
-    with Children() as children:
+    with Subprocesses() as children:
         for name in ("worker-1", "worker-2"):
             child = children.start(name, SLEEPS, {})
-            child.is_kept, child.on_trial = True, False
+            child.is_restarted, child.is_starting = True, False
         yield children
 
 
 async def test_a_worker_that_dies_ends_nothing_and_is_started_again(children, monkeypatch, capsys):
-    monkeypatch.setattr(workers, "START_AGAIN_S", 0.0)
-    phones, (first, second) = Phones(), children.kept
-    kept = workers.Workers(children, None, phones)
+    monkeypatch.setattr(workers, "RESTART_AFTER_S", 0.0)
+    phones, (first, second) = Phones(), children.restarted
+    kept = workers.DemoWorkers(children, None, phones)
     monkeypatch.setattr(kept, "_is_taken_over", lambda _pid: asyncio.sleep(0, True))
-    death, keeping = asyncio.create_task(children.until_one_dies()), asyncio.create_task(kept.keep())
+    death, keeping = asyncio.create_task(children.wait_for_death()), asyncio.create_task(kept.run())
     pid, other = first.process.pid, second.process.pid
     os.kill(pid, signal.SIGKILL)
 
     async def runs_again():
         return len(phones.notices) == 3
 
-    assert await until(runs_again, 20)
+    assert await poll_until(runs_again, 20)
     assert (kept.deaths, death.done(), keeping.done()) == (1, False, False)
     assert not first.has_ended
     assert second.process.pid == other
@@ -58,27 +58,29 @@ async def test_a_worker_that_dies_ends_nothing_and_is_started_again(children, mo
     assert told == (f"worker-1 (process {pid}) was killed (SIGKILL); worker-2 takes over. It starts again in 0 s.")
     assert taken_over.startswith("Every call has a worker again, ")
     assert again == f"worker-1 runs again (process {first.process.pid})."
-    await put_down({death, keeping})
+    await cancel_all({death, keeping})
 
 
 async def test_the_end_of_any_other_process_ends_the_demo(children):
-    (first, _) = children.kept
-    first.is_kept = False
+    (first, _) = children.restarted
+    first.is_restarted = False
     first.process.kill()
-    with pytest.raises(NotDoneError, match="worker-1 has ended by itself"):
-        await asyncio.wait_for(children.until_one_dies(), 20)
+    with pytest.raises(CommandNotDoneError, match="worker-1 has ended by itself"):
+        await asyncio.wait_for(children.wait_for_death(), 20)
 
 
 def held_by(*names, router="host-2-b"):
-    partitions = tuple(Partition(number, Holder(name, 1, 1), 0, 0, 0, 0, 0, 0) for number, name in enumerate(names))
-    return Health(1, partitions, Holder(router, 1, 1), Holder("", 0, 0), (), 0, 0)
+    partitions = tuple(
+        PartitionHealth(number, LeaseHolder(name, 1, 1), 0, 0, 0, 0, 0, 0) for number, name in enumerate(names)
+    )
+    return Health(1, partitions, LeaseHolder(router, 1, 1), LeaseHolder("", 0, 0), (), 0, 0)
 
 
 def test_a_takeover_is_over_when_other_processes_hold_everything():
-    assert workers.has_no_part(held_by("host-2-b", "host-2-b"), 1)
-    assert not workers.has_no_part(held_by("host-1-a", "host-2-b"), 1)
-    assert not workers.has_no_part(held_by("", "host-2-b"), 1)
-    assert not workers.has_no_part(held_by("host-2-b", router="host-1-a"), 1)
+    assert workers.is_uninvolved(held_by("host-2-b", "host-2-b"), 1)
+    assert not workers.is_uninvolved(held_by("host-1-a", "host-2-b"), 1)
+    assert not workers.is_uninvolved(held_by("", "host-2-b"), 1)
+    assert not workers.is_uninvolved(held_by("host-2-b", router="host-1-a"), 1)
 
 
 @pytest.mark.soak

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.conferral.kit import CALL, KEYS, SERVICE, free_port, start, until
+from tests.conferral.cli_helpers import CALL, KEYS, SERVICE, free_port, start, until
 from tests.conferral.test_processes import running, status
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]

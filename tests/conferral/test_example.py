@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy, presses
-from tests.support.world import World
 
 pytestmark = pytest.mark.redis
 EXAMPLE = Path(__file__).parents[2] / "examples" / "bring_the_lead.py"
@@ -24,26 +24,26 @@ def load():
 
 async def test_the_lead_is_brought_in_once_when_a_call_comes_back(redis_server, monkeypatch):
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-    async with World(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=20) as world:
-        world.sandbox.phone(TARGET).in_turn(busy())
-        world.sandbox.phone(LEAD).in_turn(presses("1"))
-        customer, _ = await world.talking()
-        world.agent_phone.in_turn(answers())
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=20) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(LEAD).script_in_turn(presses("1"))
+        customer, _ = await system.talking()
+        system.agent_phone.script_in_turn(answers())
         example = load()
         # Two of them: what they give is done once.
         programs = [asyncio.create_task(example.main()) for _ in range(2)]
 
         async def both_wait():
-            told = await world.client.info("commandstats")
+            told = await system.client.info("commandstats")
             return told.get("cmdstat_xrevrange", {}).get("calls", 0) >= 2
 
-        await world.eventually(both_wait, "both programs wait for outcomes")
-        assert (await world.command("transfer", customer.sid, to=TARGET, mode="blind")).reason == "busy"
-        session = await world.until(customer.sid, **{"transfer.to": LEAD, "transfer.status": "merged"})
+        await system.eventually(both_wait, "both programs wait for outcomes")
+        assert (await system.command("transfer", customer.sid, to=TARGET, mode="blind")).reason == "busy"
+        session = await system.until(customer.sid, **{"transfer.to": LEAD, "transfer.status": "merged"})
 
         assert session["transfer.mode"] == "warm"
         assert session["party.target.status"] == "connected"
-        entries = [entry for entry in await world.log(customer.sid) if entry["event"] == "transfer"]
+        entries = [entry for entry in await system.log(customer.sid) if entry["event"] == "transfer"]
         assert [entry["outcome"] for entry in entries].count("moved") == 2
         for program in programs:
             program.cancel()
@@ -51,5 +51,5 @@ async def test_the_lead_is_brought_in_once_when_a_call_comes_back(redis_server, 
             isinstance(ended, asyncio.CancelledError)
             for ended in await asyncio.gather(*programs, return_exceptions=True)
         )
-        await world.command("end", customer.sid)
-        await world.settled()
+        await system.command("end", customer.sid)
+        await system.settled()

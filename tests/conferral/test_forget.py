@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from conferral import output
-from conferral.operations.forgetting import RESTS_S
+from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import CallProgressed, End
-from conferral.storage import effect_codec, event_codec
-from conferral.storage.forgetting import SessionEraser
-from conferral.storage.times import to_iso
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
-from tests.support.everything import everything_in
+from conferral.storage.codecs import effect_codec, event_codec
+from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.erasure import SessionEraser
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
+from tests.support.redis_dump import everything_in
 
 pytestmark = pytest.mark.redis
 OTHER = "CA" + "8" * 32
@@ -29,7 +29,7 @@ COUNTS = {
 }  # fmt: skip
 
 
-def over(redis, session_id=CALL, seconds=RESTS_S + 5, **changes):
+def over(redis, session_id=CALL, seconds=QUIET_PERIOD_S + 5, **changes):
     """A session that has ended so long ago."""
     at_ms = int(redis.time()[0] - seconds) * 1000
     return replace(ended(session_id), ended_at_ms=at_ms, updated_at_ms=at_ms, **changes)
@@ -41,7 +41,7 @@ def fill(redis):
     log = [log_entry("call_received"), log_entry("conference_ended", detail=f"{ROOM} {TARGET}", command="c1")]
     put(redis, session, log=log)
     redis.set(KEYS.call(FORMER), CALL)
-    redis.hset(KEYS.gates(CALL), mapping={"dial:d1": FORMER, "contest:1": "d1"})
+    redis.hset(KEYS.gates(CALL), mapping={"dial:d1": FORMER, "ring_group:1": "d1"})
     other = over(redis, OTHER)
     parties = {"customer": replace(other.parties["customer"], call_sid=OTHER, address="+14155550188")}
     put(redis, replace(other, parties=parties), log=[log_entry("call_received")])
@@ -208,7 +208,7 @@ def test_what_was_decided_meanwhile_is_not_lost(run, redis, monkeypatch):
         redis.hset(KEYS.session(CALL), "version", 5)
         return True
 
-    monkeypatch.setattr(output, "ask", decide)
+    monkeypatch.setattr(output, "confirm", decide)
     ran = run("forget", CALL)
     assert (ran.code, ran.out) == (1, "")
     assert "has changed meanwhile" in ran.err
@@ -222,7 +222,7 @@ def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
     before = everything_in(redis)
     questions = []
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(output, "ask", lambda question: questions.append(question) or False)
+    monkeypatch.setattr(output, "confirm", lambda question: questions.append(question) or False)
     ran = run("forget", CALL)
     assert (ran.code, ran.err) == (1, "nothing was done\n")
     assert everything_in(redis) == before

@@ -8,10 +8,20 @@ import sys
 import pytest
 
 from conferral import output
-from conferral.commands import completing, options
+from conferral.cli import completion, options
 from conferral.main import app
 from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
-from tests.conferral.kit import AGENT_CALL, CALL, KEYS, PROGRAM, environment, make_session, published, put, set_up
+from tests.conferral.cli_helpers import (
+    AGENT_CALL,
+    CALL,
+    KEYS,
+    PROGRAM,
+    make_session,
+    process_variables,
+    published,
+    put,
+    set_up,
+)
 
 pytestmark = pytest.mark.redis
 CONFERENCE = "CF" + "3c" * 16
@@ -63,7 +73,7 @@ def test_what_is_ended_is_what_was_asked_about(run, redis, monkeypatch):
         return True
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(output, "ask", ask)
+    monkeypatch.setattr(output, "confirm", ask)
     run("end", "23", "--no-wait")
     assert [fields["session"] for fields in published(redis)] == [CALL]
 
@@ -79,7 +89,7 @@ def completed(redis_url, shell, cwd, typed):
     told = subprocess.run(
         PROGRAM,
         cwd=cwd,
-        env=environment(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables),
+        env=process_variables(REDIS_URL=redis_url, _CONFERRAL_COMPLETE=f"complete_{shell}", **variables),
         capture_output=True,
         text=True,
         check=False,
@@ -103,11 +113,11 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis
 
 
 def test_the_closed_lists_that_are_offered_are_those_that_are_taken():
-    assert tuple(State) == completing.STATES
-    assert tuple(SessionMode) == completing.CALL_MODES
-    assert completing.TRANSFER_MODES == TRANSFER_MODES
-    assert set(completing.SUPERVISE_MODES) == set(SuperviseMode)
-    assert tuple(RecordAction) == completing.RECORD_ACTIONS
+    assert tuple(State) == completion.STATES
+    assert tuple(SessionMode) == completion.CALL_MODES
+    assert completion.TRANSFER_MODES == TRANSFER_MODES
+    assert set(completion.SUPERVISE_MODES) == set(SuperviseMode)
+    assert tuple(RecordAction) == completion.RECORD_ACTIONS
 
 
 #: What is typed, what is completed of it, and what is offered.
@@ -157,14 +167,14 @@ def test_replay_is_offered_files_of_histories_and_the_folders_that_lead_to_them(
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        options, "completed_sessions", lambda typed: [(CALL, "bridged")] if CALL.startswith(typed) else []
+        options, "complete_sessions", lambda typed: [(CALL, "bridged")] if CALL.startswith(typed) else []
     )
 
-    assert options.completed_histories("") == [(CALL, "bridged"), ("call.json", "file"), ("calls/", "folder")]
-    assert options.completed_histories("CA") == [(CALL, "bridged")]
-    assert options.completed_histories("calls/") == [("calls/night.json", "file")]
-    assert options.completed_histories(f"{tmp_path}/call") == [
+    assert options.complete_histories("") == [(CALL, "bridged"), ("call.json", "file"), ("calls/", "folder")]
+    assert options.complete_histories("CA") == [(CALL, "bridged")]
+    assert options.complete_histories("calls/") == [("calls/night.json", "file")]
+    assert options.complete_histories(f"{tmp_path}/call") == [
         (f"{tmp_path}/call.json", "file"),
         (f"{tmp_path}/calls/", "folder"),
     ]
-    assert options.completed_histories("nowhere/") == []
+    assert options.complete_histories("nowhere/") == []

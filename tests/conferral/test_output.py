@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
-from conferral.operations import words
-from tests.conferral.kit import CALL, PROGRAM, environment, log_entry, make_session, put
+from conferral.operations import wording
+from tests.conferral.cli_helpers import CALL, PROGRAM, log_entry, make_session, process_variables, put
 
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -40,7 +40,7 @@ def test_what_would_harm_is_spelt_out():
 
 
 def test_markup_is_not_obeyed(capsys):
-    output.show_table(("name",), [("[red]x[/red] [link=http://x]y[/link] :smile:",)])
+    output.print_table(("name",), [("[red]x[/red] [link=http://x]y[/link] :smile:",)])
 
     assert "[red]x[/red] [link=http://x]y[/link] :smile:" in capsys.readouterr().out
 
@@ -99,19 +99,19 @@ def every_command_is_harmless(run, redis, hostile):
 
 
 def output_partition():
-    from tests.conferral.kit import KEYS
+    from tests.conferral.cli_helpers import KEYS
 
     return KEYS.partition_of(CALL)
 
 
 @given(st.dictionaries(st.sampled_from(["event", "detail", "from", "to", "reason", "effects", "outcome"]), st.text()))
 def test_any_log_entry_has_words(fields):
-    from conferral.operations.reader import LogEntry
+    from conferral.operations.session_queries import LogEntry
 
     entry = LogEntry("1-0", fields)
 
-    assert isinstance(words.happened(entry), str)
-    assert isinstance(words.change(entry), str)
+    assert isinstance(wording.describe_entry(entry), str)
+    assert isinstance(wording.describe_change(entry), str)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_any_log_entry_has_words(fields):
     ],
 )
 def test_addresses_lose_all_but_two_digits(value, shown):
-    assert words.address(value) == shown
+    assert wording.display_address(value) == shown
 
 
 @pytest.mark.redis
@@ -141,7 +141,7 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     program = subprocess.Popen(
         [*PROGRAM, *arguments],
         cwd=tmp_path,
-        env=environment(REDIS_URL=redis_server.url),
+        env=process_variables(REDIS_URL=redis_server.url),
         stdout=writing,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -177,7 +177,7 @@ def on_terminal(redis_url, cwd, **variables):
     program = subprocess.Popen(
         [*PROGRAM, "sessions"],
         cwd=cwd,
-        env=environment(REDIS_URL=redis_url, COLUMNS="100", **variables),
+        env=process_variables(REDIS_URL=redis_url, COLUMNS="100", **variables),
         stdout=theirs,
         stderr=theirs,
         stdin=theirs,
@@ -217,7 +217,7 @@ def test_a_pipe_gets_whole_values_without_colour(run, redis):
 
 
 def test_json_is_plain_ascii(capsys):
-    output.show_json_line({"reason": "…\u202e\x1b"})
+    output.print_json_line({"reason": "…\u202e\x1b"})
 
     out = capsys.readouterr().out
     assert out.isascii()

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.conferral.kit import KEYS, SERVICE, free_port, start, until
+from tests.conferral.cli_helpers import KEYS, SERVICE, free_port, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/calls"}

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from conferral import output
-from conferral.statemachine.order import Order, Recording
+from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.statemachine.transfer import Attempt, TransferState
-from tests.conferral.kit import (
+from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
     CREATED_MS,
@@ -22,9 +22,9 @@ from tests.conferral.kit import (
     TARGET_CALL,
     consult,
     ended,
-    environment,
     log_entry,
     make_session,
+    process_variables,
     put,
     set_up,
 )
@@ -38,7 +38,7 @@ def test_nobody_is_overdue_because_the_clock_of_redis_was_set(run, redis):
     hour_ms = 3_600_000
     put(redis, make_session(timers={"ring": int(time.time() * 1000) - hour_ms + 20_000}))
     assert "overdue" in run("sessions").out
-    redis.hset(KEYS.lease(KEYS.partition_of(CALL)), "ahead", -hour_ms)
+    redis.hset(KEYS.lease(KEYS.partition_of(CALL)), "clock_offset", -hour_ms)
     assert "overdue" not in run("sessions").out
     explained = run("explain", CALL).out
     assert "overdue" not in explained
@@ -266,7 +266,7 @@ def complete(redis_url, typed, cwd):
     variables = {"REDIS_URL": redis_url, "_CONFERRAL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
     variables |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     told = subprocess.run(
-        [*PROGRAM], cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False, timeout=30
+        [*PROGRAM], cwd=cwd, env=process_variables(**variables), capture_output=True, text=True, check=False, timeout=30
     )
     assert told.stderr == ""
     return [line for line in told.stdout.splitlines() if line]
@@ -350,7 +350,7 @@ def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, termina
 
 def test_what_is_recorded_and_under_way_is_shown(run, redis):
     recording = Recording("RE" + "1" * 32, "completed", url="https://api.example.com/RE1", duration_s=61)
-    put(redis, make_session(recording=recording, orders=(Order("c1", "hold", "customer"),)))
+    put(redis, make_session(recording=recording, pending_commands=(PendingCommand("c1", "hold", "customer"),)))
 
     told = run("show", CALL).out.splitlines()
 

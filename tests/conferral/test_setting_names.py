@@ -2,18 +2,18 @@
 
 import pytest
 
-from conferral import running
-from conferral.running import ConsoleOptions
+from conferral.processes import webhooks
+from conferral.processes.webhooks import ConsoleOptions
 from conferral.runtime.log import KEYS
-from tests.conferral.kit import free_port
+from tests.conferral.cli_helpers import free_port
 from tests.support.log_lines import lines_of
-from tests.webhooks.webhook_kit import ENVIRON
+from tests.webhooks.webhook_helpers import ENVIRON
 
 STARTS = {
-    "webhooks": lambda port: running.serve_webhooks("127.0.0.1", port),
-    "worker": lambda port: running.run_worker("127.0.0.1", port),
-    "console": lambda port: running.run_console("127.0.0.1", port, ConsoleOptions()),
-    "sandbox": lambda port: running.run_sandbox("127.0.0.1", port),
+    "webhooks": lambda port: webhooks.serve_webhooks("127.0.0.1", port),
+    "worker": lambda port: webhooks.run_worker("127.0.0.1", port),
+    "console": lambda port: webhooks.run_console("127.0.0.1", port, ConsoleOptions()),
+    "sandbox": lambda port: webhooks.run_sandbox("127.0.0.1", port),
 }
 
 
@@ -24,11 +24,11 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
     given = ENVIRON | {"CONFERRAL_API_TOKEN": "correct-horse-battery-staple", "TWILIO_AUTH_TOKEN": "sandbox"}
     for name, value in (given | {"CONFERRAL_RING_TMEOUT": "secret-value", "CONFERRAL_XYZ": "1"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(running, "_check_token_is_its_own", lambda *_given: None)
-    monkeypatch.setattr(running.lifecycle, "run", lambda _work, **_more: 0)
-    monkeypatch.setattr(running.logging_setup, "configure", lambda _form: None)
+    monkeypatch.setattr(webhooks, "_require_own_token", lambda *_given: None)
+    monkeypatch.setattr(webhooks.lifecycle, "run", lambda _work, **_more: 0)
+    monkeypatch.setattr(webhooks.logging_setup, "configure", lambda _form: None)
 
-    with lines_of(monkeypatch, running) as lines:
+    with lines_of(monkeypatch, webhooks) as lines:
         assert STARTS[process](free_port()) == 0
 
     found = [line for line in lines if line["event"] == "setting_unknown"]

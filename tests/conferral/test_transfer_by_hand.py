@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.conferral.kit import PROGRAM, Ran, environment
+from tests.conferral.cli_helpers import PROGRAM, Ran, process_variables
+from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
-from tests.support.world import World
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 TARGET = "+14155550145"
@@ -15,15 +15,15 @@ TARGET = "+14155550145"
 async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(redis_server, tmp_path):
     async def typed(*arguments):
         program = await asyncio.create_subprocess_exec(
-            *PROGRAM, *arguments, cwd=tmp_path, env=environment(REDIS_URL=world.redis_url),
+            *PROGRAM, *arguments, cwd=tmp_path, env=process_variables(REDIS_URL=system.redis_url),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await program.communicate()
         return Ran(program.returncode, out.decode(), err.decode())
 
-    async with World(redis_server.url) as world:
-        world.sandbox.phone(TARGET).in_turn(answers(0.02), busy())
-        customer, _ = await world.talking()
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers(0.02), busy())
+        customer, _ = await system.talking()
 
         begun = await typed(
             "transfer",
@@ -64,4 +64,4 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
         shown = await typed("show", customer.sid)
         assert "transfer        consult to +…45 failed (busy)\n" in shown.out
         assert (await typed("end", customer.sid, "--json")).json["status"] == "done"
-        await world.settled()
+        await system.settled()

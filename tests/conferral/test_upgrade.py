@@ -5,10 +5,11 @@ import json
 import pytest
 
 from conferral.main import main
-from conferral.storage import config, processes
-from conferral.storage.connection import make_client
+from conferral.storage import config
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.levels import LEVEL, LEVELS
+from conferral.storage.queries import process_registry
+from conferral.storage.schema import SCHEMA_VERSION, SCHEMA_VERSIONS
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -23,9 +24,9 @@ async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
 
 
 async def at_level(client: object, level: int, **running: int) -> None:
-    keys = (await config.agree(client, "conferral", 4, level=level)).keys
+    keys = (await config.ensure(client, "conferral", 4, schema_version=level)).keys
     for name, known in running.items():
-        await processes.show(client, keys, processes.Process(name, "worker", known, "0.1.0"))
+        await process_registry.register(client, keys, process_registry.Process(name, "worker", known, "0.1.0"))
 
 
 def run(*arguments: str) -> int:
@@ -42,49 +43,49 @@ async def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int
 
 
 async def test_level_is_raised_when_all_know_it(client, capsys: pytest.CaptureFixture[str]) -> None:
-    await at_level(client, 1, w1=LEVEL)
+    await at_level(client, 1, w1=SCHEMA_VERSION)
     code, out, _ = await told(capsys)
     assert code == 0
-    assert out.startswith(f"level 1 is now {LEVEL}")
-    assert LEVELS[LEVEL] in out
-    assert await config.level_of(client, "conferral") == LEVEL
+    assert out.startswith(f"level 1 is now {SCHEMA_VERSION}")
+    assert SCHEMA_VERSIONS[SCHEMA_VERSION] in out
+    assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
     code, out, _ = await told(capsys)
-    assert (code, out) == (0, f"level {LEVEL}: nothing is to be raised\n")
+    assert (code, out) == (0, f"level {SCHEMA_VERSION}: nothing is to be raised\n")
 
 
 async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=1)
     code, out, err = await told(capsys, "--check")
     assert code == 0
-    assert out.startswith(f"level 1 would become {LEVEL}")
+    assert out.startswith(f"level 1 would become {SCHEMA_VERSION}")
     assert "worker w1 knows level 1" in err
-    assert await config.level_of(client, "conferral") == 1
+    assert await config.read_schema_version(client, "conferral") == 1
 
 
 async def test_process_that_does_not_know_it_is_named(client, capsys: pytest.CaptureFixture[str]) -> None:
-    await at_level(client, 1, w1=LEVEL, w2=1)
+    await at_level(client, 1, w1=SCHEMA_VERSION, w2=1)
     code, _, err = await told(capsys)
     assert code == 1
     assert "worker w2 knows level 1" in err
     assert "w1" not in err
-    assert await config.level_of(client, "conferral") == 1
+    assert await config.read_schema_version(client, "conferral") == 1
     code, _, _ = await told(capsys, "--force")
     assert code == 0
-    assert await config.level_of(client, "conferral") == LEVEL
+    assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
 
 
 async def test_program_reads_it_as_json(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=1)
     code, out, _ = await told(capsys, "--check", "--json")
-    assert (code, json.loads(out)) == (0, {"before": 1, "after": LEVEL, "behind": ["w1"]})
+    assert (code, json.loads(out)) == (0, {"before": 1, "after": SCHEMA_VERSION, "behind": ["w1"]})
 
 
 async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.CaptureFixture[str]) -> None:
-    await at_level(client, LEVEL)
-    await client.hset(Keys("conferral", 4).config, "schema", LEVEL + 1)
+    await at_level(client, SCHEMA_VERSION)
+    await client.hset(Keys("conferral", 4).config, "schema", SCHEMA_VERSION + 1)
     code, _, err = await told(capsys)
     assert code == 1
-    assert f"this version knows {LEVEL}" in err
+    assert f"this version knows {SCHEMA_VERSION}" in err
 
 
 async def test_redis_without_conferral_is_told(client, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from typer.main import get_command
 
 from conferral.main import app
-from conferral.statemachine.ids import ID_WORDS, NO_NUMBER_WORDS
-from tests.conferral.kit import CALL, PROGRAM, environment
+from conferral.statemachine.ids import ID_RULE, NO_PHONE_NUMBER_RULE
+from tests.conferral.cli_helpers import CALL, PROGRAM, process_variables
 
 COMMANDS = (
     "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "watch", "call",
@@ -92,7 +92,7 @@ def test_help_imports_nothing_heavy():
 
 def test_program_runs_as_a_module(tmp_path):
     told = subprocess.run(
-        [*PROGRAM, "--help"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+        [*PROGRAM, "--help"], cwd=tmp_path, env=process_variables(), capture_output=True, text=True, check=True
     )
 
     assert told.stdout.startswith("Usage: conferral")
@@ -172,7 +172,7 @@ def test_wrong_usage_is_told_in_json_where_json_is_asked_for(run):
     assert "must be 1 to 64" in ran.error["reason"]
 
 
-@pytest.mark.parametrize(("named", "why"), [("a b", ID_WORDS), ("14155550199", NO_NUMBER_WORDS)])
+@pytest.mark.parametrize(("named", "why"), [("a b", ID_RULE), ("14155550199", NO_PHONE_NUMBER_RULE)])
 def test_ids_are_refused_in_the_same_words_as_everywhere(run, named, why):
     ran = run("end", "CA1", "--id", named, "--json")
 

@@ -8,12 +8,23 @@ import threading
 import pytest
 from rich.console import Console
 
-from conferral.commands import watch
-from conferral.operations.following import Change, Follower
-from conferral.operations.reader import LogEntry, Reader
-from conferral.screen import draw
-from conferral.storage.connection import make_client
-from tests.conferral.kit import CALL, CREATED_MS, KEYS, consult, ended, log_entry, make_session, put, set_up, start
+from conferral.operations.history.change_feed import Change, ChangeFeed
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.storage.connection.client import make_client
+from conferral.watch import command
+from conferral.watch.render import draw
+from tests.conferral.cli_helpers import (
+    CALL,
+    CREATED_MS,
+    KEYS,
+    consult,
+    ended,
+    log_entry,
+    make_session,
+    put,
+    set_up,
+    start,
+)
 
 pytestmark = pytest.mark.redis
 END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": "agent-left"}
@@ -22,17 +33,17 @@ END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": 
 @pytest.fixture
 async def reader(redis_server):
     client = make_client(redis_server.url)
-    yield Reader(client, KEYS)
+    yield SessionQueries(client, KEYS)
     await client.aclose()
 
 
 async def told(follower, now_ms=CREATED_MS):
-    return [(change.session_id, change.entry["event"]) for change in await follower.look(now_ms)]
+    return [(change.session_id, change.entry["event"]) for change in await follower.poll(now_ms)]
 
 
 async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, redis):
     put(redis, make_session(), log=[log_entry("call_received")])
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
 
     sessions = await follower.start(CREATED_MS)
     redis.xadd(KEYS.log(CALL), log_entry("convert"))
@@ -47,15 +58,15 @@ async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
         async def start(self, _now_ms):
             return []
 
-        async def look(self, _now_ms):
+        async def poll(self, _now_ms):
             await asyncio.sleep(0.1)  # a delay: a slow read is the case
             return []
 
     class Nowhere:
-        async def begin(self, _sessions):
+        async def show_initial(self, _sessions):
             return
 
-        async def tell(self, _changes):
+        async def show_changes(self, _changes):
             return
 
     async def pause(stop, pause_s):
@@ -64,14 +75,14 @@ async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
 
     paused_s = []
     monkeypatch.setattr("conferral.runtime.lifecycle.pause", pause)
-    await watch._follow(Slow(), Nowhere(), "here", asyncio.Event())
+    await command._follow(Slow(), Nowhere(), "here", asyncio.Event())
 
     assert paused_s[0] >= 0.3  # three times as long as the look took
 
 
 async def test_a_new_session_is_told_from_its_beginning(reader, redis):
     set_up(redis)
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
 
     put(redis, make_session(), log=[log_entry("call_received"), log_entry("call_progressed")])
@@ -81,7 +92,7 @@ async def test_a_new_session_is_told_from_its_beginning(reader, redis):
 
 async def test_a_session_that_came_and_went_between_two_looks_is_told(reader, redis):
     set_up(redis)
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
 
     put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END)])
@@ -93,7 +104,7 @@ async def test_a_session_that_came_and_went_between_two_looks_is_told(reader, re
 
 async def test_a_session_that_ended_before_is_not_told(reader, redis):
     put(redis, ended(), log=[log_entry("lone_overdue", **END)])
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
 
     await follower.start(CREATED_MS + 61_500)
 
@@ -102,7 +113,7 @@ async def test_a_session_that_ended_before_is_not_told(reader, redis):
 
 async def test_changes_of_several_sessions_are_told_in_order_of_time(reader, redis):
     set_up(redis)
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
 
     for name in ("A", "B"):
@@ -115,14 +126,14 @@ async def test_changes_of_several_sessions_are_told_in_order_of_time(reader, red
 
 async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
     put(redis, make_session(), log=[log_entry("call_received")])
-    follower = Follower(reader)
+    follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
     put(redis, ended(), log=[log_entry("lone_overdue", **END)])
 
-    await follower.look(CREATED_MS + 61_000)
-    await follower.look(CREATED_MS + 120_000)
+    await follower.poll(CREATED_MS + 61_000)
+    await follower.poll(CREATED_MS + 120_000)
 
-    assert follower.places == {}
+    assert follower.positions == {}
 
 
 def test_one_session_is_told_from_its_beginning_until_it_ends(run, redis):
@@ -222,7 +233,7 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     reason = "Twilio refused (HTTP 400, code 21218)"
     changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
 
-    told = drawn([await reader.session(CALL)], changes)
+    told = drawn([await reader.read_session(CALL)], changes)
 
     assert max(map(len, told)) <= 80
     assert told[1] == "  agent client:alice and target +…45 talk; customer +…23 is held"
@@ -236,7 +247,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
         put(redis, make_session(f"S{number:02}"))
     changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
 
-    told = drawn(await reader.listed(None, with_ended=False), changes)
+    told = drawn(await reader.all_sessions(None, with_ended=False), changes)
 
     hidden = next(line for line in told if line.startswith("and "))
     shown = sum(line.startswith("S") for line in told)
@@ -249,7 +260,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
 async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis, lines):
     consult(redis)
-    sessions = [await reader.session(CALL)] * 20
+    sessions = [await reader.read_session(CALL)] * 20
     reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
     changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.keyboard import HELP, TEXT_MAX, Choice
-from conferral.operations.following import Change
-from conferral.operations.reader import LogEntry, Reader
-from conferral.storage.connection import make_client
-from conferral.watching import Lines, Screen, TroubleLines
-from tests.conferral.kit import CALL, KEYS, PROGRAM, environment, log_entry, make_session, put, start
+from conferral.operations.history.change_feed import Change
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.storage.connection.client import make_client
+from conferral.watch.keys import HELP, TEXT_MAX, Selection
+from conferral.watch.views import AttentionView, LineView, ScreenView
+from tests.conferral.cli_helpers import CALL, KEYS, PROGRAM, log_entry, make_session, process_variables, put, start
 
 NEVER_MS = 4_000_000_000_000
 CONFERENCE = "CF" + "3c" * 16
@@ -28,7 +28,7 @@ CONFERENCE = "CF" + "3c" * 16
 
 
 def after(*keys):
-    choice = Choice()
+    choice = Selection()
     for key in keys:
         choice.press(key)
     return choice
@@ -37,7 +37,7 @@ def after(*keys):
 def test_keys_choose():
     assert after("s").state == "bridged"
     assert after(*"sssss").state == ""
-    assert after("t").told == "needing attention"
+    assert after("t").description == "needing attention"
     assert after("q").wants_to_stop
     assert after("?").wants_help
     assert not after("?", "?").wants_help
@@ -49,7 +49,7 @@ def test_a_text_is_typed_corrected_kept_and_dropped():
     assert (kept := after("/", "q", "\r")).text == "q"
     assert (kept.is_typing, kept.wants_to_stop) == (False, False)
     assert after("/", "a", "\x1b").text == ""
-    assert after("/", "a", "\r", "s", "t", "\x1b") == Choice()
+    assert after("/", "a", "\r", "s", "t", "\x1b") == Selection()
 
 
 def test_one_session_is_chosen_opened_and_left_again():
@@ -65,7 +65,7 @@ def test_one_session_is_chosen_opened_and_left_again():
 
 
 def test_other_keys_and_what_can_not_be_shown_mean_nothing():
-    assert after("\x1b[C", "\x1bOP") == Choice()
+    assert after("\x1b[C", "\x1bOP") == Selection()
     assert after("/", "\x1b[A", "\x02", "a").text == "a"
     assert len(after("/", "x" * 99).text) == TEXT_MAX
 
@@ -80,16 +80,16 @@ def test_whatever_is_typed_can_be_shown(keys):
 @pytest.mark.parametrize(
     ("choice", "is_taken"),
     [
-        (Choice(), True),
-        (Choice(state="bridged"), True),
-        (Choice(state="converting"), False),
-        (Choice(needs_attention=True), False),
-        (Choice(text="ALICE"), True),
-        (Choice(text="0123"), True),
-        (Choice(text=CONFERENCE[:10]), True),
-        (Choice(text="shown"), True),
-        (Choice(text="9999"), False),
-        (Choice(text="alice", state="ended"), False),
+        (Selection(), True),
+        (Selection(state="bridged"), True),
+        (Selection(state="converting"), False),
+        (Selection(needs_attention=True), False),
+        (Selection(text="ALICE"), True),
+        (Selection(text="0123"), True),
+        (Selection(text=CONFERENCE[:10]), True),
+        (Selection(text="shown"), True),
+        (Selection(text="9999"), False),
+        (Selection(text="alice", state="ended"), False),
     ],
 )
 def test_what_is_chosen_is_taken(choice, is_taken):
@@ -97,7 +97,7 @@ def test_what_is_chosen_is_taken(choice, is_taken):
         "id": CALL, "state": "bridged", "party.customer.address": "+14155550123", "party.agent.address": "client:alice",
         "conference_sid": CONFERENCE, "updated_at": "9999",
     }  # fmt: skip
-    assert choice.takes(fields, "what is shown", needs_attention=False) is is_taken
+    assert choice.matches(fields, "what is shown", needs_attention=False) is is_taken
 
 
 # ---- what is shown -----------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def test_what_is_chosen_is_taken(choice, is_taken):
 @pytest.fixture
 async def reader(redis_server):
     client = make_client(redis_server.url)
-    yield Reader(client, KEYS)
+    yield SessionQueries(client, KEYS)
     await client.aclose()
 
 
@@ -124,14 +124,14 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     put(redis, fine("S1"))
     put(redis, make_session("S2", timers={"ring": 1}))
     put(redis, fine("S3", created_at_ms=1_800_000_009_000))
-    choice = Choice()
-    screen = Screen(reader, choice, full=False)
-    await screen.tell([])
-    assert [fields["id"] for fields in screen.chosen()] == ["S2", "S3", "S1"]
+    choice = Selection()
+    screen = ScreenView(reader, choice, full=False)
+    await screen.show_changes([])
+    assert [fields["id"] for fields in screen.visible_sessions()] == ["S2", "S3", "S1"]
     choice.needs_attention = True
-    assert [fields["id"] for fields in screen.chosen()] == ["S2"]
+    assert [fields["id"] for fields in screen.visible_sessions()] == ["S2"]
     choice.press("/zz\r")
-    assert screen.chosen() == []
+    assert screen.visible_sessions() == []
     assert "none of 3 live sessions fits: needing attention, /zz" in drawn(screen)
     choice.press("?")
     shown = drawn(screen)
@@ -143,9 +143,9 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
     for number in range(1, 4):
         put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))  # the newest stands first
     redis.xadd(KEYS.log("S2"), log_entry("convert", 1_800_000_000_500, after="converting"))
-    choice = Choice()
-    screen = Screen(reader, choice, full=False)
-    await screen.tell([])
+    choice = Selection()
+    screen = ScreenView(reader, choice, full=False)
+    await screen.show_changes([])
     assert ">" not in drawn(screen)
 
     choice.press("j")
@@ -154,13 +154,13 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
     screen.refresh()
     assert "> S2" in drawn(screen)
     put(redis, fine("S4", created_at_ms=1_800_000_009_000))
-    await screen.tell([])
+    await screen.show_changes([])
     assert "> S2" in drawn(screen)
 
     choice.press("\r")
     screen.refresh()
     assert "reading it" in drawn(screen)
-    await screen.tell([])
+    await screen.show_changes([])
     shown = drawn(screen)
     assert [
         word for word in ("session         S2", "party", "convert is asked for", "q leads back") if word not in shown
@@ -169,7 +169,7 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
 
     choice.press("k")
     screen.refresh()
-    await screen.tell([])
+    await screen.show_changes([])
     assert "session         S3" in drawn(screen)
     choice.press("q")
     screen.refresh()
@@ -182,9 +182,9 @@ async def test_what_is_marked_is_on_the_screen_however_small_it_is(reader, redis
     monkeypatch.setenv("LINES", "12")
     for number in range(30):
         put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))
-    choice = Choice()
-    screen = Screen(reader, choice, full=False)
-    await screen.tell([])
+    choice = Selection()
+    screen = ScreenView(reader, choice, full=False)
+    await screen.show_changes([])
 
     for step in ("j", "jjjjjjjjjjjjjjjjj", "jjjjjjjjjjjjjjjjjjj", "k"):
         choice.press(step)
@@ -196,33 +196,33 @@ async def test_what_is_marked_is_on_the_screen_however_small_it_is(reader, redis
 @pytest.mark.redis
 async def test_trouble_is_told_when_it_comes_changes_and_goes(reader, redis, capsys):
     put(redis, fine("S1"))
-    lines = TroubleLines(reader, Choice(), as_json=False)
-    await lines.begin([])
+    lines = AttentionView(reader, Selection(), as_json=False)
+    await lines.show_initial([])
     assert capsys.readouterr().out == ""
     redis.hset(KEYS.session("S1"), "timers", "ring=1")
-    await lines.tell([])
-    await lines.tell([])  # the same trouble, for longer: nothing new
+    await lines.show_changes([])
+    await lines.show_changes([])  # the same trouble, for longer: nothing new
     (told,) = capsys.readouterr().out.splitlines()
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue for ", told)
     redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
-    await lines.tell([])
+    await lines.show_changes([])
     assert capsys.readouterr().out.endswith("  S1  is out of trouble, or has ended\n")
 
 
 @pytest.mark.redis
 async def test_trouble_in_json_is_an_object_a_line(reader, redis, capsys):
     put(redis, make_session("S1", timers={"ring": 1}))
-    await TroubleLines(reader, Choice(state="bridged"), as_json=True).begin([])
+    await AttentionView(reader, Selection(state="bridged"), as_json=True).show_initial([])
     told = orjson.loads(capsys.readouterr().out)
     assert (told["session"], told["trouble"]["rank"]) == ("S1", 1)
-    await TroubleLines(reader, Choice(state="converting"), as_json=True).begin([])
+    await AttentionView(reader, Selection(state="converting"), as_json=True).show_initial([])
     assert capsys.readouterr().out == ""
 
 
 async def test_of_one_state_only_what_leads_into_it_or_out_of_it_is_told(capsys):
-    lines = Lines(Choice(state="converting"), full=False, as_json=False, with_session=True)
-    await lines.begin([{"id": "S1", "state": "bridged"}, {"id": "S2", "state": "converting"}])
-    await lines.tell(
+    lines = LineView(Selection(state="converting"), full=False, as_json=False, with_session=True)
+    await lines.show_initial([{"id": "S1", "state": "bridged"}, {"id": "S2", "state": "converting"}])
+    await lines.show_changes(
         [
             Change("S3", LogEntry("1-0", log_entry("convert", after="converting"))),
             Change("S4", LogEntry("2-0", log_entry("call_progressed"))),
@@ -253,7 +253,7 @@ def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tm
     program = subprocess.Popen(
         [*PROGRAM, "watch"],
         cwd=tmp_path,
-        env=environment(REDIS_URL=redis_server.url, COLUMNS="100", LINES="24"),
+        env=process_variables(REDIS_URL=redis_server.url, COLUMNS="100", LINES="24"),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -1,10 +1,10 @@
 import pytest
 
 from conferral.console import app as app_module
-from conferral.console import live, looker, orders
-from conferral.console.store import AT_ONCE
-from conferral.storage.connection import make_client
-from tests.console.kit import BEARER, app_of, served, set_up
+from conferral.console import command_routes, session_feed, websocket
+from conferral.console.redis_access import CONCURRENT_MAX
+from conferral.storage.connection.client import make_client
+from tests.console.console_helpers import BEARER, app_of, served, set_up
 from tests.support.log_lines import lines_of
 
 
@@ -18,7 +18,7 @@ def redis(redis_server):
 
 @pytest.fixture
 async def store(redis, redis_server):
-    client = make_client(redis_server.url, max_connections=2 * AT_ONCE)
+    client = make_client(redis_server.url, max_connections=2 * CONCURRENT_MAX)
     yield client
     await client.aclose()
 
@@ -52,10 +52,10 @@ async def browser(open_console):
 @pytest.fixture
 def quick_ticks(monkeypatch):
     """Ticks that a test need not wait for."""
-    monkeypatch.setattr(live, "TICK_EVERY_S", 0.3)
+    monkeypatch.setattr(websocket, "TICK_EVERY_S", 0.3)
 
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, app_module, looker, orders) as captured:
+    with lines_of(monkeypatch, app_module, session_feed, command_routes) as captured:
         yield captured

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from conferral.console.sign_in import HOLDS_S, WRONG_AT_ONCE
-from conferral.runtime.pages.serving import HEADERS
-from tests.console.kit import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
+from conferral.console.sign_in import COOKIE_LIFETIME_S, WRONG_BURST
+from conferral.runtime.web.pages import HEADERS
+from tests.console.console_helpers import BEARER, CALL, TOKEN, Page, make_session, origin, put, sign_in
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALL}
@@ -38,7 +38,8 @@ async def test_the_token_is_exchanged_for_a_cookie_that_no_script_and_no_other_s
 
     assert answer.status == 204
     assert re.fullmatch(
-        rf"conferral_[0-9a-f]{{8}}=\d+\.[0-9a-f]{{64}}; HttpOnly; Max-Age={HOLDS_S}; SameSite=Strict", cookie_of(answer)
+        rf"conferral_[0-9a-f]{{8}}=\d+\.[0-9a-f]{{64}}; HttpOnly; Max-Age={COOKIE_LIFETIME_S}; SameSite=Strict",
+        cookie_of(answer),
     )
     assert TOKEN not in str(answer.headers)
 
@@ -89,7 +90,7 @@ async def test_a_cookie_holds_for_a_week_and_then_closes_the_socket_too(open_con
     await sign_in(browser)
     cookies = {"Cookie": "; ".join(f"{one.key}={one.value}" for one in browser.session.cookie_jar)}
 
-    clock.now_s += HOLDS_S - 1
+    clock.now_s += COOKIE_LIFETIME_S - 1
     page = await Page.open(browser, {"view": "dead"}, headers=cookies)
     await page.next("dead")
     clock.now_s += 1
@@ -124,7 +125,7 @@ async def test_wrong_tokens_are_answered_so_many_a_second_and_the_right_one_alwa
     clock = HandClock()
     browser = await open_console(headers={}, clock=clock)
 
-    tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_AT_ONCE)]
+    tried = [(await sign_in(browser, f"wrong-{number}")).status for number in range(WRONG_BURST)]
     refused = await sign_in(browser, "wrong again")
     by_header = await browser.get(f"/sessions/{CALL}.json", headers={"Authorization": "Bearer wrong"})
     right_by_header = await browser.get(f"/sessions/{CALL}.json", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -133,7 +134,7 @@ async def test_wrong_tokens_are_answered_so_many_a_second_and_the_right_one_alwa
     clock.now_s += 1
     later = await sign_in(browser, "wrong later")
 
-    assert tried == [401] * WRONG_AT_ONCE
+    assert tried == [401] * WRONG_BURST
     assert (refused.status, by_header.status, with_cookie.status, later.status) == (429, 429, 429, 401)
     # Who knows the token can't be kept out by those who don't.
     assert (right_by_header.status, right.status) == (404, 204)
@@ -195,16 +196,16 @@ NAMES = ("localhost", "127.0.0.1", "console.localhost:1", "Console.Example.com:4
 
 
 @pytest.mark.parametrize(
-    ("hosts", "answered"),
+    ("allowed_hosts", "answered"),
     [
         ((), [True, True, True, False, False, False]),
         (("console.example.com",), [True, True, True, True, False, False]),
         (None, [True] * 6),
     ],
 )
-async def test_it_is_asked_for_by_names_that_lead_nowhere_else(open_console, hosts, answered):
+async def test_it_is_asked_for_by_names_that_lead_nowhere_else(open_console, allowed_hosts, answered):
     """A page of somebody's whose name was made to lead here would else be taken for ours by the browser."""
-    browser = await open_console(headers={}, hosts=hosts)
+    browser = await open_console(headers={}, allowed_hosts=allowed_hosts)
 
     for path, status in (("/", 200), ("/static/main.js", 200), ("/live", 400)):
         found = [(await browser.get(path, headers={"Host": name})).status for name in NAMES]

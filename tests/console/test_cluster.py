@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.storage import session_codec
-from conferral.storage.connection import make_client
+from conferral.storage.codecs import session_codec
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from tests.console.kit import BEARER, Page, app_of, conferenced, make_session, served
+from tests.console.console_helpers import BEARER, Page, app_of, conferenced, make_session, served
 from tests.support.redis_cluster import ClusterServers
 
 KEYS = Keys("conferral", 16)

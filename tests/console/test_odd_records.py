@@ -10,21 +10,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conferral.console import rows
-from conferral.console.messages import plain, told
-from conferral.console.shown import shown
+from conferral.console import session_rows
+from conferral.console.messages import encode_message, to_json_value
+from conferral.console.redaction import redact_fields
 from conferral.console.views import session as view
-from conferral.operations import counts, explaining, replaying, timeline
-from conferral.operations.buttons import buttons
-from conferral.operations.reader import LogEntry
-from conferral.operations.trouble import trouble_of
-from conferral.statemachine.order import Recording
+from conferral.operations import explanation, statistics
+from conferral.operations.attention import attention_of
+from conferral.operations.command_forms import command_forms
+from conferral.operations.history import replay, timeline
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import PartyStatus, Stage, TransferMode, TransferStatus
+from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.transfer import Attempt, TransferState
-from conferral.storage import session_codec
-from tests.conferral.kit import CREATED_MS
-from tests.console.kit import conferenced, log_entry
+from conferral.storage.codecs import session_codec
+from tests.conferral.cli_helpers import CREATED_MS
+from tests.console.console_helpers import conferenced, log_entry
 
 NOW_MS = CREATED_MS + 100_000
 HUGE = "9" * 30
@@ -47,7 +48,12 @@ def whole():
     target = Party("target", "target-1", "CA" + "5" * 32, "+14155550145", PartyStatus.RINGING)
     attempt = Attempt("target", "+14155550145", "d1", CREATED_MS, ended_at_ms=CREATED_MS + 5, result="busy")
     transfer = TransferState(
-        1, TransferMode.CONSULT, "+14155550145", status=TransferStatus.FAILED, stage=Stage.OVER, attempts=(attempt,)
+        1,
+        TransferMode.CONSULT,
+        "+14155550145",
+        status=TransferStatus.FAILED,
+        stage=TransferStage.OVER,
+        attempts=(attempt,),
     )
     base = conferenced()
     return session_codec.encode(base) | session_codec.encode(
@@ -96,24 +102,24 @@ LOG = st.lists(
 
 def all_that_is_told(fields, log):
     """Everything that the console says of a session, as it goes over the socket."""
-    trouble = trouble_of(fields, NOW_MS)
-    moments = timeline.timeline(log)
-    then = replaying.at_version(log, 3, fields)
+    trouble = attention_of(fields, NOW_MS)
+    moments = timeline.build_timeline(log)
+    then = replay.at_version(log, 3, fields)
     return [
-        rows.row(fields, trouble, full=False),
-        rows.row(fields, trouble, full=True),
-        told("summary", counts=counts.count([(fields, trouble)])),
-        told(
+        session_rows.row(fields, trouble, full=False),
+        session_rows.row(fields, trouble, full=True),
+        encode_message("summary", counts=statistics.count_judged([(fields, trouble)])),
+        encode_message(
             "session",
-            fields=shown(fields, full=False),
+            fields=redact_fields(fields, full=False),
             parties=view._parties(fields, full=False),
-            explained=explaining.explain(fields, log, NOW_MS, timeline.pending(moments)),
-            then=explaining.explain(then, log, NOW_MS),
-            buttons=buttons(fields),
+            explained=explanation.explain(fields, log, NOW_MS, timeline.unfinished_effects(moments)),
+            then=explanation.explain(then, log, NOW_MS),
+            buttons=command_forms(fields),
             links=view._links(fields),
             trouble=trouble,
         ),
-        *(orjson.dumps(plain(moment)) for moment in moments),
+        *(orjson.dumps(to_json_value(moment)) for moment in moments),
     ]
 
 

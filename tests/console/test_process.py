@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from conferral import running as running_module
 from conferral.main import main
-from conferral.running import ConsoleOptions
+from conferral.processes import webhooks as running_module
+from conferral.processes.webhooks import ConsoleOptions
 from conferral.runtime.log import KEYS
-from tests.conferral.kit import PROGRAM, environment, free_port, until
-from tests.console.kit import TOKEN
+from tests.conferral.cli_helpers import PROGRAM, free_port, process_variables, until
+from tests.console.console_helpers import TOKEN
 from tests.support.log_lines import lines_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
@@ -36,7 +36,7 @@ def running(folder, redis_url, *arguments, stderr, said):
     """
     for _ in range(TRIES):
         port = free_port()
-        variables = environment(REDIS_URL=redis_url, CONFERRAL_API_TOKEN=TOKEN, NO_COLOR="1")
+        variables = process_variables(REDIS_URL=redis_url, CONFERRAL_API_TOKEN=TOKEN, NO_COLOR="1")
         program = subprocess.Popen(
             [*PROGRAM, "console", "--port", str(port), *arguments],
             cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,

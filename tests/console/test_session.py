@@ -7,13 +7,13 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from conferral.console.histories import Histories
+from conferral.console.log_cache import LogCache
 from conferral.console.views import session as session_view
-from conferral.operations import replaying, timeline
-from conferral.operations.buttons import buttons
+from conferral.operations.command_forms import command_forms
+from conferral.operations.history import replay, timeline
 from conferral.statemachine.session import Party, Session
-from conferral.storage import session_codec
-from tests.console.kit import (
+from conferral.storage.codecs import session_codec
+from tests.console.console_helpers import (
     CALL,
     KEYS,
     TOKEN,
@@ -55,7 +55,7 @@ async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done
     assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
     assert customer["words"] == "customer is on hold and hears music"
     assert (agent["hears"], target["hears"]) == (["target"], ["agent"])
-    expected = {one.type: one.allowed for one in buttons(redis.hgetall(KEYS.session(CALL)))}
+    expected = {one.type: one.allowed for one in command_forms(redis.hgetall(KEYS.session(CALL)))}
     assert {one["type"]: one["allowed"] for one in told["buttons"]} == expected
     assert expected["complete"]
     assert told["standing"]
@@ -95,7 +95,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 @pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
 async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console, read_only, told):
     """Who may only look at a screen must not read there what lets anybody steer."""
-    page = await Page.open(await open_console(shows_token=True, read_only=read_only), SESSION)
+    page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
 
     assert (await page.next("hello"))["shown_token"] == told
 
@@ -151,8 +151,8 @@ async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(c
 
     assert [entry["event"] for entry in second["entries"]] == ["convert", "effect_succeeded"]
     told = second["entries"][0]["effects"][0]
-    assert (told["outcome"], told["took_ms"], told["asked_at"]) == ("succeeded", 340, "2027-01-15T08:00:00.000Z")
-    assert second["entries"][1]["asked_in"] == second["entries"][0]["entry_id"]
+    assert (told["outcome"], told["took_ms"], told["requested_at"]) == ("succeeded", 340, "2027-01-15T08:00:00.000Z")
+    assert second["entries"][1]["requested_by"] == second["entries"][0]["entry_id"]
 
 
 async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_else(console, redis, quick_ticks):
@@ -175,9 +175,9 @@ async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_els
 async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
     """A log may have thousands of entries: each is made into a moment once, however many look."""
     made = []
-    make = timeline._moment
+    make = timeline._entry
     monkeypatch.setattr(
-        timeline, "_moment", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
+        timeline, "_entry", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
     )
     first = make_session()
     commit(redis, first, *(log_entry("call_received", 1_800_000_000_000 + number) for number in range(20)), asked())
@@ -229,14 +229,14 @@ def _events(page):
 
 
 async def test_a_history_is_kept_as_long_as_a_page_looks_and_no_longer():
-    histories = Histories()
-    one = histories.of(CALL, full=False)
+    histories = LogCache()
+    one = histories.get(CALL, full=False)
 
-    assert histories.of(CALL, full=False) is one
-    assert histories.of(CALL, full=True) is not one
+    assert histories.get(CALL, full=False) is one
+    assert histories.get(CALL, full=True) is not one
     del one
     gc.collect()
-    assert not histories._kept
+    assert not histories._logs
 
 
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
@@ -280,7 +280,7 @@ async def test_what_nobody_is_shown_is_not_told(console, redis):
 
 async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console, redis):
     put(redis, make_session())
-    redis.hset(KEYS.session(CALL), mapping={"orders": "{", "seen": "x", "timers": "ring=now"})
+    redis.hset(KEYS.session(CALL), mapping={"pending_commands": "{", "seen": "x", "timers": "ring=now"})
     page = await Page.open(console, SESSION)
 
     told = await page.next("session")
@@ -298,7 +298,7 @@ async def test_hostile_texts_arrive_as_data(console, redis):
     log = await page.next("log")
 
     assert told["parties"][1]["address"] == told["fields"]["party.agent.address"] == hostile
-    assert "<script>" in log["entries"][0]["words"]
+    assert "<script>" in log["entries"][0]["text"]
 
 
 # ---- time travel, and files --------------------------------------------------------------------------------------
@@ -344,12 +344,12 @@ async def test_its_history_is_a_file_that_replay_reads(console, redis):
     put(redis, last, log=history(first, last))
 
     answer = await console.get(f"/sessions/{AGENT_CALL}.json")
-    found = replaying.read_file(await answer.read())
-    whole = replaying.read_file(await (await console.get(f"/sessions/{CALL}.json?full=true")).read())
+    found = replay.parse_history(await answer.read())
+    whole = replay.parse_history(await (await console.get(f"/sessions/{CALL}.json?full=true")).read())
 
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{CALL}.json"'
-    assert found.is_whole
-    assert replaying.at_version(found.log, 1, found.fields)["state"] == "bridged"
+    assert found.is_complete
+    assert replay.at_version(found.log, 1, found.fields)["state"] == "bridged"
     assert found.fields["party.customer.address"] == "+…23"
     assert whole.fields["party.customer.address"] == "+14155550123"
     assert "4155550123" not in await answer.text()

@@ -6,18 +6,18 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from conferral.console import looker
-from conferral.console.rows import row
-from conferral.console.store import Store
-from conferral.operations import counts
-from conferral.operations.trouble import OVERDUE, trouble_of
+from conferral.console import session_feed
+from conferral.console.redis_access import RedisAccess
+from conferral.console.session_rows import row
+from conferral.operations import statistics
+from conferral.operations.attention import OVERDUE, attention_of
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import PartyStatus, State
-from conferral.storage import session_codec
-from conferral.storage.connection import make_client
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.times import to_iso
-from tests.console.kit import (
+from tests.console.console_helpers import (
     BEARER,
     CALL,
     KEYS,
@@ -124,7 +124,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     told = await page.next("summary")
 
     hashes = [redis.hgetall(KEYS.session(one)) for one in [CALL, *(name(number) for number in range(6))]]
-    expected = counts.counts(hashes, 1_800_000_100_000)
+    expected = statistics.count_sessions(hashes, 1_800_000_100_000)
     assert told["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
     assert (told["counts"]["live"], told["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
     assert (told["dead"], told["takeover"]) == (0, None)
@@ -140,7 +140,7 @@ async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from
     assert (await page.next("summary"))["counts"]["live"] == 1
     redis.hset(KEYS.lease(0), mapping={"holder": "8:heir"})
     told = await page.next("summary", lambda message: message["takeover"])
-    assert (told["takeover"]["gone"], told["takeover"]["heirs"]) == (["killed"], ["heir"])
+    assert (told["takeover"]["lost_workers"], told["takeover"]["successors"]) == (["killed"], ["heir"])
 
 
 async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis):
@@ -178,8 +178,8 @@ async def test_nobody_is_overdue_because_the_clock_of_redis_was_set(console, red
     put(redis, make_session(timers={"ring": server_ms - hour_ms + 60_000}))
     put(redis, make_session(name(1), timers={"ring": server_ms - hour_ms}))
     for session_id in (CALL, name(1)):
-        redis.hset(KEYS.lease(KEYS.partition_of(session_id)), "ahead", -hour_ms)
-    redis.hset(KEYS.lease(KEYS.partition_of(name(1))), "ahead", 0)
+        redis.hset(KEYS.lease(KEYS.partition_of(session_id)), "clock_offset", -hour_ms)
+    redis.hset(KEYS.lease(KEYS.partition_of(name(1))), "clock_offset", 0)
     page = await Page.open(console, SESSIONS)
     await page.until(lambda page: page.rows.keys() == {CALL, name(1)})
 
@@ -220,7 +220,7 @@ async def test_nothing_is_looked_at_while_nobody_watches(console, redis):
 
 
 async def test_a_redis_that_was_set_up_anew_shows_nothing_of_before(redis_program, monkeypatch):
-    monkeypatch.setattr(looker, "TIME_EVERY_S", 0.5)
+    monkeypatch.setattr(session_feed, "CLOCK_EVERY_S", 0.5)
     with RedisServer(redis_program) as server:
         client = make_client(server.url, max_connections=12)
         console = await served(app_of(client), headers=BEARER)
@@ -243,12 +243,12 @@ async def test_a_redis_that_was_set_up_anew_shows_nothing_of_before(redis_progra
 
 
 async def test_who_has_missed_more_than_is_remembered_gets_everything(redis, store, monkeypatch):
-    monkeypatch.setattr(looker, "CHANGES_MAX", 3)
+    monkeypatch.setattr(session_feed, "CHANGES_MAX", 3)
     for number in range(5):
         put(redis, make_session(name(number)))
-    watched = looker.Looker(Store(store, "conferral"), SystemClock())
+    watched = session_feed.SessionFeed(RedisAccess(store, "conferral"), SystemClock())
     wake = asyncio.Event()
-    watched.join(wake)
+    watched.subscribe(wake)
     try:
         await asyncio.wait_for(wake.wait(), 30)
         seen = watched.changes(-1, with_ended=False).revision
@@ -265,8 +265,8 @@ async def test_who_has_missed_more_than_is_remembered_gets_everything(redis, sto
     finally:
         await watched.close()
 
-    assert (some.is_whole, len(some.rows)) == (False, 2)
-    assert (everything.is_whole, len(everything.rows)) == (True, 5)
+    assert (some.is_complete, len(some.sessions)) == (False, 2)
+    assert (everything.is_complete, len(everything.sessions)) == (True, 5)
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ async def test_who_has_missed_more_than_is_remembered_gets_everything(redis, sto
 
 def told_of(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
-    return orjson.loads(row(fields, trouble_of(fields, 1_800_000_100_000), full=full))
+    return orjson.loads(row(fields, attention_of(fields, 1_800_000_100_000), full=full))
 
 
 def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
@@ -287,7 +287,7 @@ def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
 
 def test_one_who_is_alone_is_told_of_also_where_something_worse_is():
     alone = conferenced()
-    gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_room=False)
+    gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_conference=False)
     alone = replace(alone, parties={**alone.parties, "agent": gone}, timers={"lone": 1_800_000_000_000})
 
     told = told_of(alone)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.storage.commands import parse
-from conferral.webhooks.api.table import ROUTES
+from conferral.storage.commands.command_stream import parse
+from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
 
 BLOCK = re.compile(

@@ -17,13 +17,13 @@ import conferral.sandbox as sandbox
 from conferral.main import main
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
 from conferral.statemachine.machine import step
-from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, Session
-from conferral.storage.commands import BadCommandError, command_id_of, parse
+from conferral.storage.commands.command_stream import BadCommandError, command_id_of, parse
 from conferral.storage.keys import Keys
-from conferral.telephony.directory import agent_of
+from conferral.telephony.directory.model import resolve_agent
 from tests.docs.generated import ROOT
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -176,8 +176,8 @@ def test_the_example_settings_can_be_loaded_and_name_an_agent_who_may_be_dialled
     to_fill_in = {name for name, value in given.items() if setting_errors.is_placeholder(value)}
 
     assert to_fill_in == {str(it.validation_alias) for it in NAMES.values() if it.is_required()}
-    filled_in = {name: setting_errors.valid(name, NAMES[name])[1] for name in to_fill_in}
-    assert agent_of(load(ServiceSettings, given | filled_in)) is not None
+    filled_in = {name: setting_errors.valid_values(name, NAMES[name])[1] for name in to_fill_in}
+    assert resolve_agent(load(ServiceSettings, given | filled_in)) is not None
 
 
 def test_the_example_names_every_setting_and_no_other():

@@ -120,7 +120,7 @@ def test_expressions_are_made_of_metrics_and_labels_that_there_are(expression: s
         "sum by (color) (conferral_sessions)",
         'conferral_sessions{color="red"}',
         'conferral_sessions{state="dancing"}',
-        'conferral_requests_held_back{reason="weather"}',
+        'conferral_rest_breaker_open{reason="weather"}',
         "summe(conferral_sessions)",
         "conferral_sessions > ?",
         "conferral_sessions{state=bridged}",

@@ -6,8 +6,8 @@ import pytest
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.telephony.directory import read_directory
-from conferral.telephony.directory_file import AGENTS_MAX, REGIONS, DirectoryEntry
+from conferral.telephony.directory.file import AGENTS_MAX, REGIONS, DirectoryEntry
+from conferral.telephony.directory.model import load_directory
 from tests.docs.generated import ROOT
 from tests.docs.test_code_blocks import blocks
 
@@ -29,7 +29,7 @@ def read(tmp_path, monkeypatch):
             "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
             "CONFERRAL_DIRECTORY": "directory.toml",
         }
-        return read_directory(load(ServiceSettings, environ))
+        return load_directory(load(ServiceSettings, environ))
 
     return read
 

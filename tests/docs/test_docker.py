@@ -16,10 +16,10 @@ import yaml
 from conferral.console import app as console
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.pages.serving import is_this_machine
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, load
+from conferral.runtime.web.pages import is_loopback
 from conferral.webhooks.app import make_app
-from conferral.worker.status import make_status_app
+from conferral.worker.monitoring_server import make_monitoring_app
 from tests.docs.generated import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -207,7 +207,7 @@ def test_a_health_check_asks_for_a_route_that_exists_on_the_port_that_is_listene
     text = " ".join(service["healthcheck"]["test"])
     port, path = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)'", text).groups()
     arguments = service["command"]
-    app = make_status_app(Metrics(), None) if name in WORKERS else APPS[name]()
+    app = make_monitoring_app(Metrics(), None) if name in WORKERS else APPS[name]()
 
     assert arguments[arguments.index("--port") + 1] == port
     assert path in {route.resource.canonical for route in app.router.routes()}
@@ -241,7 +241,7 @@ def test_the_console_is_published_to_this_machine_alone():
     port = arguments[arguments.index("--port") + 1]
     assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     # It can't see that from inside: without a name it would answer under anybody's that leads here.
-    assert is_this_machine(arguments[arguments.index("--allow-host") + 1])
+    assert is_loopback(arguments[arguments.index("--allow-host") + 1])
 
 
 def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
@@ -270,7 +270,7 @@ def test_a_process_finds_redis_and_its_secrets_outside_the_composition(name):
     assert written.keys() == {"REDIS_URL", "CONFERRAL_LOG_FORMAT"}, "all else is passed on"
 
 
-#: What the code of each process is read from, and the settings that it reads at its start in `conferral/running.py`.
+#: The code of each process, and the settings that it reads at its start in `conferral/processes/webhooks.py`.
 READ_FROM = {
     "webhooks": (("webhooks", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
     "worker": (("worker", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.docs.generated import ROOT, load_script
-from tests.support import flows
+from tests.support import documented_flows
 
 FOLDER = ROOT / "docs" / "flows"
 PAGES = {path.name: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.md"))}
@@ -17,7 +17,7 @@ DRAWN = [(name, page, diagram) for page, text in PAGES.items()
 @pytest.mark.redis
 @pytest.mark.parametrize("name, page, diagram", DRAWN, ids=[name for name, _, _ in DRAWN])
 async def test_diagram_is_what_a_run_of_its_flow_draws_now(redis_server, name, page, diagram):
-    drawn = await flows.draw(redis_server.url, name)
+    drawn = await documented_flows.draw(redis_server.url, name)
 
     difference = difflib.unified_diff(
         diagram.splitlines(), drawn.splitlines(), f"docs/flows/{page}", "run", lineterm=""
@@ -26,7 +26,7 @@ async def test_diagram_is_what_a_run_of_its_flow_draws_now(redis_server, name, p
 
 
 def test_every_flow_is_drawn_on_one_page():
-    assert sorted(name for name, _, _ in DRAWN) == sorted(flows.FLOWS)
+    assert sorted(name for name, _, _ in DRAWN) == sorted(documented_flows.FLOWS)
 
 
 @pytest.mark.parametrize("diagram", [diagram for _, _, diagram in DRAWN], ids=[name for name, _, _ in DRAWN])

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from conferral.demo import cast, invitation, ports, stage, stories
-from conferral.operations.reader import Reader
-from conferral.storage.connection import make_client
+from conferral.demo import characters, closing_message, environment, ports
+from conferral.demo.scenarios import calls
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT
 
@@ -15,16 +16,18 @@ QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
 def printed() -> list[str]:
     """What the demo prints at last, on its usual ports."""
     usual = ports.Ports()
-    where = stage.Stage(
+    where = environment.DemoEnvironment(
         folder=Path("/tmp/demo"),
         redis_url="unix:///tmp/demo/redis.sock",
         redis_socket=Path("/tmp/demo/redis.sock"),
         webhooks_url=f"http://{ports.HOST}:{usual.webhooks}",
         sandbox_url=f"http://{ports.HOST}:{usual.sandbox}",
         console_url=f"http://{ports.HOST}:{usual.console}",
-        reader=Reader(make_client("unix:///tmp/demo/redis.sock"), Keys(stage.PREFIX, stage.PARTITIONS)),
+        reader=SessionQueries(
+            make_client("unix:///tmp/demo/redis.sock"), Keys(environment.PREFIX, environment.PARTITIONS)
+        ),
     )
-    return invitation.lines(where, [4_194_303, 4_194_304])
+    return closing_message.lines(where, [4_194_303, 4_194_304])
 
 
 def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
@@ -45,13 +48,13 @@ def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
 
 
 def test_whom_the_pages_let_people_play_are_those_whose_phones_wait() -> None:
-    assert {cast.name(address) for address in cast.BY_HAND} == {"the customer", "alice", "dave"}
-    assert {cast.name(address) for address in cast.ANSWERING_LATER} == {"bob", "carol"}
+    assert {characters.name(address) for address in characters.MANUAL_PHONES} == {"the customer", "alice", "dave"}
+    assert {characters.name(address) for address in characters.ANSWERING_LATER} == {"bob", "carol"}
     for page in (README, QUICKSTART):
-        assert f"`{cast.DAVE}`" in page
+        assert f"`{characters.DAVE}`" in page
 
 
 def test_the_readme_names_every_story() -> None:
     named = README.partition("demo --story NAME`")[2].partition("\n\n")[0]
 
-    assert [story for story in stories.STORIES if f"`{story}`" not in named] == []
+    assert [story for story in calls.STORIES if f"`{story}`" not in named] == []

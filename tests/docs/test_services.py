@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from conferral.console.live import HEARTBEAT_S
-from conferral.telephony.urls import FALLBACK_PATH, GATE_PATH
+from conferral.console.websocket import HEARTBEAT_S
+from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
 from conferral.webhooks.api.parameters import WAIT_S_MAX
-from conferral.webhooks.api.table import ROUTES
-from conferral.webhooks.audio import PATHS
+from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.audio_files import PATHS
 from tests.docs.generated import ROOT
 from tests.docs.test_blocks import TREE, blocks, parsed
 

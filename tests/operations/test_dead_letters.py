@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from conferral.operations.dead_letters import CountChanged, DeadLetters, Group
+from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
 from conferral.statemachine.events import Convert
-from conferral.storage import event_codec
-from conferral.storage.connection import make_client
-from conferral.storage.cursors import BadCursorError
-from conferral.storage.dead_letters import REOPENED_FOR_MS, DeadLetterStore
+from conferral.storage.codecs import event_codec
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
+from conferral.storage.queries.cursors import BadCursorError
+from conferral.storage.queries.dead_letters import REOPEN_LOCK_MS, DeadLetterStore
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -40,7 +40,7 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     await bury(client, 5, "odd", **given, big="x" * 600)
     (letter,) = (await letters.list()).letters
     assert (letter.id, letter.at_ms, letter.entry_id, letter.source) == ("5-0", 5, "5-7", "commands")
-    assert (letter.type, letter.session, letter.reason, letter.stuck) == ("transfer", sid, "odd", "")
+    assert (letter.type, letter.session, letter.reason, letter.not_retryable_reason) == ("transfer", sid, "odd", "")
     assert letter.fields["to"] == "+…23"
     assert (letter.fields["session"], letter.fields["at"]) == (sid, given["at"])
     assert len(letter.fields["big"]) == 501
@@ -107,7 +107,7 @@ async def test_source_is_a_partition_or_whatever_stands_there(client, letters):
 async def test_pages_and_reasons(client, letters):
     for number in range(1, 8):
         await bury(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
-    assert await letters.groups() == [Group("odd", 5, 5), Group("rare", 2, 2)]
+    assert await letters.groups() == [ReasonGroup("odd", 5, 5), ReasonGroup("rare", 2, 2)]
     first = await letters.list(3)
     assert [one.at_ms for one in first.letters] == [7, 6, 5]
     second = await letters.list(4, first.cursor)
@@ -139,13 +139,13 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
 async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client, letters, monkeypatch):
     for number in (1, 2):
         await bury(client, number, "odd", type="end", session="s")
-    put_back = DeadLetterStore.put_back
+    put_back = DeadLetterStore.retry
 
     async def slowly(store, letter):
         await client.xdel(KEYS.dead, "2-0")
         return await put_back(store, letter)
 
-    monkeypatch.setattr(DeadLetterStore, "put_back", slowly)
+    monkeypatch.setattr(DeadLetterStore, "retry", slowly)
     done = await letters.retry(["2-0", "1-0", "1-0"])
     assert (done.done, done.refused) == (1, {"2-0": "there is no such letter"})
     assert await client.xlen(KEYS.commands) == 1
@@ -159,7 +159,7 @@ async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(cli
     ids = [f"{number}-0" for number in range(1, 6)]
     one, other = await asyncio.gather(letters.retry(ids), letters.retry(ids))
     assert await client.xlen(stream) == 5 == one.done + other.done
-    assert 0 < await client.pttl(KEYS.command("c1")) <= REOPENED_FOR_MS
+    assert 0 < await client.pttl(KEYS.command("c1")) <= REOPEN_LOCK_MS
     assert set((one.refused | other.refused).values()) <= {
         "somebody else has just put it back",
         "there is no such letter",
@@ -182,10 +182,10 @@ async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(cl
 
 
 async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
-    from conferral.storage.partition import Entry, bury
+    from conferral.storage.partition.partition_store import Entry, dead_letter
 
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
-    await bury(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
+    await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
     (letter,) = (await letters.list()).letters
     assert letter.reason == "five workers died over it"
     done = await letters.retry_all()

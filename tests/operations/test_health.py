@@ -2,13 +2,13 @@
 
 import pytest
 
-from conferral.operations.health import Health, Holder, Process, Rates, rates, read_health
-from conferral.operations.reader import Reader
+from conferral.operations.health import Health, LeaseHolder, ProcessHealth, Rates, rates, read_health
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
-from conferral.storage import figures, processes
-from conferral.storage.connection import make_client
-from conferral.storage.figures import FAILURES_MAX, Figures, figures_of
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import GROUP, Keys
+from conferral.storage.queries import process_registry, process_stats
+from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats, stats_of
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
@@ -28,7 +28,7 @@ async def leased(client, key, holder, until_ms, **more):
 @pytest.mark.redis
 async def test_what_is_there_is_told_and_what_is_not_is_nothing(client):
     await leased(client, KEYS.lease(0), "7:w1", NOW_MS + 3_000, commit="12")
-    await leased(client, KEYS.lease(1), "3:gone", NOW_MS - 1, commit="4", ahead="-60000")
+    await leased(client, KEYS.lease(1), "3:gone", NOW_MS - 1, commit="4", clock_offset="-60000")
     await leased(client, KEYS.commands_lease, "2:w1", NOW_MS + 1_000)
     for number in range(3):
         await client.xadd(KEYS.events(0), {"n": str(number)})
@@ -40,16 +40,16 @@ async def test_what_is_there_is_told_and_what_is_not_is_nothing(client):
     await client.xadd(KEYS.dead, {"type": "x"})
     await client.xadd(KEYS.commands, {"type": "x"})
 
-    found = await read_health(Reader(client, KEYS), NOW_MS)
+    found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (Holder("w1", 7, 3_000), 3, 12)
+    assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 3_000), 3, 12)
     assert first.lag in (3, None)  # Redis tells it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
-    assert (second.holder, second.commit, second.overdue_timers) == (Holder("", 3, 0), 4, 0)
-    assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (Holder("", 0, 0), 0, None, 0)
-    assert found.unheld == (1, 2)
-    assert (found.router, found.sweep) == (Holder("w1", 2, 1_000), Holder("", 0, 0))
+    assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
+    assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (LeaseHolder("", 0, 0), 0, None, 0)
+    assert found.unassigned == (1, 2)
+    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 1_000), LeaseHolder("", 0, 0))
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
 
 
@@ -57,43 +57,47 @@ async def test_what_is_there_is_told_and_what_is_not_is_nothing(client):
 async def test_keys_of_somebody_else_are_nothing(client):
     for key in (KEYS.lease(0), KEYS.events(0), KEYS.live(0), KEYS.outbox(0), KEYS.timers(0)):
         await client.set(key, "odd")
-    await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "until": "soon", "commit": "many", "ahead": ""})
-    found = await read_health(Reader(client, KEYS))
-    assert [one.holder for one in found.partitions] == [Holder("", 0, 0)] * 3
+    await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "until": "soon", "commit": "many", "clock_offset": ""})
+    found = await read_health(SessionQueries(client, KEYS))
+    assert [one.holder for one in found.partitions] == [LeaseHolder("", 0, 0)] * 3
     assert [one.undecided for one in found.partitions] == [0] * 3
 
 
 @pytest.mark.redis
 async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(client):
-    told = Figures(events=3, requests=2, failures={"21220": 1})
-    await processes.show(client, KEYS, processes.Process("w1", "worker", 2, "0.2.0", told))
-    await processes.show(client, KEYS, processes.Process("old", "webhooks", 1, "0.1.0"))
-    await processes.show(client, KEYS, processes.Process("gone", "worker", 2, "0.2.0", told))
-    await processes.leave(client, KEYS, "gone")
-    old, worker = (await read_health(Reader(client, KEYS))).processes
-    assert (worker.name, worker.kind, worker.version, worker.level, worker.figures) == (
+    told = ProcessStats(events=3, requests=2, failures={"21220": 1})
+    await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", told))
+    await process_registry.register(client, KEYS, process_registry.Process("old", "webhooks", 1, "0.1.0"))
+    await process_registry.register(client, KEYS, process_registry.Process("gone", "worker", 2, "0.2.0", told))
+    await process_registry.deregister(client, KEYS, "gone")
+    old, worker = (await read_health(SessionQueries(client, KEYS))).processes
+    assert (worker.name, worker.kind, worker.version, worker.schema_version, worker.stats) == (
         "w1",
         "worker",
         "0.2.0",
         2,
         told,
     )
-    assert 0 <= worker.seen_ms_ago < processes.GONE_AFTER_MS
-    assert (old.name, old.figures) == ("old", None)
+    assert 0 <= worker.seen_ms_ago < process_registry.STOPPED_AFTER_MS
+    assert (old.name, old.stats) == ("old", None)
 
 
 def looked(at_ms, **by_name):
-    there = tuple(Process(name, "worker", "1", 2, 0, told) for name, told in by_name.items())
-    return Health(at_ms, (), Holder("", 0, 0), Holder("", 0, 0), there, 0, 0)
+    there = tuple(ProcessHealth(name, "worker", "1", 2, 0, told) for name, told in by_name.items())
+    return Health(at_ms, (), LeaseHolder("", 0, 0), LeaseHolder("", 0, 0), there, 0, 0)
 
 
 def test_rates_are_of_processes_that_ran_at_both_looks():
-    before = looked(1_000, a=Figures(events=10, requests=4, failures={"21220": 1}), b=Figures(events=500), old=None)
+    before = looked(
+        1_000, a=ProcessStats(events=10, requests=4, failures={"21220": 1}), b=ProcessStats(events=500), old=None
+    )
     after = looked(
         3_000,
-        a=Figures(events=16, requests=5, commits=2, callbacks_accepted=3, callbacks_refused=1, failures={"21220": 2}),
-        b=Figures(events=4),  # started anew
-        new=Figures(events=900),
+        a=ProcessStats(
+            events=16, requests=5, commits=2, callbacks_accepted=3, callbacks_refused=1, failures={"21220": 2}
+        ),
+        b=ProcessStats(events=4),  # started anew
+        new=ProcessStats(events=900),
         old=None,
     )
     expected = Rates(2.0, events=3.0, commits=1.0, callbacks=2.0, requests=0.5, failures={"21220": 0.5})
@@ -103,8 +107,8 @@ def test_rates_are_of_processes_that_ran_at_both_looks():
 
 def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
     often = {str(20_000 + number): 50 for number in range(FAILURES_MAX)}
-    before = looked(1_000, a=Figures(failures=often))
-    after = looked(2_000, a=Figures(failures={**dict([*often.items()][1:]), "21220": 52}))
+    before = looked(1_000, a=ProcessStats(failures=often))
+    after = looked(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
     measured = rates(before, after)
     assert measured is not None
     assert measured.failures == {"21220": 2.0}
@@ -126,11 +130,11 @@ def test_figures_are_those_of_the_metrics():
     metrics.lone_conferences_cleaned.inc()
     for number in range(FAILURES_MAX + 5):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)
-    told = figures_of(metrics)
-    assert (told.events, told.commits, told.requests, told.too_many, told.given_up) == (3, 2, 3, 1, 1)
+    told = stats_of(metrics)
+    assert (told.events, told.commits, told.requests, told.rate_limited, told.given_up) == (3, 2, 3, 1, 1)
     assert (told.callbacks_accepted, told.callbacks_refused, told.callbacks_shed, told.lone_ended) == (2, 2, 1, 1)
     assert list(told.failures) == [str(20_000 + number) for number in range(FAILURES_MAX + 4, 4, -1)]
-    assert figures.from_json(figures.to_json(told)) == told
+    assert process_stats.from_json(process_stats.to_json(told)) == told
 
 
 @pytest.mark.parametrize(
@@ -138,11 +142,11 @@ def test_figures_are_those_of_the_metrics():
     [
         (None, None),
         ([], None),
-        ({}, Figures()),
-        ({"events": 3, "unknown": 9, "commits": "many", "requests": -1, "given_up": True}, Figures(events=3)),
-        ({"failures": {"21220": 1, "odd": "x"}}, Figures(failures={"21220": 1})),
-        ({"failures": 5}, Figures()),
+        ({}, ProcessStats()),
+        ({"events": 3, "unknown": 9, "commits": "many", "requests": -1, "given_up": True}, ProcessStats(events=3)),
+        ({"failures": {"21220": 1, "odd": "x"}}, ProcessStats(failures={"21220": 1})),
+        ({"failures": 5}, ProcessStats()),
     ],
 )
 def test_of_what_another_version_tells_the_rest_is_passed_over(told, read):
-    assert figures.from_json(told) == read
+    assert process_stats.from_json(told) == read

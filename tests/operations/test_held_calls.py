@@ -1,18 +1,18 @@
 """Which calls keep their customer waiting, and since when."""
 
-from conferral.operations import counts
+from conferral.operations import statistics
 from conferral.operations.held_calls import HeldCall, held_call
-from conferral.storage import session_codec
-from conferral.storage.times import to_iso
-from tests.statemachine.ordering import ordering
-from tests.statemachine.rooms import parked
-from tests.statemachine.stages import conferenced
-from tests.statemachine.story import Story
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.timestamps import to_iso
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import parked
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import conferenced
 
 Fields = dict[str, str]
 
 
-def of(story: Story) -> Fields:
+def of(story: Scenario) -> Fields:
     return session_codec.encode(story.session)
 
 
@@ -39,6 +39,6 @@ def test_calls_that_wait_are_counted_with_the_longest() -> None:
     first, second = of(parked()), of(parked())
     second["state_since"] = to_iso(1_000)
 
-    found = counts.counts([first, second, of(conferenced())], 2_000_000)
+    found = statistics.count_sessions([first, second, of(conferenced())], 2_000_000)
 
     assert (found.held, found.held_since) == (2, to_iso(1_000))

@@ -2,48 +2,54 @@
 
 import pytest
 
-from conferral.operations.reader import Reader
-from conferral.operations.takeovers import SHOWN_MS, SILENT_MS, Held, Takeovers, read_held
-from conferral.storage.connection import make_client
+from conferral.operations.session_queries import SessionQueries
+from conferral.operations.takeovers import (
+    DISPLAY_MS,
+    HEARTBEAT_TIMEOUT_MS,
+    LeaseSnapshot,
+    TakeoverDetector,
+    read_lease_snapshot,
+)
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 
 
 def held(at_ms, holders, running):
-    return Held(at_ms, dict(enumerate(holders)), set(running))
+    return LeaseSnapshot(at_ms, dict(enumerate(holders)), set(running))
 
 
 def test_a_worker_that_dies_is_named_with_what_waits_and_who_takes_over():
-    takeovers = Takeovers()
+    takeovers = TakeoverDetector()
     assert takeovers.observe(held(1_000, ["one", "one", "two"], ["one", "two"])) is None
     assert takeovers.observe(held(2_000, ["", "", "two"], ["one", "two"])) is None, "it may only be late"
     began = takeovers.observe(held(3_000, ["", "", "two"], ["two"]))
-    assert (began.gone, began.partitions, began.waiting, began.heirs) == (("one",), (0, 1), (0, 1), ())
+    assert (began.lost_workers, began.partitions, began.waiting, began.successors) == (("one",), (0, 1), (0, 1), ())
     over = takeovers.observe(held(4_000, ["two", "two", "two"], ["two"]))
-    assert (over.at_ms, over.waiting, over.heirs) == (3_000, (), ("two",))
-    assert takeovers.observe(held(3_000 + SHOWN_MS, ["two", "two", "two"], ["two"])) == over
-    assert takeovers.observe(held(3_001 + SHOWN_MS, ["two", "two", "two"], ["two"])) is None
+    assert (over.at_ms, over.waiting, over.successors) == (3_000, (), ("two",))
+    assert takeovers.observe(held(3_000 + DISPLAY_MS, ["two", "two", "two"], ["two"])) == over
+    assert takeovers.observe(held(3_001 + DISPLAY_MS, ["two", "two", "two"], ["two"])) is None
 
 
 def test_a_takeover_between_two_readings_is_noticed():
-    takeovers = Takeovers()
+    takeovers = TakeoverDetector()
     takeovers.observe(held(1_000, ["one", "two"], ["one", "two"]))
     over = takeovers.observe(held(2_000, ["two", "two"], ["two"]))
-    assert (over.gone, over.partitions, over.waiting, over.heirs) == (("one",), (0,), (), ("two",))
+    assert (over.lost_workers, over.partitions, over.waiting, over.successors) == (("one",), (0,), (), ("two",))
 
 
 def test_a_rebalance_between_two_workers_that_run_is_no_takeover():
-    takeovers = Takeovers()
+    takeovers = TakeoverDetector()
     takeovers.observe(held(1_000, ["one", "one"], ["one"]))
     assert takeovers.observe(held(2_000, ["one", "two"], ["one", "two"])) is None
     assert takeovers.observe(held(3_000, ["two", "two"], ["one", "two"])) is None
 
 
 def test_what_no_worker_takes_over_is_shown_for_as_long_as_it_waits():
-    takeovers = Takeovers()
+    takeovers = TakeoverDetector()
     takeovers.observe(held(1_000, ["one"], ["one"]))
     takeovers.observe(held(2_000, [""], []))
-    assert takeovers.observe(held(9_000 + SHOWN_MS, [""], [])).waiting == (0,)
-    assert takeovers.observe(held(9_500 + SHOWN_MS, ["new"], ["new"])) is None
+    assert takeovers.observe(held(9_000 + DISPLAY_MS, [""], [])).waiting == (0,)
+    assert takeovers.observe(held(9_500 + DISPLAY_MS, ["new"], ["new"])) is None
 
 
 @pytest.mark.redis
@@ -52,9 +58,9 @@ async def test_who_holds_what_is_read_from_leases_and_signs_of_life(redis_server
     client = make_client(redis_server.url)
     with redis_server.client() as redis:
         seconds, _ = redis.time()
-        redis.zadd(keys.workers, {"one": seconds * 1000, "two": seconds * 1000 - 2 * SILENT_MS})
+        redis.zadd(keys.workers, {"one": seconds * 1000, "two": seconds * 1000 - 2 * HEARTBEAT_TIMEOUT_MS})
         redis.hset(keys.lease(0), mapping={"holder": "7:one", "until": (seconds + 60) * 1000})
         redis.hset(keys.lease(1), mapping={"holder": "7:two", "until": (seconds - 1) * 1000})
-    found = await read_held(Reader(client, keys))
+    found = await read_lease_snapshot(SessionQueries(client, keys))
     await client.aclose()
     assert (dict(found.holders), found.running) == ({0: "one", 1: ""}, {"one"})

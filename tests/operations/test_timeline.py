@@ -5,29 +5,30 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.operations import timeline, words
-from conferral.operations.explaining import Explanation, Help, explain
-from conferral.operations.reader import LogEntry
+from conferral.operations import wording
+from conferral.operations.explanation import Explanation, Suggestion, explain
+from conferral.operations.history import timeline
+from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.step import Step
-from conferral.storage import session_codec
-from conferral.storage.times import to_iso
-from tests.statemachine.ordering import added, ordering
-from tests.statemachine.rooms import parked
-from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
-from tests.statemachine.story import Story
-from tests.support.logs import told
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.timestamps import to_iso
+from tests.statemachine.command_scenarios import added, ordering
+from tests.statemachine.conference_scenarios import parked
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+from tests.support.sample_logs import told
 
 
-def last_step(story: Story) -> Step:
+def last_step(story: Scenario) -> Step:
     assert story.last is not None
     return story.last
 
 
-def held(outcome: str, **given: object) -> Callable[[], Story]:
+def held(outcome: str, **given: object) -> Callable[[], Scenario]:
     """A hold, with what came of the request."""
 
-    def play() -> Story:
+    def play() -> Scenario:
         story = ordering().joins("guest").confirms("customer", "agent").hold("customer").later(120)
         (effect,) = last_step(story).effects
         assert isinstance(effect, UpdateParticipant)
@@ -49,30 +50,32 @@ def held(outcome: str, **given: object) -> Callable[[], Story]:
     ],
 )
 def test_what_came_of_an_effect_stands_where_it_was_asked_for(
-    play: Callable[[], Story], outcome: str, code: int, answer: str
+    play: Callable[[], Scenario], outcome: str, code: int, answer: str
 ) -> None:
-    *_, asking, telling = timeline.timeline(told(play)[0])
+    *_, asking, telling = timeline.build_timeline(told(play)[0])
 
     (asked,) = asking.effects
-    assert (asked.words, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
-    assert timeline.answers(asking) == answer
-    assert telling.asked_in == asking.entry_id
+    assert (asked.text, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
+    assert timeline.effect_results(asking) == answer
+    assert telling.requested_by == asking.entry_id
     assert (telling.gap_ms, telling.is_failure) == (120, outcome != "succeeded")
 
 
 def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_done() -> None:
-    setbacks = ("503 x2", "429 code 20429 x1", "no-answer x13")
-    *_, asking, telling = timeline.timeline(told(held("succeeds", attempts=17, setbacks=setbacks))[0])
+    failed_attempts = ("503 x2", "429 code 20429 x1", "no-answer x13")
+    *_, asking, telling = timeline.build_timeline(
+        told(held("succeeds", attempts=17, failed_attempts=failed_attempts))[0]
+    )
 
     (asked,) = asking.effects
     line = "17 attempts, 503 twice, 429 code 20429 once, no answer 13 times"
-    assert (asked.attempts, asked.attempted) == (17, line)
-    assert timeline.answers(asking) == f"done after 120 ms ({line})"
-    assert telling.words == f"Twilio has done it: change how customer takes part, after {line}"
+    assert (asked.attempts, asked.attempts_note) == (17, line)
+    assert timeline.effect_results(asking) == f"done after 120 ms ({line})"
+    assert telling.text == f"Twilio has done it: change how customer takes part, after {line}"
 
 
 @pytest.mark.parametrize(
-    ("attempts", "setbacks", "line"),
+    ("attempts", "failed_attempts", "line"),
     [
         (1, ("500 code 20500 x1",), "1 attempt, answered 500 code 20500; looked, and it was there"),
         (2, ("500 code 20500 x2",), "2 attempts, answered 500 code 20500 twice; looked, and it was there"),
@@ -82,68 +85,72 @@ def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_don
         (1, ("429 code 20429 x1",), "1 attempt, 429 code 20429 once"),
     ],
 )
-def test_what_a_look_has_found_done_says_so(attempts: int, setbacks: tuple[str, ...], line: str) -> None:
-    *_, asking, telling = timeline.timeline(told(held("succeeds", attempts=attempts, setbacks=setbacks))[0])
+def test_what_a_look_has_found_done_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
+    *_, asking, telling = timeline.build_timeline(
+        told(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
+    )
 
-    assert timeline.answers(asking) == f"done after 120 ms ({line})"
-    assert telling.words == f"Twilio has done it: change how customer takes part, after {line}"
+    assert timeline.effect_results(asking) == f"done after 120 ms ({line})"
+    assert telling.text == f"Twilio has done it: change how customer takes part, after {line}"
 
 
 def test_nothing_was_there_of_what_has_failed() -> None:
-    entry = LogEntry("1-0", {"event": "effect_failed", "attempts": "2", "setbacks": '["503 x2"]'})
+    entry = LogEntry("1-0", {"event": "effect_failed", "attempts": "2", "failed_attempts": '["503 x2"]'})
 
-    assert words.attempted(entry) == "2 attempts, 503 twice"
+    assert wording.describe_attempts(entry) == "2 attempts, 503 twice"
 
 
 @pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
 def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> None:
-    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "setbacks": '["503 x2"]'})
+    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "failed_attempts": '["503 x2"]'})
 
-    assert (words.attempts_of(entry), words.attempted(entry)) == (0, "")
+    assert (wording.attempt_count(entry), wording.describe_attempts(entry)) == (0, "")
 
 
-@pytest.mark.parametrize("setbacks", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}'])
-def test_setbacks_that_make_no_sense_are_left_out(setbacks: str) -> None:
-    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "setbacks": setbacks})
+@pytest.mark.parametrize(
+    "failed_attempts", ["", "{", "3", "[3, null]", '["<b>x1"]', '["503 x2\\u202e"]', '{"503 x2": 1}']
+)
+def test_setbacks_that_make_no_sense_are_left_out(failed_attempts: str) -> None:
+    entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "failed_attempts": failed_attempts})
 
-    assert words.attempted(entry) == "3 attempts"
+    assert wording.describe_attempts(entry) == "3 attempts"
 
 
 @pytest.mark.parametrize("full", [False, True])
 def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full: bool) -> None:
-    log, _ = told(held("succeeds", attempts=2, setbacks=("503 x1",)))
+    log, _ = told(held("succeeds", attempts=2, failed_attempts=("503 x1",)))
     for first in range(len(log) + 1):
         growing = timeline.Timeline(full=full)
 
         changed = [growing.add(log[:first]), growing.add(log[first:])]
 
-        assert tuple(growing.moments) == timeline.timeline(log, full=full)
+        assert tuple(growing.entries) == timeline.build_timeline(log, full=full)
         assert changed[0] == set(range(first))
         assert changed[1] >= set(range(first, len(log)))
         # Whoever knows the first entries has to be told of what they have led to since.
-        known = timeline.timeline(log[:first], full=full)
-        older = {place for place, moment in enumerate(known) if moment != growing.moments[place]}
+        known = timeline.build_timeline(log[:first], full=full)
+        older = {place for place, moment in enumerate(known) if moment != growing.entries[place]}
         assert changed[1] - set(range(first, len(log))) == older
-        assert older == {place for place in range(first) if growing.told_by[place] >= first}
+        assert older == {place for place in range(first) if growing.completed_by[place] >= first}
 
 
 @pytest.mark.parametrize("mode", ["consult", "warm"])
 def test_a_transfer_that_goes_on_is_not_called_done_before_it_is(mode: str) -> None:
     log, _ = told(lambda: talking(mode).complete().leaves("agent"))
-    moments = timeline.timeline(log)
+    moments = timeline.build_timeline(log)
 
     reports = [report for one in moments for report in one.reports]
     assert reports[1] == "transfer: target reached"
     assert "transfer done" not in reports
-    blind = timeline.timeline(told(lambda: blind_from_bridge().takes_part("target"))[0])
+    blind = timeline.build_timeline(told(lambda: blind_from_bridge().takes_part("target"))[0])
     assert blind[-1].reports == ("transfer done",)
 
 
 def test_command_that_came_to_nothing_is_found_where_it_did() -> None:
-    def play() -> Story:
+    def play() -> Scenario:
         return ordering().hold("customer", command_id="c1").hold("nobody", command_id="c2").end()
 
-    moments = timeline.timeline(told(play)[0])
+    moments = timeline.build_timeline(told(play)[0])
 
     told_at = {command: moment.event for moment in moments for command in moment.failed_commands}
     assert told_at == {"c2": "hold", "c1": "end"}
@@ -156,15 +163,15 @@ def test_outcomes_of_logs_without_ids_are_told_by_kind_and_party() -> None:
     log = [LogEntry(one.entry_id, {**one.fields, **told_more.get(one["event"], {})}) for one in log]
     older = [LogEntry(one.entry_id, {k: v for k, v in one.fields.items() if k != "effect"}) for one in log]
 
-    assert timeline.timeline(older) == timeline.timeline(log)
+    assert timeline.build_timeline(older) == timeline.build_timeline(log)
 
 
 def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() -> None:
     before, _ = told(lambda: ordering().hold("customer"))
     after, _ = told(lambda: ordering().hold("customer").end())
 
-    assert [one.words for one in timeline.pending(timeline.timeline(before))][-1] == "hold customer"
-    assert "hold customer" not in [one.words for one in timeline.pending(timeline.timeline(after))]
+    assert [one.text for one in timeline.unfinished_effects(timeline.build_timeline(before))][-1] == "hold customer"
+    assert "hold customer" not in [one.text for one in timeline.unfinished_effects(timeline.build_timeline(after))]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +192,7 @@ def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() ->
         ("hold", "customer", {"outcome": "refused", "reason": "the call is parked"}, True),
         ("participant_left", "agent", {"to": "ended", "reason": "alone"}, True),
         ("participant_left", "agent", {"to": "ended", "reason": "agent-left"}, False),
-        ("order_overdue", "", {"reports": '[{"status": "failed"}]'}, True),
+        ("command_overdue", "", {"reports": '[{"status": "failed"}]'}, True),
         ("participant_left", "target", {"reports": '[{"status": "failed", "reason": "hung up"}]'}, True),
         ("participant_left", "target", {"reports": "[1"}, False),
     ],
@@ -202,7 +209,7 @@ def test_failures_are_told_from_what_goes_its_way(
 def test_an_entry_that_makes_no_sense_does_not_stand_in_the_way(effects: str) -> None:
     entry = LogEntry("1-0", {"effects": effects, "version": "x", "at": "yesterday", "reports": "7"})
 
-    (moment,) = timeline.timeline([entry])
+    (moment,) = timeline.build_timeline([entry])
 
     assert (moment.version, moment.at_ms, moment.gap_ms) == (0, 0, 0)
 
@@ -210,22 +217,22 @@ def test_an_entry_that_makes_no_sense_does_not_stand_in_the_way(effects: str) ->
 def test_numbers_are_cut_unless_they_are_wanted_whole() -> None:
     entry = LogEntry("1-0", {"event": "odd", "detail": "+14155550123", "reason": "not to +14155550123"})
 
-    for moment in timeline.timeline([entry]):
-        assert "4155550123" not in moment.words + moment.follow + moment.reason
-    assert "+14155550123" in timeline.timeline([entry], full=True)[0].words
+    for moment in timeline.build_timeline([entry]):
+        assert "4155550123" not in moment.text + moment.consequence + moment.reason
+    assert "+14155550123" in timeline.build_timeline([entry], full=True)[0].text
 
 
 # ---- explained -----------------------------------------------------------------------------------------------------
 
 
-def explained(play: Callable[[], Story], later_ms: int = 0, *, full: bool = False) -> Explanation:
+def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
     log, sessions = told(play)
     now_ms = sessions[-1].updated_at_ms + later_ms
     return explain(session_codec.encode(sessions[-1]), log, now_ms, full=full)
 
 
 def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
-    def play() -> Story:
+    def play() -> Scenario:
         story = ordering().hold("customer").later(560_000).mute("agent").later(8_000)
         return story.record("start").later(1_000)
 
@@ -239,7 +246,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
 
 
 def test_who_is_on_hold_is_waited_for_since_the_hold_of_the_first_of_them() -> None:
-    def play() -> Story:
+    def play() -> Scenario:
         story = added().later(60_000).hold("lawyer").later(100).confirms("lawyer").later(7_000)
         return story.hold("customer", command_id="second").confirms("customer").later(2_000).unhold("nobody")
 
@@ -255,10 +262,10 @@ def test_who_is_on_hold_is_waited_for_since_the_hold_of_the_first_of_them() -> N
 
 
 def lines(found: Explanation) -> list[str]:
-    return [one.line.partition(" CA")[0] for one in found.helps]
+    return [one.line.partition(" CA")[0] for one in found.suggestions]
 
 
-def busy() -> Story:
+def busy() -> Scenario:
     return dialling("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
@@ -266,8 +273,8 @@ def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
     found = explained(busy)
 
     assert found.first_failure is not None
-    assert (found.first_failure.words, found.first_failure.guard) == ("target is busy", "busy")
-    assert "Recovered: failed: the transfer (busy)." in found.standing
+    assert (found.first_failure.text, found.first_failure.guard) == ("target is busy", "busy")
+    assert "Recovered: failed: the transfer (busy)." in found.summary
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 
@@ -275,7 +282,7 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
     found = explained(lambda: talking("warm").swap("no consult"))
 
     assert found.first_failure is not None
-    assert (found.first_failure.words, found.first_failure.is_refusal) == ("swap was refused", True)
+    assert (found.first_failure.text, found.first_failure.is_refusal) == ("swap was refused", True)
     assert found.first_failure.guard == "no consult is going on: all of them talk"
 
 
@@ -293,22 +300,22 @@ def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wr
 
     assert cut is not None
     assert whole is not None
-    assert "4155550123" not in f"{cut.words} {cut.guard}"
-    assert "4155550123" in f"{whole.words} {whole.guard}"
+    assert "4155550123" not in f"{cut.text} {cut.guard}"
+    assert "4155550123" in f"{whole.text} {whole.guard}"
 
 
 def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in_it() -> None:
-    def play() -> Story:
+    def play() -> Scenario:
         later = busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
         return later.swap("no consult")
 
     found = explained(play).first_failure
 
     assert found is not None
-    assert (found.words, found.is_earlier, found.is_refusal) == ("target is busy", True, False)
+    assert (found.text, found.is_earlier, found.is_refusal) == ("target is busy", True, False)
 
 
-def left_in_consult() -> Story:
+def left_in_consult() -> Scenario:
     """A second transfer, in which the customer hangs up."""
     story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
     return story.takes_part("target").later(5_000).leaves("customer")
@@ -319,13 +326,13 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
     found = explained(left_in_consult).first_failure
 
     assert found is not None
-    assert (found.words, found.guard) == ("customer leaves the conference (participant hung up)", "customer-left")
+    assert (found.text, found.guard) == ("customer leaves the conference (participant hung up)", "customer-left")
     assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
-    assert timeline.timeline(log)[-1].is_failure
+    assert timeline.build_timeline(log)[-1].is_failure
 
 
 def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> None:
-    def play() -> Story:
+    def play() -> Scenario:
         story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
         story.call("target", "no-answer").confirms("customer", "agent")
         return story.later(60_000).transfer("warm", command_id="third").confirms("agent")
@@ -333,7 +340,7 @@ def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> N
     found = explained(play).first_failure
 
     assert found is not None
-    assert (found.words, found.is_earlier) == ("target does not answer", True)
+    assert (found.text, found.is_earlier) == ("target does not answer", True)
 
 
 def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold() -> None:
@@ -343,7 +350,7 @@ def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold
     found = explain(fields, log, sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
-    assert (found.words, found.is_earlier) == ("target is busy", False)
+    assert (found.text, found.is_earlier) == ("target is busy", False)
 
 
 def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
@@ -363,23 +370,23 @@ def test_of_several_transfers_the_newest_is_explained() -> None:
     found = explain(fields, [*log, noted], sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
-    assert found.words == "target does not answer"
+    assert found.text == "target does not answer"
 
 
 def test_since_when_it_stands_so_and_when_its_timers_were_set_is_read_from_the_log() -> None:
-    found = explained(lambda: Story().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
+    found = explained(lambda: Scenario().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
 
-    assert found.standing[0].endswith("(1 s).")
+    assert found.summary[0].endswith("(1 s).")
     (timer,) = [wait for wait in found.waits if wait.by == "timer"]
     assert timer.comes_at_ms - timer.since_ms == 5_000
-    assert any("in 3 s: whoever is missing" in sentence for sentence in found.comes_by_itself)
+    assert any("in 3 s: whoever is missing" in sentence for sentence in found.upcoming)
 
 
 def test_what_is_overdue_says_so_and_leads_to_check() -> None:
-    found = explained(lambda: Story().answered().convert(), later_ms=60_000)
+    found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
-    assert "Since 55 s overdue: whoever is missing in the conference is moved once more." in found.comes_by_itself
-    assert found.helps[0].line == "conferral check"
+    assert "Since 55 s overdue: whoever is missing in the conference is moved once more." in found.upcoming
+    assert found.suggestions[0].line == "conferral check"
 
 
 def test_what_helps_is_what_the_session_would_take() -> None:
@@ -388,7 +395,7 @@ def test_what_helps_is_what_the_session_would_take() -> None:
         "conferral complete", "conferral merge", "conferral swap", "conferral cancel",
     ]  # fmt: skip
     assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "conferral add"
-    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).helps[0].line
+    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].line
     assert re.fullmatch(r"conferral unhold CA\w+ --party customer", on_hold)
 
 
@@ -406,14 +413,14 @@ def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
 
     found = explain(fields, [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
-    assert found.standing[1] == f"What ended it: {told} (moderator ended)."
+    assert found.summary[1] == f"What ended it: {told} (moderator ended)."
 
 
 def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> None:
-    def later_well() -> Story:
+    def later_well() -> Scenario:
         return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
 
-    assert "Newest transfer: consult to client:bob; they consult." in explained(lambda: talking("consult")).standing
+    assert "Newest transfer: consult to client:bob; they consult." in explained(lambda: talking("consult")).summary
     failures = [explained(play).first_failure for play in (busy, later_well)]
     assert [one is not None and one.is_earlier for one in failures] == [False, True]
 
@@ -421,8 +428,8 @@ def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> Non
 def test_of_an_ended_session_is_told_why() -> None:
     found = explained(lambda: conferenced().later(61_000).end())
 
-    assert found.standing[0].endswith("UTC after 1 min 01 s: an operator ended it (command).")
-    assert found.standing[1] == "What ended it: end is asked for."
+    assert found.summary[0].endswith("UTC after 1 min 01 s: an operator ended it (command).")
+    assert found.summary[1] == "What ended it: end is asked for."
     assert found.first_failure is None
     assert [wait.by for wait in found.waits] == ["twilio"] * len(found.waits)
 
@@ -432,8 +439,8 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
               "party.customer.address": "+14155550123", "party.agent.status": "left",
               "party.agent.address": "client:a;reboot"}  # fmt: skip
 
-    def call_back(*, full: bool) -> Help:
-        return next(one for one in explain(fields, [], 0, full=full).helps if one.command == "call")
+    def call_back(*, full: bool) -> Suggestion:
+        return next(one for one in explain(fields, [], 0, full=full).suggestions if one.command == "call")
 
     assert call_back(full=False).line == "conferral call --agent 'client:a;reboot' --customer ADDRESS"
     assert call_back(full=True).line.endswith("--customer +14155550123")
@@ -442,18 +449,18 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
 def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
     fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
 
-    assert explain(fields, [], 0).standing[-1] == "Newest transfer: blind to +…45."
-    assert explain(fields, [], 0, full=True).standing[-1] == "Newest transfer: blind to +14155550145."
+    assert explain(fields, [], 0).summary[-1] == "Newest transfer: blind to +…45."
+    assert explain(fields, [], 0, full=True).summary[-1] == "Newest transfer: blind to +14155550145."
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "٣", "9" * 5_000])
 def test_a_version_that_makes_no_sense_is_none(version: str) -> None:
     log = [LogEntry("1-0", {"event": "effect_failed", "version": version})]
 
-    assert timeline.timeline(log)[0].version == 0
+    assert timeline.build_timeline(log)[0].version == 0
     assert explain({"id": "S1", "transfer.mode": "warm"}, log, 5).first_failure is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"id": "S1"}, {"id": "S1", "state": "flying", "transfer.mode": "x"}])
 def test_a_record_that_makes_no_sense_is_explained_as_far_as_it_goes(fields: dict[str, str]) -> None:
-    assert explain(fields, [LogEntry("1-0", {"event": "x"})], 5).helps
+    assert explain(fields, [LogEntry("1-0", {"event": "x"})], 5).suggestions

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from conferral.worker.process import policy_of
-from tests.stories.kit import TARGET
-from tests.stories.moments import BLIND, CONSULT, Cast, Command, small_world
+from conferral.worker.process import make_policy
+from tests.flows.flow_helpers import TARGET
+from tests.flows.interruptions import BLIND, CONSULT, Command, SmallSystem, small_world
 from tests.support.forked_worker import ForkedWorker
+from tests.support.local_system import FAST, LocalSystem
 from tests.support.phones import answers
-from tests.support.world import FAST, World
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 LEASE_MS = 1_000
@@ -51,23 +51,23 @@ IN_GATED = [*commits(2), *around(("create_call", 1))]
 FAILURES: dict[Any, tuple[str, ...]] = {("before_request", 1, "create_call"): ("recalled", "failed", "recalled")}
 
 
-def start(world: World, folder: Any, name: str, **doom: Any) -> ForkedWorker:
-    policy = asdict(replace(policy_of(world.settings), **(FAST | PATIENT)))
-    return ForkedWorker(world, folder, name, lease_ms=LEASE_MS, policy=policy, **doom)
+def start(system: LocalSystem, folder: Any, name: str, **doom: Any) -> ForkedWorker:
+    policy = asdict(replace(make_policy(system.settings), **(FAST | PATIENT)))
+    return ForkedWorker(system, folder, name, lease_ms=LEASE_MS, policy=policy, **doom)
 
 
 async def tell(redis_url: str, folder: Any, plot: Sequence[Command], converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to, what became of the commands, and the transfer's result."""
     point, nth, kind = step
-    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         with ExitStack() as processes:
-            first = processes.enter_context(start(world, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = world.keys
-            await world.eventually(lambda: world.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await world.eventually(lambda: world.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            second = processes.enter_context(start(world, folder, "second"))
-            world.sandbox.phone(TARGET).in_turn(answers())
-            cast = Cast(world, *(await (world.converted() if converted else world.talking())))
+            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
+            keys = system.keys
+            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
+            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
+            second = processes.enter_context(start(system, folder, "second"))
+            system.sandbox.phone(TARGET).script_in_turn(answers())
+            cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
             await cast.is_quiet()
             first.arm()
             for command, fields in plot:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.flows.flow_helpers import TARGET, done, until_hears
+from tests.flows.interruptions import Command, SmallSystem, small_world
 from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
-from tests.stories.kit import TARGET, done, until_hears
-from tests.stories.moments import Cast, Command, small_world
 from tests.support.phones import answers
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
@@ -29,15 +29,15 @@ UNSENT = ("before_request", 1, "create_call")
 async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to in the end, and what became of the commands."""
     point, nth, kind = step
-    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         with ExitStack() as processes:
-            first = processes.enter_context(start(world, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = world.keys
-            await world.eventually(lambda: world.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await world.eventually(lambda: world.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            second = processes.enter_context(start(world, folder, "second"))
-            world.sandbox.phone(TARGET).in_turn(answers())
-            cast = Cast(world, *(await (world.converted() if converted else world.talking())))
+            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
+            keys = system.keys
+            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
+            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
+            second = processes.enter_context(start(system, folder, "second"))
+            system.sandbox.phone(TARGET).script_in_turn(answers())
+            cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
             await cast.is_quiet()
             first.arm()
             for command, fields in PARK:
@@ -45,10 +45,10 @@ async def tell(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
             assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
             found = tuple(outcome.status for outcome in (await cast.answers()).values())
             if found[-1] == "failed":
-                session = await world.until(cast.id, phase="parked")
+                session = await system.until(cast.id, phase="parked")
                 assert session["transfer.reason"] == "unknown"
-                await until_hears(world, cast.customer, "music")
-                await done(world, "retrieve", cast.id, to=TARGET)
+                await until_hears(system, cast.customer, "music")
+                await done(system, "retrieve", cast.id, to=TARGET)
             return await cast.company(), *found
 
 

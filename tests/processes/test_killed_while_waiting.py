@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.flows.conference_starts import WAYS, opened
+from tests.flows.flow_helpers import dials_to, everybody_is_gone, outcome_of
+from tests.flows.interruptions import small_world
 from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
-from tests.stories.kit import dials_to, everybody_is_gone, outcome_of
-from tests.stories.moments import small_world
-from tests.stories.openings import WAYS, opened
+from tests.support.local_system import AGENT
 from tests.support.phones import answers, busy
-from tests.support.world import AGENT
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
@@ -35,33 +35,33 @@ NOT_PLACED = ("before_request", 1, "create_call")
 async def tell(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: bool) -> str:
     """One story; returns how it ended, once everybody is gone and nobody was dialled twice."""
     point, nth, kind = step
-    async with small_world(redis_url, workers=0, speed=5, CONFERRAL_CONVERT_TIMEOUT=20) as world:
+    async with small_world(redis_url, workers=0, speed=5, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         with ExitStack() as processes:
-            first = processes.enter_context(start(world, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = world.keys
-            await world.eventually(lambda: world.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await world.eventually(lambda: world.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            second = processes.enter_context(start(world, folder, "second"))
-            world.sandbox.phone(WAYS[way].phone).in_turn(busy() if is_busy else answers())
+            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
+            keys = system.keys
+            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
+            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
+            second = processes.enter_context(start(system, folder, "second"))
+            system.sandbox.phone(WAYS[way].phone).script_in_turn(busy() if is_busy else answers())
             first.arm()
             if step == NOT_PLACED:
-                outcome = await world.command("call", "", agent=AGENT, customer="+14155550123", mode="conference")
-                assert dials_to(world, AGENT) == 0
-                await everybody_is_gone(world, outcome.session, outcome.reason)
+                outcome = await system.command("call", "", agent=AGENT, customer="+14155550123", mode="conference")
+                assert dials_to(system, AGENT) == 0
+                await everybody_is_gone(system, outcome.session, outcome.reason)
                 return outcome.reason
-            opening = await opened(world, way)
+            opening = await opened(system, way)
             if not is_busy:
                 leg = await opening.talks()
                 leg.hang_up()
             ended = await opening.until(state="ended")
-            await everybody_is_gone(world, opening.id, ended["end_reason"])
+            await everybody_is_gone(system, opening.id, ended["end_reason"])
             assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
-            assert dials_to(world, opening.way.phone) == 1
-            assert way != "call" or dials_to(world, AGENT) == 1
-            called = await outcome_of(world, opening.command_id) if opening.command_id else None
+            assert dials_to(system, opening.way.phone) == 1
+            assert way != "call" or dials_to(system, AGENT) == 1
+            called = await outcome_of(system, opening.command_id) if opening.command_id else None
             assert called is None or called.status == ("failed" if is_busy else "done")
             if is_busy:
-                assert str(world.listening.whats(opening.waiter)[-1]).startswith("said We could not reach anybody.")
+                assert str(system.listening.whats(opening.waiter)[-1]).startswith("said We could not reach anybody.")
             return ended["end_reason"]
 
 

@@ -7,11 +7,11 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
-from conferral.storage.connection import make_client
+from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.publisher import Publisher
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.support.world import World
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
@@ -25,7 +25,7 @@ def durable_redis(redis_program):
 async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_redis):
     client = make_client(durable_redis.url)
     keys = Keys("test", 4)
-    publisher = Publisher(client, keys, SystemClock())
+    publisher = BatchingIngest(client, keys, SystemClock())
     acknowledged: set[str] = set()
     goes_on = True
 
@@ -61,60 +61,60 @@ async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_r
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_conversion_survives_redis_killed_around_the_redirect(durable_redis, moment):
-    async with World(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=5) as world:
-        customer, agent = await world.talking()
+    async with LocalSystem(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=5) as system:
+        customer, agent = await system.talking()
 
         async def restart(rest):
             if rest.step == moment and rest.method == "POST" and agent.sid in rest.path:
-                world.sandbox.on_rest = None
+                system.sandbox.on_rest = None
                 durable_redis.kill()
                 durable_redis.start()
 
-        world.sandbox.on_rest = restart
-        entry = world.client.xadd(world.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
+        system.sandbox.on_rest = restart
+        entry = system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
         await entry
-        session = await world.until(customer.sid, state="conferenced")
+        session = await system.until(customer.sid, state="conferenced")
         assert session["party.agent.call_sid"] == agent.sid
-        assert world.redirects_of(agent) == 1
+        assert system.redirects_of(agent) == 1
         agent.hang_up()
-        session = await world.until(customer.sid, state="ended")
+        session = await system.until(customer.sid, state="ended")
         assert session["end_reason"] == "agent-left"
-        await world.settled()
+        await system.settled()
 
 
 async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_afterwards(durable_redis):
-    async with World(durable_redis.url) as world:
+    async with LocalSystem(durable_redis.url) as system:
         durable_redis.kill()
-        customer = await world.customer_calls()
-        await world.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=60)
-        assert "conferral_webhooks_without_store_total" in world.metrics.exposition().decode()
+        customer = await system.customer_calls()
+        await system.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=60)
+        assert "conferral_webhook_store_errors_total" in system.metrics.exposition().decode()
         durable_redis.start()
         # Twilio repeats what was answered 503, and the agent's callback tells of the session.
-        await world.until(customer.sid, phase="connected")
-        assert (await world.command("convert", customer.sid)).status == "done"
-        await world.command("end", customer.sid)
-        await world.settled()
+        await system.until(customer.sid, phase="connected")
+        assert (await system.command("convert", customer.sid)).status == "done"
+        await system.command("end", customer.sid)
+        await system.settled()
 
 
 @pytest.mark.soak
 async def test_bridged_caller_is_moved_though_redis_dies_right_before_his_action(durable_redis):
     """Nobody can be asked for the state: the action waits, asks again, then asks Twilio for the agent's leg."""
-    async with World(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=9) as world:
-        customer, agent = await world.talking()
+    async with LocalSystem(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=9) as system:
+        customer, agent = await system.talking()
 
         async def kill(rest):
             if rest.step == "after" and rest.method == "POST" and agent.sid in rest.path:
-                world.sandbox.on_rest = None
+                system.sandbox.on_rest = None
                 durable_redis.kill()
 
-        world.sandbox.on_rest = kill
-        await world.client.xadd(world.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
-        await world.sandbox.wait_until(lambda: customer.ever_heard(agent) and _both_in_a_room(world), timeout_s=60)
+        system.sandbox.on_rest = kill
+        await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
+        await system.sandbox.wait_until(lambda: customer.has_heard(agent) and _both_in_a_room(system), timeout_s=60)
         durable_redis.start()
-        await world.until(customer.sid, state="conferenced")
-        await world.command("end", customer.sid)
-        await world.settled()
+        await system.until(customer.sid, state="conferenced")
+        await system.command("end", customer.sid)
+        await system.settled()
 
 
-def _both_in_a_room(world: World) -> bool:
-    return any(len(room.joined()) == 2 for room in world.sandbox.exchange.state.conferences.values())
+def _both_in_a_room(system: LocalSystem) -> bool:
+    return any(len(room.joined()) == 2 for room in system.sandbox.model.state.conferences.values())

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import SettingsError
-from tests.support.any_errors import ANY_ERRORS
+from tests.support.strange_errors import ANY_ERRORS
 
 
 class SetClock:
@@ -56,9 +56,9 @@ def test_redis_time_that_is_set_anew_is_noticed_and_not_followed(step_ms):
     assert store_clock.observe(5_003_000 + step_ms) == 0
     assert store_clock.now_ms() == 5_003_000
     assert store_clock.store_now_ms() == 5_003_000 + step_ms
-    assert store_clock.ahead_ms == -step_ms
-    store_clock.set_right()
-    assert (store_clock.now_ms(), store_clock.ahead_ms) == (5_003_000 + step_ms, 0)
+    assert store_clock.offset_ms == -step_ms
+    store_clock.resync()
+    assert (store_clock.now_ms(), store_clock.offset_ms) == (5_003_000 + step_ms, 0)
 
 
 @pytest.mark.parametrize("drift_ms", [999, -999, 20, -20])
@@ -76,19 +76,19 @@ def test_answer_that_was_long_in_coming_is_no_step():
     clock = SetClock()
     store_clock = StoreClock(clock)
     store_clock.observe(5_000_000)
-    asked_at_s = clock.monotonic
+    requested_at_s = clock.monotonic
     clock.monotonic += 30.0
-    assert store_clock.observe(5_000_010, asked_at_s) == 0
+    assert store_clock.observe(5_000_010, requested_at_s) == 0
     assert store_clock.now_ms() == 5_030_000
-    assert store_clock.ahead_ms == 0
+    assert store_clock.offset_ms == 0
 
 
 def test_time_begins_ahead_of_redis_where_the_holder_before_was():
     clock = SetClock()
-    store_clock = StoreClock(clock, ahead_ms=3_600_000)
+    store_clock = StoreClock(clock, offset_ms=3_600_000)
     store_clock.observe(5_000_000)
     assert store_clock.now_ms() == 8_600_000
-    assert store_clock.ahead_ms == 3_600_000
+    assert store_clock.offset_ms == 3_600_000
     clock.monotonic += 1.0
     store_clock.observe(5_001_000)
     assert store_clock.now_ms() == 8_601_000
@@ -183,7 +183,7 @@ def test_task_that_ends_by_itself_stops_the_process():
         async def waits() -> None:
             await stop.wait()
 
-        return await lifecycle.until_stopped(stop, {"quits": quits(), "waits": waits()})
+        return await lifecycle.run_until_stopped(stop, {"quits": quits(), "waits": waits()})
 
     assert lifecycle.run(main) == 1
 
@@ -196,7 +196,7 @@ def test_task_that_fails_stops_the_process():
         async def waits() -> None:
             await stop.wait()
 
-        return await lifecycle.until_stopped(stop, {"fails": fails(), "waits": waits()})
+        return await lifecycle.run_until_stopped(stop, {"fails": fails(), "waits": waits()})
 
     assert lifecycle.run(main) == 1
 
@@ -209,7 +209,7 @@ def test_a_wrong_setting_that_a_task_finds_is_raised_and_nothing_else_is_logged(
         async def waits() -> None:
             await stop.wait()
 
-        return await lifecycle.until_stopped(stop, {"waits": waits(), "finds": finds(), "waits too": waits()})
+        return await lifecycle.run_until_stopped(stop, {"waits": waits(), "finds": finds(), "waits too": waits()})
 
     with capture_logs() as lines, pytest.raises(SettingsError, match=r"^port 80 can't be had$"):
         lifecycle.run(main)
@@ -224,7 +224,7 @@ def test_only_the_task_that_ended_first_is_logged():
         async def waits() -> None:
             await stop.wait()
 
-        return await lifecycle.until_stopped(stop, {"waits": waits(), "quits": quits()})
+        return await lifecycle.run_until_stopped(stop, {"waits": waits(), "quits": quits()})
 
     with capture_logs() as lines:
         assert lifecycle.run(main) == 1
@@ -240,7 +240,7 @@ def test_any_error_in_a_task_that_no_one_awaits_is_logged_and_stops_nothing():
 
     with capture_logs() as lines:
         assert lifecycle.run(main) == 0
-    assert {line["event"] for line in lines} == {"unexpected_error", "loop_complained"}
+    assert {line["event"] for line in lines} == {"unexpected_error", "event_loop_error"}
     assert len(lines) == len(ANY_ERRORS)
 
 
@@ -262,6 +262,6 @@ def test_stop_that_was_asked_for_ends_well():
             await stop.wait()
 
         asyncio.get_running_loop().call_soon(stop.set)
-        return await lifecycle.until_stopped(stop, {"waits": waits()})
+        return await lifecycle.run_until_stopped(stop, {"waits": waits()})
 
     assert lifecycle.run(main) == 0

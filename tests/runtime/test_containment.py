@@ -7,17 +7,17 @@ import json
 import pytest
 
 from conferral.runtime import containment, log
-from conferral.runtime.containment import Where, contain, keep_running, note_unexpected
+from conferral.runtime.containment import ItemKind, contain, log_unexpected, run_with_restarts
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from tests.support import plain_log
-from tests.support.any_errors import ANY_ERRORS, SECRET
+from tests.support.strange_errors import ANY_ERRORS, SECRET
 
 
 @pytest.fixture
 def lines():
     stream = io.StringIO()
-    log.configure("json", stream, for_good=False)
+    log.configure("json", stream, cache_loggers=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     plain_log.configure()
 
@@ -29,11 +29,11 @@ def count(metrics, where):
 @pytest.mark.parametrize("name", ANY_ERRORS)
 async def test_any_error_is_kept_logged_and_counted(name, lines):
     metrics, error = Metrics(), ANY_ERRORS[name]()
-    with contain(Where.EFFECT, metrics, effect="hold", session_id="CA1") as boundary:
+    with contain(ItemKind.EFFECT, metrics, effect="hold", session_id="CA1") as boundary:
         raise error
     assert boundary.unexpected.error is error
     assert boundary.unexpected.reason == f"unexpected {type(error).__name__}"
-    assert count(metrics, Where.EFFECT) == 1
+    assert count(metrics, ItemKind.EFFECT) == 1
     (line,) = lines()
     assert (line["event"], line["level"], line["where"]) == ("unexpected_error", "error", "effect")
     assert (line["effect"], line["session_id"], line["error_type"]) == ("hold", "CA1", type(error).__name__)
@@ -44,22 +44,22 @@ async def test_any_error_is_kept_logged_and_counted(name, lines):
 
 async def test_item_without_an_error_leaves_no_trace(lines):
     metrics = Metrics()
-    with contain(Where.EFFECT, metrics) as boundary:
+    with contain(ItemKind.EFFECT, metrics) as boundary:
         pass
     assert boundary.unexpected is None
-    assert (lines(), count(metrics, Where.EFFECT)) == ([], 0)
+    assert (lines(), count(metrics, ItemKind.EFFECT)) == ([], 0)
 
 
 @pytest.mark.parametrize("error", [LeaseLostError("lost"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
 async def test_errors_that_the_caller_handles_and_those_that_end_a_process_pass(error, lines):
-    with pytest.raises(type(error)), contain(Where.TIMER, Metrics(), passing=(LeaseLostError,)):
+    with pytest.raises(type(error)), contain(ItemKind.TIMER, Metrics(), passing=(LeaseLostError,)):
         raise error
     assert lines() == []
 
 
 async def test_cancellation_that_was_asked_for_passes(lines):
     async def item():
-        with contain(Where.EFFECT, Metrics()):
+        with contain(ItemKind.EFFECT, Metrics()):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(item())
@@ -81,7 +81,7 @@ def test_coroutine_that_is_thrown_away_handles_nothing_more(lines):
     went_on = []
 
     async def item():
-        with contain(Where.EFFECT, Metrics()):
+        with contain(ItemKind.EFFECT, Metrics()):
             try:
                 await Waits()
             finally:
@@ -96,7 +96,7 @@ def test_coroutine_that_is_thrown_away_handles_nothing_more(lines):
 
 
 def test_boundary_works_without_a_loop():
-    with contain(Where.DECISION, Metrics()) as boundary:
+    with contain(ItemKind.DECISION, Metrics()) as boundary:
         raise KeyError("mode")
     assert boundary.unexpected is not None
 
@@ -108,7 +108,7 @@ def test_cause_is_shown_with_its_traceback_and_without_its_text(lines):
         except KeyError as error:
             raise LeaseLostError("another worker holds it") from error
 
-    with contain(Where.TASK, Metrics(), task="leases"):
+    with contain(ItemKind.TASK, Metrics(), task="leases"):
         fail()
     shown = lines()[0]["exception"]
     assert "KeyError\n\nwhich led to:" in shown
@@ -119,7 +119,7 @@ def test_cause_is_shown_with_its_traceback_and_without_its_text(lines):
 def test_traceback_of_endless_causes_is_bounded(lines):
     first, second = ValueError(), TypeError()
     first.__cause__, second.__cause__ = second, first
-    note_unexpected(Where.TASK, Metrics(), first)
+    log_unexpected(ItemKind.TASK, Metrics(), first)
     assert lines()[0]["exception"].count("which led to") == log.CAUSES_MAX
 
 
@@ -150,9 +150,9 @@ def pauses(monkeypatch):
 async def test_task_that_fails_runs_again_after_growing_pauses(pauses, lines):
     stop, metrics = asyncio.Event(), Metrics()
     runs = Runs(stop, [make() for make in ANY_ERRORS.values()])
-    await keep_running(stop, "gauges", runs, metrics)
+    await run_with_restarts(stop, "gauges", runs, metrics)
     assert runs.started == len(ANY_ERRORS) + 1
-    assert count(metrics, Where.TASK) == len(ANY_ERRORS)
+    assert count(metrics, ItemKind.TASK) == len(ANY_ERRORS)
     assert pauses[:3] == [0.2, 0.4, 0.8]
     assert pauses[-1] == containment.RESTART_MAX_S
     assert {line["task"] for line in lines()} == {"gauges"}
@@ -162,7 +162,7 @@ async def test_task_that_fails_while_the_process_stops_does_not_run_again(pauses
     stop = asyncio.Event()
     stop.set()
     runs = Runs(stop, [KeyError(), KeyError()])
-    await keep_running(stop, "gauges", runs, Metrics())
+    await run_with_restarts(stop, "gauges", runs, Metrics())
     assert (runs.started, pauses) == (1, [])
 
 
@@ -174,19 +174,21 @@ async def test_stop_during_the_pause_ends_the_task(monkeypatch):
 
     monkeypatch.setattr(containment, "pause", stopped)
     runs = Runs(stop, [KeyError()])
-    await keep_running(stop, "gauges", runs, Metrics())
+    await run_with_restarts(stop, "gauges", runs, Metrics())
     assert runs.started == 1
 
 
 async def test_error_that_is_to_end_a_task_does(pauses):
     stop = asyncio.Event()
     with pytest.raises(LeaseLostError):
-        await keep_running(stop, "gauges", Runs(stop, [LeaseLostError("lost")]), Metrics(), passing=(LeaseLostError,))
+        await run_with_restarts(
+            stop, "gauges", Runs(stop, [LeaseLostError("lost")]), Metrics(), passing=(LeaseLostError,)
+        )
     assert pauses == []
 
 
 async def test_pauses_start_over_after_a_long_run(pauses, monkeypatch):
-    monkeypatch.setattr(containment, "RESTART_FORGET_S", 0.0)
+    monkeypatch.setattr(containment, "RESTART_RESET_S", 0.0)
     stop = asyncio.Event()
-    await keep_running(stop, "gauges", Runs(stop, [KeyError(), KeyError(), KeyError()]), Metrics())
+    await run_with_restarts(stop, "gauges", Runs(stop, [KeyError(), KeyError(), KeyError()]), Metrics())
     assert pauses == [0.2, 0.2, 0.2]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conferral.runtime import log, redaction
 from tests.support import plain_log
-from tests.support.world import CUSTOMER, NUMBER, World
+from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
 
 #: A number that the allow-list does not name.
 ELSEWHERE = "+18765550199"
@@ -21,7 +21,7 @@ ELSEWHERE = "+18765550199"
 @pytest.fixture
 def lines():
     stream = io.StringIO()
-    log.configure("json", stream, level="debug", for_good=False)
+    log.configure("json", stream, level="debug", cache_loggers=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     plain_log.configure()
 
@@ -31,12 +31,12 @@ def lines():
     ("", "…"), ("+1", "+…"), ("4155550123", "+…23"),
 ])  # fmt: skip
 def test_address_is_shown_as_its_last_two_digits_or_its_kind(address, shown):
-    assert redaction.redacted(address) == shown
+    assert redaction.redact(address) == shown
 
 
 @given(st.integers(10**6, 10**15 - 1))
 def test_no_number_shows_more_than_two_digits(number):
-    assert sum(letter.isdigit() for letter in redaction.redacted(f"+{number}")) == 2
+    assert sum(letter.isdigit() for letter in redaction.redact(f"+{number}")) == 2
 
 
 def test_address_under_a_known_key_is_redacted(lines):
@@ -90,11 +90,11 @@ def test_number_is_masked_however_it_is_written(lines, written):
     "300 s of 3600", "version 0.1.0", "100,000 commands wait",
 ])  # fmt: skip
 def test_what_is_no_number_is_left_as_it_is(text):
-    assert redaction.without_numbers(text) == text
+    assert redaction.mask_numbers(text) == text
 
 
 def test_number_behind_a_host_is_masked():
-    assert redaction.without_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
+    assert redaction.mask_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
 
 
 def test_the_example_of_our_own_words_is_nobodys_number(lines):
@@ -114,16 +114,16 @@ def test_sids_are_left_as_they_are(lines):
 
 @pytest.mark.redis
 async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(lines, redis_server):
-    async with World(redis_server.url) as world:
-        customer, agent = await world.converted()
-        await world.command("convert", "CA" + "0" * 32)
+    async with LocalSystem(redis_server.url) as system:
+        customer, agent = await system.converted()
+        await system.command("convert", "CA" + "0" * 32)
         for fields in ({"to": ELSEWHERE}, {"to": f"{CUSTOMER},{ELSEWHERE}", "brief": CUSTOMER}, {ELSEWHERE: CUSTOMER}):
-            assert (await world.command("transfer", customer.sid, mode="blind", **fields)).status == "rejected"
-        assert (await world.command("convert", ELSEWHERE[1:])).status == "rejected"
-        world.sandbox.faults.next_rest("*", "/", status=500)
+            assert (await system.command("transfer", customer.sid, mode="blind", **fields)).status == "rejected"
+        assert (await system.command("convert", ELSEWHERE[1:])).status == "rejected"
+        system.sandbox.faults.next_rest("*", "/", status=500)
         agent.hang_up()
-        await world.until(customer.sid, state="ended")
-        await world.settled()
+        await system.until(customer.sid, state="ended")
+        await system.settled()
     text = json.dumps(lines())
     assert len(lines()) > 30
     for secret in (
@@ -133,7 +133,7 @@ async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(line
         CUSTOMER[-7:],
         ELSEWHERE[-7:],
         "alice",
-        world.sandbox.auth_token,
+        system.sandbox.auth_token,
     ):
         assert secret not in text
     assert all(line.keys() <= log.KEYS | {"event", "level", "timestamp", "exception"} for line in lines())
@@ -151,7 +151,7 @@ class NoSpaceLeft(io.StringIO):
 
 @pytest.mark.parametrize("says", [structlog.get_logger().error, logging.getLogger("aiohttp.server").error])
 def test_log_that_can_not_be_written_stops_nobody(says, capsys):
-    log.configure("json", NoSpaceLeft(), for_good=False)
+    log.configure("json", NoSpaceLeft(), cache_loggers=False)
     try:
         says("something_happened")
     finally:

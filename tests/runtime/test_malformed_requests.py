@@ -11,19 +11,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from aiohttp import web
 
-from conferral.console import serving as console_serving
+from conferral.console import server as console_serving
 from conferral.runtime import log
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox import Sandbox
-from conferral.storage.connection import make_client
-from conferral.webhooks.api.api import add_api
+from conferral.storage.connection.client import make_client
+from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
-from conferral.worker.status import serve_status
-from tests.api import kit as api_kit
-from tests.console import kit as console_kit
+from conferral.worker.monitoring_server import serve_monitoring
+from tests.console import console_helpers as console_kit
 from tests.support import plain_log
-from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
+from tests.webhooks.api import api_helpers as api_kit
+from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
 
 TOKEN, COOKIE, NUMBER = "t0ken-of-the-api", "c00kie-of-the-console", "+14155550123"
 SECRET = f"{TOKEN} {COOKIE} {NUMBER}"
@@ -95,7 +95,7 @@ async def running(start: Callable[[int, asyncio.Event], object]) -> AsyncIterato
 @asynccontextmanager
 async def webhooks(metrics: Metrics) -> AsyncIterator[int]:
     store, clock = make_client(NOWHERE), api_kit.SystemClock()
-    app = make_app(settings(), FakeIngest(), FakeChildLookup(), metrics, clock)
+    app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, clock)
     add_api(app, api_kit.settings(), store, api_kit.KEYS, metrics, clock)
     async with running(lambda port, stop: serve(app, "127.0.0.1", port, stop, metrics)) as port:
         yield port
@@ -116,7 +116,7 @@ async def worker(metrics: Metrics) -> AsyncIterator[int]:
     async def missing() -> list[str]:
         return []
 
-    async with running(lambda port, stop: serve_status(stop, "127.0.0.1", port, metrics, missing)) as port:
+    async with running(lambda port, stop: serve_monitoring(stop, "127.0.0.1", port, metrics, missing)) as port:
         yield port
 
 
@@ -165,7 +165,7 @@ Server = Callable[[Metrics], AbstractAsyncContextManager[int]]
 @pytest.mark.parametrize("server", [webhooks, console, worker, sandbox, failing])
 async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(server: Server, capfd) -> None:
     stream, metrics = io.StringIO(), Metrics()
-    log.configure("json", stream, level="debug", for_good=False)
+    log.configure("json", stream, level="debug", cache_loggers=False)
     try:
         async with server(metrics) as port:
             answers = await asyncio.gather(*(send(port, request) for request in MALFORMED.values()))
@@ -183,7 +183,7 @@ async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(serv
 @pytest.mark.parametrize("name", ["aiohttp.server", "asyncio", "twilio", "urllib3.connectionpool"])
 def test_library_that_logs_is_named_and_not_quoted(name: str) -> None:
     stream = io.StringIO()
-    log.configure("json", stream, for_good=False)
+    log.configure("json", stream, cache_loggers=False)
     try:
         try:
             int(SECRET)  # its error quotes it

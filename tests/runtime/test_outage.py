@@ -6,9 +6,9 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import count_outages, note_unreachable
-from tests.simulation.loop import VirtualLoop, run
-from tests.worker.team import Team
+from conferral.runtime.outage import count_outages, log_unreachable
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.worker_cluster import WorkerCluster
 
 
 def shown(lines: list[Any]) -> list[tuple[str, int]]:
@@ -17,7 +17,7 @@ def shown(lines: list[Any]) -> list[tuple[str, int]]:
 
 async def fails(times: int, every_s: float) -> None:
     for _ in range(times):
-        note_unreachable(TimeoutError(), task="leases")
+        log_unreachable(TimeoutError(), task="leases")
         await asyncio.sleep(every_s)  # a delay: virtual time
 
 
@@ -55,7 +55,7 @@ def test_outages_that_follow_each_other_have_lines_of_their_own() -> None:
 
 def test_worker_whose_redis_is_away_for_two_minutes_logs_four_lines() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop)
+        team = WorkerCluster(loop)
         member = team.join()
         await team.until_fair(1.0)
         with capture_logs() as lines:

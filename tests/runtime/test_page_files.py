@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from conferral.runtime.pages import serving
+from conferral.runtime.web import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {room: ROOT / room / "static" for room in ("console", "sandbox")}
 OWN = [
     path
-    for folder in (serving.SHARED, *PAGES.values())
+    for folder in (pages.SHARED_FOLDER, *PAGES.values())
     for path in sorted(folder.rglob("*"))
     if path.suffix in (".js", ".css") and "vendor" not in path.parts
 ]
@@ -38,7 +38,7 @@ def served_as(path: Path) -> list[Path]:
     parts = path.parts
     if "shared" not in parts:
         return []
-    found = serving.SHARED.joinpath(*parts[parts.index("shared") + 1 :])
+    found = pages.SHARED_FOLDER.joinpath(*parts[parts.index("shared") + 1 :])
     return [found] if found.exists() else []
 
 
@@ -63,7 +63,7 @@ def test_text_never_becomes_markup_and_modules_are_short(path: Path) -> None:
 
 # ---- colours ---------------------------------------------------------------------------------------------------------
 
-TOKENS = (serving.SHARED / "tokens.css").read_text("utf-8")
+TOKENS = (pages.SHARED_FOLDER / "tokens.css").read_text("utf-8")
 COLOUR = re.compile(r"--([a-z-]+): (?:light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)|(#[0-9a-f]{6}));")
 STATES = [f"state-{state}" for state in ("bridged", "converting", "conferenced", "transferring", "ended")]
 GROUNDS = ("page", "panel", "raised", "chosen")

@@ -10,24 +10,24 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
-from conferral.runtime.pages.serving import (
+from conferral.runtime.web.pages import (
     HEADERS,
-    SHARED,
+    SHARED_FOLDER,
     add_headers,
-    is_of_this_page,
-    is_this_machine,
+    is_loopback,
+    is_same_origin,
     page,
     static_routes,
 )
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-VENDORED = (SHARED / "vendor", ROOT / "tests/browser/vendor")
+VENDORED = (SHARED_FOLDER / "vendor", ROOT / "tests/browser/vendor")
 #: Everything that a page of ours may be served with.
-STATIC = [folder for room in ("runtime/pages", "console", "sandbox") if (folder := ROOT / room / "static").is_dir()]
+STATIC = [folder for room in ("runtime/web", "console", "sandbox") if (folder := ROOT / room / "static").is_dir()]
 OURS = [
     path for folder in STATIC for path in sorted(folder.rglob("*")) if path.is_file() and "vendor" not in path.parts
 ]
-LIBRARIES = sorted((SHARED / "vendor").glob("*.mjs"))
+LIBRARIES = sorted((SHARED_FOLDER / "vendor").glob("*.mjs"))
 #: What a browser would ask somebody else for. A name space is a name, not an address: nobody fetches it.
 FOREIGN = re.compile(r"""(?:https?:|wss?:)?//(?!www\.w3\.org/)[a-z0-9-]+(?:\.[a-z0-9-]+)+""", re.IGNORECASE)
 #: Links that a person may follow, and texts to be copied: shown, never fetched.
@@ -136,7 +136,7 @@ def test_the_policy_allows_nothing_inline_but_the_import_map():
     assert policy["script-src"] == f"'self' 'sha256-{digest}'"
     assert "<title>&lt;A &amp; B&gt;</title>" in document
     for path in re.findall(r'"(\./[^"]+)"', imports):
-        assert (SHARED / path.removeprefix("./static/shared/")).is_file()
+        assert (SHARED_FOLDER / path.removeprefix("./static/shared/")).is_file()
 
 
 def test_a_document_names_its_files_by_relative_paths_alone():
@@ -172,7 +172,7 @@ def test_a_document_names_its_files_by_relative_paths_alone():
 )
 def test_a_request_of_somebody_elses_page_is_known(headers, ours):
     request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
-    assert is_of_this_page(request) is ours
+    assert is_same_origin(request) is ours
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_a_request_of_somebody_elses_page_is_known(headers, ours):
     ],
 )
 def test_hosts_of_this_machine(host, is_here):
-    assert is_this_machine(host) is is_here
+    assert is_loopback(host) is is_here

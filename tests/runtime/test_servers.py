@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from conferral.runtime import servers
-from conferral.runtime.servers import PortUnavailableError, serving
+from conferral.runtime.web import server
+from conferral.runtime.web.server import PortUnavailableError, run_server
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -23,7 +23,7 @@ def app() -> web.Application:
 
 @pytest.fixture
 def deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "HEAD_DEADLINE_S", 0.05)
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.05)
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
@@ -33,7 +33,7 @@ async def answered(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("sent", [b"", b"PO", HEAD, b"\r\n"], ids=["nothing", "a word", "half", "an empty line"])
 async def test_client_that_sends_no_whole_head_is_disconnected(app, deadline, sent) -> None:
-    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         assert await reader.read() == b""
@@ -41,7 +41,7 @@ async def test_client_that_sends_no_whole_head_is_disconnected(app, deadline, se
 
 
 async def test_half_a_head_after_an_answer_ends_the_connection(app, deadline) -> None:
-    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(HEAD + b"Content-Length: 2\r\n\r\nhi")
         assert await answered(reader) == b"hi"
@@ -53,13 +53,13 @@ async def test_half_a_head_after_an_answer_ends_the_connection(app, deadline) ->
 async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
     timers = []
 
-    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         loop = asyncio.get_running_loop()
         call_later = loop.call_later
 
         def noting(delay, callback, *given, **options):
             handle = call_later(delay, callback, *given, **options)
-            if delay == servers.HEAD_DEADLINE_S:
+            if delay == server.HEAD_DEADLINE_S:
                 timers.append(handle)
             return handle
 
@@ -76,7 +76,7 @@ async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
 
 
 async def test_port_that_is_taken_is_named_so(app) -> None:
-    async with serving(app, "127.0.0.1", 0, shutdown_s=1) as port:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         with pytest.raises(PortUnavailableError, match="in use"):
-            async with serving(web.Application(), "127.0.0.1", port, shutdown_s=1):
+            async with run_server(web.Application(), "127.0.0.1", port, shutdown_s=1):
                 pytest.fail("two servers have one port")

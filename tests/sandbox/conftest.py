@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
-from control_client import Control
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
-from webhook_app import WebhookApp
 
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from tests.sandbox.control_client import Control
+from tests.sandbox.webhook_app import WebhookApp
 
 BUSINESS = "+15550100"
 

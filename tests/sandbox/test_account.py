@@ -10,8 +10,8 @@ from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
-from conferral.sandbox.exchange import rest_account
-from conferral.sandbox.exchange.model import Number, State
+from conferral.sandbox.model.rest import account_routes
+from conferral.sandbox.model.state import Number, State
 
 BUSINESS = "+15550100"
 OTHER = "+14155550123"
@@ -29,9 +29,11 @@ def properties_of(instance: type) -> set[str]:
 
 
 def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -> None:
-    state: State = sandbox.exchange.state
-    assert rest_account.account(state).keys() == properties_of(AccountInstance)
-    assert rest_account.number(state, Number(BUSINESS, "")).keys() == properties_of(IncomingPhoneNumberInstance)
+    state: State = sandbox.model.state
+    assert account_routes.account_resource(state).keys() == properties_of(AccountInstance)
+    assert account_routes.number_resource(state, Number(BUSINESS, "")).keys() == properties_of(
+        IncomingPhoneNumberInstance
+    )
 
 
 async def test_account_is_told_to_whoever_has_its_credentials(sandbox: Sandbox, twilio: Client) -> None:

@@ -2,35 +2,37 @@
 
 import pytest
 
-from conferral.sandbox.overrides import Overrides, parse_target
+from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
 
 
 def test_url_without_a_fragment_has_twilios_defaults() -> None:
     target = parse_target("http://a.example/x?y=1")
 
     assert target.url == "http://a.example/x?y=1"
-    assert target.overrides == Overrides(5_000, 15_000, 15_000, 1, frozenset({"ct"}))
+    assert target.overrides == ConnectionOverrides(5_000, 15_000, 15_000, 1, frozenset({"ct"}))
 
 
 def test_all_keys_are_read_and_the_fragment_is_taken_off() -> None:
     target = parse_target("http://a.example/x?y=1#rc=3&rp=5xx,ct,rt&ct=200&rt=900&tt=2000&e=dublin")
 
     assert target.url == "http://a.example/x?y=1"
-    assert target.overrides == Overrides(200, 900, 2_000, 3, frozenset({"5xx", "ct", "rt"}))
+    assert target.overrides == ConnectionOverrides(200, 900, 2_000, 3, frozenset({"5xx", "ct", "rt"}))
     assert target.fault == ""
 
 
 @pytest.mark.parametrize(
     ("fragment", "overrides"),
     [
-        ("rc=9", Overrides(retries=5)),
-        ("ct=1", Overrides(connect_ms=100)),
-        ("rt=99999", Overrides(read_ms=15_000)),
-        ("rc=many", Overrides()),
-        ("section", Overrides()),
+        ("rc=9", ConnectionOverrides(retries=5)),
+        ("ct=1", ConnectionOverrides(connect_ms=100)),
+        ("rt=99999", ConnectionOverrides(read_ms=15_000)),
+        ("rc=many", ConnectionOverrides()),
+        ("section", ConnectionOverrides()),
     ],
 )
-def test_values_out_of_range_are_drawn_to_the_edge_and_nonsense_is_ignored(fragment: str, overrides: Overrides) -> None:
+def test_values_out_of_range_are_drawn_to_the_edge_and_nonsense_is_ignored(
+    fragment: str, overrides: ConnectionOverrides
+) -> None:
     assert parse_target(f"http://a.example/#{fragment}").overrides == overrides
 
 
@@ -42,4 +44,4 @@ def test_unknown_retry_policy_is_named() -> None:
 
 
 def test_all_means_every_failure() -> None:
-    assert all(Overrides(retry_on=frozenset({"all"})).retries_after(it) for it in ("4xx", "5xx", "ct", "rt"))
+    assert all(ConnectionOverrides(retry_on=frozenset({"all"})).is_retried(it) for it in ("4xx", "5xx", "ct", "rt"))

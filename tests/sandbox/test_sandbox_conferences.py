@@ -2,14 +2,14 @@
 
 import aiohttp
 import pytest
-from control_client import Control
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
-from webhook_app import WebhookApp
 
-from conferral.sandbox import AUTH_TOKEN, NobodyToTellError, Sandbox, SandboxCall, UnknownNumberError
-from tests.support.listening import Listening
+from conferral.sandbox import AUTH_TOKEN, CallHandle, NoSubscriberError, Sandbox, UnknownNumberError
+from tests.sandbox.control_client import Control
+from tests.sandbox.webhook_app import WebhookApp
+from tests.support.heard_timeline import HeardTimeline
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [
@@ -24,7 +24,7 @@ SAY = "<Response><Say>We close soon</Say></Response>"
 
 
 @pytest.fixture
-async def members(app: WebhookApp, sandbox: Sandbox) -> list[SandboxCall]:
+async def members(app: WebhookApp, sandbox: Sandbox) -> list[CallHandle]:
     """A customer and an agent in a recorded conference."""
     app.on("/announce", SAY)
     app.on(
@@ -35,11 +35,11 @@ async def members(app: WebhookApp, sandbox: Sandbox) -> list[SandboxCall]:
     )
     calls = [await sandbox.call_in(f"+1415555012{number}", BUSINESS) for number in range(2)]
     await sandbox.wait_until(lambda: all(it.record.activity == "conference" for it in calls))
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
     return calls
 
 
-def room_of(members: list[SandboxCall]) -> str:
+def room_of(members: list[CallHandle]) -> str:
     return members[0].record.conference_sid
 
 
@@ -47,9 +47,9 @@ def room_of(members: list[SandboxCall]) -> str:
 
 
 async def test_announcement_is_asked_for_with_a_signature_and_its_end_is_told(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
-    listening = Listening(sandbox)
+    listening = HeardTimeline(sandbox)
 
     await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
     await sandbox.wait_until(lambda: "announcement-end" in app.events())
@@ -62,7 +62,7 @@ async def test_announcement_is_asked_for_with_a_signature_and_its_end_is_told(
 
 
 async def test_announcement_that_fails_on_demand_is_told(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
     sandbox.faults.fail_fetches("/announce", status=503)
 
@@ -74,28 +74,28 @@ async def test_announcement_that_fails_on_demand_is_told(
     await sandbox.wait_until(lambda: "announcement-fail" in app.events())
 
     assert app.at("/announce") == []
-    (told,) = sandbox.ledger.callbacks("announcement-fail")
+    (told,) = sandbox.request_log.callbacks("announcement-fail")
     assert told.get("CallSid") == members[0].sid
 
 
 async def test_callback_of_an_announcement_can_be_lost_doubled_and_late(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
     sandbox.faults.lose_callbacks("announcement-end")
-    sandbox.faults.double_callbacks("announcement-end")
+    sandbox.faults.duplicate_callbacks("announcement-end")
     sandbox.faults.delay_callbacks("announcement-end", by_s=0.02)
 
     for number in range(1, 4):
         await twilio.conferences(room_of(members)).update_async(announce_url=f"{app.url}/announce")
-        await sandbox.wait_until(lambda number=number: len(sandbox.ledger.callbacks("announcement-end")) == number)
-    await sandbox.settled()
+        await sandbox.wait_until(lambda number=number: len(sandbox.request_log.callbacks("announcement-end")) == number)
+    await sandbox.wait_until_idle()
 
-    assert [it.fault for it in sandbox.ledger.callbacks("announcement-end")] == ["lost", "doubled", "delayed"]
+    assert [it.fault for it in sandbox.request_log.callbacks("announcement-end")] == ["lost", "doubled", "delayed"]
     assert app.events().count("announcement-end") == 3
 
 
 async def test_announcement_can_take_effect_though_the_connection_breaks(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
     sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
 
@@ -109,25 +109,25 @@ async def test_announcement_can_take_effect_though_the_connection_breaks(
 
 
 async def test_recording_callbacks_are_sent_signed_and_can_be_lost(
-    app: WebhookApp, sandbox: Sandbox, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, members: list[CallHandle]
 ) -> None:
     sandbox.faults.lose_callbacks("recording-completed")
 
     for call in members:
         call.hang_up()
-    await sandbox.wait_until(lambda: sandbox.ledger.callbacks("recording-completed"))
-    await sandbox.settled()
+    await sandbox.wait_until(lambda: sandbox.request_log.callbacks("recording-completed"))
+    await sandbox.wait_until_idle()
 
     (started,) = app.at("/recording")
     assert started.params["RecordingStatus"] == "in-progress"
     validator = RequestValidator(AUTH_TOKEN)
     assert validator.validate(started.raw_url, started.params, started.headers["X-Twilio-Signature"])
-    assert [it.fault for it in sandbox.ledger.callbacks("recording-completed")] == ["lost"]
+    assert [it.fault for it in sandbox.request_log.callbacks("recording-completed")] == ["lost"]
 
 
 @pytest.mark.parametrize(("moment", "then"), [("before", "in-progress"), ("after", "paused")])
 async def test_pause_of_a_recording_can_fail_before_or_after_its_effect(
-    sandbox: Sandbox, twilio: Client, members: list[SandboxCall], moment: str, then: str
+    sandbox: Sandbox, twilio: Client, members: list[CallHandle], moment: str, then: str
 ) -> None:
     current = twilio.conferences(room_of(members)).recordings("Twilio.CURRENT")
     sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=500, moment=moment, Status="paused")
@@ -138,7 +138,7 @@ async def test_pause_of_a_recording_can_fail_before_or_after_its_effect(
     assert [it.status for it in sandbox.recordings()] == [then]
 
 
-async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Client, members: list[SandboxCall]) -> None:
+async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Client, members: list[CallHandle]) -> None:
     sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", status=408)
     recordings = twilio.calls(members[0].sid).recordings
     await recordings.create_async(recording_channels="dual")
@@ -150,9 +150,9 @@ async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Clie
 
 
 async def test_tests_can_tell_that_a_consult_is_on_no_recording(
-    sandbox: Sandbox, twilio: Client, control: Control, members: list[SandboxCall]
+    sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
 ) -> None:
-    listening = Listening(sandbox)
+    listening = HeardTimeline(sandbox)
     customer, agent = members
     room = twilio.conferences(room_of(members))
     sandbox.phone("client:bob").script(answer_after_s=0.1)
@@ -163,7 +163,7 @@ async def test_tests_can_tell_that_a_consult_is_on_no_recording(
     await room.participants.create_async(to="client:bob", from_=BUSINESS)
     await sandbox.wait_until(lambda: sandbox.calls_of("client:bob"))
     (target,) = sandbox.calls_of("client:bob")
-    await sandbox.wait_until(lambda: listening.ever_heard(agent, target))
+    await sandbox.wait_until(lambda: listening.has_heard(agent, target))
 
     assert listening.never_recorded(target)
     assert listening.never_recorded(agent, paused_s)
@@ -201,8 +201,8 @@ async def test_browser_must_know_its_application(sandbox: Sandbox, control: Cont
         sandbox.add_application(f"AP{number}", voice_url="http://127.0.0.1:9/")
 
     with pytest.raises(UnknownNumberError, match="AP0, AP1"):
-        await sandbox.browser_calls("alice")
-    assert (await sandbox.browser_calls("alice", app="AP1")).record.application_sid == "AP1"
+        await sandbox.call_from_browser("alice")
+    assert (await sandbox.call_from_browser("alice", app="AP1")).record.application_sid == "AP1"
     assert (await control.post("/browser-calls", identity="alice", app="AP1", params="no"))[0] == 422
 
 
@@ -214,32 +214,32 @@ async def test_one_call_can_ask_at_another_address(app: WebhookApp, sandbox: San
 
 
 async def test_who_speaks_is_told_by_hand(
-    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
 ) -> None:
     await control.post(f"/calls/{members[0].sid}/speak")
     members[1].speak()
     shown = (await control.get("/conferences"))["conferences"][0]["participants"]
     await control.post(f"/calls/{members[0].sid}/fall-silent")
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
     assert [it["speaking"] for it in shown] == [True, True]
     assert (app.events().count("participant-speech-start"), app.events().count("participant-speech-stop")) == (2, 1)
 
 
 async def test_callback_that_nobody_knows_is_sent_signed(
-    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[SandboxCall]
+    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
 ) -> None:
     status, _ = await control.post(
         "/callbacks", sid=room_of(members), event="participant-sang", params={"CallSid": members[0].sid, "Song": "alto"}
     )
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
     told = app.at("/conference")[-1]
     assert (status, told.params["StatusCallbackEvent"], told.params["Song"]) == (201, "participant-sang", "alto")
     validator = RequestValidator(AUTH_TOKEN)
     assert validator.validate(told.raw_url, told.params, told.headers["X-Twilio-Signature"])
     assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
-    with pytest.raises(NobodyToTellError, match="CF0"):
+    with pytest.raises(NoSubscriberError, match="CF0"):
         sandbox.send_callback("CF0", "x")
 
 
@@ -247,7 +247,7 @@ async def test_callback_that_nobody_knows_is_sent_signed(
 
 
 async def test_others_calls_are_in_the_lists_and_nobody_waits_for_them(
-    sandbox: Sandbox, twilio: Client, control: Control, members: list[SandboxCall]
+    sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
 ) -> None:
     status, made = await control.post("/foreign", calls=3, conference="theirs", members=2, age_s=600)
 

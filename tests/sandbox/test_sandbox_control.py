@@ -5,11 +5,11 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from control_client import Control
-from webhook_app import WebhookApp
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.live import Viewer
+from conferral.sandbox.page_socket import PageState
+from tests.sandbox.control_client import Control
+from tests.sandbox.webhook_app import WebhookApp
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -56,7 +56,7 @@ async def test_numbers_and_phones_are_set_up_from_outside(
 async def test_conferences_and_ledger_are_shown(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
     app.on("/voice", "<Response><Dial><Conference participantLabel='a'>room</Conference></Dial></Response>")
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
-    await sandbox.wait_until(lambda: sandbox.exchange.state.conferences)
+    await sandbox.wait_until(lambda: sandbox.model.state.conferences)
 
     (room,) = (await control.get("/conferences?live=true"))["conferences"]
     ledger = await control.get("/ledger")
@@ -75,9 +75,9 @@ async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -
     )
 
     assert (status, body["callback_loss"], body["callback_delay_s"]) == (200, 0.5, [0, 0.1])
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending()) == (0.5, 1)
+    assert (sandbox.faults.callback_loss, sandbox.faults.pending_count()) == (0.5, 1)
     await control.post("/faults", clear=True)
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending()) == (0.0, 0)
+    assert (sandbox.faults.callback_loss, sandbox.faults.pending_count()) == (0.0, 0)
 
 
 async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
@@ -87,7 +87,7 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
 
     assert body == {"numbers": [BUSINESS]}
     assert (await control.get("/calls"))["calls"] == []
-    assert sandbox.ledger.deliveries == []
+    assert sandbox.request_log.deliveries == []
     status, _ = await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     assert status == 201
 
@@ -95,7 +95,7 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
 async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Control) -> None:
     status, _ = await control.post("/notice", text="worker-1 was killed")
     assert status == 201
-    told = [orjson.loads(message) for message in Viewer(sandbox).news()]
+    told = [orjson.loads(message) for message in PageState(sandbox).new_messages()]
     assert {"about": "notice", "text": "worker-1 was killed"} in told
 
 
@@ -164,7 +164,7 @@ async def test_phone_presses_its_key_when_asked_and_what_it_heard_is_shown(
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await sandbox.wait_until(lambda: app.at("/pressed"))
     (callee,) = sandbox.calls_of("+15550111")
-    await sandbox.wait_until(lambda: callee.hears is not None and callee.hears.kind == "parties")
+    await sandbox.wait_until(lambda: callee.hears_now is not None and callee.hears_now.kind == "parties")
 
     spans = (await control.get(f"/hearing?call={callee.sid}"))["hearing"][callee.sid]
     heard = [(it["kind"], it["what"]) for it in spans if it["kind"] in {"speech", "music"}]

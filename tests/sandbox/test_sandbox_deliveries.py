@@ -5,9 +5,9 @@ import socket
 import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
-from webhook_app import WebhookApp
 
 from conferral.sandbox import AUTH_TOKEN, Sandbox
+from tests.sandbox.webhook_app import WebhookApp
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -16,7 +16,7 @@ HANG_UP = "<Response><Hangup/></Response>"
 
 async def over(sandbox: Sandbox) -> None:
     await sandbox.wait_until(lambda: not sandbox.live_calls())
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
 
 async def test_voice_request_is_a_signed_form_with_twilios_headers(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -57,7 +57,7 @@ async def test_retries_carry_the_same_token_and_another_request_another_one(app:
     assert len(tokens) == 3
     assert len(set(tokens)) == 1
     assert app.at("/status")[0].headers["I-Twilio-Idempotency-Token"] not in tokens
-    (entry,) = sandbox.ledger.voice("/voice")
+    (entry,) = sandbox.request_log.voice_requests("/voice")
     assert [attempt.failure for attempt in entry.attempts] == ["5xx", "5xx", ""]
     assert entry.status == 200
 
@@ -75,7 +75,7 @@ async def test_error_status_is_not_retried_by_default_and_goes_to_the_fallback(
     assert len(app.at("/voice")) == 1
     (asked,) = app.at("/fallback")
     assert (asked.params["ErrorCode"], asked.params["ErrorUrl"]) == ("11200", f"{app.url}/voice")
-    assert [error.code for error in sandbox.ledger.errors()] == [11200]
+    assert [error.code for error in sandbox.request_log.errors()] == [11200]
 
 
 async def test_refused_connection_is_retried_once_and_told_as_11205(sandbox: Sandbox) -> None:
@@ -86,9 +86,9 @@ async def test_refused_connection_is_retried_once_and_told_as_11205(sandbox: San
         await sandbox.call_in(CUSTOMER, BUSINESS)
         await over(sandbox)
 
-    (entry,) = sandbox.ledger.voice()
+    (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["ct", "ct"]
-    assert [error.code for error in sandbox.ledger.errors()] == [11205]
+    assert [error.code for error in sandbox.request_log.errors()] == [11205]
 
 
 async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox) -> None:
@@ -101,9 +101,9 @@ async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox)
         await sandbox.call_in(CUSTOMER, BUSINESS)
         await over(sandbox)
 
-    (entry,) = sandbox.ledger.voice()
+    (entry,) = sandbox.request_log.voice_requests()
     assert [attempt.failure for attempt in entry.attempts] == ["rt"]
-    assert [error.code for error in sandbox.ledger.errors()] == [11200]
+    assert [error.code for error in sandbox.request_log.errors()] == [11200]
 
 
 async def test_status_callback_is_not_retried_unless_asked_to(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -114,8 +114,8 @@ async def test_status_callback_is_not_retried_unless_asked_to(app: WebhookApp, s
     await over(sandbox)
 
     assert len(app.at("/status")) == 1
-    assert sandbox.ledger.callbacks("completed")[0].status == 500
-    assert [error.code for error in sandbox.ledger.errors()] == [15003]
+    assert sandbox.request_log.callbacks("completed")[0].status == 500
+    assert [error.code for error in sandbox.request_log.errors()] == [15003]
 
 
 async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -135,7 +135,7 @@ async def test_url_that_is_none_is_told_in_the_debugger(sandbox: Sandbox) -> Non
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
 
-    assert [error.code for error in sandbox.ledger.errors()] == [11100]
+    assert [error.code for error in sandbox.request_log.errors()] == [11100]
 
 
 async def test_wrong_retry_policy_is_told_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -145,7 +145,7 @@ async def test_wrong_retry_policy_is_told_in_the_debugger(app: WebhookApp, sandb
     await sandbox.call_in(CUSTOMER, BUSINESS)
     await over(sandbox)
 
-    assert [error.code for error in sandbox.ledger.errors()] == [11243]
+    assert [error.code for error in sandbox.request_log.errors()] == [11243]
 
 
 async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:

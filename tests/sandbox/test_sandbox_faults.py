@@ -4,10 +4,10 @@ import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
-from webhook_app import WebhookApp
 
-from conferral.sandbox import ACCOUNT_SID, Faults, RestMoment, Sandbox
-from conferral.sandbox.exchange import CallbackRequest, Rules
+from conferral.sandbox import ACCOUNT_SID, Faults, RestHookEvent, Sandbox
+from conferral.sandbox.model import Behavior, CallbackRequest
+from tests.sandbox.webhook_app import WebhookApp
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [
@@ -32,7 +32,7 @@ async def two_in_a_room(app: WebhookApp, sandbox: Sandbox) -> None:
     for number in range(2):
         caller = await sandbox.call_in(f"+1415555012{number}", BUSINESS)
         await sandbox.wait_until(lambda caller=caller: caller.record.conference_sid)
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
 
 async def test_lost_callback_is_in_the_ledger_and_never_sent(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -41,12 +41,12 @@ async def test_lost_callback_is_in_the_ledger_and_never_sent(app: WebhookApp, sa
     await two_in_a_room(app, sandbox)
 
     assert sorted(app.events()) == ["conference-start", "participant-join"]
-    first, second = sandbox.ledger.callbacks("participant-join")
+    first, second = sandbox.request_log.callbacks("participant-join")
     assert (first.fault, first.attempts, second.fault, second.status) == ("lost", [], "", 200)
 
 
 async def test_doubled_callback_is_sent_twice_with_one_token(app: WebhookApp, sandbox: Sandbox) -> None:
-    sandbox.faults.double_callbacks("participant-join", SequenceNumber="2")
+    sandbox.faults.duplicate_callbacks("participant-join", SequenceNumber="2")
 
     await two_in_a_room(app, sandbox)
 
@@ -79,11 +79,11 @@ async def test_call_status_can_be_named_too(app: WebhookApp, sandbox: Sandbox) -
     sandbox.faults.lose_callbacks("status=completed")
 
     await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: sandbox.ledger.callbacks("completed"))
-    await sandbox.settled()
+    await sandbox.wait_until(lambda: sandbox.request_log.callbacks("completed"))
+    await sandbox.wait_until_idle()
 
     assert app.at("/status") == []
-    assert sandbox.faults.pending() == 0
+    assert sandbox.faults.pending_count() == 0
 
 
 async def test_connection_cut_after_the_effect_leaves_a_call_behind(sandbox: Sandbox, twilio: Client) -> None:
@@ -92,9 +92,9 @@ async def test_connection_cut_after_the_effect_leaves_a_call_behind(sandbox: San
     with pytest.raises(aiohttp.ClientError):
         await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
 
-    (entry,) = sandbox.ledger.requests("POST")
+    (entry,) = sandbox.request_log.requests("POST")
     assert (entry.status, entry.applied, entry.fault) == (0, True, "cut-after")
-    assert sandbox.ledger.dials_to("client:alice") == 1
+    assert sandbox.request_log.dials_to("client:alice") == 1
 
 
 async def test_connection_cut_before_the_effect_leaves_nothing_behind(sandbox: Sandbox, twilio: Client) -> None:
@@ -103,7 +103,7 @@ async def test_connection_cut_before_the_effect_leaves_nothing_behind(sandbox: S
     with pytest.raises(aiohttp.ClientError):
         await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
 
-    (entry,) = sandbox.ledger.requests("POST")
+    (entry,) = sandbox.request_log.requests("POST")
     assert (entry.applied, entry.fault) == (False, "cut-before")
     assert sandbox.live_calls() == []
 
@@ -138,7 +138,7 @@ async def test_answer_may_break_off_in_its_middle(sandbox: Sandbox, twilio: Clie
     with pytest.raises(aiohttp.ClientPayloadError):
         await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
 
-    (entry,) = sandbox.ledger.requests("POST")
+    (entry,) = sandbox.request_log.requests("POST")
     assert (entry.status, entry.applied, entry.fault) == (201, True, "half-after")
     assert len(sandbox.live_calls()) == 1
 
@@ -158,7 +158,7 @@ async def test_page_of_a_proxy_may_come_in_place_of_an_answer(
             assert (response.status, response.content_type) == (answered, "text/html")
 
     assert len(sandbox.live_calls()) == calls
-    assert sandbox.ledger.rest[-1].fault == f"html-{moment}"
+    assert sandbox.request_log.rest[-1].fault == f"html-{moment}"
 
 
 @pytest.mark.parametrize(("moment", "calls"), [("before", 0), ("after", 1)])
@@ -179,7 +179,7 @@ async def test_path_pattern_matches_any_room(sandbox: Sandbox, twilio: Client) -
     with pytest.raises(TwilioRestException):
         await twilio.conferences("room").participants.create_async(to="client:alice", from_=BUSINESS)
 
-    assert sandbox.ledger.requests("POST", "Participants")[0].fault == "500-before"
+    assert sandbox.request_log.requests("POST", "Participants")[0].fault == "500-before"
 
 
 async def test_request_for_twiml_can_be_failed(app: WebhookApp, sandbox: Sandbox) -> None:
@@ -197,7 +197,7 @@ async def test_request_for_twiml_can_be_failed(app: WebhookApp, sandbox: Sandbox
 async def test_hook_sees_each_request_before_and_after_its_effect(sandbox: Sandbox, twilio: Client) -> None:
     seen: list[tuple[str, str, int]] = []
 
-    async def watch(moment: RestMoment) -> None:
+    async def watch(moment: RestHookEvent) -> None:
         seen.append((moment.step, moment.path, len(sandbox.live_calls())))
 
     sandbox.on_rest = watch
@@ -245,7 +245,7 @@ def test_no_faults_are_the_default_and_clearing_brings_them_back() -> None:
 
 
 async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.exchange.rules = Rules(update_before_start="taken")
+    sandbox.model.behavior = Behavior(update_before_start="taken")
     room = twilio.conferences("room").participants
     held = await room.create_async(to="client:alice", from_=BUSINESS)
     sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=400, code=16099, count=2, Hold="true")
@@ -258,7 +258,7 @@ async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox:
         assert (refused.value.status, refused.value.code) == (400, 16099)
 
     assert (await twilio_room.update_async(hold=True)).hold is True
-    assert sandbox.faults.pending() == 0
+    assert sandbox.faults.pending_count() == 0
 
 
 async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) -> None:
@@ -269,14 +269,14 @@ async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) 
         await twilio.calls.create_async(to="client:bob", from_=BUSINESS, twiml=PAUSE, call_token="%7B%7D")
 
     assert (refused.value.status, refused.value.code) == (400, 21210)
-    assert sandbox.ledger.dials_to("client:bob") == 0
+    assert sandbox.request_log.dials_to("client:bob") == 0
 
 
 @pytest.mark.parametrize(
     ("fault", "how", "named", "times"),
     [
         ("lose_callbacks", {}, "lost", 0),
-        ("double_callbacks", {"copies": 3}, "doubled", 3),
+        ("duplicate_callbacks", {"copies": 3}, "doubled", 3),
         ("delay_callbacks", {"by_s": 0.02}, "delayed", 1),
     ],
 )
@@ -291,12 +291,12 @@ async def test_hold_callback_of_one_call_alone_goes_astray(
     members = twilio.conferences(first.record.conference_sid).participants
     for call in (first, second):
         assert (await members(call.sid).update_async(hold=True)).hold is True
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
     holds = [it.params for it in app.at("/conference") if it.params["StatusCallbackEvent"] == "participant-hold"]
     told = [it["CallSid"] for it in holds]
     assert (told.count(first.sid), told.count(second.sid)) == (1, times)
-    assert [it.fault for it in sandbox.ledger.callbacks("participant-hold")] == ["", named]
+    assert [it.fault for it in sandbox.request_log.callbacks("participant-hold")] == ["", named]
 
 
 def test_misspelt_argument_of_a_fault_is_refused() -> None:

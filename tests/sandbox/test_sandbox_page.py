@@ -7,11 +7,11 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from control_client import Control
-from webhook_app import WebhookApp
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.exchange import RestRequest
+from conferral.sandbox.model import RestRequest
+from tests.sandbox.control_client import Control
+from tests.sandbox.webhook_app import WebhookApp
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -171,13 +171,13 @@ async def test_what_can_not_be_sent_again_is_named(
     got, answer = await control.post(f"/deliveries/{number}/again", **body)
 
     assert (got, named in answer["error"]) == (status, True)
-    assert len(sandbox.ledger.deliveries) == 1
+    assert len(sandbox.request_log.deliveries) == 1
 
 
 async def test_what_is_set_to_go_wrong_is_shown_and_taken_back(page: Page, control: Control, sandbox: Sandbox) -> None:
     once = [
         {"what": "lose_callbacks", "event": "participant-join", "CallSid": "CA1"},
-        {"what": "double_callbacks", "event": "*"},
+        {"what": "duplicate_callbacks", "event": "*"},
         {"what": "delay_callbacks", "event": "*", "by_s": 5},
         {"what": "hold_back_callbacks", "event": "answered", "count": 2},
         {"what": "next_rest", "method": "POST", "path": "/", "status": 500, "moment": "after"},
@@ -235,7 +235,7 @@ async def test_taking_a_phone_that_is_about_to_ring_lets_it_ring(bridging: Webho
     await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
     assert sandbox.calls_of("client:alice")[0].status == "queued"
 
-    sandbox.play_phone("client:alice", by_hand=True)
+    sandbox.set_manual("client:alice", is_manual=True)
 
     assert sandbox.calls_of("client:alice")[0].status == "ringing"
 
@@ -255,7 +255,7 @@ async def test_many_changes_at_once_are_few_messages(page: Page, control: Contro
     await page.until(lambda it: "alone" in it.told and "debugger" in it.told)
     before = page.messages
     for number in range(300):
-        sandbox.phone(f"client:{number}").by_hand = True
+        sandbox.phone(f"client:{number}").is_manual = True
         sandbox.notify()
     await page.until(lambda it: it.told["phones"]["more"] == 276)
     assert page.messages - before <= 6
@@ -319,7 +319,7 @@ async def test_pages_of_others_change_nothing_and_hear_nothing(
     sent = {name: sandbox.url if value == "SELF" else value for name, value in headers.items()}
     async with control.session.post(f"{sandbox.url}/sandbox/reset", headers=sent) as answer:
         assert answer.status == status
-    assert sandbox.run == (1 if status == 200 else 0)
+    assert sandbox.reset_count == (1 if status == 200 else 0)
     if status == 403:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             await control.session.ws_connect(f"{sandbox.url}/sandbox/live", headers=sent)
@@ -335,7 +335,7 @@ async def test_no_page_changes_anything_by_twilios_paths_whatever_it_knows(
     call = {"From": "+15005550006", "To": "+14155550123", "Url": "http://127.0.0.1:9/"}
     async with control.session.post(path, data=call, headers=headers) as answer:
         assert answer.status == 403
-    assert not sandbox.exchange.state.calls
+    assert not sandbox.model.state.calls
 
 
 async def test_names_that_lead_here_read_nothing_either(sandbox: Sandbox, control: Control) -> None:

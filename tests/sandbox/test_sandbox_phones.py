@@ -1,9 +1,9 @@
 """Phones with scripted behaviour, and calls as a person on a phone sees them."""
 
 import pytest
-from webhook_app import WebhookApp
 
 from conferral.sandbox import PhoneScript, Sandbox
+from tests.sandbox.webhook_app import WebhookApp
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -28,12 +28,12 @@ async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sa
 
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: caller.status == "completed")
-    await sandbox.settled()
+    await sandbox.wait_until_idle()
 
     (alice,) = sandbox.calls_of("client:alice")
-    assert (alice.status, alice.ever_heard(caller), caller.ever_heard(alice)) == ("completed", True, True)
+    assert (alice.status, alice.has_heard(caller), caller.has_heard(alice)) == ("completed", True, True)
     assert bridging.at("/action")[0].params["DialCallDuration"] == "4"
-    kinds = [str(it.heard) for it in caller.heard]
+    kinds = [str(it.sound) for it in caller.sounds_heard]
     assert kinds[:3] == ["silence", "ringback", alice.sid]
 
 
@@ -60,10 +60,10 @@ async def test_phone_without_a_script_rings_until_told(bridging: WebhookApp, san
     await sandbox.wait_until(lambda: alice.status == "ringing")
 
     alice.answer()
-    assert (caller.status, str(alice.hears)) == ("in-progress", caller.sid)
+    assert (caller.status, str(alice.hears_now)) == ("in-progress", caller.sid)
     caller.hang_up()
 
-    assert (alice.status, alice.hears) == ("completed", None)
+    assert (alice.status, alice.hears_now) == ("completed", None)
 
 
 async def test_script_for_one_call_gives_way_to_the_usual_one(bridging: WebhookApp, sandbox: Sandbox) -> None:
@@ -85,7 +85,7 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
 
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
     (callee,) = [await _first(sandbox, "+15550111")]
-    await sandbox.wait_until(lambda: caller.ever_heard(callee))
+    await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
 

@@ -5,9 +5,9 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
-from webhook_app import WebhookApp
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
+from tests.sandbox.webhook_app import WebhookApp
 
 # Twilio's client hands its credentials over in a way that aiohttp has deprecated.
 pytestmark = [
@@ -192,6 +192,6 @@ async def test_bridged_call_is_moved_into_a_conference_and_the_caller_is_alone_o
     await sandbox.wait_until(lambda: customer.record.conference_sid)
 
     assert app.at("/action")[0].params["DialCallStatus"] == "completed"
-    assert (str(customer.hears), str(agent.hears)) == (agent.sid, customer.sid)
+    assert (str(customer.hears_now), str(agent.hears_now)) == (agent.sid, customer.sid)
     assert 0 < customer.silence_s(since_s=bridged_s) < 0.5 * sandbox.speed
     assert [room.status for room in await twilio.conferences.list_async()] == ["in-progress"]

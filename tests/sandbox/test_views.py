@@ -3,9 +3,9 @@
 import pytest
 
 from conferral.sandbox import PhoneScript, Sandbox
-from conferral.sandbox.exchange import Heard
-from conferral.sandbox.ledger import DeliveryEntry, RestEntry
-from conferral.sandbox.views import phones, sounds, traffic
+from conferral.sandbox.model import Sound
+from conferral.sandbox.request_log import DeliveryEntry, RestEntry
+from conferral.sandbox.views import audio, phones, traffic
 
 
 @pytest.mark.parametrize(
@@ -27,26 +27,26 @@ from conferral.sandbox.views import phones, sounds, traffic
     ],
 )
 def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, acts: bool) -> None:
-    assert (str(script), script.acts) == (words, acts)
+    assert (str(script), script.has_actions) == (words, acts)
 
 
 @pytest.mark.parametrize(
     ("heard", "kind", "words", "sentence"),
     [
-        (Heard("silence"), "silence", "nothing: silence", "ann hears silence"),
-        (Heard("ringback"), "ringing", "tuut ... tuut: it rings at the other end", "ann hears it ring"),
+        (Sound("silence"), "silence", "nothing: silence", "ann hears silence"),
+        (Sound("ringback"), "ringing", "tuut ... tuut: it rings at the other end", "ann hears it ring"),
         (
-            Heard("music", what="http://a/ringback.wav?x=1"),
+            Sound("music", content="http://a/ringback.wav?x=1"),
             "ringing",
             "tuut ... tuut: it rings at the other end",
             "ann hears it ring",
         ),
-        (Heard("music"), "music", "♪ music ♪", "ann hears music"),
-        (Heard("music", what="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
-        (Heard("speech", what="Hello."), "speech", "a voice says: “Hello.”", "ann hears “Hello.”"),
-        (Heard("parties", frozenset({"CA1"})), "voice", "you hear bob", "ann hears bob"),
+        (Sound("music"), "music", "♪ music ♪", "ann hears music"),
+        (Sound("music", content="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
+        (Sound("speech", content="Hello."), "speech", "a voice says: “Hello.”", "ann hears “Hello.”"),
+        (Sound("parties", frozenset({"CA1"})), "voice", "you hear bob", "ann hears bob"),
         (
-            Heard("parties", frozenset({"CA1"}), ringing=True),
+            Sound("parties", frozenset({"CA1"}), ringing=True),
             "voice",
             "you hear bob and a phone ringing",
             "ann hears bob and a phone ringing",
@@ -54,15 +54,15 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
     ],
 )
 def test_what_is_heard_is_told_to_who_hears_it_and_to_who_looks_on(
-    heard: Heard, kind: str, words: str, sentence: str
+    heard: Sound, kind: str, words: str, sentence: str
 ) -> None:
     names = ["bob"] if heard.parties else []
-    assert sounds.bubble(heard, names) == (kind, words)
-    assert sounds.sentence("ann", heard, names) == sentence
+    assert audio.sound_bubble(heard, names) == (kind, words)
+    assert audio.sound_sentence("ann", heard, names) == sentence
 
 
 def test_several_are_listed_as_one_says_it() -> None:
-    assert [sounds.listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+    assert [audio.join_names(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         "nobody",
         "a",
         "a and b",
@@ -77,11 +77,11 @@ async def test_a_rest_request_is_told_with_whose_call_it_is_about() -> None:
     params = (("Hold", "true"),)
     entry = RestEntry(0.0, "POST", f"/Conferences/CF1/Participants/{call_sid}.json", params, 400, 20001, fault="429")
 
-    shown = traffic.rest(sandbox, 3, entry)
+    shown = traffic.rest_view(sandbox, 3, entry)
 
     assert (shown["who"], shown["number"], shown["at"]) == ("ann", 3, "1970-01-01T00:00:00.000Z")
     assert (shown["status"], shown["code"], shown["fault"], shown["params"]) == (400, 20001, "429", params)
-    assert traffic.rest(sandbox, 0, RestEntry(0.0, "GET", f"/Calls/CA{'0' * 32}.json", ()))["who"] == ""
+    assert traffic.rest_view(sandbox, 0, RestEntry(0.0, "GET", f"/Calls/CA{'0' * 32}.json", ()))["who"] == ""
     await sandbox.close()
 
 
@@ -97,16 +97,16 @@ async def test_a_rest_request_is_told_with_whose_call_it_is_about() -> None:
 def test_an_answer_is_shown_line_by_line_where_it_can_be_read(answer: str, shown: str) -> None:
     entry = DeliveryEntry(0.0, "voice", "program", "http://a/b", "POST", (), "CA1", answer=answer)
 
-    assert traffic.delivery(Sandbox(), 0, entry)["answer"] == shown
+    assert traffic.delivery_view(Sandbox(), 0, entry)["answer"] == shown
 
 
 def test_more_phones_than_are_shown_leave_those_that_somebody_plays() -> None:
     sandbox = Sandbox()
-    sandbox.phone("client:first").by_hand = True
+    sandbox.phone("client:first").is_manual = True
     for number in range(phones.PHONES_MAX + 5):
         sandbox.phone(f"client:{number}")
 
-    shown, more = phones.phones(sandbox)
+    shown, more = phones.phone_views(sandbox)
 
     assert more == 6
     assert [phone["address"] for phone in shown][:2] == ["client:first", "client:6"]

@@ -12,17 +12,18 @@ from typing import Any
 
 import structlog
 
-from tests.simulation import loop
+from tests.simulation import virtual_loop
 from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.report import describe
-from tests.simulation.run import Run
-from tests.simulation.world import simulate
-from tests.support.rows import marked, never_taken
+from tests.simulation.run_result import Run
+from tests.simulation.simulation import simulate
+from tests.support.row_marks import marked, never_taken
 
 #: Lines of the log that tell of a mistake of ours, or of something lost.
 MISTAKES = frozenset({
-    "task_failed", "task_ended", "unexpected_error", "record_broken", "effect_put_aside", "chore_refused",
-    "call_not_noted",
+    "task_failed", "task_ended", "unexpected_error", "session_hash_corrupt", "effect_dead_lettered",
+    "post_commit_write_failed",
+    "call_index_conflict",
 })  # fmt: skip
 
 
@@ -31,15 +32,15 @@ def play(plan: Plan, *, trace: str = "") -> Run:
     complaints: list[str] = []
     with _complaints(complaints), marked() as taken:
         if not trace:
-            run = loop.run(lambda one: simulate(one, plan))
+            run = virtual_loop.run(lambda one: simulate(one, plan))
         else:
             with Path(trace).open("w", encoding="utf-8") as file:
 
-                def traced(one: loop.VirtualLoop) -> Any:
+                def traced(one: virtual_loop.VirtualLoop) -> Any:
                     one.trace = lambda line: print(line, file=file)
                     return simulate(one, plan)
 
-                run = loop.run(traced)
+                run = virtual_loop.run(traced)
     run.rows_never_taken = never_taken(taken)
     run.exceptions += complaints
     return run

@@ -5,9 +5,9 @@ the logs say was changed.
 import zlib
 from collections.abc import Iterable, Mapping
 
-from conferral.storage import session_codec
+from conferral.storage.codecs import session_codec
 from tests.support.decisions import Decisions, Kept
-from tests.support.folding import difference
+from tests.support.log_replay import difference
 
 
 class Replays:

@@ -1,15 +1,15 @@
 """What a run has shown, in words."""
 
 from conferral.statemachine.table import TABLE
-from tests.simulation.judge import percentile
-from tests.simulation.run import Run
+from tests.simulation.invariants import percentile
+from tests.simulation.run_result import Run
 
 
 def repeat_command(run: Run) -> str:
     """How the run is played again."""
     settings = " ".join(f"--set {setting}" for setting in run.plan.settings())
-    world = f' WORLD="{settings}"' if settings else ""
-    return f"make simulate SEED={run.plan.seed} SESSIONS={run.plan.sessions}{world}"
+    system = f' WORLD="{settings}"' if settings else ""
+    return f"make simulate SEED={run.plan.seed} SESSIONS={run.plan.sessions}{system}"
 
 
 def describe(run: Run) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.simulation.__main__ import play
-from tests.simulation.network import Network
 from tests.simulation.plan import CALM, Plan
+from tests.simulation.redis_network import Network
 from tests.simulation.report import describe
-from tests.support.any_errors import ANY_ERRORS
+from tests.support.strange_errors import ANY_ERRORS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = tuple(f"{ROOT / 'conferral' / room}/" for room in ("worker", "webhooks", "storage", "telephony"))
@@ -27,7 +27,7 @@ TIMES = 3
 #: What is at fault is what was sent, or Redis's own refusal: no connection has broken.
 ERRORS = [make for name, make in ANY_ERRORS.items() if name not in ("DataError", "RedisError")]
 #: The functions in which the long-lived tasks ask Redis, besides those of partitions.
-TASKS = {"run", "show_life", "_keep_agreed", "_take_gauges", "_keep_lease", "_sweep_on_time"}
+TASKS = {"run", "heartbeat", "_maintain_config", "_update_gauges", "_maintain_lease", "_sweep_on_time"}
 
 
 class Breaks:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conferral.storage.renewing import LOOK_AGAIN_S, Address
-from tests.simulation import loop
+from conferral.storage.connection.reconnect import REFRESH_EVERY_S, Address
+from tests.simulation import virtual_loop
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 4
@@ -49,12 +49,12 @@ def test_a_seed_repeats_to_the_last_callback(
 
 
 def test_a_demoted_server_is_looked_for_again_after_simulated_time_however_fast_it_goes_by() -> None:
-    async def looked_up(_: loop.VirtualLoop) -> list[int]:
+    async def looked_up(_: virtual_loop.VirtualLoop) -> list[int]:
         address, seen = Address(), []
-        for pause_s in (0.0, LOOK_AGAIN_S / 2, LOOK_AGAIN_S):
+        for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):
             await asyncio.sleep(pause_s)
-            address.was_refused(address.look_up)
-            seen.append(address.look_up)
+            address.report_read_only(address.generation)
+            seen.append(address.generation)
         return seen
 
-    assert loop.run(looked_up) == [1, 1, 2]
+    assert virtual_loop.run(looked_up) == [1, 1, 2]

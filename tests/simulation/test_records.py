@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conferral.statemachine.step import Step
-from conferral.worker import deciding
+from conferral.worker.consumer import batch
 from tests.simulation.__main__ import play
 from tests.simulation.plan import Plan
 
@@ -45,18 +45,18 @@ def line_of(step: Step, before: Any, now_ms: int) -> str:
 def recorded() -> Iterator[list[str]]:
     """Notes each step that a worker decides while the context lasts."""
     lines: list[str] = []
-    real = deciding.step
+    real = batch.step
 
     def noted(session: Any, event: Any, now_ms: int, *rest: Any) -> Step:
         step = real(session, event, now_ms, *rest)
         lines.append(line_of(step, session, now_ms))
         return step
 
-    deciding.step = noted
+    batch.step = noted
     try:
         yield lines
     finally:
-        deciding.step = real
+        batch.step = real
 
 
 def steps_of(seed: int) -> list[str]:

@@ -2,22 +2,22 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import (
     CallReceived,
+    CommandOverdue,
     ConfirmOverdue,
     DialOverdue,
     LoneOverdue,
-    OrderOverdue,
     Park,
     ParkOverdue,
     StageOverdue,
 )
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.transfer import DialOptions
-from tests.statemachine.ordering import LAWYER, Orders, added, ordering
-from tests.statemachine.stages import blind_from_bridge, outbound
-from tests.statemachine.story import ALICE, CAROL, CUSTOMER_CALL, CUSTOMER_NUMBER, ROOM, Story
+from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering
+from tests.statemachine.scenario import ALICE, CAROL, CUSTOMER_CALL, CUSTOMER_NUMBER, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, outbound
 
 UNFLAGS = ("unflag customer", "unflag agent")
 
@@ -39,17 +39,17 @@ def rings() -> Orders:
 
 
 def test_somebody_is_dialled_when_nobodys_leaving_ends_the_conference_any_more():
-    story = clearing().expect_timers("confirm", "order").confirms("agent").expect("conferenced")
+    story = clearing().expect_timers("confirm", "command").confirms("agent").expect("conferenced")
     story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers()
     dial = story.last.effects[0]
-    assert (dial.to, dial.label, dial.early_media, dial.room) == (LAWYER, "lawyer-1", False, ROOM)
+    assert (dial.to, dial.label, dial.early_media, dial.conference) == (LAWYER, "lawyer-1", False, ROOM)
     story.takes_part("lawyer").expect("conferenced").expect_command("add-1", "accepted", "done").expect_no_orders()
     story.expect_parties(customer="connected", agent="connected", lawyer="connected").expect_timers()
 
 
 def test_nobody_carries_the_flag_any_more_when_two_are_left():
     story = added().leaves("lawyer").expect("conferenced").expect_timers()
-    assert not any(party.end_wanted or party.ends_conference for party in story.session.parties.values())
+    assert not any(party.desired_end_on_exit or party.end_on_exit for party in story.session.parties.values())
 
 
 def test_several_are_dialled_side_by_side():
@@ -65,7 +65,7 @@ def test_second_is_dialled_at_once_when_the_flags_are_clear():
 
 
 def test_bridged_call_is_converted_first():
-    story = ordering(Story().answered).add().expect("converting", "move agent").expect_command("add-1", "accepted")
+    story = ordering(Scenario().answered).add().expect("converting", "move agent").expect_command("add-1", "accepted")
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer")
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done").expect_timers()
 
@@ -77,7 +77,7 @@ def test_outbound_call_is_converted_first():
 
 
 def test_several_that_come_while_it_converts_are_dialled_when_both_are_in():
-    story = ordering(Story().answered().convert).add().expect("converting").add("expert", "add-2")
+    story = ordering(Scenario().answered().convert).add().expect("converting").add("expert", "add-2")
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer", "dial expert")
     story.expect_command("convert-1", "accepted", "done")
 
@@ -104,14 +104,14 @@ def test_ring_time_of_the_command_holds():
 
 
 def test_flag_that_twilio_does_not_clear_fails_it_and_nobody_is_dialled():
-    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(OrderOverdue)
+    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(CommandOverdue)
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
     assert "lawyer" not in story.session.parties
 
 
 def test_flag_of_one_that_is_not_cleared_fails_it():
-    story = clearing().confirms("customer").fires(OrderOverdue)
+    story = clearing().confirms("customer").fires(CommandOverdue)
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
 
 
@@ -119,17 +119,17 @@ def test_flags_whose_callbacks_are_lost_are_found_by_a_look():
     story = clearing().fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
     story.does("agent")
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
 
 
 def test_flag_that_twilio_refused_to_clear_is_asked_for_again_after_a_look():
     story = clearing().confirms("agent").update_refused("customer").fires(ConfirmOverdue)
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", "unflag customer")
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "unflag customer")
     story.confirms("customer").expect("conferenced", "dial lawyer")
 
 
 def test_flag_that_is_just_being_set_is_cleared_before_the_dial():
-    story = ordering(Story().answered().convert).joins("agent").joins("customer")
+    story = ordering(Scenario().answered().convert).joins("agent").joins("customer")
     story.expect("conferenced", "flag customer", "flag agent").add().expect("conferenced")
     story.confirms("customer").expect("conferenced", "unflag customer").confirms("agent")
     story.expect("conferenced", "unflag agent").confirms("customer", "agent").expect("conferenced", "dial lawyer")
@@ -142,7 +142,7 @@ def test_customer_who_leaves_before_the_dial_ends_the_room_and_the_command():
 
 
 def test_agent_who_leaves_before_the_dial_leaves_the_customer_with_whoever_is_added():
-    story = clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "order")
+    story = clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "command")
     story.confirms("customer").expect("conferenced", "dial lawyer").takes_part("lawyer")
     story.expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
 
@@ -208,8 +208,8 @@ def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
 
 def test_answer_and_join_whose_callbacks_are_lost_are_found_by_a_look():
     story = dialled().placed("lawyer").fires(DialOverdue).expect("conferenced", "look")
-    story.legs["lawyer"].in_room = True
-    story.reads(lawyer="in-progress", room=ROOM, inside=("customer", "agent", "lawyer")).expect("conferenced")
+    story.legs["lawyer"].in_conference = True
+    story.reads(lawyer="in-progress", conference=ROOM, inside=("customer", "agent", "lawyer")).expect("conferenced")
     story.expect_command("add-1", "accepted", "done").expect_timers()
 
 
@@ -225,7 +225,7 @@ def test_doubled_callbacks_tell_the_command_once():
 
 
 def test_customers_number_is_shown_and_ours_where_twilio_refuses_that():
-    story = ordering(policy=Policy(shows_customer=True), call_token="token").add().confirms("customer", "agent")
+    story = ordering(policy=Policy(shows_customer_number=True), call_token="token").add().confirms("customer", "agent")
     assert story.last.effects[0].caller_id == CUSTOMER_NUMBER
     story.refused("lawyer").expect("conferenced", "dial lawyer")
     assert story.last.effects[0].caller_id == ""
@@ -312,7 +312,7 @@ def test_name_that_is_taken_is_refused(begin):
 
 
 def test_name_that_waits_for_the_conversion_is_taken():
-    story = ordering(Story().answered().convert).add().add(command_id="late")
+    story = ordering(Scenario().answered().convert).add().add(command_id="late")
     refused_because(story, "late", "a party of that name takes part already")
 
 
@@ -327,7 +327,7 @@ def small() -> Orders:
     story.take(
         CallReceived(
             **story._common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
-            agent_address=ALICE, attributes=Attributes(max_participants=3),
+            agent_address=ALICE, attributes=ConferenceAttributes(max_participants=3),
         )
     )  # fmt: skip
     return story.call("agent", "initiated").call("agent", "in-progress")
@@ -342,7 +342,7 @@ def test_nobody_is_added_to_a_conference_that_is_full():
 
 
 def test_nobody_is_added_before_the_agent_has_answered():
-    refused_because(ordering(Story().comes_in).add(), "add-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).add(), "add-1", "nobody has answered yet")
 
 
 def test_nobody_is_added_while_a_transfer_runs():
@@ -350,7 +350,7 @@ def test_nobody_is_added_while_a_transfer_runs():
 
 
 def test_nobody_is_added_when_one_has_hung_up():
-    story = ordering(Story().answered).call("agent", "completed").add()
+    story = ordering(Scenario().answered).call("agent", "completed").add()
     refused_because(story, "add-1", "one of the two has hung up")
 
 
@@ -358,27 +358,27 @@ def test_nobody_is_added_when_one_has_hung_up():
 
 
 def test_conversion_that_twilio_refuses_fails_the_command_and_the_two_talk_on():
-    story = ordering(Story().answered).add().fails("redirect_call", "agent", status=500)
+    story = ordering(Scenario().answered).add().fails("redirect_call", "agent", status=500)
     story.expect("bridged").expect_no_orders()
     why = "Twilio refused (HTTP 500, code 0)"
     story.expect_command("add-1", "accepted", "failed", reason=why)
 
 
 def test_customer_who_leaves_while_it_converts_fails_the_command():
-    story = ordering(Story().answered).add().joins("agent").call("customer", "completed")
+    story = ordering(Scenario().answered).add().joins("agent").call("customer", "completed")
     story.expect("ended", "end room", reason="customer-left")
     story.expect_command("add-1", "accepted", "failed", reason="customer-left")
 
 
 def test_transfer_that_was_asked_for_too_begins_when_both_are_in_and_the_added_one_is_dialled():
-    story = ordering(Story().answered().convert).add().transfer("warm").joins("agent").joins("customer")
+    story = ordering(Scenario().answered().convert).add().transfer("warm").joins("agent").joins("customer")
     story.expect("transferring", "dial target", "dial lawyer")
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done").takes_part("target")
     story.expect_command("transfer-1", "accepted", "done")
 
 
 def test_agent_who_leaves_while_it_converts_for_a_transfer_fails_the_add():
-    story = ordering(Story().answered().convert).add().transfer("warm").call("agent", "completed")
+    story = ordering(Scenario().answered().convert).add().transfer("warm").call("agent", "completed")
     story.expect("transferring", phase="blind").expect_command("add-1", "accepted", "failed", reason="agent-left")
 
 
@@ -422,5 +422,5 @@ def test_parked_customer_whom_the_lawyer_has_left_is_told_that_nobody_was_reache
 
 
 def test_options_are_those_of_the_command():
-    story = ordering(Story().answered).add(brief="a case", timeout_s=9, digits="w1", confirm=True)
-    assert story.session.orders[0].options == DialOptions("a case", True, 9, "w1")
+    story = ordering(Scenario().answered).add(brief="a case", timeout_s=9, digits="w1", confirm=True)
+    assert story.session.pending_commands[0].options == DialOptions("a case", True, 9, "w1")

@@ -4,13 +4,13 @@ import pytest
 
 from conferral.statemachine.events import ConferenceFound, DialOverdue, LoneOverdue, ParticipantFound
 from conferral.statemachine.states import SuperviseMode
-from tests.statemachine.legs import Leg
-from tests.statemachine.rooms import Room, as_room
-from tests.statemachine.stages import conferenced
-from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, ROOM, Story
+from tests.statemachine.call_legs import Leg
+from tests.statemachine.conference_scenarios import Room, as_room
+from tests.statemachine.scenario import ALICE, CUSTOMER_NUMBER, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import conferenced
 
 
-def found(story: Story, *names: str, session_id: str = "", **changes: dict[str, object]) -> Room:
+def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[str, object]) -> Room:
     """The sweep has found these legs in a conference; `changes` says how some of them differ."""
     participants = []
     for name in names:
@@ -25,8 +25,8 @@ def found(story: Story, *names: str, session_id: str = "", **changes: dict[str, 
 
 
 def test_two_who_talk_go_on_as_they_did():
-    both_end = {"ends_conference": True}
-    story = found(Story(), "customer", "agent", customer=both_end, agent=both_end).expect("conferenced", phase="")
+    both_end = {"end_on_exit": True}
+    story = found(Scenario(), "customer", "agent", customer=both_end, agent=both_end).expect("conferenced", phase="")
     session = story.session
     assert (session.direction, session.conference_sid, session.is_group) == ("inbound", ROOM, False)
     assert session.parties["customer"].address == CUSTOMER_NUMBER
@@ -35,12 +35,12 @@ def test_two_who_talk_go_on_as_they_did():
 
 
 def test_flags_that_are_missing_are_asked_for():
-    found(Story(), "customer", "agent").expect("conferenced", "flag customer", "flag agent")
+    found(Scenario(), "customer", "agent").expect("conferenced", "flag customer", "flag agent")
 
 
 def test_they_can_be_transferred():
-    both_end = {"ends_conference": True}
-    story = found(Story(), "customer", "agent", customer=both_end, agent=both_end)
+    both_end = {"end_on_exit": True}
+    story = found(Scenario(), "customer", "agent", customer=both_end, agent=both_end)
     story.transfer("warm").expect("transferring", "unflag agent").confirms("agent").expect(
         "transferring", "dial target"
     )
@@ -49,48 +49,50 @@ def test_they_can_be_transferred():
 
 @pytest.mark.parametrize(("stays", "reason"), [("customer", "agent-left"), ("agent", "customer-left")])
 def test_one_who_is_alone_is_let_go_after_the_grace(stays: str, reason: str):
-    story = found(Story(), stays).expect("conferenced").expect_timers("lone")
+    story = found(Scenario(), stays).expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
 
 
 def test_nobody_at_all_ends_it():
-    found(Story()).expect("ended", "end room", reason="customer-left")
+    found(Scenario()).expect("ended", "end room", reason="customer-left")
 
 
-def with_target(story: Story) -> Story:
+def with_target(story: Scenario) -> Scenario:
     story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-2")
     return story
 
 
 def test_consult_goes_on_and_the_customer_hears_nothing_of_it():
-    story = found(with_target(Story()), "customer", "agent", "target", customer={"held": True})
+    story = found(with_target(Scenario()), "customer", "agent", "target", customer={"held": True})
     story.legs["customer"].held = True
     story.expect("transferring", phase="consult").expect_held("customer")
     assert story.session.transfer is not None
     assert (story.session.transfer.mode, story.session.transfer.status) == ("consult", "consulting")
     story.leaves("target").expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent")
-    assert [one.id for one in story.conclusions] == [f"{story.session.id}:transfer-3"]
+    assert [one.id for one in story.outcome_records] == [f"{story.session.id}:transfer-3"]
 
 
 def test_consult_that_is_completed_makes_the_target_the_agent():
-    story = found(with_target(Story()), "customer", "agent", "target", target={"held": True})
+    story = found(with_target(Scenario()), "customer", "agent", "target", target={"held": True})
     story.complete().expect("transferring", "unhold target").confirms("target")
     story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", "flag agent", "flag customer")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
 
 
 def test_three_who_talk_are_a_warm_transfer():
-    story = found(with_target(Story()), "customer", "agent", "target").expect("transferring", phase="warm")
+    story = found(with_target(Scenario()), "customer", "agent", "target").expect("transferring", phase="warm")
     story.complete().expect("transferring", "hang up agent")
 
 
 def test_hold_of_which_nobody_knows_any_more_is_undone():
-    found(Story(), "customer", "agent", customer={"held": True}).expect("conferenced", "unhold customer", "flag agent")
+    found(Scenario(), "customer", "agent", customer={"held": True}).expect(
+        "conferenced", "unhold customer", "flag agent"
+    )
 
 
 def test_two_targets_and_whoever_is_none_of_ours_are_guests_of_a_group():
-    story = with_target(Story())
+    story = with_target(Scenario())
     story.legs["second"] = Leg("CA" + "9" * 32, "target", "target-3")
     story = found(story, "customer", "agent", "target", "second", "guest").expect("conferenced")
     assert set(story.session.parties) == {"customer", "agent", "guest-1", "guest-2", "guest-3"}
@@ -98,22 +100,22 @@ def test_two_targets_and_whoever_is_none_of_ours_are_guests_of_a_group():
 
 
 def test_target_who_talks_to_the_customer_alone_is_the_agent():
-    story = found(with_target(Story()), "customer", "target")
+    story = found(with_target(Scenario()), "customer", "target")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
     assert set(story.session.parties) == {"customer", "agent"}
     assert story.session.dials == 2
 
 
 def test_whoever_rings_is_waited_for_and_looked_after():
-    story = found(Story(), "customer", "agent", customer={"starts_conference": False}, agent={"is_ringing": True})
+    story = found(Scenario(), "customer", "agent", customer={"start_on_enter": False}, agent={"is_ringing": True})
     story.expect("conferenced").expect_parties(customer="connected", agent="ringing").expect_timers("dial")
-    assert story.session.parties["customer"].waits
+    assert story.session.parties["customer"].waits_for_start
     answered = story.call("agent", "in-progress").joins("agent").expect("conferenced")
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
 
 
 def test_whoever_rings_for_too_long_is_given_up():
-    story = found(Story(), "customer", "agent", agent={"is_ringing": True})
+    story = found(Scenario(), "customer", "agent", agent={"is_ringing": True})
     story.fires(DialOverdue).expect("conferenced", "look")
     story.fires(DialOverdue).expect("conferenced", "hang up agent").expect_timers("lone")
 
@@ -127,7 +129,7 @@ def test_whoever_rings_for_too_long_is_given_up():
     ],
 )
 def test_supervisor_is_no_company_and_heard_as_before(seen: dict[str, object], mode: SuperviseMode):
-    story = Story()
+    story = Scenario()
     story.legs["supervisor"] = Leg("CA" + "9" * 32, "supervisor", "supervisor-2")
     if "coaches" in seen:
         seen = {"coaches": story.legs["agent"].call_sid}
@@ -138,9 +140,9 @@ def test_supervisor_is_no_company_and_heard_as_before(seen: dict[str, object], m
 
 
 def test_somebody_under_another_label_is_company():
-    story = found(Story(), "customer", "agent", agent={"label": "Boss"}).expect("conferenced")
+    story = found(Scenario(), "customer", "agent", agent={"label": "Boss"}).expect("conferenced")
     assert story.session.parties["agent"].is_gone
-    assert story.session.parties["guest-1"].in_room
+    assert story.session.parties["guest-1"].in_conference
     story.expect_timers()
 
 
@@ -152,21 +154,21 @@ def test_session_that_is_known_takes_nothing_from_it():
 
 
 def test_session_that_is_known_by_its_bridge_is_looked_at():
-    found(Story().answered(), "customer").expect("bridged", "look")
+    found(Scenario().answered(), "customer").expect("bridged", "look")
 
 
 # ---- a bridge that is none any more: Redis was rewound ------------------------------------------------------------
 
 
-def rewound() -> Story:
+def rewound() -> Scenario:
     """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a look follows."""
-    story = as_room(Story().answered().later(30_000)).sweep_finds("call-missing", "agent").expect("bridged", "look")
+    story = as_room(Scenario().answered().later(30_000)).sweep_finds("call-missing", "agent").expect("bridged", "look")
     return with_target(story)
 
 
 def test_customer_who_talks_to_whoever_took_the_call_is_not_let_go():
     story = rewound()
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", "flag customer", "flag agent", phase="")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
     assert story.session.parties["customer"].address == CUSTOMER_NUMBER
@@ -176,30 +178,30 @@ def test_customer_who_talks_to_whoever_took_the_call_is_not_let_go():
 def test_transfer_that_was_running_goes_on():
     story = rewound()
     story.legs["customer"].held = True
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent", "target"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent", "target"))
     story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
 
 
 def test_two_who_were_converted_are_so():
     story = rewound()
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", "flag customer", "flag agent")
 
 
 def test_customer_who_is_alone_there_is_let_go():
     story = rewound()
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
     story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 def test_bridge_whose_other_leg_is_still_on_its_way_is_looked_at_again():
     story = rewound()
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "target"))
     story.expect("bridged")
 
 
 def test_consult_with_a_guest_goes_on_as_one_too():
-    story = with_target(Story())
+    story = with_target(Scenario())
     story = found(story, "customer", "agent", "target", "guest", customer={"held": True})
     story.expect("transferring", phase="consult").expect_held("customer")
     assert story.session.is_group

@@ -8,21 +8,21 @@ from conferral.statemachine import machine
 from conferral.statemachine.events import Transfer
 from conferral.statemachine.machine import allowed_commands
 from conferral.statemachine.session import Party
-from tests.statemachine.ordering import added, consulting_recorded, ordering, supervised
-from tests.statemachine.rooms import parked, waiting
-from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, talking
-from tests.statemachine.story import Story
+from tests.statemachine.command_scenarios import added, consulting_recorded, ordering, supervised
+from tests.statemachine.conference_scenarios import parked, waiting
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, outbound, talking
 
 BRIDGED = "convert transfer park add remove hold mute supervise announce record end"
 CONVERTING = "convert transfer park add remove hold mute supervise announce record end"
 SETTLED = "convert transfer park add remove hold unhold mute unmute supervise announce record end"
 SITUATIONS = {
-    "ringing": (lambda: Story().comes_in(), "remove end"),
-    "bridged": (lambda: Story().answered(), BRIDGED),
+    "ringing": (lambda: Scenario().comes_in(), "remove end"),
+    "bridged": (lambda: Scenario().answered(), BRIDGED),
     "outbound": (outbound, BRIDGED),
-    "converting": (lambda: Story().answered().convert(), CONVERTING),
+    "converting": (lambda: Scenario().answered().convert(), CONVERTING),
     "converting for a transfer": (
-        lambda: Story().answered().transfer("warm"),
+        lambda: Scenario().answered().transfer("warm"),
         "convert complete cancel add remove hold mute supervise announce record end",
     ),
     "waiting for the agent": (waiting, "convert remove end"),
@@ -59,7 +59,7 @@ SITUATIONS = {
     "warm": (lambda: talking("warm"), "convert complete cancel remove mute unmute supervise announce record end"),
     "blind": (blind_from_bridge, "remove mute unmute record end"),
     "ended": (lambda: conferenced().end(), ""),
-    "unknown": (Story, ""),
+    "unknown": (Scenario, ""),
 }
 
 
@@ -88,8 +88,8 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
         taken.extend([trial.name] * is_taken)
         return is_taken
 
-    usual = machine._would_take
-    monkeypatch.setattr(machine, "_would_take", would_take)
+    usual = machine._would_accept
+    monkeypatch.setattr(machine, "_would_accept", would_take)
     story = added()
     crowd = {f"guest-{number}": party_of(story, number) for number in range(20)}
     crowded = replace(story.session, parties={**story.session.parties, **crowd})
@@ -98,12 +98,12 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
     assert len(taken) == len(set(taken))
 
 
-def party_of(story: Story, number: int) -> Party:
+def party_of(story: Scenario, number: int) -> Party:
     return replace(story.session.parties["agent"], name=f"guest-{number}", call_sid=f"CA{number:032x}")
 
 
 def test_refusal_tells_what_is_allowed():
-    story = ordering(Story().comes_in).add()
+    story = ordering(Scenario().comes_in).add()
 
     assert story.reports["add-1"] == [("rejected", "nobody has answered yet; allowed now: remove, end")]
 

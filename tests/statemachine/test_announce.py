@@ -2,22 +2,22 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, OrderOverdue
-from tests.statemachine.ordering import Orders, added, ordering, supervised
-from tests.statemachine.stages import blind_from_bridge, talking
-from tests.statemachine.story import Story
+from conferral.statemachine.events import CommandOverdue, LoneOverdue
+from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, talking
 
 UNKNOWN = "unknown: Twilio has not confirmed it"
 
 
 def playing() -> Orders:
-    return ordering().announce().expect("conferenced", "play to all").expect_timers("order")
+    return ordering().announce().expect("conferenced", "play to all").expect_timers("command")
 
 
 def playing_to_each() -> Orders:
     """The customer is on hold, agent and lawyer hear it."""
     story = added().hold("customer").confirms("customer").announce()
-    return story.expect("conferenced", "play to agent", "play to lawyer").expect_timers("order")
+    return story.expect("conferenced", "play to agent", "play to lawyer").expect_timers("command")
 
 
 def refuse(story: Orders, number: int, *, gone: bool = False) -> Orders:
@@ -57,13 +57,13 @@ def test_what_is_played_is_what_the_command_names(what):
     ],
 )
 def test_late_end_of_an_earlier_announcement_is_not_the_next_ones(second, told):
-    story = playing().fires(OrderOverdue).announce("second", **second).played(**told)
+    story = playing().fires(CommandOverdue).announce("second", **second).played(**told)
     story.expect_command("second", "accepted").played()
     story.expect_command("second", "accepted", "done")
 
 
 def test_bridged_call_is_converted_first():
-    story = ordering(Story().answered).announce().expect("converting", "move agent").joins("agent").joins("customer")
+    story = ordering(Scenario().answered).announce().expect("converting", "move agent").joins("agent").joins("customer")
     story.expect("conferenced", "play to all", "flag customer", "flag agent").played()
     story.expect_command("announce-1", "accepted", "done")
 
@@ -78,13 +78,13 @@ def test_announcement_that_fails_fails_the_command():
 
 
 def test_announcement_that_is_not_heard_of_fails_the_command():
-    story = playing().fires(OrderOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
+    story = playing().fires(CommandOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
     story.expect_no_orders()
 
 
 def test_announcement_is_given_a_minute():
     story = playing()
-    assert story.session.timers["order"] - story.now_ms == 60_000
+    assert story.session.timers["command"] - story.now_ms == 60_000
 
 
 def test_announcement_that_twilio_refuses_fails_the_command():
@@ -119,7 +119,7 @@ def test_doubled_end_tells_it_once():
 
 
 def test_party_that_leaves_meanwhile_does_not_end_it():
-    story = playing().leaves("agent").expect_command("announce-1", "accepted").expect_timers("lone", "order")
+    story = playing().leaves("agent").expect_command("announce-1", "accepted").expect_timers("lone", "command")
     story.fires(LoneOverdue).expect_command("announce-1", "accepted", "failed", reason="agent-left")
 
 
@@ -174,7 +174,7 @@ def test_nobody_who_could_hear_it_is_left():
 
 
 def test_one_of_which_nothing_is_heard_fails_the_command():
-    story = playing_to_each().played("agent").fires(OrderOverdue)
+    story = playing_to_each().played("agent").fires(CommandOverdue)
     story.expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
 
 
@@ -183,7 +183,7 @@ def test_one_of_which_nothing_is_heard_fails_the_command():
 
 def test_one_at_a_time():
     refused_because(playing().announce("late"), "late", "an announcement is being played already")
-    story = ordering(Story().answered).announce().announce("late")
+    story = ordering(Scenario().answered).announce().announce("late")
     refused_because(story, "late", "an announcement is being played already")
     playing().played().announce("next").expect("conferenced", "play to all")
 
@@ -193,4 +193,4 @@ def test_nobody_hears_it_who_waits():
 
 
 def test_nothing_is_announced_before_the_agent_has_answered():
-    refused_because(ordering(Story().comes_in).announce(), "announce-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).announce(), "announce-1", "nobody has answered yet")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.statemachine.rooms import parked_from_bridge, retrieving
-from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, talking
-from tests.statemachine.story import OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import parked_from_bridge, retrieving
+from tests.statemachine.scenario import OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialling, talking
 
 
 @pytest.mark.parametrize("party", ["customer", "agent"])
@@ -12,30 +12,30 @@ from tests.statemachine.story import OTHER_ROOM, ROOM
 def test_party_who_joins_another_conference_is_hung_up(state, party):
     story = talking("warm") if state == "transferring" else conferenced()
     parties = story.session.parties
-    story.joins(party, room=OTHER_ROOM).expect(state, "hang up a call", outcome="unexpected")
+    story.joins(party, conference=OTHER_ROOM).expect(state, "hang up a call", outcome="unexpected")
     assert story.last.effects[0].call_sid == story.legs[party].call_sid
     assert (story.session.conference_sid, story.session.parties) == (ROOM, parties)
 
 
 def test_target_who_joins_another_conference_is_hung_up_and_not_reached():
-    story = dialling("warm").placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
+    story = dialling("warm").placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
     story.expect("transferring", "hang up a call", outcome="unexpected")
-    assert not story.session.parties["target"].in_room
+    assert not story.session.parties["target"].in_conference
     story.call("target", "completed").expect("conferenced", "flag agent").expect_transfer("failed", "hung-up")
 
 
 def test_target_dialed_into_the_first_conference_is_given_up_when_the_customer_waits_in_another():
     """Twilio ended the first conference, and its end is reported last."""
-    story = blind_from_bridge().placed("target").joins("customer", room=OTHER_ROOM, starts=False)
+    story = blind_from_bridge().placed("target").joins("customer", conference=OTHER_ROOM, starts=False)
     story.expect("transferring", "hang up target", phase="blind")
-    assert (story.session.conference_sid, story.session.former_rooms) == (OTHER_ROOM, (ROOM,))
+    assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_ROOM, (ROOM,))
     story.conference_ends().expect("transferring").call("target", "canceled")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
 def test_agent_at_the_gate_talks_to_a_customer_who_waits_in_another_conference():
     story = retrieving(parked_from_bridge).placed("agent").gate("agent")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", phase="retrieve")
-    story.gate("agent", "accepted").joins("agent", room=OTHER_ROOM).expect("conferenced", *FLAGS, phase="")
-    assert [party.name for party in story.session.in_room] == ["customer", "agent"]
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", phase="retrieve")
+    story.gate("agent", "accepted").joins("agent", conference=OTHER_ROOM).expect("conferenced", *FLAGS, phase="")
+    assert [party.name for party in story.session.participants] == ["customer", "agent"]
     story.expect_command("retrieve-1", "accepted", "done")

@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound
-from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
+from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialling, outbound
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -14,12 +14,12 @@ COMPLETED = ("transfer", "completed", "")
 
 
 def test_blind_transfer_of_an_inbound_call_moves_nobody_but_the_customer():
-    story = Story().answered().transfer("blind").expect("transferring", "hang up agent", phase="blind")
+    story = Scenario().answered().transfer("blind").expect("transferring", "hang up agent", phase="blind")
     story.expect_timers("stage").expect_command("transfer-1", "accepted").dial_ends("completed").expect("transferring")
     story.call("agent", "completed").expect("transferring")
     story.joins("customer", starts=False).expect("transferring", "dial target").expect_timers()
     dial = story.last.effects[0]
-    assert (dial.room, dial.early_media) == (ROOM, False)  # the customer has ring-back of his own
+    assert (dial.conference, dial.early_media) == (ROOM, False)  # the customer has ring-back of his own
     story.takes_part("target").expect("conferenced", *FLAGS).expect_transfer("completed").expect_held()
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
     story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_attempts((BOB, "answered"))
@@ -27,42 +27,44 @@ def test_blind_transfer_of_an_inbound_call_moves_nobody_but_the_customer():
 
 
 def test_order_of_the_agents_end_and_of_the_customers_arrival_does_not_matter():
-    story = Story().answered().transfer("blind").joins("customer", starts=False).expect("transferring", "dial target")
+    story = (
+        Scenario().answered().transfer("blind").joins("customer", starts=False).expect("transferring", "dial target")
+    )
     story.dial_ends("completed").expect("transferring").takes_part("target").expect("transferring")
     story.call("agent", "completed").expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
 def test_agent_whose_end_is_never_told_is_looked_at():
-    story = Story().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
-    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
+    story = Scenario().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
 def test_customer_who_comes_alone_as_one_who_starts_is_moved_to_hear_ringing():
     """Twilio holds no one before the conference starts."""
-    story = Story().answered().transfer("blind").call("agent", "completed").joins("customer")
+    story = Scenario().answered().transfer("blind").call("agent", "completed").joins("customer")
     story.expect("transferring", "move customer")
     (move,) = story.last.effects
-    assert (move.tune, move.room) == ("ringback", story.session.id)
+    assert (move.wait_audio, move.conference) == ("ringback", story.session.id)
     story.succeeds("redirect_call", "customer", move.effect_id)
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api").conference_ends()
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
-    assert story.last.effects[0].room == OTHER_ROOM
-    story.placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    assert story.last.effects[0].conference == OTHER_ROOM
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
     story.expect("conferenced", *FLAGS).expect_held()
 
 
 def test_customer_whose_arrival_is_not_told_is_found_by_a_look():
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").legs["customer"].starts = False
-    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "dial target")
+    story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "dial target")
 
 
 def test_customer_whom_a_look_finds_as_one_who_starts_is_moved():
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
-    story.reads(customer="in-progress", room=ROOM, inside=("customer",)).expect("transferring", "move customer")
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "move customer")
 
 
 @pytest.mark.parametrize("code", [16001, 16099])
@@ -74,10 +76,10 @@ def test_hold_that_is_refused_before_the_start_is_not_repeated(code):
 
 
 def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer").expect_timers("stage")
     (move,) = story.last.effects
-    assert move.tune == "ringback"
+    assert move.wait_audio == "ringback"
     story.succeeds("redirect_call", "customer", move.effect_id)
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
     story.expect("ended", "hang up customer", reason="convert-failed")
@@ -85,19 +87,19 @@ def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
 
 
 def test_customer_who_is_moved_once_more_arrives():
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").joins("customer", starts=False).expect("transferring", "dial target")
 
 
 def test_customer_who_hung_up_before_the_room_is_found_by_a_look():
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="completed").expect("ended", reason="customer-left")
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
 
 
 @pytest.mark.parametrize("how", ["callback", "action"])
 def test_customer_who_hangs_up_on_the_way_ends_it(how):
-    story = Story().answered().transfer("blind").call("agent", "completed")
+    story = Scenario().answered().transfer("blind").call("agent", "completed")
     if how == "callback":
         story.call("customer", "completed")
     else:
@@ -116,8 +118,8 @@ def test_customer_who_hangs_up_while_the_target_rings_stops_the_ringing():
 
 def test_blind_transfer_of_an_outbound_call_moves_the_customer_and_sends_the_agent_away_by_his_action():
     story = outbound().transfer("blind").expect("transferring", "move customer", phase="blind").expect_timers("stage")
-    assert story.last.effects[-1].tune == "ringback"
-    story.succeeds("redirect_call", "customer", story.session.redirecting[0])
+    assert story.last.effects[-1].wait_audio == "ringback"
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0])
     story.dial_ends("completed", party="agent").expect("transferring").call("agent", "completed")
     story.joins("customer", starts=False).expect("transferring", "dial target")
     story.takes_part("target").expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
@@ -126,7 +128,7 @@ def test_blind_transfer_of_an_outbound_call_moves_the_customer_and_sends_the_age
 
 def test_agent_who_lingers_after_the_customer_was_moved_is_hung_up():
     story = outbound().transfer("blind")
-    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).joins("customer", starts=False)
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0]).joins("customer", starts=False)
     assert "hang up agent" not in story.words()
     story.takes_part("target").expect("transferring")
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
@@ -135,13 +137,13 @@ def test_agent_who_lingers_after_the_customer_was_moved_is_hung_up():
 
 def test_agent_who_lingers_while_the_target_rings_is_hung_up_too():
     story = outbound().transfer("blind")
-    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).joins("customer", starts=False)
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0]).joins("customer", starts=False)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
 
 
 def test_agent_without_an_action_is_hung_up_after_two_seconds():
     story = outbound().transfer("blind")
-    story.succeeds("redirect_call", "customer", story.session.redirecting[0]).fires(StageOverdue)
+    story.succeeds("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
     story.expect("transferring", "look", "hang up agent").call("agent", "completed")
     story.joins("customer", starts=False).expect("transferring", "dial target")
 
@@ -172,7 +174,7 @@ def test_move_of_which_nobody_knows_is_looked_at():
 def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_goes():
     story = conferenced().transfer("blind").expect("transferring", "unflag agent", phase="blind")
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
-    assert story.last.effects[-1].tune == "ringback"
+    assert story.last.effects[-1].wait_audio == "ringback"
     story.confirms("customer").expect("transferring", "hang up agent", "dial target").expect_held("customer")
     assert not story.last.effects[1].early_media
     story.leaves("agent").expect("transferring").takes_part("target").expect("transferring", "unhold customer")
@@ -209,7 +211,7 @@ def test_agent_who_leaves_by_himself_is_not_hung_up():
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
-@pytest.mark.parametrize("story", [lambda: Story().answered().transfer("blind"), blind_from_bridge,
+@pytest.mark.parametrize("story", [lambda: Scenario().answered().transfer("blind"), blind_from_bridge,
                                    lambda: conferenced().transfer("blind")],
                          ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
 def test_steps_are_refused_when_the_agent_is_let_go(story, command):
@@ -223,12 +225,12 @@ def test_second_transfer_is_refused_while_a_blind_one_runs():
 
 
 def test_end_on_the_way_hangs_up_the_customer():
-    story = Story().answered().transfer("blind").call("agent", "completed").end()
+    story = Scenario().answered().transfer("blind").call("agent", "completed").end()
     story.expect("ended", "hang up customer", reason="command")
 
 
 def test_customers_number_is_shown_where_the_settings_say_so():
-    story = blind_from_bridge(policy=Policy(shows_customer=True), call_token="token")
+    story = blind_from_bridge(policy=Policy(shows_customer_number=True), call_token="token")
     assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("+14155550123", "token")
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from conferral.statemachine.events import AgeOverdue, LeaveOverdue, RingOverdue
-from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, Story
+from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
 
 HANG_UP_BOTH = ("hang up customer", "hang up agent")
 
 
 def test_inbound_call_rings_and_is_answered():
-    story = Story().comes_in().expect("bridged", phase="ringing").expect_timers("ring")
+    story = Scenario().comes_in().expect("bridged", phase="ringing").expect_timers("ring")
     story.call("agent", "initiated").expect("bridged", phase="ringing")
     assert story.session.parties["agent"].call_sid == AGENT_CALL
     story.call("agent", "ringing").expect("bridged", phase="ringing")
@@ -20,7 +20,7 @@ def test_inbound_call_rings_and_is_answered():
 
 
 def test_repeated_inbound_request_changes_nothing():
-    story = Story().comes_in()
+    story = Scenario().comes_in()
     timers = story.session.timers
     story.later(500).comes_in().expect("bridged", outcome="stale")
     assert story.session.timers == timers
@@ -36,7 +36,7 @@ def test_repeated_inbound_request_changes_nothing():
 @pytest.mark.parametrize("action_first", [True, False], ids=["action-first", "callback-first"])
 def test_agent_who_does_not_take_the_call_ends_the_session(status, sip, dial_status, reason, action_first):
     """The action's document speaks to the caller and hangs up, so no request is needed for that."""
-    story = Story().comes_in().call("agent", "initiated").call("agent", "ringing")
+    story = Scenario().comes_in().call("agent", "initiated").call("agent", "ringing")
     if action_first:
         story.dial_ends(dial_status, call_status="ringing").expect("bridged").expect_timers("leave")
         story.call("agent", status, sip=sip)
@@ -48,86 +48,86 @@ def test_agent_who_does_not_take_the_call_ends_the_session(status, sip, dial_sta
 
 
 def test_dial_action_alone_ends_the_session_when_the_agents_callback_is_lost():
-    story = Story().comes_in().call("agent", "ringing")
+    story = Scenario().comes_in().call("agent", "ringing")
     story.dial_ends("busy", call_status="ringing").expect("bridged")
     story.fires(LeaveOverdue).expect("ended", reason="agent-busy")
 
 
 def test_dial_action_alone_ends_the_session_when_every_callback_is_lost():
-    story = Story().comes_in()
+    story = Scenario().comes_in()
     story.dial_ends("no-answer", call_status="ringing").fires(LeaveOverdue).expect("ended", reason="agent-no-answer")
 
 
 @pytest.mark.parametrize("call_status", ["completed", "no-answer", "canceled"])
 def test_caller_who_hangs_up_while_it_rings_ends_the_session(call_status):
-    story = Story().comes_in().call("agent", "ringing")
+    story = Scenario().comes_in().call("agent", "ringing")
     story.dial_ends("canceled", call_status=call_status)
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
 def test_caller_who_hangs_up_is_told_from_an_agent_who_does_by_the_dial_action():
     """Twilio hangs the agent's leg up too, and its callback may come first."""
-    story = Story().answered()
+    story = Scenario().answered()
     story.call("agent", "completed").expect("bridged").expect_timers("leave")
     story.dial_ends("completed", call_status="completed").expect("ended", reason="customer-left")
 
 
 def test_agent_who_hangs_up_ends_the_session_by_the_dial_action():
-    story = Story().answered()
+    story = Scenario().answered()
     story.dial_ends("completed").expect("ended", reason="agent-left")
     story.call("agent", "completed").expect("ended", outcome="stale")
 
 
 def test_caller_who_hangs_up_is_known_by_the_numbers_status_callback_alone():
-    story = Story().answered().call("customer", "completed")
+    story = Scenario().answered().call("customer", "completed")
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
 def test_both_callbacks_without_the_action_are_settled_by_a_look():
-    story = Story().answered().call("agent", "completed").call("customer", "completed").expect("bridged")
+    story = Scenario().answered().call("agent", "completed").call("customer", "completed").expect("bridged")
     story.fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="completed").expect("ended", reason="agent-left")
 
 
 def test_lost_action_after_the_agent_left_lets_the_customer_go():
-    story = Story().answered().call("agent", "completed").fires(LeaveOverdue).expect("bridged", "look")
+    story = Scenario().answered().call("agent", "completed").fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="completed")
     story.expect("ended", "hang up customer", reason="agent-left")
 
 
 def test_failed_look_is_repeated():
-    story = Story().answered().call("agent", "completed").fires(LeaveOverdue)
+    story = Scenario().answered().call("agent", "completed").fires(LeaveOverdue)
     story.fails("read_calls", status=503).expect("bridged").expect_timers("leave")
     story.fires(LeaveOverdue).expect("bridged", "look")
     story.is_unknown("read_calls").expect("bridged").expect_timers("leave")
 
 
 def test_answer_whose_callback_was_lost_is_found_when_the_ring_time_is_over():
-    story = Story().comes_in().fires(RingOverdue).expect("bridged", "look")
+    story = Scenario().comes_in().fires(RingOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="in-progress").expect("bridged", phase="connected")
     assert story.session.parties["agent"].call_sid == AGENT_CALL
     story.convert().expect("converting", "move agent")
 
 
 def test_agent_who_rings_beyond_the_ring_time_is_looked_at_again():
-    story = Story().comes_in().call("agent", "ringing").fires(RingOverdue)
+    story = Scenario().comes_in().call("agent", "ringing").fires(RingOverdue)
     story.reads(customer="ringing", agent="ringing").expect("bridged", phase="ringing").expect_timers("ring")
 
 
 def test_call_that_vanished_while_it_rang_is_found_by_the_look():
-    story = Story().comes_in().fires(RingOverdue)
+    story = Scenario().comes_in().fires(RingOverdue)
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
 def test_look_older_than_what_is_known_is_not_taken():
-    story = Story().comes_in().fires(RingOverdue)
+    story = Scenario().comes_in().fires(RingOverdue)
     version = story.session.version
     story.call("agent", "in-progress").expect("bridged", phase="connected")
     story.reads(customer="completed", agent="completed", version=version).expect("bridged", phase="connected")
 
 
 def test_late_and_doubled_callbacks_change_nothing():
-    story = Story().answered()
+    story = Scenario().answered()
     parties = story.session.parties
     story.call("agent", "ringing").expect("bridged", outcome="stale")
     story.call("agent", "initiated", sequence=0).expect("bridged", outcome="stale")
@@ -135,7 +135,7 @@ def test_late_and_doubled_callbacks_change_nothing():
 
 
 def test_callbacks_in_reverse_order_lead_to_the_same_place():
-    story = Story().comes_in()
+    story = Scenario().comes_in()
     story.call("agent", "in-progress", sequence=2).call("agent", "ringing", sequence=1).call(
         "agent", "initiated", sequence=0
     )
@@ -143,69 +143,69 @@ def test_callbacks_in_reverse_order_lead_to_the_same_place():
 
 
 def test_callback_of_a_strange_call_is_unexpected():
-    story = Story().answered().call("guest", "completed")
+    story = Scenario().answered().call("guest", "completed")
     story.expect("bridged", outcome="unexpected")
 
 
 def test_session_that_was_never_stored_is_rebuilt_from_the_agents_callback():
-    story = Story().call("agent", "in-progress").expect("bridged", phase="connected", outcome="moved")
+    story = Scenario().call("agent", "in-progress").expect("bridged", phase="connected", outcome="moved")
     assert story.session.parties["customer"].address == "+14155550123"
     story.convert().expect("converting", "move agent")
 
 
 def test_rebuilt_session_takes_the_inbound_call_as_late():
-    Story().call("agent", "ringing").comes_in().expect("bridged", phase="ringing", outcome="stale")
+    Scenario().call("agent", "ringing").comes_in().expect("bridged", phase="ringing", outcome="stale")
 
 
 @pytest.mark.parametrize("status", ["completed", "busy"])
 def test_final_callback_of_an_unknown_session_opens_none(status):
-    story = Story().call("agent", status)
+    story = Scenario().call("agent", status)
     assert story.session.version == 0
     assert story.last.outcome == "unexpected"
 
 
 def test_convert_is_refused_while_it_rings_and_says_what_is_allowed():
-    story = Story().comes_in().call("agent", "ringing").convert().expect("bridged", outcome="refused")
+    story = Scenario().comes_in().call("agent", "ringing").convert().expect("bridged", outcome="refused")
     story.expect_refused("convert-1", "nobody has answered yet", "end")
 
 
 def test_convert_is_refused_once_one_of_the_two_has_hung_up():
-    story = Story().answered().call("agent", "completed").convert().expect("bridged", outcome="refused")
+    story = Scenario().answered().call("agent", "completed").convert().expect("bridged", outcome="refused")
     assert story.reports["convert-1"][0][1].startswith("one of the two has hung up")
 
 
 @pytest.mark.parametrize("command", ["convert", "end"])
 def test_command_for_an_unknown_session_is_rejected(command):
-    story = Story()
+    story = Scenario()
     getattr(story, command)("c-1")
     assert story.reports["c-1"] == [("rejected", "no such session")]
     assert story.session.version == 0
 
 
 def test_end_while_it_rings_hangs_up_the_caller_and_the_agent():
-    story = Story().comes_in().call("agent", "ringing").end()
+    story = Scenario().comes_in().call("agent", "ringing").end()
     story.expect("ended", *HANG_UP_BOTH, reason="command").expect_command("end-1", "accepted")
 
 
 def test_end_is_done_when_twilio_has_confirmed_every_hang_up():
-    story = Story().answered().end().expect("ended", *HANG_UP_BOTH, reason="command")
+    story = Scenario().answered().end().expect("ended", *HANG_UP_BOTH, reason="command")
     first, second = story.last.effects
     story.succeeds("hang_up_call", "customer", first.effect_id).expect_command("end-1", "accepted")
     story.succeeds("hang_up_call", "agent", second.effect_id).expect_command("end-1", "accepted", "done")
 
 
 def test_end_whose_hang_up_is_refused_has_failed():
-    story = Story().answered().end()
+    story = Scenario().answered().end()
     story.fails("hang_up_call", "customer", status=401, code=20003, effect_id=story.last.effects[0].effect_id)
     assert story.reports["end-1"][-1] == ("failed", "Twilio refused (HTTP 401, code 20003)")
 
 
 def test_session_older_than_a_day_is_ended():
-    Story().answered().fires(AgeOverdue).expect("ended", *HANG_UP_BOTH, reason="too-old")
+    Scenario().answered().fires(AgeOverdue).expect("ended", *HANG_UP_BOTH, reason="too-old")
 
 
 def test_timer_that_was_cancelled_is_stale():
-    story = Story().comes_in()
+    story = Scenario().comes_in()
     due_ms = story.session.timers["ring"]
     story.call("agent", "in-progress")
     story.take(RingOverdue(session_id=CUSTOMER_CALL, entry_id="9-9", token="late", due_ms=due_ms))
@@ -213,6 +213,6 @@ def test_timer_that_was_cancelled_is_stale():
 
 
 def test_end_of_which_nobody_knows_whether_it_happened_has_failed():
-    story = Story().answered().end()
+    story = Scenario().answered().end()
     story.is_unknown("hang_up_call", "customer", story.last.effects[0].effect_id)
     assert story.reports["end-1"][-1] == ("failed", "unknown: Twilio gave no answer")

@@ -4,9 +4,9 @@ import pytest
 
 from conferral.statemachine.events import DialOverdue, LoneOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.rooms import called_in, calling
-from tests.statemachine.stages import FLAGS
-from tests.statemachine.story import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import called_in, calling
+from tests.statemachine.scenario import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import FLAGS
 
 
 def test_agent_comes_through_the_gate_and_the_customer_is_dialled():
@@ -14,8 +14,8 @@ def test_agent_comes_through_the_gate_and_the_customer_is_dialled():
     assert (story.last.effects[0].to, story.last.effects[0].is_urgent) == (ALICE, False)
     story = called_in()
     dial = story.last.effects[0]
-    assert (dial.to, dial.room, dial.is_urgent, dial.early_media) == (CUSTOMER_NUMBER, ROOM, True, False)
-    assert story.session.parties["agent"].tune == "ringback"
+    assert (dial.to, dial.conference, dial.is_urgent, dial.early_media) == (CUSTOMER_NUMBER, ROOM, True, False)
+    assert story.session.parties["agent"].wait_audio == "ringback"
     story.takes_part("customer").expect("conferenced", *FLAGS, phase="").expect_command("call-1", "accepted", "done")
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
 
@@ -24,10 +24,10 @@ def test_call_of_a_session_that_exists_is_refused():
     calling().calls_out("call-2", mode="conference").expect("conferenced", outcome="refused")
 
 
-@pytest.mark.parametrize("order", ["gate last", "join only"])
-def test_join_may_be_told_before_what_the_gate_has_decided(order):
+@pytest.mark.parametrize("sequence", ["gate last", "join only"])
+def test_join_may_be_told_before_what_the_gate_has_decided(sequence):
     story = calling().placed("agent").joins("agent").expect("conferenced", "dial customer")
-    if order == "gate last":
+    if sequence == "gate last":
         story.gate("agent").gate("agent", "accepted").expect("conferenced", phase="ringing")
     story.takes_part("customer").expect("conferenced", *FLAGS, phase="")
 
@@ -136,5 +136,5 @@ def test_agent_who_is_put_out_by_somebody_else_leaves_nobody_alone():
 
 def test_customer_of_a_lost_conference_is_dialled_into_the_next():
     story = called_in().placed("customer").conference_ends().expect("conferenced", "hang up customer")
-    story.joins("agent", room=OTHER_ROOM).expect("conferenced", "dial customer")
+    story.joins("agent", conference=OTHER_ROOM).expect("conferenced", "dial customer")
     story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", *FLAGS, phase="")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
-from tests.statemachine.rooms import CLIENT_SESSION, Room, browser, browser_talks
-from tests.statemachine.story import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, browser, browser_talks
+from tests.statemachine.scenario import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
 
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
@@ -13,9 +13,9 @@ from tests.statemachine.story import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_ROO
 def test_browser_waits_with_ringback_while_the_callee_is_dialled():
     story = browser()
     dial = story.last.effects[0]
-    assert (dial.to, dial.room, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, ROOM, False, True)
+    assert (dial.to, dial.conference, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, ROOM, False, True)
     agent = story.session.parties["agent"]
-    assert (agent.tune, agent.call_sid, story.session.direction) == ("ringback", AGENT_CALL, "outbound")
+    assert (agent.wait_audio, agent.call_sid, story.session.direction) == ("ringback", AGENT_CALL, "outbound")
     story.takes_part("customer").expect("conferenced", phase="").expect_timers()
     story.expect_parties(customer="connected", agent="connected")
 
@@ -99,14 +99,14 @@ def test_late_status_callbacks_of_the_callers_own_call_change_nothing():
 
 def test_failing_wait_url_leads_the_caller_into_another_conference():
     story = browser().placed("customer").dial_ends("completed", dial="conference", party="agent")
-    story.expect("conferenced").expect_timers("opening", "dial").joins("agent", room=OTHER_ROOM)
+    story.expect("conferenced").expect_timers("opening", "dial").joins("agent", conference=OTHER_ROOM)
     story.expect("conferenced", "hang up customer", "dial customer")
     story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", phase="")
 
 
 def test_caller_who_does_not_arrive_is_looked_for():
     story = Room(session_id=CLIENT_SESSION).calls_from_browser().fires(OpeningOverdue).expect("conferenced", "look")
-    story.reads(agent="in-progress", room=ROOM, inside=("agent",)).expect("conferenced", "dial customer")
+    story.reads(agent="in-progress", conference=ROOM, inside=("agent",)).expect("conferenced", "dial customer")
 
 
 def test_removing_the_caller_before_the_callee_answers_ends_it():
@@ -128,7 +128,7 @@ def test_callee_of_a_caller_who_was_removed_on_his_way_is_not_dialled():
 def test_last_one_is_let_go_after_the_grace(leaver, reason):
     story = browser_talks().leaves(leaver).expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
-    assert story.last.let_lone_go
+    assert story.last.ended_lone_conference
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
@@ -150,7 +150,7 @@ def test_callee_who_is_put_out_by_somebody_else_is_not_waited_for():
 
 def test_leaving_of_which_nobody_told_is_found_by_the_sweep():
     story = browser_talks().later(30_000).sweep_finds("call-missing", "customer").expect("conferenced", "look")
-    story.reads(agent="in-progress", customer="completed", room=ROOM, inside=("agent",)).expect("conferenced")
+    story.reads(agent="in-progress", customer="completed", conference=ROOM, inside=("agent",)).expect("conferenced")
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
@@ -161,7 +161,7 @@ def test_conference_that_is_over_is_the_end():
 def test_callee_goes_on_with_what_the_directory_names():
     """He was dialled by REST; what is still told of his answer does not get him hung up."""
     story = Room(session_id=CLIENT_SESSION)
-    story.calls_from_browser(attributes=Attributes(after="https://example.com/survey")).joins("agent")
+    story.calls_from_browser(attributes=ConferenceAttributes(after_url="https://example.com/survey")).joins("agent")
     story.placed("customer").joins("customer").leaves("agent").fires(LoneOverdue)
     story.expect("ended", "send away customer", reason="agent-left").call("customer", "in-progress").expect("ended")
 

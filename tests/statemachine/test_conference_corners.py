@@ -2,18 +2,18 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
-from tests.statemachine.ordering import ordering
-from tests.statemachine.rooms import calling, received, received_with_survey, waiting
-from tests.statemachine.stages import FLAGS, conferenced, converted
-from tests.statemachine.story import OTHER_ROOM, ROOM
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import calling, received, received_with_survey, waiting
+from tests.statemachine.scenario import OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
 
 def test_customer_who_goes_on_with_the_survey_leaves_the_agent_alone():
     story = received_with_survey().dial_ends("completed", dial="conference").expect("conferenced")
     customer = story.session.parties["customer"]
-    assert (customer.in_room, customer.left_reason) == (False, "sent-away")
+    assert (customer.in_conference, customer.left_reason) == (False, "redirected-away")
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
@@ -29,7 +29,7 @@ def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
     last = story._sequences[ROOM]
     story.joins("agent", sequence=last + 2).expect("conferenced", "flag agent")
     story.leaves("agent", status="in-progress", sequence=last + 1).expect("conferenced", outcome="stale")
-    assert story.session.parties["agent"].in_room
+    assert story.session.parties["agent"].in_conference
     story.expect_timers("confirm")
 
 
@@ -38,14 +38,14 @@ def test_late_join_does_not_bring_back_the_agent_who_has_left():
     last = story._sequences[ROOM]
     story.leaves("agent", sequence=last + 2).expect_timers("lone")
     story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
-    assert not story.session.parties["agent"].in_room
+    assert not story.session.parties["agent"].in_conference
 
 
 def test_flag_from_before_it_was_asked_for_confirms_nothing():
     story = converted().later(10_000)
-    story.legs["customer"].ends_conference = True
+    story.legs["customer"].end_on_exit = True
     story.changes("customer", occurred_at_ms=story.now_ms - 15_000).expect("conferenced", outcome="stale")
-    assert not story.session.parties["customer"].ends_conference
+    assert not story.session.parties["customer"].end_on_exit
 
 
 @pytest.mark.parametrize("answer", ["refused", "unknown"])
@@ -59,12 +59,12 @@ def test_search_without_an_answer_counts_as_a_dial_that_reached_no_one(answer):
 
 
 def test_customers_call_is_recorded_once_the_agent_has_answered():
-    story = waiting(attributes=Attributes(record="customer")).placed("agent").call("agent", "in-progress")
+    story = waiting(attributes=ConferenceAttributes(record="customer")).placed("agent").call("agent", "in-progress")
     story.expect("conferenced").joins("agent").expect("conferenced", "record customer", *FLAGS, phase="")
 
 
 def test_hold_that_is_refused_before_the_start_waits_for_it():
     story = ordering(received).hold("agent").expect("conferenced", "hold agent")
-    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("order")
+    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("command")
     story.conference_starts().expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
     story.expect_command("hold-1", "accepted", "done")

@@ -4,9 +4,9 @@ import pytest
 
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, LoneOverdue
-from tests.statemachine.rooms import as_room
-from tests.statemachine.stages import FLAGS, conferenced, converted, succeeds_all
-from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.conference_scenarios import as_room
+from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted, succeeds_all
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
@@ -14,14 +14,14 @@ def test_last_one_is_let_go_after_the_grace(leaver, reason):
     story = conferenced().leaves(leaver).expect("conferenced").expect_timers("lone")
     assert story.session.timers["lone"] == story.now_ms + 2_000
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
-    assert story.last.let_lone_go
+    assert story.last.ended_lone_conference
 
 
 def test_flag_whose_callback_is_lost_is_found_by_a_look():
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look").expect_timers("confirm")
     story.does("customer")
     story.does("agent")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced").expect_timers()
 
 
@@ -30,7 +30,7 @@ def test_end_of_a_call_counts_though_the_read_that_shows_it_is_outdated():
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look")
     version = story.session.version
     story.confirms("customer")
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",), version=version - 1)
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",), version=version - 1)
     assert story.session.parties["agent"].is_gone
     assert "lone" in story.session.timers
 
@@ -39,7 +39,7 @@ def test_flag_that_a_look_does_not_show_is_asked_for_again():
     story = converted()
     for effect in story.last.effects:
         story.is_unknown("update_participant", effect.party, effect.effect_id)
-    story.fires(ConfirmOverdue).reads(room=ROOM, inside=("customer", "agent")).expect("conferenced", *FLAGS)
+    story.fires(ConfirmOverdue).reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", *FLAGS)
 
 
 def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
@@ -47,7 +47,7 @@ def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
     story = converted()
     for _ in range(4):
         story.fires(ConfirmOverdue).expect("conferenced", "look").is_unknown("read_calls")
-    story.later(1).reads(room=ROOM, inside=("customer", "agent")).expect("conferenced").expect_timers()
+    story.later(1).reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced").expect_timers()
     story.leaves("agent").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
@@ -96,7 +96,7 @@ def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call
 
 
 def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
-    conferenced().joins("guest").joins("guest", room=OTHER_ROOM).expect("conferenced")
+    conferenced().joins("guest").joins("guest", conference=OTHER_ROOM).expect("conferenced")
 
 
 def test_guest_brought_in_by_somebody_else_counts_as_company():
@@ -118,7 +118,7 @@ def test_conference_that_ended_with_its_last_participant_names_him():
 
 
 def test_end_of_another_conference_means_nothing():
-    conferenced().conference_ends(room=OTHER_ROOM).expect("conferenced")
+    conferenced().conference_ends(conference=OTHER_ROOM).expect("conferenced")
 
 
 def test_convert_of_a_conference_is_done():
@@ -146,7 +146,7 @@ def test_late_action_of_the_bridge_changes_nothing():
 
 
 def test_late_leg_is_hung_up_after_the_end():
-    story = Story().answered().convert().end().joins("agent").expect("ended", "hang up a call")
+    story = Scenario().answered().convert().end().joins("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid != CUSTOMER_CALL
 
 

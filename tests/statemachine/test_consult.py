@@ -3,18 +3,18 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LeaveOverdue, StageOverdue
-from tests.statemachine.rooms import Room, as_room
-from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, ringing, talking
-from tests.statemachine.story import BOB, CAROL, ROOM, Story
+from tests.statemachine.conference_scenarios import Room, as_room
+from tests.statemachine.scenario import BOB, CAROL, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, ringing, talking
 
 COMPLETED = ("transfer", "completed", "")
 
 
-def merged() -> Story:
+def merged() -> Scenario:
     return talking("consult").merge().expect("transferring", "unhold customer").confirms("customer")
 
 
-def swapped() -> Story:
+def swapped() -> Scenario:
     """The agent talks to the customer, the target is on hold."""
     story = talking("consult").swap().expect("transferring", "hold target")
     return story.confirms("target").expect("transferring", "unhold customer").confirms("customer")
@@ -26,7 +26,7 @@ def swapped() -> Story:
 def test_customer_is_held_before_the_target_is_dialled():
     story = conferenced().transfer("consult").expect("transferring", "unflag agent", phase="consult")
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
-    assert story.last.effects[-1].tune == "music"
+    assert story.last.effects[-1].wait_audio == "music"
     story.confirms("customer").expect("transferring", "dial target").expect_held("customer").expect_timers()
     assert story.last.effects[0].early_media
     story.takes_part("target").expect("transferring").expect_transfer("consulting").expect_timers()
@@ -34,7 +34,9 @@ def test_customer_is_held_before_the_target_is_dialled():
 
 
 def test_consult_of_a_bridged_call_converts_first_and_sets_no_flag():
-    story = Story().answered().transfer("consult").expect("converting", "move agent").joins("agent").joins("customer")
+    story = (
+        Scenario().answered().transfer("consult").expect("converting", "move agent").joins("agent").joins("customer")
+    )
     story.expect("transferring", "hold customer", phase="consult").confirms("customer")
     story.expect("transferring", "dial target").takes_part("target")
     story.expect_transfer("consulting").expect_held("customer")
@@ -172,7 +174,9 @@ def test_hold_that_is_not_confirmed_fails_the_transfer_and_nobody_is_dialled():
     story.expect_command("transfer-1", "accepted", "failed", reason="hold-failed")
     # Whether he is held after all is looked at; here he is not.
     update = story.unconfirmed[-1]
-    story.is_unknown("update_participant", "customer", update.effect_id).reads(room=ROOM, inside=("customer", "agent"))
+    story.is_unknown("update_participant", "customer", update.effect_id).reads(
+        conference=ROOM, inside=("customer", "agent")
+    )
     story.expect("conferenced", "look", "flag agent").expect_held().expect_concluded(
         ("transfer", "failed", "hold-failed")
     )
@@ -189,13 +193,15 @@ def test_hold_that_is_confirmed_too_late_is_undone():
 def test_hold_whose_callback_is_lost_is_found_by_a_look():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("customer")
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring", "dial target").expect_held("customer")
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target").expect_held(
+        "customer"
+    )
 
 
 def test_hold_that_twilio_refused_is_asked_for_again_after_a_look():
     story = conferenced().transfer("consult").confirms("agent")
     story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.fires(ConfirmOverdue).expect("transferring", "look").reads(room=ROOM, inside=("customer", "agent"))
+    story.fires(ConfirmOverdue).expect("transferring", "look").reads(conference=ROOM, inside=("customer", "agent"))
     story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
 
 
@@ -205,7 +211,7 @@ def test_unhold_that_is_not_confirmed_is_looked_at_until_it_is():
         story.fires(ConfirmOverdue).expect("transferring", "look").is_unknown("read_calls")
     story.fires(ConfirmOverdue)
     story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent", "target")).expect("transferring", "unhold customer")
+    story.reads(conference=ROOM, inside=("customer", "agent", "target")).expect("transferring", "unhold customer")
     story.confirms("customer").expect("transferring", "hang up agent")
 
 
@@ -214,7 +220,7 @@ def test_swap_whose_hold_is_not_confirmed_puts_everybody_back():
     story.expect("transferring", "unhold target")
     story.expect_command("swap-1", "accepted", "failed", reason="hold-failed")
     story.fails("update_participant", "target", status=500, effect_id=story.unconfirmed[-1].effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent", "target")).expect("transferring").expect_held("customer")
+    story.reads(conference=ROOM, inside=("customer", "agent", "target")).expect("transferring").expect_held("customer")
     story.swap("swap-2").expect("transferring", "hold target")
 
 
@@ -225,7 +231,9 @@ def test_swap_whose_hold_is_confirmed_too_late_is_undone():
 
 def test_customer_whose_hang_up_is_told_by_a_look_alone_ends_it():
     story = talking("consult").complete().fires(ConfirmOverdue)
-    story.reads(customer="completed", agent="in-progress", target="in-progress", room=ROOM, inside=("agent", "target"))
+    story.reads(
+        customer="completed", agent="in-progress", target="in-progress", conference=ROOM, inside=("agent", "target")
+    )
     story.expect("ended", "end room", reason="customer-left")
 
 
@@ -241,7 +249,7 @@ def test_customer_who_is_out_of_the_room_without_an_end_is_looked_for(step, told
     story.fires(StageOverdue)
     assert "look" in story.words()
     story.expect_timers("stage")
-    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
     assert story.session.end_reason == "customer-left"
 
 
@@ -300,7 +308,7 @@ def test_commands_of_a_consult_are_all_open_while_it_goes_on():
 def test_customer_who_came_to_a_target_of_whose_joining_nobody_told_is_held_before_another_is_dialled():
     """Else he would count as one who hears his tune, and would hear the consult."""
     story = blind_from_bridge().placed("target").gate("target").gate("target", "accepted").fires(DialOverdue)
-    story.reads(customer="in-progress", target="in-progress", room=ROOM, inside=("customer", "target"))
+    story.reads(customer="in-progress", target="in-progress", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).confirms("customer", "target")  # who is the agent by now
     story.transfer("consult", CAROL, command_id="consult-1").confirms("target").expect(
         "transferring", "hold customer", phase="consult"
@@ -314,16 +322,18 @@ def rolled_back_to_before_swap() -> Room:
     """In truth customer and agent talk, and the target is on hold."""
     story = as_room(talking("consult"))
     story.legs["customer"].held, story.legs["target"].held = False, True
-    return as_room(story.sweep_finds("rolled-back", room="").expect("transferring", "look").expect_timers("leave"))
+    return as_room(
+        story.sweep_finds("rolled-back", conference="").expect("transferring", "look").expect_timers("leave")
+    )
 
 
 def rolled_back_in_conference() -> Room:
-    return as_room(as_room(conferenced()).sweep_finds("rolled-back", room="").expect("conferenced", "look"))
+    return as_room(as_room(conferenced()).sweep_finds("rolled-back", conference="").expect("conferenced", "look"))
 
 
-def shows_all(story: Story, **given: int) -> Story:
+def shows_all(story: Scenario, **given: int) -> Scenario:
     inside = [name for name in ("customer", "agent", "target") if name in story.session.parties]
-    return story.reads(**dict.fromkeys(inside, "in-progress"), room=ROOM, inside=tuple(inside), **given)
+    return story.reads(**dict.fromkeys(inside, "in-progress"), conference=ROOM, inside=tuple(inside), **given)
 
 
 def test_target_whom_a_forgotten_swap_holds_is_heard_after_the_second_read():
@@ -351,8 +361,8 @@ def test_swap_is_not_given_up_before_the_read_that_follows_a_rollback():
     """Redis has forgotten the second half of the swap, and the time of the first half is over."""
     story = as_room(talking("consult").swap().expect("transferring", "hold target"))
     story.legs["customer"].held, story.legs["target"].held = False, True
-    story = as_room(story.later(5_000)).sweep_finds("rolled-back", room="").expect("transferring", "look")
+    story = as_room(story.later(5_000)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
     assert story.session.timers["stage"] > story.now_ms
-    story.succeeds("update_participant", "target", story.session.parties["target"].updating)
+    story.succeeds("update_participant", "target", story.session.parties["target"].update_effect_id)
     shows_all(story, version=story.session.facts_version - 1).expect("transferring", "look")
     shows_all(story).expect("transferring").expect_held("target").expect_command("swap-1", "accepted", "done")

@@ -3,21 +3,21 @@
 import pytest
 
 from conferral.statemachine.events import ConvertOverdue, LeaveOverdue, ParticipantLeft, RepairOverdue
-from tests.statemachine.stages import FLAGS
-from tests.statemachine.story import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS
 
 REDIRECT_AGENT = "move agent"
 REDIRECT_CUSTOMER = "move customer"
 
 
-def converting() -> Story:
-    return Story().answered().convert().expect("converting", REDIRECT_AGENT).expect_timers("convert")
+def converting() -> Scenario:
+    return Scenario().answered().convert().expect("converting", REDIRECT_AGENT).expect_timers("convert")
 
 
-def redirected() -> Story:
+def redirected() -> Scenario:
     """Converting, and Twilio has taken the redirect."""
     story = converting()
-    return story.succeeds("redirect_call", "agent", story.session.redirecting[0]).expect("converting")
+    return story.succeeds("redirect_call", "agent", story.session.open_redirects[0]).expect("converting")
 
 
 def test_agents_leg_is_moved_and_the_customers_follows_by_its_action():
@@ -28,13 +28,13 @@ def test_agents_leg_is_moved_and_the_customers_follows_by_its_action():
     story.joins("customer").expect("conferenced", *FLAGS, phase="").expect_timers("confirm")
     story.expect_command("convert-1", "accepted", "done")
     assert story.session.conference_sid == ROOM
-    assert {party.name for party in story.session.in_room} == {"customer", "agent"}
+    assert {party.name for party in story.session.participants} == {"customer", "agent"}
 
 
-@pytest.mark.parametrize("order", [("agent", "customer"), ("customer", "agent")])
-def test_order_in_which_the_two_join_does_not_matter(order):
+@pytest.mark.parametrize("sequence", [("agent", "customer"), ("customer", "agent")])
+def test_order_in_which_the_two_join_does_not_matter(sequence):
     story = converting()
-    for party in order:
+    for party in sequence:
         story.joins(party)
     story.expect("conferenced", *FLAGS).expect_command("convert-1", "accepted", "done")
 
@@ -44,7 +44,7 @@ def test_join_is_known_before_the_redirect_was_answered():
 
 
 def test_leg_is_told_by_its_label_when_its_call_is_not_known():
-    story = Story().comes_in().reads(customer="in-progress")
+    story = Scenario().comes_in().reads(customer="in-progress")
     story.take(story.last.session and _joined_by_label())
     assert story.session.parties["agent"].call_sid == AGENT_CALL
 
@@ -78,7 +78,7 @@ def test_convert_that_comes_too_late_because_the_customer_left():
 
 def test_convert_that_comes_too_late_ends_with_the_customer_already_in_the_room():
     story = converting().joins("customer").fails("redirect_call", "agent", gone=True, code=21220)
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
     story.expect("ended", "end room", reason="agent-left")
 
 
@@ -99,31 +99,31 @@ def test_unknown_redirect_is_looked_at():
 
 def test_lost_joins_are_found_by_the_look():
     story = converting().fires(ConvertOverdue).expect("converting", "look").expect_timers("repair")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).expect_timers("confirm").expect_command("convert-1", "accepted", "done")
     assert story.session.conference_sid == ROOM
 
 
 def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
-    assert story.last.effects[0].room == ROOM
+    assert story.last.effects[0].conference == ROOM
     story.joins("customer").expect("conferenced", *FLAGS)
 
 
 def test_with_nobody_in_the_room_it_is_the_agent_who_is_moved():
     story = redirected().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
     story.expect("converting", REDIRECT_AGENT)
-    assert story.last.effects[0].room == CUSTOMER_CALL
+    assert story.last.effects[0].conference == CUSTOMER_CALL
 
 
 def test_repair_is_tried_once_and_then_everybody_is_let_go():
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect(
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
     )
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect("converting")
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect("converting")
     story.fires(RepairOverdue)
     story.expect("ended", "end room", "hang up customer", reason="convert-failed")
     story.expect_command("convert-1", "accepted", "failed")
@@ -136,7 +136,7 @@ def test_conversion_ends_in_time_though_no_look_succeeds():
 
 def test_look_that_shows_somebody_gone_ends_the_call():
     story = converting().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("ended", "end room", reason="customer-left")
 
 
@@ -177,35 +177,35 @@ def test_agent_who_hangs_up_while_converting_ends_it_at_once(how):
 def test_leg_that_leaves_the_room_without_hanging_up_is_waited_for():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.expect("converting")
-    assert not story.session.in_room
+    assert not story.session.participants
 
 
 def test_room_that_closed_is_replaced_by_the_one_that_a_late_leg_opens():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.conference_ends().expect("converting")
-    story.joins("customer", room=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_ROOM)
     assert story.session.conference_sid == OTHER_ROOM
 
 
 def test_leg_in_a_second_room_is_followed_since_the_first_one_must_be_over():
     """Legs join by name: with the first conference still there, it would have come into that."""
-    story = converting().joins("agent").joins("customer", room=OTHER_ROOM).expect("converting")
+    story = converting().joins("agent").joins("customer", conference=OTHER_ROOM).expect("converting")
     assert story.session.conference_sid == OTHER_ROOM
-    assert [party.name for party in story.session.in_room] == ["customer"]
+    assert [party.name for party in story.session.participants] == ["customer"]
     story.leaves("agent").expect("ended", "end room", reason="agent-left")
 
 
 def test_customer_of_a_transfer_who_is_in_a_second_room_waits_there_for_the_target():
     """The agent had hung up as soon as he was moved; his end is told last."""
-    story = Story().answered().transfer("warm").joins("agent").dial_ends("completed")
-    story.joins("customer", room=OTHER_ROOM).expect("converting").call("agent", "completed")
+    story = Scenario().answered().transfer("warm").joins("agent").dial_ends("completed")
+    story.joins("customer", conference=OTHER_ROOM).expect("converting").call("agent", "completed")
     story.expect("transferring", "move customer", phase="blind")
 
 
 def test_leave_that_is_older_than_the_join_changes_nothing():
     story = converting().joins("agent", sequence=3).leaves("agent", sequence=2, status="in-progress", reason="x")
     story.expect("converting", outcome="stale")
-    assert [party.name for party in story.session.in_room] == ["agent"]
+    assert [party.name for party in story.session.participants] == ["agent"]
 
 
 def test_end_while_converting_hangs_up_both_legs_and_fails_the_convert():
@@ -216,7 +216,7 @@ def test_end_while_converting_hangs_up_both_legs_and_fails_the_convert():
 
 def test_join_without_a_known_conversion_is_taken_as_one():
     """Redis was restored from an older copy: the conversion is under way and its intent is forgotten."""
-    story = Story().answered().joins("agent").expect("converting").expect_timers("convert")
+    story = Scenario().answered().joins("agent").expect("converting").expect_timers("convert")
     story.joins("customer").expect("conferenced", *FLAGS)
 
 
@@ -234,8 +234,8 @@ def test_slow_twilio_leaves_the_two_talking():
     story.convert("convert-2").expect("converting", REDIRECT_AGENT)
 
 
-def story_redirect(story: Story) -> str:
-    return story.session.redirecting[0]
+def story_redirect(story: Scenario) -> str:
+    return story.session.open_redirects[0]
 
 
 def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
@@ -250,7 +250,7 @@ def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too
     """The look may run right behind a redirect that was late; the customer's own action is on its way."""
     story = converting().fires(ConvertOverdue)
     story.succeeds("redirect_call", "agent", story_redirect(story))
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",)).expect("converting")
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect("converting")
     story.expect_timers("convert", "repair")
     story.later(320).dial_ends("completed").joins("agent").joins("customer").expect(
         "conferenced", *FLAGS
@@ -266,7 +266,7 @@ def test_repair_has_its_time_from_the_moment_it_is_asked_for():
 def test_each_conference_counts_its_events_for_itself():
     story = converting().joins("agent", sequence=5)
     story.leaves("agent", sequence=6, status="in-progress", reason="participant_updated_via_api").conference_ends()
-    story.joins("agent", room=OTHER_ROOM, sequence=1).joins("customer", room=OTHER_ROOM, sequence=2).expect(
+    story.joins("agent", conference=OTHER_ROOM, sequence=1).joins("customer", conference=OTHER_ROOM, sequence=2).expect(
         "conferenced", *FLAGS
     )
 
@@ -279,19 +279,23 @@ def test_guest_who_hangs_up_while_converting_ends_nothing():
 
 def test_guest_who_left_is_no_company_after_a_look_settled_the_conversion():
     story = converting().joins("guest").leaves("guest").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).leaves("agent").expect_timers("confirm", "lone")
 
 
 def test_conversion_that_redis_has_forgotten_goes_on_when_twilio_says_that_the_agent_lives():
     story = (
-        Story().answered().dial_ends("completed", other_side_lives=True).expect("converting").expect_timers("convert")
+        Scenario()
+        .answered()
+        .dial_ends("completed", other_side_is_live=True)
+        .expect("converting")
+        .expect_timers("convert")
     )
     story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
 
 
 def test_caller_who_left_in_a_forgotten_conversion_ends_it():
-    story = Story().answered().dial_ends("completed", call_status="completed", other_side_lives=True)
+    story = Scenario().answered().dial_ends("completed", call_status="completed", other_side_is_live=True)
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
@@ -300,7 +304,7 @@ def test_look_of_an_earlier_try_moves_nobody_while_a_redirect_is_under_way():
 
 
 def test_look_that_was_asked_for_before_the_conversion_is_outdated():
-    story = Story().answered()
+    story = Scenario().answered()
     version = story.session.version
     story.convert().reads(customer="in-progress", agent="in-progress", version=version)
     story.expect("converting", "look")
@@ -315,7 +319,7 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
 def test_look_that_shows_both_in_another_conference_starts_its_count_anew():
     """The first conference's last event had a higher number than the second one's first ones have."""
     story = converting().joins("agent", sequence=5).fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=OTHER_ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_ROOM, inside=("customer", "agent"))
     assert story.expect("conferenced", *FLAGS).session.conference_sid == OTHER_ROOM
     left = ParticipantLeft(
         session_id=CUSTOMER_CALL,
@@ -336,14 +340,14 @@ def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
     story.is_unknown("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("bridged")
     story.joins("agent").expect("converting").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER, "look")
 
 
-def repairing() -> Story:
+def repairing() -> Scenario:
     """The customer has not come, and is moved once; now their late dial action was answered after all."""
     story = redirected().joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     return story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
 
 
@@ -354,14 +358,14 @@ def test_repair_that_crosses_with_a_late_dial_action_takes_the_customer_out_for_
     if how == "callback":
         story.joins("customer").expect("conferenced", *FLAGS)
     else:
-        story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+        story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
         story.expect("conferenced", *FLAGS)
     # The move is sent only now: Twilio takes the customer out of the conference and into it again.
     story.later(11_000).succeeds("redirect_call", "customer", move)
     story.later(1_000).leaves("customer", status="in-progress", reason="participant_updated_via_api")
     assert not story.session.parties["customer"].is_gone
     story.expect("conferenced").joins("customer").expect("conferenced", "flag customer")
-    assert {party.name for party in story.session.in_room} == {"customer", "agent"}
+    assert {party.name for party in story.session.participants} == {"customer", "agent"}
     assert "lone" not in story.session.timers
 
 
@@ -372,9 +376,9 @@ def test_repair_crosses_with_a_late_dial_action_before_its_answer_is_known():
 
 
 def test_transfer_survives_a_repair_that_crosses_with_a_late_dial_action():
-    story = Story().answered().transfer("warm")
+    story = Scenario().answered().transfer("warm")
     story.succeeds("redirect_call", "agent", story_redirect(story)).joins("agent").fires(ConvertOverdue)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER).dial_ends("completed")
     story.joins("customer").expect("transferring", "dial target", "flag customer", phase="warm")
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("transferring")

@@ -3,18 +3,18 @@
 import pytest
 
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue
-from tests.statemachine.ordering import RECORDING, Orders, ordering, recorded
-from tests.statemachine.rooms import as_room
-from tests.statemachine.stages import outbound
-from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
+from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded
+from tests.statemachine.conference_scenarios import as_room
+from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import outbound
 
 
 def converting() -> Orders:
-    return ordering(Story().answered().convert)
+    return ordering(Scenario().answered().convert)
 
 
 def test_late_end_of_the_agent_before_does_not_end_the_conversion():
-    story = as_room(Story().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
+    story = as_room(Scenario().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
     story.call("agent", "in-progress", agent_number=1).convert().expect("converting", "move agent")
     story.call("former agent", "busy").expect("converting", outcome="stale")
     assert not story.session.parties["agent"].is_gone
@@ -22,7 +22,7 @@ def test_late_end_of_the_agent_before_does_not_end_the_conversion():
 
 def test_ringing_that_is_heard_after_the_join_of_the_customer_changes_nothing():
     """The join shows a conversion that Redis has lost; the agent's own callbacks are late."""
-    story = Story().comes_in().joins("customer").expect("converting")
+    story = Scenario().comes_in().joins("customer").expect("converting")
     before = story.session.parties
     story.call("agent", "ringing").expect("converting")
     assert story.session.parties == before
@@ -36,7 +36,7 @@ def test_agent_of_an_outbound_call_who_hangs_up_while_a_transfer_is_prepared_has
 
 
 def test_agent_who_left_while_a_transfer_is_prepared_is_found_by_a_read():
-    story = Story().answered().transfer("warm").fires(ConvertOverdue).expect("converting", "look")
+    story = Scenario().answered().transfer("warm").fires(ConvertOverdue).expect("converting", "look")
     story.reads(customer="in-progress", agent="completed").expect("transferring", phase="blind")
     story.joins("customer", starts=False).expect("transferring", "dial target")
 
@@ -49,10 +49,10 @@ def test_events_of_another_conference_do_not_move_the_session_there():
     story = converting().joins("agent")
     started = ConferenceStarted(**story._common(OTHER_ROOM, 1), conference_sid=OTHER_ROOM)
     story.take(started).expect("converting")
-    story.conference_ends(room=OTHER_ROOM).expect("converting")
-    story.leaves("agent", room=OTHER_ROOM, status="in-progress").expect("converting")
+    story.conference_ends(conference=OTHER_ROOM).expect("converting")
+    story.leaves("agent", conference=OTHER_ROOM, status="in-progress").expect("converting")
     assert story.session.conference_sid == ROOM
-    assert story.session.parties["agent"].in_room
+    assert story.session.parties["agent"].in_conference
 
 
 def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
@@ -62,7 +62,7 @@ def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
     assert not story.session.parties["agent"].held
     story.leaves("agent", status="in-progress", sequence=6).expect("converting")
     story.joins("agent", sequence=4).expect("converting", outcome="stale")
-    assert not story.session.parties["agent"].in_room
+    assert not story.session.parties["agent"].in_conference
 
 
 def test_conversion_that_is_too_old_ends():
@@ -90,7 +90,7 @@ def test_command_about_a_party_who_is_not_there_is_refused(command):
 
 
 def test_recording_is_neither_started_nor_resumed_while_it_runs():
-    story = ordering(Story().answered).record("start").recorded().convert()
+    story = ordering(Scenario().answered).record("start").recorded().convert()
     story.record("start", "again")
     assert story.last.outcome == "refused"
     assert story.reports["again"][0][1].startswith("it is recorded already; allowed now: ")
@@ -114,7 +114,7 @@ def test_change_of_a_party_that_is_in_already_is_taken():
 
 def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed_over():
     """Only the leave of the conference tells of it, not the end of the call."""
-    story = Story().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
+    story = Scenario().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
     story.expect("transferring", phase="blind").joins("customer", starts=False)
     story.expect("transferring", "dial target").takes_part("target")
     story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")

@@ -18,15 +18,15 @@ from conferral.statemachine.events import (
     Park,
     Retrieve,
 )
-from conferral.statemachine.guards.company import company, is_being_dialled
+from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.machine import DEFAULT_POLICY, step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, Stage, State
+from conferral.statemachine.states import TRANSFER_MODES, CallStatus, Opening, Phase, State, TransferStage
 from conferral.statemachine.step import Outcome
-from tests.statemachine import rooms
-from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
-from tests.statemachine.story import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Story
+from tests.statemachine import conference_scenarios
+from tests.statemachine.scenario import AGENT_CALL, BOB, CAROL, CUSTOMER_CALL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, outbound, ringing, talking
 
 STATUSES = st.sampled_from([status.value for status in CallStatus])
 ROOMS = st.sampled_from([ROOM, ROOM, ROOM, OTHER_ROOM])
@@ -38,8 +38,8 @@ KINDS = st.sampled_from(
 )
 #: Where histories begin, so that they do not all die before they come to anything.
 BEGINNINGS = {
-    "nothing": Story,
-    "bridged": lambda: Story().answered(),
+    "nothing": Scenario,
+    "bridged": lambda: Scenario().answered(),
     "conferenced": conferenced,
     "outbound": outbound,
     "ringing": lambda: ringing("warm"),
@@ -48,28 +48,28 @@ BEGINNINGS = {
     "recall": lambda: blind_from_bridge().placed("target").call("target", "busy"),
     "fallback": lambda: dialling("blind", policy=Policy(fallback=CAROL)),
     "several": lambda: dialling("warm", BOB, CAROL, policy=Policy(fallback="end")),
-    "called": lambda: rooms.called(other_agents=(BOB,)),
-    "waiting": lambda: rooms.waiting(other_agents=(BOB,)),
-    "waiting at the gate": lambda: rooms.waiting_at_gate(),
-    "survey": lambda: rooms.received_with_survey(),
-    "browser": lambda: rooms.browser(),
-    "browser talks": lambda: rooms.browser_talks(),
-    "calling": lambda: rooms.calling(),
-    "called in": lambda: rooms.called_in(),
-    "next agent": lambda: Story().comes_in(other_agents=(BOB, CAROL)).call("agent", "ringing"),
-    "parking": lambda: rooms.as_room(Story().answered()).park(),
-    "parked": lambda: rooms.parked(),
-    "parked from bridge": lambda: rooms.parked_from_bridge(),
-    "parked, to be ended": lambda: rooms.parked(Policy(fallback="end")),
-    "retrieving": lambda: rooms.retrieving(),
-    "retrieving from bridge": lambda: rooms.retrieving(rooms.parked_from_bridge),
+    "called": lambda: conference_scenarios.called(other_agents=(BOB,)),
+    "waiting": lambda: conference_scenarios.waiting(other_agents=(BOB,)),
+    "waiting at the gate": lambda: conference_scenarios.waiting_at_gate(),
+    "survey": lambda: conference_scenarios.received_with_survey(),
+    "browser": lambda: conference_scenarios.browser(),
+    "browser talks": lambda: conference_scenarios.browser_talks(),
+    "calling": lambda: conference_scenarios.calling(),
+    "called in": lambda: conference_scenarios.called_in(),
+    "next agent": lambda: Scenario().comes_in(other_agents=(BOB, CAROL)).call("agent", "ringing"),
+    "parking": lambda: conference_scenarios.as_room(Scenario().answered()).park(),
+    "parked": lambda: conference_scenarios.parked(),
+    "parked from bridge": lambda: conference_scenarios.parked_from_bridge(),
+    "parked, to be ended": lambda: conference_scenarios.parked(Policy(fallback="end")),
+    "retrieving": lambda: conference_scenarios.retrieving(),
+    "retrieving from bridge": lambda: conference_scenarios.retrieving(conference_scenarios.parked_from_bridge),
 }
 
 
 class History:
     """Any event, whether it makes sense or not; names of legs are those that the story knows by then."""
 
-    def __init__(self, story: Story, data: st.DataObject) -> None:
+    def __init__(self, story: Scenario, data: st.DataObject) -> None:
         self.story = story
         self.draw = data.draw
         self.commands = 0
@@ -96,21 +96,23 @@ class History:
     def dial_ends(self) -> None:
         self.story.dial_ends(
             self.draw(STATUSES), call_status=self.draw(STATUSES), party=self.leg(),
-            dial=self.draw(st.sampled_from(["bridge", "conference"])), other_side_lives=self.draw(st.booleans()),
+            dial=self.draw(st.sampled_from(["bridge", "conference"])), other_side_is_live=self.draw(st.booleans()),
             agent_number=self.draw(st.integers(min_value=0, max_value=2)),
         )  # fmt: skip
 
     def joins(self) -> None:
-        self.story.joins(self.leg(), room=self.draw(ROOMS), starts=self.draw(st.booleans()))
+        self.story.joins(self.leg(), conference=self.draw(ROOMS), starts=self.draw(st.booleans()))
 
     def leaves(self) -> None:
-        self.story.leaves(self.leg(), status=self.draw(STATUSES), reason=self.draw(REASONS), room=self.draw(ROOMS))
+        self.story.leaves(
+            self.leg(), status=self.draw(STATUSES), reason=self.draw(REASONS), conference=self.draw(ROOMS)
+        )
 
     def changes(self) -> None:
         name = self.leg()
         leg = self.story.legs[name]
-        leg.held, leg.ends_conference = self.draw(st.booleans()), self.draw(st.booleans())
-        self.story.changes(name, room=self.draw(ROOMS))
+        leg.held, leg.end_on_exit = self.draw(st.booleans()), self.draw(st.booleans())
+        self.story.changes(name, conference=self.draw(ROOMS))
 
     def confirms(self) -> None:
         if self.story.unconfirmed:
@@ -121,7 +123,7 @@ class History:
         if self.draw(st.booleans()):
             self.story.conference_starts()
         else:
-            self.story.conference_ends(room=self.draw(ROOMS), by=self.draw(st.sampled_from(["", self.leg()])))
+            self.story.conference_ends(conference=self.draw(ROOMS), by=self.draw(st.sampled_from(["", self.leg()])))
 
     def dials(self) -> None:
         name = self.dialled()
@@ -141,7 +143,7 @@ class History:
         older = self.draw(st.integers(min_value=0, max_value=3))
         statuses = {name: self.draw(STATUSES) for name in names}
         self.story.reads(
-            room=self.draw(ROOMS) if inside else "", inside=inside, version=self.story.session.version - older,
+            conference=self.draw(ROOMS) if inside else "", inside=inside, version=self.story.session.version - older,
             **statuses,
         )  # fmt: skip
 
@@ -203,7 +205,7 @@ class History:
 MOVES = [name for name, member in vars(History).items() if name not in ("leg", "dialled", "id") and name[0] != "_"]
 
 
-class Watched(Story):
+class Watched(Scenario):
     """A story of which every step is checked."""
 
     def take(self, event):
@@ -224,7 +226,7 @@ def test_any_history_keeps_the_invariants(beginning, data):
         getattr(history, name)()
 
 
-def check(before: Session, story: Story) -> None:
+def check(before: Session, story: Scenario) -> None:
     after, last = story.session, story.last
     if before.version == 0 and last.outcome in (Outcome.UNEXPECTED, Outcome.REFUSED):
         assert after == before
@@ -237,7 +239,7 @@ def check(before: Session, story: Story) -> None:
     if after.state is State.ENDED:
         assert not after.timers
         assert after.end_reason
-        assert not after.converting_for
+        assert not after.convert_command_ids
         assert all(party.is_gone for party in after.parties.values())
     else:
         # A live session always waits for something that will come by itself.
@@ -252,7 +254,7 @@ def check(before: Session, story: Story) -> None:
     if last.outcome is Outcome.STALE:
         assert not last.effects
         # The answer to a look closes it, whatever it is worth.
-        same = {"version": 0, "seen": before.seen, "updated_at_ms": 0, "timers": {}, "reading": ""}
+        same = {"version": 0, "seen": before.seen, "updated_at_ms": 0, "timers": {}, "open_read_id": ""}
         assert dataclasses.replace(after, **same) == dataclasses.replace(before, **same)
     if last.outcome is Outcome.REFUSED:
         assert len(last.reports) == 1
@@ -264,49 +266,49 @@ def check_company(session: Session) -> None:
     """Nobody is alone but for his grace, or with somebody being dialled; whoever is to wait there is looked for."""
     waits = session.opening is not Opening.OVER or session.phase is Phase.PARKED
     if not waits:
-        assert len(company(session)) >= 2 or "lone" in session.timers or is_being_dialled(session)
+        assert len(present_parties(session)) >= 2 or "lone" in session.timers or someone_is_being_dialed(session)
     elif session.opening is Opening.CALLING:
-        assert is_being_dialled(session) or session.parties["agent"].is_leaving
+        assert someone_is_being_dialed(session) or session.parties["agent"].is_leaving
     else:
         by_caller = session.phase is Phase.PARKED or session.direction == "inbound"
         waiter = session.parties["customer" if by_caller else "agent"]
-        assert waiter.in_room or "opening" in session.timers
+        assert waiter.in_conference or "opening" in session.timers
     if session.opening is Opening.DIALING:
         # Whoever was removed is waited for until his call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
-        assert is_being_dialled(session) or is_removed or answered, "nobody is dialled for whoever waits"
+        assert someone_is_being_dialed(session) or is_removed or answered, "nobody is dialled for whoever waits"
     assert ("park" in session.timers) == (session.phase is Phase.PARKED)
 
 
-def check_answers(story: Story) -> None:
+def check_answers(story: Scenario) -> None:
     """Whoever gives a command is told its end once; by the end of the session, or of the hang-ups that it waits for."""
     for command_id, told in story.reports.items():
         finals = [status for status, _ in told if status in ("done", "failed", "rejected")]
         assert len(finals) <= 1, (command_id, told)
-        if story.session.state is State.ENDED and story.session.ending_for != command_id:
+        if story.session.state is State.ENDED and story.session.end_command_id != command_id:
             assert len(finals) == 1, (command_id, told)
 
 
-def check_transfer(story: Story) -> None:
+def check_transfer(story: Scenario) -> None:
     """Nobody is dialled twice, nothing is concluded twice, and a transfer that waits does so for something."""
     session, transfer = story.session, story.session.transfer
-    ids = [one.id for one in story.conclusions]
+    ids = [one.id for one in story.outcome_records]
     assert len(ids) == len(set(ids))
-    assert (session.state is State.ENDED) == any(one.kind == "session" for one in story.conclusions)
-    assert (session.state is State.TRANSFERRING) <= (transfer is not None and transfer.runs)
+    assert (session.state is State.ENDED) == any(one.kind == "session" for one in story.outcome_records)
+    assert (session.state is State.TRANSFERRING) <= (transfer is not None and transfer.is_running)
     if session.state in (State.CONFERENCED, State.ENDED):
-        assert transfer is None or not transfer.runs
+        assert transfer is None or not transfer.is_running
     if transfer is not None:
         tried = Counter(attempt.to for attempt in transfer.attempts if attempt.party.startswith("target"))
         most = Counter(transfer.to.split(","))
         most[story.policy.fallback] += 1
         assert tried <= most
         assert transfer.recalls <= story.policy.recalls_max
-    if session.state is State.TRANSFERRING and transfer.stage is not Stage.TALKING:
+    if session.state is State.TRANSFERRING and transfer.stage is not TransferStage.TALKING:
         # A dial has an outcome, which comes as an event; only then does its time begin.
         dialled = [party for party in session.parties.values() if party.dial_id and not party.is_gone]
-        is_placing = any(not party.dial_due_ms for party in dialled)
+        is_placing = any(not party.dial_check_at_ms for party in dialled)
         assert is_placing or set(session.timers) - {"age"}, f"{transfer.stage} waits for nothing"
 
 
@@ -317,16 +319,16 @@ FIELDS = {
     **{name: {"party": "customer"} for name in ("remove", "hold", "unhold", "mute", "unmute")},
 }  # fmt: skip
 SITUATIONS = {
-    "waiting": lambda: rooms.waiting(),
-    "parked": lambda: rooms.parked(),
-    "retrieving": lambda: rooms.retrieving(),
-    "unknown": Story,
-    "ringing": lambda: Story().comes_in(),
-    "connected": lambda: Story().answered(),
-    "converting": lambda: Story().answered().convert(),
+    "waiting": lambda: conference_scenarios.waiting(),
+    "parked": lambda: conference_scenarios.parked(),
+    "retrieving": lambda: conference_scenarios.retrieving(),
+    "unknown": Scenario,
+    "ringing": lambda: Scenario().comes_in(),
+    "connected": lambda: Scenario().answered(),
+    "converting": lambda: Scenario().answered().convert(),
     "conferenced": conferenced,
     "transferring": lambda: conferenced().transfer("warm").confirms("agent"),
-    "ended": lambda: Story().answered().end(),
+    "ended": lambda: Scenario().answered().end(),
 }
 
 
@@ -340,13 +342,13 @@ def test_every_command_is_answered_in_every_state(situation, command):
 
 
 def test_effect_ids_follow_from_the_entry_alone():
-    first, second = Story().answered(), Story().answered()
+    first, second = Scenario().answered(), Scenario().answered()
     assert first.convert().last.effects == second.convert().last.effects
     assert first.last.effects[0].call_sid == AGENT_CALL
 
 
 def test_time_never_goes_back():
-    story = Story().answered()
+    story = Scenario().answered()
     earlier = step(story.session, story.last and _end(), story.session.updated_at_ms - 5_000, DEFAULT_POLICY)
     assert earlier.session.ended_at_ms == story.session.updated_at_ms
 

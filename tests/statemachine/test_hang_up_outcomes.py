@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.statemachine.ordering import Orders, ordering
-from tests.statemachine.stages import conferenced, talking
-from tests.statemachine.story import Story
+from tests.statemachine.command_scenarios import Orders, ordering
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import conferenced, talking
 
 
 def removing_agent() -> Orders:
-    return ordering(Story().answered).remove("agent").expect("bridged", "hang up agent")
+    return ordering(Scenario().answered).remove("agent").expect("bridged", "hang up agent")
 
 
-def removing_guest(begin: Callable[[], Story], state: str) -> Orders:
+def removing_guest(begin: Callable[[], Scenario], state: str) -> Orders:
     story = ordering(begin).joins("guest").remove("guest-1")
     assert "hang up guest-1" in story.words()
     return story
@@ -21,7 +21,7 @@ def removing_guest(begin: Callable[[], Story], state: str) -> Orders:
 
 REMOVALS = {
     "bridged": removing_agent,
-    "converting": lambda: removing_guest(lambda: Story().answered().convert(), "converting"),
+    "converting": lambda: removing_guest(lambda: Scenario().answered().convert(), "converting"),
     "conferenced": lambda: removing_guest(conferenced, "conferenced"),
     "transferring": lambda: removing_guest(lambda: talking("warm"), "transferring"),
 }
@@ -33,11 +33,11 @@ def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     story = REMOVALS[state]()
     name = "agent" if state == "bridged" else "guest-1"
     (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
-    assert story.session.parties[name].hanging_up == hang_up.effect_id
+    assert story.session.parties[name].hang_up_effect_id == hang_up.effect_id
     getattr(story, outcome)("hang_up_call", name, effect_id=hang_up.effect_id)
     story.expect(state, outcome="stayed").expect_command("remove-1", "accepted")
     party = story.session.parties[name]
-    assert (party.hanging_up, party.is_leaving, party.is_gone) == ("", True, False)
+    assert (party.hang_up_effect_id, party.is_leaving, party.is_gone) == ("", True, False)
     if name == "agent":
         story.dial_ends("completed").expect("ended", reason="agent-left")
     else:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, OrderOverdue, StageOverdue
-from tests.statemachine.ordering import Orders, added, ordering, supervised
-from tests.statemachine.stages import converted, dialling, talking
-from tests.statemachine.story import ROOM, Story
+from conferral.statemachine.events import CommandOverdue, ConfirmOverdue, LoneOverdue, StageOverdue
+from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
+from tests.statemachine.scenario import ROOM, Scenario
+from tests.statemachine.transfer_scenarios import converted, dialling, talking
 
 BOTH = ("customer", "agent")
 
@@ -31,8 +31,8 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_party_is_held_with_music_and_let_back(name):
-    story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "order")
-    assert story.last.effects[-1].tune == "music"
+    story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "command")
+    assert story.last.effects[-1].wait_audio == "music"
     story.expect_command("hold-1", "accepted").confirms(name).expect_command("hold-1", "accepted", "done")
     story.expect_held(name).expect_no_orders()
     story.unhold(name).expect("conferenced", f"unhold {name}").confirms(name).expect_held()
@@ -53,7 +53,7 @@ def test_party_is_named_by_its_call_too():
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_bridged_call_is_converted_first(command):
-    story = getattr(ordering(Story().answered), command)("customer").expect("converting", "move agent")
+    story = getattr(ordering(Scenario().answered), command)("customer").expect("converting", "move agent")
     story.expect_command(f"{command}-1", "accepted").joins("agent").joins("customer")
     first = "hold customer" if command == "hold" else "flag customer"  # one thing at a time is asked for
     story.expect("conferenced", first, "flag agent").confirms("customer")
@@ -64,7 +64,7 @@ def test_bridged_call_is_converted_first(command):
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_what_is_asked_for_while_it_converts_is_done_when_both_are_in(command):
-    story = getattr(ordering(Story().answered().convert), command)("agent").expect("converting")
+    story = getattr(ordering(Scenario().answered().convert), command)("agent").expect("converting")
     story.joins("agent").joins("customer")
     story.expect("conferenced", "flag customer", "hold agent" if command == "hold" else "flag agent").confirms("agent")
     if command == "mute":
@@ -116,7 +116,7 @@ def test_supervisor_is_nobody_who_could_be_talked_to():
 
 def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
     """While it converts both are accepted; the second would leave nobody to talk to when both are in."""
-    story = ordering(Story().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
+    story = ordering(Scenario().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
     story.expect("conferenced", "hold customer", "flag agent")
     why = "the last party that is not on hold can't be held"
     story.expect_command("hold-2", "accepted", "failed", reason=why).confirms("customer")
@@ -149,14 +149,14 @@ def test_what_is_so_already_is_done_without_asking_twilio(command):
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_nothing_of_the_sort_before_the_agent_has_answered(command):
-    story = getattr(ordering(Story().comes_in), command)("customer", "late")
+    story = getattr(ordering(Scenario().comes_in), command)("customer", "late")
     refused_because(story, "late", "nobody has answered yet")
 
 
 @pytest.mark.parametrize("command, why", [("unhold", "the party is not on hold"), ("unmute", "nobody is muted")])
 @pytest.mark.parametrize("state", ["bridged", "converting"])
 def test_nothing_to_undo_over_a_bridge(state, command, why):
-    story = ordering(Story().answered)
+    story = ordering(Scenario().answered)
     if state == "converting":
         story.convert()
     refused_because(getattr(story, command)("customer", "late"), "late", why)
@@ -175,7 +175,7 @@ def test_who_is_held_is_a_transfers_matter_while_it_runs(command):
 def test_lost_callback_is_made_up_for_by_a_look(command):
     story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
-    story.reads(room=ROOM, inside=BOTH).expect("conferenced")
+    story.reads(conference=ROOM, inside=BOTH).expect("conferenced")
     story.expect_command(f"{command}-1", "accepted", "done").expect_timers()
 
 
@@ -183,19 +183,19 @@ def test_lost_callback_is_made_up_for_by_a_look(command):
 @pytest.mark.parametrize("how", ["update_refused", "update_in_doubt"])
 def test_what_a_look_does_not_show_is_asked_for_again(command, how):
     story = getattr(getattr(ordering(), command)("customer"), how)("customer").expect("conferenced")
-    story.fires(ConfirmOverdue).reads(room=ROOM, inside=BOTH).expect("conferenced", f"{command} customer")
+    story.fires(ConfirmOverdue).reads(conference=ROOM, inside=BOTH).expect("conferenced", f"{command} customer")
     story.confirms("customer").expect_command(f"{command}-1", "accepted", "done").expect_timers()
 
 
 def test_hold_that_never_comes_is_given_up_and_undone():
-    story = ordering().hold("customer").fires(OrderOverdue).expect("conferenced", "look", "unhold customer")
+    story = ordering().hold("customer").fires(CommandOverdue).expect("conferenced", "look", "unhold customer")
     story.expect_command("hold-1", "accepted", "failed", reason="hold-failed").expect_no_orders()
     story.confirms("customer").expect_held().confirms("customer").expect_timers()
 
 
 @pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
 def test_what_twilio_never_confirms_fails_the_command(command, begin):
-    story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(OrderOverdue)
+    story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(CommandOverdue)
     story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
     story.expect_no_orders()
 
@@ -204,7 +204,7 @@ def test_unhold_that_twilio_refuses_is_repeated_until_it_is_confirmed():
     story = held().unhold("customer")
     for _ in range(4):
         story.update_refused("customer").fires(ConfirmOverdue)
-        story.reads(room=ROOM, inside=BOTH).expect("conferenced", "unhold customer")
+        story.reads(conference=ROOM, inside=BOTH).expect("conferenced", "unhold customer")
     story.confirms("customer").expect_held().expect_command("unhold-1", "accepted", "done")
     story.confirms("customer").expect_timers()
 
@@ -247,13 +247,13 @@ def test_party_that_leaves_meanwhile_fails_the_command(command):
 
 def test_party_that_is_not_in_the_conference_any_more_is_looked_for():
     story = ordering().hold("customer").update_refused("customer", gone=True).expect("conferenced", "look")
-    story.reads(customer="completed", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect_command("hold-1", "accepted", "failed", reason="hung-up").fires(LoneOverdue)
     story.expect("ended", "end room", reason="customer-left")
 
 
 def test_party_that_leaves_before_both_are_in_fails_the_command():
-    story = ordering(Story().answered).hold("customer").joins("agent").call("customer", "completed")
+    story = ordering(Scenario().answered).hold("customer").joins("agent").call("customer", "completed")
     story.expect("ended", "end room", reason="customer-left")
     story.expect_command("hold-1", "accepted", "failed", reason="customer-left")
 
@@ -372,19 +372,19 @@ def test_muted_party_that_comes_back_is_muted_again():
 
 def test_flag_is_cleared_before_a_hold_and_set_after_the_unhold():
     story = ordering().hold("customer")
-    assert [(one.detail, one.ends_conference, one.hold) for one in story.last.effects] == [
-        ("clear-end", False, None),
+    assert [(one.detail, one.end_on_exit, one.hold) for one in story.last.effects] == [
+        ("clear-end-on-exit", False, None),
         ("hold", None, True),
     ]
     story.confirms("customer").expect("conferenced").expect_timers()
-    assert not story.session.parties["customer"].ends_conference
+    assert not story.session.parties["customer"].end_on_exit
     story.unhold("customer").confirms("customer").expect("conferenced", "flag customer").confirms("customer")
-    assert story.session.parties["customer"].ends_conference
+    assert story.session.parties["customer"].end_on_exit
 
 
 def test_hold_and_unhold_overtake_a_flag():
     story = ordering(converted).hold("customer").expect("conferenced", "hold customer")
-    assert [one.detail for one in story.last.effects] == ["clear-end", "hold"], "the first may still set it"
+    assert [one.detail for one in story.last.effects] == ["clear-end-on-exit", "hold"], "the first may still set it"
     story.confirms("customer").expect_held("customer")
     story.unhold("customer").confirms("customer").expect("conferenced", "flag customer")
     story.legs["customer"].held = True  # another program's doing
@@ -395,7 +395,7 @@ def test_hold_and_unhold_overtake_a_flag():
 def test_flag_that_a_held_party_still_has_keeps_nobody_out(command):
     """Twilio ignores a change of it, so a request for it would be repeated until the command fails."""
     story = ordering().hold("customer").confirms("customer")
-    story.legs["customer"].ends_conference = True
+    story.legs["customer"].end_on_exit = True
     story.changes("customer").expect("conferenced")
     getattr(story, command)().expect("conferenced", "unflag agent").confirms("agent")
     story.expect("conferenced", "dial lawyer" if command == "add" else "dial supervisor")

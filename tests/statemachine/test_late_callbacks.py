@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.statemachine.rooms import CLIENT_SESSION, Room, as_room, browser_talks, waiting
-from tests.statemachine.stages import FLAGS, ringing
-from tests.statemachine.story import CAROL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, as_room, browser_talks, waiting
+from tests.statemachine.scenario import CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, ringing
 
 
 def bridged_browser() -> Room:
@@ -30,7 +30,7 @@ def test_repeated_request_of_a_browser_call_changes_nothing(state: str):
 
 
 def test_late_answer_of_the_agent_changes_nothing_while_the_call_is_converted():
-    story = Story().answered().convert()
+    story = Scenario().answered().convert()
     parties = story.session.parties
     story.call("agent", "in-progress").expect("converting", outcome="stale").expect_timers("convert")
     assert story.session.parties == parties
@@ -38,11 +38,11 @@ def test_late_answer_of_the_agent_changes_nothing_while_the_call_is_converted():
 
 def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
     """The wait music failed, and the agent took the call in the second conference."""
-    story = waiting().conference_ends().joins("customer", room=OTHER_ROOM, starts=False)
+    story = waiting().conference_ends().joins("customer", conference=OTHER_ROOM, starts=False)
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
-    story.joins("customer", room=ROOM).expect("conferenced", outcome="stale", phase="")
+    story.joins("customer", conference=ROOM).expect("conferenced", outcome="stale", phase="")
     assert story.session.conference_sid == OTHER_ROOM
-    assert [party.name for party in story.session.in_room] == ["customer", "agent"]
+    assert [party.name for party in story.session.participants] == ["customer", "agent"]
 
 
 def test_late_change_of_the_target_before_does_not_hold_the_target_now():

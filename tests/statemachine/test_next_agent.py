@@ -2,15 +2,15 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LeaveOverdue, RingOverdue
-from tests.statemachine.rooms import DAVE, SECOND_CALL, as_room
-from tests.statemachine.stages import FLAGS
-from tests.statemachine.story import ALICE, BOB, ROOM, Story
+from tests.statemachine.conference_scenarios import DAVE, SECOND_CALL, as_room
+from tests.statemachine.scenario import ALICE, BOB, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS
 
 
 def rings(*others):
-    return as_room(Story().comes_in(other_agents=others or (BOB,)).call("agent", "ringing"))
+    return as_room(Scenario().comes_in(other_agents=others or (BOB,)).call("agent", "ringing"))
 
 
 def second_rings():
@@ -44,7 +44,7 @@ def test_dial_that_ends_unanswered_leads_to_the_next(status):
 
 
 def test_first_agent_who_has_talked_is_not_followed_by_the_next():
-    story = as_room(Story().comes_in(other_agents=(BOB,))).call("agent", "in-progress").dial_ends("completed")
+    story = as_room(Scenario().comes_in(other_agents=(BOB,))).call("agent", "in-progress").dial_ends("completed")
     story.expect("ended", reason="agent-left")
 
 
@@ -160,12 +160,12 @@ def test_commands_are_refused_until_one_has_answered():
 
 
 def test_agents_carry_no_flag_where_the_caller_goes_on_elsewhere():
-    after = Attributes(after="https://example.com/survey")
-    story = as_room(Story().comes_in(attributes=after)).call("agent", "in-progress").convert().joins("agent")
+    after = ConferenceAttributes(after_url="https://example.com/survey")
+    story = as_room(Scenario().comes_in(attributes=after)).call("agent", "in-progress").convert().joins("agent")
     story.joins("customer").expect("conferenced", "flag customer").confirms("customer").expect_timers()
     story.leaves("agent").expect_timers("lone").joins("agent").expect("conferenced").expect_timers()
-    story.leaves("agent").conference_ends(room=ROOM).expect("ended")
-    assert story.session.parties["customer"].left_reason == "sent-away"
+    story.leaves("agent").conference_ends(conference=ROOM).expect("ended")
+    assert story.session.parties["customer"].left_reason == "redirected-away"
     assert story.session.agents[0] == ALICE
 
 
@@ -176,7 +176,7 @@ REFUSED = {"call_status": "ringing", "failed_with_callers_number": True}
 
 
 def phone_rings(*others):
-    return as_room(Story().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
+    return as_room(Scenario().comes_in(agent_address=PHONE, other_agents=others)).call("agent", "initiated")
 
 
 @pytest.mark.parametrize("is_told_first", [True, False])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.statemachine.rooms import received, waiting
-from tests.statemachine.stages import FLAGS
-from tests.statemachine.story import BOB, OTHER_ROOM
+from tests.statemachine.conference_scenarios import received, waiting
+from tests.statemachine.scenario import BOB, OTHER_ROOM
+from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
 
@@ -38,7 +38,7 @@ def test_leave_of_a_caller_whose_call_goes_on_is_no_hang_up():
     story.expect("conferenced", phase="ringing").expect_timers("dial", "opening")
     story.dial_ends("failed", dial="conference").expect("conferenced", phase="ringing")
     story.conference_ends().expect("conferenced", "hang up agent", phase="ringing")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
 
 
 def test_leave_of_a_caller_who_has_hung_up_ends_it_as_ever():

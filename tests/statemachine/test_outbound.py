@@ -3,16 +3,16 @@
 import pytest
 
 from conferral.statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
-from tests.statemachine.rooms import as_room, called_in
-from tests.statemachine.stages import FLAGS, outbound
-from tests.statemachine.story import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Story
+from tests.statemachine.conference_scenarios import as_room, called_in
+from tests.statemachine.scenario import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, outbound
 
 
-def called(**options) -> Story:
-    return Story(session_id=OUTBOUND).calls_out(**options)
+def called(**options) -> Scenario:
+    return Scenario(session_id=OUTBOUND).calls_out(**options)
 
 
-def taken(**options) -> Story:
+def taken(**options) -> Scenario:
     """The agent has taken the call; the customer is being rung."""
     story = called(**options).placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
     return story.expect("bridged", phase="ringing").expect_timers("ring")
@@ -86,7 +86,7 @@ def test_agent_whom_a_rolled_back_history_ended_without_is_hung_up_at_the_gate(m
 def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session(mode):
     """Redis has forgotten what the gate told, too: nothing else names the call."""
     story = called(mode=mode).in_doubt("agent").end()
-    story = as_room(story).sweep_finds("rolled-back", room="").expect("ended", "find agent")
+    story = as_room(story).sweep_finds("rolled-back", conference="").expect("ended", "find agent")
     assert story.last.effects[0].dial_id == story.legs["agent"].dial
     story.found("agent").expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
@@ -95,7 +95,7 @@ def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_end_after_a_rollback_searches_for_a_dial_whose_call_is_unknown(mode):
     """The check comes before the dial's outcome, and the end right after it."""
-    story = as_room(called(mode=mode)).sweep_finds("rolled-back", room="").end().expect("ended", "find agent")
+    story = as_room(called(mode=mode)).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
     search = story.last.effects[0].effect_id
     story.expect_command("end-1", "accepted").succeeds("find_call", "agent", search, call_sid=AGENT_CALL)
     story.expect("ended", "hang up a call").expect_command("end-1", "accepted")
@@ -104,7 +104,7 @@ def test_end_after_a_rollback_searches_for_a_dial_whose_call_is_unknown(mode):
 
 
 def test_end_after_a_rollback_is_done_when_the_search_finds_no_call():
-    story = as_room(called()).sweep_finds("rolled-back", room="").end().expect("ended", "find agent")
+    story = as_room(called()).sweep_finds("rolled-back", conference="").end().expect("ended", "find agent")
     story.succeeds("find_call", "agent", story.last.effects[0].effect_id)
     story.expect("ended").expect_command("end-1", "accepted", "done")
 
@@ -140,7 +140,7 @@ def test_agent_who_talks_is_searched_for_until_the_call_is_found(how):
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_check_after_a_rollback_searches_for_no_call_that_the_end_hung_up(mode):
     story = called(mode=mode).placed("agent").call("agent", "ringing").end().expect("ended", "hang up agent")
-    as_room(story).sweep_finds("rolled-back", room="").expect("ended")
+    as_room(story).sweep_finds("rolled-back", conference="").expect("ended")
 
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation", "taken", "too-late"])

@@ -12,9 +12,9 @@ from conferral.statemachine.events import (
     StageOverdue,
 )
 from conferral.statemachine.policy import Policy
-from tests.statemachine.rooms import as_room, browser_talks, parked, parked_from_bridge
-from tests.statemachine.stages import FLAGS, conferenced, outbound
-from tests.statemachine.story import ALICE, CAROL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.conference_scenarios import as_room, browser_talks, parked, parked_from_bridge
+from tests.statemachine.scenario import ALICE, CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
 DONE = ("transfer", "completed", "")
@@ -27,26 +27,26 @@ def test_out_of_a_conference_the_agent_may_leave_and_the_customer_hears_music_be
     story = parked()
     story.expect_concluded(DONE).expect_parties(customer="connected", agent="left")
     customer = story.session.parties["customer"]
-    assert (customer.tune, story.session.parked_by) == ("music", ALICE)
+    assert (customer.wait_audio, story.session.parked_by) == ("music", ALICE)
     assert story.session.timers["park"] - story.now_ms == 300_000
-    assert story.conclusions[0].mode == "park"
+    assert story.outcome_records[0].mode == "park"
 
 
 def test_out_of_a_bridge_the_customer_waits_in_a_room_of_his_own():
     customer = parked_from_bridge().expect_concluded(DONE).session.parties["customer"]
-    assert customer.waits
-    assert customer.tune == "music"
+    assert customer.waits_for_start
+    assert customer.wait_audio == "music"
 
 
 def test_out_of_an_outbound_bridge_the_customer_is_moved_and_the_agent_let_go_by_his_action():
     story = as_room(outbound()).park().expect("transferring", "move customer", phase="park")
-    assert story.last.effects[0].tune == "music"
+    assert story.last.effects[0].wait_audio == "music"
     story.joins("customer", starts=False).expect("transferring").call("agent", "completed")
     story.expect("conferenced", phase="parked").expect_timers("park").expect_command("park-1", "accepted", "done")
 
 
 def test_while_it_converts_the_call_is_parked_when_both_are_in():
-    story = as_room(Story().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
+    story = as_room(Scenario().answered().convert()).park().expect("converting").expect_command("park-1", "accepted")
     story.joins("agent").joins("customer").expect("transferring", "hold customer", phase="park")
     story.confirms("customer").expect("transferring", "hang up agent").leaves("agent")
     story.expect("conferenced", phase="parked").expect_command("convert-1", "accepted", "done")
@@ -69,8 +69,8 @@ def test_nobody_is_alone_who_is_parked(begin):
 def test_agent_who_hangs_up_before_the_flag_is_cleared_takes_the_room_along():
     """The action of the customer's `<Dial>` leads him into another, with music."""
     story = as_room(conferenced()).park().conference_ends(by="agent").expect("transferring", phase="park")
-    assert story.session.parties["customer"].tune == "music"
-    story.joins("customer", room=OTHER_ROOM, starts=False).leaves("agent").call("agent", "completed")
+    assert story.session.parties["customer"].wait_audio == "music"
+    story.joins("customer", conference=OTHER_ROOM, starts=False).leaves("agent").call("agent", "completed")
     story.expect("conferenced", phase="parked").expect_held().expect_command("park-1", "accepted", "done")
 
 
@@ -80,7 +80,9 @@ def test_agent_who_hangs_up_when_the_flag_is_cleared_has_parked_the_call():
 
 
 def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
-    story = as_room(Story().answered().convert()).park().call("agent", "completed").expect("transferring", phase="park")
+    story = (
+        as_room(Scenario().answered().convert()).park().call("agent", "completed").expect("transferring", phase="park")
+    )
     story.expect_command("convert-1", "accepted", "failed", reason="agent-left")
     story.joins("customer", starts=False).expect("conferenced", phase="parked").expect_timers("park")
     story.expect_command("park-1", "accepted", "done")
@@ -88,29 +90,29 @@ def test_agent_who_hangs_up_while_it_converts_has_parked_the_call():
 
 def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
     """Twilio holds no one before the conference starts."""
-    story = as_room(Story().answered().convert()).park().joins("customer").call("agent", "completed")
+    story = as_room(Scenario().answered().convert()).park().joins("customer").call("agent", "completed")
     story.expect("transferring", "move customer", phase="park")
     (move,) = story.last.effects
-    assert move.tune == "music"
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
+    assert move.wait_audio == "music"
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
 
 
 def test_agent_of_whom_nothing_is_heard_is_hung_up_again_and_looked_at():
     story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
-    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
-    story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
     story.expect("conferenced", phase="parked").expect_timers("park")
 
 
 @pytest.mark.parametrize("comes_to_nothing", ["fails", "is_unknown"])
 def test_hang_up_is_not_ordered_again_while_it_waits_for_a_request_slot(comes_to_nothing: str):
     story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
-    waiting = story.session.parties["agent"].hanging_up
+    waiting = story.session.parties["agent"].hang_up_effect_id
     assert waiting == story.last.effects[-1].effect_id
     story.fires(StageOverdue).expect("transferring", "look")
     story.fires(StageOverdue).expect("transferring")
-    assert story.session.parties["agent"].hanging_up == waiting
+    assert story.session.parties["agent"].hang_up_effect_id == waiting
     getattr(story, comes_to_nothing)("hang_up_call", "agent", effect_id=waiting).expect("transferring")
     story.fires(StageOverdue).expect("transferring", "hang up agent")
 
@@ -157,8 +159,8 @@ def test_refused_move_leaves_the_two_talking():
 
 
 def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_bridge():
-    story = as_room(Story().answered()).park().expect("transferring", "hang up agent")
-    waiting = story.session.parties["agent"].hanging_up
+    story = as_room(Scenario().answered()).park().expect("transferring", "hang up agent")
+    waiting = story.session.parties["agent"].hang_up_effect_id
     # Twilio was too busy for the first attempt. Once the second one ends the bridge, the customer goes to the room.
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress", agent="in-progress")
     story.expect("transferring")
@@ -168,28 +170,28 @@ def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_brid
 
 
 def test_customer_is_moved_where_the_bridge_is_over_although_the_hang_up_has_no_outcome():
-    story = as_room(Story().answered()).park().fires(StageOverdue)
+    story = as_room(Scenario().answered()).park().fires(StageOverdue)
     story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
 
 
 def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
-    story = as_room(Story().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
+    story = as_room(Scenario().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")
-    assert story.last.effects[0].tune == "music"
+    assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
     story.reads(customer="in-progress").expect("ended", "hang up customer", reason="convert-failed")
     story.expect_command("park-1", "accepted", "failed", reason="convert-failed")
 
 
 def test_conversion_that_brings_only_the_customer_parks_him():
-    story = as_room(Story().answered().convert())
+    story = as_room(Scenario().answered().convert())
     story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).park().dial_ends("completed")
     story.joins("customer")
     story.fires(ConvertOverdue).expect("converting", "look")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer",))
     story.expect("converting", "move agent").is_unknown("redirect_call", "agent", story.last.effects[0].effect_id)
     story.fires(RepairOverdue).expect("transferring", "hang up agent", "move customer", phase="park")
-    story.joins("customer", room=OTHER_ROOM, starts=False)
+    story.joins("customer", conference=OTHER_ROOM, starts=False)
     story.call("agent", "completed").expect("conferenced", phase="parked").expect_held()
 
 
@@ -214,7 +216,7 @@ def test_customer_who_leaves_at_any_step_ends_it_and_lets_everybody_go():
 
 
 def test_customer_who_leaves_on_his_way_out_of_the_bridge():
-    story = as_room(Story().answered()).park().call("customer", "completed")
+    story = as_room(Scenario().answered()).park().call("customer", "completed")
     story.expect("ended", "hang up agent", reason="customer-left")
     story.expect_command("park-1", "accepted", "failed", reason="customer-left")
 
@@ -237,15 +239,17 @@ def test_customer_who_hangs_up_while_parked_ends_it(begin, told):
 @BOTH
 def test_conference_that_ends_while_he_waits_costs_him_the_music_and_not_the_call(begin):
     story = begin().conference_ends().expect("conferenced", phase="parked").expect_timers("opening", "park")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
     story.expect_timers("park")
 
 
 @BOTH
 def test_customer_who_comes_again_where_no_wait_music_plays_is_held_to_hear_it(begin):
-    story = begin().conference_ends().joins("customer", room=OTHER_ROOM, starts=True)
+    story = begin().conference_ends().joins("customer", conference=OTHER_ROOM, starts=True)
     story.expect("conferenced", "hold customer", phase="parked").does("customer")
-    story.changes("customer", kind="participant-hold", room=OTHER_ROOM).expect_held("customer").expect_timers("park")
+    story.changes("customer", kind="participant-hold", conference=OTHER_ROOM).expect_held("customer").expect_timers(
+        "park"
+    )
 
 
 @BOTH
@@ -260,11 +264,11 @@ def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
 def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(begin):
     story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
     leg = story.legs["customer"]
-    leg.held = leg.ends_conference = leg.starts = False
-    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",))
+    leg.held = leg.end_on_exit = leg.starts = False
+    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",))
     story.expect("conferenced", phase="parked").expect_timers("park")
     assert story.session.conference_sid == OTHER_ROOM
-    assert story.session.parties["customer"].waits
+    assert story.session.parties["customer"].waits_for_start
 
 
 @BOTH
@@ -272,15 +276,15 @@ def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(be
 def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_music(begin, code):
     story = begin().later(30_000).sweep_finds("conference-missing")
     leg = story.legs["customer"]
-    leg.held, leg.ends_conference, leg.starts = False, False, True
-    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",))
+    leg.held, leg.end_on_exit, leg.starts = False, False, True
+    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",))
     story.expect("conferenced", "hold customer", phase="parked")
     story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[0].effect_id)
     story.expect("conferenced", "move customer", phase="parked").expect_timers("park", "opening")
     (move,) = story.last.effects
-    assert move.tune == "music"
+    assert move.wait_audio == "music"
     story.succeeds("redirect_call", "customer", move.effect_id)
-    story.joins("customer", room="CF" + "9" * 32, starts=False)
+    story.joins("customer", conference="CF" + "9" * 32, starts=False)
     story.expect("conferenced", phase="parked").expect_timers("park").expect_held()
 
 
@@ -291,7 +295,7 @@ def test_parked_customer_who_can_not_be_held_before_the_start_is_moved_to_hear_m
 def test_parked_too_long_it_goes_back_to_the_agent_who_parked_it(begin):
     story = begin().fires(ParkOverdue).expect("transferring", "dial agent to the gate", phase="recall")
     agent = story.session.parties["agent"]
-    assert (agent.address, agent.recalled_for, agent.label) == (ALICE, "park-timeout", "agent-2")
+    assert (agent.address, agent.recall_reason, agent.label) == (ALICE, "park-timeout", "agent-2")
     assert story.session.parked_until_ms == 0
     story.takes_part("agent")
     if begin is parked:
@@ -341,8 +345,8 @@ def test_customer_who_is_on_his_way_into_another_conference_when_it_was_too_long
     story.expect("transferring", "dial agent to the gate", phase="recall")
     assert "stage" in story.session.timers
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
-    story.expect("transferring", "move customer").joins("customer", room=OTHER_ROOM, starts=False)
-    story.placed("agent").gate("agent").gate("agent", "accepted").joins("agent", room=OTHER_ROOM)
+    story.expect("transferring", "move customer").joins("customer", conference=OTHER_ROOM, starts=False)
+    story.placed("agent").gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_ROOM)
     story.expect("conferenced", *FLAGS)
 
 
@@ -361,7 +365,7 @@ def test_parked_call_takes_a_retrieve_and_an_end_and_no_transfer(begin):
 
 def test_second_park_is_refused_while_one_runs():
     as_room(conferenced()).park().park("park-2").expect_refused("park-2", "a transfer runs already", "end")
-    story = as_room(Story().answered()).park().park("park-2").expect("transferring", outcome="refused")
+    story = as_room(Scenario().answered()).park().park("park-2").expect("transferring", outcome="refused")
     story.expect_command("park-1", "accepted")
 
 
@@ -376,7 +380,7 @@ def test_removing_the_customer_ends_it():
 
 
 def test_end_while_the_agent_is_on_his_way_out():
-    story = as_room(Story().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
+    story = as_room(Scenario().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
     story.expect_command("park-1", "accepted", "failed", reason="command")
 
 

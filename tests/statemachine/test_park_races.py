@@ -9,15 +9,15 @@ import pytest
 from conferral.statemachine.events import Park, Retrieve
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Phase, State
-from tests.statemachine.laws import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
-from tests.statemachine.network import Network
-from tests.statemachine.story import BOB, CAROL
+from tests.statemachine.invariants import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
+from tests.statemachine.phone_network import PhoneNetwork
+from tests.statemachine.scenario import BOB, CAROL
 from tests.statemachine.test_transfer_races import is_lossy, person
 
 POLICIES = (Policy(), Policy(fallback="end"), Policy(fallback=CAROL), Policy(park_timeout_ms=2_000))
 
 
-def command(network: Network, random: Random, number: int) -> None:
+def command(network: PhoneNetwork, random: Random, number: int) -> None:
     if random.random() < 0.03:
         network.end(f"end-{number}")
     elif random.random() < 0.1:
@@ -28,7 +28,7 @@ def command(network: Network, random: Random, number: int) -> None:
         network.command(Park, f"park-{number}")
 
 
-def move(network: Network, random: Random, number: int, *, faults: bool) -> None:
+def move(network: PhoneNetwork, random: Random, number: int, *, faults: bool) -> None:
     chance = random.random()
     if chance < 0.45 and network.owed:
         index = 0 if random.random() < 0.6 else random.randrange(len(network.owed))
@@ -51,7 +51,7 @@ def move(network: Network, random: Random, number: int, *, faults: bool) -> None
 
 def run(seed: int, *, faults: bool) -> None:
     random = Random(seed)
-    network = Network(given=random.choice(POLICIES), is_outbound=random.random() < 0.3).connect()
+    network = PhoneNetwork(given=random.choice(POLICIES), is_outbound=random.random() < 0.3).connect()
     if random.random() < 0.5:
         network.convert("convert-0")
         if random.random() < 0.7:

@@ -12,15 +12,15 @@ from conferral.statemachine.events import (
     ParticipantSeen,
 )
 from conferral.statemachine.session import Session
-from tests.statemachine.stages import conferenced
-from tests.statemachine.story import ROOM, Story
+from tests.statemachine.scenario import ROOM, Scenario
+from tests.statemachine.transfer_scenarios import conferenced
 
 SIDS = tuple(f"CA{number:032x}" for number in range(60))
 
 
-def crowded() -> Story:
+def crowded() -> Scenario:
     """Sixty people in a conference whose calls are being read."""
-    story = Story()
+    story = Scenario()
     people = [ParticipantFound(call_sid=sid, label=f"guest-{at}-{at + 1}") for at, sid in enumerate(SIDS)]
     people[0] = replace(people[0], label="customer-1", came_in=True)
     people[1] = replace(people[1], label="agent-1")
@@ -28,7 +28,7 @@ def crowded() -> Story:
     return swept(story)
 
 
-def swept(story: Story) -> Story:
+def swept(story: Scenario) -> Scenario:
     return story.take(
         AccountSwept(
             **story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[1]
@@ -36,18 +36,18 @@ def swept(story: Story) -> Story:
     )
 
 
-def last_read(story: Story) -> ReadCalls:
+def last_read(story: Scenario) -> ReadCalls:
     (read,) = (effect for effect in story.last.effects if isinstance(effect, ReadCalls))
     return read
 
 
 def reads(
-    story: Story, *, over: tuple[str, ...], inside: int, unread: tuple[str, ...], version: int | None = None
-) -> Story:
+    story: Scenario, *, over: tuple[str, ...], inside: int, unread: tuple[str, ...], version: int | None = None
+) -> Scenario:
     return story.take(
         CallsRead(
             **story._common(),
-            effect_id=story.session.reading,
+            effect_id=story.session.open_read_id,
             read_version=story.session.version if version is None else version,
             calls=tuple(CallSeen(sid, "completed") for sid in over),
             conference_sid=ROOM,
@@ -71,7 +71,7 @@ def test_calls_that_were_left_out_are_read_next() -> None:
 
     reads(story, inside=1, over=SIDS[21:], unread=())
     assert gone(story.session) == set(SIDS[1:])
-    assert not story.session.reading
+    assert not story.session.open_read_id
     assert not story.session.unread_calls
 
 

@@ -4,19 +4,19 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.rooms import as_room
-from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, ringing, talking
-from tests.statemachine.story import ALICE, BOB, CAROL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.conference_scenarios import as_room
+from tests.statemachine.scenario import ALICE, BOB, CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, dialling, ringing, talking
 
 END, FALLBACK = Policy(fallback="end"), Policy(fallback=CAROL)
 
 
-def failed_from_bridge(policy: Policy | None = None) -> Story:
+def failed_from_bridge(policy: Policy | None = None) -> Scenario:
     """The customer waits alone with ring-back; the target was busy."""
     return blind_from_bridge(policy=policy).placed("target").call("target", "busy")
 
 
-def failed_from_conference(policy: Policy | None = None) -> Story:
+def failed_from_conference(policy: Policy | None = None) -> Scenario:
     """The customer is held with ring-back; the target was busy."""
     return dialling("blind", policy=policy).leaves("agent").placed("target").call("target", "busy")
 
@@ -28,8 +28,8 @@ def test_agent_is_rung_again_and_told_why():
     story = failed_from_bridge().expect("transferring", "dial agent to the gate", phase="recall").expect_timers()
     story.expect_command("transfer-1", "accepted", "failed", reason="busy").expect_transfer("failed", "busy")
     agent = story.session.parties["agent"]
-    assert (agent.recalled_for, agent.label, agent.address) == ("busy", "agent-2", ALICE)
-    assert story.session.parties["customer"].tune == "music"
+    assert (agent.recall_reason, agent.label, agent.address) == ("busy", "agent-2", ALICE)
+    assert story.session.parties["customer"].wait_audio == "music"
     story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted").expect("transferring")
     story.joins("agent").expect("conferenced", *FLAGS).expect_concluded(("transfer", "recalled", "busy"))
     story.expect_parties(customer="connected", agent="connected", target="left").expect_held()
@@ -48,7 +48,7 @@ def test_agent_is_rung_twice_ten_seconds_apart_and_then_it_is_the_end():
     story.expect_timers("stage").expect_transfer("failed", "busy, recall no-answer")
     assert story.session.timers["stage"] - story.now_ms == 10_000
     story.fires(StageOverdue).expect("transferring", "dial agent to the gate", phase="recall").placed("agent")
-    assert story.session.parties["agent"].recalled_for == "busy"
+    assert story.session.parties["agent"].recall_reason == "busy"
     story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="recall-failed")
     told = "busy, recall no-answer, recall busy"
     story.expect_concluded(("transfer", "failed", told), ("session", "ended", "recall-failed"))
@@ -148,9 +148,9 @@ def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second
 def test_target_who_was_dialled_into_a_room_that_is_over_is_looked_after_until_he_is_gone():
     """The agent took the room along; the customer waits in another one, where the target can't come."""
     story = ringing("warm").leaves("agent").conference_ends().expect("transferring", "hang up target")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect_timers("stage")
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect_timers("stage")
     story.fires(StageOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", target="completed", room=OTHER_ROOM, inside=("customer",))
+    story.reads(customer="in-progress", target="completed", conference=OTHER_ROOM, inside=("customer",))
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
@@ -191,7 +191,7 @@ def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
 def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
     """Only then is it known that nobody is left for the customer."""
     story = dialling("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
-    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hanging_up)
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").call("agent", "completed")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
 
@@ -204,6 +204,6 @@ def test_unhold_for_the_recalled_agent_is_looked_after():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent")).expect(
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect(
         "conferenced", "flag customer", "flag agent"
     ).expect_held()

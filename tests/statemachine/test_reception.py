@@ -2,12 +2,12 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.rooms import DAVE, called, received, waiting
-from tests.statemachine.stages import FLAGS
-from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import DAVE, called, received, waiting
+from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import FLAGS
 
 TWO = {"other_agents": (BOB,)}
 
@@ -18,13 +18,13 @@ TWO = {"other_agents": (BOB,)}
 def test_caller_waits_and_the_agent_is_dialled_when_he_is_in():
     story = waiting()
     dial = story.last.effects[0]
-    assert (dial.to, dial.room, dial.label, dial.early_media) == (ALICE, ROOM, "agent-1", False)
-    assert story.session.parties["customer"].tune == "music"
-    assert story.session.parties["customer"].waits
+    assert (dial.to, dial.conference, dial.label, dial.early_media) == (ALICE, ROOM, "agent-1", False)
+    assert story.session.parties["customer"].wait_audio == "music"
+    assert story.session.parties["customer"].waits_for_start
     story.placed("agent").expect_timers("dial").call("agent", "ringing").expect("conferenced", phase="ringing")
     story.call("agent", "in-progress").joins("agent").expect("conferenced", *FLAGS, phase="")
     story.expect_parties(customer="connected", agent="connected")
-    assert not story.session.parties["customer"].waits
+    assert not story.session.parties["customer"].waits_for_start
 
 
 def test_join_alone_tells_of_the_answer_when_the_callbacks_are_lost():
@@ -57,7 +57,7 @@ def test_agent_who_leaves_or_caller_who_leaves_ends_it_after_the_grace():
     story = received().leaves("agent").expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
     story = received().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
-    assert story.last.let_lone_go
+    assert story.last.ended_lone_conference
 
 
 # ---- an agent who can't be reached -------------------------------------------------------------------------------
@@ -141,13 +141,13 @@ def test_failure_told_by_the_conference_alone_is_enough():
 
 def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="ringing", room=ROOM, inside=("customer",)).expect("conferenced")
+    story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).expect("conferenced")
     story.fires(DialOverdue).expect("ended", "hang up agent", "say goodbye to customer", reason="agent-no-answer")
 
 
 def test_answer_and_join_whose_callbacks_are_lost_are_found_by_the_look():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS, phase="")
 
 
@@ -217,9 +217,9 @@ def moved():
 
 def test_caller_who_does_not_come_again_is_looked_for_and_moved_once():
     story = moved()
-    assert story.last.effects[0].tune == "music"
+    assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent").expect_timers()
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent").expect_timers()
 
 
 def test_caller_who_can_not_be_brought_in_is_not_left_in_silence():
@@ -241,13 +241,13 @@ def test_caller_of_whom_nothing_was_heard_in_any_conference_is_not_moved():
     story = called().fires(OpeningOverdue).expect("conferenced", "look").expect_timers("opening")
     story.reads(customer="in-progress").expect("conferenced")
     # He may talk for an hour: he is not looked at every two seconds for that.
-    assert story.session.timers["opening"] - story.now_ms == story.policy.look_again_ms
+    assert story.session.timers["opening"] - story.now_ms == story.policy.reread_interval_ms
     story.fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
 def test_caller_who_is_in_though_nobody_told_so_is_found():
-    story = called().fires(OpeningOverdue).reads(customer="in-progress", room=ROOM, inside=("customer",))
+    story = called().fires(OpeningOverdue).reads(customer="in-progress", conference=ROOM, inside=("customer",))
     story.expect("conferenced", "dial agent").expect_timers()
 
 
@@ -265,7 +265,7 @@ def test_look_that_comes_early_does_not_take_the_caller_out_of_his_way():
 def test_move_of_which_nobody_knows_is_looked_at_before_it_counts_as_failed():
     story = moved()
     story.is_unknown("redirect_call", "customer", story.last.effects[0].effect_id).expect("conferenced", "look")
-    story.reads(customer="in-progress", room=OTHER_ROOM, inside=("customer",)).expect("conferenced", "dial agent")
+    story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",)).expect("conferenced", "dial agent")
 
 
 def test_move_of_a_caller_who_has_hung_up_ends_it():
@@ -281,8 +281,8 @@ def test_failing_wait_url_costs_the_caller_his_conference_and_not_the_call():
     """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialled."""
     story = called().joins("customer", starts=False).conference_ends().expect("conferenced").expect_timers("opening")
     story.placed("agent").expect("conferenced", "hang up agent")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
-    assert (story.last.effects[0].room, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
     story.call("former agent", "canceled").expect("conferenced")
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
 
@@ -295,19 +295,19 @@ def room_is_over(story):
 def test_dial_that_comes_too_late_for_the_first_conference_goes_into_the_second():
     story = room_is_over(waiting()).expect("conferenced").expect_timers("opening")
     story.dial_ends("answered", dial="conference").conference_ends().expect("conferenced")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
-    assert (story.last.effects[0].room, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    assert (story.last.effects[0].conference, story.last.effects[0].to) == (OTHER_ROOM, ALICE)
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
 
 
 def test_customers_number_is_not_what_the_dial_came_too_late_for():
-    story = called(Policy(shows_customer=True), call_token="token").joins("customer", starts=False)
+    story = called(Policy(shows_customer_number=True), call_token="token").joins("customer", starts=False)
     room_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
 
 
 def test_conference_that_is_there_after_all_is_dialled_into_once_more_and_no_more():
     story = room_is_over(waiting()).fires(OpeningOverdue).expect("conferenced", "look")
-    story.reads(room=ROOM, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
+    story.reads(conference=ROOM, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
     room_is_over(story).expect("ended", "say goodbye to customer", reason="agent-failed")
 
 
@@ -316,12 +316,16 @@ def test_callbacks_of_the_two_conferences_may_come_in_any_order(first):
     story = waiting().placed("agent")
     if first == "action":
         story.dial_ends("completed", dial="conference").expect("conferenced").expect_timers("opening", "dial")
-        story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "hang up agent", "dial agent")
+        story.joins("customer", conference=OTHER_ROOM, starts=False).expect(
+            "conferenced", "hang up agent", "dial agent"
+        )
     else:
-        story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "hang up agent", "dial agent")
+        story.joins("customer", conference=OTHER_ROOM, starts=False).expect(
+            "conferenced", "hang up agent", "dial agent"
+        )
     story.conference_ends().leaves("customer", status="in-progress", reason="conference_ended").expect("conferenced")
     assert story.session.conference_sid == OTHER_ROOM
-    assert story.session.parties["customer"].in_room
+    assert story.session.parties["customer"].in_conference
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
 
 
@@ -329,8 +333,8 @@ def test_agent_who_rings_at_our_gate_is_not_dialled_anew_for_another_conference(
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188").joins("customer", starts=False)
     story.expect("conferenced", "dial agent to the gate").placed("agent").conference_ends().expect("conferenced")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced")
-    story.gate("agent").gate("agent", "accepted").joins("agent", room=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced")
+    story.gate("agent").gate("agent", "accepted").joins("agent", conference=OTHER_ROOM)
     story.expect("conferenced", *FLAGS, phase="")
 
 
@@ -338,7 +342,7 @@ def test_agent_who_was_busy_while_the_caller_was_on_his_way_is_not_rung_again():
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188", **TWO).joins("customer", starts=False)
     story.placed("agent").conference_ends().call("agent", "busy")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
     assert story.last.effects[0].to == BOB
 
 
@@ -346,10 +350,10 @@ def test_every_callback_about_the_second_conference_may_be_lost():
     """The session still takes the caller for being in the first one; the sweep finds that it is over."""
     story = waiting().placed("agent").call("agent", "ringing").later(30_000)
     story.sweep_finds("conference-missing").expect("conferenced", "look")
-    story.reads(customer="in-progress", agent="ringing", room=OTHER_ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="ringing", conference=OTHER_ROOM, inside=("customer",))
     assert story.session.conference_sid == OTHER_ROOM
     assert story.all_words().count("dial agent") == 2
-    assert story.session.parties["customer"].in_room
+    assert story.session.parties["customer"].in_conference
 
 
 def test_conference_that_is_over_without_a_word_leads_to_another():
@@ -361,7 +365,7 @@ def test_conference_that_is_over_without_a_word_leads_to_another():
 
 
 def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():
-    story = waiting().joins("customer", room=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
+    story = waiting().joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")
     story.placed("former agent").expect("conferenced", "hang up a call")
     story.call("former agent", "ringing").expect("conferenced")
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
@@ -413,7 +417,7 @@ def test_sentence_that_could_not_be_said_leaves_no_guest_behind(how):
 
 # ---- when the agent has left -------------------------------------------------------------------------------------
 
-AFTER = {"attributes": Attributes(after="https://example.com/survey")}
+AFTER = {"attributes": ConferenceAttributes(after_url="https://example.com/survey")}
 
 
 def with_survey():
@@ -425,7 +429,7 @@ def test_caller_goes_on_with_what_the_directory_names_when_the_agent_has_left():
     story = with_survey().leaves("agent").expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "send away customer", reason="agent-left")
     assert story.last.effects[0].url == "https://example.com/survey"
-    assert story.session.parties["customer"].left_reason == "sent-away"
+    assert story.session.parties["customer"].left_reason == "redirected-away"
     # He is no longer ours: what the account still shows of him is left alone.
     story.sweep_finds("call-live", "customer").expect("ended")
     story.call("customer", "in-progress").expect("ended")
@@ -445,7 +449,7 @@ def test_join_that_is_told_late_does_not_take_the_caller_away_from_what_he_goes_
         story.conference_ends().expect("ended", reason="agent-left")
     story.joins("customer").expect("ended")
     # Into another one he comes because he was answered before it was decided that he goes on.
-    story.joins("customer", room=OTHER_ROOM).expect("ended", "hang up a call")
+    story.joins("customer", conference=OTHER_ROOM).expect("ended", "hang up a call")
 
 
 @pytest.mark.parametrize("outcome", ["refused", "unknown"])
@@ -454,9 +458,9 @@ def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
     story = with_survey().leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
     effect_id = story.last.effects[0].effect_id
     if outcome == "refused":
-        story.fails("send_away", "customer", code=21205, effect_id=effect_id)
+        story.fails("redirect_to_url", "customer", code=21205, effect_id=effect_id)
     else:
-        story.is_unknown("send_away", "customer", effect_id)
+        story.is_unknown("redirect_to_url", "customer", effect_id)
     story.expect("ended", "end room")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.events import LoneOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.ordering import (
+from tests.statemachine.command_scenarios import (
     OTHER_RECORDING,
     RECORDING,
     Orders,
@@ -13,8 +13,8 @@ from tests.statemachine.ordering import (
     recorded,
     recorded_conference,
 )
-from tests.statemachine.stages import FLAGS, conferenced, outbound, talking
-from tests.statemachine.story import CUSTOMER_CALL, OTHER_ROOM, OUTBOUND, ROOM, Story
+from tests.statemachine.scenario import CUSTOMER_CALL, OTHER_ROOM, OUTBOUND, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound, talking
 
 
 def running() -> Orders:
@@ -48,13 +48,13 @@ def test_customers_call_is_recorded_paused_resumed_and_stopped():
     story.expect_no_orders()
 
 
-@pytest.mark.parametrize("begin", [Story().answered, outbound], ids=["inbound", "outbound"])
+@pytest.mark.parametrize("begin", [Scenario().answered, outbound], ids=["inbound", "outbound"])
 def test_bridged_call_is_recorded_without_a_conference(begin):
     ordering(begin).record("start").expect("bridged", "record customer").recorded().expect_recording("in-progress")
 
 
 def test_recording_goes_on_through_conversion_and_transfer():
-    story = ordering(Story().answered).record("start").recorded().convert().joins("agent").joins("customer")
+    story = ordering(Scenario().answered).record("start").recorded().convert().joins("agent").joins("customer")
     story.confirms("customer", "agent").transfer("warm").confirms("agent").expect("transferring", "dial target")
     story.takes_part("target").record("pause").expect("transferring", "paused recording").recorded()
     story.expect_command("record-pause", "accepted", "done")
@@ -101,11 +101,11 @@ def test_refused_where_there_is_nothing_to_change_or_something_runs_already():
     for action in ("pause", "resume", "stop"):
         refused_because(ordering().record(action, "it"), "it", "it is not recorded")
     refused_because(running().record("start", "it"), "it", "it is recorded already")
-    refused_because(ordering(Story().comes_in).record("start", "it"), "it", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).record("start", "it"), "it", "nobody has answered yet")
 
 
 @pytest.mark.parametrize("begin", [
-    lambda: Story().answered(), lambda: Story().answered().convert(), conferenced, lambda: talking("warm"),
+    lambda: Scenario().answered(), lambda: Scenario().answered().convert(), conferenced, lambda: talking("warm"),
 ], ids=["bridged", "converting", "conferenced", "transferring"])  # fmt: skip
 def test_recording_is_not_changed_while_another_change_is_under_way(begin):
     story = ordering(begin).record("start").record("stop", "late")
@@ -144,7 +144,7 @@ def test_callback_of_the_end_is_taken_after_the_end():
 
 
 def test_callback_after_the_end_of_a_session_without_a_recording():
-    ordering(Story().answered).end().recording("completed", of_conference=False).expect("ended", outcome="stale")
+    ordering(Scenario().answered).end().recording("completed", of_conference=False).expect("ended", outcome="stale")
 
 
 def test_late_callback_of_the_start_does_not_undo_a_pause():
@@ -199,7 +199,7 @@ def test_recording_that_nobody_knows_of_is_begun_once_converted():
 
 
 def test_nothing_is_recorded_while_it_rings():
-    story = Story(Policy(record="customer")).calls_out().placed("agent").gate("agent").gate("agent", "accepted")
+    story = Scenario(Policy(record="customer")).calls_out().placed("agent").gate("agent").gate("agent", "accepted")
     story.call("customer", "ringing").expect("bridged")
 
 
@@ -396,9 +396,9 @@ def test_conference_that_a_blind_transfer_has_opened_is_recorded_from_its_start_
 def test_conference_that_takes_the_place_of_another_has_a_recording_of_its_own():
     """The agent's leaving has ended the first one before his flag was cleared."""
     story = recorded_conference().recording("in-progress").transfer("warm").leaves("agent")
-    story.conference_ends(by="agent").joins("customer", room=OTHER_ROOM, starts=False)
+    story.conference_ends(by="agent").joins("customer", conference=OTHER_ROOM, starts=False)
     story.recording("completed").expect("transferring", outcome="stale")
-    story.placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
     story.expect("conferenced", "flag customer", "flag agent").expect_recording("in-progress")
     assert story.session.recording.recording_sid == ""
 

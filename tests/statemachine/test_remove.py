@@ -2,10 +2,18 @@
 
 import pytest
 
-from conferral.statemachine.events import LoneOverdue, OrderOverdue
-from tests.statemachine.ordering import Orders, added, ordering
-from tests.statemachine.stages import FLAGS, blind_from_bridge, dialling, outbound, ringing, succeeds_all, talking
-from tests.statemachine.story import BOB, CAROL, ROOM, Story
+from conferral.statemachine.events import CommandOverdue, LoneOverdue
+from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.scenario import BOB, CAROL, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import (
+    FLAGS,
+    blind_from_bridge,
+    dialling,
+    outbound,
+    ringing,
+    succeeds_all,
+    talking,
+)
 
 
 def refused_because(story: Orders, command_id: str, why: str) -> None:
@@ -18,7 +26,7 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 
 
 def test_customer_who_is_removed_ends_a_bridged_call():
-    story = ordering(Story().answered).remove("customer").expect("ended", "hang up customer", "hang up agent")
+    story = ordering(Scenario().answered).remove("customer").expect("ended", "hang up customer", "hang up agent")
     story.expect_command("remove-1", "accepted").succeeds("hang_up_call", effect_id=story.effects[-2].effect_id)
     story.expect_command("remove-1", "accepted").succeeds("hang_up_call", effect_id=story.effects[-1].effect_id)
     story.expect_command("remove-1", "accepted", "done")
@@ -26,7 +34,7 @@ def test_customer_who_is_removed_ends_a_bridged_call():
 
 
 def test_agent_who_is_removed_is_hung_up_and_the_bridge_goes_with_him():
-    story = ordering(Story().answered).remove("agent").expect("bridged", "hang up agent").dial_ends("completed")
+    story = ordering(Scenario().answered).remove("agent").expect("bridged", "hang up agent").dial_ends("completed")
     story.expect("ended", reason="agent-left").expect_command("remove-1", "accepted", "done")
 
 
@@ -36,23 +44,23 @@ def test_agent_of_an_outbound_call_who_is_removed_takes_the_customer_along():
 
 
 def test_agent_who_rings_is_hung_up_as_soon_as_his_call_is_known():
-    story = ordering(Story().comes_in).remove("agent").expect("bridged").call("agent", "initiated")
+    story = ordering(Scenario().comes_in).remove("agent").expect("bridged").call("agent", "initiated")
     story.expect("bridged", "hang up agent").call("agent", "canceled").dial_ends("no-answer")
     story.expect("ended").expect_command("remove-1", "accepted", "done")
 
 
 def test_agent_who_is_removed_while_it_converts_ends_it():
-    story = ordering(Story().answered().convert).remove("agent").expect("converting", "hang up agent")
+    story = ordering(Scenario().answered().convert).remove("agent").expect("converting", "hang up agent")
     story.call("agent", "completed").expect("ended", "hang up customer")
     story.expect_command("remove-1", "accepted", "done").expect_command("convert-1", "accepted", "failed")
 
 
 def test_customer_who_is_removed_while_it_converts_ends_it():
-    ordering(Story().answered().convert).remove("customer").expect("ended", "hang up customer", "hang up agent")
+    ordering(Scenario().answered().convert).remove("customer").expect("ended", "hang up customer", "hang up agent")
 
 
 def test_agent_who_is_removed_while_it_converts_for_a_transfer_has_handed_over():
-    story = ordering(Story().answered).transfer("warm").remove("agent").expect("converting", "hang up agent")
+    story = ordering(Scenario().answered).transfer("warm").remove("agent").expect("converting", "hang up agent")
     story.call("agent", "completed").expect("transferring", phase="blind")
     story.expect_command("remove-1", "accepted", "done")
 
@@ -124,16 +132,16 @@ def test_party_that_comes_in_although_it_is_to_go_is_hung_up_once_more():
 
 def test_hang_up_whose_callbacks_are_lost_is_looked_at():
     """The customer is not left alone for a lost callback."""
-    story = ordering().remove("agent").expect_timers("order").fires(OrderOverdue).expect("conferenced", "look")
-    story.expect_command("remove-1", "accepted").expect_timers("order")
-    story.reads(agent="completed", customer="in-progress", room=ROOM, inside=("customer",)).expect_timers("lone")
+    story = ordering().remove("agent").expect_timers("command").fires(CommandOverdue).expect("conferenced", "look")
+    story.expect_command("remove-1", "accepted").expect_timers("command")
+    story.reads(agent="completed", customer="in-progress", conference=ROOM, inside=("customer",)).expect_timers("lone")
     story.expect_command("remove-1", "accepted", "done")
 
 
 def test_hang_up_that_a_look_does_not_show_either_is_given_up():
-    story = ordering().remove("agent").fires(OrderOverdue)
-    story.reads(agent="in-progress", customer="in-progress", room=ROOM, inside=("customer", "agent"))
-    story.fires(OrderOverdue)
+    story = ordering().remove("agent").fires(CommandOverdue)
+    story.reads(agent="in-progress", customer="in-progress", conference=ROOM, inside=("customer", "agent"))
+    story.fires(CommandOverdue)
     story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
 
 

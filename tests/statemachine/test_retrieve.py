@@ -4,9 +4,9 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.rooms import DAVE, parked, parked_from_bridge, received, retrieving
-from tests.statemachine.stages import FLAGS, conferenced
-from tests.statemachine.story import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.conference_scenarios import DAVE, parked, parked_from_bridge, received, retrieving
+from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_CALL, OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
 BOTH = pytest.mark.parametrize("begin", [parked, parked_from_bridge])
 FAILED = ("accepted", "failed")
@@ -27,14 +27,14 @@ def test_out_of_a_room_the_customer_is_held_until_the_retriever_has_answered():
     story.expect_command("retrieve-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
     story.confirms("customer", "agent").expect_timers()
     told = [("transfer", "completed", "", "park"), ("transfer", "completed", "", "retrieve")]
-    assert [(one.kind, one.result, one.reason, one.mode) for one in story.conclusions] == told
+    assert [(one.kind, one.result, one.reason, one.mode) for one in story.outcome_records] == told
     story.expect_attempts((BOB, "answered"))
 
 
 def test_out_of_a_room_of_his_own_the_conference_starts_with_the_retriever():
     story = answers(retrieving(parked_from_bridge)).joins("agent").expect("conferenced", *FLAGS, phase="")
     story.expect_command("retrieve-1", "accepted", "done").confirms("customer", "agent").expect_timers()
-    assert not story.session.parties["customer"].waits
+    assert not story.session.parties["customer"].waits_for_start
 
 
 @BOTH
@@ -154,7 +154,7 @@ def test_dial_of_the_retriever_that_is_not_found_leaves_it_parked():
 
 def test_retriever_of_whom_nothing_is_heard_is_given_up():
     story = retrieving().placed("agent").fires(DialOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="ringing", room=ROOM, inside=("customer",)).fires(DialOverdue)
+    story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).fires(DialOverdue)
     story.expect("conferenced", "hang up agent", phase="parked").expect_timers("park")
     story.expect_command("retrieve-1", *FAILED, reason="no-answer")
 
@@ -201,8 +201,8 @@ def test_customer_who_leaves_before_the_dial_was_placed():
 def test_customer_who_loses_his_conference_meanwhile_is_led_into_another(begin):
     story = retrieving(begin).placed("agent").conference_ends().expect("transferring", phase="retrieve")
     story.legs["customer"].held = False
-    story.joins("customer", room=OTHER_ROOM, starts=False).gate("agent").gate("agent", "accepted")
-    story.joins("agent", room=OTHER_ROOM)
+    story.joins("customer", conference=OTHER_ROOM, starts=False).gate("agent").gate("agent", "accepted")
+    story.joins("agent", conference=OTHER_ROOM)
     assert story.session.conference_sid == OTHER_ROOM
     if begin is parked_from_bridge:
         story.expect("conferenced", *FLAGS)
@@ -220,11 +220,11 @@ def test_customer_who_does_not_come_again_is_looked_for_and_moved(begin):
 
 
 def test_retriever_is_not_left_alone_with_a_customer_who_is_nowhere():
-    story = answers(retrieving(parked_from_bridge).conference_ends()).joins("agent", room=OTHER_ROOM)
+    story = answers(retrieving(parked_from_bridge).conference_ends()).joins("agent", conference=OTHER_ROOM)
     assert story.session.phase == "retrieve"
     story.fires(StageOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="in-progress", room=OTHER_ROOM, inside=("agent",))
-    story.expect("transferring", "move customer").joins("customer", room=OTHER_ROOM).expect("conferenced", *FLAGS)
+    story.reads(customer="in-progress", agent="in-progress", conference=OTHER_ROOM, inside=("agent",))
+    story.expect("transferring", "move customer").joins("customer", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
 
 
 def test_retrieve_while_the_customer_is_on_his_way_into_another_conference():
@@ -249,14 +249,14 @@ def test_unhold_whose_callback_is_lost_is_found_by_a_look():
     update = story.unconfirmed[-1]
     story.does("customer")
     story.succeeds("update_participant", "customer", update.effect_id)
-    story.reads(room=ROOM, inside=("customer", "agent")).expect(
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect(
         "conferenced", "flag customer", "flag agent"
     ).expect_held()
 
 
 def test_join_whose_callback_is_lost_is_found_by_a_look():
     story = answers(retrieving(parked_from_bridge)).fires(DialOverdue).expect("transferring", "look")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS)
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, OrderOverdue
-from tests.statemachine.ordering import CHIEF_TOO, Orders, added, ordering, supervised
-from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
-from tests.statemachine.story import ROOM, Story
+from conferral.statemachine.events import CommandOverdue, ConfirmOverdue, DialOverdue, LoneOverdue
+from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
+from tests.statemachine.scenario import ROOM, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
 
 UNFLAGS = ("unflag customer", "unflag agent")
 ALL = ("customer", "agent", "supervisor")
@@ -40,15 +40,15 @@ def test_supervisor_is_dialled_when_the_flags_are_clear_and_comes_in_muted():
 
 @pytest.mark.parametrize("mode", ["whisper", "barge"])
 def test_supervisor_gets_the_mode_by_one_update(mode):
-    story = joined(mode).expect_command("supervise-1", "accepted").expect_timers("confirm", "order")
+    story = joined(mode).expect_command("supervise-1", "accepted").expect_timers("confirm", "command")
     update = story.last.effects[0]
-    assert (update.hold, update.muted, update.ends_conference) == (None, None, None)
+    assert (update.hold, update.muted, update.end_on_exit) == (None, None, None)
     assert update.coaches == (story.legs["agent"].call_sid if mode == "whisper" else "")
     story.confirms("supervisor").expect_command("supervise-1", "accepted", "done").expect_muted().expect_timers()
 
 
 def test_bridged_call_is_converted_first():
-    story = ordering(Story().answered).supervise("whisper").expect("converting", "move agent")
+    story = ordering(Scenario().answered).supervise("whisper").expect("converting", "move agent")
     story.joins("agent").joins("customer").expect("conferenced", "dial supervisor").takes_part("supervisor")
     story.expect("conferenced", "whisper supervisor").confirms("supervisor")
     story.expect_command("supervise-1", "accepted", "done")
@@ -106,21 +106,21 @@ def test_one_who_is_heard_by_all_and_may_not_whisper_is_muted():
 
 def test_update_of_unknown_outcome_is_looked_at_and_repeated():
     story = joined("whisper").update_in_doubt("supervisor").fires(ConfirmOverdue).expect("conferenced", "look")
-    story.reads(room=ROOM, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
+    story.reads(conference=ROOM, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
     story.expect_command("supervise-1", "accepted", "done").expect_timers()
 
 
 def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_muted():
     """Of a supervisor of whom nobody knows who hears him, everybody may."""
-    story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(OrderOverdue)
+    story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(CommandOverdue)
     story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
     story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
-    story.reads(room=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
+    story.reads(conference=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
     story.expect_muted("supervisor").expect_no_orders()
 
 
 def test_first_update_that_is_never_confirmed_fails_the_command():
-    story = joined("whisper").expect_timers("confirm", "order").fires(OrderOverdue)
+    story = joined("whisper").expect_timers("confirm", "command").fires(CommandOverdue)
     story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
 
 
@@ -129,19 +129,19 @@ def test_callback_that_does_not_tell_whom_he_coaches_is_made_up_for_by_a_look():
     story.legs["supervisor"].hides_coaching = True
     story.confirms("supervisor").expect("conferenced").expect_command("supervise-1", "accepted")
     story.succeeds("update_participant", "supervisor", story.effects[-1].effect_id).fires(ConfirmOverdue)
-    story.expect("conferenced", "look").reads(room=ROOM, inside=ALL).expect("conferenced").expect_timers()
+    story.expect("conferenced", "look").reads(conference=ROOM, inside=ALL).expect("conferenced").expect_timers()
     story.expect_command("supervise-1", "accepted", "done")
 
 
 def test_supervisor_who_is_not_in_the_conference_any_more_is_looked_for():
     story = joined("barge").update_refused("supervisor", gone=True, code=20404).expect("conferenced", "look")
-    story.reads(supervisor="completed", customer="in-progress", agent="in-progress", room=ROOM, inside=ALL[:2])
+    story.reads(supervisor="completed", customer="in-progress", agent="in-progress", conference=ROOM, inside=ALL[:2])
     story.expect_command("supervise-1", "accepted", "failed", reason="hung-up")
     story.expect_parties(customer="connected", agent="connected", supervisor="left")
 
 
 def test_flag_that_is_not_cleared_fails_it_and_nobody_is_dialled():
-    story = ordering().supervise().fires(OrderOverdue)
+    story = ordering().supervise().fires(CommandOverdue)
     story.expect_command("supervise-1", "accepted", "failed", reason="flag").expect_no_orders()
     assert "supervisor" not in story.session.parties
 
@@ -230,7 +230,7 @@ def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_a
     """What is under way would let everybody hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect_muted("supervisor")
-    story.fires(OrderOverdue).expect_command("supervise-1", "accepted", "failed")
+    story.fires(CommandOverdue).expect_command("supervise-1", "accepted", "failed")
 
 
 def test_removed_agent_leaves_when_the_supervisor_is_muted():
@@ -317,7 +317,7 @@ def test_one_supervisor_at_a_time():
     why = "somebody else supervises already"
     refused_because(supervised().supervise(command_id="late", to=CHIEF_TOO), "late", why)
     refused_because(dialled().supervise(command_id="late", to=CHIEF_TOO), "late", why)
-    story = ordering(Story().answered().convert).supervise()
+    story = ordering(Scenario().answered().convert).supervise()
     refused_because(story.supervise(command_id="late", to=CHIEF_TOO), "late", why)
     story = supervised(begin=lambda: talking("warm")).supervise(command_id="late", to=CHIEF_TOO).expect("transferring")
     refused_because(story, "late", why)
@@ -333,7 +333,7 @@ def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
 
 
 def test_nobody_supervises_before_the_agent_has_answered():
-    refused_because(ordering(Story().comes_in).supervise(), "supervise-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).supervise(), "supervise-1", "nobody has answered yet")
 
 
 def test_nobody_supervises_when_the_agent_is_let_go():

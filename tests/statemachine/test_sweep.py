@@ -2,9 +2,9 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LeaveOverdue, LoneOverdue
-from tests.statemachine.rooms import (
+from tests.statemachine.conference_scenarios import (
     Room,
     as_room,
     browser_talks,
@@ -15,15 +15,15 @@ from tests.statemachine.rooms import (
     retrieving,
     waiting,
 )
-from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, outbound, talking
-from tests.statemachine.story import OTHER_ROOM, ROOM, Story
+from tests.statemachine.scenario import OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, talking
 
 #: Sessions in every state, and the calls that are live in each.
 LIVE = {
-    "ringing": lambda: Story().comes_in().call("agent", "ringing"),
-    "bridged": lambda: Story().answered(),
+    "ringing": lambda: Scenario().comes_in().call("agent", "ringing"),
+    "bridged": lambda: Scenario().answered(),
     "outbound": outbound,
-    "converting": lambda: Story().answered().convert(),
+    "converting": lambda: Scenario().answered().convert(),
     "conferenced": conferenced,
     "waiting": lambda: waiting().placed("agent"),
     "browser": browser_talks,
@@ -59,27 +59,33 @@ def test_lists_that_lag_cost_nothing(situation):
     story = later(LIVE[situation]())
     before = story.session
     legs = [party.name for party in before.parties.values() if party.call_sid and not party.is_gone]
-    inside = tuple(party.name for party in before.in_room)
+    inside = tuple(party.name for party in before.participants)
     statuses = {name: "in-progress" if before.parties[name].status == "connected" else "ringing" for name in legs}
-    story.sweep_finds("call-missing", legs[0]).reads(room=ROOM if inside else "", inside=inside, **statuses)
+    story.sweep_finds("call-missing", legs[0]).reads(conference=ROOM if inside else "", inside=inside, **statuses)
     assert story.session.state == before.state
     for name, party in before.parties.items():
         after = story.session.parties[name]
-        assert (after.status, after.in_room, after.call_sid) == (party.status, party.in_room, party.call_sid)
+        assert (after.status, after.in_conference, after.call_sid) == (
+            party.status,
+            party.in_conference,
+            party.call_sid,
+        )
     # While it converts, whoever is in no conference is moved there, as when the look was asked for by the timer.
-    assert story.words() == (["move agent"] if situation == "converting" and not before.redirecting else [])
+    assert story.words() == (["move agent"] if situation == "converting" and not before.open_redirects else [])
 
 
 @pytest.mark.parametrize("situation", sorted(set(LIVE) - {"calling"}))  # there the customer has no call yet
 def test_customer_who_is_gone_without_a_word_ends_it_after_the_grace_at_the_latest(situation):
     story = later(LIVE[situation]())
-    others = [party.name for party in story.session.in_room if party.name != "customer"]
-    rings = {party.name: "ringing" for party in story.session.parties.values() if party.dial_id and not party.in_room}
+    others = [party.name for party in story.session.participants if party.name != "customer"]
+    rings = {
+        party.name: "ringing" for party in story.session.parties.values() if party.dial_id and not party.in_conference
+    }
     live = {name: "in-progress" for name in others if name in story.legs} | {
         name: status for name, status in rings.items() if not story.session.parties[name].is_gone
     }
     story.sweep_finds("call-missing", "customer")
-    story.reads(room=ROOM if others else "", inside=tuple(others), **live | {"customer": "completed"})
+    story.reads(conference=ROOM if others else "", inside=tuple(others), **live | {"customer": "completed"})
     if "lone" in story.session.timers:
         story.fires(LoneOverdue)
     assert story.session.state == "ended"
@@ -90,13 +96,13 @@ def test_lone_participant_is_let_go_with_every_callback_lost():
     """Within the grace and one interval of the sweep."""
     for begin in (conferenced, received, browser_talks):
         story = later(begin()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
-        story.reads(customer="in-progress", agent="completed", room=ROOM, inside=("customer",))
+        story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
         story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
 def test_participant_who_has_left_the_conference_though_his_call_goes_on_is_seen():
     story = later(conferenced()).sweep_finds("call-missing", "agent")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer",))
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", "hang up agent")
 
 
@@ -117,14 +123,14 @@ def test_look_that_is_older_than_what_is_known_is_not_taken():
     story = later(waiting().placed("agent")).sweep_finds("call-missing", "agent")
     version = story.session.version
     story.call("agent", "in-progress").joins("agent").confirms("customer", "agent")
-    story.reads(customer="in-progress", agent="busy", room=ROOM, inside=("customer",), version=version)
+    story.reads(customer="in-progress", agent="busy", conference=ROOM, inside=("customer",), version=version)
     story.expect("conferenced", phase="").expect_parties(customer="connected", agent="connected")
 
 
 def test_two_findings_make_one_look_and_then_another():
     story = later(conferenced()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     story.sweep_finds("conference-missing").expect("conferenced")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", "look")
 
 
@@ -134,13 +140,13 @@ def test_look_without_an_answer_does_not_stop_the_next_sweep():
 
 
 def test_lost_callback_of_the_second_of_two_is_found_in_a_bridge_too():
-    story = later(Story().answered()).sweep_finds("call-missing", "agent").expect("bridged", "look")
+    story = later(Scenario().answered()).sweep_finds("call-missing", "agent").expect("bridged", "look")
     story.reads(customer="in-progress", agent="completed").expect("ended", "hang up customer", reason="agent-left")
 
 
 def test_conversion_whose_joins_are_lost_is_settled_by_it():
-    story = later(Story().answered().convert()).sweep_finds("conference-missing").expect("converting", "look")
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story = later(Scenario().answered().convert()).sweep_finds("conference-missing").expect("converting", "look")
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS)
 
 
@@ -155,12 +161,12 @@ def test_call_that_is_live_after_the_end_is_hung_up_as_often_as_it_is_found():
 
 
 def test_conference_that_is_live_after_the_end_is_completed():
-    story = later(conferenced().end()).sweep_finds("conference-live", room=OTHER_ROOM).expect("ended", "end room")
+    story = later(conferenced().end()).sweep_finds("conference-live", conference=OTHER_ROOM).expect("ended", "end room")
     assert story.last.effects[0].conference_sid == OTHER_ROOM
 
 
 def test_customer_who_was_sent_on_is_left_alone():
-    story = Room().comes_in(attributes=Attributes(after="https://example.com/survey"), mode="conference")
+    story = Room().comes_in(attributes=ConferenceAttributes(after_url="https://example.com/survey"), mode="conference")
     story.joins("customer", starts=False).takes_part("agent").confirms("customer").leaves("agent").fires(LoneOverdue)
     later(story.expect("ended", "send away customer")).sweep_finds("call-live", "customer").expect("ended")
 
@@ -178,7 +184,7 @@ def test_someone_else_of_the_session_is_still_hung_up():
 
 def test_finding_without_a_name_changes_nothing():
     story = later(conferenced().end())
-    story.sweep_finds("call-live", room="").expect("ended")
+    story.sweep_finds("call-live", conference="").expect("ended")
 
 
 def test_session_that_nobody_knows_takes_no_finding():

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from importlib import import_module
 from itertools import combinations
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -13,17 +13,17 @@ import pytest
 
 import conferral.statemachine as statemachine
 from conferral.statemachine import actions, diagram, guards, table
-from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Always, Event
+from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
 from conferral.statemachine.states import State
-from conferral.statemachine.table import ALWAYS, IGNORED, TABLE, Row
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Row
 from tests.docs.generated import ROOT, generated_page
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)
 for _row in TABLE:
     ALL_ROWS[_row.source, _row.event].append(_row)
 #: Without what is asked after every event, which has laws of its own.
-ROWS = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Always}
+ROWS = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Automatic}
 IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states for event in entry.events]
 
 #: In an order that is the same in every test process.
@@ -66,12 +66,12 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 @pytest.mark.parametrize("state", State)
 def test_what_is_asked_after_every_event_always_has_a_guard(state):
     """Without one it would be taken for ever."""
-    assert all(row.guard is not None for row in ALWAYS[state])
-    assert list(ALWAYS[state]) == ALL_ROWS.get((state, Always), [])
+    assert all(row.guard is not None for row in AUTOMATIC_ROWS[state])
+    assert list(AUTOMATIC_ROWS[state]) == ALL_ROWS.get((state, Automatic), [])
 
 
 def test_nothing_is_asked_of_a_session_that_has_ended():
-    assert ALWAYS[State.ENDED] == ()
+    assert AUTOMATIC_ROWS[State.ENDED] == ()
 
 
 @pytest.mark.parametrize("pair", ALL_ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
@@ -82,8 +82,8 @@ def test_no_guard_is_asked_twice_for_one_pair(pair):
 
 
 def test_rows_of_one_state_stand_together_and_rows_of_one_event_within_it_too():
-    order = [(row.source, row.event) for row in TABLE]
-    blocks = [pair for index, pair in enumerate(order) if index == 0 or order[index - 1] != pair]
+    command = [(row.source, row.event) for row in TABLE]
+    blocks = [pair for index, pair in enumerate(command) if index == 0 or command[index - 1] != pair]
     states = [state for index, (state, _) in enumerate(blocks) if index == 0 or blocks[index - 1][0] is not state]
 
     assert len(blocks) == len(set(blocks))
@@ -120,18 +120,18 @@ def test_every_event_is_in_one_group_and_its_name_is_its_own():
 
 
 def test_every_event_decides_something_somewhere_unless_it_is_only_kept_for_the_log():
-    assert {event.name for event in EVENTS} - {row.event.name for row in TABLE} == {"conference_noted"}
+    assert {event.name for event in EVENTS} - {row.event.name for row in TABLE} == {"conference_event_ignored"}
 
 
 def test_what_is_asked_after_every_event_is_none_of_them():
-    assert Always not in EVENTS
-    assert Always.name not in IGNORED_BECAUSE
+    assert Automatic not in EVENTS
+    assert Automatic.name not in IGNORED_BECAUSE
 
 
 def test_every_event_class_that_has_a_name_is_listed():
     found = {kind.name for kind in _subclasses(Event) if kind.name}
 
-    assert found - {Always.name} == {event.name for event in EVENTS}
+    assert found - {Automatic.name} == {event.name for event in EVENTS}
 
 
 def _subclasses(kind):
@@ -144,7 +144,7 @@ def test_a_timers_event_is_named_after_the_timer(event):
 
 
 def modules_of(package):
-    return [import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
+    return [import_module(found.name) for found in walk_packages(package.__path__, f"{package.__name__}.")]
 
 
 def used_elsewhere(package):
@@ -225,7 +225,7 @@ def test_the_drawing_is_well_formed_and_names_its_parts():
 
 
 def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_forbid():
-    drawing = ElementTree.fromstring(diagram.svg(is_alone=False))
+    drawing = ElementTree.fromstring(diagram.svg(is_standalone=False))
     ids = {element.get("id", "") for element in drawing.iter()}
 
     assert {f"state-{state}" for state in State} <= ids
@@ -235,7 +235,7 @@ def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_fo
 
 def test_every_edge_tells_its_events_to_whoever_points_near_it():
     svg = "{http://www.w3.org/2000/svg}"
-    drawing = ElementTree.fromstring(diagram.svg(is_alone=False))
+    drawing = ElementTree.fromstring(diagram.svg(is_standalone=False))
     edges = {element.get("id", ""): element for element in drawing.iter(f"{svg}g")}
 
     for (source, target), names in diagram.moves().items():
@@ -329,4 +329,4 @@ def test_the_page_lists_what_needs_no_event_apart():
     page = generated_page("docs/statemachine.md")
 
     assert "`always`" not in page
-    assert page.count("| As soon as |") == sum(bool(rows) for rows in ALWAYS.values())
+    assert page.count("| As soon as |") == sum(bool(rows) for rows in AUTOMATIC_ROWS.values())

@@ -4,8 +4,16 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.stages import FLAGS, blind_from_bridge, conferenced, dialling, outbound, ringing, talking
-from tests.statemachine.story import BOB, OTHER_ROOM, ROOM, Story
+from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import (
+    FLAGS,
+    blind_from_bridge,
+    conferenced,
+    dialling,
+    outbound,
+    ringing,
+    talking,
+)
 
 
 def test_customer_who_is_being_moved_is_not_moved_again_by_a_look_that_came_too_soon():
@@ -19,7 +27,7 @@ def test_customer_who_is_being_moved_is_not_moved_again_by_a_look_that_came_too_
 
 def test_customer_whom_our_own_second_move_takes_out_of_the_room_is_waited_for():
     """His action had let him in late, just when he was moved once more."""
-    story = Story().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
+    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer")
     (move,) = story.last.effects
     story.joins("customer", starts=False).expect("transferring", "dial target")
@@ -45,7 +53,7 @@ def test_customer_hears_music_in_the_pause_when_the_agent_has_come_back_and_gone
     story = dialling("blind").call("agent", "completed").placed("target").call("target", "no-answer")
     story.takes_part("agent").expect("transferring", "unhold customer").leaves("agent").confirms("customer")
     story.expect("transferring", "hold customer").confirms("customer").expect_held("customer")
-    assert story.session.parties["customer"].tune == "music"
+    assert story.session.parties["customer"].wait_audio == "music"
 
 
 def test_hold_callback_from_before_the_hold_was_asked_for_confirms_nothing():
@@ -75,26 +83,26 @@ def test_look_that_is_never_answered_is_given_up():
 
 def test_look_of_a_slow_conversion_is_repeated_until_the_move_is_through():
     """The two are not ended because the one look came while the redirect was still under way."""
-    story = Story().answered().convert().expect("converting", "move agent")
+    story = Scenario().answered().convert().expect("converting", "move agent")
     (move,) = story.last.effects
     story.fires(ConvertOverdue).expect("converting", "look")
     story.reads(customer="in-progress", agent="in-progress").expect("converting").expect_timers("convert", "repair")
     story.succeeds("redirect_call", "agent", move.effect_id).joins("agent").dial_ends("completed")
     story.fires(ConvertOverdue).expect("converting", "look").later(3_000)
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("agent",))
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
 
 
 def test_target_of_whom_nothing_was_heard_yet_is_not_overdue_with_the_others():
     """The second one still waits for its turn."""
     story = dialling("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
-    assert story.session.parties["target-2"].doubt == ""
+    assert story.session.parties["target-2"].dial_check == ""
 
 
 def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).cancel()
     story.expect("transferring", "unhold customer")
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring")
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring")
 
 
 def test_look_from_before_a_move_moves_nobody_again():
@@ -113,9 +121,9 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
 
 
 def test_join_of_a_conference_that_was_left_comes_late():
-    story = Story().answered().convert().joins("agent").joins("customer", room=OTHER_ROOM)
+    story = Scenario().answered().convert().joins("agent").joins("customer", conference=OTHER_ROOM)
     story.joins("agent").expect("converting", outcome="stale")
-    story.joins("agent", room=OTHER_ROOM).expect("conferenced", *FLAGS)
+    story.joins("agent", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
 
 
 def test_late_leave_does_not_change_why_somebody_was_not_reached():
@@ -151,7 +159,7 @@ def test_convert_is_refused_while_the_customer_waits_alone():
 def test_agent_took_the_room_along_though_twilio_does_not_say_who_ended_it():
     story = conferenced().transfer("warm")
     story.conference_ends(reason="participant-with-end-conference-on-exit-left").expect("transferring")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
 
 
 @pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
@@ -171,7 +179,9 @@ def test_customer_who_is_gone_when_he_should_be_told_goodbye_is_left_alone():
 
 
 def test_recalled_agent_is_dialled_without_the_targets_digits_also_with_another_number():
-    story = conferenced(Policy(shows_customer=True), call_token="token").transfer("blind", "+14155550199", digits="12")
+    story = conferenced(Policy(shows_customer_number=True), call_token="token").transfer(
+        "blind", "+14155550199", digits="12"
+    )
     story.confirms("agent").confirms("customer").call("agent", "completed").placed("target").call("target", "busy")
     (recall,) = story.last.effects
     assert (recall.kind, recall.digits, bool(recall.caller_id)) == ("create_call", "", True)
@@ -188,8 +198,8 @@ def test_straight_target_who_was_answered_and_is_not_seen_is_looked_for_and_not_
     story = dialling("warm").placed("target").call("target", "in-progress")
     for _ in range(3):
         story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")
-    story.fires(DialOverdue).legs["target"].in_room = True
-    story.reads(room=ROOM, inside=("customer", "agent", "target"), target="in-progress").expect_transfer("merged")
+    story.fires(DialOverdue).legs["target"].in_conference = True
+    story.reads(conference=ROOM, inside=("customer", "agent", "target"), target="in-progress").expect_transfer("merged")
 
 
 def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():

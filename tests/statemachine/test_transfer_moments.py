@@ -11,11 +11,11 @@ import pytest
 
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from tests.statemachine.laws import check_conclusions, check_dials, check_moment, check_settled, fire
-from tests.statemachine.network import Network
-from tests.statemachine.story import BOB, CAROL
+from tests.statemachine.invariants import check_conclusions, check_dials, check_moment, check_settled, fire
+from tests.statemachine.phone_network import PhoneNetwork
+from tests.statemachine.scenario import BOB, CAROL
 
-Act = Callable[[Network], object]
+Act = Callable[[PhoneNetwork], object]
 
 
 def answers(name: str) -> Act:
@@ -83,17 +83,17 @@ BETWEEN: dict[str, Act] = {
 PEOPLE = ("customer", "agent", "target")
 
 
-def begin(name: str) -> tuple[Network, tuple[Act, ...]]:
+def begin(name: str) -> tuple[PhoneNetwork, tuple[Act, ...]]:
     """A scenario's first moment, and what is to be done in it."""
     policy, place, acts = SCENARIOS[name]
-    network = Network(given=policy, is_outbound=place == "outbound").connect()
+    network = PhoneNetwork(given=policy, is_outbound=place == "outbound").connect()
     if place == "room":
         network.convert("convert-0")
         network.settle(fire(network))
     return network, acts
 
 
-def advance(network: Network, acts: tuple[Act, ...]) -> tuple[Act, ...]:
+def advance(network: PhoneNetwork, acts: tuple[Act, ...]) -> tuple[Act, ...]:
     """One step of a scenario: what is owed is told, what is ordered is done, and then comes the next act."""
     if network.owed:
         network.deliver()
@@ -106,14 +106,14 @@ def advance(network: Network, acts: tuple[Act, ...]) -> tuple[Act, ...]:
     return acts
 
 
-def play(network: Network, acts: tuple[Act, ...]) -> Iterator[tuple[Network, tuple[Act, ...]]]:
+def play(network: PhoneNetwork, acts: tuple[Act, ...]) -> Iterator[tuple[PhoneNetwork, tuple[Act, ...]]]:
     """The moments of a scenario, each with what is still to be done."""
     while acts or network.owed or network.orders:
         acts = advance(network, acts)
         yield network, acts
 
 
-def finish(network: Network, acts: tuple[Act, ...] = ()) -> None:
+def finish(network: PhoneNetwork, acts: tuple[Act, ...] = ()) -> None:
     """The rest of it, and all that is owed; then nobody is left in silence, alone or on hold."""
     for _ in play(network, acts):
         pass
@@ -128,7 +128,7 @@ def test_scenario_by_itself(name):
     network, acts = begin(name)
     finish(network, acts)
     assert network.session.state is (State.ENDED if name == "blind-end" else State.CONFERENCED)
-    assert [one.kind for one in network.conclusions].count("transfer") == (2 if name == "two-transfers" else 1)
+    assert [one.kind for one in network.outcome_records].count("transfer") == (2 if name == "two-transfers" else 1)
 
 
 def check_between(name: str, between: str, *, told_first: bool = False) -> None:

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from conferral.statemachine.events import CallProgressed, CallsRead, EffectOutcome, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from tests.statemachine.laws import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
-from tests.statemachine.network import Network
-from tests.statemachine.story import BOB, CAROL
+from tests.statemachine.invariants import TIMER, check_conclusions, check_dials, check_moment, check_settled, fire
+from tests.statemachine.phone_network import PhoneNetwork
+from tests.statemachine.scenario import BOB, CAROL
 
-POLICIES = (Policy(), Policy(fallback="end"), Policy(fallback=CAROL), Policy(shows_customer=True))
+POLICIES = (Policy(), Policy(fallback="end"), Policy(fallback=CAROL), Policy(shows_customer_number=True))
 MODES = ("warm", "consult", "blind")
 STEPS = ("complete", "cancel", "swap", "merge", "convert")
 
 
-def person(network: Network, random: Random) -> None:
+def person(network: PhoneNetwork, random: Random) -> None:
     """Somebody picks up, refuses or hangs up."""
     ringing, talking = network.ringing(), network.talking()
     if ringing and random.random() < 0.7:
@@ -36,8 +36,8 @@ def person(network: Network, random: Random) -> None:
         network.hangs_up(random.choice(talking))
 
 
-def command(network: Network, random: Random, number: int) -> None:
-    transferring = network.session.transfer is not None and network.session.transfer.runs
+def command(network: PhoneNetwork, random: Random, number: int) -> None:
+    transferring = network.session.transfer is not None and network.session.transfer.is_running
     if random.random() < (0.1 if transferring else 0.9):
         to = random.choice([(BOB,), (BOB, CAROL)])
         options = random.choice([{}, {}, {"confirm": True}])
@@ -55,7 +55,7 @@ def is_lossy(event: Event) -> bool:
     return not isinstance(event, EffectOutcome | CallsRead)
 
 
-def move(network: Network, random: Random, number: int, *, faults: bool) -> None:
+def move(network: PhoneNetwork, random: Random, number: int, *, faults: bool) -> None:
     """One thing happens, whatever it is."""
     chance = random.random()
     if chance < 0.45 and network.owed:
@@ -78,9 +78,9 @@ def move(network: Network, random: Random, number: int, *, faults: bool) -> None
         network.fires(TIMER[network.next_timer()])
 
 
-def run(seed: int, *, faults: bool, moves: int = 80) -> Network:
+def run(seed: int, *, faults: bool, moves: int = 80) -> PhoneNetwork:
     random = Random(seed)
-    network = Network(given=random.choice(POLICIES), is_outbound=random.random() < 0.3).connect()
+    network = PhoneNetwork(given=random.choice(POLICIES), is_outbound=random.random() < 0.3).connect()
     if random.random() < 0.6:
         network.convert("convert-0")
         network.settle(fire(network))

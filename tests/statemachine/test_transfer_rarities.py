@@ -2,12 +2,12 @@
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted
-from tests.statemachine.ordering import ordering, recorded, supervised
-from tests.statemachine.rooms import retrieving
-from tests.statemachine.stages import blind_from_bridge, conferenced, dialling, talking
-from tests.statemachine.story import BOB, OTHER_ROOM, ROOM
+from tests.statemachine.command_scenarios import ordering, recorded, supervised
+from tests.statemachine.conference_scenarios import retrieving
+from tests.statemachine.scenario import BOB, OTHER_ROOM, ROOM
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
 
 
 def test_start_of_another_conference_does_not_move_the_transfer_there():
@@ -21,7 +21,7 @@ def test_late_join_of_the_agent_does_not_undo_the_leave():
     last = story._sequences[ROOM]
     story.leaves("agent", sequence=last + 2).expect("transferring", "hold customer", phase="blind")
     story.joins("agent", sequence=last + 1).expect("transferring", outcome="stale", phase="blind")
-    assert not story.session.parties["agent"].in_room
+    assert not story.session.parties["agent"].in_conference
 
 
 @pytest.mark.parametrize("code", [16001, 16099])
@@ -81,7 +81,9 @@ def test_no_one_whispers_to_an_agent_who_is_on_hold():
 
 
 def test_no_one_supervises_a_full_conference():
-    story = ordering(conferenced, attributes=Attributes(max_participants=3)).transfer("warm").confirms("agent")
+    story = (
+        ordering(conferenced, attributes=ConferenceAttributes(max_participants=3)).transfer("warm").confirms("agent")
+    )
     story.takes_part("target").supervise()
     story.expect_refused("supervise-1", "the conference is full", "convert", "complete", "cancel", "end")
 

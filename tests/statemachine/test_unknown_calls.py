@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.seen import Seen
+from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.session import Session
-from tests.statemachine.legs import GUEST_CALL, ROOM
-from tests.statemachine.stages import conferenced, talking
-from tests.statemachine.story import Story
+from tests.statemachine.call_legs import GUEST_CALL, ROOM
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.transfer_scenarios import conferenced, talking
 
 STATES = {
-    "bridged": lambda: Story().answered(),
-    "converting": lambda: Story().answered().convert(),
+    "bridged": lambda: Scenario().answered(),
+    "converting": lambda: Scenario().answered().convert(),
     "conferenced": conferenced,
     "transferring": lambda: talking("warm"),
 }
-CALLBACKS: dict[str, Callable[[Story], Story]] = {
+CALLBACKS: dict[str, Callable[[Scenario], Scenario]] = {
     "status": lambda story: story.call("guest", "ringing"),
     "dial-ended": lambda story: story.dial_ends("completed", party="guest"),
     "join": lambda story: story.joins("guest"),
@@ -28,7 +28,7 @@ CALLBACKS: dict[str, Callable[[Story], Story]] = {
 
 def without_bookkeeping(session: Session) -> Session:
     """Return the session without what every event changes."""
-    return replace(session, version=0, facts_version=0, seen=Seen())
+    return replace(session, version=0, facts_version=0, seen=SeenEvents())
 
 
 @pytest.mark.parametrize(("state", "callback"), [
@@ -51,5 +51,5 @@ def test_unknown_caller_who_has_left_is_not_brought_back_by_an_older_read(state:
     CALLBACKS["leave"](story).expect(state, outcome="unexpected")
     assert story.session.former_calls[-1] == GUEST_CALL
     statuses = dict.fromkeys(parties, "in-progress")
-    story.reads(room=ROOM, inside=(*parties, "guest"), **statuses).expect(state)
+    story.reads(conference=ROOM, inside=(*parties, "guest"), **statuses).expect(state)
     assert story.session.parties.keys() == parties.keys()

@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, StageOverdue
-from tests.statemachine.stages import FLAGS, conferenced, dialling, ringing, talking
-from tests.statemachine.story import BOB, CAROL, OTHER_ROOM, ROOM, Story
+from tests.statemachine.scenario import BOB, CAROL, OTHER_ROOM, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialling, ringing, talking
 
 COMPLETED = ("transfer", "completed", "")
 
@@ -14,7 +14,7 @@ def test_warm_transfer_out_of_a_conference():
     story.expect_timers("confirm", "stage").expect_command("transfer-1", "accepted")
     story.confirms("agent").expect("transferring", "dial target").expect_timers().expect_transfer("dialing")
     assert story.last.effects[0].early_media  # the agent hears it ring
-    assert story.last.effects[0].room == ROOM
+    assert story.last.effects[0].conference == ROOM
     story.placed("target").call("target", "ringing").expect_transfer("ringing")
     story.call("target", "in-progress").joins("target").expect("transferring", phase="warm").expect_timers()
     story.expect_transfer("merged").expect_command("transfer-1", "accepted", "done").expect_concluded()
@@ -27,7 +27,7 @@ def test_warm_transfer_out_of_a_conference():
 
 
 def test_warm_transfer_of_a_bridged_call_converts_first():
-    story = Story().answered().transfer("warm").expect("converting", "move agent").expect_timers("convert")
+    story = Scenario().answered().transfer("warm").expect("converting", "move agent").expect_timers("convert")
     story.expect_command("transfer-1", "accepted").joins("agent").dial_ends("completed").joins("customer")
     # The agent is to be able to leave: his flag is not set only to be cleared again.
     story.expect("transferring", "dial target", "flag customer", phase="warm")
@@ -36,20 +36,22 @@ def test_warm_transfer_of_a_bridged_call_converts_first():
 
 
 def test_transfer_that_is_asked_for_while_it_converts_begins_when_both_are_in():
-    story = Story().answered().convert().transfer("warm").expect("converting").expect_command("transfer-1", "accepted")
+    story = (
+        Scenario().answered().convert().transfer("warm").expect("converting").expect_command("transfer-1", "accepted")
+    )
     story.joins("agent").joins("customer").expect("transferring", "dial target", "flag customer")
     story.expect_command("convert-1", "accepted", "done")
 
 
 def test_transfer_whose_conversion_is_found_by_a_look_begins_too():
-    story = Story().answered().transfer("warm")
-    story.legs["customer"].in_room = story.legs["agent"].in_room = True
-    story.reads(customer="in-progress", agent="in-progress", room=ROOM, inside=("customer", "agent"))
+    story = Scenario().answered().transfer("warm")
+    story.legs["customer"].in_conference = story.legs["agent"].in_conference = True
+    story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("transferring", "dial target", "flag customer")
 
 
 def test_transfer_whose_conversion_is_refused_leaves_the_two_talking():
-    story = Story().answered().transfer("warm").fails("redirect_call", "agent", code=21218).expect("bridged")
+    story = Scenario().answered().transfer("warm").fails("redirect_call", "agent", code=21218).expect("bridged")
     story.expect_command("transfer-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 21218)")
     story.expect_transfer("failed", "Twilio refused (HTTP 400, code 21218)").expect_timers()
     story.expect_concluded(("transfer", "failed", "Twilio refused (HTTP 400, code 21218)"))
@@ -93,7 +95,7 @@ def test_customer_who_hangs_up_while_the_target_rings_lets_the_target_go_by_its_
 
 def test_agent_who_hangs_up_while_the_target_rings_has_made_it_a_blind_transfer():
     story = ringing("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
-    assert story.last.effects[-1].tune == "ringback"
+    assert story.last.effects[-1].wait_audio == "ringback"
     story.confirms("customer").expect("transferring").expect_held("customer")
     story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_transfer(
@@ -139,14 +141,14 @@ def test_cancel_before_anybody_was_dialled():
 
 
 def test_cancel_while_it_converts_leaves_both_in_the_conference():
-    story = Story().answered().transfer("warm").cancel().expect("converting")
+    story = Scenario().answered().transfer("warm").cancel().expect("converting")
     story.expect_command("transfer-1", "accepted", "failed").expect_command("cancel-1", "accepted", "done")
     story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
     story.expect_concluded(("transfer", "cancelled", "command"))
 
 
 def test_complete_while_it_converts_goes_on_as_blind():
-    story = Story().answered().transfer("warm").complete().expect("converting").joins("agent").joins("customer")
+    story = Scenario().answered().transfer("warm").complete().expect("converting").joins("agent").joins("customer")
     story.expect("transferring", "hold customer", phase="blind").confirms("customer")
     story.expect("transferring", "hang up agent", "dial target")
 
@@ -162,23 +164,25 @@ def test_flag_that_twilio_does_not_confirm_fails_the_transfer_and_nobody_is_dial
 def test_flag_whose_callback_is_lost_is_found_by_a_look():
     story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("agent")
-    story.reads(room=ROOM, inside=("customer", "agent")).expect("transferring", "dial target")
+    story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target")
 
 
 def test_agent_who_hangs_up_before_his_flag_is_cleared_takes_the_room_along():
     """The customer's action leads him into a fresh room, where he waits for the target."""
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
-    story.expect_timers("stage").joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
-    assert story.last.effects[0].room == OTHER_ROOM
+    story.expect_timers("stage").joins("customer", conference=OTHER_ROOM, starts=False).expect(
+        "transferring", "dial target"
+    )
+    assert story.last.effects[0].conference == OTHER_ROOM
     assert not story.last.effects[0].early_media  # the customer has ring-back of his own
-    story.placed("target").call("target", "in-progress").joins("target", room=OTHER_ROOM)
+    story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_ROOM)
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
 def test_agent_whose_leaving_is_told_before_the_end_of_the_room():
     story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
     story.conference_ends(by="agent").expect("transferring")
-    story.joins("customer", room=OTHER_ROOM, starts=False).expect("transferring", "dial target")
+    story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
 
 
 def test_customer_whom_somebody_else_took_out_of_the_room_leaves_nobody_in_silence():
@@ -200,7 +204,7 @@ def test_second_transfer_after_a_completed_one_is_the_new_agents():
         "target-1",
         "target-2",
     ]
-    assert [one.id.rpartition(":")[2] for one in story.conclusions] == ["transfer-1", "transfer-2"]
+    assert [one.id.rpartition(":")[2] for one in story.outcome_records] == ["transfer-1", "transfer-2"]
 
 
 def test_second_transfer_after_a_failed_one_dials_anew():
@@ -249,7 +253,7 @@ def test_refused_when_the_target_is_on_the_way_out(command):
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
-@pytest.mark.parametrize("story", [lambda: Story().answered(), conferenced, lambda: Story().answered().convert()],
+@pytest.mark.parametrize("story", [lambda: Scenario().answered(), conferenced, lambda: Scenario().answered().convert()],
                          ids=["bridged", "conferenced", "converting"])  # fmt: skip
 def test_refused_without_a_transfer(story, command):
     story = getattr(story(), command)("late")
@@ -257,7 +261,7 @@ def test_refused_without_a_transfer(story, command):
 
 
 def test_transfer_is_refused_until_somebody_has_answered():
-    Story().comes_in().transfer("warm").expect_refused("transfer-1", "nobody has answered yet", "end")
+    Scenario().comes_in().transfer("warm").expect_refused("transfer-1", "nobody has answered yet", "end")
 
 
 def test_transfer_is_refused_when_the_agent_has_left_the_conference():

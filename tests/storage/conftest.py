@@ -13,8 +13,8 @@ import redis
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.keys import Keys
-from conferral.storage.partition import PartitionAccess
-from conferral.storage.store import Store
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of
 from tests.support.redis_cluster import ClusterServers
@@ -110,13 +110,13 @@ async def blocking(server) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def store(client, keys) -> Store:
-    return Store(client, keys, session_ttl_s=3600)
+def store(client, keys) -> SessionStore:
+    return SessionStore(client, keys, session_ttl_s=3600)
 
 
 @pytest.fixture
-def access(client, blocking, keys) -> PartitionAccess:
-    return PartitionAccess(client, blocking, keys)
+def access(client, blocking, keys) -> PartitionStore:
+    return PartitionStore(client, blocking, keys)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
-from conferral.storage.connection import Client
+from conferral.storage.connection.client import Client
 from conferral.storage.scripts import finish_effect
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer, client_of

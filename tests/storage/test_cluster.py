@@ -11,17 +11,17 @@ from redis.asyncio.cluster import ClusterNode
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
-from conferral.storage import cluster as cluster_client
 from conferral.storage import config
-from conferral.storage import lease as leases
-from conferral.storage.cluster import ClusterClient
-from conferral.storage.connection import Client, identity_of, make_client, store_errors
-from conferral.storage.forgetting import SessionEraser
+from conferral.storage.connection import cluster as cluster_client
+from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
+from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.erasure import SessionEraser
+from conferral.storage.ingest.writer import PIPELINES_IN_FLIGHT_MAX, BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.lease import Lease
-from conferral.storage.partition import PartitionAccess
-from conferral.storage.publisher import PIPELINES_MAX, Publisher
-from conferral.storage.store import Batch, CommitResult, Store
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
 
@@ -52,8 +52,8 @@ async def client(cluster: ClusterServers) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def publisher(client: Client) -> AsyncIterator[Publisher]:
-    publisher = Publisher(client, KEYS, SystemClock())
+async def publisher(client: Client) -> AsyncIterator[BatchingIngest]:
+    publisher = BatchingIngest(client, KEYS, SystemClock())
     yield publisher
     await publisher.close()
 
@@ -90,7 +90,7 @@ async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
 
 
 async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_has_taken_over(
-    cluster: ClusterServers, client: Client, publisher: Publisher
+    cluster: ClusterServers, client: Client, publisher: BatchingIngest
 ) -> None:
     """And webhooks, which send nothing but pipelines, find the replica as well."""
     (dead, theirs), (_, others), *_ = partitions_by_node(cluster).items()
@@ -114,7 +114,9 @@ async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_
 
 
 @pytest.mark.soak
-async def test_of_a_silent_primary_only_its_own_partitions_wait(cluster: ClusterServers, publisher: Publisher) -> None:
+async def test_of_a_silent_primary_only_its_own_partitions_wait(
+    cluster: ClusterServers, publisher: BatchingIngest
+) -> None:
     """As when its machine is gone: nobody refuses the connection, and it takes the whole deadline to notice."""
     (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
@@ -122,7 +124,7 @@ async def test_of_a_silent_primary_only_its_own_partitions_wait(cluster: Cluster
     node.signal(signal.SIGSTOP)
     waiting = []
     try:
-        for number in range(3 * PIPELINES_MAX):
+        for number in range(3 * PIPELINES_IN_FLIGHT_MAX):
             waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
             # Of the same turn, so of the same pipeline.
             await publisher.publish(event(others[0], f"others-{number}"))
@@ -136,9 +138,9 @@ async def test_of_a_silent_primary_only_its_own_partitions_wait(cluster: Cluster
 async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, client: Client) -> None:
     clock, partition = SystemClock(), 0
     key = KEYS.lease(partition)
-    lease, _ = await leases.take(client, key, "one", clock)
+    lease, _ = await leases.acquire(client, key, "one", clock)
     assert isinstance(lease, Lease)
-    store = Store(client, KEYS, session_ttl_s=60)
+    store = SessionStore(client, KEYS, session_ttl_s=60)
     assert await store.commit(partition, lease, Batch()) is CommitResult.OK
     primary = cluster.owner_of(key)
     await client.execute_command("WAIT", 1, 1_000, target_nodes=client.get_node_from_key(key))
@@ -150,7 +152,7 @@ async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, 
 
 async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterServers, client: Client) -> None:
     blocking = make_client(cluster.url, blocking=True)
-    access = PartitionAccess(client, blocking, KEYS)
+    access = PartitionStore(client, blocking, KEYS)
     reading = asyncio.create_task(access.read(0, 10, block=True))
     await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
     cluster.fail_over(cluster.owner_of(KEYS.events(0)))
@@ -173,18 +175,18 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster: ClusterSe
 
 @pytest.mark.soak
 async def test_failover_is_noticed_as_another_server(
-    cluster: ClusterServers, client: Client, publisher: Publisher
+    cluster: ClusterServers, client: Client, publisher: BatchingIngest
 ) -> None:
-    before, _ = await identity_of(client)
-    await publisher._look_at_server()
+    before, _ = await server_identity(client)
+    await publisher._check_server()
     publisher._changed_at_s = None  # as if it had been up for long
-    assert not publisher.restarted_lately()
+    assert not publisher.restarted_recently()
     cluster.fail_over(cluster.owner_of(KEYS.events(7)))
     await client.xadd(KEYS.events(7), {"type": "x"})  # sent on, and the map is known to be old
     await asyncio.sleep(0.5)  # a delay: the replica takes over
-    await eventually(publisher._look_at_server)
-    assert publisher.restarted_lately()
-    assert (await identity_of(client))[0] != before
+    await eventually(publisher._check_server)
+    assert publisher.restarted_recently()
+    assert (await server_identity(client))[0] != before
 
 
 async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client: Client) -> None:
@@ -200,29 +202,29 @@ async def test_session_is_erased_on_whatever_nodes_its_traces_lie(client: Client
             await client.set(KEYS.call(call_sid), session_id)
             await client.hset(KEYS.command(call_sid), mapping={"entry": "1-0", "session": call_sid})
     eraser = SessionEraser(client, KEYS)
-    other = await eraser.look("s2")
-    traces = await eraser.look("s1")
+    other = await eraser.find("s2")
+    traces = await eraser.find("s1")
     assert traces.counts == {
         "session": 1, "log_entries": 1, "gates": 0, "calls": 20, "commands": 20, "outcomes": 1, "dead_letters": 1,
     }  # fmt: skip
     assert await eraser.erase(traces)
-    assert not any((await eraser.look("s1")).counts.values())
-    assert await eraser.look("s2") == other
+    assert not any((await eraser.find("s1")).counts.values())
+    assert await eraser.find("s2") == other
     assert await client.hgetall(KEYS.command(calls[0])) == {b"entry": b"1-0"}
 
 
 async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours() -> None:
     """Every process waits for it; redis-py's error would have ended them."""
     client = make_client("redis://127.0.0.1:9/?cluster=true")
-    publisher = Publisher(client, KEYS, SystemClock(), deadline_s=0.3)
+    publisher = BatchingIngest(client, KEYS, SystemClock(), deadline_s=0.3)
     with pytest.raises(StoreUnreachableError):
-        await config.agree(client, "test", 64)
+        await config.ensure(client, "test", 64)
     with pytest.raises(StoreUnreachableError):
-        await identity_of(client)
+        await server_identity(client)
     with pytest.raises(StoreUnreachableError):
         await publisher.publish(event(0))
     with pytest.raises(StoreUnreachableError):
-        await Store(client, KEYS, session_ttl_s=60).load(["s1"])
+        await SessionStore(client, KEYS, session_ttl_s=60).load(["s1"])
     await publisher.close()
     await client.aclose()
 
@@ -271,10 +273,10 @@ async def test_write_that_times_out_is_not_repeated(cluster: ClusterServers) -> 
 async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: ClusterServers, client: Client) -> None:
     for node in cluster.nodes:
         node.ask("CONFIG", "RESETSTAT")
-    access = PartitionAccess(client, client, KEYS)
+    access = PartitionStore(client, client, KEYS)
     for partition in range(8):
         await access.read(partition, 10, block=False)
-        await leases.take(client, KEYS.lease(partition), "one", SystemClock())
+        await leases.acquire(client, KEYS.lease(partition), "one", SystemClock())
     stats = "".join(str(node.ask("INFO", "COMMANDSTATS")) for node in cluster.nodes)
     assert "cmdstat_xread" in stats
     assert "getkeys" not in stats
@@ -284,14 +286,14 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster: Clust
 
 
 async def test_slot_that_is_being_moved_costs_time_and_nothing_else(
-    cluster: ClusterServers, client: Client, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterServers, client: Client, publisher: BatchingIngest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
     partition, clock = 5, SystemClock()
-    lease, _ = await leases.take(client, KEYS.lease(partition), "one", clock)
+    lease, _ = await leases.acquire(client, KEYS.lease(partition), "one", clock)
     assert isinstance(lease, Lease)
-    store = Store(client, KEYS, session_ttl_s=60)
+    store = SessionStore(client, KEYS, session_ttl_s=60)
     for number in range(20):
         await client.set(f"test:{{{partition}}}:filler:{number}", "x")
     await publisher.publish(event(partition, "before"))
@@ -330,9 +332,9 @@ async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_hel
 ) -> None:
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
     partition = 5
-    lease, _ = await leases.take(client, KEYS.lease(partition), "one", SystemClock())
+    lease, _ = await leases.acquire(client, KEYS.lease(partition), "one", SystemClock())
     assert isinstance(lease, Lease)
-    store = Store(client, KEYS, session_ttl_s=60)
+    store = SessionStore(client, KEYS, session_ttl_s=60)
     source = cluster.owner_of(KEYS.lease(partition))
     target = next(node for node in cluster.primaries() if node is not source)
     slot = int(source.ask("CLUSTER", "KEYSLOT", KEYS.lease(partition)))

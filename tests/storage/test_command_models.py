@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.statemachine.events import COMMANDS
-from conferral.storage import command_models
-from conferral.storage.command_models import MODELS, BadCommandError, schema_of, validate
+from conferral.storage.commands import command_models
+from conferral.storage.commands.command_models import MODELS, BadCommandError, schema_of, validate
 
 NUMBER = "+14155550123"
 ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}

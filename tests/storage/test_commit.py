@@ -7,20 +7,20 @@ import pytest
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, ConferenceFound, ParticipantFound
 from conferral.statemachine.machine import step
-from conferral.statemachine.session import Ask, Party, Session
-from conferral.statemachine.states import PartyStatus, Stage, TransferMode, Tune
+from conferral.statemachine.session import ParticipantUpdate, Party, Session
+from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.transfer import Attempt, TransferState
-from conferral.storage import event_codec, session_codec
-from conferral.storage import lease as leases
-from conferral.storage.store import (
+from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.session_store import (
     Batch,
     CommitConflictError,
     CommitOutOfOrderError,
     CommitResult,
     SessionChange,
-    Stored,
+    StoredSession,
     WrongTypeError,
-    blank,
+    new_session,
 )
 
 pytestmark = pytest.mark.redis
@@ -32,15 +32,15 @@ def opened(session_id: str = SESSION) -> SessionChange:
         session_id=session_id, token="t", call_sid=session_id, customer_address="+14155550123", agent_address="client:a"
     )
     taken = step(Session(session_id), event, 1_000_000)
-    after = Stored(taken.session, session_codec.encode(taken.session))
-    return SessionChange(blank(session_id), after, log=[{"event": "call_received", "version": "1"}])
+    after = StoredSession(taken.session, session_codec.encode(taken.session))
+    return SessionChange(new_session(session_id), after, log=[{"event": "call_received", "version": "1"}])
 
 
 def ended(change: SessionChange) -> SessionChange:
     from conferral.statemachine.events import End
 
     taken = step(change.after.session, End(session_id=SESSION, token="e"), 1_000_500)
-    return SessionChange(change.after, Stored(taken.session, session_codec.encode(taken.session)))
+    return SessionChange(change.after, StoredSession(taken.session, session_codec.encode(taken.session)))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def partition(keys) -> int:
 
 @pytest.fixture
 async def lease(client, keys, partition, clock):
-    taken, _ = await leases.take(client, keys.lease(partition), "one", clock)
+    taken, _ = await leases.acquire(client, keys.lease(partition), "one", clock)
     return taken
 
 
@@ -105,12 +105,12 @@ async def test_repeated_commit_is_answered_already_and_changes_nothing(store, cl
 async def test_former_holders_commit_changes_nothing(store, client, keys, partition, lease, clock):
     ids = await add(client, keys, partition)
     await client.hset(keys.lease(partition), "until", 1)
-    other, _ = await leases.take(client, keys.lease(partition), "two", clock)
+    other, _ = await leases.acquire(client, keys.lease(partition), "two", clock)
     before = await everything(client, keys)
     with pytest.raises(LeaseLostError):
         await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()]))
     assert await everything(client, keys) == before
-    assert not lease.is_sure(clock)
+    assert not lease.is_valid(clock)
     assert await store.commit(partition, other, Batch(entry_ids=ids, sessions=[opened()])) is CommitResult.OK
 
 
@@ -204,7 +204,7 @@ def moved(before: SessionChange, **changes) -> SessionChange:
     """The session with some of its fields changed, as a decision leaves it."""
     session = before.after.session
     session = replace(session, version=session.version + 1, **changes)
-    return SessionChange(before.after, Stored(session, session_codec.encode(session)))
+    return SessionChange(before.after, StoredSession(session, session_codec.encode(session)))
 
 
 async def names_in(client, keys) -> set[str]:
@@ -219,11 +219,12 @@ async def test_parties_that_were_renamed_leave_nothing_behind(store, client, key
     parties = opening.after.session.parties
     # What is asked is a word of a closed list in a field of text.
     target = Party("target", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED, dial_id="d1", is_gated=True,
-                   brief="a caller", in_room=True, room_sequence=4, tune=Tune.MUSIC, asked=Ask.HOLD)  # fmt: skip
+                   brief="a caller", in_conference=True, conference_sequence=4, wait_audio=WaitAudio.MUSIC,
+                   pending_update=ParticipantUpdate.HOLD)  # fmt: skip
     dialled = moved(opening, parties={**parties, "target": target})
     await store.commit(partition, lease, Batch(sessions=[dialled]))
     assert {"party.target.status", "party.target.dial_id", "party.target.is_gated"} <= await names_in(client, keys)
-    assert await client.hget(keys.session(SESSION), "party.target.asked") == b"hold"
+    assert await client.hget(keys.session(SESSION), "party.target.pending_update") == b"hold"
 
     parties = dialled.after.session.parties
     renamed = {
@@ -236,7 +237,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(store, client, key
     await store.commit(partition, lease, Batch(sessions=[completed]))
 
     assert not {name for name in await names_in(client, keys) if name.startswith("party.target.")}
-    assert not {"party.agent.dial_id", "party.agent.is_gated", "party.agent.tune"} & await names_in(client, keys)
+    assert not {"party.agent.dial_id", "party.agent.is_gated", "party.agent.wait_audio"} & await names_in(client, keys)
     loaded = (await store.load([SESSION]))[SESSION]
     assert loaded.session == completed.after.session
     assert list(loaded.session.parties) == list(renamed)
@@ -260,7 +261,7 @@ async def test_transfer_is_stored_with_its_session(store, client, keys, partitio
     change = moved(opening, transfer=transfer)
     await store.commit(partition, lease, Batch(sessions=[change]))
     assert (await store.load([SESSION]))[SESSION].session == change.after.session
-    over = moved(change, transfer=replace(transfer, stage=Stage.OVER, reason="busy", attempts=()))
+    over = moved(change, transfer=replace(transfer, stage=TransferStage.OVER, reason="busy", attempts=()))
     await store.commit(partition, lease, Batch(sessions=[over]))
     assert (await store.load([SESSION]))[SESSION].session == over.after.session
     assert "transfer.attempts" not in await names_in(client, keys)
@@ -270,7 +271,7 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
     """Lua's unpack refuses about 8,000 values; by then, the entries would be gone."""
     change = opened()
     many = {f"field-{number}": str(number) for number in range(10_000)}  # 20,000 values
-    large = Stored(change.after.session, {**change.after.fields, **many})
+    large = StoredSession(change.after.session, {**change.after.fields, **many})
     await store.commit(partition, lease, Batch(sessions=[SessionChange(change.before, large, change.log)]))
     found = await client.hgetall(keys.session(SESSION))
     assert {name: found[name.encode()].decode() for name in many} == many
@@ -294,7 +295,7 @@ async def test_conference_of_250_is_adopted(store, client, keys, partition, leas
     event = ConferenceFound(session_id=SESSION, token="t", conference_sid="CF1", participants=tuple(participants))
     taken = step(Session(SESSION), event, 1_000_000)
     assert len(taken.session.parties) >= 250
-    change = SessionChange(blank(SESSION), Stored(taken.session, session_codec.encode(taken.session)))
+    change = SessionChange(new_session(SESSION), StoredSession(taken.session, session_codec.encode(taken.session)))
 
     await store.commit(partition, lease, Batch(entry_ids=entry_ids, sessions=[change]))
 
@@ -303,7 +304,7 @@ async def test_conference_of_250_is_adopted(store, client, keys, partition, leas
 
 
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
-    monkeypatch.setattr("conferral.storage.store.LOG_ENTRIES_MAX", 3)
+    monkeypatch.setattr("conferral.storage.partition.session_store.LOG_ENTRIES_MAX", 3)
     change = opened()
     change.log = [{"n": str(n)} for n in range(7)]
     await store.commit(partition, lease, Batch(sessions=[change]))
@@ -355,7 +356,7 @@ async def test_full_redis_lets_commits_through_so_that_it_drains(store, client, 
 
 
 async def refused_write(client, keys, partition):
-    from conferral.storage.connection import store_errors
+    from conferral.storage.connection.client import store_errors
 
     with store_errors():
         await client.xadd(keys.events(partition), {"type": "x"})
@@ -367,9 +368,9 @@ async def test_broken_record_is_told_from_a_missing_one(store, client, keys):
     await client.hset(keys.session("bytes"), mapping={"version": b"\xff"})
     loaded = await store.load(["half", "odd", "bytes", "none"])
     assert loaded["half"].field == "state"
-    assert isinstance(loaded["odd"], session_codec.BrokenRecordError)
-    assert isinstance(loaded["bytes"], session_codec.BrokenRecordError)
-    assert loaded["none"] == blank("none")
+    assert isinstance(loaded["odd"], session_codec.CorruptHashError)
+    assert isinstance(loaded["bytes"], session_codec.CorruptHashError)
+    assert loaded["none"] == new_session("none")
 
 
 async def test_finished_effect_is_written_once(access, client, keys, partition):

@@ -8,45 +8,46 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from conferral.runtime.errors import SettingsError, StoreUnreachableError
-from conferral.storage import config, processes
-from conferral.storage.connection import make_client, store_errors
+from conferral.storage import config
+from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.levels import LEVEL
+from conferral.storage.queries import process_registry
+from conferral.storage.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.redis
 
 
 async def test_number_of_partitions_is_fixed_at_first_use(client):
-    assert (await config.agree(client, "test", 8)).keys.partitions == 8
-    assert (await config.agree(client, "test", 8)).keys.partitions == 8
+    assert (await config.ensure(client, "test", 8)).keys.partitions == 8
+    assert (await config.ensure(client, "test", 8)).keys.partitions == 8
     with pytest.raises(SettingsError) as refused:
-        await config.agree(client, "test", 16)
+        await config.ensure(client, "test", 16)
     assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
-    assert (await config.look_up(client, "test")).partitions == 8
+    assert (await config.load(client, "test")).partitions == 8
 
 
 async def test_level_of_the_first_version_that_comes_stands(client):
-    assert (await config.agree(client, "test", 8, level=1)).schema == 1
-    assert (await config.agree(client, "test", 8)).schema == 1
-    assert await config.level_of(client, "test") == 1
-    assert (await config.agree(client, "fresh", 8)).schema == LEVEL
+    assert (await config.ensure(client, "test", 8, schema_version=1)).schema_version == 1
+    assert (await config.ensure(client, "test", 8)).schema_version == 1
+    assert await config.read_schema_version(client, "test") == 1
+    assert (await config.ensure(client, "fresh", 8)).schema_version == SCHEMA_VERSION
 
 
 async def test_newer_level_is_told(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
-    assert (await config.agree(client, "test", 8)).schema == 99
+    assert (await config.ensure(client, "test", 8)).schema_version == 99
 
 
 async def test_level_that_is_too_old_to_be_written_is_refused(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 0})
     with pytest.raises(SettingsError, match="level 0"):
-        await config.agree(client, "test", 8)
+        await config.ensure(client, "test", 8)
 
 
 async def test_set_up_that_is_somebody_elses_is_refused(client):
     await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
     with pytest.raises(SettingsError, match="somebody else's"):
-        await config.agree(client, "test", 8)
+        await config.ensure(client, "test", 8)
 
 
 @pytest.mark.parametrize("policy, is_refused", [
@@ -56,54 +57,57 @@ async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused)
     await client.config_set("maxmemory-policy", policy)
     try:
         if not is_refused:
-            await config.refuse_eviction(client)
+            await config.check_eviction_policy(client)
             return
         with pytest.raises(SettingsError) as refused:
-            await config.refuse_eviction(client)
+            await config.check_eviction_policy(client)
         assert refused.value.problems[0].startswith(f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets")
     finally:
         await client.config_set("maxmemory-policy", "noeviction")
 
 
 async def test_level_never_goes_back(client):
-    await config.agree(client, "test", 8, level=1)
-    assert await config.raise_level(client, "test", 2) == 2
-    assert await config.raise_level(client, "test", 1) == 2
-    assert await config.level_of(client, "test") == 2
+    await config.ensure(client, "test", 8, schema_version=1)
+    assert await config.raise_schema_version(client, "test", 2) == 2
+    assert await config.raise_schema_version(client, "test", 1) == 2
+    assert await config.read_schema_version(client, "test") == 2
 
 
 async def test_level_of_a_prefix_that_nobody_has_used_is_told(client):
-    with pytest.raises(config.NotSetUpError):
-        await config.level_of(client, "nobody")
+    with pytest.raises(config.NotInitializedError):
+        await config.read_schema_version(client, "nobody")
 
 
 async def test_processes_show_themselves_until_they_stop(client):
     keys = Keys("test", 8)
-    worker, webhooks = processes.Process("w1", "worker", 2, "0.2.0"), processes.Process("h1", "webhooks", 1, "0.1.0")
+    worker, webhooks = (
+        process_registry.Process("w1", "worker", 2, "0.2.0"),
+        process_registry.Process("h1", "webhooks", 1, "0.1.0"),
+    )
     for process in (worker, webhooks, worker):
-        await processes.show(client, keys, process)
-    assert await processes.running(client, keys) == [webhooks, worker]
-    await processes.leave(client, keys, "h1")
-    assert await processes.running(client, keys) == [worker]
+        await process_registry.register(client, keys, process)
+    assert await process_registry.list_running(client, keys) == [webhooks, worker]
+    await process_registry.deregister(client, keys, "h1")
+    assert await process_registry.list_running(client, keys) == [worker]
 
 
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
     keys = Keys("test", 8)
-    await processes.show(client, keys, processes.Process("w1", "worker", 2, "0.2.0"))
+    await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
     told = (await client.hget(keys.processes, "w1")).partition(b" ")[2]
     now_ms = int((await client.time())[0]) * 1000
     strange = {"dead": now_ms - 60_000, "future": now_ms + 60_000, "forgotten": now_ms - 4_000_000}
     for name, seen_ms in strange.items():
         await client.hset(keys.processes, name, b"%d " % seen_ms + told)
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b"%d {}" % now_ms})
-    assert [process.name for process in await processes.running(client, keys)] == ["odder", "w1"]
-    await processes.show(client, keys, processes.Process("w1", "worker", 2, "0.2.0"))
+    assert [process.name for process in await process_registry.list_running(client, keys)] == ["odder", "w1"]
+    await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 
 
 async def test_prefix_that_nobody_has_used_is_told(client):
-    with pytest.raises(config.NotSetUpError):
-        await config.look_up(client, "nobody")
+    with pytest.raises(config.NotInitializedError):
+        await config.load(client, "nobody")
 
 
 async def test_write_that_times_out_is_not_repeated(single, client):
@@ -138,7 +142,7 @@ def test_cluster_is_asked_for_in_the_url():
 
 
 def test_blocking_client_waits_longer_than_the_read_it_carries():
-    from conferral.storage.connection import BLOCK_MS
+    from conferral.storage.connection.client import BLOCK_MS
 
     client = make_client("redis://localhost", blocking=True)
     assert client.connection_pool.connection_kwargs["socket_timeout"] > BLOCK_MS / 1000

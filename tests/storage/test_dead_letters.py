@@ -3,9 +3,11 @@
 import pytest
 
 from conferral.statemachine.events import Convert
-from conferral.storage import commands, event_codec, scripts
-from conferral.storage.dead_letters import CHUNK, NO_REASON, DeadLetterStore
-from conferral.storage.partition import PUT_ASIDE, Entry, bury
+from conferral.storage import scripts
+from conferral.storage.codecs import event_codec
+from conferral.storage.commands import command_stream
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
+from conferral.storage.queries.dead_letters import CHUNK, NO_REASON, DeadLetterStore
 
 pytestmark = pytest.mark.redis
 SESSION = "CA1"
@@ -22,7 +24,7 @@ def raw(fields):
 
 
 async def put_aside(client, keys, stream, fields, entry_id="7-0", reason="deciding it failed"):
-    await bury(client, keys, stream, Entry(entry_id, fields), reason)
+    await dead_letter(client, keys, stream, Entry(entry_id, fields), reason)
     ((letter_id, _),) = await client.xrevrange(keys.dead, count=1)
     return letter_id.decode()
 
@@ -42,7 +44,7 @@ async def test_event_goes_back_as_it_was_and_its_letter_is_gone(client, keys, le
     stream, fields = converting(keys)
     letter_id = await put_aside(client, keys, stream, fields)
     assert (await letters.get([letter_id, "1-1", "nonsense"])).keys() == {letter_id}
-    assert await letters.put_back(await only(letters)) == ""
+    assert await letters.retry(await only(letters)) == ""
     ((_, found),) = await client.xrange(stream)
     assert found == fields
     assert await letters.count() == 0
@@ -51,10 +53,10 @@ async def test_event_goes_back_as_it_was_and_its_letter_is_gone(client, keys, le
 async def test_command_that_has_failed_by_being_put_aside_is_open_again(client, keys, letters):
     stream, fields = converting(keys)
     await scripts.claim_command(client, [keys.command("c1")], CLAIM)
-    await scripts.report_command(client, [keys.command("c1")], ["failed", f"{PUT_ASIDE}odd", SESSION, 60])
+    await scripts.report_command(client, [keys.command("c1")], ["failed", f"{DEAD_LETTERED}odd", SESSION, 60])
     await put_aside(client, keys, stream, fields)
-    assert await letters.put_back(await only(letters)) == ""
-    found = await commands.outcome(client, keys, "c1")
+    assert await letters.retry(await only(letters)) == ""
+    found = await command_stream.read_outcome(client, keys, "c1")
     assert (found.status, found.session, found.digest) == ("", SESSION, "digest")
     assert await client.xlen(stream) == 1
 
@@ -72,9 +74,9 @@ async def test_command_that_has_come_to_something_is_not_done_twice(client, keys
     stream, fields = converting(keys)
     await scripts.report_command(client, [keys.command("c1")], [status, reason, SESSION, 60])
     await put_aside(client, keys, stream, fields)
-    assert await letters.put_back(await only(letters)) == told
+    assert await letters.retry(await only(letters)) == told
     assert (await client.xlen(stream), await letters.count()) == (0, 1)
-    assert (await commands.outcome(client, keys, "c1")).status == status
+    assert (await command_stream.read_outcome(client, keys, "c1")).status == status
 
 
 async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_it_again(client, keys, letters):
@@ -82,13 +84,13 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
     await scripts.claim_command(client, [keys.command("7-0")], CLAIM)
     await put_aside(client, keys, keys.commands, raw({"type": "convert", "session": SESSION}))
     letter = await only(letters)
-    assert await letters.put_back(letter) == ""
+    assert await letters.retry(letter) == ""
     ((entry_id, found),) = await client.xrange(keys.commands)
     assert found == raw({"type": "convert", "session": SESSION, "id": "7-0"})
     claim = [entry_id.decode(), SESSION, "digest", 60]
     assert int((await scripts.claim_command(client, [keys.command("7-0")], claim))[0]) == 1
     # Somebody else who has looked at the same letter comes too late.
-    assert await letters.put_back(letter) == "another entry has its id by now"
+    assert await letters.retry(letter) == "another entry has its id by now"
     assert await client.xlen(keys.commands) == 1
 
 
@@ -108,7 +110,7 @@ async def test_what_would_be_put_aside_again_says_so_and_stays(client, keys, let
     of_partition, good = converting(keys)
     streams = {"commands": keys.commands, "events": of_partition, "elsewhere": "other:{0}:events"}
     await put_aside(client, keys, streams[stream], good if fields is None else fields)
-    assert told in await letters.put_back(await only(letters))
+    assert told in await letters.retry(await only(letters))
     assert await letters.count() == 1
     assert not await client.exists(*streams.values())
 
@@ -120,7 +122,7 @@ async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, let
     await pipeline.execute()
     found = [one.letter_id async for one in letters.newest_first()]
     assert found == [f"{number}-0" for number in range(CHUNK + 2, 0, -1)]
-    assert [one.at_ms async for one in letters.newest_first("4-0", most=2)] == [3, 2]
+    assert [one.at_ms async for one in letters.newest_first("4-0", limit=2)] == [3, 2]
     assert await letters.remove(["3-0", "3-0", "nonsense", "9999-0"]) == 1
     assert await letters.count() == CHUNK + 1
 

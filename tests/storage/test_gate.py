@@ -6,9 +6,9 @@ import signal
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection import make_client
-from conferral.storage.ingest import GateClaim
-from conferral.storage.publisher import GATES_TTL_S, Publisher
+from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.port import GateClaim
+from conferral.storage.ingest.writer import GATES_TTL_S, BatchingIngest
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -17,7 +17,7 @@ ONE, TWO, THREE, CONTEST = "d" * 20, "e" * 20, "c" * 20, "f" * 20
 
 @pytest.fixture
 async def publisher(client, keys, clock):
-    publisher = Publisher(client, keys, clock, deadline_s=1.0)
+    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
     yield publisher
     await publisher.close()
 
@@ -130,9 +130,9 @@ async def test_a_script_that_redis_has_forgotten_is_sent_again(publisher, client
 
 
 async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher, clock):
-    await publisher._look_at_server()
+    await publisher._check_server()
     publisher._changed_at_s = None  # as if it had been up for long
-    assert not publisher.restarted_lately()
+    assert not publisher.restarted_recently()
     server.signal(signal.SIGSTOP)
     try:
         began_s = clock.monotonic_s()
@@ -141,13 +141,13 @@ async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted
         assert clock.monotonic_s() - began_s < 1.5
     finally:
         server.signal(signal.SIGCONT)
-    assert publisher.restarted_lately()
+    assert publisher.restarted_recently()
 
 
 async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):
     """The webhooks' client has eight; who found none of them free was told that Redis is out of reach."""
     client = make_client(single.url, max_connections=8)
-    publisher = Publisher(client, keys, clock)
+    publisher = BatchingIngest(client, keys, clock)
     claims = [publisher.claim_gate(f"s{number}", ONE, "CA2") for number in range(60)]
     writes = [publisher.read(f"s{number}") for number in range(60)]
     assert await asyncio.gather(*claims) == [GateClaim.OURS] * 60

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from conferral.storage import lease as leases
-from conferral.storage.connection import identity_of
-from conferral.storage.lease import Lease, Renewal, Taken, Watch
+from conferral.storage.connection.client import server_identity
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import Lease, LeaseInfo, LeaseMonitor, Renewal
 
 pytestmark = pytest.mark.redis
 KEY = "test:{0}:lease"
 
 
 async def take(client, clock, name, duration_ms=5_000):
-    taken, now_ms = await leases.take(client, KEY, name, clock, duration_ms)
+    taken, now_ms = await leases.acquire(client, KEY, name, clock, duration_ms)
     assert now_ms > 1_500_000_000_000
     return taken
 
@@ -22,14 +22,14 @@ async def test_free_lease_is_taken(client, clock):
     lease = await take(client, clock, "one")
     assert isinstance(lease, Lease)
     assert lease.holder == "1:one"
-    assert lease.was_clean
-    assert lease.is_sure(clock)
+    assert lease.was_released
+    assert lease.is_valid(clock)
 
 
 async def test_held_lease_is_not_taken_and_tells_its_holder(client, clock):
     await take(client, clock, "one")
     other = await take(client, clock, "two")
-    assert isinstance(other, Taken)
+    assert isinstance(other, LeaseInfo)
     assert other.holder == "1:one"
     assert other.until_ms > 0
 
@@ -39,7 +39,7 @@ async def test_expired_lease_is_taken_and_known_as_unclean(client, clock):
     await client.hset(KEY, "until", 123)
     lease = await take(client, clock, "two")
     assert lease.holder == "2:two"
-    assert not lease.was_clean
+    assert not lease.was_released
     assert lease.sent_until_ms == 123
 
 
@@ -49,8 +49,8 @@ async def test_released_lease_is_taken_at_once_and_known_as_clean(client, clock)
     assert await leases.release(client, lease)
     other = await take(client, clock, "two")
     assert other.holder == "2:two"
-    assert other.was_clean
-    assert other.sent_until_ms == other.taken_ms
+    assert other.was_released
+    assert other.sent_until_ms == other.acquired_at_ms
 
 
 async def test_number_of_the_last_commit_goes_on_under_the_next_holder(client, clock):
@@ -74,7 +74,7 @@ async def test_renewal_of_a_lost_lease_says_so(client, clock):
     await take(client, clock, "two")
     renewal, _ = await leases.renew(client, lease, clock)
     assert renewal is Renewal.LOST
-    assert not lease.is_sure(clock)
+    assert not lease.is_valid(clock)
     assert not await leases.release(client, lease)
     assert (await client.hget(KEY, "holder")) == b"2:two"
 
@@ -84,7 +84,7 @@ async def test_late_renewal_does_not_take_back_what_was_given_back(client, clock
     lease = await take(client, clock, "one")
     assert await leases.release(client, lease)
     assert (await leases.renew(client, lease, clock))[0] is Renewal.LOST
-    assert not lease.is_sure(clock)
+    assert not lease.is_valid(clock)
     assert (await client.hget(KEY, "until")) == b"0"
     assert isinstance(await take(client, clock, "two"), Lease)
 
@@ -92,7 +92,7 @@ async def test_late_renewal_does_not_take_back_what_was_given_back(client, clock
 async def test_lease_that_ran_out_by_our_own_clock_is_not_sure(client, clock):
     lease = await take(client, clock, "one", duration_ms=1)
     await asyncio.sleep(0.002)  # a delay: a lease of 1 ms has to expire
-    assert not lease.is_sure(clock)
+    assert not lease.is_valid(clock)
 
 
 async def test_of_many_who_ask_at_once_one_gets_it(client, clock):
@@ -115,21 +115,21 @@ async def test_own_lease_is_taken_anew_when_the_answer_that_gave_it_was_lost(cli
     first = await take(client, clock, "one")
     again = await take(client, clock, "one")
     assert (first.holder, again.holder) == ("1:one", "2:one")
-    assert not again.was_clean
+    assert not again.was_released
 
 
 async def test_lease_is_not_sure_within_the_margin_before_its_end(client, clock):
     lease = await take(client, clock, "one", duration_ms=5_000)
-    assert lease.is_sure(clock, margin_s=1.0)
-    assert not lease.is_sure(clock, margin_s=6.0)
+    assert lease.is_valid(clock, margin_s=1.0)
+    assert not lease.is_valid(clock, margin_s=6.0)
 
 
 async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
     lease = await take(client, clock, "one")
     lease.commit = 7
     await client.hset(KEY, "commit", 5)
-    assert (await leases.renew(client, lease, clock))[0] is Renewal.REWOUND
-    assert not lease.is_sure(clock)
+    assert (await leases.renew(client, lease, clock))[0] is Renewal.ROLLED_BACK
+    assert not lease.is_valid(clock)
 
 
 # ---- another server --------------------------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
 async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
     lease = await take(client, clock, "one")
     assert lease.redis_before == ""
-    assert lease.redis in (await identity_of(client))[0].split()
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert lease.redis in (await server_identity(client))[0].split()
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == lease.redis.encode()
     await client.hset(KEY, "until", 1)
     again = await take(client, clock, "two")
@@ -151,20 +151,20 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_mea
     first = await take(client, clock, "one")
     await client.hset(KEY, mapping={"redis": "another", "until": until})
     lease = await take(client, clock, "two")
-    assert lease.rewound_until_s == pytest.approx(clock.monotonic_s() + leases.REWIND_CARE_S, abs=5)
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    assert lease.rewound_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"-"
     lease.rewound_until_s = 0.0
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()
 
 
 async def test_holder_that_meets_another_server_does_not_note_it_at_once(client, clock):
     lease = await take(client, clock, "one")
     lease.redis = "another"  # it has worked with that one until now
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"another"
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"-"
 
 
@@ -175,7 +175,9 @@ async def test_where_no_server_is_noted_a_death_on_a_young_one_counts(client, cl
     await client.hset(KEY, "until", until)
     lease = await take(client, clock, "two")
     assert lease.redis_up_s is not None
-    assert (lease.rewound_until_s > clock.monotonic_s()) is (is_careful and lease.redis_up_s < leases.REWIND_CARE_S)
+    assert (lease.rewound_until_s > clock.monotonic_s()) is (
+        is_careful and lease.redis_up_s < leases.VERIFY_AFTER_FAILOVER_S
+    )
     assert not await client.hexists(KEY, "redis")
 
 
@@ -196,24 +198,24 @@ class SetClock:
 
 
 async def take_watched(client, clock, watch):
-    return (await leases.take(client, KEY, "two", clock, 5_000, watch))[0]
+    return (await leases.acquire(client, KEY, "two", clock, 5_000, watch))[0]
 
 
 async def test_lease_that_seems_to_have_run_out_is_not_taken_by_who_has_seen_it_renewed(client, clock):
     """Redis's clock went forward an hour; the holder lives."""
     first = await take(client, clock, "one")
-    own, watch = SetClock(), Watch(5_000)
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    own, watch = SetClock(), LeaseMonitor(5_000)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     await client.hset(KEY, "until", 123)  # as if an hour had passed: it reads otherwise than it did
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     own.now_s += 4.9
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     assert (await leases.renew(client, first, clock))[0] is Renewal.RENEWED
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     own.now_s += 5.1
     lease = await take_watched(client, own, watch)
     assert isinstance(lease, Lease)
-    assert lease.ran_out_ms == pytest.approx(lease.taken_ms - 100, abs=2)
+    assert lease.expired_at_ms == pytest.approx(lease.acquired_at_ms - 100, abs=2)
 
 
 async def test_lease_that_seems_to_last_for_an_hour_runs_out_all_the_same(client, clock):
@@ -221,20 +223,20 @@ async def test_lease_that_seems_to_last_for_an_hour_runs_out_all_the_same(client
     await take(client, clock, "one")
     until = int(await client.hget(KEY, "until")) + 3_600_000
     await client.hset(KEY, "until", until)
-    own, watch = SetClock(), Watch(5_000)
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    own, watch = SetClock(), LeaseMonitor(5_000)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     own.now_s += 4.9
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     own.now_s += 0.2
     lease = await take_watched(client, own, watch)
     assert isinstance(lease, Lease)
-    assert not lease.was_clean
+    assert not lease.was_released
 
 
 async def test_lease_that_was_given_back_is_free_whatever_was_seen_before(client, clock):
     first = await take(client, clock, "one")
-    own, watch = SetClock(), Watch(5_000)
-    assert isinstance(await take_watched(client, own, watch), Taken)
+    own, watch = SetClock(), LeaseMonitor(5_000)
+    assert isinstance(await take_watched(client, own, watch), LeaseInfo)
     await leases.release(client, first)
     assert isinstance(await take_watched(client, own, watch), Lease)
 
@@ -243,29 +245,29 @@ async def test_lease_that_was_given_back_is_free_whatever_was_seen_before(client
 async def test_next_holder_goes_on_with_the_time_of_the_one_before(client, clock, set_ms):
     """Redis's clock shows an hour less or more than the partition's time."""
     lease = await take(client, clock, "one")
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms + set_ms)
-    assert int(await client.hget(KEY, "ahead")) == pytest.approx(set_ms, abs=900)
-    await leases.release(client, lease, lease.taken_ms + set_ms + 10)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms + set_ms)
+    assert int(await client.hget(KEY, "clock_offset")) == pytest.approx(set_ms, abs=900)
+    await leases.release(client, lease, lease.acquired_at_ms + set_ms + 10)
     other = await take(client, clock, "two")
-    assert other.ahead_ms == pytest.approx(set_ms, abs=900)
-    assert other.sent_until_ms == other.taken_ms + other.ahead_ms
+    assert other.clock_offset_ms == pytest.approx(set_ms, abs=900)
+    assert other.sent_until_ms == other.acquired_at_ms + other.clock_offset_ms
 
 
 async def test_small_differences_are_drift_and_leave_no_trace(client, clock):
     lease = await take(client, clock, "one")
     for off_ms in (-900, 700, 0):
-        await leases.renew(client, lease, clock, 5_000, lease.taken_ms + off_ms)
-        assert await client.hget(KEY, "ahead") == b"0"
+        await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms + off_ms)
+        assert await client.hget(KEY, "clock_offset") == b"0"
 
 
 async def test_time_of_a_partition_never_goes_back(client, clock):
     """Redis's clock was set back while nobody held it, so nobody could tell."""
     lease = await take(client, clock, "one")
-    await leases.renew(client, lease, clock, 5_000, lease.taken_ms)
-    await leases.release(client, lease, lease.taken_ms)
-    await client.hset(KEY, "at", lease.taken_ms + 3_600_000)
+    await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
+    await leases.release(client, lease, lease.acquired_at_ms)
+    await client.hset(KEY, "at", lease.acquired_at_ms + 3_600_000)
     other = await take(client, clock, "two")
-    assert other.taken_ms + other.ahead_ms == lease.taken_ms + 3_600_000
+    assert other.acquired_at_ms + other.clock_offset_ms == lease.acquired_at_ms + 3_600_000
 
 
 async def test_lease_of_no_partition_has_no_time(client, clock):
@@ -279,6 +281,6 @@ async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(clie
     await take(client, clock, "one")
     await client.set("test:{1}:lease", "somebody else's")
     await client.hset("test:{2}:lease", mapping={"holder": "1:x", "until": "soon"})
-    found = await leases.look(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
-    assert found[0] == Taken("1:one", int(await client.hget(KEY, "until")))
-    assert found[1:] == [None, None, Taken("", 0)]
+    found = await leases.read_leases(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
+    assert found[0] == LeaseInfo("1:one", int(await client.hget(KEY, "until")))
+    assert found[1:] == [None, None, LeaseInfo("", 0)]

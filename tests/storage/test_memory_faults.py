@@ -13,9 +13,9 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import scripts
-from conferral.storage.connection import Client
+from conferral.storage.connection.client import Client
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.publisher import Publisher
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
 NOW_MS = 1_797_000_000_000
@@ -271,18 +271,18 @@ async def test_sets_are_gone_through_in_the_order_in_which_members_came(client: 
 
 async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memory: MemoryServer) -> None:
     keys = Keys("test", 4)
-    publisher = Publisher(memory.client(), keys, SystemClock(), deadline_s=0.2)
+    publisher = BatchingIngest(memory.client(), keys, SystemClock(), deadline_s=0.2)
     event = CallProgressed(session_id="s", source="CA2", sequence=1, party="agent", call_sid="CA2", status="ringing")
-    await publisher._look_at_server()
+    await publisher._check_server()
     publisher._changed_at_s = None  # as if it had been up for long
     memory.fault = once(Fault.UNREACHABLE, "XADD")
     await publisher.publish(event, call_sid="CA2")
     entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
     assert [fields[b"sequence"] for _, fields in entries] == [b"1"]
-    assert not publisher._server_is_unknown or publisher.restarted_lately()
+    assert not publisher._server_is_unknown or publisher.restarted_recently()
     memory.restart()
-    await publisher._look_at_server()
-    assert publisher.restarted_lately()
+    await publisher._check_server()
+    assert publisher.restarted_recently()
     memory.stop()
     with pytest.raises(StoreUnreachableError):
         await publisher.publish(event)

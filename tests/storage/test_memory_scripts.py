@@ -51,7 +51,7 @@ field = st.sampled_from(
 )
 key = st.sampled_from(KEYS)
 #: How long a wait for a turn is depends on the microsecond; tests of its own set the clock by hand.
-COMPARED = sorted(SCRIPTS.keys() - {"take_dial_turn"})
+COMPARED = sorted(SCRIPTS.keys() - {"acquire_dial_permit"})
 TIMED = [name for name in COMPARED if "'TIME'" in SCRIPTS[name].text]
 
 
@@ -99,7 +99,7 @@ def random_calls(real: redis.Redis, examples: int) -> None:
 
 def test_a_lease_is_taken_alike_on_whatever_server(real: redis.Redis) -> None:
     """The script tells which server it ran on, and for how long that has been up: these differ."""
-    take = ("EVAL", SCRIPTS["take_lease"].text, 1, b"a", b"7:me", b"10000", b"", b"0")
+    take = ("EVAL", SCRIPTS["acquire_lease"].text, 1, b"a", b"7:me", b"10000", b"", b"0")
     compare(real, [take, take, ("HSET", "a", "redis", "0" * 40, "until", "0"), take], KEYS)
 
 

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.worker import request_shares
-from conferral.worker.request_shares import LIFETIME_MS, RequestShares, Share
-from tests.worker.executor_world import FakeTime
+from conferral.worker.executor import request_shares
+from conferral.worker.executor.request_shares import TTL_MS, RequestShares, Share
+from tests.worker.executor_harness import FakeTime
 
 pytestmark = pytest.mark.redis
 BUDGET = Share(24, 8)
@@ -26,12 +26,12 @@ class Worker:
 
     def works(self, chance: random.Random) -> None:
         """Requests begin, as far as the share goes, and end."""
-        share = self.shares.now
+        share = self.shares.current
         endings = chance.randint(0, sum(share))
         self.under_way = Share(chance.randint(0, min(share.ordinary, sum(share) - endings)), endings)
 
     async def ask(self) -> float:
-        return await self.shares.ask()
+        return await self.shares.refresh()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def workers_of(client, keys, time: FakeTime, count: int) -> list[Worker]:
 
 def held(workers: list[Worker]) -> Share:
     """What all together have under way or may begin."""
-    both = [(max(one.shares.now.ordinary, one.under_way.ordinary), sum(one.shares.now)) for one in workers]
+    both = [(max(one.shares.current.ordinary, one.under_way.ordinary), sum(one.shares.current)) for one in workers]
     total = sum(max(sum(one.under_way), whole) for one, (_, whole) in zip(workers, both, strict=True))
     ordinary = sum(ordinary for ordinary, _ in both)
     return Share(ordinary, total - ordinary)
@@ -64,7 +64,7 @@ async def test_workers_share_the_whole_budget_evenly(client, keys, time, count):
         for one in workers:
             await one.ask()
             assert_within_budget(workers)
-    shares = [one.shares.now for one in workers]
+    shares = [one.shares.current for one in workers]
     assert sum(share.ordinary for share in shares) == BUDGET.ordinary
     assert max(shares)[0] - min(shares)[0] <= 1
     if count <= BUDGET.endings:
@@ -80,7 +80,7 @@ async def test_any_number_of_workers_stays_within_the_budget_while_they_work_com
         if what < 0.15 and len(workers) < 60:
             workers.append(Worker(client, keys, f"worker-{next(names)}", time))
         elif what < 0.2 and workers:
-            await workers.pop(chance.randrange(len(workers))).shares.leave()
+            await workers.pop(chance.randrange(len(workers))).shares.release()
         for one in chance.sample(workers, min(5, len(workers))):
             one.works(chance)
             await one.ask()
@@ -91,22 +91,22 @@ async def test_any_number_of_workers_stays_within_the_budget_while_they_work_com
 async def test_worker_that_starts_gets_its_share_as_soon_as_the_other_has_given_it_back(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
-    assert first.shares.now == BUDGET
+    assert first.shares.current == BUDGET
     first.under_way = Share(20, 0)
-    assert await second.ask() == request_shares.ASK_SOON_S
-    assert second.shares.now == Share(0, 0)
+    assert await second.ask() == request_shares.REFRESH_SOON_S
+    assert second.shares.current == Share(0, 0)
 
     await first.ask()  # learns that it has a half; 20 are still under way
-    assert first.shares.now == Share(12, 4)
+    assert first.shares.current == Share(12, 4)
     await second.ask()
-    assert second.shares.now == Share(0, 0)
+    assert second.shares.current == Share(0, 0)
     await first.ask()  # says that it holds 20 and 4
     await second.ask()
-    assert second.shares.now == Share(4, 4)
+    assert second.shares.current == Share(4, 4)
     first.under_way = Share(3, 0)
     await first.ask()
-    assert await second.ask() == request_shares.ASK_EVERY_S
-    assert second.shares.now == Share(12, 4)
+    assert await second.ask() == request_shares.REFRESH_EVERY_S
+    assert second.shares.current == Share(12, 4)
     assert second.woken == 4
 
 
@@ -121,21 +121,23 @@ async def test_where_workers_outnumber_a_pool_they_take_turns(client, keys, time
             for one in workers:
                 await one.ask()
                 assert_within_budget(workers)
-        shares = [one.shares.now for one in workers]
+        shares = [one.shares.current for one in workers]
         assert Share(*map(sum, zip(*shares, strict=True))) == BUDGET
         had = [Share(*map(max, before, now)) for before, now in zip(had, shares, strict=True)]
     # 8 endings a turn, so four turns are enough for 26 workers.
     assert set(had) == {Share(1, 1)}
-    assert await workers[0].ask() == request_shares.ASK_SOON_S
+    assert await workers[0].ask() == request_shares.REFRESH_SOON_S
 
 
 async def test_what_a_dead_worker_held_is_free_when_its_time_is_up(client, keys, time):
-    await client.hset(keys.request_shares, mapping={"dead": "20 8 1", "odd": "?", "ahead": "24 8 99999999999999"})
+    await client.hset(
+        keys.request_shares, mapping={"dead": "20 8 1", "odd": "?", "clock_offset": "24 8 99999999999999"}
+    )
     (one,) = workers_of(client, keys, time, 1)
     await one.ask()
-    assert one.shares.now == BUDGET
+    assert one.shares.current == BUDGET
     assert await client.hkeys(keys.request_shares) == [b"worker-0"]
-    assert 0 < await client.pttl(keys.request_shares) <= 2 * LIFETIME_MS
+    assert 0 < await client.pttl(keys.request_shares) <= 2 * TTL_MS
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ async def test_silent_node_with_the_shares_stops_nobody(client, keys, time, monk
     for _ in range(4):
         for one in workers:
             await one.ask()
-    before = [one.shares.now for one in workers]
+    before = [one.shares.current for one in workers]
 
     async def fails(*_args):
         raise StoreUnreachableError("away")
@@ -156,19 +158,19 @@ async def test_silent_node_with_the_shares_stops_nobody(client, keys, time, monk
     for one in workers:
         with pytest.raises(StoreUnreachableError):
             await one.ask()
-    assert [one.shares.now for one in workers] == before
-    time.s += LIFETIME_MS / 1000
-    assert [one.shares.now for one in workers] == [then] * count
+    assert [one.shares.current for one in workers] == before
+    time.s += TTL_MS / 1000
+    assert [one.shares.current for one in workers] == [then] * count
 
 
 async def test_worker_that_was_never_given_a_share_has_none(client, keys, time):
     (one,) = workers_of(client, keys, time, 1)
-    assert one.shares.now == Share(0, 0)
+    assert one.shares.current == Share(0, 0)
 
 
 async def test_worker_that_leaves_gives_its_share_back(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
-    await first.shares.leave()
+    await first.shares.release()
     await second.ask()
-    assert (first.shares.now, second.shares.now) == (Share(0, 0), BUDGET)
+    assert (first.shares.current, second.shares.current) == (Share(0, 0), BUDGET)

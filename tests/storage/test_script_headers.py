@@ -115,14 +115,14 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
     if "'TIME'" in code:
         assert path.stem.partition("-")[0] in {
             "share_requests",
-            "take_lease",
+            "acquire_lease",
             "renew_lease",
             "release_lease",
-            "take_dial_turn",
+            "acquire_dial_permit",
             "count_call",
             "reopen_command",  # a letter that two put back at once is put back once
-            "show_life",
-            "show_process",
+            "write_heartbeat",
+            "register_process",
             "read_processes",
         }
 

@@ -6,9 +6,9 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
-from conferral.storage import event_codec
-from conferral.storage import lease as leases
-from conferral.storage.partition import Entry
+from conferral.storage.codecs import event_codec
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.partition_store import Entry
 
 pytestmark = pytest.mark.redis
 P = 2
@@ -16,13 +16,13 @@ P = 2
 
 @pytest.fixture
 async def lease(client, keys, clock):
-    return (await leases.take(client, keys.lease(P), "one", clock))[0]
+    return (await leases.acquire(client, keys.lease(P), "one", clock))[0]
 
 
 async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):
     far = 99_999_999_999_999
     await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (2, far)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (2, far)
     entries = await access.read(P, 10, block=False)
     events = [event_codec.decode({n.decode(): v.decode() for n, v in e.fields.items()}, e.entry_id) for e in entries]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [
@@ -30,7 +30,7 @@ async def test_due_timers_become_entries_oldest_first(access, client, keys, leas
         ("lone_overdue", "s1", 200),
     ]
     assert isinstance(events[1], LoneOverdue)
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (0, far)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (0, far)
 
 
 async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, client, keys, lease):
@@ -42,7 +42,7 @@ async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, clien
 @pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: timer.timer)
 async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
     await client.zadd(keys.timers(P), {f"{timer.timer}|s1": 1_500_000_000_123})
-    await access.fire_timers(P, lease, lease.taken_ms)
+    await access.fire_timers(P, lease, lease.acquired_at_ms)
     entry = (await access.read(P, 1, block=False))[0]
     event = event_codec.decode({n.decode(): v.decode() for n, v in entry.fields.items()}, entry.entry_id)
     assert isinstance(event, timer)
@@ -53,28 +53,28 @@ async def test_timer_whose_entry_can_not_be_written_stays(access, client, keys, 
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.set(keys.events(P), "somebody else's")
     with pytest.raises(StoreError):
-        await access.fire_timers(P, lease, lease.taken_ms)
+        await access.fire_timers(P, lease, lease.acquired_at_ms)
     assert await client.zcard(keys.timers(P)) == 1
     await client.delete(keys.events(P))
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (1, None)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (1, None)
 
 
 async def test_full_redis_still_fires_timers(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.config_set("maxmemory", "1")
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (1, None)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (1, None)
 
 
 async def test_former_holder_fires_nothing(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.hset(keys.lease(P), "holder", "9:other")
     with pytest.raises(LeaseLostError):
-        await access.fire_timers(P, lease, lease.taken_ms)
+        await access.fire_timers(P, lease, lease.acquired_at_ms)
     assert await client.zcard(keys.timers(P)) == 1
 
 
 async def test_no_timers_means_no_next_one(access, lease):
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (0, None)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (0, None)
 
 
 async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
@@ -88,7 +88,7 @@ async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
 
 
 async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, client, keys):
-    await access.bury(P, Entry("7-0", {b"foo": b"\xff\x00", b"": b""}), "not UTF-8")
+    await access.dead_letter(P, Entry("7-0", {b"foo": b"\xff\x00", b"": b""}), "not UTF-8")
     ((_, letter),) = await client.xrange(keys.dead)
     assert letter == {
         b"dead_reason": b"not UTF-8",
@@ -100,11 +100,11 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
 
 
 async def test_suspects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
-    from conferral.storage.store import Batch
+    from conferral.storage.partition.session_store import Batch
 
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
-    assert await access.suspect(P, lease, entry_id) == 1
-    assert await access.suspect(P, replace(lease, holder="2:another"), entry_id) == 2
+    assert await access.mark_suspect(P, lease, entry_id) == 1
+    assert await access.mark_suspect(P, replace(lease, holder="2:another"), entry_id) == 2
     await store.commit(P, lease, Batch(entry_ids=[entry_id]))
     assert not await client.exists(keys.suspects(P))
 
@@ -112,12 +112,12 @@ async def test_suspects_are_counted_and_forgotten_with_their_commit(access, stor
 async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, keys, lease):
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
     other = replace(lease, holder="2:another")
-    assert [await access.suspect(P, lease, entry_id) for _ in range(3)] == [1, 1, 1]
-    assert [await access.suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
+    assert [await access.mark_suspect(P, lease, entry_id) for _ in range(3)] == [1, 1, 1]
+    assert [await access.mark_suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
 
 
 async def test_deaths_over_effects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
-    from conferral.storage.store import Batch
+    from conferral.storage.partition.session_store import Batch
 
     assert await access.count_deaths(P, [], 2) == {}
     assert await access.count_deaths(P, ["e1", "e2"], 2) == {"e1": 1, "e2": 1}
@@ -130,11 +130,11 @@ async def test_deaths_over_effects_are_counted_and_forgotten_with_their_commit(a
 
 
 async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):
-    from conferral.storage.partition import TIMERS_PER_CALL_MAX
+    from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX
 
-    due_ms = lease.taken_ms - 1_000
+    due_ms = lease.acquired_at_ms - 1_000
     await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_CALL_MAX + 3)})
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (TIMERS_PER_CALL_MAX, due_ms)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (TIMERS_PER_CALL_MAX, due_ms)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX
-    assert await access.fire_timers(P, lease, lease.taken_ms) == (3, None)
+    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (3, None)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3

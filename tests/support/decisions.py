@@ -17,10 +17,10 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
-from conferral.storage.partition import Entry
-from conferral.storage.store import Stored
-from conferral.worker import held
-from conferral.worker.deciding import Decided
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.session_store import StoredSession
+from conferral.worker.consumer import partition_consumer
+from conferral.worker.consumer.batch import DecidedBatch
 
 
 class Kept(NamedTuple):
@@ -84,15 +84,15 @@ def _read(path: Path) -> Iterator[Kept]:
 @contextmanager
 def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
     """Within it, everything that workers of this process decide is kept."""
-    real = held.decide
+    real = partition_consumer.decide
 
     def decide(
         events: list[tuple[Entry, Event]],
-        sessions: dict[str, Stored],
+        sessions: dict[str, StoredSession],
         now_ms: int,
         policy: Policy,
         open_effects: Callable[[str], Mapping[str, Effect]],
-    ) -> Decided:
+    ) -> DecidedBatch:
         decided = real(events, sessions, now_ms, policy, open_effects)
         versions = {session_id: stored.session.version for session_id, stored in sessions.items()}
         logs = {change.after.session.id: iter(change.log) for change in decided.batch.sessions}
@@ -103,11 +103,11 @@ def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
                 keep(Kept(session.id, session.version, decision.event, now_ms, policy, next(logs[session.id])))
         return decided
 
-    held.decide = decide
+    partition_consumer.decide = decide
     try:
         yield
     finally:
-        held.decide = real
+        partition_consumer.decide = real
 
 
 @contextmanager

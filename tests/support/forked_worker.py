@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support import worker_process
-from tests.support.processes import watched
+from tests.support.local_system import LocalSystem
+from tests.support.process_reports import watched
 from tests.support.worker_process import order_of
-from tests.support.world import World
 
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.support.worker_process"])
@@ -20,10 +20,10 @@ _CONTEXT.set_forkserver_preload(["tests.support.worker_process"])
 class ForkedWorker:
     """Like `WorkerProcess`, for one test after another."""
 
-    def __init__(self, world: World, folder: Path, name: str, **order: Any) -> None:
+    def __init__(self, system: LocalSystem, folder: Path, name: str, **order: Any) -> None:
         self.arm_file = folder / f"{name}.armed"
         self.log_file = folder / f"{name}.log"
-        whole = order_of(world.settings, arm_file=self.arm_file, **order)
+        whole = order_of(system.settings, arm_file=self.arm_file, **order)
         self._process = _CONTEXT.Process(target=_run, args=(json.dumps(whole), str(self.log_file)), daemon=True)
         self._process.start()
         self._watching = ExitStack()

@@ -1,4 +1,4 @@
-"""What people and machines do with a phone that rings, by name; for `in_turn` of a sandbox's phone.
+"""What people and machines do with a phone that rings, by name; for `script_in_turn` of a sandbox's phone.
 
     sandbox.phone("client:bob").in_turn(busy(), answers())      # busy at the first call, then picked up
     sandbox.phone("+14155550155").in_turn(voicemail())
@@ -8,7 +8,7 @@ Times are seconds of the sandbox's clock, so they shrink with its speed. A phone
 Twilio gives up.
 """
 
-from conferral.sandbox import PhoneScript, Sandbox, SandboxCall
+from conferral.sandbox import CallHandle, PhoneScript, Sandbox
 
 #: From ringing to being picked up: quick, but long enough that both are seen.
 PICK_UP_S = 0.02
@@ -61,7 +61,7 @@ def rings() -> PhoneScript:
     return PhoneScript(outcome="no-answer")
 
 
-async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> SandboxCall:
+async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> CallHandle:
     """Waits until a phone was dialled so many times, and returns the leg of that time, whatever has become of it.
 
     Raises:

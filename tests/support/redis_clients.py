@@ -1,6 +1,6 @@
 """A client of any Redis that tests run on: a process, a cluster, or one in memory."""
 
-from conferral.storage.connection import Client, make_client
+from conferral.storage.connection.client import Client, make_client
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import RedisServer

@@ -68,7 +68,7 @@ def looks(keys: Sequence[bytes]) -> list[Words]:
 
 def comparable(one: Words, reply: Any) -> Any:
     """A reply without what may differ: the order of sets, the clock, how a stream is stored, which server it is."""
-    if one[0] == "EVAL" and one[1] == SCRIPTS["take_lease"].text and isinstance(reply, list) and reply[0] == 1:
+    if one[0] == "EVAL" and one[1] == SCRIPTS["acquire_lease"].text and isinstance(reply, list) and reply[0] == 1:
         reply = reply[:-1]  # how long the server has been up
     if one[0] == "EVAL" and one[1] in IN_SCRIPTS:
         one = one[4:]

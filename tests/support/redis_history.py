@@ -11,8 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage import scripts
-from conferral.storage.connection import Client, make_client
-from tests.support.relay import Address
+from conferral.storage.connection.client import Client, make_client
+from tests.support.tcp_relay import Address
 
 _LINE = re.compile(rb"^\+(?P<at>[\d.]+) \[(?P<db>\d+) (?P<who>[^\]]*)\] (?P<words>.*)\r\n$", re.DOTALL)
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)

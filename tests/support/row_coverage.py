@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.rows import marked, never_taken, position_of, taken_at
+from tests.support.row_marks import marked, never_taken, position_of, taken_at
 
 _FOLDER = Path(__file__).parent.parent / "statemachine"
 _OUTPUT = "rows_taken"

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from conferral.storage.cluster import key_of
-from conferral.storage.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+from conferral.storage.connection.cluster import key_of
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
 from tests.support.memory_redis.values import Reply

@@ -17,7 +17,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
 from conferral.worker.process import Worker
 from tests.support.decisions import keeping_in
-from tests.support.processes import watched
+from tests.support.process_reports import watched
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,8 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderError
-from conferral.telephony.calls import Calls
-from conferral.telephony.dialling import CallSetup
+from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.twilio_api import TwilioApi
 from tests.telephony import openapi_fields
 
 ACCOUNT = "AC" + "a" * 32
@@ -50,10 +50,10 @@ class ScriptedHttp(AsyncHttpClient):
         return Response(200, orjson.dumps(answer).decode())
 
 
-def calls_with(answers: Mapping[str, Answer], setup: CallSetup | None = None) -> tuple[Calls, ScriptedHttp]:
+def calls_with(answers: Mapping[str, Answer], setup: CallSetup | None = None) -> tuple[TwilioApi, ScriptedHttp]:
     http = ScriptedHttp(answers)
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return Calls(client, join_document=lambda effect: f"<Join>{effect.label}</Join>", setup=setup), http
+    return TwilioApi(client, join_document=lambda effect: f"<Join>{effect.label}</Join>", setup=setup), http
 
 
 def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from conferral.telephony.addresses import (
     parse_address,
     region_of,
 )
-from conferral.telephony.directory import agent_of
+from conferral.telephony.directory.model import resolve_agent
 
 OWN_NUMBER = "+14155550100"
 ENVIRON = {
@@ -243,14 +243,14 @@ def test_without_a_region_of_its_own_number_only_clients_are_allowed():
 def test_the_agent_is_held_against_the_list_at_start():
     settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_AGENT": "+14155550123"})
 
-    address = agent_of(settings)
+    address = resolve_agent(settings)
 
     assert address is not None
     assert address.text == "+14155550123"
 
 
 def test_no_agent_is_no_error():
-    assert agent_of(load(ServiceSettings, ENVIRON)) is None
+    assert resolve_agent(load(ServiceSettings, ENVIRON)) is None
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_no_agent_is_no_error():
 )
 def test_an_agent_who_may_not_be_dialled_stops_the_start(changes, setting):
     with pytest.raises(SettingsError) as caught:
-        agent_of(load(ServiceSettings, ENVIRON | changes))
+        resolve_agent(load(ServiceSettings, ENVIRON | changes))
 
     assert caught.value.problems[0].startswith(f"{setting}: ")
     (given,) = changes.values()

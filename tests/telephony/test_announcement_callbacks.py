@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import AnnouncementEnded
-from tests.telephony.test_callbacks import conference, fields
+from tests.telephony.test_callback_events import conference, fields
 
 
 @pytest.mark.parametrize(

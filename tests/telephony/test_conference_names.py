@@ -2,8 +2,8 @@
 
 import pytest
 
+from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.urls import is_conference_name
 
 NAMES = ConferenceNames(["secret"], "conferral https://example.com")
 CALL = "CA" + "1" * 32

@@ -5,82 +5,82 @@ from dataclasses import replace
 import pytest
 
 from conferral.runtime.errors import ProviderRefusedError
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import (
     ChangeRecording,
     CreateParticipant,
     PlayAnnouncement,
-    SendAway,
+    RedirectToUrl,
     StartRecording,
     UpdateParticipant,
 )
 from conferral.statemachine.events import (
     AnnouncementEnded,
-    ConferenceNoted,
+    ConferenceEventIgnored,
     ParticipantChanged,
     ParticipantJoined,
     RecordingChanged,
 )
-from conferral.telephony.dialling import Dialled
-from conferral.telephony.recordings import Recorded
-from conferral.telephony.urls import Wait
-from tests.telephony.sandbox_line import SESSION, TARGET, Line, customer_waits
+from conferral.telephony.callback_urls import Wait
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters.recording import StartedRecording
+from tests.telephony.sandbox_call import SESSION, TARGET, SandboxCallLine, customer_waits
 
 SUPERVISOR = "client:sue"
 
 
-async def two_talk(line: Line) -> tuple[str, str, str]:
+async def two_talk(line: SandboxCallLine) -> tuple[str, str, str]:
     """Customer and agent are in the conference.
 
     Returns:
         The SIDs of conference, customer and agent.
     """
-    room = await customer_waits(line)
-    agent = await joins(line, "agent", TARGET, room)
+    conference = await customer_waits(line)
+    agent = await joins(line, "agent", TARGET, conference)
     assert line.caller is not None
-    return room, line.caller.sid, agent
+    return conference, line.caller.sid, agent
 
 
-async def joins(line: Line, party: str, address: str, room: str, *, supervises: bool = False) -> str:
+async def joins(line: SandboxCallLine, party: str, address: str, conference: str, *, supervises: bool = False) -> str:
     """Somebody is dialled in straight and answers; the call's SID."""
     line.sandbox.phone(address).script(answer_after_s=0)
     effect = CreateParticipant(
-        effect_id=f"d-{party}", session_id=SESSION, party=party, to=address, timeout_s=20, room=room,
+        effect_id=f"d-{party}", session_id=SESSION, party=party, to=address, timeout_s=20, conference=conference,
         label=f"{party}-2", early_media=False, supervises=supervises, attributes=line.attributes,
     )  # fmt: skip
     dialled = await line.calls.perform(effect)
-    assert isinstance(dialled, Dialled)
+    assert isinstance(dialled, PlacedCall)
     await line.until(lambda: dialled.call_sid in [event.call_sid for event in line.of(ParticipantJoined)])
     return dialled.call_sid
 
 
-def heard_by(line: Line, call_sid: str) -> frozenset[str]:
+def heard_by(line: SandboxCallLine, call_sid: str) -> frozenset[str]:
     """Whom a call hears right now."""
-    hears = line.sandbox.call(call_sid).hears
+    hears = line.sandbox.call(call_sid).hears_now
     return hears.parties if hears else frozenset()
 
 
-async def test_who_comes_in_is_greeted_once_and_then_hears_the_tune(line: Line) -> None:
+async def test_who_comes_in_is_greeted_once_and_then_hears_the_tune(line: SandboxCallLine) -> None:
     line.greets = True
 
     await customer_waits(line)
     await line.until(lambda: len(line.waits) >= 3)
 
-    assert line.waits[0] == Wait(SESSION, "customer", line.waits[0].tune, greets=True)
-    assert {wait.greets for wait in line.waits[1:]} == {False}
+    assert line.waits[0] == Wait(SESSION, "customer", line.waits[0].wait_audio, with_greeting=True)
+    assert {wait.with_greeting for wait in line.waits[1:]} == {False}
     assert line.caller is not None
-    assert any("Welcome to the shop" in interval.heard.what for interval in line.caller.heard)
+    assert any("Welcome to the shop" in interval.sound.content for interval in line.caller.sounds_heard)
 
 
-async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says_so(line: Line) -> None:
-    room, customer, agent = await two_talk(line)
-    supervisor = await joins(line, "supervisor", SUPERVISOR, room, supervises=True)
+async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says_so(line: SandboxCallLine) -> None:
+    conference, customer, agent = await two_talk(line)
+    supervisor = await joins(line, "supervisor", SUPERVISOR, conference, supervises=True)
     update = UpdateParticipant(
-        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=room
+        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=conference
     )
     joined = next(event for event in line.of(ParticipantJoined) if event.call_sid == supervisor)
 
-    assert not joined.starts_conference
+    assert not joined.start_on_enter
     assert supervisor not in heard_by(line, customer) | heard_by(line, agent)
     assert heard_by(line, supervisor) == {customer, agent}
 
@@ -100,11 +100,11 @@ async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says
     assert (seen[supervisor].coaches, seen[supervisor].muted) == ("", True)
 
 
-async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: Line) -> None:
-    room, _, _ = await two_talk(line)
-    supervisor = await joins(line, "supervisor", SUPERVISOR, room, supervises=True)
+async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: SandboxCallLine) -> None:
+    conference, _, _ = await two_talk(line)
+    supervisor = await joins(line, "supervisor", SUPERVISOR, conference, supervises=True)
     update = UpdateParticipant(
-        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=room,
+        effect_id="u1", session_id=SESSION, party="supervisor", call_sid=supervisor, conference_sid=conference,
         supervises="whisper", coaches="CA" + "0" * 32,
     )  # fmt: skip
 
@@ -115,15 +115,15 @@ async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: Line) 
 
 
 @pytest.mark.parametrize("to_one", [False, True])
-async def test_a_sentence_is_heard_by_all_or_by_one_and_its_end_is_told(line: Line, to_one: bool) -> None:
-    room, customer, agent = await two_talk(line)
+async def test_a_sentence_is_heard_by_all_or_by_one_and_its_end_is_told(line: SandboxCallLine, to_one: bool) -> None:
+    conference, customer, agent = await two_talk(line)
     line.sentences["c1"] = "We close at six"
 
     await line.calls.perform(
         PlayAnnouncement(
             effect_id="a1",
             session_id=SESSION,
-            conference_sid=room,
+            conference_sid=conference,
             command_id="c1",
             call_sid=customer if to_one else "",
         )
@@ -131,29 +131,29 @@ async def test_a_sentence_is_heard_by_all_or_by_one_and_its_end_is_told(line: Li
     await line.until(lambda: line.of(AnnouncementEnded))
 
     (ended,) = line.of(AnnouncementEnded)
-    assert (ended.conference_sid, ended.call_sid, ended.failed) == (room, customer if to_one else "", False)
+    assert (ended.conference_sid, ended.call_sid, ended.failed) == (conference, customer if to_one else "", False)
     heard = {
-        sid: any("We close at six" in interval.heard.what for interval in line.sandbox.call(sid).heard)
+        sid: any("We close at six" in interval.sound.content for interval in line.sandbox.call(sid).sounds_heard)
         for sid in (customer, agent)
     }
     assert heard == {customer: True, agent: not to_one}
 
 
-async def test_a_recording_of_the_customers_call_is_started_found_paused_and_stopped(line: Line) -> None:
+async def test_a_recording_of_the_customers_call_is_started_found_paused_and_stopped(line: SandboxCallLine) -> None:
     _, customer, _ = await two_talk(line)
     start = StartRecording(effect_id="r1", session_id=SESSION, party="customer", call_sid=customer)
     change = ChangeRecording(effect_id="r2", session_id=SESSION, call_sid=customer, status="paused")
 
-    assert await line.calls.look_for_recording(start) == ""
+    assert await line.calls.find_recording(start) == ""
     begun = await line.calls.perform(start)
-    assert isinstance(begun, Recorded)
-    assert await line.calls.look_for_recording(start) == begun.recording_sid
+    assert isinstance(begun, StartedRecording)
+    assert await line.calls.find_recording(start) == begun.recording_sid
 
     await line.calls.perform(change)
-    assert await line.calls.look_for_recording(start) == begun.recording_sid
+    assert await line.calls.find_recording(start) == begun.recording_sid
     await line.calls.perform(replace(change, status="in-progress", recording_sid=begun.recording_sid))
     await line.calls.perform(replace(change, status="stopped"))
-    assert await line.calls.look_for_recording(start) == ""
+    assert await line.calls.find_recording(start) == ""
     assert await line.calls.perform(replace(change, status="stopped")) is None
 
     await line.until(lambda: len(line.of(RecordingChanged)) == 2)
@@ -165,46 +165,48 @@ async def test_a_recording_of_the_customers_call_is_started_found_paused_and_sto
     assert told[1].status in ("completed", "absent")
 
 
-async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(line: Line) -> None:
-    line.attributes = Attributes(record="true", trim="do-not-trim")
-    room, _, _ = await two_talk(line)
+async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(line: SandboxCallLine) -> None:
+    line.attributes = ConferenceAttributes(record="true", trim="do-not-trim")
+    conference, _, _ = await two_talk(line)
     await line.until(lambda: line.of(RecordingChanged))
-    change = ChangeRecording(effect_id="r1", session_id=SESSION, conference_sid=room, status="paused")
+    change = ChangeRecording(effect_id="r1", session_id=SESSION, conference_sid=conference, status="paused")
 
     (told,) = line.of(RecordingChanged)
-    assert (told.status, told.of_conference, told.conference_sid) == ("in-progress", True, room)
+    assert (told.status, told.of_conference, told.conference_sid) == ("in-progress", True, conference)
     await line.calls.perform(change)
     await line.calls.perform(replace(change, recording_sid=told.recording_sid, status="stopped"))
 
     await line.until(lambda: len(line.of(RecordingChanged)) == 2)
 
 
-async def test_who_speaks_is_noted(line: Line) -> None:
+async def test_who_speaks_is_noted(line: SandboxCallLine) -> None:
     _, customer, _ = await two_talk(line)
 
     line.sandbox.call(customer).speak()
-    await line.until(lambda: line.of(ConferenceNoted))
+    await line.until(lambda: line.of(ConferenceEventIgnored))
 
-    (noted,) = line.of(ConferenceNoted)
+    (noted,) = line.of(ConferenceEventIgnored)
     assert (noted.kind, noted.call_sid) == ("participant-speech-start", customer)
 
 
-async def test_an_event_that_nobody_knows_is_noted_by_its_name(line: Line) -> None:
-    room, customer, _ = await two_talk(line)
+async def test_an_event_that_nobody_knows_is_noted_by_its_name(line: SandboxCallLine) -> None:
+    conference, customer, _ = await two_talk(line)
 
-    line.sandbox.send_callback(room, "participant-levitate", {"CallSid": customer, "Height": "3 m"})
-    await line.until(lambda: line.of(ConferenceNoted))
+    line.sandbox.send_callback(conference, "participant-levitate", {"CallSid": customer, "Height": "3 m"})
+    await line.until(lambda: line.of(ConferenceEventIgnored))
 
-    assert [event.kind for event in line.of(ConferenceNoted)] == ["participant-levitate"]
+    assert [event.kind for event in line.of(ConferenceEventIgnored)] == ["participant-levitate"]
 
 
-async def test_the_customer_goes_on_elsewhere_after_the_conference(line: Line) -> None:
+async def test_the_customer_goes_on_elsewhere_after_the_conference(line: SandboxCallLine) -> None:
     _, customer, _ = await two_talk(line)
     survey = line.public_url + "/survey"
 
-    effect = SendAway(effect_id="s1", session_id=SESSION, party="customer", call_sid=customer, url=survey)
+    effect = RedirectToUrl(effect_id="s1", session_id=SESSION, party="customer", call_sid=customer, url=survey)
     await line.calls.perform(effect)
     await line.until(lambda: line.sandbox.call(customer).status == "completed")
 
-    assert any("How did you like it?" in interval.heard.what for interval in line.sandbox.call(customer).heard)
+    assert any(
+        "How did you like it?" in interval.sound.content for interval in line.sandbox.call(customer).sounds_heard
+    )
     assert await line.calls.perform(effect) is None  # over already

@@ -8,18 +8,18 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
-from conferral.telephony import directory
 from conferral.telephony.addresses import AddressError, AllowList
-from conferral.telephony.directory import (
+from conferral.telephony.directory import model
+from conferral.telephony.directory.model import (
     Directory,
     DirectoryFile,
-    Inbound,
-    address_in,
-    agent_of,
-    fallback_of,
-    read_directory,
+    InboundRoute,
+    load_directory,
+    resolve_address,
+    resolve_agent,
+    resolve_fallback,
 )
 
 ENVIRON = {
@@ -76,7 +76,7 @@ def faults(path, settings):
     def faults(text, **changes):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(SettingsError) as wrong:
-            read_directory(settings(**changes))
+            load_directory(settings(**changes))
         start = f"CONFERRAL_DIRECTORY: {path}"
         assert all(problem.startswith(start) for problem in wrong.value.problems)
         return [problem.removeprefix(start).removeprefix(", ") for problem in wrong.value.problems]
@@ -89,11 +89,11 @@ def faults(path, settings):
 
 def test_everything_that_a_file_may_say(path, settings):
     path.write_text(WHOLE, "utf-8")
-    found = read_directory(settings(CONFERRAL_RECORD="true"))
+    found = load_directory(settings(CONFERRAL_RECORD="true"))
     assert dict(found.destinations) == {"billing": NUMBER, "2nd-line": "client:bob"}
     assert found.address_of("billing") == NUMBER
     assert found.address_of("Billing") is None
-    attributes = Attributes(
+    attributes = ConferenceAttributes(
         record="customer",
         beep="onEnter",
         jitter_buffer_size="small",
@@ -104,33 +104,35 @@ def test_everything_that_a_file_may_say(path, settings):
         max_participants=10,
         time_limit_s=3600,
         hangup_on_star=True,
-        after="https://example.com/survey",
+        after_url="https://example.com/survey",
     )
     agents = (NUMBER, "client:carol", "client:bob", "+14155550124")
-    assert found.inbound("+14155550170") == Inbound(agents, SessionMode.CONFERENCE, attributes)
+    assert found.inbound("+14155550170") == InboundRoute(agents, SessionMode.CONFERENCE, attributes)
     # What is left out is the settings' matter.
-    assert found.inbound("+14155550171") == Inbound(("client:alice",), None, Attributes(record="false", beep="true"))
-    assert found.inbound("+14155550100") == Inbound(("client:alice",), None, Attributes(record="true"))
+    assert found.inbound("+14155550171") == InboundRoute(
+        ("client:alice",), None, ConferenceAttributes(record="false", beep="true")
+    )
+    assert found.inbound("+14155550100") == InboundRoute(("client:alice",), None, ConferenceAttributes(record="true"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[destinations]\n[inbound]\n", "\ufeff[destinations]\r\n"])
 def test_a_file_may_say_nothing(path, settings, text):
     path.write_text(text, "utf-8", newline="")
-    found = read_directory(settings())
+    found = load_directory(settings())
     assert not found.destinations
     assert found.inbound("client:somebody").agents == ("client:alice",)
 
 
 def test_without_a_file_and_an_agent_there_is_nobody():
     bare = {name: value for name, value in ENVIRON.items() if name != "CONFERRAL_AGENT"}
-    found = read_directory(load(ServiceSettings, bare))
+    found = load_directory(load(ServiceSettings, bare))
     assert found == Directory()
-    assert found.inbound("+14155550100") == Inbound()
+    assert found.inbound("+14155550100") == InboundRoute()
 
 
 def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
     path.write_text(WHOLE, "utf-8")
-    found = read_directory(settings(CONFERRAL_TRANSFER_FALLBACK="billing"))
+    found = load_directory(settings(CONFERRAL_TRANSFER_FALLBACK="billing"))
     shown = f"{found!r} {found.inbound('+14155550170')!r}"
     for hidden in ("4155550", "Gott", "alice", "bob"):
         assert hidden not in shown
@@ -141,7 +143,7 @@ def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
 
 def test_settings_may_name_somebody(path, settings):
     path.write_text(WHOLE, "utf-8")
-    found = read_directory(settings(CONFERRAL_AGENT="2nd-line", CONFERRAL_TRANSFER_FALLBACK="billing"))
+    found = load_directory(settings(CONFERRAL_AGENT="2nd-line", CONFERRAL_TRANSFER_FALLBACK="billing"))
     assert found.inbound("+14155550100").agents == ("client:bob",)
     assert found.fallback == NUMBER
 
@@ -149,7 +151,7 @@ def test_settings_may_name_somebody(path, settings):
 def test_settings_that_name_nobody_are_told_together(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError) as wrong:
-        read_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
+        load_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
     agent, fallback = wrong.value.problems
     assert agent.startswith("CONFERRAL_AGENT: nobody is called sales in the directory; ")
     assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: the allow-list does not name its region JM; ")
@@ -157,19 +159,19 @@ def test_settings_that_name_nobody_are_told_together(path, settings):
 
 @pytest.mark.parametrize("word", ["recall", "end"])
 def test_words_of_the_fallback_name_nobody(settings, word):
-    assert fallback_of(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
+    assert resolve_fallback(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
 
 
 def test_agent_without_a_directory(settings):
-    assert agent_of(settings(CONFERRAL_AGENT="")) is None
-    assert agent_of(settings()).text == "client:alice"
+    assert resolve_agent(settings(CONFERRAL_AGENT="")) is None
+    assert resolve_agent(settings()).text == "client:alice"
 
 
 @pytest.mark.parametrize("text, found", [
     ("billing", NUMBER), ("client:billing", "client:billing"), ("+14155550124", "+14155550124"),
 ])  # fmt: skip
 def test_name_or_address(text, found):
-    assert address_in(text, {"billing": NUMBER}, ALLOWED).text == found
+    assert resolve_address(text, {"billing": NUMBER}, ALLOWED).text == found
 
 
 @pytest.mark.parametrize("text, reason", [
@@ -182,7 +184,7 @@ def test_name_or_address(text, found):
 ])  # fmt: skip
 def test_reason_repeats_no_number(text, reason):
     with pytest.raises(AddressError) as refused:
-        address_in(text, {"jamaica": "+18765550123"}, ALLOWED)
+        resolve_address(text, {"jamaica": "+18765550123"}, ALLOWED)
     assert refused.value.reason.startswith(reason)
     assert "5550123" not in refused.value.reason
 
@@ -305,7 +307,7 @@ def test_a_file_that_is_not_there(tmp_path, settings):
 def test_a_wrong_allow_list_is_told_by_its_own_name(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError, match=r"^CONFERRAL_ALLOWED_DESTINATIONS: entry 1 "):
-        read_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="nowhere"))
+        load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="nowhere"))
 
 
 # ---- reading again -----------------------------------------------------------------------------------------------
@@ -317,7 +319,7 @@ def test_a_file_that_has_changed_is_read_again(path, settings):
     path.write_text('[destinations]\nsales = "client:dora"\n', "utf-8")
     assert file.current.address_of("billing") == NUMBER, "nobody has asked for it yet"
     with capture_logs() as logs:
-        file.reread()
+        file.reload()
     assert dict(file.current.destinations) == {"sales": "client:dora"}
     assert logs == [{"event": "directory_read", "log_level": "info", "destinations": 1, "numbers": 0}]
 
@@ -328,7 +330,7 @@ def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, set
     before = file.current
     path.write_text('[destinations]\nbilling = "+18765550123"\nsales = 5\n', "utf-8")
     with capture_logs() as logs:
-        file.reread()
+        file.reload()
     assert file.current is before
     assert [(line["event"], line["log_level"]) for line in logs] == [("directory_refused", "error")] * 2
     assert [line["reason"].rpartition("directory.toml, ")[2] for line in logs] == [
@@ -336,7 +338,7 @@ def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, set
         "line 3, destinations.sales: must be text, in quotes",
     ]
     path.unlink()
-    file.reread()
+    file.reload()
     assert file.current is before
 
 
@@ -345,7 +347,7 @@ def test_a_file_without_a_name_that_the_settings_need_keeps_the_old_one(path, se
     file = DirectoryFile(settings(CONFERRAL_AGENT="billing"))
     path.write_text("[destinations]\n", "utf-8")
     with capture_logs() as logs:
-        file.reread()
+        file.reload()
     assert file.current.inbound("+1").agents == (NUMBER,)
     assert logs[0]["reason"].startswith("CONFERRAL_AGENT: nobody is called billing in the directory")
 
@@ -354,7 +356,7 @@ def test_without_a_file_nothing_is_read_again():
     file = DirectoryFile(load(ServiceSettings, ENVIRON))
     before = file.current
     with capture_logs() as logs:
-        file.reread()
+        file.reload()
     assert file.current is before
     assert [line["event"] for line in logs] == ["directory_absent"]
 
@@ -374,8 +376,8 @@ def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
             met.append(second.wait(0.2))
         return Directory()
 
-    monkeypatch.setattr(directory, "read_directory", reading)
-    threads = [threading.Thread(target=file.reread) for _ in range(2)]
+    monkeypatch.setattr(model, "load_directory", reading)
+    threads = [threading.Thread(target=file.reload) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -394,15 +396,15 @@ def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path,
         return "https://" + "a" * (length - len("https://"))
 
     with pytest.raises(SettingsError) as caught:
-        read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(1500)))
+        load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(1500)))
 
     (problem,) = caught.value.problems
     found = re.match(r"CONFERRAL_PUBLIC_URL: must have at most ([0-9]{3}) characters: Twilio takes 4,000 ", problem)
     length_max = int(found[1])
-    assert len(read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max))).numbers) == 2
+    assert len(load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max))).numbers) == 2
     with pytest.raises(SettingsError):
-        read_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max + 1)))
+        load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max + 1)))
 
 
 def test_without_a_file_the_public_url_may_be_longer():
-    read_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_PUBLIC_URL": "https://" + "a" * 600}))
+    load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_PUBLIC_URL": "https://" + "a" * 600}))

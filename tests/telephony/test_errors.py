@@ -18,8 +18,8 @@ from conferral.telephony.errors import (
     from_exception,
     from_status,
     json_object,
-    our_errors,
     retry_after_s,
+    translate_errors,
 )
 
 NUMBER = "+14155550123"
@@ -100,7 +100,7 @@ def test_exceptions_of_the_library_are_mapped_without_their_texts(
     IndexError(NUMBER),
 ])  # fmt: skip
 def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exception) -> None:
-    with pytest.raises(OutcomeUnknownError) as caught, our_errors():
+    with pytest.raises(OutcomeUnknownError) as caught, translate_errors():
         raise foreign
 
     assert caught.value.__cause__ is None
@@ -111,7 +111,7 @@ def test_body_that_the_library_stumbles_over_is_an_unknown_outcome(foreign: Exce
 def test_our_own_errors_pass_unchanged() -> None:
     error = ProviderBusyError(http_status=429, retry_after_s=3)
 
-    with pytest.raises(ProviderBusyError) as caught, our_errors():
+    with pytest.raises(ProviderBusyError) as caught, translate_errors():
         raise error
 
     assert caught.value is error

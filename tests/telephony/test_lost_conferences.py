@@ -7,7 +7,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
 from conferral.statemachine.events import ParticipantFound
-from conferral.telephony.account import AccountReader
+from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.lost_conferences import LostConferences
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
@@ -31,7 +31,7 @@ ANSWERS: dict[str, Answer] = {
 def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
     http = ScriptedHttp(ANSWERS | {f"GET {name}": answer for name, answer in changes.items()})
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return LostConferences(client, AccountReader(client), lambda: [NUMBER]), http
+    return LostConferences(client, AccountListReader(client), lambda: [NUMBER]), http
 
 
 async def test_conference_is_shown_with_addresses() -> None:
@@ -39,7 +39,7 @@ async def test_conference_is_shown_with_addresses() -> None:
     assert found is not None
     assert (found.conference_sid, found.name, found.has_started) == (ROOM, NAME, True)
     assert found.participants == (
-        ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True, starts_conference=False),
+        ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True, start_on_enter=False),
         ParticipantFound(AGENT_CALL, "agent-1", "client:b", came_in=True, is_ringing=True),
     )
     assert found.own_calls == {NAME}

@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.statemachine.events import RecordingChanged
-from conferral.telephony.callbacks import MalformedCallbackError
-from tests.telephony.test_callbacks import CALLER, CONFERENCE, RECORDING, fields, recording
+from conferral.telephony.callback_events import MalformedCallbackError
+from tests.telephony.test_callback_events import CALLER, CONFERENCE, RECORDING, fields, recording
 
 
 def test_a_recording_of_the_customers_call_is_told_by_its_call():

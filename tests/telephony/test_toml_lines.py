@@ -6,7 +6,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.telephony.toml_lines import lines_of
+from conferral.telephony.directory.toml_lines import lines_of
 
 
 def paths_of(value, path=()):

@@ -9,18 +9,30 @@ from conferral.runtime.metrics import Metrics
 from conferral.webhooks import (
     announcement,
     app,
-    callbacks,
-    client_calls,
-    dial_actions,
+    call_routing,
+    dial_action,
     gate,
-    routing,
+    server,
+    status_callbacks,
+    voice,
+    voice_client,
+    wait_url,
+)
+from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
+
+MODULES = (
+    outage,
+    announcement,
+    app,
+    status_callbacks,
+    voice_client,
+    dial_action,
+    gate,
+    call_routing,
     server,
     voice,
-    wait,
+    wait_url,
 )
-from tests.webhooks.webhook_kit import FakeChildLookup, FakeIngest, settings
-
-MODULES = (outage, announcement, app, callbacks, client_calls, dial_actions, gate, routing, server, voice, wait)
 
 
 @pytest.fixture
@@ -30,7 +42,7 @@ def ingest():
 
 @pytest.fixture
 def child_lookup():
-    return FakeChildLookup()
+    return FakeTwilioQueries()
 
 
 @pytest.fixture

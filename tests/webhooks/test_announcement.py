@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import StoreError
 from conferral.webhooks import announcement
-from tests.webhooks.webhook_kit import ACCOUNT, CALLER, CONFERENCE, facts, post, signed
+from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post, signed
 
 FORM = {"AccountSid": ACCOUNT, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
 TARGET = f"/voice/announcement?session={CALLER}&command=c1"
@@ -51,7 +51,7 @@ async def test_without_redis_it_is_asked_for_again(client, ingest, metrics, line
     setattr(ingest, "hangs" if fault == "hangs" else "away", True)
 
     assert await asked(client, TARGET) == (503, "")
-    assert metrics.webhooks_without_store.labels("/voice/announcement")._value.get() == 1
+    assert metrics.webhook_store_errors.labels("/voice/announcement")._value.get() == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 

@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
-from conferral.storage.ingest import PartyFacts
-from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.urls import parse_dial_action, parse_wait
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_dial_action, parse_wait
+from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import voice
-from tests.webhooks.webhook_kit import CALLER, PUBLIC_URL, facts, fields, post, settings
+from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings
 
 DIRECTORY = """
 [destinations]
@@ -34,7 +34,7 @@ hangup_on_star = true
 mode = "bridge"
 agents = ["client:bob"]
 """
-WHOLE = Attributes(
+WHOLE = ConferenceAttributes(
     record="true",
     beep="onEnter",
     jitter_buffer_size="small",
@@ -42,7 +42,7 @@ WHOLE = Attributes(
     max_participants=10,
     time_limit_s=600,
     hangup_on_star=True,
-    after="https://example.com/survey",
+    after_url="https://example.com/survey",
 )
 
 
@@ -81,7 +81,12 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
         "beep": "false", "record": None,
     }  # fmt: skip
     wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
-    assert (wait.session_id, wait.party, wait.tune.value, wait.greets) == (CALLER, "customer", "music", False)
+    assert (wait.session_id, wait.party, wait.wait_audio.value, wait.with_greeting) == (
+        CALLER,
+        "customer",
+        "music",
+        False,
+    )
     action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert (action.party, action.dial.value, action.attempt) == ("customer", "conference", 1)
     assert ingest.events == [
@@ -127,7 +132,7 @@ async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
     assert (status, rung(document)) == (200, ("Client", "alice"))
     action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
     assert action.dial.value == "bridge"
-    assert metrics.webhooks_without_store.labels("/voice/conference")._value.get() == 1
+    assert metrics.webhook_store_errors.labels("/voice/conference")._value.get() == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
@@ -148,8 +153,8 @@ async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_cl
     ("called", "mode", "agents", "attributes"),
     [
         ("+14155550100", SessionMode.CONFERENCE, ("client:alice", "client:sales", "+14155550124"), WHOLE),
-        ("+14155550101", SessionMode.BRIDGE, ("client:bob",), Attributes()),
-        ("+14155550102", None, ("+14155550123",), Attributes()),
+        ("+14155550101", SessionMode.BRIDGE, ("client:bob",), ConferenceAttributes()),
+        ("+14155550102", None, ("+14155550123",), ConferenceAttributes()),
     ],
 )
 async def test_the_called_number_decides_who_answers_and_how(
@@ -178,7 +183,7 @@ async def test_the_conferences_attributes_stand_on_the_join(open_client, write_d
         "onEnter", "small", "10", "record-from-start",
     ]  # fmt: skip
     assert f"/callbacks/recording?session={CALLER}" in conference.get("recordingStatusCallback")
-    assert parse_wait(urlsplit(conference.get("waitUrl")).query).greets
+    assert parse_wait(urlsplit(conference.get("waitUrl")).query).with_greeting
 
 
 @pytest.mark.parametrize("record", ["true", "customer", "false"])
@@ -187,7 +192,7 @@ async def test_a_number_that_is_not_named_goes_by_the_settings(open_client, inge
 
     _, document = await post(client, "/voice/conference", fields("call_arrives"))
 
-    assert ingest.events[0].attributes == Attributes(record=record)
+    assert ingest.events[0].attributes == ConferenceAttributes(record=record)
     assert (room(document).get("record") == "record-from-start") is (record == "true")
 
 
@@ -218,7 +223,7 @@ async def test_a_directory_that_is_read_again_counts_from_the_next_call_on(open_
     await post(client, "/voice/conference", fields("call_arrives"))
 
     write_directory('[inbound."+14155550100"]\nagents = ["client:zoe"]\n')
-    directory.reread()
+    directory.reload()
     await post(client, "/voice/conference", fields("call_arrives"))
 
     assert [event.agent_address for event in ingest.events] == ["client:alice", "client:zoe"]
@@ -245,7 +250,7 @@ async def test_the_fallback_bridges_without_redis(client, ingest):
 
 
 async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_then(client, ingest):
-    ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyFacts(CALLER))
+    ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyView(CALLER))
     form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
 
     _, document = await post(client, "/voice/fallback", form)
@@ -260,7 +265,7 @@ async def test_the_fallback_waits_until_it_is_known_how_the_call_was_taken_first
     read = ingest.read
 
     async def decided_by_now(session_id):
-        ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyFacts(CALLER))
+        ingest.facts = facts("conferenced", mode="conference", opening="arriving", customer=PartyView(CALLER))
         return await read(session_id)
 
     monkeypatch.setattr(ingest, "read", decided_by_now)

@@ -18,12 +18,12 @@ import aiohttp
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.connection import make_client
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from tests.support.redis_server import RedisServer
-from tests.support.relay import Relay
+from tests.support.tcp_relay import Relay
 from tests.webhooks.test_server import free_port
-from tests.webhooks.webhook_kit import ENVIRON, fields, signed
+from tests.webhooks.webhook_helpers import ENVIRON, fields, signed
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(240)]
 
@@ -138,7 +138,7 @@ async def counted(port: int) -> dict[str, float]:
     for line in text.splitlines():
         if shed := re.match(r'conferral_events_shed_total\{reason="(\w+)"\} (\S+)', line):
             found[f"shed {shed[1]}"] += float(shed[2])
-        elif unstored := re.match(r"conferral_webhooks_without_store_total\{.*\} (\S+)", line):
+        elif unstored := re.match(r"conferral_webhook_store_errors_total\{.*\} (\S+)", line):
             found["without store"] += float(unstored[1])
     return dict(found)
 

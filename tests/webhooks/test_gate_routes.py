@@ -6,13 +6,13 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.attributes import Attributes
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
-from conferral.storage.ingest import PartyFacts
-from conferral.telephony.urls import parse_dial_action, parse_gate
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_dial_action, parse_gate
 from conferral.webhooks import gate as gate_module
-from tests.webhooks.gate_kit import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs
-from tests.webhooks.webhook_kit import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
+from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs
+from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
 
 
 async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines):
@@ -48,7 +48,7 @@ async def test_before_the_conference_is_known_the_room_is_joined_by_name(client,
 
 
 async def test_an_agent_who_is_rung_again_hears_why(client, ingest):
-    ingest.facts = facts("transferring", agent=target(label="agent-2", recalled_for="busy"))
+    ingest.facts = facts("transferring", agent=target(label="agent-2", recall_reason="busy"))
 
     _, document = await post(client, GATE, answered())
 
@@ -88,7 +88,7 @@ async def test_who_must_confirm_is_asked_twice_at_most(client, ingest, keys, dec
     [(False, [(1, None)]), (True, [(1, None), (2, "1")]), (True, [(1, None), (2, ""), (3, "")]), (True, [(2, "5")])],
 )
 async def test_a_request_that_is_repeated_gets_the_same_answer_and_tells_nothing_new(client, ingest, confirm, steps):
-    ingest.facts = facts("transferring", target=target(confirm=confirm, contest="word"))
+    ingest.facts = facts("transferring", target=target(confirm=confirm, ring_group="word"))
 
     for asked, key in steps:
         form = answered() if key is None else pressed(key)
@@ -116,7 +116,7 @@ async def test_another_call_with_the_same_dial_is_hung_up_and_not_told_of(client
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (facts("ended", customer=PartyFacts(CALLER, status="left"), target=target()), "caller has hung up"),
+        (facts("ended", customer=PartyView(CALLER, status="left"), target=target()), "caller has hung up"),
         (facts("ended", target=target()), "no longer waiting"),
         (facts("conferenced", target=target()), "no longer waiting"),
         (facts("transferring", target=target(is_leaving=True)), "no longer waiting"),
@@ -172,7 +172,7 @@ def called(customer="+14155550199", **agent):
         conference_sid="",
         direction="outbound",
         agent=target(label="agent-1", **agent),
-        customer=PartyFacts(label="customer-1", address=customer, status="dialing"),
+        customer=PartyView(label="customer-1", address=customer, status="dialing"),
     )
 
 
@@ -209,7 +209,7 @@ async def test_a_customer_who_may_not_be_dialled_is_not(client, ingest, lines, a
 
     assert verbs(document) == ["Say", "Hangup"]
     assert told(ingest) == ["gate_reached", "too-late"]
-    (line,) = [line for line in lines if line["event"] == "customer_refused"]
+    (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert not address or address not in str(line)
 
 
@@ -223,9 +223,9 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
         direction="outbound",
         mode="conference",
         opening="calling",
-        attributes=Attributes(record="true", jitter_buffer_size="small"),
+        attributes=ConferenceAttributes(record="true", jitter_buffer_size="small"),
         agent=target(label="agent-1", brief="A call back."),
-        customer=PartyFacts(label="customer-1", address="+14155550199", status="dialing"),
+        customer=PartyView(label="customer-1", address="+14155550199", status="dialing"),
     )
 
     _, document = await post(client, GATE, answered())
@@ -253,7 +253,7 @@ async def test_a_supervisor_comes_in_muted_and_starts_nothing(client, ingest, st
 
 async def test_who_was_added_comes_in_with_the_conferences_attributes(client, ingest):
     ingest.facts = facts(
-        "conferenced", attributes=Attributes(beep="onEnter", time_limit_s=60), expert=target(label="expert-1")
+        "conferenced", attributes=ConferenceAttributes(beep="onEnter", time_limit_s=60), expert=target(label="expert-1")
     )
 
     _, document = await post(client, GATE, answered())
@@ -277,7 +277,7 @@ async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, me
 
     assert answers == [["Pause", "Redirect"], ["Pause", "Redirect"], ["Say", "Hangup"]]
     assert "can not be reached" in said(document)
-    assert metrics.webhooks_without_store.labels("/voice/gate")._value.get() == 3
+    assert metrics.webhook_store_errors.labels("/voice/gate")._value.get() == 3
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
@@ -315,7 +315,7 @@ async def test_a_redis_that_hangs_costs_no_more_than_the_deadline(client, ingest
     _, document = await post(client, GATE, answered())
 
     assert verbs(document) == ["Pause", "Redirect"]
-    assert parse_gate(next_url(document, "Redirect").partition("?")[2]).waited == 2
+    assert parse_gate(next_url(document, "Redirect").partition("?")[2]).request_number == 2
 
 
 # ---- when our own URL fails, or is somebody else's ---------------------------------------------------------------

@@ -5,13 +5,13 @@ import json
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from conferral.runtime import sharing
 from conferral.runtime.metrics import Metrics
-from conferral.storage.ingest import Ingest
-from conferral.storage.levels import Level
+from conferral.runtime.web import shared_result
+from conferral.storage.ingest.port import Ingest
+from conferral.storage.schema import SchemaVersion
 from conferral.webhooks import health
-from conferral.webhooks.child_lookup import ChildLookup
-from tests.webhooks.webhook_kit import PUBLIC_URL, FakeChildLookup, FakeIngest
+from conferral.webhooks.twilio_queries import TwilioQueries
+from tests.webhooks.webhook_helpers import PUBLIC_URL, FakeIngest, FakeTwilioQueries
 
 
 async def read(client, path):
@@ -55,7 +55,7 @@ async def test_they_are_found_under_the_public_urls_path_too(open_client):
         assert (await read(client, path))[0] == 200
 
 
-@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeChildLookup, ChildLookup)])
+@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeTwilioQueries, TwilioQueries)])
 def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
     for name, method in inspect.getmembers(real, inspect.isfunction):
         if name.startswith("_"):
@@ -66,7 +66,7 @@ def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
 
 async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ingest, metrics, monkeypatch):
     asked = {"redis": 0, "metrics": 0}
-    trouble, exposition = ingest.trouble, metrics.exposition
+    trouble, exposition = ingest.redis_error, metrics.exposition
 
     async def counted_trouble():
         asked["redis"] += 1
@@ -76,9 +76,9 @@ async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ing
         asked["metrics"] += 1
         return exposition()
 
-    monkeypatch.setattr(ingest, "trouble", counted_trouble)
+    monkeypatch.setattr(ingest, "redis_error", counted_trouble)
     monkeypatch.setattr(metrics, "exposition", counted_exposition)
-    monkeypatch.setattr(sharing, "KEPT_S", 3600)
+    monkeypatch.setattr(shared_result, "TTL_S", 3600)
 
     for path in ("/readyz", "/metrics"):
         answers = await asyncio.gather(*(read(client, path) for _ in range(50)))
@@ -88,7 +88,7 @@ async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ing
 
 
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):
-    level = Level(known=1)
+    level = SchemaVersion(supported=1)
     level.written = 2
     ready = await health.HealthRoutes(ingest, Metrics(), level).ready(make_mocked_request("GET", "/readyz"))
 

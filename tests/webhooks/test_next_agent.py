@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.storage.ingest import PartyFacts
-from conferral.telephony.urls import parse_call, parse_dial_action
-from conferral.webhooks import dial_actions
-from tests.webhooks.webhook_kit import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_call, parse_dial_action
+from conferral.webhooks import dial_action
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "client:bob", "+14155550124"]\n'
@@ -99,7 +99,7 @@ async def test_where_the_session_knows_of_nobody_else_nobody_else_rings(open_cli
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_the_directory_says_who_follows(open_client, ingest, monkeypatch, write_directory, fault):
-    monkeypatch.setattr(dial_actions, "_STORE_DEADLINE_S", 0.01)
+    monkeypatch.setattr(dial_action, "_STORE_DEADLINE_S", 0.01)
     client = await open_client(**write_directory(DIRECTORY))
     setattr(ingest, fault, True)
 
@@ -121,7 +121,7 @@ async def test_an_agent_who_may_not_be_dialled_any_more_is_left_out(client, inge
 
     assert rung(document) == "bob"
     assert parse_dial_action(urlsplit(own_action(document)).query).agent_number == 2
-    (line,) = [line for line in lines if line["event"] == "agent_refused"]
+    (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert refused not in str(line)
 
 
@@ -133,7 +133,7 @@ async def test_an_agent_who_may_not_be_dialled_any_more_is_left_out(client, inge
         (facts("bridged", agents=AGENTS), unanswered(CallStatus="completed")),           # the caller is gone
         (facts("bridged", agents=AGENTS), unanswered(CallSid="CA" + "9" * 32)),          # a stranger
         (facts("ended", agents=AGENTS, end_reason="command"), unanswered()),
-        (facts("bridged", agents=AGENTS, customer=PartyFacts(CALLER, is_leaving=True)), unanswered()),
+        (facts("bridged", agents=AGENTS, customer=PartyView(CALLER, is_leaving=True)), unanswered()),
     ],
 )  # fmt: skip
 async def test_nobody_rings_for_a_caller_who_is_not_waiting(client, ingest, known, form):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from conferral.telephony import probe
-from tests.webhooks.webhook_kit import ACCOUNT, FORM, TOKEN, fields, post
+from tests.webhooks.webhook_helpers import ACCOUNT, FORM, TOKEN, fields, post
 
 FORM_BODY = {"AccountSid": ACCOUNT}
 
@@ -21,17 +21,19 @@ def warnings(lines):
 
 
 async def test_the_probes_are_refused_and_answered_without_a_warning(client, ingest, lines):
-    assert await unsigned(client, probe.TARGET, probe.mark(TOKEN, int(time.time()))) == 403
+    assert await unsigned(client, probe.TARGET, probe.make_probe(TOKEN, int(time.time()))) == 403
     assert (await post(client, probe.TARGET, FORM_BODY))[0] == 404
     assert warnings(lines) == []
     assert ingest.events == []
 
 
 def test_while_tokens_are_rotated_both_make_marks():
-    assert [probe.is_mark(probe.mark(token, 1_000), ("new", "old"), 1_060.5) for token in ("new", "old")] == [True] * 2
+    assert [probe.is_probe(probe.make_probe(token, 1_000), ("new", "old"), 1_060.5) for token in ("new", "old")] == [
+        True
+    ] * 2
 
 
-OLD_S = probe.WITHIN_S + 60
+OLD_S = probe.CLOCK_SKEW_MAX_S + 60
 #: The marks are made when the tests are collected, which may be long before they run.
 FAR_S = 86_400
 
@@ -39,11 +41,11 @@ FAR_S = 86_400
 @pytest.mark.parametrize(
     ("target", "mark"),
     [
-        ("/voice/inbound", probe.mark(TOKEN, int(time.time()))),
-        (f"{probe.TARGET}&more=1", probe.mark(TOKEN, int(time.time()))),
-        (probe.TARGET, probe.mark("guessed", int(time.time()))),
-        (probe.TARGET, probe.mark(TOKEN, int(time.time()) - OLD_S)),
-        (probe.TARGET, probe.mark(TOKEN, int(time.time()) + FAR_S)),
+        ("/voice/inbound", probe.make_probe(TOKEN, int(time.time()))),
+        (f"{probe.TARGET}&more=1", probe.make_probe(TOKEN, int(time.time()))),
+        (probe.TARGET, probe.make_probe("guessed", int(time.time()))),
+        (probe.TARGET, probe.make_probe(TOKEN, int(time.time()) - OLD_S)),
+        (probe.TARGET, probe.make_probe(TOKEN, int(time.time()) + FAR_S)),
         (probe.TARGET, ""),
         (probe.TARGET, f"{int(time.time())}."),
         (probe.TARGET, "9" * 400),
@@ -58,7 +60,11 @@ async def test_nothing_else_passes_for_a_probe(client, ingest, lines, target, ma
 
 
 async def test_a_mark_does_not_excuse_a_wrong_signature(client, lines):
-    headers = {"X-Twilio-Signature": "wrong", "Content-Type": FORM, probe.HEADER: probe.mark(TOKEN, int(time.time()))}
+    headers = {
+        "X-Twilio-Signature": "wrong",
+        "Content-Type": FORM,
+        probe.HEADER: probe.make_probe(TOKEN, int(time.time())),
+    }
     async with client.post(probe.TARGET, data=FORM_BODY, headers=headers) as response:
         assert response.status == 403
     assert warnings(lines) == ["webhook_rejected"]

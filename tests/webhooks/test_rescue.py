@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conferral.storage.ingest import PartyFacts
-from tests.webhooks.webhook_kit import (
+from conferral.storage.ingest.port import PartyView
+from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
     DIAL,
@@ -47,7 +47,7 @@ RUNNING = {
     "gate": (
         GATE,
         fields("call_arrives", Direction="outbound-api"),
-        facts("transferring", target=PartyFacts(dial_id=DIAL, label="target-1", status="ringing")),
+        facts("transferring", target=PartyView(dial_id=DIAL, label="target-1", status="ringing")),
     ),
     "wait": (WAIT, fields("call_arrives"), facts("conferenced")),
 }
@@ -228,7 +228,7 @@ async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(cl
     def fail(*_args, **_options):
         raise UnforeseenError
 
-    monkeypatch.setattr("conferral.webhooks.voice.received", fail)
+    monkeypatch.setattr("conferral.webhooks.voice.call_received_event", fail)
 
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
 

@@ -10,11 +10,11 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
-from conferral.webhooks import reception
+from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
-from tests.webhooks.webhook_kit import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
+from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0
@@ -95,14 +95,14 @@ async def test_an_endless_chunked_body_gets_413_without_being_read_to_its_end(ap
 
 
 async def test_a_chunked_body_above_the_limit_that_comes_at_once_gets_413(app):
-    body = chunk(b"x" * (reception.BODY_BYTES_MAX + 1)) + b"0\r\n\r\n"
+    body = chunk(b"x" * (authentication.BODY_BYTES_MAX + 1)) + b"0\r\n\r\n"
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(CHUNKED) + body) == 413
 
 
 async def test_a_length_above_the_limit_gets_413_before_any_body(app):
-    headers = [("Content-Type", FORM), ("Content-Length", str(reception.BODY_BYTES_MAX + 1))]
+    headers = [("Content-Type", FORM), ("Content-Length", str(authentication.BODY_BYTES_MAX + 1))]
 
     async with serving(app) as (port, _, _):
         assert await ask(port, head(headers)) == 413
@@ -137,7 +137,7 @@ async def test_two_hosts_are_refused(app, ingest):
 
 
 async def test_a_body_that_trickles_in_is_given_up(app, ingest, monkeypatch):
-    monkeypatch.setattr(reception, "_READ_DEADLINE_S", 0.05)
+    monkeypatch.setattr(authentication, "_READ_DEADLINE_S", 0.05)
     headers = [("Content-Type", FORM), ("Content-Length", "100")]
 
     async with serving(app) as (port, _, _):

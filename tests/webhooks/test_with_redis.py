@@ -8,19 +8,19 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.storage import event_codec
-from conferral.storage.connection import make_client
+from conferral.storage.codecs import event_codec
+from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.publisher import Publisher
 from conferral.webhooks.app import make_app
-from tests.webhooks.webhook_kit import (
+from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
     CALLER,
     CONFERENCE,
     DIAL_ACTION,
     ROOM,
-    FakeChildLookup,
+    FakeTwilioQueries,
     fields,
     post,
     settings,
@@ -40,12 +40,12 @@ async def store(redis_server):
 
 @pytest.fixture
 def lookup():
-    return FakeChildLookup()
+    return FakeTwilioQueries()
 
 
 @pytest.fixture
 async def real_client(store, lookup):
-    publisher = Publisher(store, KEYS, SystemClock())
+    publisher = BatchingIngest(store, KEYS, SystemClock())
     client = TestClient(TestServer(make_app(settings(), publisher, lookup, Metrics(), SystemClock())))
     await client.start_server()
     yield client
@@ -127,8 +127,8 @@ async def transferring(store):
         "conference_sid": CONFERENCE,
         "party.customer.call_sid": CALLER,
     }
-    session |= ringing(1, DIALS[ONE], confirm="true", contest="word")
-    session |= ringing(2, DIALS[TWO], confirm="true", contest="word")
+    session |= ringing(1, DIALS[ONE], confirm="true", ring_group="word")
+    session |= ringing(2, DIALS[TWO], confirm="true", ring_group="word")
     await store.hset(KEYS.session(CALLER), mapping=session)
 
 
@@ -205,7 +205,7 @@ async def test_whoever_declines_leaves_the_call_to_the_other(real_client, store)
 
 @pytest.mark.usefixtures("transferring")
 async def test_whoever_waits_hears_the_tune_of_the_session(real_client, store):
-    await store.hset(KEYS.session(CALLER), "party.customer.tune", "music")
+    await store.hset(KEYS.session(CALLER), "party.customer.wait_audio", "music")
 
     target = f"/voice/wait?session={CALLER}&party=customer&tune=ringback"
     _, document = await post(real_client, target, fields("customer_waits"))
@@ -260,8 +260,8 @@ async def test_a_browser_is_refused_a_session_that_exists(real_client, store, st
 
 
 async def test_an_announcement_is_read_from_the_session(real_client, store):
-    orders = '[{"command_id":"c1","name":"announce","say":"We close."}]'
-    await store.hset(KEYS.session(CALLER), mapping={"state": "conferenced", "orders": orders})
+    pending = '[{"command_id":"c1","name":"announce","say":"We close."}]'
+    await store.hset(KEYS.session(CALLER), mapping={"state": "conferenced", "pending_commands": pending})
 
     target = f"/voice/announcement?session={CALLER}&command=c1"
     _, document = await post(real_client, target, fields("customer_waits"))
@@ -271,7 +271,7 @@ async def test_an_announcement_is_read_from_the_session(real_client, store):
 
 async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_again(lookup):
     client = make_client("redis://127.0.0.1:1/0")
-    publisher = Publisher(client, KEYS, SystemClock(), deadline_s=0.2)
+    publisher = BatchingIngest(client, KEYS, SystemClock(), deadline_s=0.2)
     web = TestClient(TestServer(make_app(settings(), publisher, lookup, Metrics(), SystemClock())))
     await web.start_server()
     try:

@@ -4,8 +4,8 @@ import pytest
 from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError
-from conferral.storage.commands import BadCommandError
-from conferral.worker.caller_ids import FOUND_KEPT_S, MISSING_KEPT_S, CallerIds
+from conferral.storage.commands.command_stream import BadCommandError
+from conferral.worker.router.caller_ids import FOUND_TTL_S, MISSING_TTL_S, CallerIdChecker
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
@@ -27,7 +27,7 @@ def account_with(*numbers: str):
         Hours(),
     )
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return CallerIds(client, lambda: {OWN}, clock), http, clock
+    return CallerIdChecker(client, lambda: {OWN}, clock), http, clock
 
 
 async def test_a_number_that_the_settings_name_needs_no_question():
@@ -42,12 +42,12 @@ async def test_another_number_is_taken_if_the_account_has_it_and_is_not_asked_fo
     caller_ids, http, clock = account_with(OWN, OTHER)
 
     await caller_ids.check(OTHER)
-    clock.now_s = FOUND_KEPT_S - 1
+    clock.now_s = FOUND_TTL_S - 1
     await caller_ids.check(OTHER)
 
     ((name, asked),) = http.requests
     assert (name, asked["PhoneNumber"]) == (LIST, OTHER)
-    clock.now_s = FOUND_KEPT_S
+    clock.now_s = FOUND_TTL_S
     await caller_ids.check(OTHER)
     assert len(http.requests) == 2
 
@@ -62,7 +62,7 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
 
     assert len(http.requests) == 1
     http.answers = {LIST: page("incoming_phone_numbers", {"phone_number": STRANGE})}
-    clock.now_s = MISSING_KEPT_S
+    clock.now_s = MISSING_TTL_S
     await caller_ids.check(STRANGE)
 
 

@@ -17,14 +17,14 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.looking import NEVER_REPEATED
-from tests.support.any_errors import ANY_ERRORS
-from tests.worker.executor_world import (
+from conferral.worker.executor.verification import AT_MOST_ONCE
+from tests.support.strange_errors import ANY_ERRORS
+from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,
     REFUSED,
     UNKNOWN,
-    World,
+    ExecutorHarness,
     announcement,
     away,
     change,
@@ -70,43 +70,43 @@ class FailingOnce:
         #: The effects whose requests had left when it failed.
         self.sent: list[str] = []
 
-    def around(self, ask: Callable[..., Awaitable[Any]], world: World, *, fails_after: bool = False) -> Any:
+    def around(self, ask: Callable[..., Awaitable[Any]], system: ExecutorHarness, *, fails_after: bool = False) -> Any:
         async def asked(*arguments: Any) -> Any:
             place, self.asked = self.asked, self.asked + 1
             if place == self.at and self.error is not None:
                 if fails_after:
                     with suppress(ProviderError):
                         await ask(*arguments)
-                self.sent = list(world.calls.asked)
+                self.sent = list(system.calls.asked)
                 raise self.error
             return await ask(*arguments)
 
         return asked
 
-    def put_around(self, world: World, *, fails_after: bool) -> None:
+    def put_around(self, system: ExecutorHarness, *, fails_after: bool) -> None:
         """Between the executor and everything outside that it awaits."""
-        tools, records = world.executor._tools, world.records
-        for owner in (world.calls, records):
+        tools, records = system.executor._context, system.records
+        for owner in (system.calls, records):
             for name in dir(owner):
                 method = getattr(owner, name)
                 if not name.startswith("_") and asyncio.iscoroutinefunction(method):
-                    setattr(owner, name, self.around(method, world, fails_after=fails_after))
-        watched = {name: self.around(getattr(tools, name), world) for name in ("may_send", "sleep", "checkpoint")}
-        world.executor._tools = replace(tools, **watched)
+                    setattr(owner, name, self.around(method, system, fails_after=fails_after))
+        watched = {name: self.around(getattr(tools, name), system) for name in ("may_send", "sleep", "checkpoint")}
+        system.executor._context = replace(tools, **watched)
 
 
 async def carried(
     effect: Effect, script: tuple[Any, ...], failing: FailingOnce, *, fails_after: bool = False, **more: Any
-) -> tuple[World, list[Any]]:
-    world = World()
-    failing.put_around(world, fails_after=fails_after)
-    world.calls.script["x"].extend(script)
-    world.calls.looks["x"].extend([ELSEWHERE] if effect.kind == "redirect_call" else [""])
+) -> tuple[ExecutorHarness, list[Any]]:
+    system = ExecutorHarness()
+    failing.put_around(system, fails_after=fails_after)
+    system.calls.script["x"].extend(script)
+    system.calls.looks["x"].extend([ELSEWHERE] if effect.kind == "redirect_call" else [""])
     with capture_logs() as lines:
-        world.submit(effect, **more)
-        world.submit(update("next"))
-        await world.executor.drain(5)
-    return world, lines
+        system.submit(effect, **more)
+        system.submit(update("next"))
+        await system.executor.drain(5)
+    return system, lines
 
 
 @pytest.mark.parametrize("kind", EFFECTS, ids=lambda kind: kind.kind)
@@ -118,23 +118,25 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
     effect = MAKE[kind]("x")
     for name, script in SCRIPTS.items():
         counting = FailingOnce()
-        await carried(effect, script, counting, maybe_sent=maybe_sent)
+        await carried(effect, script, counting, may_have_been_sent=maybe_sent)
         for at in range(counting.asked):
             for fails_after in (False, True):
                 error_name, make = next(errors)
                 failing = FailingOnce(at, make())
                 about = f"{kind.kind}, {name}, {error_name} at {at}, {fails_after=}"
-                world, lines = await carried(effect, script, failing, fails_after=fails_after, maybe_sent=maybe_sent)
-                check(world, failing, lines, about)
+                system, lines = await carried(
+                    effect, script, failing, fails_after=fails_after, may_have_been_sent=maybe_sent
+                )
+                check(system, failing, lines, about)
     assert complaints == []
 
 
-def check(world: World, failing: FailingOnce, lines: list[Any], about: str) -> None:
-    assert sorted(set(world.finished)) == ["next", "x"], about
-    assert (world.executor.in_flight, world.executor.waiting, world.executor.dropped) == (0, 0, 0), about
-    outcomes = [one for one in world.outcomes if one.effect_id == "x"]
+def check(system: ExecutorHarness, failing: FailingOnce, lines: list[Any], about: str) -> None:
+    assert sorted(set(system.finished)) == ["next", "x"], about
+    assert (system.executor.in_flight, system.executor.waiting, system.executor.dropped) == (0, 0, 0), about
+    outcomes = [one for one in system.outcomes if one.effect_id == "x"]
     told = [line for line in lines if line["event"] == "unexpected_error"]
-    counted = world.metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": "effect"}) or 0
+    counted = system.metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": "effect"}) or 0
     assert counted == len(told) <= 1, about
     if told:
         assert told[0]["error_type"] == shown(failing.error), about
@@ -144,7 +146,7 @@ def check(world: World, failing: FailingOnce, lines: list[Any], about: str) -> N
     first = outcomes[0]
     if isinstance(first, EffectFailed) and first.reason:
         assert first.reason == f"unexpected {shown(failing.error)}", about
-        assert "x" not in failing.sent or not isinstance(first, NEVER_REPEATED), about
+        assert "x" not in failing.sent or not isinstance(first, AT_MOST_ONCE), about
 
 
 def shown(error: BaseException | None) -> str:
@@ -154,19 +156,19 @@ def shown(error: BaseException | None) -> str:
 
 @pytest.mark.parametrize("name", [name for name, make in ANY_ERRORS.items() if not isinstance(make(), ProviderError)])
 async def test_any_error_before_a_request_leaves_is_a_failure_with_its_reason(name: str) -> None:
-    world, _ = await carried(redirect("x"), (), FailingOnce(0, ANY_ERRORS[name]()))
-    outcome = next(one for one in world.outcomes if one.effect_id == "x")
+    system, _ = await carried(redirect("x"), (), FailingOnce(0, ANY_ERRORS[name]()))
+    outcome = next(one for one in system.outcomes if one.effect_id == "x")
     if isinstance(outcome, EffectSucceeded):
         pytest.fail("nothing failed")
     assert isinstance(outcome, EffectFailed)
-    assert outcome.in_words == f"an error in Conferral (unexpected {shown(ANY_ERRORS[name]())})"
+    assert outcome.reason_text == f"an error in Conferral (unexpected {shown(ANY_ERRORS[name]())})"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EFFECTS if kind is not ReadCalls], ids=lambda kind: kind.kind)
 async def test_error_after_the_request_left_leaves_in_doubt_whether_it_happened(kind: type[Effect]) -> None:
     """A dial that may ring someone is never said to have failed: it would be placed once more."""
-    world = World()
-    perform = world.calls.perform
+    system = ExecutorHarness()
+    perform = system.calls.perform
 
     async def performed(effect: Effect) -> Any:
         await perform(effect)
@@ -174,42 +176,42 @@ async def test_error_after_the_request_left_leaves_in_doubt_whether_it_happened(
             raise OverflowError
         return None
 
-    world.calls.perform = performed  # type: ignore[method-assign]
+    system.calls.perform = performed  # type: ignore[method-assign]
     with capture_logs():
-        world.submit(MAKE[kind]("x"))
-        await world.executor.drain(5)
-    (outcome,) = world.outcomes
+        system.submit(MAKE[kind]("x"))
+        await system.executor.drain(5)
+    (outcome,) = system.outcomes
     assert isinstance(outcome, EffectUnknown)
-    assert world.records.tried["x"] == (1, ("unexpected OverflowError",))
+    assert system.records.tried["x"] == (1, ("unexpected OverflowError",))
 
 
 async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
     async def turn(_dial: Effect) -> None:
         raise KeyError("turn")
 
-    world = World(turn=turn)
+    system = ExecutorHarness(acquire_dial_permit=turn)
     with capture_logs():
-        world.submit(gated("x"))
-        await world.settle()
-    (outcome,) = world.outcomes
+        system.submit(gated("x"))
+        await system.settle()
+    (outcome,) = system.outcomes
     assert isinstance(outcome, EffectFailed)
     assert outcome.reason == "unexpected KeyError"
-    assert world.calls.asked == []
+    assert system.calls.asked == []
 
 
 async def test_outcome_that_can_never_be_written_stays_in_the_outbox_and_stops_no_one_else() -> None:
-    world = World()
-    finish = world.records.finish
+    system = ExecutorHarness()
+    finish = system.records.finish
 
     async def finished(effect: Effect, outcome: Any) -> Any:
         if effect.effect_id == "x":
             raise RecursionError
         return await finish(effect, outcome)
 
-    world.records.finish = finished  # type: ignore[method-assign]
+    system.records.finish = finished  # type: ignore[method-assign]
     with capture_logs():
-        world.submit(redirect("x"))
-        world.submit(redirect("y"))
-        await world.executor.drain(5)
-    assert world.finished == ["y"]
-    assert world.executor.dropped == 1
+        system.submit(redirect("x"))
+        system.submit(redirect("y"))
+        await system.executor.drain(5)
+    assert system.finished == ["y"]
+    assert system.executor.dropped == 1

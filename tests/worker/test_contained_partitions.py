@@ -11,23 +11,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.statemachine.events import CallProgressed
-from conferral.storage import event_codec
-from conferral.worker import held as module
-from tests.simulation.loop import VirtualLoop, run
-from tests.support.any_errors import ANY_ERRORS
-from tests.worker.team import Team
+from conferral.storage.codecs import event_codec
+from conferral.worker.consumer import partition_consumer as module
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.strange_errors import ANY_ERRORS
+from tests.worker.worker_cluster import WorkerCluster
 
 #: How long a partition may take to be held again after an error: its lease runs out, and the next is taken.
 AGAIN_S = 8.0
 
 
-async def tell(team: Team, session_id: str) -> None:
+async def tell(team: WorkerCluster, session_id: str) -> None:
     event = CallProgressed(session_id=session_id, token=session_id, party="agent", call_sid="CA1", status="completed")
     stream = team.keys.events(team.keys.partition_of(session_id))
     await team.client.xadd(stream, event_codec.encode(event))  # type: ignore[arg-type]
 
 
-async def undecided(team: Team) -> int:
+async def undecided(team: WorkerCluster) -> int:
     return sum([await team.client.xlen(team.keys.events(number)) for number in range(team.keys.partitions)])
 
 
@@ -45,7 +45,7 @@ def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "decide", stumbles)
 
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=2)
+        team = WorkerCluster(loop, partitions=2)
         member = team.join()
         await team.until_fair(1.0)
         with capture_logs() as lines:
@@ -91,12 +91,12 @@ class Stumbling:
 
 def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=2)
+        team = WorkerCluster(loop, partitions=2)
         member = team.join()
         await team.until_fair(1.0)
         stumbling = Stumbling()
-        around = member.keeper.held[0]._around
-        for owner in (around.access, around.store):
+        around = member.keeper.consumers[0]._context
+        for owner in (around.partition_store, around.session_store):
             for name in dir(owner):
                 if not name.startswith("_"):
                     stumbling.around(owner, name)

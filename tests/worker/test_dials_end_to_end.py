@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.call_handle import CallHandle
 from conferral.statemachine.effects import Effect
-from conferral.worker.carrying import Stage
+from conferral.worker.executor.execution import ExecutionState
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.support.world import World
 
 pytestmark = pytest.mark.redis
 TARGET = "client:bob"
@@ -39,77 +39,77 @@ class Breaking:
 
 
 @asynccontextmanager
-async def talking(redis_server: RedisServer, **settings: Any) -> AsyncIterator[tuple[World, SandboxCall]]:
-    async with World(redis_server.url, **settings) as world:
-        world.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
-        customer, _ = await world.talking()
-        yield world, customer
+async def talking(redis_server: RedisServer, **settings: Any) -> AsyncIterator[tuple[LocalSystem, CallHandle]]:
+    async with LocalSystem(redis_server.url, **settings) as system:
+        system.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
+        customer, _ = await system.talking()
+        yield system, customer
 
 
-def dialled(world: World) -> list[SandboxCall]:
+def dialled(system: LocalSystem) -> list[CallHandle]:
     """Every call to the target that there ever was."""
-    return world.sandbox.calls_of(TARGET)
+    return system.sandbox.calls_of(TARGET)
 
 
-async def ends_well(world: World, customer: SandboxCall) -> None:
-    await world.command("end", customer.sid)
-    await world.settled()
+async def ends_well(system: LocalSystem, customer: CallHandle) -> None:
+    await system.command("end", customer.sid)
+    await system.settled()
 
 
 @both_ways
 async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server: RedisServer, kind: str) -> None:
-    async with talking(redis_server) as (world, customer):
-        outcome = await world.command("transfer", customer.sid, to=TARGET, mode="warm", **WAYS[kind])
+    async with talking(redis_server) as (system, customer):
+        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", **WAYS[kind])
 
         assert outcome.status == "done"
-        (call,) = dialled(world)
-        assert await world.client.get(world.keys.call(call.sid)) == customer.sid.encode()
-        assert not await world.client.exists(world.keys.dial_pace)
-        await ends_well(world, customer)
+        (call,) = dialled(system)
+        assert await system.client.get(system.keys.call(call.sid)) == customer.sid.encode()
+        assert not await system.client.exists(system.keys.dial_rate)
+        await ends_well(system, customer)
 
 
 async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -> None:
-    async with talking(redis_server, CONFERRAL_CALLS_PER_SECOND=20) as (world, customer):
-        outcome = await world.command("transfer", customer.sid, to=f"{TARGET},client:carol,client:dave", mode="warm")
+    async with talking(redis_server, CONFERRAL_CALLS_PER_SECOND=20) as (system, customer):
+        outcome = await system.command("transfer", customer.sid, to=f"{TARGET},client:carol,client:dave", mode="warm")
 
         assert outcome.status == "done"
-        seconds, micros = await world.client.time()
-        assert int(await world.client.hget(world.keys.dial_pace, "next")) <= seconds * 1_000_000 + micros + 50_000
-        await ends_well(world, customer)
+        seconds, micros = await system.client.time()
+        assert int(await system.client.hget(system.keys.dial_rate, "next")) <= seconds * 1_000_000 + micros + 50_000
+        await ends_well(system, customer)
 
 
 async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_server: RedisServer) -> None:
-    async with talking(redis_server) as (world, customer):
-        world.sandbox.phone(TARGET).script()  # rings for ever
-        world.sandbox.faults.next_rest("POST", "/Calls.json", latency_s=0.4)
+    async with talking(redis_server) as (system, customer):
+        system.sandbox.phone(TARGET).script()  # rings for ever
+        system.sandbox.faults.next_rest("POST", "/Calls.json", latency_s=0.4)
         fields = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm", **WAYS["create_call"]}
-        await world.client.xadd(world.keys.commands, fields)
+        await system.client.xadd(system.keys.commands, fields)
 
         async def is_under_way() -> bool:
-            running = world.workers[0].executor._running.values()
-            return any(one.order.effect.kind == "create_call" and one.stage is Stage.SENDING for one in running)
+            running = system.workers[0].executor._executions.values()
+            return any(one.job.effect.kind == "create_call" and one.state is ExecutionState.SENDING for one in running)
 
-        await world.eventually(is_under_way, "the request is under way")
-        assert (await world.command("end", customer.sid)).status == "done"
+        await system.eventually(is_under_way, "the request is under way")
+        assert (await system.command("end", customer.sid)).status == "done"
 
         async def it_was_placed_and_is_over() -> bool:
-            return any(call.status == "canceled" for call in dialled(world))
+            return any(call.status == "canceled" for call in dialled(system))
 
-        await world.eventually(it_was_placed_and_is_over, "the late call is hung up")
-        await world.settled()
-        assert [call.status for call in dialled(world)] == ["canceled"]
-        entries = [entry for entry in await world.log(customer.sid) if entry["event"] == "effect_succeeded"]
+        await system.eventually(it_was_placed_and_is_over, "the late call is hung up")
+        await system.settled()
+        assert [call.status for call in dialled(system)] == ["canceled"]
+        entries = [entry for entry in await system.log(customer.sid) if entry["event"] == "effect_succeeded"]
         assert entries[-1]["detail"].startswith("hang_up_call")
 
 
 async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_server: RedisServer) -> None:
     """Nothing is hung up when it ends, since nothing was sent."""
-    async with World(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as world:
-        seconds, _ = await world.client.time()
-        await world.client.hset(world.keys.dial_pace, "next", (seconds + 60) * 1_000_000)
-        executor = world.workers[0].executor
+    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
+        seconds, _ = await system.client.time()
+        await system.client.hset(system.keys.dial_rate, "next", (seconds + 60) * 1_000_000)
+        executor = system.workers[0].executor
         fields = {"type": "call", "agent": TARGET, "customer": "client:carol", "session": "OUT1"}
-        await world.client.xadd(world.keys.commands, fields)
+        await system.client.xadd(system.keys.commands, fields)
 
         async def waiting() -> int:
             return executor.waiting
@@ -117,30 +117,30 @@ async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_
         async def nobody_waits() -> bool:
             return not executor.waiting
 
-        await world.eventually(waiting, "the dial waits for its turn")
-        assert (await world.command("end", "OUT1")).status == "done"
+        await system.eventually(waiting, "the dial waits for its turn")
+        assert (await system.command("end", "OUT1")).status == "done"
 
-        await world.eventually(nobody_waits, "it waits no more")
+        await system.eventually(nobody_waits, "it waits no more")
         assert executor.dropped == 1
-        await world.settled()
-        assert dialled(world) == []
+        await system.settled()
+        assert dialled(system) == []
 
 
 async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redis_server: RedisServer) -> None:
     """It has left the list of participants long before it is looked for."""
-    async with talking(redis_server) as (world, customer):
-        world.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
-        world.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
+    async with talking(redis_server) as (system, customer):
+        system.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
+        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
 
-        outcome = await world.command("transfer", customer.sid, to=TARGET, mode="warm")
+        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
         assert (outcome.status, outcome.reason) == ("failed", "busy")
 
         async def nothing_is_left_to_do() -> bool:
-            return not await world.client.hlen(world.keys.outbox(world.keys.partition_of(customer.sid)))
+            return not await system.client.hlen(system.keys.outbox(system.keys.partition_of(customer.sid)))
 
-        await world.eventually(nothing_is_left_to_do, "the dial has its outcome")
-        assert len(dialled(world)) == 1
-        await ends_well(world, customer)
+        await system.eventually(nothing_is_left_to_do, "the dial has its outcome")
+        assert len(dialled(system)) == 1
+        await ends_well(system, customer)
 
 
 @pytest.mark.parametrize(
@@ -156,21 +156,21 @@ async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redi
 async def test_successor_dials_nobody_twice(
     redis_server: RedisServer, point: str, kind: str, status: str, calls: int
 ) -> None:
-    world = World(redis_server.url, policy={"dial_doubt_ms": 300})
-    breaking = world.worker_options["effect_checkpoint"] = Breaking(point, kind)
-    async with world:
-        world.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
-        customer, _ = await world.talking()
+    system = LocalSystem(redis_server.url, policy={"dial_unknown_wait_ms": 300})
+    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, kind)
+    async with system:
+        system.sandbox.phone(TARGET).script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
+        customer, _ = await system.talking()
         fields = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm", "id": "t1", **WAYS[kind]}
-        await world.client.xadd(world.keys.commands, fields)
-        await world.eventually(breaking.has_broken, "it broke off")
+        await system.client.xadd(system.keys.commands, fields)
+        await system.eventually(breaking.has_broken, "it broke off")
 
         async def has_come_to_that() -> bool:
-            return await world.client.hget(world.keys.command("t1"), "status") == status.encode()
+            return await system.client.hget(system.keys.command("t1"), "status") == status.encode()
 
-        await world.stop_worker()
-        world.start_worker()
+        await system.stop_worker()
+        system.start_worker()
 
-        await world.eventually(has_come_to_that, f"the transfer is {status}")
-        assert len(dialled(world)) == calls
-        await ends_well(world, customer)
+        await system.eventually(has_come_to_that, f"the transfer is {status}")
+        assert len(dialled(system)) == calls
+        await ends_well(system, customer)

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from conferral.runtime.log import KEYS
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import EffectSucceeded
-from conferral.worker.executor import ExecutorPolicy
-from tests.worker.executor_world import (
+from conferral.worker.executor.executor import ExecutorPolicy
+from tests.worker.executor_harness import (
     AWAY,
     BUSY,
     ELSEWHERE,
@@ -21,8 +21,8 @@ from tests.worker.executor_world import (
     REFUSED,
     START_MS,
     UNKNOWN,
+    ExecutorHarness,
     Step,
-    World,
     hang_up,
     read,
     redirect,
@@ -31,105 +31,105 @@ from tests.worker.executor_world import (
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
+async def system() -> AsyncIterator[ExecutorHarness]:
+    system = ExecutorHarness()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
 # ---- order -----------------------------------------------------------------------------------------------------------
 
 
-async def test_effects_of_one_session_run_one_after_the_other(world: World) -> None:
+async def test_effects_of_one_session_run_one_after_the_other(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
-    world.calls.script["a"].append(answer)
+    system.calls.script["a"].append(answer)
 
     for effect in (redirect("a"), update("b"), redirect("c")):
-        world.submit(effect)
-    await world.settle()
-    assert (world.calls.asked, world.executor.in_flight, world.executor.waiting) == (["a"], 1, 2)
+        system.submit(effect)
+    await system.settle()
+    assert (system.calls.asked, system.executor.in_flight, system.executor.waiting) == (["a"], 1, 2)
 
     answer.set()
-    await world.settle()
-    assert world.calls.asked == world.finished == ["a", "b", "c"]
-    assert world.counts == (3, 0, 0, 0)
+    await system.settle()
+    assert system.calls.asked == system.finished == ["a", "b", "c"]
+    assert system.counts == (3, 0, 0, 0)
 
 
-async def test_sessions_run_side_by_side(world: World) -> None:
+async def test_sessions_run_side_by_side(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
-    world.calls.script["a"].append(answer)
+    system.calls.script["a"].append(answer)
 
-    world.submit(redirect("a", "S1"))
-    world.submit(redirect("b", "S2"))
-    await world.settle()
-    assert world.finished == ["b"]
+    system.submit(redirect("a", "S1"))
+    system.submit(redirect("b", "S2"))
+    await system.settle()
+    assert system.finished == ["b"]
 
     answer.set()
-    await world.settle()
-    assert world.finished == ["b", "a"]
+    await system.settle()
+    assert system.finished == ["b", "a"]
 
 
-async def test_order_is_kept_while_the_first_is_repeated(world: World) -> None:
-    world.calls.script["a"].extend([BUSY, AWAY, None])
+async def test_order_is_kept_while_the_first_is_repeated(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([BUSY, AWAY, None])
 
-    world.submit(redirect("a"))
-    world.submit(redirect("b"))
-    await world.settle()
+    system.submit(redirect("a"))
+    system.submit(redirect("b"))
+    await system.settle()
 
-    assert world.calls.asked == ["a", "a", "a", "b"]
-    assert world.counts == (2, 2, 0, 0)
+    assert system.calls.asked == ["a", "a", "a", "b"]
+    assert system.counts == (2, 2, 0, 0)
 
 
 async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_their_own() -> None:
-    world = World(ExecutorPolicy(requests_max=4, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=4, reserved_for_endings=1))
     answer = asyncio.Event()
     for number in range(6):
-        world.calls.script[f"r{number}"].append(answer)
-        world.submit(redirect(f"r{number}", f"S{number}"))
-    await world.settle()
-    assert world.calls.asked == ["r0", "r1", "r2"]
+        system.calls.script[f"r{number}"].append(answer)
+        system.submit(redirect(f"r{number}", f"S{number}"))
+    await system.settle()
+    assert system.calls.asked == ["r0", "r1", "r2"]
 
-    world.submit(hang_up("h", "S9"))
-    await world.settle()
-    assert world.finished == ["h"]
+    system.submit(hang_up("h", "S9"))
+    await system.settle()
+    assert system.finished == ["h"]
 
     answer.set()
-    await world.settle()
-    assert len(world.finished) == 7
-    assert world.calls.at_once_max <= 4
+    await system.settle()
+    assert len(system.finished) == 7
+    assert system.calls.at_once_max <= 4
 
 
 async def test_endings_come_before_others_that_have_waited_longer() -> None:
-    world = World(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
     answer = asyncio.Event()
-    world.calls.script["a"].append(answer)
+    system.calls.script["a"].append(answer)
 
     for effect in (redirect("a", "S1"), redirect("b", "S2"), hang_up("h", "S3"), hang_up("i", "S4")):
-        world.submit(effect)
-        await world.settle()
+        system.submit(effect)
+        await system.settle()
     answer.set()
-    await world.settle()
+    await system.settle()
 
-    assert world.calls.asked == ["a", "h", "i", "b"]
+    assert system.calls.asked == ["a", "h", "i", "b"]
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
-async def test_success_names_effect_kind_and_party(world: World) -> None:
-    assert await world.run(redirect("a")) == EffectSucceeded(
+async def test_success_names_effect_kind_and_party(system: ExecutorHarness) -> None:
+    assert await system.run(redirect("a")) == EffectSucceeded(
         session_id="S1", token="a:outcome", effect_id="a", kind="redirect_call", party="agent"
     )
 
 
-async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(world: World) -> None:
-    world.calls.script["a"].extend([BUSY, None])
-    world.time.s = 0.5
+async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([BUSY, None])
+    system.time.s = 0.5
 
-    await world.run(redirect("a"), command_published_at_ms=START_MS)
+    await system.run(redirect("a"), command_published_at_ms=START_MS)
 
     def sample(name: str, **labels: str) -> float | None:
-        return world.metrics.registry.get_sample_value(name, labels)
+        return system.metrics.registry.get_sample_value(name, labels)
 
     assert sample("conferral_effects_total", kind="redirect_call", outcome="succeeded") == 1
     assert sample("conferral_effect_retries_total", kind="redirect_call") == 1
@@ -147,12 +147,12 @@ async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(world
     ],
 )
 async def test_log_tells_what_became_of_an_effect(
-    world: World, script: list[Step], expected: list[tuple[str, str]]
+    system: ExecutorHarness, script: list[Step], expected: list[tuple[str, str]]
 ) -> None:
-    world.calls.script["a"].extend(script)
+    system.calls.script["a"].extend(script)
 
     with capture_logs() as lines:
-        await world.run(redirect("a"))
+        await system.run(redirect("a"))
 
     assert [(line["event"], line["log_level"]) for line in lines] == expected
     assert all(line.keys() - {"event", "log_level"} <= KEYS for line in lines)
@@ -163,58 +163,58 @@ async def test_checkpoints_stand_around_every_request() -> None:
     passed: list[str] = []
 
     async def checkpoint(point: str, effect: Effect) -> None:
-        passed.append(f"{point} {effect.effect_id} {len(world.calls.asked)}")
+        passed.append(f"{point} {effect.effect_id} {len(system.calls.asked)}")
 
-    world = World(checkpoint=checkpoint)
-    world.calls.script["a"].extend([BUSY, None])
+    system = ExecutorHarness(checkpoint=checkpoint)
+    system.calls.script["a"].extend([BUSY, None])
 
-    await world.run(redirect("a"))
+    await system.run(redirect("a"))
 
     assert passed == ["before_request a 0", "after_request a 1", "before_request a 1", "after_request a 2"]
 
 
-async def test_repr_tells_the_counts(world: World) -> None:
-    await world.run(redirect("a"))
+async def test_repr_tells_the_counts(system: ExecutorHarness) -> None:
+    await system.run(redirect("a"))
 
-    assert repr(world.executor) == "<Executor in_flight=0 waiting=0 performed=1 given_up=0 retried=0 dropped=0>"
+    assert repr(system.executor) == "<Executor in_flight=0 waiting=0 performed=1 given_up=0 retried=0 dropped=0>"
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------
 
 
-async def test_drain_waits_for_everything_taken_on(world: World) -> None:
+async def test_drain_waits_for_everything_taken_on(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
-    world.calls.script["a"].append(answer)
-    world.submit(redirect("a"))
-    world.submit(redirect("b"))
-    await world.settle()
+    system.calls.script["a"].append(answer)
+    system.submit(redirect("a"))
+    system.submit(redirect("b"))
+    await system.settle()
 
-    drain = asyncio.create_task(world.executor.drain(5))
-    await world.settle()
-    world.submit(redirect("c", "S2"))
+    drain = asyncio.create_task(system.executor.drain(5))
+    await system.settle()
+    system.submit(redirect("c", "S2"))
     answer.set()
     await drain
 
-    assert world.finished == ["a", "b"]
-    assert world.counts == (2, 0, 0, 1)
+    assert system.finished == ["a", "b"]
+    assert system.counts == (2, 0, 0, 1)
 
 
-async def test_drain_leaves_the_rest_to_the_successor(world: World) -> None:
-    world.calls.script["a"].append(asyncio.Event())
-    world.submit(redirect("a"))
-    world.submit(redirect("b"))
-    await world.settle()
+async def test_drain_leaves_the_rest_to_the_successor(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(asyncio.Event())
+    system.submit(redirect("a"))
+    system.submit(redirect("b"))
+    await system.settle()
 
-    await world.executor.drain(0.005)
+    await system.executor.drain(0.005)
 
-    assert (world.calls.asked, world.outcomes) == (["a"], [])
-    assert world.counts == (0, 0, 0, 2)
+    assert (system.calls.asked, system.outcomes) == (["a"], [])
+    assert system.counts == (0, 0, 0, 2)
 
 
-async def test_drain_of_an_idle_executor_returns_at_once(world: World) -> None:
-    await world.executor.drain(0)
+async def test_drain_of_an_idle_executor_returns_at_once(system: ExecutorHarness) -> None:
+    await system.executor.drain(0)
 
-    assert world.counts == (0, 0, 0, 0)
+    assert system.counts == (0, 0, 0, 0)
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------
@@ -223,27 +223,27 @@ async def test_drain_of_an_idle_executor_returns_at_once(world: World) -> None:
 @pytest.mark.parametrize("seed", range(40))
 async def test_each_order_has_one_outcome_or_is_dropped_and_sessions_keep_their_order(seed: int) -> None:
     chance = random.Random(seed)
-    world = World(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
     orders: list[Effect] = []
     for number in range(60):
         name, session = f"e{number:02}", f"S{chance.randrange(6)}"
         effect = chance.choices([redirect, update, read, hang_up], [4, 2, 3, 1])[0](name, session)
         orders.append(effect)
         troubles = [BUSY, AWAY, UNKNOWN, REFUSED, GONE, None, None, None]
-        world.calls.script[name].extend(chance.choice(troubles) for _ in range(3))
-        world.calls.looks[name].extend(chance.choice([IN_ROOM, ELSEWHERE, OVER, BUSY]) for _ in range(3))
-        world.submit(effect, partition=chance.randrange(2), maybe_sent=chance.random() < 0.2)
+        system.calls.script[name].extend(chance.choice(troubles) for _ in range(3))
+        system.calls.looks[name].extend(chance.choice([IN_ROOM, ELSEWHERE, OVER, BUSY]) for _ in range(3))
+        system.submit(effect, partition=chance.randrange(2), may_have_been_sent=chance.random() < 0.2)
         for _ in range(chance.randrange(4)):
             await asyncio.sleep(0)
         if chance.random() < 0.02:
-            world.executor.drop_partition(chance.randrange(2))
-    await world.executor.drain(20)
+            system.executor.drop_partition(chance.randrange(2))
+    await system.executor.drain(20)
 
-    assert len(set(world.finished)) == len(world.finished)
-    assert world.executor.dropped == len(orders) - len(world.finished)
-    assert world.executor.performed + world.executor.given_up == len(world.finished)
-    assert world.calls.at_once_max <= 3
+    assert len(set(system.finished)) == len(system.finished)
+    assert system.executor.dropped == len(orders) - len(system.finished)
+    assert system.executor.performed + system.executor.given_up == len(system.finished)
+    assert system.calls.at_once_max <= 3
     in_line = {order.effect_id for order in orders if not (order.is_ending or isinstance(order, ReadCalls))}
     for session in {order.session_id for order in orders}:
-        mine = [o.effect_id for o in world.outcomes if o.session_id == session and o.effect_id in in_line]
+        mine = [o.effect_id for o in system.outcomes if o.session_id == session and o.effect_id in in_line]
         assert mine == sorted(mine)

@@ -7,12 +7,12 @@ import pytest
 
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectSucceeded
-from conferral.telephony.dialling import Dialled
-from tests.worker.executor_world import (
+from conferral.telephony.parameters.dial import PlacedCall
+from tests.worker.executor_harness import (
     BUSY,
     DENIED,
     UNKNOWN,
-    World,
+    ExecutorHarness,
     gated,
     hang_up,
     straight,
@@ -23,97 +23,99 @@ both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lam
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
+async def system() -> AsyncIterator[ExecutorHarness]:
+    system = ExecutorHarness()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
 @both_ways
-async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(world: World, dial: Dial) -> None:
+async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(
+    system: ExecutorHarness, dial: Dial
+) -> None:
     answer = asyncio.Event()
-    world.calls.script["u"].append(answer)
-    world.submit(update("u"))
-    world.submit(dial)
-    await world.settle()
+    system.calls.script["u"].append(answer)
+    system.submit(update("u"))
+    system.submit(dial)
+    await system.settle()
 
-    world.executor.withdraw("S1")
+    system.executor.cancel_session("S1")
     answer.set()
-    await world.settle()
+    await system.settle()
 
-    assert world.calls.asked == ["u"]
-    assert world.counts == (1, 0, 0, 1)
+    assert system.calls.asked == ["u"]
+    assert system.counts == (1, 0, 0, 1)
 
 
 @both_ways
 async def test_dial_that_waits_for_its_next_try_when_the_session_ends_is_not_sent_again(
-    world: World, dial: Dial
+    system: ExecutorHarness, dial: Dial
 ) -> None:
-    world.time.gate = asyncio.Event()
-    world.calls.script["d"].append(BUSY)
-    world.submit(dial)
-    await world.settle()
+    system.time.gate = asyncio.Event()
+    system.calls.script["d"].append(BUSY)
+    system.submit(dial)
+    await system.settle()
 
-    world.executor.withdraw("S1")
-    world.time.gate.set()
-    await world.settle()
+    system.executor.cancel_session("S1")
+    system.time.gate.set()
+    await system.settle()
 
-    assert (world.calls.asked, world.finished) == (["d"], [])
+    assert (system.calls.asked, system.finished) == (["d"], [])
 
 
 @both_ways
-async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(world: World, dial: Dial) -> None:
+async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(system: ExecutorHarness, dial: Dial) -> None:
     answer = asyncio.Event()
-    world.calls.script["d"].extend([answer, Dialled("CA7")])
-    world.calls.script["stray CA7"].extend([UNKNOWN, BUSY, DENIED, None])
-    world.submit(dial)
-    await world.settle()
+    system.calls.script["d"].extend([answer, PlacedCall("CA7")])
+    system.calls.script["stray CA7"].extend([UNKNOWN, BUSY, DENIED, None])
+    system.submit(dial)
+    await system.settle()
 
-    world.submit(hang_up("h"))
-    world.records.gone.add("d")
+    system.submit(hang_up("h"))
+    system.records.gone.add("d")
     answer.set()
-    await world.settle()
+    await system.settle()
 
-    assert world.calls.asked == ["d", "h", *["stray CA7"] * 4]
-    assert world.finished == ["h", "d", "stray CA7"]
-    assert isinstance(world.outcomes[-1], EffectSucceeded)
-
-
-async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(world: World) -> None:
-    world.calls.script["d"].append(UNKNOWN)
-    world.calls.looks["d"].extend(["", "CA7"])
-    world.time.gate = asyncio.Event()
-    world.submit(straight("d"))
-    await world.settle()
-
-    world.executor.withdraw("S1")
-    world.records.gone.add("d")
-    world.time.gate.set()
-    await world.settle()
-
-    assert world.calls.asked == ["d", "look d", "look d", "stray CA7"]
+    assert system.calls.asked == ["d", "h", *["stray CA7"] * 4]
+    assert system.finished == ["h", "d", "stray CA7"]
+    assert isinstance(system.outcomes[-1], EffectSucceeded)
 
 
-async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(world: World) -> None:
-    world.records.gone.add("d")
-    world.submit(straight("d"))
-    world.submit(update("u"))
-    await world.settle()
+async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(system: ExecutorHarness) -> None:
+    system.calls.script["d"].append(UNKNOWN)
+    system.calls.looks["d"].extend(["", "CA7"])
+    system.time.gate = asyncio.Event()
+    system.submit(straight("d"))
+    await system.settle()
 
-    assert sorted(world.finished) == ["d", "stray CA-d", "u"]
-    assert world.executor.dropped == 0
+    system.executor.cancel_session("S1")
+    system.records.gone.add("d")
+    system.time.gate.set()
+    await system.settle()
+
+    assert system.calls.asked == ["d", "look d", "look d", "stray CA7"]
 
 
-async def test_drain_waits_for_such_a_hang_up_too(world: World) -> None:
+async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(system: ExecutorHarness) -> None:
+    system.records.gone.add("d")
+    system.submit(straight("d"))
+    system.submit(update("u"))
+    await system.settle()
+
+    assert sorted(system.finished) == ["d", "stray CA-d", "u"]
+    assert system.executor.dropped == 0
+
+
+async def test_drain_waits_for_such_a_hang_up_too(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
-    world.calls.script["d"].extend([answer, Dialled("CA7")])
-    world.records.gone.add("d")
-    world.submit(straight("d"))
-    await world.settle()
+    system.calls.script["d"].extend([answer, PlacedCall("CA7")])
+    system.records.gone.add("d")
+    system.submit(straight("d"))
+    await system.settle()
 
-    drain = asyncio.create_task(world.executor.drain(5))
-    await world.settle()
+    drain = asyncio.create_task(system.executor.drain(5))
+    await system.settle()
     answer.set()
     await drain
 
-    assert world.finished == ["d", "stray CA7"]
+    assert system.finished == ["d", "stray CA7"]

@@ -8,9 +8,9 @@ import pytest
 from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.carrying import SETBACKS_MAX
-from conferral.worker.executor import ExecutorPolicy
-from tests.worker.executor_world import (
+from conferral.worker.executor.execution import FAILED_ATTEMPT_KINDS_MAX
+from conferral.worker.executor.executor import ExecutorPolicy
+from tests.worker.executor_harness import (
     AWAY,
     BUSY,
     DENIED,
@@ -22,7 +22,7 @@ from tests.worker.executor_world import (
     RINGING,
     START_MS,
     UNKNOWN,
-    World,
+    ExecutorHarness,
     hang_up,
     quick,
     read,
@@ -31,281 +31,281 @@ from tests.worker.executor_world import (
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    assert (world.executor.in_flight, world.executor.waiting) == (0, 0)
+async def system() -> AsyncIterator[ExecutorHarness]:
+    system = ExecutorHarness()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
 
-async def test_retry_after_is_waited_out(world: World) -> None:
-    world.calls.script["a"].extend([ProviderBusyError(http_status=429, retry_after_s=3), None])
+async def test_retry_after_is_waited_out(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([ProviderBusyError(http_status=429, retry_after_s=3), None])
 
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
-    (slept,) = world.time.sleeps
+    (slept,) = system.time.sleeps
     assert 3.0 <= slept <= 3.25
 
 
-async def test_retry_after_beyond_the_deadline_fails_at_once(world: World) -> None:
-    world.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=9))
+async def test_retry_after_beyond_the_deadline_fails_at_once(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(ProviderBusyError(http_status=429, code=20429, retry_after_s=9))
 
-    outcome = await world.run(redirect("a"))
+    outcome = await system.run(redirect("a"))
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.http_status, outcome.code, outcome.gone) == (429, 20429, False)
-    assert world.time.sleeps == []
+    assert system.time.sleeps == []
 
 
 @pytest.mark.parametrize("error", [BUSY, AWAY])
-async def test_definite_no_until_the_deadline_is_a_failure(world: World, error: ProviderError) -> None:
-    world.calls.script["a"].append(error)
+async def test_definite_no_until_the_deadline_is_a_failure(system: ExecutorHarness, error: ProviderError) -> None:
+    system.calls.script["a"].append(error)
 
-    outcome = await world.run(redirect("a"))
+    outcome = await system.run(redirect("a"))
 
     assert isinstance(outcome, EffectFailed)
     assert outcome.http_status == error.http_status
-    assert world.time.s <= 8
-    assert world.counts == (0, len(world.calls.asked) - 1, 1, 0)
-    assert len(world.calls.asked) > 3
+    assert system.time.s <= 8
+    assert system.counts == (0, len(system.calls.asked) - 1, 1, 0)
+    assert len(system.calls.asked) > 3
 
 
 @pytest.mark.parametrize("effect", [hang_up("a"), read("a")])
-async def test_effect_that_may_happen_twice_is_simply_repeated(world: World, effect: Effect) -> None:
-    world.calls.script["a"].extend([UNKNOWN, UNKNOWN, None])
+async def test_effect_that_may_happen_twice_is_simply_repeated(system: ExecutorHarness, effect: Effect) -> None:
+    system.calls.script["a"].extend([UNKNOWN, UNKNOWN, None])
 
-    assert isinstance(await world.run(effect), EffectSucceeded | CallsRead)
+    assert isinstance(await system.run(effect), EffectSucceeded | CallsRead)
 
-    assert world.calls.asked == ["a", "a", "a"]
-
-
-async def test_outcome_tells_how_many_requests_it_took_and_what_the_others_came_to(world: World) -> None:
-    world.calls.script["a"].extend([UNKNOWN, BUSY, UNKNOWN, AWAY, None])
-
-    await world.run_all(hang_up("a"), hang_up("b", session="S2"))
-
-    assert world.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "no-answer x1")), "b": (None, ())}
+    assert system.calls.asked == ["a", "a", "a"]
 
 
-async def test_outcome_tells_a_request_that_was_looked_up_but_not_a_refusal_twice(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(IN_ROOM)
-    world.calls.script["b"].extend([BUSY, REFUSED])
-    world.calls.script["c"].append(REFUSED)
+async def test_outcome_tells_how_many_requests_it_took_and_what_the_others_came_to(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([UNKNOWN, BUSY, UNKNOWN, AWAY, None])
 
-    await world.run_all(*(redirect(name, session=name) for name in "abc"))
+    await system.run_all(hang_up("a"), hang_up("b", session="S2"))
 
-    assert world.records.tried == {"a": (1, ("503 x1",)), "b": (2, ("429 code 20429 x1",)), "c": (None, ())}
+    assert system.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "no-answer x1")), "b": (None, ())}
 
 
-async def test_kinds_of_setbacks_are_bounded(world: World) -> None:
-    codes = range(20500, 20500 + 2 * SETBACKS_MAX)
-    world.calls.script["a"].extend([*(OutcomeUnknownError(http_status=503, code=code) for code in codes), None])
+async def test_outcome_tells_a_request_that_was_looked_up_but_not_a_refusal_twice(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(IN_ROOM)
+    system.calls.script["b"].extend([BUSY, REFUSED])
+    system.calls.script["c"].append(REFUSED)
 
-    await world.run(hang_up("a"))
+    await system.run_all(*(redirect(name, session=name) for name in "abc"))
 
-    told = tuple(f"503 code {code} x1" for code in codes[-SETBACKS_MAX:])
-    assert world.records.tried == {"a": (2 * SETBACKS_MAX + 1, told)}
-
-
-async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(world: World) -> None:
-    world.calls.script["h"].append(UNKNOWN)
-
-    assert isinstance(await world.run(hang_up("h")), EffectUnknown)
-
-    assert 3500 < world.time.s <= 3600
-    assert max(world.time.sleeps) <= 30
+    assert system.records.tried == {"a": (1, ("503 x1",)), "b": (2, ("429 code 20429 x1",)), "c": (None, ())}
 
 
-async def test_unknown_once_and_busy_ever_after_stays_unknown(world: World) -> None:
-    world.calls.script["h"].extend([UNKNOWN, BUSY])
+async def test_kinds_of_setbacks_are_bounded(system: ExecutorHarness) -> None:
+    codes = range(20500, 20500 + 2 * FAILED_ATTEMPT_KINDS_MAX)
+    system.calls.script["a"].extend([*(OutcomeUnknownError(http_status=503, code=code) for code in codes), None])
 
-    assert isinstance(await world.run(hang_up("h")), EffectUnknown)
+    await system.run(hang_up("a"))
+
+    told = tuple(f"503 code {code} x1" for code in codes[-FAILED_ATTEMPT_KINDS_MAX:])
+    assert system.records.tried == {"a": (2 * FAILED_ATTEMPT_KINDS_MAX + 1, told)}
+
+
+async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(system: ExecutorHarness) -> None:
+    system.calls.script["h"].append(UNKNOWN)
+
+    assert isinstance(await system.run(hang_up("h")), EffectUnknown)
+
+    assert 3500 < system.time.s <= 3600
+    assert max(system.time.sleeps) <= 30
+
+
+async def test_unknown_once_and_busy_ever_after_stays_unknown(system: ExecutorHarness) -> None:
+    system.calls.script["h"].extend([UNKNOWN, BUSY])
+
+    assert isinstance(await system.run(hang_up("h")), EffectUnknown)
 
 
 @pytest.mark.parametrize("effect, requests", [(redirect("a"), 1), (read("a"), 1), (hang_up("a"), 3)])
 async def test_denied_credentials_are_tried_again_only_to_end_something(
-    world: World, effect: Effect, requests: int
+    system: ExecutorHarness, effect: Effect, requests: int
 ) -> None:
-    world.calls.script["a"].extend([DENIED, DENIED, None])
+    system.calls.script["a"].extend([DENIED, DENIED, None])
 
-    outcome = await world.run(effect)
+    outcome = await system.run(effect)
 
-    assert len(world.calls.asked) == requests
+    assert len(system.calls.asked) == requests
     assert isinstance(outcome, EffectSucceeded if requests > 1 else EffectFailed)
 
 
 @pytest.mark.parametrize("effect", [redirect("a"), hang_up("a"), read("a")])
-async def test_refusal_is_final(world: World, effect: Effect) -> None:
-    world.calls.script["a"].append(REFUSED)
+async def test_refusal_is_final(system: ExecutorHarness, effect: Effect) -> None:
+    system.calls.script["a"].append(REFUSED)
 
-    outcome = await world.run(effect)
+    outcome = await system.run(effect)
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.http_status, outcome.code, outcome.gone) == (400, 21211, False)
     assert (outcome.token, outcome.kind, outcome.party) == ("a:outcome", effect.kind, effect.party)
-    assert world.counts == (0, 0, 1, 0)
+    assert system.counts == (0, 0, 1, 0)
 
 
-async def test_redirect_of_a_call_that_is_over_fails_as_gone(world: World) -> None:
-    world.calls.script["a"].append(GONE)
+async def test_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(GONE)
 
-    outcome = await world.run(redirect("a"))
+    outcome = await system.run(redirect("a"))
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.code, outcome.gone) == (21220, True)
-    assert world.counts == (1, 0, 0, 0)
+    assert system.counts == (1, 0, 0, 0)
 
 
 async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
-    world = World(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
     answer = asyncio.Event()
-    world.calls.script["a"].append(answer)
-    world.submit(redirect("a", "S1"))
-    world.submit(redirect("b", "S2"))
-    await world.settle()
+    system.calls.script["a"].append(answer)
+    system.submit(redirect("a", "S1"))
+    system.submit(redirect("b", "S2"))
+    await system.settle()
 
-    world.time.s += 9
+    system.time.s += 9
     answer.set()
-    await world.settle()
+    await system.settle()
 
-    assert world.calls.asked == ["a"]
-    assert isinstance(world.outcomes[-1], EffectFailed)
+    assert system.calls.asked == ["a"]
+    assert isinstance(system.outcomes[-1], EffectFailed)
 
 
 # ---- a redirect in doubt ---------------------------------------------------------------------------------------------
 
 
-async def test_redirect_that_is_found_in_the_room_is_not_repeated(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(IN_ROOM)
+async def test_redirect_that_is_found_in_the_room_is_not_repeated(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(IN_ROOM)
 
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
-    assert world.calls.asked == ["a", "look a"]
-    assert world.time.sleeps == []
-
-
-async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(world: World) -> None:
-    world.calls.script["a"].extend([UNKNOWN, None])
-    world.calls.looks["a"].append(ELSEWHERE)
-
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
-
-    assert world.calls.asked == ["a", *["look a"] * 5, "a"]
-    assert world.time.s == 2.0
-    assert world.counts == (1, 1, 0, 0)
+    assert system.calls.asked == ["a", "look a"]
+    assert system.time.sleeps == []
 
 
-async def test_redirect_that_shows_late_is_not_repeated(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_ROOM])
+async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(system: ExecutorHarness) -> None:
+    system.calls.script["a"].extend([UNKNOWN, None])
+    system.calls.looks["a"].append(ELSEWHERE)
 
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
-    assert world.calls.asked.count("a") == 1
+    assert system.calls.asked == ["a", *["look a"] * 5, "a"]
+    assert system.time.s == 2.0
+    assert system.counts == (1, 1, 0, 0)
 
 
-async def test_redirect_in_doubt_of_a_call_that_is_over_fails_as_gone(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(OVER)
+async def test_redirect_that_shows_late_is_not_repeated(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_ROOM])
 
-    outcome = await world.run(redirect("a"))
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
+
+    assert system.calls.asked.count("a") == 1
+
+
+async def test_redirect_in_doubt_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(OVER)
+
+    outcome = await system.run(redirect("a"))
 
     assert isinstance(outcome, EffectFailed)
     assert outcome.gone
 
 
-async def test_redirect_that_stays_in_doubt_is_unknown_at_the_deadline(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(RINGING)
+async def test_redirect_that_stays_in_doubt_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(RINGING)
 
-    assert isinstance(await world.run(redirect("a")), EffectUnknown)
+    assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
-    assert world.calls.asked.count("a") == 1
-    assert 7.0 < world.time.s <= 8.0
-    assert world.counts == (0, 0, 1, 0)
+    assert system.calls.asked.count("a") == 1
+    assert 7.0 < system.time.s <= 8.0
+    assert system.counts == (0, 0, 1, 0)
 
 
-async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(world: World) -> None:
+async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(system: ExecutorHarness) -> None:
     """Each doubt takes two seconds; the deadline lets a few requests pass, never one after it."""
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(ELSEWHERE)
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(ELSEWHERE)
 
-    assert isinstance(await world.run(redirect("a")), EffectFailed | EffectUnknown)
+    assert isinstance(await system.run(redirect("a")), EffectFailed | EffectUnknown)
 
-    assert 2 <= world.calls.asked.count("a") <= 4
-    assert world.time.s <= 8.0
-
-
-async def test_trouble_while_looking_is_waited_out(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].extend([BUSY, UNKNOWN, IN_ROOM])
-
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
-
-    assert world.calls.asked == ["a", "look a", "look a", "look a"]
+    assert 2 <= system.calls.asked.count("a") <= 4
+    assert system.time.s <= 8.0
 
 
-async def test_look_that_is_refused_leaves_the_outcome_unknown(world: World) -> None:
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].append(DENIED)
+async def test_trouble_while_looking_is_waited_out(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].extend([BUSY, UNKNOWN, IN_ROOM])
 
-    assert isinstance(await world.run(redirect("a")), EffectUnknown)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
+
+    assert system.calls.asked == ["a", "look a", "look a", "look a"]
+
+
+async def test_look_that_is_refused_leaves_the_outcome_unknown(system: ExecutorHarness) -> None:
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].append(DENIED)
+
+    assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
 
 async def test_request_that_hangs_is_cut_and_looked_up() -> None:
-    world = World(quick())
-    world.calls.script["a"].append(asyncio.Event())
-    world.calls.looks["a"].append(IN_ROOM)
+    system = ExecutorHarness(quick())
+    system.calls.script["a"].append(asyncio.Event())
+    system.calls.looks["a"].append(IN_ROOM)
 
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
-    assert world.calls.asked == ["a", "look a"]
-    assert world.calls.at_once == 0
+    assert system.calls.asked == ["a", "look a"]
+    assert system.calls.at_once == 0
 
 
 async def test_look_that_hangs_is_cut_and_repeated() -> None:
-    world = World(quick())
-    world.calls.script["a"].append(UNKNOWN)
-    world.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
+    system = ExecutorHarness(quick())
+    system.calls.script["a"].append(UNKNOWN)
+    system.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
 
     # The first look hangs on the event; the fake hands out what follows to the second one.
-    assert isinstance(await world.run(redirect("a")), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
-    assert world.calls.asked == ["a", "look a", "look a"]
-
-
-async def test_order_taken_over_is_looked_up_before_it_is_sent(world: World) -> None:
-    world.calls.looks["a"].append(IN_ROOM)
-
-    assert isinstance(await world.run(redirect("a"), maybe_sent=True), EffectSucceeded)
-
-    assert world.calls.asked == ["look a"]
+    assert system.calls.asked == ["a", "look a", "look a"]
 
 
-async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(world: World) -> None:
-    world.calls.looks["a"].append(ELSEWHERE)
+async def test_order_taken_over_is_looked_up_before_it_is_sent(system: ExecutorHarness) -> None:
+    system.calls.looks["a"].append(IN_ROOM)
 
-    assert isinstance(await world.run(redirect("a"), maybe_sent=True), EffectSucceeded)
+    assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
 
-    assert world.calls.asked[-1] == "a"
-    assert world.time.s == 2.0
+    assert system.calls.asked == ["look a"]
 
 
-async def test_order_of_a_worker_that_stopped_long_ago_is_sent_after_one_look(world: World) -> None:
-    world.calls.looks["a"].append(ELSEWHERE)
+async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(system: ExecutorHarness) -> None:
+    system.calls.looks["a"].append(ELSEWHERE)
 
-    outcome = await world.run(redirect("a"), maybe_sent=True, sent_until_ms=START_MS - 2_000)
+    assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
+
+    assert system.calls.asked[-1] == "a"
+    assert system.time.s == 2.0
+
+
+async def test_order_of_a_worker_that_stopped_long_ago_is_sent_after_one_look(system: ExecutorHarness) -> None:
+    system.calls.looks["a"].append(ELSEWHERE)
+
+    outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - 2_000)
 
     assert isinstance(outcome, EffectSucceeded)
-    assert world.calls.asked == ["look a", "a"]
-    assert world.time.s == 0.0
+    assert system.calls.asked == ["look a", "a"]
+    assert system.time.s == 0.0
 
 
-async def test_ending_taken_over_is_simply_sent(world: World) -> None:
-    assert isinstance(await world.run(hang_up("h"), maybe_sent=True), EffectSucceeded)
+async def test_ending_taken_over_is_simply_sent(system: ExecutorHarness) -> None:
+    assert isinstance(await system.run(hang_up("h"), may_have_been_sent=True), EffectSucceeded)
 
-    assert world.calls.asked == ["h"]
+    assert system.calls.asked == ["h"]

@@ -12,7 +12,7 @@ from aiohttp import web
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.handles import SandboxCall
+from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.effects import (
     ChangeRecording,
@@ -25,8 +25,8 @@ from conferral.statemachine.effects import (
     PlayAnnouncement,
     ReadCalls,
     RedirectCall,
+    RedirectToUrl,
     SayAndHangUp,
-    SendAway,
     Sentence,
     StartRecording,
     UpdateParticipant,
@@ -40,13 +40,13 @@ from conferral.statemachine.events import (
     ParticipantSeen,
 )
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.calls import Calls
-from conferral.telephony.client import http_client, rest_client
-from conferral.telephony.dialling import CallSetup
-from conferral.telephony.documents import Documents
-from conferral.telephony.urls import CallbackUrls
-from conferral.worker.executor import Executor, ExecutorPolicy, Order, Outcome, RetryPolicy
-from tests.worker.executor_world import FakeRecords
+from conferral.telephony.callback_urls import CallbackUrls
+from conferral.telephony.http_client import http_client, rest_client
+from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twiml import TwimlBuilder
+from conferral.worker.executor.executor import Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from tests.worker.executor_harness import FakeRecords
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
 TARGET = "client:bob"
@@ -59,9 +59,9 @@ POLICY = ExecutorPolicy(
     play_announcement=RetryPolicy(deadline_s=5, request_timeout_s=5, first_wait_s=0.01, wait_max_s=0.02),
     start_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
     change_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
-    ending=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, repeats_denied=True),
+    ending=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, retries_denied=True),
     settle_s=0.05,
-    look_interval_s=0.02,
+    verify_interval_s=0.02,
 )
 
 
@@ -78,19 +78,19 @@ class Scene:
 
     sandbox: Sandbox
     executor: Executor
-    calls: Calls
+    calls: TwilioApi
     records: FakeRecords
-    caller: SandboxCall
-    agent: SandboxCall
+    caller: CallHandle
+    agent: CallHandle
     survey_url: str
 
     @property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[JobOutcome]:
         return self.records.outcomes
 
-    async def carry_out(self, effect: Effect, **more: Any) -> Outcome:
+    async def carry_out(self, effect: Effect, **more: Any) -> JobOutcome:
         before = len(self.outcomes)
-        self.executor.submit(Order(effect=effect, partition=0, ordered_at_ms=0, **more))
+        self.executor.submit(Job(effect=effect, partition=0, committed_at_ms=0, **more))
         async with asyncio.timeout(60):
             while len(self.outcomes) == before:
                 await asyncio.sleep(0.001)
@@ -110,7 +110,7 @@ class Scene:
     @property
     def redirect(self) -> RedirectCall:
         return RedirectCall(
-            effect_id="e1", session_id="S1", party="agent", call_sid=self.agent.sid, room="S1", label="agent-1"
+            effect_id="e1", session_id="S1", party="agent", call_sid=self.agent.sid, conference="S1", label="agent-1"
         )
 
     async def look(self) -> CallsRead:
@@ -159,17 +159,17 @@ async def scene() -> AsyncIterator[Scene]:
         settings = load(ServiceSettings, values)
         http = http_client(settings, clock=clock, metrics=metrics)
         urls = CallbackUrls(webhooks)
-        documents = Documents(urls, language="en-US", voice=None)
+        documents = TwimlBuilder(urls, language="en-US", voice=None)
         setup = CallSetup(urls, documents, own_number=NUMBER, allowed=AllowList.from_setting("client:", NUMBER))
-        calls = Calls(
-            rest_client(settings, http), join_document=lambda effect: join(effect.room, effect.label), setup=setup
+        calls = TwilioApi(
+            rest_client(settings, http), join_document=lambda effect: join(effect.conference, effect.label), setup=setup
         )
         caller = await sandbox.call_in(CALLER, NUMBER)
         await sandbox.wait_until(lambda: any(c.status == "in-progress" for c in sandbox.calls_of("client:alice")))
         store_clock = StoreClock(clock)
         executor = Executor(
-            calls=calls,
-            records=records,
+            twilio=calls,
+            outbox=records,
             may_send=may_send,
             clock=clock,
             now_ms=lambda _partition: store_clock.now_ms(),
@@ -260,7 +260,7 @@ async def test_conference_is_found_by_its_name_and_completed_by_its_sid(scene: S
 
 def straight(room: str) -> CreateParticipant:
     return CreateParticipant(
-        effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30, room=room, label="target-2",
+        effect_id="d" * 20, session_id="S1", party="target", to=TARGET, timeout_s=30, conference=room, label="target-2",
         early_media=False,
     )  # fmt: skip
 
@@ -288,7 +288,7 @@ async def test_straight_dial_taken_over_finds_the_call_that_rings(scene: Scene) 
     first = await scene.carry_out(straight(room))
     assert isinstance(first, EffectSucceeded)
 
-    again = await scene.carry_out(straight(room), maybe_sent=True)
+    again = await scene.carry_out(straight(room), may_have_been_sent=True)
 
     assert isinstance(again, EffectSucceeded)
     assert [again.call_sid] == [first.call_sid] == scene.dialled()
@@ -323,7 +323,7 @@ async def test_gated_dial_is_one_call_at_most_and_a_search_tells_which(scene: Sc
 
 
 async def test_gated_dial_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
-    assert isinstance(await scene.carry_out(gated(), maybe_sent=True, sent_at_ms=1), EffectUnknown)
+    assert isinstance(await scene.carry_out(gated(), may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
 
     assert scene.dialled() == []
 
@@ -343,7 +343,7 @@ async def test_address_that_is_not_allowed_is_refused_before_twilio_is_asked(sce
 
     assert isinstance(outcome, EffectFailed)
     assert (outcome.http_status, outcome.code) == (0, 0)
-    assert scene.sandbox.ledger.requests("POST", "/Calls.json") == []
+    assert scene.sandbox.request_log.requests("POST", "/Calls.json") == []
 
 
 # ---- holds and sentences ---------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ async def test_customer_is_held_whatever_happens_to_the_request(scene: Scene, fa
 
     hold = UpdateParticipant(
         effect_id="u1", session_id="S1", party="customer", call_sid=scene.caller.sid, conference_sid=room, hold=True,
-        tune="music",
+        wait_audio="music",
     )  # fmt: skip
     assert isinstance(await scene.carry_out(hold), EffectSucceeded)
 
@@ -400,7 +400,7 @@ async def test_recording_taken_over_is_the_one_that_runs(scene: Scene) -> None:
     await scene.room()
     first = await scene.carry_out(recording(scene))
 
-    again = await scene.carry_out(recording(scene), maybe_sent=True)
+    again = await scene.carry_out(recording(scene), may_have_been_sent=True)
 
     assert isinstance(first, EffectSucceeded)
     assert isinstance(again, EffectSucceeded)
@@ -443,7 +443,7 @@ async def test_announcement_is_asked_for_once_at_most_whatever_happens_to_the_re
     is_known = not fault or fault.get("status") == 429
     assert isinstance(outcome, EffectSucceeded if is_known else EffectUnknown)
     took_effect = is_known or "after" in fault.values()
-    asked = [entry for entry in scene.sandbox.ledger.requests("POST", "/Conferences/") if entry.get("AnnounceUrl")]
+    asked = [entry for entry in scene.sandbox.request_log.requests("POST", "/Conferences/") if entry.get("AnnounceUrl")]
     assert sum(entry.applied for entry in asked) == took_effect
 
 
@@ -451,9 +451,9 @@ async def test_announcement_taken_over_that_was_marked_is_not_sent(scene: Scene)
     room = await scene.room()
     announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=room, command_id="c1")
 
-    assert isinstance(await scene.carry_out(announcement, maybe_sent=True, sent_at_ms=1), EffectUnknown)
+    assert isinstance(await scene.carry_out(announcement, may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
 
-    assert scene.sandbox.ledger.requests("POST", "/Conferences/") == []
+    assert scene.sandbox.request_log.requests("POST", "/Conferences/") == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -461,13 +461,15 @@ async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scen
     await scene.room()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
-    survey = SendAway(
+    survey = RedirectToUrl(
         effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, url=scene.survey_url
     )
 
     assert isinstance(await scene.carry_out(survey, ends_session=False), EffectSucceeded)
 
-    await scene.sandbox.wait_until(lambda: scene.sandbox.ledger.voice("/survey", CallSid=scene.caller.sid))
+    await scene.sandbox.wait_until(
+        lambda: scene.sandbox.request_log.voice_requests("/survey", CallSid=scene.caller.sid)
+    )
     assert scene.agent.sid in {seen.call_sid for seen in (await scene.look()).participants}
 
 

@@ -8,23 +8,23 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from conferral.worker.leases import MARGIN
-from tests.simulation.loop import VirtualLoop, run
-from tests.worker.executor_world import World, redirect
-from tests.worker.team import Team
+from conferral.worker.assignment.assignment import LEASE_MARGIN
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.executor_harness import ExecutorHarness, redirect
+from tests.worker.worker_cluster import WorkerCluster
 
 
 def test_request_waits_near_the_end_of_the_lease_until_redis_has_renewed_it() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=1)
+        team = WorkerCluster(loop, partitions=1)
         member = team.join()
         await team.until_fair(1.0)
-        keeper, held = member.keeper, member.keeper.held[0]
+        keeper, held = member.keeper, member.keeper.consumers[0]
         assert await keeper.may_send(0)
         team.server.stop()
-        lasts_s = held.lease.sure_until_s - member.clock.monotonic_s()
+        lasts_s = held.lease.valid_until_s - member.clock.monotonic_s()
         # So much has to be left of it that a connection can be made.
-        await team.passes(lasts_s - 5.0 * MARGIN - 0.1)
+        await team.passes(lasts_s - 5.0 * LEASE_MARGIN - 0.1)
         assert await asyncio.wait_for(keeper.may_send(0), 0.01)
         await team.passes(0.2)
         assert keeper.is_ours(0)
@@ -41,11 +41,11 @@ def test_request_waits_near_the_end_of_the_lease_until_redis_has_renewed_it() ->
 
 def test_request_is_not_sent_when_the_lease_turns_out_to_be_lost() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=1)
+        team = WorkerCluster(loop, partitions=1)
         member = team.join()
         await team.until_fair(1.0)
         await team.client.hset(team.keys.lease(0), "holder", "9:another")
-        member.keeper.held[0].lease.sure_until_s = member.clock.monotonic_s() + 0.1
+        member.keeper.consumers[0].lease.valid_until_s = member.clock.monotonic_s() + 0.1
         assert await member.keeper.may_send(0) is False
         assert not member.keeper.is_ours(0)
         team.kill(member)
@@ -55,19 +55,19 @@ def test_request_is_not_sent_when_the_lease_turns_out_to_be_lost() -> None:
 
 def test_lease_that_is_lost_while_it_is_given_back_is_forgotten_and_left_alone() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=1)
+        team = WorkerCluster(loop, partitions=1)
         member = team.join()
         await team.until_fair(1.0)
-        keeper, held = member.keeper, member.keeper.held[0]
+        keeper, held = member.keeper, member.keeper.consumers[0]
         team.server.stop()
         with capture_logs() as lines:
             releasing = loop.create_task(keeper._release_one(held))
             await team.passes(0.3)
-            held.lose()
+            held.mark_lost()
             await team.passes(0.3)
             assert releasing.done()
-        assert 0 not in keeper.held
-        assert "lease_given_back" not in {line["event"] for line in lines}
+        assert 0 not in keeper.consumers
+        assert "lease_released" not in {line["event"] for line in lines}
         team.kill(member)
 
     run(story)
@@ -75,28 +75,28 @@ def test_lease_that_is_lost_while_it_is_given_back_is_forgotten_and_left_alone()
 
 def test_partition_is_handed_over_when_its_request_is_answered_and_the_rest_is_left_to_the_next() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop, partitions=2)
-        world = World()
-        work: Any = world.executor
+        team = WorkerCluster(loop, partitions=2)
+        system = ExecutorHarness()
+        work: Any = system.executor
         first = team.join(work=work)
         await team.until_fair(1.0)
         answers = {number: asyncio.Event() for number in (0, 1)}
         for number, answer in answers.items():
-            world.calls.script[f"a{number}"].append(answer)
-            world.submit(redirect(f"a{number}", f"S{number}"), partition=number)
-            world.submit(redirect(f"b{number}", f"S{number}"), partition=number)
+            system.calls.script[f"a{number}"].append(answer)
+            system.submit(redirect(f"a{number}", f"S{number}"), partition=number)
+            system.submit(redirect(f"b{number}", f"S{number}"), partition=number)
         second = team.join()
         await team.passes(1.0)
-        assert world.calls.asked == ["a0", "a1"]
+        assert system.calls.asked == ["a0", "a1"]
         loop.call_later(0.7, lambda: [answer.set() for answer in answers.values()])
         await team.until_fair(5.0)
         # One of the two went, with the request that was under way, and without the one behind it.
-        (kept,) = first.keeper.held
+        (kept,) = first.keeper.consumers
         given = 1 - kept
-        assert f"a{given}" in world.finished
-        assert f"b{given}" not in world.calls.asked
-        assert {f"a{kept}", f"b{kept}"} <= {*world.finished}
-        assert world.executor.dropped == 1
+        assert f"a{given}" in system.finished
+        assert f"b{given}" not in system.calls.asked
+        assert {f"a{kept}", f"b{kept}"} <= {*system.finished}
+        assert system.executor.dropped == 1
         await team.leave(second)
         team.kill(first)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from conferral.storage.connection import Client, make_client
-from conferral.worker.outside import Outside
-from tests.support.world import World
+from conferral.storage.connection.client import Client, make_client
+from conferral.worker.environment import Environment
+from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
 
@@ -18,16 +18,16 @@ async def test_commits_go_on_while_every_connection_for_commands_is_in_use(redis
             shared.append(client)
         return client
 
-    world = World(redis_server.url)
-    world.worker_options = {"outside": Outside(redis=make)}
-    async with world:
+    system = LocalSystem(redis_server.url)
+    system.worker_options = {"environment": Environment(redis=make)}
+    async with system:
         pool = shared[0].connection_pool
         taken = [await pool.get_connection() for _ in range(pool.max_connections - len(pool._in_use_connections))]
         try:
-            customer = await world.customer_calls()
-            await world.until(customer.sid, phase="connected")
+            customer = await system.customer_calls()
+            await system.until(customer.sid, phase="connected")
         finally:
             for connection in taken:
                 await pool.release(connection)
         customer.hang_up()
-        await world.settled()
+        await system.settled()

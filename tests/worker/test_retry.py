@@ -14,8 +14,8 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from conferral.worker.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, wait_s
-from tests.worker.executor_world import announcement, away, change, find, gated, recording, say, straight, update
+from conferral.worker.executor.retry import RETRY_AFTER_MAX_S, ExecutorPolicy, RetryPolicy, backoff_s
+from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
 ENDING = ExecutorPolicy().ending
@@ -30,7 +30,7 @@ class Highest(random.Random):
 
 @pytest.mark.parametrize("error", [ProviderBusyError(), ProviderUnreachableError(), OutcomeUnknownError()])
 def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
-    ends = [wait_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
+    ends = [backoff_s(attempt, error, POLICY, Highest()) for attempt in range(1, 7)]
 
     assert ends == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
 
@@ -38,20 +38,20 @@ def test_ends_of_the_waits_double_up_to_a_bound(error: ProviderError) -> None:
 def test_waits_are_spread_from_zero_to_their_end() -> None:
     rng = random.Random(1)
 
-    waits = [wait_s(4, ProviderBusyError(), POLICY, rng) or 0.0 for _ in range(500)]
+    waits = [backoff_s(4, ProviderBusyError(), POLICY, rng) or 0.0 for _ in range(500)]
 
     assert min(waits) < 0.05
     assert 1.95 < max(waits) <= 2.0
 
 
 def test_thousandth_try_has_a_wait_too() -> None:
-    assert wait_s(10_000, OutcomeUnknownError(), ENDING, Highest()) == 30.0
+    assert backoff_s(10_000, OutcomeUnknownError(), ENDING, Highest()) == 30.0
 
 
 def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
     error = ProviderBusyError(http_status=429, retry_after_s=3)
 
-    waits = [wait_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
+    waits = [backoff_s(1, error, POLICY, random.Random(seed)) or 0.0 for seed in range(100)]
 
     assert all(3.0 <= wait <= 3.25 for wait in waits)
     assert len(set(waits)) > 90
@@ -60,7 +60,7 @@ def test_retry_after_is_waited_out_with_a_little_jitter_on_top() -> None:
 def test_absurd_retry_after_is_cut() -> None:
     error = ProviderBusyError(http_status=429, retry_after_s=1e9)
 
-    assert wait_s(1, error, ENDING, Highest()) == RETRY_AFTER_MAX_S + 0.25
+    assert backoff_s(1, error, ENDING, Highest()) == RETRY_AFTER_MAX_S + 0.25
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ def test_absurd_retry_after_is_cut() -> None:
 def test_refusal_is_repeated_only_where_credentials_may_be_changing(
     error: ProviderError, repeats_denied: bool, is_repeated: bool
 ) -> None:
-    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, repeats_denied=repeats_denied)
+    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, retries_denied=repeats_denied)
 
-    assert (wait_s(1, error, policy, random.Random(1)) is not None) is is_repeated
+    assert (backoff_s(1, error, policy, random.Random(1)) is not None) is is_repeated
 
 
 def test_attempts_count_from_one() -> None:
     with pytest.raises(ValueError, match="0"):
-        wait_s(0, ProviderBusyError(), POLICY, random.Random(1))
+        backoff_s(0, ProviderBusyError(), POLICY, random.Random(1))
 
 
 @pytest.mark.parametrize(
     "effect, deadline_s",
     [
-        (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", room="S", label="agent-1"), 8),
+        (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", conference="S", label="agent-1"), 8),
         (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10),
         (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600),
         (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600),
@@ -106,16 +106,16 @@ def test_attempts_count_from_one() -> None:
     ],
 )
 def test_each_kind_has_its_deadline(effect: Effect, deadline_s: float) -> None:
-    assert ExecutorPolicy().of(effect).deadline_s == deadline_s
+    assert ExecutorPolicy().for_effect(effect).deadline_s == deadline_s
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_no_kind_is_without_a_policy(effect: type[Effect]) -> None:
     values = {field.name: "" for field in fields(effect)}
 
-    assert ExecutorPolicy().of(effect(**values)).deadline_s > 0
+    assert ExecutorPolicy().for_effect(effect(**values)).deadline_s > 0
 
 
 def test_kind_without_a_policy_is_a_fault() -> None:
     with pytest.raises(TypeError):
-        ExecutorPolicy().of(Effect(effect_id="e", session_id="S"))
+        ExecutorPolicy().for_effect(Effect(effect_id="e", session_id="S"))

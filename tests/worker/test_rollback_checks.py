@@ -11,8 +11,8 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept
-from conferral.worker.rollback_checks import AT_ONCE_MAX, PAUSE_S, RollbackChecks
-from tests.simulation.loop import VirtualLoop, run
+from conferral.worker.assignment.rollback_checks import BATCH_MAX, PAUSE_S, RollbackChecks
+from tests.simulation.virtual_loop import VirtualLoop, run
 
 
 class Access:
@@ -54,7 +54,7 @@ def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
         await asyncio.sleep(60.0)  # a delay: virtual time
         names = [name for _, name in access.asked]
         assert len(names) == len(set(names)) == 3 * 23
-        assert max(Counter(at_s for at_s, _ in access.asked).values()) == AT_ONCE_MAX
+        assert max(Counter(at_s for at_s, _ in access.asked).values()) == BATCH_MAX
         times = sorted({at_s for at_s, _ in access.asked})
         assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
 

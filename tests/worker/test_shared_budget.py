@@ -2,26 +2,26 @@
 
 import pytest
 
-from tests.support.world import World
+from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
 
 
 async def test_many_workers_together_stay_within_the_budget_of_requests(redis_server) -> None:
-    async with World(redis_server.url, workers=10) as world:
+    async with LocalSystem(redis_server.url, workers=10) as system:
 
         async def all_have_their_share() -> bool:
-            slots = [worker.executor.allowance.ordinary_slots for worker in world.workers]
-            assert sum(worker.executor.allowance.slots for worker in world.workers) <= 32
+            slots = [worker.executor.adaptive_limit.ordinary_slots for worker in system.workers]
+            assert sum(worker.executor.adaptive_limit.slots for worker in system.workers) <= 32
             return sorted(slots) == [2] * 6 + [3] * 4
 
-        await world.eventually(all_have_their_share, "each worker has its share")
-        first, *others = world.workers
+        await system.eventually(all_have_their_share, "each worker has its share")
+        first, *others = system.workers
         for index in range(1, 10):
-            await world.stop_worker(index)
+            await system.stop_worker(index)
 
         async def first_has_everything() -> bool:
-            return first.executor.allowance.slots == 32
+            return first.executor.adaptive_limit.slots == 32
 
-        await world.eventually(first_has_everything, "the last worker has the whole budget")
-        assert all(worker.executor.allowance.slots == 0 for worker in others)
+        await system.eventually(first_has_everything, "the last worker has the whole budget")
+        assert all(worker.executor.adaptive_limit.slots == 0 for worker in others)

@@ -8,10 +8,10 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.lease import Lease
-from tests.simulation.loop import VirtualLoop, run
-from tests.support.any_errors import ANY_ERRORS
-from tests.worker.team import Member, Team
+from conferral.storage.partition.lease import Lease
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.strange_errors import ANY_ERRORS
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
 #: The partition with a timer, and those whose node says nothing.
 HEARD, SILENT = 9, range(8)
@@ -19,9 +19,9 @@ HEARD, SILENT = 9, range(8)
 SILENCE_S = 2.0
 
 
-def fail_partitions(member: Member, errors: Iterator[BaseException], asked: list[int]) -> None:
+def fail_partitions(member: ClusterMember, errors: Iterator[BaseException], asked: list[int]) -> None:
     """From now on some of a worker's partitions answer late, with an error."""
-    access: Any = member.keeper.held[HEARD]._around.access
+    access: Any = member.keeper.consumers[HEARD]._context.partition_store
     fire = access.fire_timers
 
     async def fire_timers(partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
@@ -37,14 +37,14 @@ def fail_partitions(member: Member, errors: Iterator[BaseException], asked: list
 
 def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop)
+        team = WorkerCluster(loop)
         member = team.join()
         await team.until_fair(1.0)
         asked: list[int] = []
         fail_partitions(member, repeat(StoreUnreachableError("no answer")), asked)
         await team.passes(3.0)
         for _ in range(5):
-            due_ms = member.keeper.held[HEARD].clock.now_ms() + 700
+            due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
             await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
             await team.client.sadd(team.keys.live(HEARD), "s1")
             # Nobody was told when it is due: it is found within a second, and fired when it is.
@@ -62,7 +62,7 @@ def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
 
 def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers() -> None:
     async def story(loop: VirtualLoop) -> None:
-        team = Team(loop)
+        team = WorkerCluster(loop)
         member = team.join()
         await team.until_fair(1.0)
         asked: list[int] = []

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from conferral.storage.command_models import MODELS, schema_of
+from conferral.storage.commands.command_models import MODELS, schema_of
 from conferral.storage.keys import Keys
 from conferral.webhooks.api.openapi import VERSION, command_name
 from conferral.webhooks.api.stream_models import LogRecord, OutcomeRecord

@@ -20,7 +20,7 @@ WRONG_WITHIN_S = 60.0
 ADDRESSES_MAX = 10_000
 
 
-class WrongTokens:
+class WrongTokenLimiter:
     """Counts wrong tokens by address."""
 
     def __init__(self, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class WrongTokens:
         #: When an address sent its last wrong tokens, oldest first, monotonic seconds.
         self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def note(self, address: str) -> float:
+    def record(self, address: str) -> float:
         """Count a wrong token; return how long its sender has to wait, seconds: 0 while there were not too many.
 
         Those above the limit do not count, so that waiting helps. An address is logged when its first wrong token
@@ -56,12 +56,12 @@ class WrongTokens:
         return 0.0
 
 
-class Bearer:
+class BearerAuthenticator:
     """Compares the token of a request with that of the settings. Source: RFC 6750, section 2.1."""
 
     def __init__(self, token: SecretStr | None, clock: Clock) -> None:
         self._token = token.get_secret_value().encode() if token else None
-        self._wrong = WrongTokens(clock)
+        self._limiter = WrongTokenLimiter(clock)
 
     def check(self, request: web.Request) -> None:
         """Passes when the request may be answered.
@@ -72,12 +72,12 @@ class Bearer:
         if self._token is None:
             raise ApiError(ErrorType.NOT_SET_UP, "the control API is shut: CONFERRAL_API_TOKEN is not set")
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, given = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        token = given.strip(" ") if scheme.lower() == "bearer" else ""
+        scheme, _, provided = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        token = provided.strip(" ") if scheme.lower() == "bearer" else ""
         # Headers may hold any byte; and how long the comparison takes tells nothing about where the two differ.
         if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
             return
-        if token and (wait_s := self._wrong.note(request.remote or "")):
+        if token and (wait_s := self._limiter.record(request.remote or "")):
             raise ApiError(
                 ErrorType.TOO_MANY, "too many wrong tokens came from this address", retry_after_s=math.ceil(wait_s)
             )

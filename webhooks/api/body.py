@@ -15,7 +15,7 @@ _READ_DEADLINE_S = 5.0
 _JSON = "application/json"
 
 
-async def json_object(request: web.Request) -> dict[str, Any]:
+async def read_json_object(request: web.Request) -> dict[str, Any]:
     """The request's body.
 
     Raises:
@@ -27,7 +27,7 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     if headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
         raise ApiError(ErrorType.MALFORMED, f"Content-Type must be {_JSON}")
     try:
-        found = orjson.loads(await _body(request))
+        found = orjson.loads(await _read_body(request))
     except orjson.JSONDecodeError:
         raise ApiError(ErrorType.MALFORMED, "the body is no JSON in UTF-8") from None
     if not isinstance(found, dict):
@@ -35,7 +35,7 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     return found
 
 
-async def _body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     too_large = ApiError(ErrorType.TOO_LARGE, f"the body must have at most {BODY_BYTES_MAX:,} bytes")
     if (request.content_length or 0) > BODY_BYTES_MAX:
         raise too_large

@@ -8,27 +8,27 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
-from conferral.operations.giving import Given
+from conferral.operations.command_submission import SubmittedCommand
 from conferral.runtime.clock import Clock
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.step import CommandStatus
-from conferral.storage import command_models, commands
-from conferral.storage.command_models import BadCommandError, CommandModel
+from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.commands import command_models, command_stream
+from conferral.storage.commands.command_models import BadCommandError, CommandModel
 from conferral.storage.keys import Keys
-from conferral.storage.reading import LogEntry
-from conferral.storage.session_codec import decode_changes
+from conferral.storage.queries.session_reader import LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
+from conferral.webhooks.api.access_tokens import AccessTokens
+from conferral.webhooks.api.commands import ApiCommands
 from conferral.webhooks.api.errors import ApiError, ErrorType
-from conferral.webhooks.api.giving import Commands
 from conferral.webhooks.api.parameters import KEY_HEADER, is_id
-from conferral.webhooks.api.sessions import Sessions
-from conferral.webhooks.api.tokens import Tokens
+from conferral.webhooks.api.sessions import SessionResource
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApiRequest:
     """A request, taken apart."""
 
     #: The id that stands in the path, by what it is of.
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiResponse:
     """What is answered."""
 
     status: int
@@ -59,18 +59,18 @@ class Reply:
         return orjson.dumps(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content)
 
 
-Handler = Callable[[Asked], Awaitable[Reply]]
+Handler = Callable[[ApiRequest], Awaitable[ApiResponse]]
 
 
 class Handlers:
     """Answers requests; each method is named by a row of the table."""
 
     def __init__(
-        self, settings: ServiceSettings, sessions: Sessions, giver: Commands, keys: Keys, clock: Clock
+        self, settings: ServiceSettings, sessions: SessionResource, commands: ApiCommands, keys: Keys, clock: Clock
     ) -> None:
         self._sessions = sessions
-        self._commands = giver
-        self._tokens = Tokens(settings, clock)
+        self._commands = commands
+        self._tokens = AccessTokens(settings, clock)
         self._openapi = openapi.document(settings.public_url)
         self._asyncapi = asyncapi.document(keys)
 
@@ -81,7 +81,7 @@ class Handlers:
             "list_sessions": self.list_sessions,
             "show_session": self.show_session,
             "show_log": self.show_log,
-            "give_command": self.give_command,
+            "submit_command": self.submit_command,
             "show_command": self.show_command,
             "make_token": self.make_token,
             "describe_http": self.describe_http,
@@ -90,99 +90,101 @@ class Handlers:
 
     # ---- sessions ------------------------------------------------------------------------------------------------
 
-    async def list_sessions(self, asked: Asked) -> Reply:
+    async def list_sessions(self, request: ApiRequest) -> ApiResponse:
         """Some sessions: the live ones, or those in one state."""
-        page = await self._sessions.page(asked.query["state"], asked.query["limit"], asked.query["cursor"])
+        page = await self._sessions.page(request.query["state"], request.query["limit"], request.query["cursor"])
         sessions = [models.Session.model_validate(fields) for fields in page.items]
-        return Reply(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
+        return ApiResponse(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
 
-    async def show_session(self, asked: Asked) -> Reply:
+    async def show_session(self, request: ApiRequest) -> ApiResponse:
         """One session."""
-        return Reply(200, models.Session.model_validate(await self._sessions.session(asked.path["session"])))
+        return ApiResponse(200, models.Session.model_validate(await self._sessions.session(request.path["session"])))
 
-    async def show_log(self, asked: Asked) -> Reply:
+    async def show_log(self, request: ApiRequest) -> ApiResponse:
         """What has happened to one session."""
-        page = await self._sessions.log(asked.path["session"], asked.query["limit"], asked.query["cursor"])
-        return Reply(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
+        page = await self._sessions.log(request.path["session"], request.query["limit"], request.query["cursor"])
+        return ApiResponse(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
-    async def call(self, asked: Asked) -> Reply:
+    async def call(self, request: ApiRequest) -> ApiResponse:
         """A session is to be opened."""
-        if "type" in asked.body:
+        if "type" in request.body:
             raise ApiError(ErrorType.INVALID, "type is not given here: this path takes the fields of call")
-        model = _model(asked, type="call")
-        given = await self._give(model)
-        session_id = given.session or commands.session_id_of(given.command_id)
-        return Reply(202, models.Opened(command=given.command_id, session=session_id))
+        model = _command_model(request, type="call")
+        command = await self._submit(model)
+        session_id = command.session or command_stream.session_id_of(command.command_id)
+        return ApiResponse(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
-    async def give_command(self, asked: Asked) -> Reply:
+    async def submit_command(self, request: ApiRequest) -> ApiResponse:
         """A session is given a command; its outcome is waited for where that is wanted."""
-        named = asked.path["session"]
-        if "session" in asked.body:
+        named = request.path["session"]
+        if "session" in request.body:
             raise ApiError(ErrorType.INVALID, "session is not given here: it stands in the path")
-        if asked.body.get("type") == "call":
+        if request.body.get("type") == "call":
             raise ApiError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        model = _model(asked, session=named)
-        given = await self._give(model)
-        if not asked.query["wait"]:
-            return Reply(202, models.Published(command=given.command_id))
-        outcome = await self._commands.wait_for_outcome(given, asked.query["wait"], asked.is_gone)
+        model = _command_model(request, session=named)
+        command = await self._submit(model)
+        if not request.query["wait"]:
+            return ApiResponse(202, models.CommandAccepted(command=command.command_id))
+        outcome = await self._commands.wait_for_outcome(command, request.query["wait"], request.is_gone)
         if outcome is None or not outcome.is_final:
-            return Reply(202, models.Published(command=given.command_id))
+            return ApiResponse(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
-            raise ApiError(ErrorType.REJECTED, outcome.reason, await self._commands.allowed(outcome.session or named))
-        return Reply(200, _outcome(outcome))
+            raise ApiError(
+                ErrorType.REJECTED, outcome.reason, await self._commands.allowed_commands(outcome.session or named)
+            )
+        return ApiResponse(200, _outcome(outcome))
 
-    async def _give(self, model: CommandModel) -> Given:
-        given = await self._commands.give(model)
+    async def _submit(self, model: CommandModel) -> SubmittedCommand:
+        command = await self._commands.submit(model)
         log.info(
             "command_published",
-            command=given.kind,
-            command_id=commands.shown_id(given.command_id),
-            session_id=commands.shown_id(given.session),
+            command=command.kind,
+            command_id=command_stream.safe_id(command.command_id),
+            session_id=command_stream.safe_id(command.session),
         )
-        return given
+        return command
 
-    async def show_command(self, asked: Asked) -> Reply:
+    async def show_command(self, request: ApiRequest) -> ApiResponse:
         """How far a command has come."""
-        named = asked.path["command"]
-        found = await self._commands.outcome(named) if is_id(named) else None
+        named = request.path["command"]
+        found = await self._commands.find_outcome(named) if is_id(named) else None
         if found is None:
-            shown = commands.shown_id(named) if is_id(named) else "of this id"
+            shown = command_stream.safe_id(named) if is_id(named) else "of this id"
             raise ApiError(ErrorType.UNKNOWN, f"no command {shown} is known; outcomes are kept for a day")
-        return Reply(200, _outcome(found))
+        return ApiResponse(200, _outcome(found))
 
     # ---- the rest ------------------------------------------------------------------------------------------------
 
-    async def make_token(self, asked: Asked) -> Reply:
+    async def make_token(self, request: ApiRequest) -> ApiResponse:
         """An access token for a browser agent."""
-        return Reply(200, self._tokens.make(models.TokenRequest.of(dict(asked.body))))
+        return ApiResponse(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
 
-    async def describe_http(self, _asked: Asked) -> Reply:
+    async def describe_http(self, _asked: ApiRequest) -> ApiResponse:
         """This API."""
-        return Reply(200, self._openapi)
+        return ApiResponse(200, self._openapi)
 
-    async def describe_streams(self, _asked: Asked) -> Reply:
+    async def describe_streams(self, _asked: ApiRequest) -> ApiResponse:
         """The streams in Redis."""
-        return Reply(200, self._asyncapi)
+        return ApiResponse(200, self._asyncapi)
 
 
-def _model(asked: Asked, **more: str) -> CommandModel:
+def _command_model(request: ApiRequest, **more: str) -> CommandModel:
     """The command of a request, with what does not stand in its body."""
-    fields = {**asked.body, **more}
-    if asked.key:
-        if fields.get("id", "") not in ("", asked.key):
+    fields = {**request.body, **more}
+    if request.key:
+        if fields.get("id", "") not in ("", request.key):
             raise ApiError(ErrorType.INVALID, f"id is another one than that of the header {KEY_HEADER}; one will do")
-        fields["id"] = asked.key
+        fields["id"] = request.key
     try:
         return command_models.validate(fields)
     except BadCommandError as error:
         raise ApiError(ErrorType.INVALID, str(error)) from None
 
 
-def _outcome(found: commands.CommandOutcome) -> models.Outcome:
-    return models.Outcome(
+def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
+    return models.CommandOutcome(
         command=found.command_id, status=found.status, reason=found.reason, session=found.session, by=found.by
     )
 
@@ -190,9 +192,9 @@ def _outcome(found: commands.CommandOutcome) -> models.Outcome:
 def _entry(one: LogEntry) -> models.LogEntry:
     effects = [models.LogEffect.of(record) for record in _records(one["effects"])]
     reports = [models.LogReport.of(record) for record in _records(one["reports"])]
-    changes = decode_changes(one["changes"])
-    told = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, "changes": changes}
-    return models.LogEntry.model_validate(told)
+    changes = decode_public_changes(one["changes"])
+    content = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, "changes": changes}
+    return models.LogEntry.model_validate(content)
 
 
 def _records(text: str) -> list[dict[str, Any]]:

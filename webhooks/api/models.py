@@ -1,4 +1,4 @@
-"""What the control API takes and answers, beside commands: those are in `storage/command_models.py`.
+"""What the control API takes and answers, beside commands: those are in `storage/commands/command_models.py`.
 
 The descriptions are made from these models, and every answer but a session's hash is built from one, so that what is
 described is what is sent.
@@ -33,19 +33,19 @@ class ErrorAnswer(BaseModel):
     error: Problem
 
 
-class Published(BaseModel):
+class CommandAccepted(BaseModel):
     """A command has been published; what comes of it is found under its id."""
 
     command: str = Field(description="the command's id")
 
 
-class Opened(Published):
+class SessionAccepted(CommandAccepted):
     """A call has been asked for."""
 
     session: str = Field(description="the id that the session has as soon as a worker takes the call up")
 
 
-class Outcome(Published):
+class CommandOutcome(CommandAccepted):
     """How far a command has come."""
 
     status: str = Field(
@@ -146,7 +146,7 @@ class LogEntry(BaseModel):
     by: str = Field("", description="of a command: who gave it, where that was said")
     effect: str = Field("", description="of the outcome of an effect: the effect's id")
     attempts: str = Field("", description="of such an outcome: how many requests it took, where some went wrong")
-    setbacks: str = Field(
+    failed_attempts: str = Field(
         "", description='JSON, what those came to that were not the last word: `["503 x2"]`, `429 code 20429 x1`'
     )
     changes: dict[str, str | None] = Field(
@@ -195,7 +195,7 @@ class TokenRequest(BaseModel):
         raise ApiError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
 
 
-class Token(BaseModel):
+class IssuedToken(BaseModel):
     """An access token; whoever has it can call and be called until it expires."""
 
     token: str = Field(repr=False)

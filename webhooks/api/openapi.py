@@ -4,17 +4,17 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from conferral.storage.command_models import CommandModel, schema_of
+from conferral.storage.commands.command_models import CommandModel, schema_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import STATUS, ErrorType
 from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
-from conferral.webhooks.api.table import ROUTES, Answer, Route
+from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
 #: Of the API, not of the program: grows when somebody's client would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
 #: Said where a status stands for more than one kind of refusal, or for one.
-_ABOUT = {
+_STATUS_DESCRIPTIONS = {
     400: "The body is no JSON",
     401: "The token is missing or wrong",
     404: "Nobody knows it",
@@ -61,7 +61,7 @@ def _operation(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "description": route.about,
+        "description": route.description,
         "responses": _responses(route),
     }
     parameters: list[dict[str, Any]] = [
@@ -71,7 +71,7 @@ def _operation(route: Route) -> dict[str, Any]:
         {"name": one.name, "in": "query", "description": one.description, "schema": dict(one.schema)}
         for one in route.query
     ]
-    if route.takes_key:
+    if route.accepts_idempotency_key:
         parameters.append({"name": KEY_HEADER, "in": "header", "description": KEY_DESCRIPTION, "schema": KEY_SCHEMA})
     if parameters:
         found["parameters"] = parameters
@@ -101,8 +101,8 @@ def command_name(model: type[CommandModel]) -> str:
 
 def _responses(route: Route) -> dict[str, Any]:
     found = {str(status): _response(answer) for status, answer in route.answers.items()}
-    for status in dict.fromkeys(STATUS[kind] for kind in route.refused):
-        found[str(status)] = _response(Answer(models.ErrorAnswer, _ABOUT[status]))
+    for status in dict.fromkeys(STATUS[kind] for kind in route.error_types):
+        found[str(status)] = _response(ResponseSpec(models.ErrorAnswer, _STATUS_DESCRIPTIONS[status]))
         if status == STATUS[ErrorType.UNAUTHORIZED]:
             found[str(status)]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
         if status in (429, 503):
@@ -111,21 +111,21 @@ def _responses(route: Route) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def _response(answer: Answer) -> dict[str, Any]:
+def _response(answer: ResponseSpec) -> dict[str, Any]:
     schema: dict[str, Any]
     if answer.model is not None:
         schema = {"$ref": _REF + answer.model.__name__}
     else:
         schema = {"type": "object"} if answer.content_type == "application/json" else {"type": "string"}
-    return {"description": answer.about, "content": {answer.content_type: {"schema": schema}}}
+    return {"description": answer.description, "content": {answer.content_type: {"schema": schema}}}
 
 
 def _schemas() -> dict[str, Any]:
     answered = {answer.model for route in ROUTES for answer in route.answers.values() if answer.model is not None}
     described = sorted(answered | {models.ErrorAnswer}, key=lambda model: model.__name__)
     _, answers = models_json_schema([(model, "serialization") for model in described], ref_template=_REF + "{model}")
-    _, asked = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
-    schemas: dict[str, Any] = {**answers["$defs"], **asked["$defs"]}
+    _, request = models_json_schema([(models.TokenRequest, "validation")], ref_template=_REF + "{model}")
+    schemas: dict[str, Any] = {**answers["$defs"], **request["$defs"]}
     schemas[models.Session.__name__]["patternProperties"] = models.SESSION_PATTERNS
     for route in ROUTES:
         if isinstance(route.body, tuple):

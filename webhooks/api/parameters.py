@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from conferral.statemachine.ids import ID_PATTERN, ID_WORDS, NAME_PATTERN, why_no_id
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import State
-from conferral.storage.reading import LIMIT_MAX
+from conferral.storage.queries.session_reader import LIMIT_MAX
 from conferral.webhooks.api.errors import ApiError, ErrorType
 
 #: Longest time that an outcome is waited for (seconds): proxies give up at about a minute.
@@ -30,9 +30,9 @@ class Parameter:
     description: str
     schema: Mapping[str, Any]
     #: What is right, to be put behind the name.
-    words: str
+    requirement: str
     #: Takes the text; None when it is wrong.
-    take: Callable[[str], Any]
+    parse: Callable[[str], Any]
     #: What it is where it is not given.
     default: Any
 
@@ -88,26 +88,26 @@ WAIT = Parameter(
 )
 
 
-def taken(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
+def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
     """The values of a request's query, by name.
 
     Raises:
         ApiError: one is wrong, given twice, or none of those that the path has.
     """
     query = request.query
-    known = {parameter.name: parameter for parameter in parameters}
+    by_name = {parameter.name: parameter for parameter in parameters}
     found = {parameter.name: parameter.default for parameter in parameters}
-    if any(name not in known for name in query):
-        takes = f"it takes {', '.join(known)}" if known else "it takes none"
-        raise ApiError(ErrorType.INVALID, f"the query has a parameter that this path does not know; {takes}")
-    for name, parameter in known.items():
-        given = query.getall(name, [])
-        if len(given) > 1:
+    if any(name not in by_name for name in query):
+        accepted = f"it takes {', '.join(by_name)}" if by_name else "it takes none"
+        raise ApiError(ErrorType.INVALID, f"the query has a parameter that this path does not know; {accepted}")
+    for name, parameter in by_name.items():
+        provided = query.getall(name, [])
+        if len(provided) > 1:
             raise ApiError(ErrorType.INVALID, f"{name} is given more than once")
-        if given:
-            value = parameter.take(given[0])
+        if provided:
+            value = parameter.parse(provided[0])
             if value is None:
-                raise ApiError(ErrorType.INVALID, f"{name} {parameter.words}")
+                raise ApiError(ErrorType.INVALID, f"{name} {parameter.requirement}")
             found[name] = value
     return found
 
@@ -115,26 +115,26 @@ def taken(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, 
 #: The command's id as a header. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1: in quotes, but
 #: many clients send it without.
 KEY_HEADER = "Idempotency-Key"
-_KEY_WORDS = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
-KEY_DESCRIPTION = f"the command's id, in place of `id` in the body; {_KEY_WORDS}"
+_KEY_RULE = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
+KEY_DESCRIPTION = f"the command's id, in place of `id` in the body; {_KEY_RULE}"
 KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN.pattern}")?$'}
 
 
-def key_of(request: web.Request) -> str:
+def idempotency_key_of(request: web.Request) -> str:
     """The key of a request that may be repeated; empty where none is given.
 
     Raises:
         ApiError: it can be no command's id, or is given twice.
     """
-    given = request.headers.getall(KEY_HEADER, [])
-    if len(given) > 1:
+    provided = request.headers.getall(KEY_HEADER, [])
+    if len(provided) > 1:
         raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} is given more than once")
-    if not given or not given[0]:
+    if not provided or not provided[0]:
         return ""
-    text = given[0]
+    text = provided[0]
     key = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
-    if why := why_no_id(key):
-        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_WORDS if why == ID_WORDS else why}")
+    if reason := id_error(key):
+        raise ApiError(ErrorType.INVALID, f"{KEY_HEADER} {_KEY_RULE if reason == ID_RULE else reason}")
     return key
 
 

@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from conferral.operations.reader import Reader
+from conferral.operations.session_queries import SessionQueries
 from conferral.statemachine.states import State
-from conferral.storage.commands import unknown_session
-from conferral.storage.cursors import BadCursorError
-from conferral.storage.reading import Fields, LogEntry, Page
+from conferral.storage.commands.command_stream import unknown_session
+from conferral.storage.queries.cursors import BadCursorError
+from conferral.storage.queries.session_reader import Fields, LogEntry, Page
 from conferral.webhooks.api.errors import ApiError, ErrorType
-from conferral.webhooks.api.turns import Turns
+from conferral.webhooks.api.redis_limiter import RedisLimiter
 
 
-class Sessions:
+class SessionResource:
     """Sessions as they stand in Redis, without what nobody is shown. All may raise StoreError."""
 
-    def __init__(self, reader: Reader, turns: Turns) -> None:
+    def __init__(self, reader: SessionQueries, limiter: RedisLimiter) -> None:
         self._reader = reader
-        self._turns = turns
+        self._limiter = limiter
 
     async def session(self, named: str) -> Fields:
         """The hash of the session that is named by its id or by one of its calls.
@@ -24,8 +24,8 @@ class Sessions:
         Raises:
             ApiError: nobody knows it.
         """
-        session_id = await self._turns(self._reader.look_for(named))
-        fields = await self._turns(self._reader.session(session_id)) if session_id else {}
+        session_id = await self._limiter(self._reader.find_exact(named))
+        fields = await self._limiter(self._reader.read_session(session_id)) if session_id else {}
         if not _is_session(fields):
             raise ApiError(ErrorType.UNKNOWN, unknown_session(named))
         return fields
@@ -37,7 +37,7 @@ class Sessions:
             ApiError: the cursor leads nowhere.
         """
         try:
-            page = await self._turns(self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
+            page = await self._limiter(self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
         return replace(page, items=[fields for fields in page.items if _is_session(fields)])
@@ -48,11 +48,11 @@ class Sessions:
         Raises:
             ApiError: nobody knows the session, or the cursor leads nowhere.
         """
-        session_id = await self._turns(self._reader.look_for(named))
+        session_id = await self._limiter(self._reader.find_exact(named))
         if not session_id:
             raise ApiError(ErrorType.UNKNOWN, unknown_session(named))
         try:
-            return await self._turns(self._reader.read_log(session_id, limit=limit, cursor=cursor))
+            return await self._limiter(self._reader.read_log(session_id, limit=limit, cursor=cursor))
         except BadCursorError as error:
             raise ApiError(ErrorType.INVALID, str(error)) from None
 

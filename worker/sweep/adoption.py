@@ -6,15 +6,15 @@ import structlog
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceFound
-from conferral.worker.sweep.comparing import Difference
+from conferral.worker.sweep.diff import Difference
 
 log = structlog.get_logger()
 
 
 class Adopter(Protocol):
-    """Publishes what was found; `worker.sweep.records.SweepRecords` in earnest."""
+    """Publishes what was found; `worker.sweep.records.SweepStore` in earnest."""
 
-    async def adopt(self, found: ConferenceFound) -> bool:
+    async def recover(self, found: ConferenceFound) -> bool:
         """Publish what was found of a lost session; False if that was not possible now."""
         ...
 
@@ -25,11 +25,11 @@ async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Me
     Raises:
         StoreError: as of any write.
     """
-    if not await records.adopt(found):
+    if not await records.recover(found):
         return
     metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
     log.warning(
-        "conference_adopted",
+        "conference_recovered",
         session_id=found.session_id,
         conference_sid=found.conference_sid,
         count=len(found.participants),

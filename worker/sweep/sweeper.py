@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
-from conferral.runtime.containment import Where, contain
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
     LeaseLostError,
@@ -21,19 +21,19 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import note_unreachable
+from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
-from conferral.storage import lease as leases
-from conferral.storage.connection import Client
+from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.lease import LEASE_MS, RENEW_EVERY_S, Lease, Renewal, Taken, Watch
-from conferral.storage.levels import ADOPTS, Level
-from conferral.telephony.account import Account, OwnCall
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import LEASE_MS, RENEW_EVERY_S, Lease, LeaseInfo, LeaseMonitor, Renewal
+from conferral.storage.schema import RECOVERY_SINCE, SchemaVersion
+from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.adoption import adopt_conference
-from conferral.worker.sweep.comparing import Comparison, Difference, EndedSession, Finding
-from conferral.worker.sweep.records import SweepRecords, in_parts
-from conferral.worker.sweep.unknown_rooms import UnknownRooms, is_ours, may_be_ours
+from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
+from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
+from conferral.worker.sweep.store import SweepStore, chunks
 
 log = structlog.get_logger()
 
@@ -42,14 +42,14 @@ PAUSE_S = 0.5
 #: How soon it is noticed that the lease was taken, or a sweep is due, seconds.
 TICK_S = 0.1
 #: Sessions, calls and findings that are dealt with before the lease is looked at again, count.
-AT_ONCE = 200
+CHUNK = 200
 #: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
 #: lead to thousands. The rest follow in the next sweep.
 FINDINGS_MAX = 500
 #: Conferences of which no session is known that are looked at in one sweep, one request each, count.
-UNKNOWN_MAX = 200
+ORPHANS_MAX = 200
 #: Every how many sweeps it is told at last of something that outlives its session, as a power of two.
-DOUBLINGS_MAX = 6
+REPORT_DOUBLINGS_MAX = 6
 
 
 class StoppingError(ConferralError):
@@ -60,10 +60,10 @@ class StoppingError(ConferralError):
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
 
-class Reader(Protocol):
+class AccountLists(Protocol):
     """Who reads the account; `telephony.account.AccountReader` in earnest."""
 
-    async def read(self, check: Callable[[], None]) -> Account:
+    async def read(self, check: Callable[[], None]) -> AccountSnapshot:
         """What is live at Twilio; calls `check` before every request. Raises `ProviderError`."""
         ...
 
@@ -87,7 +87,7 @@ class SweepTimes:
     settle_s: float
 
     @classmethod
-    def of(cls, interval_s: float) -> "SweepTimes":
+    def for_interval(cls, interval_s: float) -> "SweepTimes":
         """The usual ones, shorter where the interval is short."""
         return cls(interval_s, min(10.0, interval_s), min(5.0, interval_s / 2), min(2.0, interval_s / 4))
 
@@ -101,14 +101,14 @@ class Sweeper:
         keys: Keys,
         name: str,
         *,
-        reader: Reader,
+        account_lists: AccountLists,
         names: ConferenceNames,
         clock: Clock,
         store_clock: StoreClock,
         metrics: Metrics,
         times: SweepTimes,
         lease_ms: int = LEASE_MS,
-        level: Level | None = None,
+        schema: SchemaVersion | None = None,
     ) -> None:
         """Binds what is needed.
 
@@ -116,63 +116,63 @@ class Sweeper:
             client: For commands.
             keys: Names.
             name: The worker's.
-            reader: Reads the account.
+            account_lists: Reads the account.
             names: Tells which conferences are ours by their names.
             clock: For durations.
             store_clock: Redis's time.
             metrics: Where is counted.
             times: When.
             lease_ms: How long the lease lasts without renewal, milliseconds.
-            level: At which records are written; by default that of this version.
+            schema: At which records are written; by default that of this version.
         """
         self._client = client
         self._keys = keys
         self._name = name
-        self._reader = reader
+        self._account_lists = account_lists
         self._names = names
         self._clock = clock
         self._store_clock = store_clock
         self._metrics = metrics
         self._times = times
         self._lease_ms = lease_ms
-        self._level = level or Level()
-        self._records = SweepRecords(client, keys)
+        self._schema = schema or SchemaVersion()
+        self._store = SweepStore(client, keys)
         self._lease: Lease | None = None
-        self._watch = Watch(lease_ms)
+        self._monitor = LeaseMonitor(lease_ms)
         #: When the next sweep begins, monotonic seconds.
-        self._due_s = 0.0
+        self._next_sweep_s = 0.0
         #: What outlives its session, by SID: how often it was told of, and the first sweep that tells of it again.
-        self._told: dict[str, tuple[int, int]] = {}
+        self._reported: dict[str, tuple[int, int]] = {}
         #: What sessions miss that had just changed, by SID: since when, Unix milliseconds.
-        self._doubtful: dict[str, int] = {}
-        self._unknown_rooms = UnknownRooms()
+        self._unconfirmed: dict[str, int] = {}
+        self._orphans = OrphanedConferences()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until the process stops, then gives the lease back."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_lease(stop))
+            group.create_task(self._maintain_lease(stop))
             group.create_task(self._sweep_on_time(stop))
         if self._lease is not None:
             try:
                 await leases.release(self._client, self._lease)
             except StoreError as error:
-                note_unreachable(error, task="sweep")
+                log_unreachable(error, task="sweep")
 
     # ---- the lease ------------------------------------------------------------------------------------------------
 
-    async def _keep_lease(self, stop: asyncio.Event) -> None:
+    async def _maintain_lease(self, stop: asyncio.Event) -> None:
         """Beside the sweep: a list may take longer to come than the lease lasts."""
         while not stop.is_set():
             try:
                 with self._boundary():
-                    await self._take_or_renew()
+                    await self._acquire_or_renew()
             except StoreError as error:
-                note_unreachable(error, task="sweep")
+                log_unreachable(error, task="sweep")
             is_ours = self._lease is not None
             await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
 
-    async def _take_or_renew(self) -> None:
-        if self._level.is_too_new:
+    async def _acquire_or_renew(self) -> None:
+        if self._schema.is_too_new:
             lease, self._lease = self._lease, None
             if lease is not None:
                 await leases.release(self._client, lease)
@@ -182,17 +182,17 @@ class Sweeper:
             if renewal is not Renewal.RENEWED:
                 log.warning("lease_lost", task="sweep", holder=self._lease.holder)
                 self._lease = None
-                self._watch = Watch(self._lease_ms)
+                self._monitor = LeaseMonitor(self._lease_ms)
             return
-        taken, now_ms = await leases.take(
-            self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._watch
+        acquired, now_ms = await leases.acquire(
+            self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._monitor
         )
-        if not isinstance(taken, Taken):
+        if not isinstance(acquired, LeaseInfo):
             due_s = self._clock.monotonic_s() + await self._first_after_s(now_ms)
             # A holder that dies young would else never know anything unknown for long enough.
-            self._unknown_rooms.go_on_from(await self._records.unknown_since_ms(), now_ms)
-            self._lease, self._due_s = taken, due_s
-            log.info("lease_taken", task="sweep", holder=taken.holder)
+            self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
+            self._lease, self._next_sweep_s = acquired, due_s
+            log.info("lease_acquired", task="sweep", holder=acquired.holder)
 
     async def _first_after_s(self, now_ms: int) -> float:
         """How long the first sweep may wait: where holders die young, whoever is alone would wait for each of them.
@@ -200,32 +200,32 @@ class Sweeper:
         When the lists have been read, the partitions of who died with the last holder have been taken over, or they are
         left out and looked at soon.
         """
-        swept_ms = await self._records.swept_ms()
+        swept_ms = await self._store.last_sweep_ms()
         if swept_ms is None:
             return self._times.first_after_s
         left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
         return min(self._times.first_after_s, max(0.0, left_s))
 
-    def _insist(self, stop: asyncio.Event) -> None:
+    def _require_lease(self, stop: asyncio.Event) -> None:
         if stop.is_set():
             raise StoppingError("the process stops")
-        if not self._is_sure():
+        if not self._has_valid_lease():
             raise LeaseLostError("another worker may hold the lease of the sweep")
 
-    def _is_sure(self) -> bool:
+    def _has_valid_lease(self) -> bool:
         """Whether no other worker can hold the lease now; it can't be renewed while Redis is away."""
-        return self._lease is not None and self._lease.is_sure(self._clock)
+        return self._lease is not None and self._lease.is_valid(self._clock)
 
     # ---- one sweep ------------------------------------------------------------------------------------------------
 
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            wait_s = self._due_s - self._clock.monotonic_s() if self._is_sure() else TICK_S
+            wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._has_valid_lease() else TICK_S
             if wait_s > 0:
                 await pause(stop, min(TICK_S, wait_s))
                 continue
             started_s = self._clock.monotonic_s()
-            self._due_s = started_s + self._times.interval_s
+            self._next_sweep_s = started_s + self._times.interval_s
             try:
                 with self._boundary() as boundary:
                     await self._sweep(stop, started_s)
@@ -239,7 +239,7 @@ class Sweeper:
 
     def _boundary(self) -> contain:
         """Around one part of a sweep: what fails unforeseen is skipped."""
-        return contain(Where.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
+        return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
     def _give_up(self, error: ConferralError) -> None:
         """Whatever it was, it may be over soon; a refusal of Twilio's only by the next interval."""
@@ -257,52 +257,52 @@ class Sweeper:
 
     def _sweep_again_soon(self) -> None:
         """For who was not looked at: the next interval would be a long time for somebody who is alone."""
-        self._due_s = min(self._due_s, self._clock.monotonic_s() + self._times.first_after_s)
+        self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.first_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
         started_ms, store_started_ms = self._store_clock.now_ms(), self._store_clock.store_now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
-        self._records.forget_silence()
-        missed_before = {sid for sid, since_ms in self._doubtful.items() if since_ms <= quiet_before_ms}
+        self._store.clear_silent()
+        unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
         # Sessions' times are read as Redis's clock shows time, wherever that was set meanwhile.
-        comparison = Comparison(account, quiet_before_ms - self._store_clock.ahead_ms, missed_before)
+        diff = AccountDiff(account, quiet_before_ms - self._store_clock.offset_ms, unconfirmed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
-        behind = await self._compare(comparison, interval_number, stop)
-        self._doubtful = {sid: self._doubtful.get(sid, started_ms) for sid in comparison.doubtful}
+        behind = await self._compare(diff, interval_number, stop)
+        self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
         with self._boundary() as of_ended:
-            await self._look_for_ended(comparison, behind, stop)
+            await self._find_ended(diff, behind, stop)
         with self._boundary() as of_unknown:
-            await self._look_for_unknown(account, comparison, behind, quiet_before_ms, stop, interval_number)
+            await self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
         skipped = sum(boundary.unexpected is not None for boundary in (of_ended, of_unknown))
-        findings = self._due(comparison.findings, interval_number)
-        for part in in_parts(findings, AT_ONCE):
-            self._insist(stop)
+        findings = self._select_findings(diff.findings, interval_number)
+        for batch in chunks(findings, CHUNK):
+            self._require_lease(stop)
             with self._boundary() as boundary:
-                await self._records.publish(part, interval_number)
+                await self._store.publish(batch, interval_number)
             skipped += boundary.unexpected is not None
         if behind or skipped:
             self._sweep_again_soon()
         else:
-            await self._note(self._records.note_swept(store_started_ms))
-        self._tell(account, comparison, findings, len(behind), self._clock.monotonic_s() - started_s)
+            await self._save(self._store.save_last_sweep(store_started_ms))
+        self._report(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
-    async def _note(self, noting: Awaitable[None]) -> None:
+    async def _save(self, save: Awaitable[None]) -> None:
         """Writes something down for whoever sweeps next; where that fails, a full Redis, he does without."""
         try:
-            await noting
+            await save
         except StoreError as error:
-            note_unreachable(error, task="sweep")
+            log_unreachable(error, task="sweep")
 
-    def _due(self, findings: list[Finding], interval_number: int) -> list[Finding]:
+    def _select_findings(self, findings: list[Finding], interval_number: int) -> list[Finding]:
         """What is told of in this sweep.
 
         What goes on after its session comes first, since it costs money for nothing, and what is missing is over
         already. It is told of ever more seldom: hanging it up is tried for an hour each time, and a customer who was
         sent on to something else is meant to be there.
         """
-        before, self._told = self._told, {}
+        before, self._reported = self._reported, {}
         due: list[Finding] = []
         for finding in sorted(findings, key=lambda finding: not finding.is_of_ended):
             times, next_number = before.get(finding.sid, (0, interval_number))
@@ -310,12 +310,12 @@ class Sweeper:
             if is_due:
                 due.append(finding)
             if finding.is_of_ended:
-                following = interval_number + 2 ** min(times, DOUBLINGS_MAX)
-                self._told[finding.sid] = (times + 1, following) if is_due else (times, next_number)
+                following = interval_number + 2 ** min(times, REPORT_DOUBLINGS_MAX)
+                self._reported[finding.sid] = (times + 1, following) if is_due else (times, next_number)
         return due
 
-    async def _read_account(self, stop: asyncio.Event) -> Account:
-        reading = asyncio.ensure_future(self._reader.read(lambda: self._insist(stop)))
+    async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
+        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._require_lease(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -325,131 +325,131 @@ class Sweeper:
             raise StoppingError("the process stops")
         return reading.result()
 
-    async def _compare(self, comparison: Comparison, interval_number: int, stop: asyncio.Event) -> set[int]:
+    async def _compare(self, diff: AccountDiff, interval_number: int, stop: asyncio.Event) -> set[int]:
         """Shows it every live session; tells which partitions were left out because nobody keeps up with them."""
         behind = set()
         count = self._keys.partitions
         # Each sweep begins elsewhere: when there is more to be found than is published, everybody's turn comes.
         for number in ((interval_number + step) % count for step in range(count)):
-            self._insist(stop)
-            if self._records.is_silent(number):
+            self._require_lease(stop)
+            if self._store.is_silent(number):
                 behind.add(number)
                 continue
             is_compared = False
             try:
                 with self._boundary():
-                    is_compared = await self._compare_partition(number, comparison, stop)
+                    is_compared = await self._compare_partition(number, diff, stop)
             except StoreUnreachableError as error:
                 # On a cluster, the sessions of the other nodes are compared all the same.
-                self._records.note_silent(number, error)
+                self._store.mark_silent(number, error)
             if not is_compared:
                 behind.add(number)
         return behind
 
-    async def _compare_partition(self, number: int, comparison: Comparison, stop: asyncio.Event) -> bool:
+    async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
         """Shows it the live sessions of a partition; False where the partition is behind."""
-        if not await self._records.keeps_up(number, self._store_clock.store_now_ms()):
+        if not await self._store.is_current(number, self._store_clock.store_now_ms()):
             return False
-        for part in in_parts(await self._records.live_ids(number), AT_ONCE):
-            self._insist(stop)
-            for session in await self._records.live_sessions(part):
-                comparison.show(session)
+        for batch in chunks(await self._store.live_ids(number), CHUNK):
+            self._require_lease(stop)
+            for session in await self._store.live_sessions(batch):
+                diff.compare_live(session)
         return True
 
-    async def _look_for_ended(self, comparison: Comparison, behind: set[int], stop: asyncio.Event) -> None:
+    async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
         """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone.
 
         In an order of its own, not of a set's: a seed of the simulation shall repeat to its end.
         """
-        for calls in in_parts(sorted(comparison.strange_calls), AT_ONCE):
-            self._insist(stop)
-            owners = await self._records.owners(calls)
-            ended = await self._ended(owners.values(), behind)
+        for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
+            self._require_lease(stop)
+            owners = await self._store.find_owners(calls)
+            ended = await self._ended_sessions(owners.values(), behind)
             for call_sid, session_id in owners.items():
                 if session_id in ended:
-                    comparison.show_ended(session_id, ended[session_id], call_sid=call_sid)
-        sessions = {sid: self._names.session_of(name) or name for sid, name in comparison.strange_conferences.items()}
-        for rooms in in_parts(sessions.items(), AT_ONCE):
-            self._insist(stop)
-            ended = await self._ended((session_id for _, session_id in rooms), behind)
-            for conference_sid, session_id in rooms:
+                    diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
+        sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
+        for conferences in chunks(sessions.items(), CHUNK):
+            self._require_lease(stop)
+            ended = await self._ended_sessions((session_id for _, session_id in conferences), behind)
+            for conference_sid, session_id in conferences:
                 if session_id in ended:
-                    comparison.show_ended(session_id, ended[session_id], conference_sid=conference_sid)
+                    diff.compare_ended(session_id, ended[session_id], conference_sid=conference_sid)
 
-    async def _look_for_unknown(
+    async def _find_orphans(
         self,
-        account: Account,
-        comparison: Comparison,
+        account: AccountSnapshot,
+        diff: AccountDiff,
         behind: set[int],
         unknown_before_ms: int,
         stop: asyncio.Event,
         interval_number: int,
     ) -> None:
         """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
-        if not self._level.allows(ADOPTS):
+        if not self._schema.allows(RECOVERY_SINCE):
             return
         sessions = {
-            sid: self._names.session_of(name) or (name if may_be_ours(name) else "")
-            for sid, name in comparison.strange_conferences.items()
+            sid: self._names.session_of(name) or (name if has_own_name(name) else "")
+            for sid, name in diff.unmatched_conferences.items()
         }
-        strange = {sid: session_id for sid, session_id in sessions.items() if session_id}
-        asked = {sid: owner for sid, owner in strange.items() if self._keys.partition_of(owner) not in behind}
+        own_conferences = {sid: session_id for sid, session_id in sessions.items() if session_id}
+        checked = {sid: owner for sid, owner in own_conferences.items() if self._keys.partition_of(owner) not in behind}
         unknown: list[str] = []
-        for part in in_parts(asked.items(), AT_ONCE):
-            self._insist(stop)
-            lost = await self._records.unknown([session_id for _, session_id in part])
-            unknown += [sid for sid, session_id in part if session_id in lost]
-        unasked, before = strange.keys() - asked.keys(), self._unknown_rooms.since_ms
-        due = self._unknown_rooms.due(unknown, self._store_clock.now_ms(), unknown_before_ms, unasked)
-        if (since_ms := self._unknown_rooms.since_ms) != before:
-            await self._note(self._records.note_unknown(since_ms))
-        for conference_sid in due[:UNKNOWN_MAX]:
-            self._insist(stop)
+        for batch in chunks(checked.items(), CHUNK):
+            self._require_lease(stop)
+            lost = await self._store.find_unknown([session_id for _, session_id in batch])
+            unknown += [sid for sid, session_id in batch if session_id in lost]
+        unchecked, before = own_conferences.keys() - checked.keys(), self._orphans.since_ms
+        due = self._orphans.due(unknown, self._store_clock.now_ms(), unknown_before_ms, unchecked)
+        if (since_ms := self._orphans.since_ms) != before:
+            await self._save(self._store.save_unknown(since_ms))
+        for conference_sid in due[:ORPHANS_MAX]:
+            self._require_lease(stop)
             found = ConferenceFound(
-                session_id=asked[conference_sid],
+                session_id=checked[conference_sid],
                 token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
                 conference_sid=conference_sid,
                 participants=(),
-                conference_name=comparison.strange_conferences[conference_sid],
+                conference_name=diff.unmatched_conferences[conference_sid],
             )
             with self._boundary():
-                await self._adopt(found, account, stop)
+                await self._recover(found, account, stop)
 
-    async def _adopt(self, found: ConferenceFound, account: Account, stop: asyncio.Event) -> None:
+    async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
         """Adopt a conference of which no session is known, if those in it show that it is ours."""
-        participants = await self._reader.participants_of(found.conference_sid, account.own_calls)
+        participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may show to be ours yet
-                self._unknown_rooms.leave_alone(found.conference_sid)
+                self._orphans.ignore(found.conference_sid)
             return
-        self._insist(stop)
+        self._require_lease(stop)
         found = replace(found, participants=tuple(participants))
-        await adopt_conference(self._records, found, self._metrics)
+        await adopt_conference(self._store, found, self._metrics)
 
-    async def _ended(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
-        asked = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
-        return await self._records.ended(asked)
+    async def _ended_sessions(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
+        names = [name for name in dict.fromkeys(session_ids) if self._keys.partition_of(name) not in behind]
+        return await self._store.ended_sessions(names)
 
-    def _tell(
-        self, account: Account, comparison: Comparison, findings: list[Finding], behind: int, duration_s: float
+    def _report(
+        self, account: AccountSnapshot, diff: AccountDiff, findings: list[Finding], behind: int, duration_s: float
     ) -> None:
         metrics = self._metrics
         metrics.sweeps.labels("done").inc()
         metrics.sweep_seconds.observe(duration_s)
-        metrics.sweep_finished.set(self._clock.wall_ms() / 1000)
+        metrics.sweep_last_success.set(self._clock.wall_ms() / 1000)
         metrics.sweep_pages.labels("calls").inc(account.call_pages)
         metrics.sweep_pages.labels("conferences").inc(account.conference_pages)
         for difference, count in Counter(finding.difference.value for finding in findings).items():
             metrics.sweep_findings.labels(difference).inc(count)
-        is_cut = not (account.has_all_calls and account.has_all_conferences)
+        is_truncated = not (account.has_all_calls and account.has_all_conferences)
         log.info(
             "account_swept",
             calls=len(account.calls),
             conferences=len(account.conferences),
             pages=account.call_pages + account.conference_pages,
-            sessions=comparison.sessions,
+            sessions=diff.sessions,
             findings=len(findings),
             behind=behind,
             duration_ms=round(duration_s * 1000),
-            reason="more is live than is read" if is_cut else "",
+            reason="more is live than is read" if is_truncated else "",
         )

@@ -3,8 +3,8 @@
 import { html } from "htm/preact";
 
 import { refused } from "../actions.js";
-import { retryNow } from "../live.js";
-import { asOf, link, storeTrouble, summary } from "../store.js";
+import { retryNow } from "../socket.js";
+import { asOf, link, redisError, summary } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { clock, now, span } from "../shared/time.js";
 
@@ -14,10 +14,10 @@ export function Banner() {
     <div role="alert">${isLost() ? html`<span class="unseen">The connection to the console's server is lost.</span>` : null}</div>
     ${isLost() ? html`<${Lost} />` : null}
     <div role="alert">
-      ${link.value.state === "open" && storeTrouble.value
+      ${link.value.state === "open" && redisError.value
         ? html`<p class="banner is-bad">
             <strong>No news from Redis.</strong>
-            <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${storeTrouble.value} /></span>
+            <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${redisError.value} /></span>
           </p>`
         : null}
     </div>
@@ -40,14 +40,14 @@ function Takeover({ found }) {
   if (!found) {
     return null;
   }
-  const gone = counted(found.gone.length, "worker");
+  const gone = counted(found.lost_workers.length, "worker");
   const all = counted(found.partitions.length, "partition");
   return html`<p class="banner is-note">
-    <strong>${gone} stopped: <${Text} value=${found.gone.join(", ")} class="mono" />.</strong>
+    <strong>${gone} stopped: <${Text} value=${found.lost_workers.join(", ")} class="mono" />.</strong>
     <span>
       ${found.waiting.length
         ? `${found.waiting.length} of ${all} wait for another worker.`
-        : html`<${Text} value=${found.heirs.join(", ")} class="mono" /> took over ${all} with all calls.`}
+        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} with all calls.`}
     </span>
   </p>`;
 }

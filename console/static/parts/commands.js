@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { RefusedError, giveCommand, meant, press, pressed, refused } from "../actions.js";
-import { UNANSWERED, blindness, commands, hello, moments } from "../store.js";
+import { RefusedError, giveCommand, intendedCommand, press, pressed, refused } from "../actions.js";
+import { UNANSWERED, staleReason, commands, hello, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { Mark, kindOfStatus } from "./badges.js";
@@ -73,8 +73,8 @@ function whyNot(button, isPast) {
   if (hello.value.read_only) {
     return "this console is read-only";
   }
-  if (blindness.value) {
-    return blindness.value;
+  if (staleReason.value) {
+    return staleReason.value;
   }
   if (isPast) {
     return "this is the past";
@@ -128,7 +128,7 @@ const labelOf = (type) => type[0].toUpperCase() + type.slice(1);
 
 async function give(fields) {
   try {
-    await giveCommand(fields, meant()(fields));
+    await giveCommand(fields, intendedCommand()(fields));
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;

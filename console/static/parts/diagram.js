@@ -54,7 +54,7 @@ export function Diagram({ state, move }) {
       : html`<p class="muted small">${failed.value || "Fetching the diagram …"}</p>`}
     ${move
       ? html`<p class="small muted">
-          ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.words} />
+          ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.text} />
         </p>`
       : null}
   `;

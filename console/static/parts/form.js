@@ -4,12 +4,12 @@ import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 
-import { RefusedError, giveCommand, meant, press, pressed } from "../actions.js";
-import { cliLine, curlLine } from "../lines.js";
+import { RefusedError, giveCommand, intendedCommand, press, pressed } from "../actions.js";
+import { cliLine, curlLine } from "../command-lines.js";
 import { hello, session } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
-import { Typed } from "./typed.js";
+import { CommandLine } from "./command-line.js";
 
 const LABELS = {
   to: "To",
@@ -44,7 +44,7 @@ const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
 export function CommandForm({ id, button, why, filledIn, onClose }) {
   const values = useSignal({ ...firstValues(button), ...filledIn });
   const failure = useSignal("");
-  const idOf = useMemo(meant, []); // as long as the form is open
+  const idOf = useMemo(intendedCommand, []); // as long as the form is open
   const name = `${id} ${button.type}`;
   const fields = { type: button.type, session: id, ...filled(button, values.value) };
   const submit = async (event) => {
@@ -164,5 +164,5 @@ function Input({ field, value, onChange }) {
  */
 function Lines({ fields }) {
   const program = hello.value.public_command || "conferral";
-  return html`<${Typed} isInDialog lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
+  return html`<${CommandLine} isInDialog lines=${[["command line", cliLine(program, fields)], ["curl", curlLine(fields)]]} />`;
 }

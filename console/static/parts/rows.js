@@ -5,9 +5,9 @@ import { computed, effect, signal, untracked } from "@preact/signals";
 import { html } from "htm/preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
-import { arrange, filterOf } from "../arranging.js";
+import { filterAndSort, filterOf } from "../filtering.js";
 import { go, route } from "../route.js";
-import { isBlind, pausedSince, rows, rowsKnown, rowsRevision, rowsWhole } from "../store.js";
+import { isStale, pausedSince, rows, rowsKnown, rowsRevision, rowsWhole } from "../store.js";
 import { counted } from "../shared/text.js";
 import { COLUMNS, Row } from "./row.js";
 
@@ -25,8 +25,8 @@ const NARROW = matchMedia("(max-width: 760px)");
 const ROW_REM = 2.6;
 const CARD_REM = 7;
 
-/** What is shown, in order; `arrange` made it. */
-export const arranged = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
+/** What is shown, in order; `filterAndSort` made it. */
+export const visibleRows = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
 /** Rows as they were when the list was stopped; null while it is live. */
 const still = signal(null);
 /** Id of the row that keys are about. */
@@ -44,7 +44,7 @@ function sortNow() {
   clearTimeout(sortTimer);
   sortTimer = 0;
   sortedMs = performance.now();
-  arranged.value = arrange((still.peek() ?? rows).values(), filter.peek());
+  visibleRows.value = filterAndSort((still.peek() ?? rows).values(), filter.peek());
 }
 
 /** Sorts as soon as the last time is long enough ago and nobody aims. */
@@ -83,7 +83,7 @@ effect(() => {
 });
 effect(() => {
   void rowsRevision.value;
-  untracked(() => (arranged.value.ids.length ? sortSoon() : sortNow()));
+  untracked(() => (visibleRows.value.ids.length ? sortSoon() : sortNow()));
 });
 
 function sortAsked() {
@@ -101,7 +101,7 @@ function arrive() {
 /** How many rows have come that are not in the order yet: the pointer holds it. */
 const waiting = computed(() => {
   void rowsRevision.value;
-  const { known } = arranged.value;
+  const { known } = visibleRows.value;
   let count = 0;
   for (const row of still.value ? [] : rows.values()) {
     count += !known.has(row.id) && (row.state !== "ended" || filter.value.ended) ? 1 : 0;
@@ -111,7 +111,7 @@ const waiting = computed(() => {
 
 /** Moves the choice by so many rows, or to the first or last, and brings it into sight. */
 export function move(by) {
-  const { ids } = arranged.value;
+  const { ids } = visibleRows.value;
   if (!ids.length) {
     return;
   }
@@ -155,7 +155,7 @@ function look(list) {
 /** The list with its headings. */
 export function Rows() {
   const list = useRef(null);
-  const { ids } = arranged.value;
+  const { ids } = visibleRows.value;
   const px = height.value;
   useEffect(() => followScrolling(list), []);
   useLayoutEffect(arrive, []);
@@ -166,7 +166,7 @@ export function Rows() {
   return html`
     <div
       role="table"
-      class=${`rows ${isBlind.value ? "is-blind" : ""}`}
+      class=${`rows ${isStale.value ? "is-blind" : ""}`}
       aria-label="Sessions"
       aria-rowcount=${ids.length + 1}
       aria-busy=${!rowsKnown.value}

@@ -72,7 +72,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
     "is-failure": moment.is_failure,
     "is-refusal": moment.outcome === "refused",
     "is-first": isFirstFailure,
-    "is-stale": moment.outcome === "stale" || moment.asked_in,
+    "is-stale": moment.outcome === "stale" || moment.requested_by,
     "is-looked": isLooked,
     "is-later": isLater,
   };
@@ -95,7 +95,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
     <div class="moment-what">
       <p>
         <${Came} moment=${moment} isFirstFailure=${isFirstFailure} />
-        <${Text} value=${moment.words} />
+        <${Text} value=${moment.text} />
         ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
         ${moment.outcome === "stale" ? html` <span class="muted small">(nothing new)</span>` : null}
       </p>
@@ -115,7 +115,7 @@ function Came({ moment, isFirstFailure }) {
 
 /** Why, and what came of commands. */
 function More({ moment }) {
-  const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.words.includes(line));
+  const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.text.includes(line));
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
 }
 
@@ -126,10 +126,10 @@ function Effect({ effect }) {
   const { outcome, took_ms: tookMs } = effect;
   const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
   return html`<li class=${outcome === "failed" ? "effect is-failure" : "effect"}>
-    <span>asks Twilio to <${Text} value=${effect.words} /></span>
+    <span>asks Twilio to <${Text} value=${effect.text} /></span>
     <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no answer yet"}<//>
     <${Code} code=${effect.twilio_code} />
-    ${effect.attempted ? html`<span class="small muted"><${Text} value=${effect.attempted} /></span>` : null}
+    ${effect.attempts_note ? html`<span class="small muted"><${Text} value=${effect.attempts_note} /></span>` : null}
   </li>`;
 }
 

@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 
 import { State } from "../parts/badges.js";
 import { to } from "../route.js";
-import { isBlind, rows, rowsKnown, rowsRevision } from "../store.js";
+import { isStale, rows, rowsKnown, rowsRevision } from "../store.js";
 import { Text, counted } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
@@ -12,7 +12,7 @@ import { Time } from "../shared/time.js";
 export function Agents() {
   void rowsRevision.value;
   const found = agents(rows.values());
-  return html`<div class=${isBlind.value ? "is-blind" : ""}>
+  return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head"><h1>Agents</h1><p class="small muted">Everyone on a live call except customers.</p></div>
     ${found.length
       ? html`<ul class="agents">${found.map((agent) => html`<${Agent} key=${agent.key} agent=${agent} />`)}</ul>`

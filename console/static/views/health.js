@@ -2,11 +2,11 @@
 
 import { html } from "htm/preact";
 
-import { healthLines } from "../lines.js";
+import { healthLines } from "../command-lines.js";
 import { Mark } from "../parts/badges.js";
 import { Code } from "../parts/timeline.js";
-import { Typed } from "../parts/typed.js";
-import { health, hello, isBlind } from "../store.js";
+import { CommandLine } from "../parts/command-line.js";
+import { health, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time, shortSpan } from "../shared/time.js";
 
@@ -21,7 +21,7 @@ export function Health() {
   if (!found) {
     return html`<h1>Health</h1><p class="muted">Reading …</p>`;
   }
-  return html`<div class=${isBlind.value ? "is-blind" : ""}>
+  return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head"><h1>Health</h1><p class="small muted">as of <${Time} at=${found.at} as="clock" /></p></div>
     <${Verdict} health=${found} />
     <${Rates} rates=${found.rates} />
@@ -33,7 +33,7 @@ export function Health() {
         <${Failures} health=${found} />
       </div>
     </div>
-    <${Typed} lines=${healthLines(hello.value.public_command || "conferral")} />
+    <${CommandLine} lines=${healthLines(hello.value.public_command || "conferral")} />
   </div>`;
 }
 
@@ -42,7 +42,7 @@ function Verdict({ health: of }) {
   const { partitions, processes } = of;
   const overdue = sum(partitions, "overdue_timers");
   const wrong = [
-    of.unheld.length && `${counted(of.unheld.length, "partition")} held by nobody: ${of.unheld.join(", ")}`,
+    of.unassigned.length && `${counted(of.unassigned.length, "partition")} held by nobody: ${of.unassigned.join(", ")}`,
     !of.router.name && "nobody routes commands",
     !of.sweep.name && "nobody sweeps: lost callbacks are not noticed",
     overdue && `${counted(overdue, "timer")} overdue`,
@@ -150,7 +150,7 @@ function Processes({ processes }) {
             <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
             ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
           </p>
-          <p class="small muted">version <${Text} value=${one.version} />, records of level ${one.level}<${Figures} figures=${one.figures} /></p>
+          <p class="small muted">version <${Text} value=${one.version} />, records of level ${one.schema_version}<${Figures} figures=${one.stats} /></p>
         </li>`,
       )}
     </ul>

@@ -7,14 +7,14 @@ import { useKeys } from "../keys.js";
 import { State, Trouble } from "../parts/badges.js";
 import { Commands } from "../parts/commands.js";
 import { Diagram } from "../parts/diagram.js";
-import { lookLines } from "../lines.js";
+import { readLines } from "../command-lines.js";
 import { Parties } from "../parts/parties.js";
 import { Slider } from "../parts/slider.js";
 import { Code, Timeline, showMoment } from "../parts/timeline.js";
-import { Typed } from "../parts/typed.js";
-import { Waits } from "../parts/waits.js";
+import { CommandLine } from "../parts/command-line.js";
+import { PendingList } from "../parts/pending.js";
 import { choose, go, route } from "../route.js";
-import { full, hello, isBlind, moments, newestFirst, past, session } from "../store.js";
+import { full, hello, isStale, moments, newestFirst, past, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
@@ -45,7 +45,7 @@ export function Session() {
         they are gone from Redis.
       </p>`;
   }
-  return html`<div class=${isBlind.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
+  return html`<div class=${isStale.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
 }
 
 function look(version) {
@@ -74,20 +74,20 @@ function Known({ now }) {
             <span><strong>As of version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
             <button type="button" onClick=${() => look(null)}>Back to now</button>
           </p>`
-        : html`<${Waits} waits=${now.waits} isOver=${fields.state === "ended"} />`}
+        : html`<${PendingList} waits=${now.waits} isOver=${fields.state === "ended"} />`}
     </div>
     <${FirstFailure} failure=${now.first_failure} />
     <div class="columns">
       <div class="column">
         <section class="panel" aria-labelledby="parties-title">
           <h2 id="parties-title">Who hears whom</h2>
-          <${Standing} sentences=${shown.standing} />
+          <${SessionSummary} sentences=${shown.standing} />
           <${Parties} parties=${shown.parties} links=${links} />
         </section>
         <section class="panel" aria-labelledby="commands-title">
           <h2 id="commands-title">Commands</h2>
           <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
-          <${Helps} helps=${isPast ? [] : now.helps} />
+          <${Suggestions} helps=${isPast ? [] : now.helps} />
         </section>
       </div>
       <div class="column">
@@ -119,7 +119,7 @@ function Head({ session: of, links, state, phase }) {
   </header>`;
 }
 
-function Standing({ sentences }) {
+function SessionSummary({ sentences }) {
   return sentences.length
     ? html`<ul class="standing">${sentences.map((one) => html`<li key=${one}><${Text} value=${one} /></li>`)}</ul>`
     : null;
@@ -134,7 +134,7 @@ function FirstFailure({ failure }) {
   return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
     <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
-      <${Text} value=${isRefusal && failure.guard ? `${failure.words}:` : failure.words} />
+      <${Text} value=${isRefusal && failure.guard ? `${failure.text}:` : failure.text} />
     </button>
     ${failure.guard ? html`<span>${isRefusal ? "" : "because "}<${Text} value=${failure.guard} /></span>` : null}
     <span class="small muted"><${Time} at=${failure.at} /></span>
@@ -142,7 +142,7 @@ function FirstFailure({ failure }) {
   </p>`;
 }
 
-function Helps({ helps }) {
+function Suggestions({ helps }) {
   if (!helps.length) {
     return null;
   }
@@ -173,7 +173,7 @@ function Log({ of, asOf }) {
     </div>
     <${Slider} moments=${all} asOf=${asOf} onLook=${look} />
     <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onLook=${look} />
-    <${Typed} lines=${lookLines(hello.value.public_command || "conferral", of.id)} />
+    <${CommandLine} lines=${readLines(hello.value.public_command || "conferral", of.id)} />
   </section>`;
 }
 

@@ -3,12 +3,12 @@
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
 
-import { ONLY, SORTS, filterOf } from "../arranging.js";
+import { ONLY, SORTS, filterOf } from "../filtering.js";
 import { useKeys } from "../keys.js";
-import { listLines } from "../lines.js";
-import { Strip } from "../parts/strip.js";
-import { arranged, move, openChosen, Rows } from "../parts/rows.js";
-import { Typed } from "../parts/typed.js";
+import { listLines } from "../command-lines.js";
+import { HealthStrip } from "../parts/health-strip.js";
+import { visibleRows, move, openChosen, Rows } from "../parts/rows.js";
+import { CommandLine } from "../parts/command-line.js";
 import { choose, route, to } from "../route.js";
 import { hello, pausedSince, rowsKnown, summary } from "../store.js";
 import { counted, printable } from "../shared/text.js";
@@ -37,12 +37,12 @@ export function Sessions() {
   );
   return html`
     <h1 class="unseen">Sessions</h1>
-    <${Strip} />
+    <${HealthStrip} />
     <${Filters} />
     <${Hidden} />
     <${Rows} />
     <${Nothing} />
-    <${Typed} lines=${listLines(hello.value.public_command || "conferral", filterOf(route.value.choices))} />
+    <${CommandLine} lines=${listLines(hello.value.public_command || "conferral", filterOf(route.value.choices))} />
   `;
 }
 
@@ -130,7 +130,7 @@ const HIDERS = {
 
 /** Says how many rows what hides, and lets all be shown. */
 function Hidden() {
-  const { ids, total, hidden } = arranged.value;
+  const { ids, total, hidden } = visibleRows.value;
   const filter = filterOf(route.value.choices);
   if (!hidden.length) {
     return html`<p class="shown small muted">${rowsKnown.value ? `${counted(total, "session")}` : ""}</p>`;
@@ -146,7 +146,7 @@ function Hidden() {
 const ID = /^[\w-]{8,64}$/;
 
 function Nothing() {
-  const { ids, total } = arranged.value;
+  const { ids, total } = visibleRows.value;
   if (ids.length) {
     return null;
   }

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.storage.sturdy import broken_connection
+from conferral.storage.connection.error_mapping import as_connection_error
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked
@@ -118,7 +118,7 @@ class MemoryClient(AsyncCoreCommands):
         """
         server = self.server
         if self.breaks is not None:
-            with broken_connection():
+            with as_connection_error():
                 self.breaks()
         if self._is_killed or server.is_down:
             await asyncio.sleep(0)

@@ -30,10 +30,10 @@ LOADING = "LOADING Redis is loading the dataset in memory"
 class Waiter:
     """A read that waits for entries."""
 
-    __slots__ = ("answer", "wanted")
+    __slots__ = ("answer", "desired_status")
 
     def __init__(self, wanted: Blocked, answer: "asyncio.Future[Reply]") -> None:
-        self.wanted = wanted
+        self.desired_status = wanted
         self.answer = answer
 
 
@@ -87,7 +87,7 @@ class MemoryServer:
 
     def client(self, *, blocking: bool = False) -> "MemoryClient":
         """A client as `storage.connection.make_client` makes them."""
-        from conferral.storage.connection import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+        from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
         from tests.support.memory_redis.client import MemoryClient
 
         return MemoryClient(self, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
@@ -290,7 +290,7 @@ class MemoryServer:
 
     def wait(self, waiter: Waiter) -> None:
         """Notes a read that waits; `stop_waiting` has to follow."""
-        for key in dict(waiter.wanted.after):
+        for key in dict(waiter.desired_status.after):
             self._waiting.setdefault(key, {})[waiter] = None
             self.db.waited[key] = self.db.waited.get(key, 0) + 1
         self.open[waiter.answer] = None
@@ -298,7 +298,7 @@ class MemoryServer:
     def stop_waiting(self, waiter: Waiter) -> None:
         """Forgets it."""
         self.open.pop(waiter.answer, None)
-        for key in dict(waiter.wanted.after):
+        for key in dict(waiter.desired_status.after):
             self._waiting[key].pop(waiter, None)
             self.db.waited[key] -= 1
             if not self.db.waited[key]:
@@ -309,7 +309,7 @@ class MemoryServer:
             key = next(iter(self.db.ready))
             del self.db.ready[key]
             for waiter in self._waiting.get(key, ()):
-                if not waiter.answer.done() and (found := read_now(self.db, waiter.wanted)) is not None:
+                if not waiter.answer.done() and (found := read_now(self.db, waiter.desired_status)) is not None:
                     waiter.answer.set_result(found)
 
     def publish(self, channel: bytes, message: bytes) -> int:

@@ -6,13 +6,13 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
-from tests.worker.sweep.sea import Sea
+from tests.worker.sweep.sweep_harness import SweepHarness
 
 
 @pytest.fixture(params=["redis", pytest.param("memory", marks=pytest.mark.soak)])
-async def sea(request: pytest.FixtureRequest) -> AsyncIterator[Sea]:
+async def sea(request: pytest.FixtureRequest) -> AsyncIterator[SweepHarness]:
     is_in_memory = request.param == "memory"
-    sea = Sea(MemoryServer(SystemClock().wall_ms) if is_in_memory else request.getfixturevalue("redis_server"))
+    sea = SweepHarness(MemoryServer(SystemClock().wall_ms) if is_in_memory else request.getfixturevalue("redis_server"))
     await sea.hold_partitions()
     yield sea
     await sea.client.aclose()

@@ -9,14 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import ConferralError
-from conferral.telephony.account import Account
-from tests.support.any_errors import ANY_ERRORS
-from tests.worker.sweep.sea import Sea
+from conferral.telephony.account_lists import AccountSnapshot
+from tests.support.strange_errors import ANY_ERRORS
+from tests.worker.sweep.sweep_harness import SweepHarness
 
 pytestmark = pytest.mark.redis
 
 
-async def swept(sea: Sea, fail: Any) -> tuple[int, list[Any]]:
+async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
     """Lets a sweeper, all of whose calls are given to `fail` first, sweep until a sweep went well; counts its calls."""
     stop, asked = asyncio.Event(), 0
 
@@ -32,7 +32,7 @@ async def swept(sea: Sea, fail: Any) -> tuple[int, list[Any]]:
         setattr(owner, name, asks)
 
     sweeper = sea.sweeper()
-    for owner in (sweeper._records, sea.account):
+    for owner in (sweeper._store, sea.account):
         for name in dir(owner):
             if not name.startswith("_") and asyncio.iscoroutinefunction(getattr(owner, name)):
                 around(owner, name)
@@ -45,9 +45,9 @@ async def swept(sea: Sea, fail: Any) -> tuple[int, list[Any]]:
     return asked, lines
 
 
-async def test_any_error_at_any_point_of_a_sweep_is_made_up_for(sea: Sea) -> None:
+async def test_any_error_at_any_point_of_a_sweep_is_made_up_for(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", room="CF2"))
-    sea.account.account = Account(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
     sea.account.participants = {"CF3": []}
     errors: Iterator[tuple[str, Any]] = cycle(ANY_ERRORS.items())
     places = 0

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.telephony.account import Account
+from conferral.telephony.account_lists import AccountSnapshot
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
-from tests.worker.sweep.sea import PARTITIONS, Sea
+from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
 
 
 def split(key: str) -> str:
@@ -16,26 +16,26 @@ def split(key: str) -> str:
 
 
 @pytest.fixture
-async def sea() -> Sea:
+async def sea() -> SweepHarness:
     server = MemoryServer(SystemClock().wall_ms)
-    sea = Sea(server)
+    sea = SweepHarness(server)
     sea.client = client = SplitClient(server, split)
     client._timeout_s = 0.05
     await sea.hold_partitions()
     return sea
 
 
-def name_in(sea: Sea, partition: int) -> str:
+def name_in(sea: SweepHarness, partition: int) -> str:
     return next(name for name in map("s{}".format, range(99)) if sea.keys.partition_of(name) == partition)
 
 
-async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea: Sea) -> None:
+async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea: SweepHarness) -> None:
     names = [name_in(sea, number) for number in range(PARTITIONS)]
     await sea.store(*(sea.session(name, f"CA-{name}-1", f"CA-{name}-2") for name in names))
     over = sea.ended("over-3", "CA-over", "CA-sick-over")
     await sea.store(over)
     calls = frozenset({"CA-over", "CA-sick-over", *(f"CA-{name}-1" for name in names)})
-    sea.account.account = Account(calls=calls)
+    sea.account.account = AccountSnapshot(calls=calls)
 
     sea.client.silent = {"a"}
     await sea.sweep()
@@ -49,7 +49,7 @@ async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea
     assert len(asked) <= 2 * sea.sweeps(), "one partition and one group of calls is asked for, not each of them"
 
 
-async def test_sweep_of_a_single_silent_server_is_given_up(sea: Sea) -> None:
+async def test_sweep_of_a_single_silent_server_is_given_up(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     sea.client.node_of = lambda key: "" if "{" in key else "lease"
     sea.client.silent = {""}

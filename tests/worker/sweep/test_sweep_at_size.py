@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.support.world import World
 from tests.worker.sweep.test_sweep_end_to_end import every_callback_is_lost, waits_for_nothing
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(180)]
@@ -21,24 +21,24 @@ PAGES_MAX, LOOK_MAX = 16, 8
 async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_so_many_requests(
     redis_server: RedisServer, tell_figure: Callable[[str], None]
 ) -> None:
-    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
-        world.leaves_the_end_to_us()
-        world.sandbox.add_foreign_calls(FOREIGN, age_s=600)
-        customer, agent = await world.converted()
-        every_callback_is_lost(world)
-        await world.eventually(lambda: waits_for_nothing(world, customer.sid), "nothing is under way")
-        done = world.workers[0].metrics.sweeps.labels("done")._value
-        await next_sweep(world, done.get)
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        system.end_calls_in_test()
+        system.sandbox.add_foreign_calls(FOREIGN, age_s=600)
+        customer, agent = await system.converted()
+        every_callback_is_lost(system)
+        await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is under way")
+        done = system.workers[0].metrics.sweeps.labels("done")._value
+        await next_sweep(system, done.get)
 
-        sweeps_before, before = done.get(), len(world.sandbox.ledger.rest)
+        sweeps_before, before = done.get(), len(system.sandbox.request_log.rest)
         agent.hang_up()
         began_s = time.monotonic()
-        await world.eventually(lambda: has_ended(world, customer.sid), "the session has ended", 4 * INTERVAL_S)
+        await system.eventually(lambda: has_ended(system, customer.sid), "the session has ended", 4 * INTERVAL_S)
         alone_s = time.monotonic() - began_s
 
-        await next_sweep(world, done.get)
+        await next_sweep(system, done.get)
         sweeps = int(done.get() - sweeps_before)
-        asked = world.sandbox.ledger.rest[before:]
+        asked = system.sandbox.request_log.rest[before:]
         pages = [entry for entry in asked if entry.path in ("/Calls.json", "/Conferences.json") and entry.get("Status")]
         others = len(asked) - len(pages)
         tell_figure(
@@ -50,20 +50,20 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_so_man
         assert len(pages) <= PAGES_MAX * (sweeps + 1)
         assert alone_s > 1, "something else than the sweep has found it"
         assert others <= LOOK_MAX
-        await world.settled()
+        await system.settled()
         assert customer.status == "completed"
-        assert sum(not call.is_final for call in world.sandbox.exchange.state.calls.values()) == FOREIGN
+        assert sum(not call.is_final for call in system.sandbox.model.state.calls.values()) == FOREIGN
 
 
-async def next_sweep(world: World, done: Callable[[], float]) -> None:
+async def next_sweep(system: LocalSystem, done: Callable[[], float]) -> None:
     """Waits for the end of a sweep: the longest that somebody may be alone begins right behind it."""
     before = done()
 
     async def has_been() -> bool:
         return done() > before
 
-    await world.eventually(has_been, "a sweep", 3 * INTERVAL_S)
+    await system.eventually(has_been, "a sweep", 3 * INTERVAL_S)
 
 
-async def has_ended(world: World, session_id: str) -> bool:
-    return (await world.session(session_id)).get("state") == "ended"
+async def has_ended(system: LocalSystem, session_id: str) -> bool:
+    return (await system.session(session_id)).get("state") == "ended"

@@ -2,87 +2,89 @@
 
 import pytest
 
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.support.world import World
 
 pytestmark = pytest.mark.redis
 INTERVAL_S = 1
 
 
-def every_callback_is_lost(world: World) -> None:
+def every_callback_is_lost(system: LocalSystem) -> None:
     """So is every request for TwiML by which something could be noticed."""
-    world.sandbox.faults.lose_callbacks("*", count=1_000)
-    world.sandbox.faults.fail_fetches("/voice/dial-action", status=500, count=100)
+    system.sandbox.faults.lose_callbacks("*", count=1_000)
+    system.sandbox.faults.fail_fetches("/voice/dial-action", status=500, count=100)
 
 
-def touched(world: World, sids: list[str]) -> list[str]:
+def touched(system: LocalSystem, sids: list[str]) -> list[str]:
     """Requests that name one of these."""
-    return [entry.path for entry in world.sandbox.ledger.rest if any(sid in entry.path for sid in sids)]
+    return [entry.path for entry in system.sandbox.request_log.rest if any(sid in entry.path for sid in sids)]
 
 
 async def test_lone_participant_is_found_and_foreigners_are_left_alone(redis_server: RedisServer) -> None:
-    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
-        world.leaves_the_end_to_us()
-        foreign = [call.sid for call in world.sandbox.add_foreign_calls(3, age_s=60)]
-        foreign.append(world.sandbox.add_foreign_conference("lunch", age_s=60))
-        customer, agent = await world.converted()
-        every_callback_is_lost(world)
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        system.end_calls_in_test()
+        foreign = [call.sid for call in system.sandbox.add_foreign_calls(3, age_s=60)]
+        foreign.append(system.sandbox.add_foreign_conference("lunch", age_s=60))
+        customer, agent = await system.converted()
+        every_callback_is_lost(system)
         # From here on nothing but the sweep can find it.
-        await world.eventually(lambda: waits_for_nothing(world, customer.sid), "the conversion is over in every way")
+        await system.eventually(lambda: waits_for_nothing(system, customer.sid), "the conversion is over in every way")
 
         agent.hang_up()
-        session = await world.until(customer.sid, state="ended")
+        session = await system.until(customer.sid, state="ended")
 
         assert session["end_reason"] == "agent-left"
-        await world.settled()
-        log = await world.log(customer.sid)
+        await system.settled()
+        log = await system.log(customer.sid)
         assert any(entry.get("detail") == f"call-missing {agent.sid}" for entry in log)
         assert customer.status == "completed"
-        assert touched(world, foreign) == []
-        assert [world.sandbox.exchange.state.calls[sid].status for sid in foreign[:3]] == ["in-progress"] * 3
+        assert touched(system, foreign) == []
+        assert [system.sandbox.model.state.calls[sid].status for sid in foreign[:3]] == ["in-progress"] * 3
 
 
-async def waits_for_nothing(world: World, session_id: str) -> bool:
+async def waits_for_nothing(system: LocalSystem, session_id: str) -> bool:
     """Neither for an answer of Twilio's nor for a moment, but for the one at which it is a day old."""
-    partition = world.keys.partition_of(session_id)
+    partition = system.keys.partition_of(session_id)
     # Three reads are one moment only where nothing was decided between the first and the last.
-    before = await world.session(session_id)
-    if await world.client.hlen(world.keys.outbox(partition)) or await world.client.xlen(world.keys.events(partition)):
+    before = await system.session(session_id)
+    if await system.client.hlen(system.keys.outbox(partition)) or await system.client.xlen(
+        system.keys.events(partition)
+    ):
         return False
     timers = [timer.partition("=")[0] for timer in before["timers"].split()]
-    return timers == ["age"] and (await world.session(session_id))["version"] == before["version"]
+    return timers == ["age"] and (await system.session(session_id))["version"] == before["version"]
 
 
 async def test_conference_and_calls_that_outlive_their_session_are_ended(redis_server: RedisServer) -> None:
     """Twilio says of each that it is gone, and it is not."""
-    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
-        customer, agent = await world.converted()
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        customer, agent = await system.converted()
         for path in ("/Conferences/*", "/Calls/*"):
-            world.sandbox.faults.next_rest("POST", path, status=404, code=20404, count=2, Status="completed")
+            system.sandbox.faults.next_rest("POST", path, status=404, code=20404, count=2, Status="completed")
 
-        assert (await world.command("end", customer.sid)).status == "done"
+        assert (await system.command("end", customer.sid)).status == "done"
         assert {customer.status, agent.status} == {"in-progress"}
 
-        await world.settled()
+        await system.settled()
         assert {customer.status, agent.status} == {"completed"}
-        found = [entry["detail"] for entry in await world.log(customer.sid) if entry["event"] == "account_swept"]
+        found = [entry["detail"] for entry in await system.log(customer.sid) if entry["event"] == "account_swept"]
         assert found
 
 
 @pytest.mark.soak
 async def test_calls_in_order_are_asked_about_by_nobody(redis_server: RedisServer) -> None:
-    async with World(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as world:
-        customers = [(await world.talking())[0] for _ in range(3)]
-        before = len(world.sandbox.ledger.rest)
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        customers = [(await system.talking())[0] for _ in range(3)]
+        before = len(system.sandbox.request_log.rest)
 
         async def swept_three_times() -> bool:
-            return int(world.workers[0].metrics.sweeps.labels("done")._value.get()) >= 3
+            return int(system.workers[0].metrics.sweeps.labels("done")._value.get()) >= 3
 
-        await world.eventually(swept_three_times, "three sweeps")
+        await system.eventually(swept_three_times, "three sweeps")
 
-        asked = {(entry.method, entry.path.rpartition("/")[2]) for entry in world.sandbox.ledger.rest[before:]}
+        asked = {(entry.method, entry.path.rpartition("/")[2]) for entry in system.sandbox.request_log.rest[before:]}
         assert asked == {("GET", "Calls.json"), ("GET", "Conferences.json")}
         for customer in customers:
-            assert not [entry for entry in await world.log(customer.sid) if entry["event"] == "account_swept"]
-            assert (await world.command("end", customer.sid)).status == "done"
-        await world.settled()
+            assert not [entry for entry in await system.log(customer.sid) if entry["event"] == "account_swept"]
+            assert (await system.command("end", customer.sid)).status == "done"
+        await system.settled()

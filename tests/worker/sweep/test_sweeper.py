@@ -11,13 +11,13 @@ from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError
 from conferral.statemachine.events import ConferenceStarted
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage import event_codec
-from conferral.telephony.account import Account, AccountReader
-from conferral.worker.sweep.comparing import Difference, Finding
+from conferral.storage.codecs import event_codec
+from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
+from conferral.worker.sweep.diff import Difference, Finding
 from conferral.worker.sweep.sweeper import FINDINGS_MAX, SweepTimes
 from tests.telephony.scripted_http import ACCOUNT
-from tests.telephony.test_account import ListingHttp
-from tests.worker.sweep.sea import PARTITIONS, Sea
+from tests.telephony.test_account_lists import ListingHttp
+from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.redis
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
-async def test_only_what_differs_is_published_to_its_sessions_partition(sea: Sea) -> None:
+async def test_only_what_differs_is_published_to_its_sessions_partition(sea: SweepHarness) -> None:
     await sea.store(
         sea.session("in-order", "CA1", "CA2", room="CF1"),
         sea.session("call-gone", "CA3", "CA4", room="CF2"),
@@ -33,7 +33,7 @@ async def test_only_what_differs_is_published_to_its_sessions_partition(sea: Sea
         sea.session("bridged", "CA7", "CA8"),
     )
     calls = frozenset(f"CA{number}" for number in range(1, 9)) - {"CA4"}
-    sea.account.account = Account(calls=calls, conferences={"CF1": "in-order", "CF2": "call-gone"})
+    sea.account.account = AccountSnapshot(calls=calls, conferences={"CF1": "in-order", "CF2": "call-gone"})
 
     await sea.sweep()
 
@@ -43,30 +43,30 @@ async def test_only_what_differs_is_published_to_its_sessions_partition(sea: Sea
     }
 
 
-async def test_parties_that_have_left_are_not_missed(sea: Sea) -> None:
+async def test_parties_that_have_left_are_not_missed(sea: SweepHarness) -> None:
     gone = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
     session = sea.session("s1", "CA1")
     await sea.store(Session("s1", state=State.CONFERENCED, version=1, updated_at_ms=session.updated_at_ms,
                             parties={**session.parties, "agent": gone}))  # fmt: skip
-    sea.account.account = Account(calls=frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
 
     await sea.sweep()
 
     assert await sea.told() == set()
 
 
-async def test_call_and_conference_that_outlive_their_session_are_told_of(sea: Sea) -> None:
+async def test_call_and_conference_that_outlive_their_session_are_told_of(sea: SweepHarness) -> None:
     over = sea.ended("over", "CA1", "CA2", room="CF1")
     await sea.store(over, sea.ended("just-over", "CA3", room="CF3", ago_ms=1_000))
     conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over"}  # CF2 only has the name of a session of ours
-    sea.account.account = Account(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
 
     await sea.sweep()
 
     assert await sea.told() == {("call-live", "over", "CA1", ""), ("conference-live", "over", "", "CF1")}
 
 
-async def test_what_belongs_to_nobody_here_is_left_alone(sea: Sea) -> None:
+async def test_what_belongs_to_nobody_here_is_left_alone(sea: SweepHarness) -> None:
     """Others use the account too; and a session that Redis does not know (yet) is none to be judged."""
     await sea.store(sea.session("live", "CA1", room="CF1"))
     await sea.client.set(sea.keys.call("CA8"), "not-decided-yet")
@@ -74,14 +74,14 @@ async def test_what_belongs_to_nobody_here_is_left_alone(sea: Sea) -> None:
     await sea.client.set(sea.keys.call("CA7"), "live")
     await sea.client.lpush(sea.keys.call("CA6"), "somebody else's key")
     calls = frozenset({"CA1", "CA6", "CA7", "CA8", "CA9"})
-    sea.account.account = Account(calls=calls, conferences={"CF1": "live", "CF2": "live", "CF9": "lunch"})
+    sea.account.account = AccountSnapshot(calls=calls, conferences={"CF1": "live", "CF2": "live", "CF9": "lunch"})
 
     await sea.sweep()
 
     assert await sea.told() == set()
 
 
-async def test_session_that_changed_a_moment_ago_is_left_alone(sea: Sea) -> None:
+async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness) -> None:
     now_ms = sea.store_clock.now_ms()
     await sea.store(
         sea.session("new", "CA1", updated_at_ms=now_ms - 1_000), sea.session("old", "CA2", updated_at_ms=now_ms - 6_000)
@@ -92,9 +92,9 @@ async def test_session_that_changed_a_moment_ago_is_left_alone(sea: Sea) -> None
     assert await sea.told() == {("call-missing", "old", "CA2", "")}
 
 
-async def test_session_that_is_never_quiet_is_told_of_once_it_has_missed_a_call_for_as_long(sea: Sea) -> None:
+async def test_session_that_is_never_quiet_is_told_of_once_it_has_missed_a_call_for_as_long(sea: SweepHarness) -> None:
     """Where Twilio tells who speaks, something changes with every sentence."""
-    sea.account.account = Account(calls=frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     stop = asyncio.Event()
     sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=0.5, settle_s=0.0))
     running = asyncio.create_task(sweeper.run(stop))
@@ -113,7 +113,7 @@ async def test_session_that_is_never_quiet_is_told_of_once_it_has_missed_a_call_
     assert sea.clock.monotonic_s() - began_s >= 0.5
 
 
-async def test_records_that_make_no_sense_stop_nothing(sea: Sea) -> None:
+async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> None:
     await sea.store(sea.session("good", "CA1"))
     broken = {"no-time": {"state": "bridged"}, "odd-time": {"state": "bridged", "updated_at": "soon"},
               "binary": {"state": "bridged", "updated_at": b"\xff"}}  # fmt: skip
@@ -129,7 +129,7 @@ async def test_records_that_make_no_sense_stop_nothing(sea: Sea) -> None:
     assert await sea.told() == {("call-missing", "good", "CA1", "")}
 
 
-async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: Sea) -> None:
+async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
 
@@ -143,11 +143,11 @@ async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next
     assert len({event.token for event in await sea.published()}) >= 2
 
 
-async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea: Sea) -> None:
+async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea: SweepHarness) -> None:
     """A list that is wrong as a whole must not lead to a look for every session there is."""
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(FINDINGS_MAX + 50)))
     await sea.store(sea.ended("over", "CAx"))
-    sea.account.account = Account(calls=frozenset({"CAx"}))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CAx"}))
     day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
 
     await sea.sweep(times=day)
@@ -157,34 +157,36 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     assert ("call-live", "over", "CAx", "") in told
 
 
-async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: Sea) -> None:
+async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: SweepHarness) -> None:
     """Each time it is hung up anew; and a customer who was sent on somewhere else stays as long as he likes."""
     live = Finding(Difference.CALL_LIVE, "over", "CA1")
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
     sweeper = sea.sweeper()
 
-    told = [number for number in range(300) if live in sweeper._due([missing, live], number)]
+    told = [number for number in range(300) if live in sweeper._select_findings([missing, live], number)]
     assert told == [0, 1, 3, 7, 15, 31, 63, 127, 191, 255]
-    assert sweeper._due([missing, live], 300) == [missing]
+    assert sweeper._select_findings([missing, live], 300) == [missing]
 
-    assert sweeper._due([], 301) == []
-    assert sweeper._due([live], 302) == [live]
+    assert sweeper._select_findings([], 301) == []
+    assert sweeper._select_findings([live], 302) == [live]
 
 
 async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
-    sea: Sea, monkeypatch: pytest.MonkeyPatch
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     sweeper = sea.sweeper()
 
-    assert [sweeper._due([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
+    assert [sweeper._select_findings([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
 
 
-async def test_everybodys_turn_comes_when_there_is_more_to_be_told(sea: Sea, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everybodys_turn_comes_when_there_is_more_to_be_told(
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
     # Nobody decides here, and yet nobody is to be passed over for that.
-    monkeypatch.setattr("conferral.worker.sweep.records.BEHIND_MS", 1_000_000)
+    monkeypatch.setattr("conferral.worker.sweep.store.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
 
     await sea.sweep(PARTITIONS * 3)
@@ -195,11 +197,11 @@ async def test_everybodys_turn_comes_when_there_is_more_to_be_told(sea: Sea, mon
 # ---- partitions that are behind --------------------------------------------------------------------------------------
 
 
-async def test_partition_that_nobody_holds_is_left_out(sea: Sea) -> None:
+async def test_partition_that_nobody_holds_is_left_out(sea: SweepHarness) -> None:
     """Its sessions say what was: whatever has happened since waits on the stream."""
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
     await sea.store(*(sea.ended(f"e{number}", f"CB{number}") for number in range(40)))
-    sea.account.account = Account(
+    sea.account.account = AccountSnapshot(
         calls=frozenset(f"CB{number}" for number in range(40)), conferences={"CF1": "e1", "CF2": "e2", "CF3": "e3"}
     )
     await sea.client.hset(sea.keys.lease(0), "until", 0)
@@ -215,15 +217,15 @@ async def test_partition_that_nobody_holds_is_left_out(sea: Sea) -> None:
     assert line["behind"] == 3
 
 
-async def test_partition_whose_entries_wait_is_left_out_and_one_that_is_busy_is_not(sea: Sea) -> None:
+async def test_partition_whose_entries_wait_is_left_out_and_one_that_is_busy_is_not(sea: SweepHarness) -> None:
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
     entry = event_codec.encode(ConferenceStarted(session_id="x", conference_sid="CF1"))
     now_ms = sea.store_clock.now_ms()
     await sea.client.xadd(sea.keys.events(0), entry, id=f"{now_ms - 2_000}-0")
     await sea.client.xadd(sea.keys.events(1), entry, id=f"{now_ms + 600_000}-0")
-    records = sea.sweeper()._records
+    records = sea.sweeper()._store
 
-    kept_up = [await records.keeps_up(number, now_ms) for number in range(PARTITIONS)]
+    kept_up = [await records.is_current(number, now_ms) for number in range(PARTITIONS)]
 
     assert kept_up == [False, True, True, True]
 
@@ -231,7 +233,7 @@ async def test_partition_whose_entries_wait_is_left_out_and_one_that_is_busy_is_
 # ---- what it costs ---------------------------------------------------------------------------------------------------
 
 
-async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea: Sea) -> None:
+async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea: SweepHarness) -> None:
     """Ten pages of calls, five of conferences of two, and one for each status in which nothing is."""
     sessions = [sea.session(f"s{n}", f"CA{2 * n}", f"CA{2 * n + 1}", room=f"CF{n}") for n in range(5_000)]
     for start in range(0, len(sessions), 1_000):
@@ -247,7 +249,7 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
 
     with capture_logs() as lines:
         day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
-        await sea.sweep(reader=AccountReader(client, sleep=no_pause), times=day)
+        await sea.sweep(account_lists=AccountListReader(client, sleep=no_pause), times=day)
 
     asked = [(kind, status) for kind, status, _ in http.asked]
     assert {one: asked.count(one) for one in asked} == {
@@ -262,9 +264,9 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
     }  # fmt: skip
 
 
-async def test_sweep_is_counted(sea: Sea) -> None:
+async def test_sweep_is_counted(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1", "CA2"))
-    sea.account.account = Account(call_pages=12, conference_pages=6, has_all_conferences=False)
+    sea.account.account = AccountSnapshot(call_pages=12, conference_pages=6, has_all_conferences=False)
 
     with capture_logs() as lines:
         await sea.sweep(times=SweepTimes(86_400, 0.0, 5.0, 0.0))
@@ -274,7 +276,7 @@ async def test_sweep_is_counted(sea: Sea) -> None:
     assert 'conferral_sweep_pages_total{kind="conferences"} 6.0' in text
     assert 'conferral_sweep_findings_total{kind="call-missing"} 1.0' in text
     assert "conferral_sweep_seconds_count 1.0" in text
-    age_s = sea.clock.wall_ms() / 1000 - sea.metrics.sweep_finished._value.get()
+    age_s = sea.clock.wall_ms() / 1000 - sea.metrics.sweep_last_success._value.get()
     assert 0 <= age_s < 15
     (line,) = [line for line in lines if line["event"] == "account_swept"]
     assert line["reason"] == "more is live than is read"
@@ -283,7 +285,7 @@ async def test_sweep_is_counted(sea: Sea) -> None:
 DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
 
 
-async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: Sea) -> None:
+async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     sea.account.faults.append(OutcomeUnknownError(http_status=503))
 
@@ -293,7 +295,7 @@ async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: S
     assert await sea.told() == {("call-missing", "s1", "CA1", "")}
 
 
-async def test_refused_sweep_waits_for_its_interval(sea: Sea) -> None:
+async def test_refused_sweep_waits_for_its_interval(sea: SweepHarness) -> None:
     sea.account.faults.append(ProviderRefusedError(http_status=401, code=20003))
     sweeper = sea.sweeper(times=DAILY)
     stop = asyncio.Event()
@@ -301,12 +303,12 @@ async def test_refused_sweep_waits_for_its_interval(sea: Sea) -> None:
 
     await sea.until(lambda: sea.sweeps("given-up") == 1)
 
-    assert sweeper._due_s - sea.clock.monotonic_s() > 80_000
+    assert sweeper._next_sweep_s - sea.clock.monotonic_s() > 80_000
     stop.set()
     await running
 
 
-async def test_partition_that_was_behind_is_swept_soon(sea: Sea) -> None:
+async def test_partition_that_was_behind_is_swept_soon(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     key = sea.keys.lease(sea.keys.partition_of("s1"))
     until = await sea.client.hget(key, "until")
@@ -329,7 +331,7 @@ async def test_partition_that_was_behind_is_swept_soon(sea: Sea) -> None:
 # ---- who rings ------------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_was_called_and_has_answered_is_told_of_and_whoever_calls_is_not(sea: Sea) -> None:
+async def test_whoever_was_called_and_has_answered_is_told_of_and_whoever_calls_is_not(sea: SweepHarness) -> None:
     """A caller's own call is answered by the document, though he hears ringing."""
     session = sea.session("s1", phase=Phase.RINGING, state=State.TRANSFERRING)
     parties = {
@@ -337,9 +339,9 @@ async def test_whoever_was_called_and_has_answered_is_told_of_and_whoever_calls_
         "target": Party("target", "target-2", call_sid="CA2", status=PartyStatus.RINGING, dial_id="d1"),
     }
     await sea.store(replace(session, parties=parties))
-    sea.account.account = Account(frozenset({"CA1", "CA2"}), frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1"}))
     await sea.sweep()
     assert await sea.told() == set()
-    sea.account.account = Account(frozenset({"CA1", "CA2"}), frozenset({"CA1", "CA2"}))
+    sea.account.account = AccountSnapshot(frozenset({"CA1", "CA2"}), frozenset({"CA1", "CA2"}))
     await sea.sweep(sweeps=2)
     assert await sea.told() == {("call-answered", "s1", "CA2", "")}

@@ -1,0 +1,175 @@
+"""Whether Twilio takes our credentials, and whether our number leads here."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+
+import structlog
+
+from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.check.settings import redacted_url
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError, ProviderUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.redaction import redact
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.callback_urls import FALLBACK_PATH
+from conferral.telephony.http_client import PooledHttpClient, rest_client
+from conferral.telephony.number_setup import NumberSetup, read_account, read_number
+from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
+
+#: How long Twilio has for an answer, seconds.
+DEADLINE_S = 5.0
+_STATUS_PATH = "/voice/status"
+#: Accounts upgraded from then on need an approved Business profile for more than a few calls at a time.
+#: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
+_LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
+_CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
+
+
+async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
+    """Lines about what Twilio says of the account and a number. Asks two questions, changes nothing.
+
+    Args:
+        settings: Of the processes.
+        number: Which number, E.164; empty for `TWILIO_NUMBER`.
+    """
+    http = PooledHttpClient(
+        api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
+    )
+    try:
+        with _quiet_http_log():
+            account, of_number = await asyncio.gather(_account(settings, http), _number(settings, http, number))
+    finally:
+        await http.close()
+    return [account, *of_number]
+
+
+@contextmanager
+def _quiet_http_log() -> Iterator[None]:
+    """Requests are not logged as by the processes that serve: what came of them is told in lines."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+    try:
+        # By the token in any case: a standard API key may not ask, and callbacks are signed by it.
+        found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
+    except ProviderRefusedError as error:
+        if error.http_status == 401:
+            why = "Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
+            return fail("account", why, _CREDENTIALS)
+        return _query_failed("account", error)
+    except ProviderError as error:
+        return _query_failed("account", error)
+    if found.status != "active":
+        return fail("account", f"it is {found.status}: no call comes in or goes out", "see Twilio's Console")
+    if found.type == "Trial":
+        told = "active, on trial: 5 calls at a time, only to verified numbers, after a sentence of Twilio's"
+        return warn("account", told, "upgrade it in Twilio's Console")
+    if found.created_at is not None and found.created_at >= _LIMITED_SINCE:
+        told = (
+            "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
+            "is approved; a transfer needs 3, and fails with 10004 or 16021"
+        )
+        return warn(
+            "account", told, "submit a Business profile in Twilio's Console, Trust Hub; once approved, ignore this"
+        )
+    return ok("account", "Twilio takes its credentials, it is active")
+
+
+async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
+    # Which one it was is said in every line: an account may have several.
+    shown = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
+    try:
+        found = await read_number(rest_client(settings, http), number or settings.number)
+    except ProviderRefusedError as error:
+        if error.http_status == 401 and settings.api_key:
+            why = "Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET (401)"
+            return [fail("number", why, "make a new key in Twilio's Console, in the region of the account")]
+        return [_query_failed("number", error)]
+    except ProviderError as error:
+        return [_query_failed("number", error)]
+    if found is None:
+        why = f"{shown} is no number of this account: calls to it don't come here"
+        fix = (
+            "buy it, or set a number of the account; 21631 means that it needs an address, 21649 a regulatory bundle; "
+            "as a verified caller ID it can still be shown"
+        )
+        return [warn("number", why, "give a number of the account" if number else fix)]
+    return [_voice(settings, shown, found), *_fallback_and_status(settings, shown, found)]
+
+
+def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> CheckResult:
+    ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
+    fix = f"set the voice URL of {shown} to {redacted_url(ours[0])} (POST), in Twilio's Console, Phone Numbers"
+    if found.trunk_sid:
+        return warn("number", f"calls to {shown} go to the trunk {found.trunk_sid}, not here", fix)
+    if found.application_sid:
+        why = f"calls to {shown} are answered by the TwiML app {found.application_sid}, whose own URLs count"
+        return warn("number", why, f"see that its voice URL is {redacted_url(ours[0])}, or take it off the number")
+    if not any(_is_same_url(found.voice_url, one) for one in ours):
+        where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
+        return warn("number", f"calls to {shown} go to {where}, not here", fix)
+    if found.voice_method.upper() != "POST":
+        return fail("number", f"calls to {shown} ask by {found.voice_method}, which is answered with 405", fix)
+    return ok("number", f"calls to {shown} go to {_redacted_url(found.voice_url)}")
+
+
+def _fallback_and_status(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[CheckResult]:
+    """What is asked when the voice URL fails, and what is told when a call is over."""
+    if found.trunk_sid or found.application_sid:
+        return []
+    fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
+    lines = []
+    if _is_same_url(found.fallback_url, fallback):
+        lines.append(ok("number's fallback", _redacted_url(found.fallback_url)))
+    else:
+        why = f"{shown} has no fallback URL: callers hear Twilio's error where the voice URL fails"
+        if found.fallback_url:
+            why = f"{shown} has another fallback URL: where the voice URL fails, somebody else answers"
+        lines.append(warn("number's fallback", why, f"set it to {redacted_url(fallback)} (POST)"))
+    if _is_same_url(found.status_callback, status):
+        lines.append(ok("number's status", _redacted_url(found.status_callback)))
+    else:
+        why = f"{shown} tells {'somebody else' if found.status_callback else 'nobody'} when a call is over"
+        lines.append(warn("number's status", why, f"set its status callback to {redacted_url(status)} (POST)"))
+    return lines
+
+
+def _redacted_url(url: str) -> str:
+    """A URL that somebody has set at Twilio, without what may be a key to it."""
+    try:
+        parts = urlsplit(url)
+        return redacted_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
+    except ValueError:
+        return "a URL that makes no sense"
+
+
+def _is_same_url(url: str, ours: str) -> bool:
+    """Whether two URLs lead to the same place; fragments are for Twilio's time-outs."""
+    try:
+        return _place(url) == _place(ours)
+    except ValueError:
+        return False
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port, parts.path
+
+
+def _query_failed(name: str, error: ProviderError) -> CheckResult:
+    if isinstance(error, ProviderUnreachableError):
+        return warn(name, "the REST API can't be reached from here", "see TWILIO_API_URL, the network, a proxy")
+    if isinstance(error, ProviderGoneError) or error.http_status == 404:
+        return warn(name, "the REST API does not tell of it (404)", "see TWILIO_API_URL; a compatible one may lack it")
+    status = f"HTTP {error.http_status}" if error.http_status else "no answer that can be read"
+    return warn(name, f"the REST API did not say ({status})", "look again in a moment")

@@ -1,0 +1,100 @@
+"""Whether the directory can be read, and whether those whom the settings name in it may be dialled."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony.addresses import AllowList, parse_address
+from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
+from conferral.telephony.directory.model import resolve_agent, resolve_fallback
+
+_FALLBACKS = {
+    "recall": "the agent is rung again",
+    "end": "the caller hears a sentence and is hung up",
+}
+_DESTINATION_FORMS = "+E.164, client:NAME, sip:URI or a name of the directory"
+
+
+def check_directory(settings: ServiceSettings) -> list[CheckResult]:
+    """Lines about the directory, the agent and the fallback."""
+    try:
+        AllowList.from_setting(settings.allowed_destinations, settings.number)
+    except SettingsError as error:
+        found = "not checked, because the allow-list is wrong"
+        return [
+            fail("allow-list", "; ".join(error.problems), "fix CONFERRAL_ALLOWED_DESTINATIONS"),
+            *(warn(name, found, "fix the allow-list first") for name in ("directory", "agent", "fallback")),
+        ]
+    names: Mapping[str, str] = {}
+    entries: Mapping[str, DirectoryEntry] = {}
+    if settings.directory is None:
+        line = ok("directory", "none: every number goes by CONFERRAL_AGENT, and nobody has a name")
+    else:
+        try:
+            allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+            names, entries = read_file(settings.directory, allowed)
+        except SettingsError as error:
+            return _without_directory(settings, error.problems)
+        line = _content(settings, names, entries)
+    return [line, _agent(settings, names, entries), _fallback(settings, names)]
+
+
+def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[CheckResult]:
+    """A line for each fault; of what the directory would have to say nothing is said."""
+    *others, last = (problem.removeprefix("CONFERRAL_DIRECTORY: ") for problem in problems)
+    lines = [fail("directory", found, "") for found in others]
+    lines.append(fail("directory", last, "mend what is named; docs/directory.md has an example"))
+    unknown, fix = "the directory was not read, so nobody knows", "mend the directory first"
+    if settings.agent is None:
+        lines.append(warn("agent", f"CONFERRAL_AGENT is not set: {unknown} whether a number has agents", fix))
+    elif is_name(settings.agent):
+        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unknown} whose", fix))
+    else:
+        lines.append(_agent(settings, {}, {}))
+    if settings.transfer_fallback not in _FALLBACKS and is_name(settings.transfer_fallback):
+        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unknown} whose", fix))
+    else:
+        lines.append(_fallback(settings, {}))
+    return lines
+
+
+def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
+    urls = [url for entry in entries.values() for url in (entry.wait_url, entry.after) if url]
+    if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
+        found = "wait_url or after: only what runs on this machine reaches it, so Twilio would get nothing"
+        return fail("directory", found, "name a URL that Twilio reaches")
+    return ok("directory", f"names: {len(names)}, numbers: {len(entries)}; all may be dialled")
+
+
+def _agent(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
+    fix = (
+        f"set CONFERRAL_AGENT to {_DESTINATION_FORMS}, and name its region, prefix or domain in "
+        "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate and short numbers are never allowed)"
+    )
+    try:
+        agent = resolve_agent(settings, names)
+    except SettingsError as error:
+        return fail("agent", "; ".join(error.problems), fix)
+    if agent is not None:
+        return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+    if any(entry.agents for entry in entries.values()):
+        found = "CONFERRAL_AGENT is not set: who calls a number without agents in the directory hears a sentence"
+        return warn("agent", found, fix)
+    return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", fix)
+
+
+def _fallback(settings: ServiceSettings, names: Mapping[str, str]) -> CheckResult:
+    fix = (
+        f"set CONFERRAL_TRANSFER_FALLBACK to recall, end, {_DESTINATION_FORMS}, and name its region, prefix or domain "
+        "in CONFERRAL_ALLOWED_DESTINATIONS"
+    )
+    try:
+        fallback = resolve_fallback(settings, names)
+    except SettingsError as error:
+        return fail("fallback", "; ".join(error.problems), fix)
+    if fallback in _FALLBACKS:
+        return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
+    kind = parse_address(fallback).kind.value
+    return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")

@@ -1,0 +1,34 @@
+"""Whether the libraries are those that requests from outside may be let near."""
+
+import re
+
+import aiohttp
+import aiohttp.http_parser
+
+from conferral.check.result import CheckResult, fail, ok
+
+#: Earlier ones have open request-smuggling advisories.
+AIOHTTP_MIN = (3, 14, 4)
+
+
+def check_libraries() -> list[CheckResult]:
+    """Lines about aiohttp: its version and its parser."""
+    return [_version(), _parser()]
+
+
+def _version() -> CheckResult:
+    version = tuple(int(part) for part in re.findall(r"\d+", aiohttp.__version__)[:3])
+    least = ".".join(map(str, AIOHTTP_MIN))
+    if version < AIOHTTP_MIN:
+        return fail("aiohttp", f"{aiohttp.__version__} has known holes", f"install {least} or newer")
+    return ok("aiohttp", aiohttp.__version__)
+
+
+def _parser() -> CheckResult:
+    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
+        return fail(
+            "HTTP parser",
+            "aiohttp runs without its C parser: requests can be smuggled past the Python one",
+            "unset AIOHTTP_NO_EXTENSIONS and install a wheel of aiohttp for this platform",
+        )
+    return ok("HTTP parser", "aiohttp's C parser")

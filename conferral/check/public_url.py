@@ -1,0 +1,53 @@
+"""Whether the public URL leads to webhooks that take what is signed for it, and nothing else."""
+
+import aiohttp
+from twilio.request_validator import RequestValidator
+
+from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.check.settings import redacted_url
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ServiceSettings
+from conferral.telephony import probe
+
+#: How long each of the two requests may take, seconds.
+DEADLINE_S = 5.0
+#: What webhooks answer that take the signature: no such sentence; or Redis is away.
+_REACHED_STATUSES = frozenset({404, 503})
+
+
+async def check_round_trip(settings: ServiceSettings) -> CheckResult:
+    """Sends one request without a signature and one with, as Twilio would; neither changes anything."""
+    url = f"{settings.public_url}{probe.TARGET}"
+    form = {"AccountSid": settings.account_sid}
+    token = settings.auth_token.get_secret_value()
+    signature = str(RequestValidator(token).compute_signature(url, form))
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+            probe_id = {probe.HEADER: probe.make_probe(token, SystemClock().wall_ms() // 1000)}
+            unsigned = await _status(session, url, form, probe_id)
+            signed = await _status(session, url, form, {"X-Twilio-Signature": signature})
+    except aiohttp.ClientConnectorCertificateError:
+        why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would not take it"
+        return fail("round trip", why, "use one of a public authority, with the chain")
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        why = f"{redacted_url(settings.public_url)} can't be reached from here ({type(error).__name__})"
+        fix = "start the webhooks, and the tunnel; all is well where only Twilio can reach it"
+        return warn("round trip", why, fix)
+    return _result(settings, redacted_url(url), unsigned, signed)
+
+
+async def _status(session: aiohttp.ClientSession, url: str, form: dict[str, str], headers: dict[str, str]) -> int:
+    async with session.post(url, data=form, headers=headers, allow_redirects=False) as response:
+        return response.status
+
+
+def _result(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
+    if unsigned != 403:
+        why = f"{redacted_url(settings.public_url)}: something else than the webhooks answers there (HTTP {unsigned})"
+        return fail("round trip", why, "see that tunnel or proxy lead to the webhooks, with the path as it comes")
+    if signed in _REACHED_STATUSES:
+        return ok("round trip", f"what is signed over {url} is taken, what is not is refused")
+    why = f"what is signed over {url} is refused there (HTTP {signed})"
+    fix = "run the webhooks with the same CONFERRAL_PUBLIC_URL, TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN as here"
+    return fail("round trip", why, fix)

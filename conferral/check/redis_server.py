@@ -1,0 +1,140 @@
+"""Whether Redis can be trusted with calls: version, what it forgets, what it writes down, and our own keys in it."""
+
+from typing import Any
+
+from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.errors import LOGIN_REFUSED
+from conferral.storage.keys import Keys, config_key
+from conferral.storage.schema import SCHEMA_VERSION
+from conferral.storage.scripts import SCRIPTS
+
+VERSION_MIN = (6, 2)
+#: From here on it tells how far the readers are behind.
+VERSION_WITH_LAG = (7, 0)
+
+
+async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
+    """Whether Redis answers, and what it says of itself; empty when it does not answer."""
+    try:
+        with store_errors():
+            info = await client.info()
+    except StoreError as error:
+        fix = "correct user and password" if str(error) == LOGIN_REFUSED else "start it, or set REDIS_URL"
+        return fail("Redis", f"{place}: {error}", fix), {}
+    if "redis_version" not in info:  # a cluster answers by node; one of them stands for all
+        info = next((node for node in info.values() if isinstance(node, dict)), {})
+    return ok("Redis", f"{place} answers"), info
+
+
+async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
+    """Lines about the server itself."""
+    settings: dict[str, Any] = {}
+    for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
+        try:
+            with store_errors():
+                settings |= await client.config_get(name)
+        except StoreError:
+            continue  # hosted Redis often forbids CONFIG; what INFO tells has to do
+    policy = _text(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
+    appends = _text(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
+    return [
+        _version(info),
+        _policy(policy),
+        _persistence(appends, _text(settings.get("appendfsync"))),
+        _replicas(info, _text(settings.get("min-replicas-to-write"))),
+    ]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def _version(info: dict[str, Any]) -> CheckResult:
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    text = str(info.get("valkey_version") or info.get("redis_version", ""))
+    version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+    if version < VERSION_MIN:
+        return fail("version", f"{name} {text or 'unknown'}", "use Redis 6.2 or newer, or Valkey")
+    if version < VERSION_WITH_LAG:
+        return warn("version", f"{name} {text} does not tell how far workers are behind", "7.0 or newer does")
+    return ok("version", f"{name} {text}")
+
+
+def _policy(policy: str) -> CheckResult:
+    fix = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+    if policy.startswith("allkeys-"):
+        return fail("eviction", f"maxmemory-policy {policy}: a full Redis forgets live calls", fix)
+    if policy.startswith("volatile-"):
+        return warn("eviction", f"maxmemory-policy {policy}: a full Redis forgets which session a call belongs to", fix)
+    if not policy:
+        return warn("eviction", "maxmemory-policy can't be read here", "see that it is noeviction")
+    return ok("eviction", f"maxmemory-policy {policy}")
+
+
+def _persistence(appends: str, fsync: str) -> CheckResult:
+    if appends != "yes":
+        return warn(
+            "persistence",
+            "appendonly no: a Redis that restarts has forgotten the live calls",
+            "CONFIG SET appendonly yes, and in redis.conf",
+        )
+    if fsync == "no":
+        return warn("persistence", "appendfsync no: a power cut costs half a minute", "CONFIG SET appendfsync everysec")
+    return ok("persistence", f"appendonly yes, appendfsync {fsync or 'not told'}")
+
+
+def _replicas(info: dict[str, Any], least: str) -> CheckResult:
+    count = info.get("connected_slaves", 0)
+    if not count:
+        return ok("replicas", "none")
+    if least in ("", "0"):
+        return warn(
+            "replicas",
+            f"{count}, and writes don't wait for any: a failover can lose the last of them",
+            "CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10",
+        )
+    return ok("replicas", f"{count}, min-replicas-to-write {least}")
+
+
+async def check_scripts(client: Client) -> CheckResult:
+    """Whether Redis takes every script."""
+    for script in SCRIPTS.values():
+        try:
+            with store_errors():
+                await client.script_load(script.text)
+        except StoreError as error:
+            return fail("scripts", f"{script.name} can't be loaded: {error}", "allow SCRIPT and EVALSHA to this user")
+    return ok("scripts", f"all {len(SCRIPTS)} load")
+
+
+async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:
+    """Whether our keys were set up as the settings say; nothing is written."""
+    key = config_key(settings.prefix)
+    try:
+        with store_errors():
+            found, schema = await client.hmget(key, ["partitions", "schema"])
+    except StoreError as error:
+        return fail("set-up", f"{key} can't be read: {error}", "another program may use this prefix"), None
+    if found is None:
+        line = warn("set-up", f"nothing under the prefix {settings.prefix} yet", "start a worker: conferral worker")
+        return line, None
+    try:
+        partitions, schema_version = int(found), int(schema or 0)
+    except ValueError:
+        return fail("set-up", f"{key} is not ours", "choose another CONFERRAL_PREFIX"), None
+    if partitions != settings.partitions:
+        why = f"CONFERRAL_PARTITIONS is {settings.partitions}, Redis was set up with {partitions}"
+        return fail("set-up", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
+    if schema_version > SCHEMA_VERSION:
+        return fail(
+            "set-up", f"Redis is at level {schema_version}, this version knows {SCHEMA_VERSION}", "update Conferral"
+        ), None
+    found = f"prefix {settings.prefix}, {partitions} partitions, level {schema_version}"
+    keys = Keys(settings.prefix, partitions)
+    if schema_version < SCHEMA_VERSION:
+        fix = "when every process runs this version: conferral upgrade"
+        return warn("set-up", f"{found}; this version could write level {SCHEMA_VERSION}", fix), keys
+    return ok("set-up", found), keys

@@ -1,0 +1,26 @@
+"""Where each setting comes from, never what it says; and names that look like settings but are none."""
+
+from conferral.check.result import CheckResult, ok, warn
+from conferral.processes.webhooks import KNOWN_SETTINGS
+from conferral.runtime.settings import read_sources
+from conferral.setting_names import unknown_settings
+
+
+def check_sources() -> list[CheckResult]:
+    """Lines about the environment and `.env`."""
+    environment, file = read_sources()
+    both = sorted(environment.keys() & file.keys() & KNOWN_SETTINGS)
+    places = {
+        "environment": environment.keys() & KNOWN_SETTINGS,
+        ".env": file.keys() & KNOWN_SETTINGS - environment.keys(),
+    }
+    told = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
+    lines = [ok("sources", "; ".join([*told, "all others by default"]))]
+    if overruled := [name for name in both if environment[name] != file[name]]:
+        found = f"{', '.join(overruled)}: .env says something else than the environment, which counts"
+        lines.append(warn("overruled", found, "take one of the two away"))
+    if unknown := unknown_settings(KNOWN_SETTINGS):
+        named = ", ".join(f"{name} (meant: {nearest}?)" if nearest else name for name, nearest in unknown.items())
+        found = f"{named}: no setting of this version has this name"
+        lines.append(warn("unknown", found, "correct it, or take it away; docs/reference/settings.md has all names"))
+    return lines

@@ -1,0 +1,94 @@
+"""Whether the settings hold together, beyond what each of them is held against when it is read."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+from conferral.check.directory import check_directory
+from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
+from conferral.runtime.settings import SILENCE, ServiceSettings, token_weakness
+
+
+def check_settings(settings: ServiceSettings) -> list[CheckResult]:
+    """Lines about settings that were read."""
+    names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
+    return [ok("settings", f"{names} are set and well formed"), *_optional_settings(settings)]
+
+
+def _optional_settings(settings: ServiceSettings) -> list[CheckResult]:
+    return [
+        *check_directory(settings),
+        _audio(settings),
+        _public_url(settings),
+        _api(settings),
+        _control_api(settings),
+        _browsers(settings),
+    ]
+
+
+def redacted_url(url: str) -> str:
+    """A URL without the user and password that it may hold.
+
+    >>> shown_url("https://twilio:secret@calls.example/base")
+    'https://…@calls.example/base'
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"…@{host}" if "@" in parts.netloc else host))
+
+
+def _control_api(settings: ServiceSettings) -> CheckResult:
+    if settings.api_token is None:
+        return ok("control API", "shut: CONFERRAL_API_TOKEN is not set")
+    if weakness := token_weakness(settings.api_token):
+        return warn("control API", weakness, "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints")
+    return ok("control API", "open to whoever has CONFERRAL_API_TOKEN")
+
+
+def _browsers(settings: ServiceSettings) -> CheckResult:
+    if settings.twiml_app_sid is None:
+        return ok("browsers", "no access tokens: TWILIO_TWIML_APP_SID is not set")
+    if not settings.api_key:
+        found = "TWILIO_TWIML_APP_SID is set, but access tokens are signed by an API key"
+        return fail("browsers", found, "set TWILIO_API_KEY and TWILIO_API_SECRET")
+    return ok("browsers", "access tokens are signed by the API key")
+
+
+def _audio(settings: ServiceSettings) -> CheckResult:
+    named = {"CONFERRAL_MUSIC": settings.music, "CONFERRAL_RINGBACK": settings.ringback}
+    local = [
+        name
+        for name, url in named.items()
+        if url and url != SILENCE and urlsplit(url).hostname in LOOPBACK and settings.api_url == TWILIO_URL
+    ]
+    if local:
+        found = f"{' and '.join(local)}: only what runs on this machine reaches it, so Twilio would play nothing"
+        return fail("audio", found, "name a URL that Twilio reaches, or none for silence; our own file without one")
+    shown = (f"{name}: {_source(url)}" for name, url in named.items())
+    return ok("audio", f"{', '.join(shown)}; nothing was fetched")
+
+
+def _source(url: str | None) -> str:
+    # The host alone: what follows it may be a key to the file.
+    return "our own" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
+
+
+def _public_url(settings: ServiceSettings) -> CheckResult:
+    parts, url = urlsplit(settings.public_url), redacted_url(settings.public_url)
+    if parts.scheme == "https":
+        return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
+    if parts.hostname in LOOPBACK:
+        return ok("public URL", f"{url}: only what runs on this machine reaches it, as the sandbox does")
+    return warn(
+        "public URL",
+        f"{url}: numbers and what is said about calls travel unencrypted",
+        "serve it by https and say so in CONFERRAL_PUBLIC_URL",
+    )
+
+
+def _api(settings: ServiceSettings) -> CheckResult:
+    how = "an API key" if settings.api_key else "the auth token"
+    url = redacted_url(settings.api_url)
+    if settings.api_url == TWILIO_URL:
+        return ok("REST API", f"Twilio's, with {how}")
+    if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
+        return ok("REST API", f"{url}, with {how}")
+    return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")

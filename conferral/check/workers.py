@@ -1,0 +1,72 @@
+"""Whether anybody drives the sessions: workers alive, and a holder for every partition."""
+
+from collections import Counter
+
+from conferral.check.result import CheckResult, ok, warn
+from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+
+#: A worker shows every second that it is alive; after so long without a sign it is not, milliseconds.
+HEARTBEAT_TIMEOUT_MS = 5_000
+#: Commands that may wait without a warning, count: a worker routes as many in a second.
+BACKLOG_MAX = 1_000
+
+
+async def now_ms(client: Client) -> int:
+    """Redis's time, Unix milliseconds."""
+    with store_errors():
+        seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def live_workers(client: Client, keys: Keys) -> list[str]:
+    """Names of the workers that have lately shown that they are alive."""
+    now = await now_ms(client)
+    lately, soon = now - HEARTBEAT_TIMEOUT_MS, now + HEARTBEAT_TIMEOUT_MS
+    with store_errors():
+        return [name.decode(errors="replace") for name in await client.zrangebyscore(keys.workers, lately, soon)]
+
+
+async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
+    """Lines about workers, partitions and the router."""
+    names = await live_workers(client, keys)
+    backlog = await _backlog(client, keys)
+    if not names:
+        return [
+            warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker"),
+            *backlog,
+        ]
+    now = await now_ms(client)
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        for partition in range(keys.partitions):
+            pipeline.hmget(keys.lease(partition), "until", "holder")
+        pipeline.hget(keys.commands_lease, "until")
+        *leases, routed_until = await pipeline.execute()
+    held = Counter((holder or b"").decode(errors="replace").partition(":")[2] for _, holder in leases)
+    shown = ", ".join(f"{name} (partitions: {held[name]})" for name in sorted(names))
+    lines = [ok("workers", f"{len(names)} alive: {shown}")]
+    free = [str(number) for number, (until, _) in enumerate(leases) if int(until or 0) < now]
+    if free:
+        lines.append(
+            warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers")
+        )
+    else:
+        lines.append(ok("partitions", f"each of the {keys.partitions} has a holder"))
+    if int(routed_until or 0) < now:
+        lines.append(warn("commands", "nobody routes them", "look again in 5 s; else look at the workers"))
+    else:
+        lines.append(ok("commands", "routed"))
+    return [*lines, *backlog]
+
+
+async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
+    """Return a line if many commands wait to be routed."""
+    waiting = await count_waiting(client, keys)
+    if waiting <= BACKLOG_MAX:
+        return []
+    found = f"{waiting:,} commands wait to be routed"
+    if waiting > COMMANDS_MAX:
+        found += f", more than the {COMMANDS_MAX:,} that Conferral's own commands stop at: a program publishes by XADD"
+    return [warn("backlog", found, "check that a worker runs, and what the programs that publish commands do")]

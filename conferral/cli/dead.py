@@ -1,0 +1,260 @@
+"""`dead`: entries that could not be understood or kept failing: looked at, put back, dropped."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from conferral import output
+from conferral.cli.options import AsJson, Full, Yes
+from conferral.cli.usage import App, in_range
+from conferral.errors import CommandNotDoneError
+
+if TYPE_CHECKING:
+    from conferral.operations.dead_letters import BulkResult, DeadLetter, DeadLetters
+
+T = TypeVar("T")
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Their ids, as in `conferral dead list`.")]
+All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reason.")]
+
+
+def _require_nonempty(reason: str | None) -> str | None:
+    """An empty variable of a script must not stand for all there are."""
+    if reason == "":
+        raise typer.BadParameter("must not be empty; without it all are meant")
+    return reason
+
+
+Reason = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.", callback=_require_nonempty),
+]
+
+Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many at most, 1 to 500.", callback=in_range(1, 500))]
+
+_LIST_HELP = """List dead letters, newest first.
+
+\b
+Examples:
+  conferral dead list
+  conferral dead list --reason "no type" --limit 10
+"""
+_SHOW_HELP = """Show one dead letter with its fields.
+
+\b
+Examples:
+  conferral dead show 1800000000123-0
+  conferral dead show 1800000000123-0 --json
+"""
+_HELP = """List, retry, or delete dead letters.
+
+\b
+Examples:
+  conferral dead
+  conferral dead show 1800000000123-0
+  conferral dead --reason "deciding it failed" --json | jq -r '.[].id'
+  conferral dead retry 1800000000123-0
+  conferral dead drop --all --reason "no type"
+
+Entries that were not understood or failed again and again: nothing of them is done until they are put back. The
+newest stand first.
+"""
+_RETRY_HELP = """Put entries back to where they came from, the oldest first.
+
+\b
+Examples:
+  conferral dead retry 1800000000123-0
+  conferral dead retry --all --reason "deciding it failed"
+  conferral dead retry --all --yes --json
+
+Once what was wrong is mended, such as by a newer version. A command goes by its old id and is done once: one that has
+come to something else meanwhile is refused, as is what would be put aside again. One that was never done is done now,
+however old it is: a call from yesterday dials. With --all asks first on a terminal.
+"""
+_DROP_HELP = """Remove entries for good. Asks first on a terminal.
+
+\b
+Examples:
+  conferral dead drop 1800000000123-0
+  conferral dead drop --all --reason "no type"
+  conferral dead drop --all --yes
+
+Where there is no terminal to ask on, --all needs --yes.
+"""
+
+
+def dead(
+    context: typer.Context,
+    reason: Reason = None,
+    limit: Limit = 50,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Lists them, when nothing else is to be done."""
+    if context.invoked_subcommand is None:
+        list_letters(reason, limit, full=full, as_json=as_json)
+
+
+def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
+    """Lists dead letters."""
+    letters, groups = asyncio.run(_with_dead_letters(lambda dead: _list(dead, limit, reason or "", full=full)))
+    if as_json:
+        output.print_json([_as_json(letter) for letter in letters])
+        return
+    if letters:
+        rows = [_table_row(letter) for letter in letters]
+        entries = [output.Entry(row[0], row[2], row[1], tuple(filter(None, row[3:]))) for row in rows]
+        output.print_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
+    count = sum(groups.values())
+    told = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
+    output.print_note(f"{count} dead letter{'' if count == 1 else 's'}: {told}" if count else "no dead letters")
+
+
+def show_letter(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, as in `conferral dead list`.")],
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows one dead letter."""
+    letter = asyncio.run(_with_dead_letters(lambda dead: dead.find(letter_id, full=full)))
+    if letter is None:
+        raise CommandNotDoneError(f"no dead letter {letter_id} found")
+    if as_json:
+        output.print_json(_as_json(letter))
+        return
+    told = {"id": letter.id, "at": _table_row(letter)[1], "from": f"{letter.source} {letter.entry_id}"}
+    retried = f"no: {letter.not_retryable_reason}" if letter.not_retryable_reason else "yes"
+    for name, value in {**told, "reason": letter.reason, "retry": retried}.items():
+        output.print_line(f"{name:<15} {value}")
+    output.print_line()
+    for name, value in letter.fields.items():
+        output.print_line(f"{name:<15} {value}")
+
+
+async def _list(
+    dead: "DeadLetters", limit: int, reason: str, *, full: bool
+) -> "tuple[list[DeadLetter], dict[str, int]]":
+    letters: list[DeadLetter] = []
+    cursor = ""
+    while len(letters) < limit:
+        page = await dead.list(limit - len(letters), cursor, reason, full=full)
+        letters += page.letters
+        cursor = page.cursor
+        if not cursor:
+            break
+    return letters, {group.reason: group.count for group in await dead.groups()}
+
+
+def _table_row(letter: "DeadLetter") -> tuple[str, ...]:
+    from conferral.storage.codecs.timestamps import to_iso
+
+    fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
+    what = f"cannot be retried: {letter.not_retryable_reason}" if letter.not_retryable_reason else fields
+    at = to_iso(letter.at_ms)[:19].replace("T", " ")
+    return (letter.id, at, letter.source, letter.type, letter.session, letter.reason, what)
+
+
+def _as_json(letter: "DeadLetter") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from conferral.storage.codecs.timestamps import to_iso
+
+    told = asdict(letter)
+    del told["at_ms"]
+    return {"id": told.pop("id"), "at": to_iso(letter.at_ms), **told}
+
+
+def retry_letters(
+    ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Puts letters back."""
+    _check_which(ids, reason, everything=everything)
+    if ids:
+        done = asyncio.run(_with_dead_letters(lambda dead: dead.retry(ids)))
+    else:
+        count = _confirm("Put {count} back to where they came from?", reason or "", yes=yes)
+        done = asyncio.run(_with_dead_letters(lambda dead: dead.retry_all(reason or "", count)))
+    _print_result("put back", done, as_json=as_json)
+
+
+def drop_letters(
+    ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Drops letters."""
+    _check_which(ids, reason, everything=everything)
+    if everything and not yes and not sys.stdin.isatty():
+        # A script that names each one knows what it drops; all of them is too much to be meant by chance.
+        raise typer.BadParameter("goes with --yes where there is no terminal to ask on", param_hint="--all")
+    if ids:
+        if (
+            sys.stdin.isatty()
+            and not yes
+            and not output.confirm(f"{_count_text(len(ids))} will be gone for good. Go on?")
+        ):
+            raise CommandNotDoneError("nothing was done")
+        done = asyncio.run(_with_dead_letters(lambda dead: dead.drop(ids)))
+    else:
+        count = _confirm("{count} will be gone for good. Go on?", reason or "", yes=yes)
+        done = asyncio.run(_with_dead_letters(lambda dead: dead.drop_all(reason or "", count)))
+    _print_result("dropped", done, as_json=as_json)
+
+
+def _check_which(ids: list[str] | None, reason: str | None, *, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise typer.BadParameter("either ids or --all", param_hint="ID")
+    if reason and not everything:
+        raise typer.BadParameter("goes with --all", param_hint="--reason")
+
+
+def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
+    """How many whoever is at the terminal was told of; None where nobody was asked."""
+    if yes or not sys.stdin.isatty():
+        return None
+    groups = {group.reason: group.count for group in asyncio.run(_with_dead_letters(lambda dead: dead.groups()))}
+    count = groups.get(reason, 0) if reason else sum(groups.values())
+    why = f" ({reason})" if reason else ""
+    if not count:
+        raise CommandNotDoneError(f"no dead letters{why}")
+    if not output.confirm(question.format(count=f"{_count_text(count)}{why}")):
+        raise CommandNotDoneError("nothing was done")
+    return count
+
+
+def _count_text(count: int) -> str:
+    return f"{count} entr{'y' if count == 1 else 'ies'}"
+
+
+def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"done": done.done, "refused": done.refused, "left": done.left})
+    else:
+        output.print_line(f"{done.done} {what}, {done.left} left")
+        for letter_id, why in done.refused.items():
+            output.print_note(f"{letter_id}: {why}")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+async def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
+    from conferral.cli.redis_access import open_redis
+    from conferral.operations.dead_letters import CountChanged, DeadLetters
+    from conferral.runtime.settings import StoreSettings, load
+
+    async with open_redis(load(StoreSettings)) as reader:
+        try:
+            return await act(DeadLetters(reader.client, reader.keys))
+        except CountChanged as error:
+            raise CommandNotDoneError(str(error)) from None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    of_dead = App()
+    of_dead.callback(invoke_without_command=True, help=_HELP)(dead)
+    of_dead.command("list", help=_LIST_HELP)(list_letters)
+    of_dead.command("show", help=_SHOW_HELP)(show_letter)
+    of_dead.command("retry", help=_RETRY_HELP)(retry_letters)
+    of_dead.command("drop", help=_DROP_HELP)(drop_letters)
+    app.add_typer(of_dead, name="dead")

@@ -1,0 +1,57 @@
+"""`demo`: the whole of it on one machine."""
+
+from typing import Annotated
+
+import typer
+
+from conferral.cli.completion import complete_stories
+from conferral.cli.usage import in_range
+
+
+def demo(
+    story: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Play this story in place of the tour; see above.",
+            autocompletion=complete_stories,
+        ),
+    ] = None,
+    exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    pace: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", help="Speed-up factor for pauses and ringing, 0.1 to 100.", callback=in_range(0.1, 100)
+        ),
+    ] = 1,
+) -> None:
+    """See it all work, on this machine alone.
+
+    \b
+    Examples:
+      conferral demo
+      conferral demo --story blind
+      conferral demo --story several --exit
+      conferral demo --story supervise
+
+    The tour is one call: it comes in, is bridged to an agent, converted into a conference, handed over after a consult,
+    and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several;
+    of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
+
+    Starts its own Redis, a local Twilio with phones that you play by hand, the webhooks, two workers, and the console.
+    Takes no settings from the environment. A worker that is killed is started again. Ctrl-C stops everything.
+    """
+    try:
+        from conferral.demo.runner import DemoOptions, run
+        from conferral.demo.scenarios.calls import STORIES, TOUR
+
+        if story is not None and story not in STORIES:
+            raise typer.BadParameter(f"there is no such story; there are {', '.join(STORIES)}", param_hint="--story")
+        run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
+    except KeyboardInterrupt:  # before the demo was ready to take it as its usual end
+        return
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(demo)

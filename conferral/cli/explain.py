@@ -1,0 +1,140 @@
+"""`explain`: in words, why a session stands where it stands and what would help."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from conferral import output
+from conferral.cli.options import AsJson, Full, SessionName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conferral.operations.explanation import Explanation, Failure
+    from conferral.operations.pending import Wait
+
+
+def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
+    """Say what a session waits for, what failed, and what helps.
+
+    \b
+    Examples:
+      conferral explain CA0123456789abcdef0123456789abcdef
+      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.helps[0].line'
+
+    Also what comes by itself, and when. Of a session that has ended: why it did.
+    """
+    session_id, explanation, now_ms = asyncio.run(_read_explanation(session, full=full))
+    if as_json:
+        output.print_json(explanation_json(session_id, explanation))
+        return
+    output.print_line(f"session         {session_id}")
+    output.print_line()
+    for sentence in explanation.summary:
+        output.print_line(sentence)
+    _print_section(
+        "It waits for", [_wait_line(wait, now_ms) for wait in explanation.waits if wait.by in ("person", "twilio")]
+    )
+    _print_section("What comes by itself", explanation.upcoming)
+    if explanation.first_failure is not None:
+        _print_failure(explanation.first_failure)
+    _print_section("What would help", [line for one in explanation.suggestions for line in (one.line, f"  {one.why}")])
+
+
+async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation, int]:
+    from conferral.cli.history_source import read_history
+    from conferral.cli.redis_access import open_redis
+    from conferral.cli.submission import own_command_line
+    from conferral.operations import explanation
+    from conferral.operations.partition_clock import read_partition_clocks
+    from conferral.runtime.settings import StoreSettings, load
+
+    settings = load(StoreSettings)
+    async with open_redis(settings) as reader:
+        history = await read_history(reader, named)
+        now = (await read_partition_clocks(reader)).now_of(history.fields)
+    line = own_command_line(settings)
+    told = explanation.explain_damage(history.fields, command_line=line) or explanation.explain(
+        history.fields, history.log, now, full=full, command_line=line
+    )
+    return history.fields.get("id", named), told, now
+
+
+def _print_section(heading: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    output.print_line()
+    output.print_heading(heading)
+    for line in lines:
+        output.print_line(f"  {line}")
+
+
+def _wait_line(wait: Wait, now_ms: int) -> str:
+    from conferral.operations import wording
+
+    lasts = wording.format_age(wait.since_ms, now_ms)
+    return f"{wait.for_}, since {wording.format_clock(wait.since_ms)} UTC ({lasts})" if lasts else wait.for_
+
+
+def _print_failure(failure: Failure) -> None:
+    from conferral.operations import wording
+
+    output.print_line()
+    line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
+    if failure.is_refusal:  # no alarm: nothing has failed
+        output.print_heading("What was refused: nothing has failed")
+        output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
+        return
+    output.print_heading("What failed earlier, nothing since" if failure.is_earlier else "What failed first")
+    output.failure_line(line)
+    if failure.guard and failure.guard not in failure.text:
+        output.print_line(f"  because: {failure.guard}")
+    if failure.twilio_code:
+        output.print_line(f"  Twilio's code {failure.twilio_code}: {failure.link}")
+
+
+def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any]:
+    """An explanation as JSON has it: times in ISO 8601, null for what nobody knows."""
+    failure = explanation.first_failure
+    return {
+        "session": session_id,
+        "standing": list(explanation.summary),
+        "waits": [wait_json(wait) for wait in explanation.waits],
+        "comes_by_itself": list(explanation.upcoming),
+        "first_failure": None
+        if failure is None
+        else {
+            "entry": failure.entry_id,
+            "at": to_iso_or_none(failure.at_ms),
+            "what": failure.text,
+            "reason": failure.guard,
+            "twilio_code": failure.twilio_code or None,
+            "link": failure.link or None,
+        },
+        "helps": [{"command": one.command, "why": one.why, "line": one.line} for one in explanation.suggestions],
+    }
+
+
+def wait_json(wait: Wait) -> dict[str, Any]:
+    """One thing that is waited for, as JSON has it."""
+    return {
+        "for": wait.for_,
+        "by": wait.by,
+        "since": to_iso_or_none(wait.since_ms),
+        "comes_at": to_iso_or_none(wait.comes_at_ms),
+    }
+
+
+def to_iso_or_none(at_ms: int) -> str | None:
+    """A time as JSON has it; null for none."""
+    from conferral.storage.codecs.timestamps import to_iso
+
+    return to_iso(at_ms) if at_ms else None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(explain)

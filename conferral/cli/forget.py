@@ -1,0 +1,101 @@
+"""`forget`: erases all that Redis holds of one ended session."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conferral import output
+from conferral.cli.options import AsJson, SessionName, Yes
+from conferral.errors import CommandNotDoneError
+
+if TYPE_CHECKING:
+    from conferral.operations.erasure import ErasurePlan
+
+#: What is counted, in words for one and for several.
+_TRACE_NAMES = {
+    "session": ("record of the session", "records of the session"),
+    "log_entries": ("entry of its log", "entries of its log"),
+    "gates": ("note of who has passed its gate", "notes of who has passed its gate"),
+    "calls": ("call", "calls"),
+    "commands": ("record of a command", "records of commands"),
+    "outcomes": ("outcome", "outcomes"),
+    "dead_letters": ("dead letter", "dead letters"),
+}
+
+
+def forget(
+    session: SessionName,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase all that Redis holds of one session that has ended. Asks first on a terminal.
+
+    \b
+    Examples:
+      conferral forget CA0123456789abcdef0123456789abcdef --dry-run
+      conferral forget 23
+      conferral forget CA0123456789abcdef0123456789abcdef --yes --json
+
+    Without a terminal, it always needs --yes, unless --dry-run is given.
+
+    Its record, its log, the index of its calls, its outcomes, the dead letters that name it, and what records of its
+    commands say of it; that their ids were given stays, so that no command is done twice. A live session is refused,
+    and one that has ended less than a minute ago. Said again, it erases what is left. Recordings lie at Twilio.
+    """
+    from conferral.runtime import log
+    from conferral.runtime.settings import StoreSettings, load
+
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise CommandNotDoneError("without a terminal, forget needs --yes; nothing was erased")
+    # The line that says what was erased is the record of it.
+    log.configure(load(StoreSettings).log_format, cache_loggers=False)
+    plan = asyncio.run(_read_plan(session))
+    traces = plan.traces
+    if not plan.is_empty and not dry_run:
+        if not yes and not output.confirm(f"{_plan_lines(plan)} will be gone for good. Go on?"):
+            raise CommandNotDoneError("nothing was done")
+        asyncio.run(_erase(plan))
+    if as_json:
+        output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
+    elif plan.is_empty:
+        output.print_line(f"nothing of {traces.session_id} is in Redis")
+    else:
+        output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan)}")
+
+
+def _plan_lines(plan: "ErasurePlan") -> str:
+    """What goes, in words; numbers by their last digits."""
+    from conferral.operations import wording
+
+    traces = plan.traces
+    address = wording.display_address(plan.fields.get("party.customer.address", ""))
+    ended_at = plan.fields.get("ended_at", "")
+    about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "")))
+    counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
+    return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'its place in an index'}"
+
+
+async def _read_plan(named: str) -> "ErasurePlan":
+    from conferral.cli.redis_access import open_redis
+    from conferral.operations.erasure import SessionErasure
+    from conferral.runtime.settings import StoreSettings, load
+
+    async with open_redis(load(StoreSettings)) as reader:
+        return await SessionErasure(reader).plan(named)
+
+
+async def _erase(plan: "ErasurePlan") -> None:
+    from conferral.cli.redis_access import open_redis
+    from conferral.operations.erasure import SessionErasure
+    from conferral.runtime.settings import StoreSettings, load
+
+    async with open_redis(load(StoreSettings)) as reader:
+        await SessionErasure(reader).erase(plan)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(forget)

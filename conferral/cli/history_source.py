@@ -1,0 +1,67 @@
+"""What several commands read of one session: its hash and its log, from Redis or from a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conferral.errors import CommandNotDoneError
+
+if TYPE_CHECKING:
+    from conferral.operations.history.replay import SessionHistory
+    from conferral.operations.session_queries import SessionQueries
+
+
+async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
+    """The history of a session that is named by its id or by one of its calls.
+
+    Raises:
+        UnknownSession: nobody knows it.
+        NotDoneError: it is not in Redis any more.
+    """
+    from conferral.operations.history.replay import SessionHistory
+
+    session_id = await reader.find(named)
+    fields = await reader.read_session(session_id)
+    if not fields:
+        raise CommandNotDoneError(f"{session_id} is not in Redis any more, or not yet; try again in a moment")
+    return SessionHistory(fields, tuple(await reader.log(session_id)))
+
+
+def read_history_file(name: str) -> SessionHistory:
+    """The history that a file holds; of `-`, standard input.
+
+    Raises:
+        NotDoneError: it can't be read, or is no history.
+    """
+    from conferral.operations.history import replay
+    from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError
+
+    try:
+        if name == "-":
+            body = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+        else:
+            with Path(name).open("rb") as file:
+                body = file.read(FILE_BYTES_MAX + 1)
+        return replay.parse_history(body)
+    except OSError as error:
+        raise CommandNotDoneError(f"{name} can't be read: {error.strerror}") from error
+    except BadHistoryError as error:
+        raise CommandNotDoneError(f"{name} is no history of a session: {error}") from error
+
+
+def save_history(history: SessionHistory, name: str) -> None:
+    """Writes a history to a new file that nobody else may read: it holds whole numbers.
+
+    Raises:
+        NotDoneError: it can't be written, or is there already.
+    """
+    from conferral.operations.history import replay
+
+    try:
+        with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(replay.to_json(history))
+    except OSError as error:
+        raise CommandNotDoneError(f"{name} can't be written: {error.strerror}") from error

@@ -1,0 +1,138 @@
+"""`webhooks`, `worker`, `sandbox` and `console`: the processes."""
+
+from typing import Annotated
+
+import typer
+
+from conferral.cli.usage import in_range
+
+CommandLine = Annotated[
+    str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
+
+
+def webhooks(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8080,
+) -> None:
+    """Serve Twilio's webhooks: callbacks in, TwiML out.
+
+    \b
+    Examples:
+      conferral webhooks
+      conferral webhooks --host 0.0.0.0 --port 80
+
+    It answers calls even while Redis is away. Stop it with Ctrl-C or SIGTERM.
+    """
+    from conferral.processes.webhooks import serve_webhooks
+
+    raise typer.Exit(serve_webhooks(host, port))
+
+
+def worker(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            help="Port for /healthz, /readyz, and /metrics; none by default.",
+            callback=in_range(1, 65535),
+        ),
+    ] = None,
+    host: Host = "127.0.0.1",
+) -> None:
+    """Drive the sessions; start as many as you like.
+
+    \b
+    Examples:
+      conferral worker
+      conferral worker --port 9100
+
+    Stop it with Ctrl-C or SIGTERM: what is under way is finished first.
+    """
+    from conferral.processes.webhooks import run_worker
+
+    raise typer.Exit(run_worker(host, port))
+
+
+def sandbox(
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.", callback=in_range(0, 65535))
+    ] = 8081,
+    host: Host = "127.0.0.1",
+    console_url: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
+    command_line: CommandLine = "conferral",
+) -> None:
+    """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
+
+    \b
+    Examples:
+      conferral sandbox
+      conferral sandbox --console-url http://127.0.0.1:8082/
+      TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
+
+    Its page has phones to play with: call, pick up, hang up.
+
+    It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY with TWILIO_API_SECRET and, to be called at,
+    TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set. With a TWILIO_AUTH_TOKEN,
+    TWILIO_API_URL must be its own URL: it never signs with the token of a real account.
+    """
+    from conferral.processes.webhooks import run_sandbox
+
+    raise typer.Exit(run_sandbox(host, port, console_url, command_line))
+
+
+def console(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8082,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
+        False
+    ),
+    command_line: CommandLine = "conferral",
+    token_in_lines: Annotated[
+        bool,
+        typer.Option(
+            "--token-in-lines",
+            help="Show the token itself in the lines that the page offers to copy; not with --read-only.",
+        ),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name under which it is reached through a proxy; may be repeated."),
+    ] = None,
+) -> None:
+    """Serve the live web console: a page that shows and steers.
+
+    \b
+    Examples:
+      conferral console
+      conferral console --read-only --port 9082
+      conferral console --allow-host console.example.com
+
+    While it listens on this machine alone it answers under names of this machine, and under those that are allowed.
+
+    It needs REDIS_URL, CONFERRAL_PREFIX and CONFERRAL_API_TOKEN. On a terminal it prints a URL that signs you in; the
+    page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
+    """
+    from conferral.processes.webhooks import ConsoleOptions, run_console
+    from conferral.runtime.web.pages import host_name
+
+    for name in allow_host or ():
+        # Of a URL the scheme would be taken for the name, and the console would refuse whom it was to let in.
+        if "/" in name or not host_name(name):
+            raise typer.BadParameter("must be a name, such as console.example.com", param_hint="--allow-host")
+    options = ConsoleOptions(
+        read_only=read_only,
+        command_line=command_line,
+        show_token=token_in_lines,
+        allowed_hosts=tuple(allow_host or ()),
+    )
+    raise typer.Exit(run_console(host, port, options))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(webhooks)
+    app.command()(worker)
+    app.command()(sandbox)
+    app.command()(console)

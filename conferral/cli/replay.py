@@ -1,0 +1,242 @@
+"""`replay`: a session's log step by step, and the session as it was at any moment of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conferral import output
+from conferral.cli.options import SESSION_PATTERN, AsJson, Full, complete_histories
+
+if TYPE_CHECKING:
+    from conferral.operations.history.replay import SessionHistory
+    from conferral.operations.history.timeline import TimelineEntry
+    from conferral.operations.session_queries import LogEntry
+
+_CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
+_ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
+_SECOND_MS = 1_000
+_DAY_MS = 86_400_000
+
+
+def replay(
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION|FILE",
+            help="A session as every command takes it, or a file of --save; - for standard input.",
+            autocompletion=complete_histories,
+        ),
+    ],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|TIME|ENTRY",
+            help="Show the session as it was then: a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
+            "or the id of a log entry.",
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the history to a new file, with whole numbers; replay reads it."),
+    ] = None,
+    full: Full = False,
+    as_json: AsJson = False,
+) -> None:
+    """Step through what happened to a session.
+
+    \b
+    Examples:
+      conferral replay CA0123456789abcdef0123456789abcdef
+      conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
+      conferral replay CA0123456789abcdef0123456789abcdef --save call.json
+      conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
+
+    Each step says what happened, who took part then, what was asked of Twilio and what came of it. A file is told
+    from a session by .json at its end or a slash in it. With --json: one object a step.
+    """
+    history = _read_history(session)
+    if save is not None:
+        from conferral.cli.history_source import save_history
+
+        save_history(history, save)
+        output.print_note(f"saved: {save}")
+        return
+    if not history.is_complete:
+        output.print_note(
+            "its log does not go back to the beginning, or was written by an older version: some is not known"
+        )
+    if as_of is not None:
+        _print_as_of(history, _version(history, as_of), full=full, as_json=as_json)
+    else:
+        _print_steps(history, full=full, as_json=as_json)
+
+
+def _read_history(named: str) -> SessionHistory:
+    from conferral.cli.history_source import read_history, read_history_file
+    from conferral.cli.redis_access import open_redis
+    from conferral.runtime.settings import StoreSettings, load
+
+    if named == "-" or named.endswith(".json") or "/" in named:
+        return read_history_file(named)
+    if not re.fullmatch(SESSION_PATTERN, named):
+        reason = "must be 1 to 64 letters, digits, _ or -, an address such as client:alice, or a file's name with .json"
+        raise typer.BadParameter(reason, param_hint="SESSION")
+
+    async def read() -> SessionHistory:
+        async with open_redis(load(StoreSettings)) as reader:
+            return await read_history(reader, named)
+
+    return asyncio.run(read())
+
+
+def _version(history: SessionHistory, as_of: str) -> int:
+    """Which version is meant.
+
+    Raises:
+        BadParameter: nobody can tell.
+    """
+    from conferral.operations import wording
+    from conferral.operations.history import replay, timeline
+
+    if re.fullmatch(r"\d{1,9}", as_of):
+        return int(as_of)
+    if _ENTRY.fullmatch(as_of):
+        found = [entry for entry in history.log if entry.entry_id == as_of]
+        if not found:
+            raise typer.BadParameter(f"no entry of the log is {as_of}", param_hint="--as-of")
+        return timeline.version_of(found[0])
+    created = history.fields.get("created_at", "")
+    at_ms = wording.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
+    if at_ms and _CLOCK.fullmatch(as_of) and at_ms + _SECOND_MS <= wording.parse_time_ms(created):
+        # Before the call: of a call that went on past midnight the next day is meant.
+        last_ms = max((wording.parse_time_ms(entry["at"]) for entry in history.log), default=0)
+        at_ms += _DAY_MS if last_ms // _DAY_MS > at_ms // _DAY_MS else 0
+    if not at_ms:
+        raise typer.BadParameter("must be a version, a time (UTC) or the id of a log entry", param_hint="--as-of")
+    return replay.version_at(history.log, at_ms)
+
+
+# ---- step by step ------------------------------------------------------------------------------------------------
+
+
+def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
+    from conferral.operations import session_summary, wording
+    from conferral.operations.history import replay, timeline
+
+    state, participants = "", ""
+    moments = timeline.build_timeline(history.log, full=full)
+    for entry, moment, fields in zip(
+        history.log, moments, replay.all_versions(history.log, history.fields), strict=True
+    ):
+        now = "" if fields.get("state") == "ended" else session_summary.participants_line(fields, full=full)
+        if as_json:
+            output.print_json_line(_step_object(entry, moment, now))
+            continue
+        print_line = output.failure_line if moment.is_failure else output.print_line
+        failed = "failed: " if moment.is_failure else ""
+        print_line(f"{moment.version:>5}  {_clock_of(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}")
+        told = wording.state_label(fields)
+        lines = [told if told != state else "", now if now != participants else "", *_requested_effects(moment)]
+        lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
+        for line in filter(None, lines):
+            output.print_line(f"{'':>37}{line}")
+        state, participants = told, now
+
+
+def _clock_of(entry: LogEntry) -> str:
+    return re.sub(r"^.*T(.*?)Z?$", r"\1", entry["at"])
+
+
+def _requested_effects(moment: TimelineEntry) -> list[str]:
+    from conferral.operations.history import timeline
+
+    return [
+        f"Twilio is asked to {one.text}: {timeline.effect_result(one) or 'no answer yet'}" for one in moment.effects
+    ]
+
+
+def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, Any]:
+    from conferral.storage.codecs.session_codec import decode_public_changes
+
+    return {
+        "entry": moment.entry_id,
+        "version": moment.version,
+        "at": entry["at"],
+        "gap_ms": moment.gap_ms,
+        "event": moment.event,
+        "what": moment.text,
+        "follow": moment.consequence,
+        "from": moment.state_before,
+        "to": moment.state_after,
+        "outcome": moment.outcome,
+        "reason": moment.reason,
+        "is_failure": moment.is_failure,
+        "asked_in": moment.requested_by or None,
+        "effects": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "party": one.party,
+                "what": one.text,
+                "outcome": one.outcome,
+                "took_ms": one.took_ms,
+                "twilio_code": one.twilio_code or None,
+                "attempts": one.attempts or None,
+                "attempted": one.attempts_note,
+            }
+            for one in moment.effects
+        ],
+        "changes": decode_public_changes(entry["changes"]),
+        "now": now,
+    }
+
+
+# ---- as it was ---------------------------------------------------------------------------------------------------
+
+
+def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: bool) -> None:
+    from conferral.cli.explain import wait_json
+    from conferral.cli.sessions import print_fields, print_parties
+    from conferral.errors import CommandNotDoneError
+    from conferral.operations import wording
+    from conferral.operations.audibility import audibility
+    from conferral.operations.history import replay
+    from conferral.operations.pending import list_waits
+
+    fields = replay.at_version(history.log, version, history.fields)
+    if "version" not in fields:
+        raise CommandNotDoneError(f"nothing is known of version {version}; the log begins later")
+    then_ms = wording.parse_time_ms(fields.get("updated_at", ""))
+    heard = audibility(fields)
+    waits = list_waits(fields, then_ms, replay.pending_effects_at(history.log, version))
+    if as_json:
+        told = {"fields": fields, "hearing": [one.text for one in heard], "waits": [wait_json(one) for one in waits]}
+        output.print_json(told)
+        return
+    print_fields(fields, full=full)
+    print_parties(fields, full=full)
+    _print_section("Who heard whom", [one.text for one in heard])
+    _print_section(
+        "What it waited for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]
+    )
+
+
+def _print_section(heading: str, lines: list[str]) -> None:
+    if lines:
+        output.print_line()
+        output.print_heading(heading)
+        for line in lines:
+            output.print_line(f"  {line}")
+
+
+def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
+    return f"{what}, {max(0, comes_at_ms - then_ms) / 1000:.1f} s later" if comes_at_ms else what
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(replay)

@@ -1,0 +1,209 @@
+"""Gives one command to one session from a terminal: publishes it, waits for what comes of it, and tells that."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from conferral import output
+from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from conferral.operations.session_queries import Fields, SessionQueries
+    from conferral.runtime.settings import StoreSettings
+    from conferral.storage.commands.command_stream import CommandOutcome
+
+
+#: How long a command is waited for beyond its ring time, and at least, seconds.
+WAIT_BEYOND_RING_S = 15.0
+WAIT_MIN_S = 30.0
+#: Commands that dial, with how many phones they ring one after the other.
+_RING_COUNTS = {"call": 2, "transfer": 1, "retrieve": 1, "add": 1, "supervise": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """How a command is given, whatever it asks for."""
+
+    #: Seconds to wait for the outcome; None for as long as the command may ring, and a little longer.
+    wait_s: float | None
+    #: Whether the command's id is printed at once instead of the outcome.
+    no_wait: bool
+    #: None for one that is made up.
+    command_id: str | None
+    as_json: bool
+
+
+def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
+    """Gives a command and tells what came of it.
+
+    Args:
+        fields: As the stream of commands takes them, without the id; empty ones are left out.
+        options: How.
+
+    Raises:
+        BadParameter: no session could take it; nothing was published.
+        NotDoneError: it was refused or has failed, or is still in progress.
+    """
+    from conferral.statemachine.ids import ID_PATTERN
+    from conferral.storage.commands.command_models import BadCommandError, validate
+
+    named = fields.get("session", "")
+    # Whatever else names a session is looked up once Redis is there; the other fields are looked at before.
+    stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
+    try:
+        # By those who take it from the stream too: what they would not understand is told without them.
+        fields_given = validate({"by": "cli", **fields, **stands_for}).entry()
+        "".join(fields_given.values()).encode()
+    except BadCommandError as error:
+        raise typer.BadParameter(str(error)) from None
+    except UnicodeEncodeError:
+        raise typer.BadParameter("not UTF-8") from None
+    asyncio.run(_submit(fields_given, named, options))
+
+
+def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
+    """Return how long a command is waited for unless its options say otherwise, in seconds.
+
+    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
+    (30.0, 75.0)
+    """
+    rings = _RING_COUNTS.get(fields["type"], 0)
+    if not rings:
+        return WAIT_MIN_S
+    # The agent of a `call` rings as long as it says, the customer as long as the setting says.
+    ring_s = int(fields.get("timeout") or ring_timeout_s) + (rings - 1) * ring_timeout_s
+    return max(WAIT_MIN_S, ring_s + WAIT_BEYOND_RING_S)
+
+
+async def resolve_session(reader: SessionQueries, named: str) -> str:
+    """Return how a command names the session that was typed.
+
+    An id or a call's SID is published as it was typed, since a repeated command is recognized by its fields. Anything
+    else must match exactly one live session.
+
+    Raises:
+        UnknownSession: no live session matches, and this can't be an id that the router would reject.
+        AmbiguousSession: several match.
+    """
+    from conferral.statemachine.ids import ID_PATTERN
+
+    if await reader.find_exact(named):
+        return named
+    if found := await reader.search(named, live_only=True):
+        return found
+    if ID_PATTERN.fullmatch(named):
+        return named  # the router rejects it, as it does for every way of giving a command
+    return await reader.find(named)
+
+
+async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOptions) -> None:
+    from conferral.cli.redis_access import open_redis
+    from conferral.operations.command_submission import CommandSubmitter
+    from conferral.runtime.settings import CommandSettings, load
+
+    settings = load(CommandSettings)
+    wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
+    async with open_redis(settings) as reader:
+        if session_typed and fields["type"] != "call":  # whose session is not there yet
+            fields = {**fields, "session": await resolve_session(reader, session_typed)}
+        submitter = CommandSubmitter(reader)
+        try:
+            submitted = await submitter.submit(fields, options.command_id or "")
+            if options.no_wait:
+                if options.as_json:
+                    output.print_json({"command": submitted.command_id})
+                else:
+                    output.print_line(submitted.command_id)
+                return
+            outcome = await submitter.wait_for_outcome(submitted, wait_s)
+        except CommandRejected as error:  # of another command with the same id
+            raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
+        session_id = outcome.session or submitted.session
+        session = await reader.read_session(session_id) if session_id else {}
+        if outcome.status != "done":
+            line = own_command_line(settings)
+            raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
+    if options.as_json:
+        output.print_json(
+            {"command": submitted.command_id, "status": outcome.status, "reason": outcome.reason, "session": session_id}
+        )
+    else:
+        _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
+
+
+async def _not_done(
+    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: Fields, wait_s: float, command_line: str
+) -> Exception:
+    from conferral.operations import session_summary, wording
+    from conferral.operations.command_submission import allowed_commands_of
+
+    if outcome.is_final:
+        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
+        # What was tried and failed has left its mark: whoever asked must know with whom the customer is now.
+        stands = (
+            [f"{session['id']} is {wording.state_label(session)}", session_summary.participants_line(session)]
+            if session.get("id")
+            else []
+        )
+        details = tuple(filter(None, stands)) if outcome.status == "failed" else ()
+        return CommandNotDoneError(
+            reason,
+            allowed=allowed_commands_of(session),
+            command_id=outcome.command_id,
+            status=outcome.status,
+            details=details,
+            told=outcome.reason,
+        )
+    reason = f"{kind} is still in progress after {wait_s:g} s (command {outcome.command_id})"
+    if not outcome.status and not await _has_worker(reader):
+        reason += "; no worker is running, start one: conferral worker"
+    details = (f"follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
+    return CommandNotDoneError(
+        reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
+    )
+
+
+async def _has_worker(reader: SessionQueries) -> bool:
+    from conferral.check.workers import live_workers
+
+    return bool(await live_workers(reader.client, reader.keys))
+
+
+def own_command_line(settings: StoreSettings) -> str:
+    """How this program is called from here, with the Redis that was meant; never with a password."""
+    from conferral.demo.programs import own_command
+    from conferral.runtime.settings import StoreSettings
+
+    default = StoreSettings.model_fields["redis_url"].default
+    if settings.redis_url == default or "@" in settings.redis_url or "password" in settings.redis_url:
+        return own_command()
+    return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
+
+
+def _print_done(fields: Mapping[str, str], session_id: str, reason: str, session: Fields, command_line: str) -> None:
+    from conferral.operations import session_summary, suggestions, wording
+    from conferral.operations.command_submission import allowed_commands_of
+
+    why = f" ({reason})" if reason else ""
+    word = suggestions.result_word(fields)
+    output.print_line(
+        f"{word}: {session_id} is {wording.state_label(session) if session else 'not known any more'}{why}"
+    )
+    for line in (session_summary.participants_line(session), "; ".join(session_summary.session_notes(session))):
+        if line:
+            output.print_line(line)
+    if session.get("state") == "ended":
+        output.print_note(f"what happened: {command_line} show {session_id}")
+    else:
+        told = suggestions.suggest_next(
+            allowed_commands_of(session), session_id, command_line, fields, session.get("state", "")
+        )
+        output.print_note(f"next: {told}")

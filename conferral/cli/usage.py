@@ -1,0 +1,65 @@
+"""How helps name arguments: SESSION and ID..., as in the examples, without types and braces."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+
+def _argument_name(argument: TyperArgument) -> str:
+    """An argument's name, with brackets if it may be left out and dots if there may be several."""
+    name = (argument.metavar or argument.name or "").strip("[]").upper() + ("..." if argument.nargs != 1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+class Command(TyperCommand):
+    """A command whose help says SESSION."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line."""
+        arguments = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument) and not one.hidden]
+        return ["[OPTIONS]", *map(_argument_name, arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then options."""
+        described: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for one in self.get_params(ctx):
+            if (record := one.get_help_record(ctx)) is None:
+                continue
+            if isinstance(one, TyperArgument):
+                described["Arguments"].append((_argument_name(one).strip("[]"), record[1]))
+            else:
+                described["Options"].append(record)
+        for title, rows in described.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def in_range(minimum: float, maximum: float) -> Callable[[Any], Any]:
+    """Return a callback that passes numbers from `least` to `most`: the help then says so in words."""
+
+    def checked(value: Any) -> Any:
+        if value is not None and not minimum <= value <= maximum:
+            raise typer.BadParameter(f"must be {minimum:g} to {maximum:g}")
+        return value
+
+    return checked
+
+
+class App(typer.Typer):
+    """An app whose commands have such helps."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            cls=TyperGroup,
+            **settings,
+        )
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Add a command."""
+        return super().command(name, **{"cls": Command, **settings})

@@ -1,0 +1,1 @@
+"""The Python client: gives commands, waits for outcomes, follows sessions."""

@@ -1,0 +1,89 @@
+"""What the demo prints when its story is told: where everything is, and how to go on by hand."""
+
+import textwrap
+from collections.abc import Sequence
+
+from conferral.demo import characters, programs
+from conferral.demo.environment import PREFIX, DemoEnvironment
+from conferral.demo.scenarios import calls
+from conferral.output import WIDTH_MIN
+
+#: The file in the demo's folder that makes commands short.
+VARIABLES = "env"
+
+
+def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
+    """Return the invitation; no line is wider than every terminal is.
+
+    Args:
+        stage: Where everything is.
+        pids: The workers' process ids.
+    """
+    others = " or ".join(map(str, pids[1:]))
+    return [
+        "",
+        "A second call stays up: the customer talks to alice.",
+        "",
+        *_url_lines(stage),
+        "",
+        *_manual_phone_lines(),
+        "",
+        "Two workers share the calls. Kill one: the other takes over within seconds,",
+        f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
+        "",
+        "Other stories:  conferral demo --story NAME",
+        *textwrap.wrap(
+            ", ".join(calls.STORIES), WIDTH_MIN, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        ),
+        "",
+        "In another terminal, for the call that stays up ($CALL):",
+        "",
+        *(f"  {command}" for command in commands(stage)),
+        "",
+        "Ctrl-C stops everything.",
+    ]
+
+
+def _url_lines(stage: DemoEnvironment) -> list[str]:
+    return [
+        f"  console   {stage.console_signed_in}",
+        f"  phones    {stage.sandbox_url}/  (you play everyone)",
+        f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
+        f"  logs      {stage.folder}",
+    ]
+
+
+def _manual_phone_lines() -> list[str]:
+    answering = " and ".join(characters.name(address) for address in characters.ANSWERING_LATER)
+    return [
+        "Try a transfer yourself, with these two pages side by side:",
+        f"  1. console:  open the call, press Transfer: to {characters.DAVE}, consult.",
+        "               The customer hears music",
+        "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
+        "  3. console:  press Complete. The customer and dave talk; hang up either phone",
+        "To start over, press Call on the customer's phone, and answer alice's phone.",
+        *textwrap.wrap(
+            f"{answering} answer after a second and press 1 where a key is asked for. Every other phone rings until "
+            "you answer it or its time is up.",
+            WIDTH_MIN,
+        ),
+    ]
+
+
+def commands(stage: DemoEnvironment) -> list[str]:
+    """Return what can be typed, in this order."""
+    order = [
+        f"redis_cli XADD {PREFIX}:commands '*' type transfer \\",
+        f"    session $CALL to {characters.CAROL} mode blind",
+    ]
+    return [
+        f". {programs.shell_path(stage.folder / VARIABLES)}",
+        "conferral convert $CALL",
+        f"conferral transfer $CALL --to {characters.BOB} --mode consult",
+        "conferral swap $CALL",
+        "conferral complete $CALL",
+        *(["conferral show $CALL"] if programs.find_redis_cli() is None else order),
+        'curl -H "Authorization: Bearer $TOKEN" $API/sessions/$CALL',
+        "conferral explain $CALL",
+        "conferral end $CALL --yes",
+    ]

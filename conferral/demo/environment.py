@@ -1,0 +1,263 @@
+"""Sets the stage: a private Redis, the sandbox, webhooks, two workers, and the console, with settings of its own."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from conferral import output
+from conferral.check.workers import check_workers, live_workers
+from conferral.cli.redis_access import make_redis_client
+from conferral.demo import characters, ports, programs
+from conferral.demo.polling import poll_until
+from conferral.demo.ports import Ports
+from conferral.demo.subprocesses import Subprocess, Subprocesses
+from conferral.errors import CommandNotDoneError
+from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.errors import StoreError
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.connection.client import store_errors
+from conferral.storage.keys import Keys
+
+#: How long everything may take to start, seconds; usually it takes one or two.
+START_S = 30.0
+#: How often other ports are tried when somebody is quicker (count).
+ATTEMPTS = 5
+PORT_SHIFTS = 500
+#: What our processes say when they can't listen.
+PORT_TAKEN = ("can't be had",)
+ReadyCheck = Callable[[], Awaitable[bool]]
+
+#: An account that can't exist, and its token: the same in each demo.
+ACCOUNT_SID = "AC" + "0" * 32
+AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # of no account
+#: Of the control API, fixed so that it can be printed: the demo listens on loopback only.
+API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens nothing but a demo
+APP_SID = "AP" + "0" * 32
+PREFIX = "conferral"
+PARTITIONS = 16
+#: Two, so that one takes over when the other is killed.
+WORKERS = ("worker-1", "worker-2")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoEnvironment:
+    """Where everything is."""
+
+    folder: Path
+    redis_url: str
+    redis_socket: Path
+    webhooks_url: str
+    sandbox_url: str
+    console_url: str
+    reader: SessionQueries
+
+    @property
+    def console_signed_in(self) -> str:
+        """The console's URL with the token, which the page takes out of the address bar and nobody is sent."""
+        return f"{self.console_url}/#token={API_TOKEN}"
+
+
+def choose_ports(shift: int = 0) -> Ports:
+    """Ports of webhooks, sandbox and console; says so when they are not the usual ones.
+
+    Args:
+        shift: How far above the usual ones is looked first (count).
+
+    Raises:
+        NotDoneError: no port is free.
+    """
+    usual = asdict(Ports())
+    chosen: dict[str, int] = {}
+    for name, wanted in usual.items():
+        # The usual ports are left to those whose they are, so that one taken port does not move the others.
+        others = frozenset(usual.values()) - {wanted}
+        port = ports.choose(wanted + shift, taken=others | frozenset(chosen.values()))
+        if not port:
+            raise CommandNotDoneError(f"port {wanted} is taken, and so are the {ports.ATTEMPTS_MAX} above it")
+        if port != wanted:
+            output.print_note(f"port {wanted} is taken; using {port}")
+        chosen[name] = port
+    return Ports(**chosen)
+
+
+def directory_of(survey_url: str) -> str:
+    """The demo's directory: what holds for each of its numbers.
+
+    Args:
+        survey_url: With what customers of the survey's line go on.
+    """
+    return f"""
+[inbound."{characters.WAITING_LINE}"]
+agents = ["{characters.ALICE}", "{characters.BOB}"]
+greeting = "{characters.GREETING}"
+
+[inbound."{characters.RECORDED_LINE}"]
+record = true
+
+[inbound."{characters.AFTER_CALL_LINE}"]
+after = "{survey_url}"
+"""
+
+
+def settings_of(
+    redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Every setting that a process of the demo reads; those not needed are empty, which counts as not set.
+
+    Args:
+        redis_url: Where Redis is.
+        webhooks_url: Where the webhooks are.
+        sandbox_url: Where the local Twilio is.
+        changes: What is set otherwise than usual.
+    """
+    variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
+    variables |= {
+        "REDIS_URL": redis_url,
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_NUMBER": characters.BUSINESS,
+        "TWILIO_TWIML_APP_SID": APP_SID,
+        "TWILIO_API_URL": sandbox_url,
+        "CONFERRAL_PUBLIC_URL": webhooks_url,
+        "CONFERRAL_AGENT": characters.ALICE,
+        "CONFERRAL_API_TOKEN": API_TOKEN,
+        "CONFERRAL_PREFIX": PREFIX,
+        "CONFERRAL_PARTITIONS": str(PARTITIONS),
+        "CONFERRAL_LOG_FORMAT": "console",
+    }
+    return variables | dict(changes or {})
+
+
+async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
+    """Starts everything and waits until it is ready.
+
+    Args:
+        children: Where the processes live.
+        survey_url: With what customers of the survey's line go on.
+        changes: Settings that the story wants otherwise than usual.
+
+    Raises:
+        NotDoneError: there is no Redis, or something did not get ready in time, or died.
+    """
+    server = programs.find_redis_server()
+    socket = children.folder / "redis.sock"
+    url = f"unix://{socket}"
+    directory = children.folder / "directory.toml"
+    directory.write_text(directory_of(survey_url), "utf-8")
+    changes = {"CONFERRAL_DIRECTORY": str(directory), **changes}
+    output.print_note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
+    redis = children.start("redis", _redis_command(server, socket, children.folder), {})
+    reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
+    await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
+    for attempt in range(1, ATTEMPTS + 1):
+        # Two demos that take each other's ports away must not do so again and again: each goes its own way then.
+        chosen = choose_ports(0 if attempt == 1 else attempt + os.getpid() % PORT_SHIFTS)
+        stage = DemoEnvironment(
+            folder=children.folder,
+            redis_url=url,
+            redis_socket=socket,
+            webhooks_url=f"http://{ports.HOST}:{chosen.webhooks}",
+            sandbox_url=f"http://{ports.HOST}:{chosen.sandbox}",
+            console_url=f"http://{ports.HOST}:{chosen.console}",
+            reader=reader,
+        )
+        started = _start_processes(children, stage, chosen, changes)
+        try:
+            await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
+        except CommandNotDoneError:
+            # Somebody else was quicker to listen, such as another demo: there are more ports.
+            was_slow = any(child.has_logged(words) for child in started.values() for words in PORT_TAKEN)
+            if not was_slow or attempt == ATTEMPTS:
+                raise
+            await children.stop_some(list(started.values()))
+        else:
+            break
+    return stage
+
+
+def _start_processes(
+    children: Subprocesses, stage: DemoEnvironment, chosen: Ports, changes: Mapping[str, str]
+) -> dict[str, Subprocess]:
+    variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
+    # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
+    program = (sys.executable, "-P", "-m", "conferral")
+    typed = ("--command-line", programs.command_line(stage.redis_url))
+    commands = {
+        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *typed),
+        "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
+        **dict.fromkeys(WORKERS, ("worker",)),
+        "console": ("console", "--port", str(chosen.console), "--token-in-lines", *typed),
+    }
+    started = {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
+    for name in WORKERS:
+        started[name].is_restarted = True
+    return started
+
+
+def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> dict[str, ReadyCheck]:
+    """How each is seen to be ready. By its own log: on a port somebody else may answer."""
+
+    def log_contains(name: str, words: str) -> ReadyCheck:
+        async def look() -> bool:
+            return started[name].has_logged(words)
+
+        return look
+
+    return {
+        "the sandbox": log_contains("sandbox", "sandbox_started"),
+        "the webhooks": log_contains("webhooks", "webhooks_listening"),
+        "the console": log_contains("console", "console_started"),
+        "the workers": lambda: _has_workers(reader),
+    }
+
+
+async def _wait_until_ready(started: Sequence[Subprocess], signs: Mapping[str, ReadyCheck]) -> None:
+    """Waits until all are ready; from then on their end is nobody's wish.
+
+    Raises:
+        NotDoneError: one has died, or they take too long.
+    """
+    waiting = dict(signs)
+
+    async def settled() -> bool:
+        for name, is_ready in list(waiting.items()):
+            if await is_ready():
+                del waiting[name]
+        return not waiting or any(child.has_ended for child in started)
+
+    in_time = await poll_until(settled, START_S)
+    for child in started:
+        if child.has_ended:
+            raise child.death_report()
+    if not in_time:
+        raise CommandNotDoneError(f"{', '.join(waiting)} did not get ready within {START_S:g} s")
+    for child in started:
+        child.is_starting = False
+
+
+def _redis_command(server: Path, socket: Path, folder: Path) -> list[str | Path]:
+    return [
+        server, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder,
+        "--appendonly", "yes", "--save", "", "--loglevel", "notice",
+    ]  # fmt: skip
+
+
+async def _redis_answers(reader: SessionQueries) -> bool:
+    try:
+        with store_errors():
+            return bool(await reader.client.ping())
+    except StoreError:
+        return False
+
+
+async def _has_workers(reader: SessionQueries) -> bool:
+    try:
+        lines = await check_workers(reader.client, reader.keys)
+    except StoreError:
+        return False
+    # Each has its share from the start: a kill in the first seconds is taken over, too.
+    return all(line.status == "ok" for line in lines) and len(await live_workers(reader.client, reader.keys)) == len(
+        WORKERS
+    )

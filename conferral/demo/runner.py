@@ -1,0 +1,127 @@
+"""Runs the demo from its first line to the last process: however it ends, nothing is left behind."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+
+import aiohttp
+
+from conferral import output
+from conferral.demo import closing_message, programs
+from conferral.demo.after_call_twiml import serve_after_call_twiml
+from conferral.demo.environment import API_TOKEN, DemoEnvironment, start
+from conferral.demo.phones import DemoPhones
+from conferral.demo.polling import cancel_all
+from conferral.demo.scenario import ScenarioRunner
+from conferral.demo.scenarios import calls
+from conferral.demo.scenarios.calls import Story
+from conferral.demo.subprocesses import Subprocesses
+from conferral.demo.workers import DemoWorkers
+from conferral.errors import CommandNotDoneError
+from conferral.runtime.errors import StoreError
+
+#: How long a process's death can go unnoticed, seconds.
+DEATH_DETECTION_S = 0.5
+#: SIGHUP comes when the terminal is closed.
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What is played, and how."""
+
+    story: Story
+    #: So many times shorter are pauses and ringing than usual.
+    pace: float
+    exit_after_story: bool
+
+
+def run(options: DemoOptions) -> None:
+    """Runs until Ctrl-C, or until the story is told.
+
+    Raises:
+        NotDoneError: something could not be started, has died, or did not happen.
+    """
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_run(options))
+
+
+async def _run(options: DemoOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, stop.set)
+    with Subprocesses() as children:
+        try:
+            await _run_until_stopped(children, stop, options)
+        finally:
+            # The terminal may be gone; the processes have to go all the same.
+            with suppress(OSError):
+                output.print_note("stopping ...")
+            await children.stop()
+    with suppress(OSError):
+        output.print_note("stopped; nothing is left behind")
+
+
+async def _run_until_stopped(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
+    """Performs until it is over, somebody asks to stop, or a process dies."""
+    performance = asyncio.create_task(_run_story(children, stop, options))
+    asked = asyncio.create_task(stop.wait())
+    death = asyncio.create_task(children.wait_for_death())
+    tasks = {performance, asked, death}
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if performance.done() and performance.exception() is not None:
+        # A process that died is the cause of what the performance ran into; it is found a moment later.
+        await asyncio.wait({death}, timeout=DEATH_DETECTION_S)
+    first = next((task for task in (death, performance, asked) if task.done()), performance)
+    await cancel_all(tasks - {first})
+    try:
+        first.result()
+    except StoreError as error:
+        raise CommandNotDoneError(f"the demo's {error}") from error
+
+
+async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+        serve_after_call_twiml() as survey_url,
+    ):
+        output.print_line("Conferral's demo: everything on this machine, no account, no telephone.")
+        stage = await start(children, survey_url, options.story.settings)
+        theatre = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
+        workers = DemoWorkers(children, stage.reader, theatre.phones)
+        keeping = asyncio.create_task(workers.run())
+        try:
+            await theatre.set_phones()
+            await theatre.set_lines()
+            output.print_line(f"The story: {options.story.summary}")
+            await _run_scenario(options, theatre, workers)
+            if not options.exit_after_story:
+                session_id = await calls.start_second_call(theatre)
+                await theatre.set_phones_manual()
+                for line in _print_closing_message(stage, session_id, children):
+                    output.print_line(line)
+                await stop.wait()
+        finally:
+            await cancel_all({keeping})
+            await stage.reader.client.aclose()
+
+
+def _print_closing_message(stage: DemoEnvironment, session_id: str, children: Subprocesses) -> list[str]:
+    variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id)
+    (stage.folder / closing_message.VARIABLES).write_text(variables, "utf-8")
+    return closing_message.lines(stage, [child.process.pid for child in children.restarted])
+
+
+async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: DemoWorkers) -> None:
+    try:
+        await options.story.play(theatre)
+    except CommandNotDoneError as error:
+        if not workers.deaths or options.exit_after_story:
+            raise
+        # The calls go on, but not at the story's pace.
+        output.print_folded(f"The story stops here, because a worker died in it: {error}")
+        await theatre.phones.hang_up_all()
+        await theatre.wait_until_idle()
+        await theatre.set_phones()

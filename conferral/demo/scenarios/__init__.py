@@ -1,0 +1,1 @@
+"""The scenarios that the demo plays."""

@@ -1,0 +1,197 @@
+"""The stories that the demo can play, each a few sentences about people and one call, and the tour of them all."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from conferral.demo import characters
+from conferral.demo.scenario import ANSWER_AFTER_S, ANYTHING, LATE_ANSWER_AFTER_S, Scenario, ScenarioRunner
+from conferral.demo.scenarios import conference
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One that can be asked for."""
+
+    summary: str
+    play: Callable[[ScenarioRunner], Awaitable[None]]
+    #: Settings that it wants otherwise than usual.
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+async def convert(theatre: ScenarioRunner) -> None:
+    """A bridged call becomes a conference, and ends when one leaves."""
+    async with theatre.call_in() as play:
+        await _convert(play)
+        await play.announce("alice hangs up")
+        await play.hang_up("agent")
+
+
+async def warm(theatre: ScenarioRunner) -> None:
+    """All three talk before the agent leaves."""
+    async with theatre.call_in() as play:
+        await _transfer(play, "alice wants bob to join them", "bob", "warm")
+        await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
+        await _complete(play)
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+async def consult(theatre: ScenarioRunner) -> None:
+    """The customer waits while agent and target talk; then the agent hands over."""
+    async with theatre.call_in() as play:
+        await _consult(play)
+        await _complete(play)
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+async def blind(theatre: ScenarioRunner) -> None:
+    """The agent is gone at once; the customer hears ringing until the target answers."""
+    await theatre.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
+    async with theatre.call_in() as play:
+        await play.announce("alice hands the customer over and is gone: transfer --to client:bob --mode blind")
+        await play.set_people(target="bob")
+        command_id = await play.submit_without_waiting("transfer", to=characters.BOB, mode="blind")
+        await play.expect_heard(customer="a phone ringing")
+        await play.read_outcome(command_id)
+        await play.expect_heard(customer="bob", bob="the customer")
+        await play.set_people(agent="bob")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+    await theatre.set_phones()
+
+
+async def recall(theatre: ScenarioRunner) -> None:
+    """A blind transfer fails, and the agent is called back."""
+    async with theatre.call_in() as play:
+        await _fail_and_recall(play, "alice")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+async def outbound(theatre: ScenarioRunner) -> None:
+    """The agent is called first, then the customer; a bridge that can be transferred like any other."""
+    async with theatre.call_out("outbound-1") as play:
+        await play.expect_heard(customer="alice", alice="the customer")
+        await _transfer(play, "alice wants bob to join them", "bob", "warm")
+        await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
+        await _complete(play)
+        await play.announce("bob hangs up")
+        await play.hang_up("agent")
+
+
+async def several(theatre: ScenarioRunner) -> None:
+    """Several phones ring at once; whoever presses 1 first takes the call."""
+    for address in (characters.BOB, characters.CAROL):
+        await theatre.phone(address, answer_after_s=ANSWER_AFTER_S)
+    async with theatre.call_in() as play:
+        await play.announce("alice asks for bob or carol: transfer --to client:bob,client:carol --mode warm --confirm")
+        await play.set_people(**{"target-1": "bob", "target-2": "carol"})
+        command_id = await play.submit_without_waiting(
+            "transfer", to=f"{characters.BOB},{characters.CAROL}", mode="warm", confirm="true"
+        )
+        question = '"Press 1 to take the call."'
+        await play.expect_heard(customer="alice", alice="the customer", bob=question, carol=question)
+        await play.narrator.announce("carol presses 1 before bob does")
+        await play.press("target-2", "1")
+        await play.read_outcome(command_id)
+        await play.expect_heard(
+            customer="alice and carol", alice="carol and the customer", carol="alice and the customer"
+        )
+        await play.set_people(target="carol")
+        await _complete(play)
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+    await theatre.set_phones()
+
+
+async def tour(theatre: ScenarioRunner) -> None:
+    """All of it in one call: bridged, converted, consulted with swap, completed, then a transfer that fails."""
+    async with theatre.call_in() as play:
+        await _convert(play)
+        await _consult(play)
+        await _complete(play)
+        await _fail_and_recall(play, "bob")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+# ---- scenes that several stories have ------------------------------------------------------------------------------
+
+
+async def _convert(play: Scenario) -> None:
+    await play.expect_heard(customer="alice", alice="the customer")
+    await play.announce("somebody types: convert")
+    since_s = await play.runner.phones.now_s()
+    await play.submit("convert")
+    await play.expect_heard(customer="alice", alice="the customer")
+    customer, agent = await play.heard_nobody_text("customer", since_s), await play.heard_nobody_text("agent", since_s)
+    await play.narrator.add_observation(f"the customer heard nobody for {customer}, alice for {agent}")
+
+
+async def _transfer(play: Scenario, why: str, to: str, mode: str) -> None:
+    await play.announce(f"{why}: transfer --to client:{to} --mode {mode}")
+    await play.set_people(target=to)
+    await play.submit("transfer", to=f"client:{to}", mode=mode)
+
+
+async def _consult(play: Scenario) -> None:
+    await _transfer(play, "alice asks bob first", "bob", "consult")
+    await play.expect_heard(customer="music", alice="bob", bob="alice")
+    await play.announce("alice asks the customer something in between: swap")
+    await play.submit("swap")
+    await play.expect_heard(customer="alice", alice="the customer", bob="music")
+
+
+async def _complete(play: Scenario) -> None:
+    """The agent leaves; from then on the target is the agent."""
+    heir = play.narrator.people["target"]
+    await play.announce("alice leaves them alone: complete")
+    await play.submit("complete")
+    await play.set_people(agent=heir)
+    await play.expect_heard(**{"customer": heir, heir: "the customer"})
+
+
+async def _fail_and_recall(play: Scenario, agent: str) -> None:
+    await play.runner.phone(characters.CAROL, outcome="busy", times=1)  # and answers whoever tries later
+    await play.announce(f"{agent} hands the customer over and is gone: transfer --to client:carol --mode blind")
+    await play.set_people(target="carol")
+    await play.submit("transfer", "busy", to=characters.CAROL, mode="blind")
+    why = '"Your call is coming back to you. The other line is busy."'
+    await play.expect_heard(**{"customer": ANYTHING, agent: why})
+    await play.wait_until("the recall", lambda it: it.get("state") == "conferenced")
+    await play.expect_heard(**{"customer": agent, agent: "the customer"})
+
+
+TOUR = Story("all of it in one call", tour)
+STORIES = {
+    "convert": Story("a bridged call becomes a conference", convert),
+    "warm": Story("all three talk, then the agent leaves", warm),
+    "consult": Story("the customer waits while agent and target talk", consult),
+    "blind": Story("the agent is gone at once", blind),
+    "recall": Story("a blind transfer fails, and the agent is called back", recall),
+    "outbound": Story("the agent is called first, then the customer", outbound),
+    "several": Story("several phones ring, whoever presses 1 first takes the call", several),
+    "waiting": Story("the caller waits in a conference until somebody is free", conference.waiting),
+    "client": Story("somebody calls from a browser", conference.client),
+    "conference": Story("agent and customer are called into a conference", conference.conference),
+    "parties": Story("three more are added, and leave again", conference.parties),
+    "hold": Story("the customer is held, then muted", conference.hold),
+    "park": Story("the customer waits until somebody takes the call up", conference.park),
+    "park-timeout": Story(
+        "nobody takes a parked call up, and it goes back", conference.park_timeout, {"CONFERRAL_PARK_TIMEOUT": "3"}
+    ),
+    "announce": Story("a sentence is said to all", conference.announce),
+    "supervise": Story("a supervisor listens, whispers, joins in", conference.supervise),
+    "record": Story("the conference is recorded, and a consult is not", conference.record),
+    "after": Story("the customer goes on with a survey", conference.after),
+}
+
+
+async def start_second_call(theatre: ScenarioRunner) -> str:
+    """Brings a call up that stays bridged; returns its session's id.
+
+    Raises:
+        NotDoneError: it did not come up.
+    """
+    return await theatre.start_bridged_call(characters.CUSTOMER)

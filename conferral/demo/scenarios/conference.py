@@ -1,0 +1,206 @@
+"""Stories of conferences: waiting in one, calls that begin as one, more parties, parking, supervisors, recordings."""
+
+from conferral.demo import characters
+from conferral.demo.scenario import LATE_ANSWER_AFTER_S, ScenarioRunner
+from conferral.errors import CommandNotDoneError
+from conferral.operations.session_queries import Fields
+
+
+async def waiting(theatre: ScenarioRunner) -> None:
+    """The caller waits with music; the first agent is busy, and the second takes the call."""
+    await theatre.phone(characters.ALICE, outcome="busy")
+    # The greeting lasts as long as it does, at whatever pace the story is told: bob answers when the music has begun.
+    await theatre.phone(characters.BOB)
+    async with theatre.call_to_wait() as play:
+        await play.set_people(**{"agent 1 of 2": "alice", "agent 2 of 2": "bob"})
+        await play.expect_heard(customer=f'"{characters.GREETING}"')
+        await play.wait_until("bob's ringing", lambda it: it.get("party.agent.status") == "ringing")
+        await play.set_people(agent="bob")
+        await play.expect_heard(customer="music")
+        await play.announce("bob is free, and picks up")
+        await play.answer("agent")
+        await play.wait_until("bob's answer", lambda it: it.get("party.agent.status") == "connected")
+        await play.expect_heard(customer="bob", bob="the customer")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+    await theatre.set_phones()
+
+
+async def client(theatre: ScenarioRunner) -> None:
+    """Somebody calls from a browser: a conference from the start, in which whoever is left alone is let go."""
+    await theatre.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
+    async with theatre.call_from_browser("browser-1") as play:
+        await play.wait_until("the ringing", lambda it: it.get("party.customer.status") == "ringing")
+        await play.expect_heard(alice="a phone ringing")
+        await play.expect_heard(alice="the customer", customer="alice")
+        await play.announce("alice closes her browser")
+        await play.hang_up("agent")
+    await theatre.set_phones()
+
+
+async def conference(theatre: ScenarioRunner) -> None:
+    """Alice is called, then the customer, both into a conference."""
+    async with theatre.call_out("conference-1", mode="conference") as play:
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("alice hangs up")
+        await play.hang_up("agent")
+
+
+async def parties(theatre: ScenarioRunner) -> None:
+    """Three more are added; whoever leaves ends nothing until one is left."""
+    async with theatre.call_in() as play:
+        for name, address in (("expert", characters.BOB), ("lead", characters.CAROL), ("trainee", characters.DAVE)):
+            await play.announce(f"alice wants one more: add --to {address} --party {name}")
+            await play.set_people(**{name: characters.name(address)})
+            await play.submit("add", to=address, party=name)
+        await play.expect_heard(
+            customer="alice, bob, carol and dave",
+            alice="bob, carol, dave and the customer",
+            bob="alice, carol, dave and the customer",
+            carol="alice, bob, dave and the customer",
+            dave="alice, bob, carol and the customer",
+        )
+        for name in ("trainee", "lead"):
+            await play.announce(f"alice lets {play.narrator.people[name]} go: remove --party {name}")
+            await play.submit("remove", party=name)
+        await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
+        await play.announce("alice hangs up, and the others go on")
+        await play.leave("agent")
+        await play.wait_until("alice's leaving", lambda it: it.get("party.agent.status") == "left")
+        await play.expect_heard(customer="bob", bob="the customer")
+        await play.announce("bob hangs up, and one is left")
+        await play.hang_up("expert")
+
+
+async def hold(theatre: ScenarioRunner) -> None:
+    """The customer is put on hold, then muted."""
+    async with theatre.call_in() as play:
+        await play.announce("alice looks something up: hold --party customer")
+        await play.submit("hold", party="customer")
+        await play.expect_heard(customer="music", alice="silence")
+        await play.announce("unhold --party customer")
+        await play.submit("unhold", party="customer")
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("the customer's street is loud: mute --party customer")
+        await play.submit("mute", party="customer")
+        await play.expect_heard(customer="alice", alice="silence")
+        await play.announce("unmute --party customer")
+        await play.submit("unmute", party="customer")
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("alice hangs up")
+        await play.hang_up("agent")
+
+
+async def park(theatre: ScenarioRunner) -> None:
+    """Alice leaves, the customer waits with music, and bob takes the call up."""
+    async with theatre.call_in() as play:
+        await play.announce("alice leaves the customer to whoever is free: park")
+        await play.submit("park")
+        await play.expect_heard(customer="music")
+        await play.announce(f"bob takes the call up: retrieve --to {characters.BOB}")
+        await play.set_people(agent="bob")
+        await play.submit("retrieve", to=characters.BOB)
+        await play.expect_heard(customer="bob", bob="the customer")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+async def park_timeout(theatre: ScenarioRunner) -> None:
+    """Nobody takes a parked call up, and it goes back to alice."""
+    async with theatre.call_in() as play:
+        await play.announce("alice leaves the customer to whoever is free: park")
+        await play.submit("park")
+        await play.expect_heard(customer="music")
+        await play.narrator.announce("nobody comes")
+        why = '"The call that you have parked is coming back to you. Nobody has taken it up."'
+        await play.expect_heard(customer="music", alice=why)
+        await play.wait_until("the recall", lambda it: it.get("state") == "conferenced" and not it.get("phase"))
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+async def announce(theatre: ScenarioRunner) -> None:
+    """A sentence is said to all."""
+    async with theatre.call_in() as play:
+        sentence = "This call ends in two minutes."
+        await play.announce(f"somebody types: announce --say '{sentence}'")
+        command_id = await play.submit_without_waiting("announce", say=sentence)
+        await play.expect_heard(customer=f'"{sentence}"', alice=f'"{sentence}"')
+        await play.read_outcome(command_id)
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("alice hangs up")
+        await play.hang_up("agent")
+
+
+async def supervise(theatre: ScenarioRunner) -> None:
+    """Dave listens, then helps the agent, then joins in."""
+    async with theatre.call_in() as play:
+        await play.set_people(supervisor="dave")
+        for why, mode, alice, customer in (
+            ("dave listens, unheard", "monitor", "the customer", "alice"),
+            ("dave helps alice, unheard by the customer", "whisper", "dave and the customer", "alice"),
+            ("dave joins in", "barge", "dave and the customer", "alice and dave"),
+        ):
+            await play.announce(f"{why}: supervise --to {characters.DAVE} --mode {mode}")
+            await play.submit("supervise", to=characters.DAVE, mode=mode)
+            if mode == "barge":  # no callback of Twilio's says so
+                await play.wait_until("dave's voice", _is_heard_by_all)
+                await play.narrator.add_observation("dave is heard by all")
+            await play.expect_heard(customer=customer, alice=alice, dave="alice and the customer")
+        await play.announce("the customer hangs up: alice is left with the supervisor, who is no company")
+        await play.hang_up("customer")
+
+
+async def record(theatre: ScenarioRunner) -> None:
+    """The conference is recorded; a consult is on no recording."""
+    async with theatre.call_in(characters.RECORDED_LINE) as play:
+        await play.announce("calls to this number are recorded once they are a conference: convert")
+        await play.submit("convert")
+        await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
+        await play.announce(f"alice asks bob first: transfer --to {characters.BOB} --mode consult")
+        await play.set_people(target="bob")
+        await play.submit("transfer", to=characters.BOB, mode="consult")
+        # No callback of Twilio's tells of a pause, nor of its end: the session knows them from Twilio's answers.
+        await play.wait_until("the pause", lambda it: it.get("recording.status") == "paused")
+        await play.narrator.add_observation("the recording is paused")
+        since_s = await theatre.phones.now_s()
+        await play.expect_heard(customer="music", alice="bob", bob="alice")
+        await play.talk()
+        _nobody_is_recorded(await play.recorded(since_s))
+        await play.narrator.add_observation("recorded of the consult: nobody's voice")
+        await play.narrator.announce("all three talk: merge")
+        await play.submit("merge")
+        await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
+        await play.narrator.add_observation("the recording goes on")
+        await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
+        await play.announce("the customer hangs up")
+        await play.hang_up("customer")
+
+
+def _is_heard_by_all(session: Fields) -> bool:
+    """Whether the supervisor is neither muted nor heard by the agent alone, as Twilio has confirmed it."""
+    return not session.get("party.supervisor.coaches") and session.get("party.supervisor.muted") != "true"
+
+
+def _nobody_is_recorded(seconds: dict[str, float]) -> None:
+    """Passes when no voice went onto a recording.
+
+    Raises:
+        NotDoneError: one did.
+    """
+    heard = [name for name, lasted_s in seconds.items() if lasted_s]
+    if heard:
+        raise CommandNotDoneError(f"the consult is on a recording: {', '.join(heard)}")
+
+
+async def after(theatre: ScenarioRunner) -> None:
+    """When alice has left, the customer goes on with a survey."""
+    async with theatre.call_in(characters.AFTER_CALL_LINE) as play:
+        await play.announce("somebody types: convert")
+        await play.submit("convert")
+        await play.expect_heard(customer="alice", alice="the customer")
+        await play.announce("alice hangs up")
+        await play.leave("agent")
+        await play.expect_heard(customer=f'"{characters.AFTER_CALL_TEXT}"')
+        await play.wait_until_ended()

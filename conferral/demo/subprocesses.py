@@ -1,0 +1,164 @@
+"""The demo's processes: started in a group of their own, watched, and ended whatever happens."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from conferral.demo import watchdog
+from conferral.demo.polling import poll_until
+from conferral.errors import CommandNotDoneError
+
+#: How long a process may take to stop when asked, seconds.
+STOP_S = 10.0
+#: How often is looked whether one has died, seconds.
+POLL_EVERY_S = 0.05
+#: Lines of a log that are shown when its process dies (count).
+LOG_LINES_MAX = 8
+ERROR_LINES_MAX = 40
+#: A unix socket's path may be about 100 bytes long; temporary folders can be deep.
+FOLDER_BYTES_MAX = 80
+#: What of our environment the processes get; nothing else, so that nobody's settings or secrets reach the demo.
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(slots=True)
+class Subprocess:
+    """One process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    #: Starts the process once more.
+    start: Callable[[], subprocess.Popen[bytes]]
+    #: It may end: whoever starts it looks after it for now.
+    is_starting: bool = False
+    #: It is started again when it ends.
+    is_restarted: bool = False
+
+    def restart(self) -> None:
+        """Start the process again; its log goes on."""
+        self.process = self.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.process.poll() is not None
+
+    def has_logged(self, text: str) -> bool:
+        """Whether something stands in its log."""
+        return text in self.log.read_text(errors="replace")
+
+    def death_report(self) -> CommandNotDoneError:
+        """That it has ended, and what its log says of it: the first error and what follows, else the last lines."""
+        reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); from the end of its log:"
+        lines = self.log.read_text(errors="replace").splitlines()
+        errors = [number for number, line in enumerate(lines) if "[error" in line or "Traceback" in line]
+        shown = lines[errors[0] :][:ERROR_LINES_MAX] if errors else lines[-LOG_LINES_MAX:]
+        return CommandNotDoneError(reason, details=tuple(shown))
+
+
+class Subprocesses:
+    """A folder and the processes that live in it; both are gone afterwards."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-"))
+        if len(os.fsencode(self.folder)) > FOLDER_BYTES_MAX:
+            self.folder.rmdir()
+            self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-", dir="/tmp"))
+        self._processes: list[Subprocess] = []
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._watchdog = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", watchdog.__name__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=process_environment({}),
+            process_group=0,
+        )
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for child in reversed(self._processes):
+            if not child.has_ended:
+                child.process.kill()
+                child.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._watchdog is not None:
+            self._watchdog.communicate(watchdog.DONE)
+
+    def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Subprocess:
+        """Starts a process in the folder, with a log of its own; it is on trial while `is_starting` is set."""
+        assert self._watchdog is not None
+        group = self._watchdog.pid
+        log = self.folder / f"{name}.log"
+        log.unlink(missing_ok=True)
+
+        def open_process() -> subprocess.Popen[bytes]:
+            with log.open("ab") as target:
+                return subprocess.Popen(  # noqa: S603
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=target,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=process_environment(variables),
+                    # Ctrl-C reaches the demo alone, which then stops these in order.
+                    process_group=group,
+                )
+
+        child = Subprocess(name, open_process(), log, open_process, is_starting=True)
+        self._processes.append(child)
+        return child
+
+    @property
+    def restarted(self) -> list[Subprocess]:
+        """Those that are started again when they end."""
+        return [child for child in self._processes if child.is_restarted]
+
+    async def stop_some(self, dismissed: Sequence[Subprocess]) -> None:
+        """Ends processes that are not needed after all."""
+        await _stop(dismissed)
+        self._processes = [child for child in self._processes if child not in dismissed]
+
+    async def wait_for_death(self) -> None:
+        """Waits until a process ends that should not.
+
+        Raises:
+            NotDoneError: which one, and the end of its log.
+        """
+        while True:
+            for child in self._processes:
+                if child.has_ended and not (child.is_starting or child.is_restarted):
+                    raise child.death_report()
+            await asyncio.sleep(POLL_EVERY_S)
+
+    async def stop(self) -> None:
+        """Asks all to stop, Redis last: the others still write to it. `__exit__` kills what has not stopped."""
+        await _stop(self._processes[1:])
+        await _stop(self._processes[:1])
+
+
+async def _stop(children: Sequence[Subprocess]) -> None:
+    for child in children:
+        if not child.has_ended:
+            child.process.terminate()
+
+    async def stopped() -> bool:
+        return all(child.has_ended for child in children)
+
+    await poll_until(stopped, STOP_S)
+
+
+def process_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a process."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {**kept, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **variables}

@@ -1,0 +1,1 @@
+"""Wires and runs the processes: webhooks, worker, console, sandbox."""

@@ -1,0 +1,1 @@
+"""`conferral watch`: live views in a terminal."""

@@ -1,0 +1,155 @@
+"""Keys of `watch` on a terminal: what is chosen by them, and how they are read without a line's end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conferral.operations.session_queries import Fields
+
+#: In the order in which they follow each other; empty for all.
+STATES = ("", "bridged", "converting", "conferenced", "transferring")
+#: Longest text that is looked for (characters).
+TEXT_MAX = 40
+#: What the keys do, for those who ask.
+HELP = (
+    ("j, k", "down and up, as the arrows do; Enter shows that session, q or Esc leads back"),
+    ("/", "type what to look for: a SID, last digits, a name; Enter keeps it"),
+    ("s", "one state after the other, then all again"),
+    ("t", "only those that need attention, or all"),
+    ("Esc", "all sessions again"),
+    ("?", "this list, or the changes"),
+    ("q", "stop watching"),
+)
+#: What terminals send for the arrows, in both of their modes.
+_ARROWS = {"\x1b[A": "k", "\x1bOA": "k", "\x1b[B": "j", "\x1bOB": "j"}
+_ESCAPE, _BACKSPACE, _ENTER = "\x1b", ("\x7f", "\x08"), ("\r", "\n")
+
+
+@dataclass(slots=True)
+class Selection:
+    """Which sessions are watched, and what was typed to choose them."""
+
+    #: Empty for all.
+    state: str = ""
+    #: Whether only those that need attention are.
+    needs_attention: bool = False
+    #: What their texts have to hold; empty for anything.
+    text: str = ""
+    #: Whether keys add to the text.
+    is_typing: bool = False
+    wants_help: bool = False
+    #: How far down was gone since somebody has looked last, rows; up where it is less than nothing.
+    moved: int = 0
+    #: Whether one session is shown in place of all.
+    is_open: bool = False
+    wants_to_stop: bool = False
+
+    def matches(self, fields: Fields, shown: str, *, needs_attention: bool) -> bool:
+        """Whether a session is watched.
+
+        Args:
+            fields: Its hash.
+            shown: What is shown of it.
+            needs_attention: Whether a person has to act on it.
+        """
+        if (self.state and fields.get("state") != self.state) or (self.needs_attention and not needs_attention):
+            return False
+        return not self.text or self.text.lower() in f"{shown} {_searchable_text(fields)}".lower()
+
+    @property
+    def description(self) -> str:
+        """What is chosen, in words; empty for everything."""
+        parts = (self.state, "needing attention" if self.needs_attention else "", f"/{self.text}" if self.text else "")
+        return ", ".join(filter(None, parts))
+
+    def press(self, keys: str) -> None:
+        """Takes what was typed, as the terminal has sent it in one go."""
+        if len(keys) > 1 and keys.startswith(_ESCAPE):
+            if not self.is_typing and keys in _ARROWS:
+                self._command(_ARROWS[keys])
+            return  # another key that sends several
+        for key in keys:
+            if self.is_typing:
+                self._type(key)
+            else:
+                self._command(key)
+
+    def _type(self, key: str) -> None:
+        if key in _ENTER:
+            self.is_typing = False
+        elif key == _ESCAPE:
+            self.is_typing, self.text = False, ""
+        elif key in _BACKSPACE:
+            self.text = self.text[:-1]
+        elif key.isprintable():
+            self.text = (self.text + key)[:TEXT_MAX]
+
+    def _command(self, key: str) -> None:
+        if key in "jk":
+            self.moved += 1 if key == "j" else -1
+        elif self.is_open:
+            self.is_open = key not in ("q", _ESCAPE, *_ENTER)
+        elif key in _ENTER:
+            self.is_open = True
+        else:
+            self._move(key)
+
+    def _move(self, key: str) -> None:
+        if key == "q":
+            self.wants_to_stop = True
+        elif key == "/":
+            self.is_typing, self.text = True, ""
+        elif key == "s":
+            place = STATES.index(self.state) if self.state in STATES else 0
+            self.state = STATES[(place + 1) % len(STATES)]
+        elif key == "t":
+            self.needs_attention = not self.needs_attention
+        elif key == "?":
+            self.wants_help = not self.wants_help
+        elif key == _ESCAPE:
+            self.state, self.needs_attention, self.text, self.wants_help = "", False, "", False
+
+
+def _searchable_text(fields: Fields) -> str:
+    """What names a session beside what is shown: SIDs, labels, whole addresses."""
+    ends = (".call_sid", ".label", ".address")
+    named = [value for name, value in fields.items() if name.startswith("party.") and name.endswith(ends)]
+    return " ".join([fields.get("id", ""), fields.get("conference_sid", ""), *named])
+
+
+@contextmanager
+def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
+    """Has keys told one by one, inside a running loop; tells whether there is a keyboard to read from.
+
+    Args:
+        handle: Called with what was typed.
+    """
+    if not sys.stdin.isatty():
+        yield False
+        return
+    import termios
+    import tty
+
+    fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(fd)
+
+    def read() -> None:
+        sent = os.read(fd, 1024)
+        if not sent:  # the terminal is gone
+            loop.remove_reader(fd)
+        handle(sent.decode(errors="ignore"))
+
+    try:
+        tty.setcbreak(fd)  # Ctrl-C goes on ending the program
+        loop.add_reader(fd, read)
+        yield True
+    finally:
+        loop.remove_reader(fd)
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

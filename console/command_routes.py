@@ -1,0 +1,99 @@
+"""What people on the page have done: commands, and dead letters that are tried again or dropped."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from conferral.console.access import AccessControl, read_json_object
+from conferral.console.errors import RequestRefused, json_response
+from conferral.console.redis_access import RedisAccess
+from conferral.operations.command_submission import TOKEN_NAME, CommandSubmitter
+from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLetters
+from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.commands import command_models, command_stream
+from conferral.storage.commands.command_models import BadCommandError, CommandModel
+
+log = structlog.get_logger()
+
+
+class CommandRoutes:
+    """Answers requests that change something. Each is let in by the door first."""
+
+    def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
+        """Binds Redis and the door.
+
+        Args:
+            redis: Of Redis.
+            access: Knows who may act.
+        """
+        self._redis = redis
+        self._access = access
+
+    async def submit_command(self, request: web.Request) -> web.Response:
+        """Publishes a command; what becomes of it is told over the socket, as Redis says it."""
+        self._access.require_write(request)
+        model = _command_model(await read_json_object(request))
+        reader = await self._redis.run(_identity)
+        try:
+            submitted = await CommandSubmitter(reader, self._redis.limiter).submit(
+                model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True
+            )
+        except (CommandIdConflict, SessionExists) as error:
+            raise RequestRefused("taken", error.reason) from None
+        except CommandStreamFull as error:
+            raise RequestRefused("full", error.reason) from None
+        except UnknownSession as error:
+            raise RequestRefused("unknown", str(error)) from None
+        log.info(
+            "command_published",
+            command=submitted.kind,
+            command_id=command_stream.safe_id(submitted.command_id),
+            session_id=command_stream.safe_id(submitted.session),
+        )
+        return json_response({"command": submitted.command_id}, 202)
+
+    async def act_on_dead_letters(self, request: web.Request) -> web.Response:
+        """Puts dead letters back or drops them: those that are named, or all of a reason."""
+        self._access.require_write(request)
+        body = await read_json_object(request)
+        act = body.get("act")
+        if act not in ("retry", "drop"):
+            raise RequestRefused("invalid", "act must be retry or drop")
+        reader = await self._redis.run(_identity)
+        letters = DeadLetters(reader.client, reader.keys)
+        if "ids" in body:
+            done = await self._redis.limiter(_act_on_ids(letters, act, body["ids"]))
+        else:
+            done = await self._redis.limiter(_act_on_reason(letters, act, body))
+        log.info("dead_letters_handled", outcome=act, count=done.done)
+        return json_response({"done": done.done, "left": done.left, "refused": done.refused})
+
+
+def _act_on_ids(letters: DeadLetters, act: str, ids: object) -> Coroutine[Any, Any, BulkResult]:
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise RequestRefused("invalid", "ids must be a list of letters' ids")
+    return letters.retry(ids) if act == "retry" else letters.drop(ids)
+
+
+async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -> BulkResult:
+    reason, count = body.get("reason", ""), body.get("count")
+    if not isinstance(reason, str) or not isinstance(count, int) or isinstance(count, bool):
+        raise RequestRefused("invalid", "needs ids, or reason and count: how many there are by what the page shows")
+    try:
+        return await (letters.retry_all(reason, count) if act == "retry" else letters.drop_all(reason, count))
+    except CountChanged as error:
+        raise RequestRefused("changed", str(error), count=error.count) from None
+
+
+async def _identity(reader: SessionQueries) -> SessionQueries:
+    return reader
+
+
+def _command_model(fields: dict[str, Any]) -> CommandModel:
+    try:
+        return command_models.validate(fields)
+    except BadCommandError as error:
+        raise RequestRefused("invalid", str(error)) from None

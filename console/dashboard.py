@@ -1,0 +1,120 @@
+"""What is read once for all pages that show it: the summary above the sessions, and health."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from conferral.console.messages import encode_message, to_json_value
+from conferral.console.redis_access import RedisAccess
+from conferral.console.session_feed import SessionFeed
+from conferral.operations import health, statistics
+from conferral.operations.dead_letters import DeadLetters
+from conferral.operations.health import Health
+from conferral.operations.statistics import SessionCounts, TransferStats
+from conferral.operations.takeovers import Takeover, TakeoverDetector, read_lease_snapshot
+from conferral.runtime.clock import Clock
+
+T = TypeVar("T")
+
+#: How often sessions are counted, seconds.
+COUNT_EVERY_S = 1.0
+#: How often the outcomes of the last hour are read, seconds.
+TRANSFER_STATS_EVERY_S = 5.0
+#: How often dead letters are counted, seconds.
+DEAD_EVERY_S = 1.0
+#: How often is read which worker holds what, seconds.
+TAKEOVER_EVERY_S = 1.0
+#: How often health is read, seconds.
+HEALTH_EVERY_S = 1.0
+
+
+#: Reading and counting may take this part of the time at most; with very much to count it is done less often.
+BUSY_MAX = 0.1
+#: Over how long rates are worked out, seconds: processes tell every other second what they have done.
+RATES_OVER_S = 10.0
+
+
+class _CachedRead(Generic[T]):
+    """Something that is read again when it is wanted and has grown old; by one at a time."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], every_s: float, clock: Clock) -> None:
+        self._read = read
+        self._every_s = every_s
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._stale_at_s = 0.0
+        self._value: tuple[T] | None = None
+
+    async def get(self) -> T:
+        """What was read last, if that is not long ago."""
+        async with self._lock:
+            started_s = self._clock.monotonic_s()
+            if self._value is None or started_s >= self._stale_at_s:
+                self._value = (await self._read(),)
+                took_s = self._clock.monotonic_s() - started_s
+                self._stale_at_s = started_s + max(self._every_s, took_s / BUSY_MAX)
+            return self._value[0]
+
+
+class Dashboard:
+    """Reads what all pages show alike, however many look. All may raise StoreError."""
+
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
+        """Has read nothing yet.
+
+        Args:
+            feed: Knows the sessions.
+            redis: Of Redis.
+            clock: Of this machine.
+        """
+        self._feed = feed
+        self._redis = redis
+        self._counts = _CachedRead(self._count, COUNT_EVERY_S, clock)
+        self._transfer_stats = _CachedRead(self._read_transfer_stats, TRANSFER_STATS_EVERY_S, clock)
+        self._dead = _CachedRead(self._count_dead, DEAD_EVERY_S, clock)
+        self._takeover = _CachedRead(self._read_takeover, TAKEOVER_EVERY_S, clock)
+        self._health = _CachedRead(self._read_health, HEALTH_EVERY_S, clock)
+        self._takeovers = TakeoverDetector()
+        self._earlier: deque[Health] = deque()
+
+    async def summary(self) -> bytes:
+        """The message above the list of sessions."""
+        return encode_message(
+            "summary",
+            counts=await self._counts.get(),
+            hour=await self._transfer_stats.get(),
+            dead=await self._dead.get(),
+            takeover=await self._takeover.get(),
+        )
+
+    async def health(self) -> bytes:
+        """The message about health."""
+        return await self._health.get()
+
+    async def _count(self) -> SessionCounts:
+        return statistics.count_judged((kept.fields, kept.attention) for kept in list(self._feed.live()))
+
+    async def _read_transfer_stats(self) -> TransferStats:
+        return await self._redis.run(lambda reader: statistics.read_last_hour(reader, self._feed.now_ms()))
+
+    async def _count_dead(self) -> int:
+        return await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count())
+
+    async def _read_takeover(self) -> Takeover | None:
+        return self._takeovers.observe(await self._redis.run(read_lease_snapshot))
+
+    async def _read_health(self) -> bytes:
+        found = await self._redis.run(lambda reader: health.read_health(reader))
+        # The oldest that is not too old: a clock that was set back has none.
+        while self._earlier and not 0 < found.at_ms - self._earlier[0].at_ms <= RATES_OVER_S * 1000:
+            self._earlier.popleft()
+        rates = health.rates(self._earlier[0], found) if self._earlier else None
+        self._earlier.append(found)
+        return encode_message("health", **_health_fields(found), rates=rates)
+
+
+def _health_fields(found: Health) -> dict[str, object]:
+    parts = to_json_value(found)
+    assert isinstance(parts, dict)
+    return {**parts, "unassigned": found.unassigned}

@@ -1,0 +1,40 @@
+"""The history of a session as a file: what `conferral replay` reads on any machine."""
+
+from aiohttp import web
+
+from conferral.console.access import AccessControl
+from conferral.console.errors import NO_STORE, RequestRefused
+from conferral.console.redaction import redact_fields
+from conferral.console.redis_access import RedisAccess
+from conferral.console.session_feed import is_session
+from conferral.operations.history import replay
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.ids import NAME_PATTERN
+
+
+class HistoryDownload:
+    """Answers requests for such files."""
+
+    def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
+        """Binds Redis and the door.
+
+        Args:
+            redis: Of Redis.
+            access: Knows who may look.
+        """
+        self._redis = redis
+        self._access = access
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """The file of one session; with `full=true` its numbers are whole."""
+        self._access.require_read(request)
+        named, full = request.match_info["session"], request.query.get("full") == "true"
+        found = await self._redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
+        fields = await self._redis.run(lambda reader: reader.read_session(found)) if found else {}
+        if not is_session(fields):
+            raise RequestRefused("unknown", "no session and no call of this id is known")
+        log = await self._redis.run(lambda reader: reader.log(found))
+        entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
+        body = replay.to_json(replay.SessionHistory(redact_fields(fields, full=full), entries))
+        headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{found}.json"'}
+        return web.Response(body=body, content_type="application/json", headers=headers)

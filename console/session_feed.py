@@ -1,0 +1,390 @@
+"""Looks at all sessions for everybody who watches, and only while somebody does.
+
+Four times a second it asks which partitions have committed anything; only those are looked at, and of their sessions
+only those are read whose version is another one. So a thousand calls that just go on cost nothing. Nothing here is
+worth keeping: it is read again from Redis by the next console, which then shows the same.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from conferral.console import session_rows
+from conferral.console.redis_access import RedisAccess
+from conferral.operations import known_destinations
+from conferral.operations.attention import Attention, attention_of
+from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
+from conferral.operations.session_queries import CHUNK, Fields
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.states import State
+
+log = structlog.get_logger()
+
+#: Between two looks, seconds.
+POLL_EVERY_S = 0.25
+#: A look may take this part of the time at most: with very many sessions it is looked less often.
+BUSY_MAX = 0.2
+#: Longest pause while Redis is away, seconds.
+BACK_OFF_MAX_S = 5.0
+#: In so many looks every session is asked once whether something is wrong with it by now, though nothing has happened
+#: to it (count).
+ATTENTION_ROUND_POLLS = 16
+#: In one of so many looks (count) one partition is looked at though it has committed nothing: whoever repairs records
+#: by hand commits nothing.
+EXTRA_PARTITION_EVERY_POLLS = 4
+#: How often Redis's clock is asked, and how many partitions there are, seconds.
+CLOCK_EVERY_S = 5.0
+#: Ended sessions that are shown, the newest (count).
+ENDED_MAX = 500
+#: How often those are listed anew, seconds: some expire.
+ENDED_EVERY_S = 30.0
+#: Of how many live sessions destinations are collected (count), and how often anew, seconds.
+DESTINATION_SESSIONS_MAX = 500
+DESTINATIONS_EVERY_S = 10.0
+#: Changes that are remembered (count); who has seen less than these gets everything.
+CHANGES_MAX = 20_000
+
+
+@dataclass(slots=True)
+class CachedSession:
+    """A session as it was read last."""
+
+    fields: Fields
+    attention: Attention | None
+    #: Rows as JSON, made when somebody wants them: with short and with whole numbers.
+    masked_row: bytes = b""
+    full_row: bytes = b""
+
+    @property
+    def version(self) -> str:
+        """Of the hash."""
+        return self.fields.get("version", "")
+
+    def row(self, *, full: bool) -> bytes:
+        """The session's row."""
+        if full:
+            self.full_row = self.full_row or session_rows.row(self.fields, self.attention, full=True)
+            return self.full_row
+        self.masked_row = self.masked_row or session_rows.row(self.fields, self.attention, full=False)
+        return self.masked_row
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanges:
+    """What is new for somebody in the list of sessions."""
+
+    #: Whether these are all there are.
+    is_complete: bool
+    sessions: list[CachedSession]
+    removed: list[str]
+    #: Up to where this leads.
+    revision: int
+
+
+class SessionFeed:
+    """Looks, remembers what it has seen, and wakes those who watch."""
+
+    def __init__(self, redis: RedisAccess, clock: Clock) -> None:
+        """Does not look yet.
+
+        Args:
+            redis: Of Redis.
+            clock: Of this machine.
+        """
+        self._redis = redis
+        self._local_clock = clock
+        self._clock = StoreClock(clock)
+        #: Who watches, and whether those that have ended are wanted.
+        self._subscribers: dict[asyncio.Event, bool] = {}
+        self._task: asyncio.Task[None] | None = None
+        #: Grows with every change of a row.
+        self.revision = 0
+        #: Why nothing new is known; empty while Redis answers.
+        self.redis_error = ""
+        #: When Redis was seen last, Unix milliseconds; 0 before the first time.
+        self.as_of_ms = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._live: dict[str, CachedSession] = {}
+        self._ended: dict[str, CachedSession] = {}
+        self._by_partition: dict[int, set[str]] = {}
+        self._marks: list[str] = []
+        #: Revision of each session that has changed or gone, the newest last.
+        self._changes: OrderedDict[str, int] = OrderedDict()
+        #: Who has seen less than this gets everything.
+        self._oldest_revision = self.revision
+        #: Revision at which a partition has changed last, by its number.
+        self._partition_revisions: dict[int, int] = {}
+        self._attention_queue: list[str] = []
+        self._attention_batch = 0
+        self._polls = 0
+        self._clock_read_s = -CLOCK_EVERY_S
+        self._partition_clocks: PartitionClocks | None = None
+        #: Until when they count, by this machine's clock in seconds, and the destinations; with whole numbers or not.
+        self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
+        self._ended_listed_s = -ENDED_EVERY_S
+        #: Whether all sessions have been looked at once.
+        self.is_loaded = False
+
+    # ---- who watches ---------------------------------------------------------------------------------------------
+
+    def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
+        """Somebody watches, or wants to see something else than before.
+
+        Args:
+            wake: Set after each look that has seen something new.
+            with_ended: Whether those that have ended are wanted.
+        """
+        if with_ended and not any(self._subscribers.values()):
+            self._ended_listed_s = -ENDED_EVERY_S
+        self._subscribers[wake] = with_ended
+        if self._task is None or self._task.done():
+            self._reset()
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._on_done)
+
+    def unsubscribe(self, wake: asyncio.Event) -> None:
+        """Somebody watches no more; with the last one the looking ends."""
+        self._subscribers.pop(wake, None)
+
+    async def close(self) -> None:
+        """Returns when nothing is under way."""
+        self._subscribers.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        if self._task is task:  # else somebody came in the meantime, and another one looks
+            self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A mistake of ours: the process stops, as for every task that nobody awaits.
+            asyncio.get_running_loop().call_exception_handler({"message": "looking failed", "exception": error})
+
+    # ---- what is known -------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Redis's time as far as it is known, Unix milliseconds."""
+        return self._clock.now_ms()
+
+    def now_of(self, fields: Fields) -> int:
+        """What time it is for a session, Unix milliseconds: its timers go by its partition's time."""
+        return (
+            self.now_ms()
+            if self._partition_clocks is None
+            else self._partition_clocks.now_of(fields, self._clock.store_now_ms())
+        )
+
+    def clock_offset_ms(self, fields: Fields) -> int:
+        """By how much a session's time is ahead of Redis's, by which pages count, milliseconds."""
+        return (
+            0
+            if self._partition_clocks is None
+            else self._partition_clocks.now_of(fields) - self._partition_clocks.now_ms
+        )
+
+    def live(self) -> Iterable[CachedSession]:
+        """The live sessions."""
+        return self._live.values()
+
+    def known_destinations(self, *, full: bool) -> list[str]:
+        """Whom live sessions have as agents and targets, as far as some of them tell; worked out now and then."""
+        now_s = self._local_clock.monotonic_s()
+        until_s, found = self._known_destinations.get(full, (0.0, []))
+        if now_s >= until_s and self.is_loaded:
+            some = islice(self._live.values(), DESTINATION_SESSIONS_MAX)
+            found = known_destinations.addresses_in_use((one.fields for one in some), full=full)
+            self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
+        return found
+
+    def partition_revision(self, partition: int) -> int:
+        """Grows whenever a partition has committed something."""
+        return self._partition_revisions.get(partition, 0)
+
+    def changes(self, since: int, *, with_ended: bool) -> SessionChanges:
+        """What has changed in the list of sessions.
+
+        Args:
+            since: The revision up to which it is known; -1 for nothing.
+            with_ended: Whether those that have ended belong to the list.
+        """
+        if since < self._oldest_revision:
+            cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
+            return SessionChanges(is_complete=True, sessions=cached, removed=[], revision=self.revision)
+        found: list[CachedSession] = []
+        removed: list[str] = []
+        for name in reversed(self._changes):
+            if self._changes[name] <= since:
+                break
+            session = self._live.get(name) or (self._ended.get(name) if with_ended else None)
+            if session is None:
+                removed.append(name)
+            else:
+                found.append(session)
+        return SessionChanges(is_complete=False, sessions=found, removed=removed, revision=self.revision)
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        back_off_s = POLL_EVERY_S
+        while self._subscribers:
+            started_s, revision = loop.time(), self.revision
+            redis_error = self.redis_error
+            try:
+                await self._poll()
+            except StoreError as error:
+                log_unreachable(error, task="look")
+                self.redis_error = str(error)
+                self._redis.reload_config()
+                pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)
+            else:
+                self.redis_error, back_off_s = "", POLL_EVERY_S
+                took_s = loop.time() - started_s
+                pause_s = max(POLL_EVERY_S - took_s, took_s / BUSY_MAX - took_s, 0.0)
+            if self.revision != revision or self.redis_error != redis_error:
+                for wake in self._subscribers:
+                    wake.set()
+            await asyncio.sleep(pause_s)
+
+    async def _poll(self) -> None:
+        await self._read_clock()
+        # The marks come first: what is committed behind them is seen by the next look.
+        marks = await self._redis.run(lambda reader: reader.commit_marks())
+        if len(marks) != len(self._marks):
+            self._reload(len(marks))
+            changed = list(range(len(marks)))
+        else:
+            extra = (
+                self._polls // EXTRA_PARTITION_EVERY_POLLS % len(marks)
+                if self._polls % EXTRA_PARTITION_EVERY_POLLS == 0
+                else -1
+            )
+            changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
+        moved = [number for number in changed if marks[number] != self._marks[number]]
+        await self._poll_partitions(changed)
+        await self._list_ended()
+        await self._update_attention()
+        for number in moved:
+            self.revision += 1
+            self._partition_revisions[number] = self.revision
+        if not self.is_loaded:
+            self.is_loaded = True
+            self.revision += 1
+            self._oldest_revision = self.revision
+        self._marks, self._polls = marks, self._polls + 1
+        self.as_of_ms = self.now_ms()
+        while len(self._changes) > CHANGES_MAX:
+            self._oldest_revision = self._changes.popitem(last=False)[1]
+
+    def _reload(self, partitions: int) -> None:
+        """For the first time, or Redis was set up anew with another number of partitions."""
+        for name in self._live:
+            self._mark_changed(name)
+        self._live.clear()
+        self._marks = [""] * partitions
+        self._by_partition = {number: set() for number in range(partitions)}
+
+    async def _read_clock(self) -> None:
+        now_s = self._local_clock.monotonic_s()
+        if now_s - self._clock_read_s >= CLOCK_EVERY_S:
+            self._partition_clocks = await self._redis.run(read_partition_clocks)
+            self._clock.observe(self._partition_clocks.now_ms, now_s)
+            self._redis.reload_config()  # so that it is seen, too, when all of Redis was set up anew
+            self._clock_read_s = now_s
+
+    async def _poll_partitions(self, partitions: list[int]) -> None:
+        if not partitions:
+            return
+        versions = await self._redis.run(lambda reader: reader.live_versions(partitions))
+        wanted, removed = [], []
+        for number, found in versions.items():
+            removed += [name for name in self._by_partition[number] if name not in found]
+            wanted += [name for name, version in found.items()
+                       if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
+        await self._read(wanted)
+        if removed:
+            await self._drop_ended(removed)
+        for number, found in versions.items():
+            self._by_partition[number] = set(found)
+
+    async def _read(self, names: list[str]) -> None:
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            records = await self._records(some)
+            for name in some:
+                fields = records.get(name, {})
+                if is_session(fields) and fields["state"] != "ended":
+                    self._live[name] = CachedSession(fields, self._attention_of(fields))
+                    self._mark_changed(name)
+
+    async def _records(self, names: list[str]) -> dict[str, Fields]:
+        return await self._redis.run(lambda reader: reader.read_hashes(names))
+
+    async def _drop_ended(self, names: list[str]) -> None:
+        """Of those that live no more."""
+        records = await self._records(names)
+        for name in names:
+            self._live.pop(name, None)
+            self._cache_ended(name, records.get(name, {}))
+            self._mark_changed(name)
+
+    def _cache_ended(self, name: str, fields: Fields) -> None:
+        if any(self._subscribers.values()) and is_session(fields) and fields["state"] == "ended":
+            self._ended[name] = CachedSession(fields, self._attention_of(fields))
+
+    async def _list_ended(self) -> None:
+        """Those that ended lately, as long as somebody wants to see them."""
+        if not any(self._subscribers.values()):
+            self._ended.clear()
+            return
+        now_s = self._local_clock.monotonic_s()
+        if now_s - self._ended_listed_s < ENDED_EVERY_S:
+            return
+        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
+        found = {fields["id"]: fields for fields in page.items if is_session(fields)}
+        for name in [name for name in self._ended if name not in found]:
+            del self._ended[name]
+            self._mark_changed(name)
+        for name, fields in found.items():
+            cached = self._ended.get(name)
+            if cached is None or cached.fields != fields:
+                self._cache_ended(name, fields)
+                self._mark_changed(name)
+        self._ended_listed_s = now_s
+
+    async def _update_attention(self) -> None:
+        """Asks some sessions to which nothing has happened whether something is wrong with them by now."""
+        if not self._attention_queue:
+            self._attention_queue = [*self._live, *self._ended]
+            self._attention_batch = len(self._attention_queue) // ATTENTION_ROUND_POLLS + 1
+        some, self._attention_queue = (
+            self._attention_queue[: self._attention_batch],
+            self._attention_queue[self._attention_batch :],
+        )
+        for name in some:
+            cached = self._live.get(name) or self._ended.get(name)
+            if cached is not None and (attention := self._attention_of(cached.fields)) != cached.attention:
+                cached.attention, cached.masked_row, cached.full_row = attention, b"", b""
+                self._mark_changed(name)
+
+    def _attention_of(self, fields: Fields) -> Attention | None:
+        return attention_of(fields, self.now_of(fields))
+
+    def _mark_changed(self, name: str) -> None:
+        """A session has changed."""
+        self.revision += 1
+        self._changes[name] = self.revision
+        self._changes.move_to_end(name)
+
+
+def is_session(fields: Fields) -> bool:
+    """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
+    return "id" in fields and "state" in fields

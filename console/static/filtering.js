@@ -1,0 +1,128 @@
+// Which rows are shown, in which order, and what hides the others.
+
+/** What the list may be cut to, beside states and a search: label, and which rows remain. */
+export const ONLY = {
+  trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
+  held: ["waiting, on hold, or parked", (row) => row.held !== null],
+  lone: ["lone", (row) => row.lone],
+  transfers: ["with a transfer", (row) => row.transfer !== ""],
+  failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
+};
+
+/** Puts the earliest moment first; rows without one come last. Times are ISO 8601 of one length. */
+const earliest = (moment) => (one, other) => {
+  const [mine, theirs] = [moment(one) || "~", moment(other) || "~"];
+  return mine < theirs ? -1 : mine > theirs ? 1 : 0;
+};
+
+/** How the list may be sorted, besides by attention: label, and the order of two rows. */
+export const SORTS = {
+  age: ["longest call", earliest((row) => row.state !== "ended" && row.created_at)],
+  state: ["longest in its state", earliest((row) => row.state !== "ended" && row.since)],
+  held: ["longest wait or hold", earliest((row) => row.held?.since)],
+};
+
+/** What somebody has chosen to see, from the address. */
+export function filterOf(choices) {
+  const only = choices.get("only") ?? "";
+  return {
+    states: new Set((choices.get("state") ?? "").split(",").filter(Boolean)),
+    ended: choices.get("ended") === "1",
+    only: only in ONLY ? only : "",
+    sort: SORTS[choices.get("sort")] ? choices.get("sort") : "",
+    words: (choices.get("find") ?? "").toLowerCase().split(/\s+/).filter(Boolean),
+  };
+}
+
+/**
+ * The rows that are shown, those that need attention first, then the newest; and how many each choice hides.
+ *
+ * @param {Iterable<object>} rows
+ * @param {ReturnType<typeof filterOf>} filter
+ * `known`: all ids that were looked at, those that are hidden too.
+ *
+ * @returns {{ ids: string[], known: Set<string>, total: number, hidden: { by: "state" | "only" | "find", count: number }[] }}
+ */
+export function filterAndSort(rows, filter) {
+  const hidden = { state: 0, only: 0, find: 0 };
+  const shown = [];
+  const known = new Set();
+  for (const row of rows) {
+    if (row.state === "ended" && !filter.ended) {
+      continue; // not asked for: the server still tells of it while the list changes over
+    }
+    known.add(row.id);
+    const by = hidingFilterOf(row, filter);
+    if (by) {
+      hidden[by] += 1;
+    } else {
+      shown.push(row);
+    }
+  }
+  const wanted = filter.words.filter(isDigits);
+  const rank = wanted.length ? (row) => (wanted.every((word) => endsWith(row, word)) ? 0 : 1) : () => 0;
+  const order = SORTS[filter.sort]?.[1] ?? byAttention;
+  shown.sort((one, other) => rank(one) - rank(other) || order(one, other) || byAttention(one, other));
+  return {
+    ids: shown.map((row) => row.id),
+    known,
+    total: known.size,
+    hidden: Object.entries(hidden)
+      .filter(([, count]) => count)
+      .map(([by, count]) => ({ by, count })),
+  };
+}
+
+/** The first choice that hides a row; empty where it is shown. */
+function hidingFilterOf(row, filter) {
+  if (filter.states.size && row.state !== "ended" && !filter.states.has(row.state)) {
+    return "state";
+  }
+  if (filter.only && !ONLY[filter.only][1](row)) {
+    return "only";
+  }
+  return filter.words.every((word) => matches(row, word)) ? "" : "find";
+}
+
+/** Shortest part of a SID that is looked for inside it (characters); a shorter one must be its beginning. */
+const SID_PART_MIN = 6;
+
+const isDigits = (word) => /^\+?\d+$/.test(word);
+
+/** Whether a phone number of the row ends with these digits; only the last digits of a number may be known here. */
+function endsWith(row, word) {
+  const digits = word.replace("+", "");
+  return row.digits.some((known) => known.endsWith(digits) || (digits.length > known.length && digits.endsWith(known)));
+}
+
+function matches(row, word) {
+  const isSid = word.length >= SID_PART_MIN || /^c[af]/.test(word);
+  if (isSid && row.sids.includes(word)) {
+    return true;
+  }
+  if (isDigits(word)) {
+    return endsWith(row, word);
+  }
+  const shown = `${row.state} ${row.phase} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase();
+  return row.find.includes(word) || shown.includes(word);
+}
+
+const NO_ATTENTION = 9;
+
+/** A failure that is over is marked, but does not come first. */
+const rankOf = (row) => (row.trouble?.attention ? row.trouble.rank : NO_ATTENTION);
+
+/** Times are ISO 8601 of one length, so as texts they are in order. */
+function byAttention(one, other) {
+  const worse = rankOf(one) - rankOf(other);
+  if (worse) {
+    return worse;
+  }
+  // Live ones before those that are over.
+  const over = (one.state === "ended") - (other.state === "ended");
+  if (over) {
+    return over;
+  }
+  const [mine, theirs] = [one.created_at ?? "", other.created_at ?? ""];
+  return mine < theirs ? 1 : mine > theirs ? -1 : one.id < other.id ? -1 : 1;
+}

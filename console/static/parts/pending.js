@@ -1,0 +1,47 @@
+// What a session waits for: pinned above everything else that is told of it.
+
+import { html } from "htm/preact";
+
+import { Text } from "../shared/text.js";
+import { age, now, shortSpan, span, toMs } from "../shared/time.js";
+
+/** Whose turn it is, in a word. */
+const BY = { timer: "by itself", twilio: "Twilio", person: "people", sweep: "the sweep" };
+
+/**
+ * What is waited for, the first of it large.
+ *
+ * @param {{ waits: object[], isOver: boolean }} props
+ */
+export function PendingList({ waits, isOver }) {
+  if (!waits.length) {
+    return html`<p class="waits"><strong>Waits for</strong> ${isOver ? "nothing: it is over" : "nothing that is known"}</p>`;
+  }
+  const [first, ...others] = waits;
+  return html`<div class="waits">
+    <p><strong>Waits for</strong> <${One} wait=${first} /></p>
+    ${others.length
+      ? html`<details>
+          <summary>and ${others.length} more</summary>
+          <ul>
+            ${others.map((wait) => html`<li key=${wait.for}><${One} wait=${wait} /></li>`)}
+          </ul>
+        </details>`
+      : null}
+  </div>`;
+}
+
+function One({ wait }) {
+  const since = toMs(wait.since);
+  const comes = toMs(wait.comes_at);
+  const notes = [BY[wait.by] ?? wait.by, since && `since ${age(since)}`, comes && comesIn(comes)].filter(Boolean);
+  return html`<span><${Text} value=${wait.for} /> <span class="muted small">(${notes.join(", ")})</span></span>`;
+}
+
+function comesIn(atMs) {
+  const leftMs = atMs - now.value;
+  if (leftMs < 0) {
+    return `due ${span(-leftMs)} ago`;
+  }
+  return leftMs < 1000 ? "due now" : `in ${leftMs < 60_000 ? span(leftMs) : shortSpan(leftMs)}`;
+}

@@ -1,0 +1,199 @@
+// Dead letters: what could not be decided, why, and what is to become of it.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { RefusedError, actOnDeadLetters, press, pressed } from "../actions.js";
+import { deadLetterLines } from "../command-lines.js";
+import { Dialog } from "../parts/dialog.js";
+import { CommandLine } from "../parts/command-line.js";
+import { to, route } from "../route.js";
+import { staleReason, dead, hello, isStale } from "../store.js";
+import { counted, Text } from "../shared/text.js";
+import { Time } from "../shared/time.js";
+
+/** What is about to be done, and to what; null for nothing. */
+const asking = signal(null);
+/** What came of the last that was done. */
+const told = signal("");
+/** Ids of letters that are chosen. */
+const chosen = signal(new Set());
+
+/** The view. */
+export function Dead() {
+  const found = dead.value;
+  const reason = route.value.choices.get("reason") ?? "";
+  if (!found || found.reason !== reason) {
+    return html`<h1>Dead letters</h1><p class="muted">Reading …</p>`;
+  }
+  const why = hello.value.read_only ? "this console is read-only" : staleReason.value;
+  return html`<div class=${isStale.value ? "is-blind" : ""}>
+    <div class="view-head">
+      <h1>Dead letters</h1>
+      <p class="small muted">
+        Entries that nobody could understand, or that kept failing. They stop nothing. Retried, they go back to where they came from.
+      </p>
+    </div>
+    ${why ? html`<p class="small" id="dead-why">Nothing can be changed here: ${why}.</p>` : null}
+    <p role="status">${told.value}</p>
+    <${Groups} found=${found} reason=${reason} why=${why} />
+    <${Letters} found=${found} reason=${reason} why=${why} />
+    <${CommandLine} lines=${deadLetterLines(hello.value.public_command || "conferral", reason)} />
+    ${asking.value ? html`<${Confirm} what=${asking.value} why=${why} />` : null}
+  </div>`;
+}
+
+function Groups({ found, reason, why }) {
+  if (!found.groups.length) {
+    return html`<p class="nothing muted">There are none.</p>`;
+  }
+  return html`<section class="panel" aria-labelledby="groups-title">
+    <div class="panel-head">
+      <h2 id="groups-title">By reason</h2>
+      ${reason ? html`<a class="button" href=${to("dead", "", {})}>Show all ${found.count}</a>` : null}
+    </div>
+    <ul class="groups">
+      ${found.groups.map(
+        (group) => html`<li key=${group.reason} class=${group.reason === reason ? "group is-chosen" : "group"}>
+          <a href=${to("dead", "", { reason: group.reason })} aria-current=${group.reason === reason ? "true" : undefined}>
+            <${Text} value=${group.reason} />
+          </a>
+          <span class="number">${counted(group.count, "letter")}</span>
+          <${Acts}
+            why=${why}
+            name=${`all ${group.count}`}
+            what=${{ reason: group.reason, count: group.count }}
+            canRetry=${group.retryable > 0}
+          />
+        </li>`,
+      )}
+    </ul>
+  </section>`;
+}
+
+/** The buttons of one letter, of the chosen ones, or of a group; without Retry where none of them can be retried. */
+function Acts({ why, name, what, canRetry = true }) {
+  const button = (act, label, no) => html`<button
+    type="button"
+    class=${act === "drop" ? "danger" : ""}
+    aria-disabled=${Boolean(no)}
+    aria-describedby=${why ? "dead-why" : undefined}
+    title=${no}
+    onClick=${() => !no && (asking.value = { act, ...what })}
+  >
+    ${label} ${name} …
+  </button>`;
+  return html`<span class="acts">${canRetry ? button("retry", "Retry", why) : null}${button("drop", "Drop", why)}</span>`;
+}
+
+function Letters({ found, reason, why }) {
+  const ids = found.letters.map((letter) => letter.id);
+  const picked = ids.filter((id) => chosen.value.has(id));
+  if (!ids.length) {
+    return null;
+  }
+  const of = reason ? (found.groups.find((group) => group.reason === reason)?.count ?? ids.length) : found.count;
+  return html`<section class="panel" aria-labelledby="letters-title">
+    <div class="panel-head">
+      <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "letter")}</h2>
+      ${picked.length
+        ? html`<${Acts}
+            why=${why}
+            name=${`${picked.length} chosen`}
+            what=${{ ids: picked }}
+            canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.not_retryable_reason)}
+          />`
+        : html`<span class="small muted">choose some to act on several</span>`}
+    </div>
+    <ul class="letters">
+      ${found.letters.map((letter) => html`<${Letter} key=${letter.id} letter=${letter} why=${why} />`)}
+    </ul>
+  </section>`;
+}
+
+function Letter({ letter, why }) {
+  const isChosen = chosen.value.has(letter.id);
+  const pick = () => {
+    const next = new Set(chosen.value);
+    next.delete(letter.id) || next.add(letter.id);
+    chosen.value = next;
+  };
+  return html`<li class="letter">
+    <label class="pick">
+      <input type="checkbox" checked=${isChosen} onChange=${pick} />
+      <span class="unseen">Choose letter <${Text} value=${letter.id} /></span>
+    </label>
+    <div class="letter-what">
+      <p>
+        <strong><${Text} value=${letter.type || "no type"} /></strong> from <${Text} value=${letter.source} />
+        ${letter.session ? html`, session <a class="mono" href=${to("session", letter.session)}><${Text} value=${letter.session} /></a>` : null}
+        <span class="small muted"> <${Time} at=${letter.at} /></span>
+      </p>
+      <p class="error"><${Text} value=${letter.reason} /></p>
+      ${letter.not_retryable_reason ? html`<p class="small muted">It can't be retried: <${Text} value=${letter.not_retryable_reason} /></p>` : null}
+      <details>
+        <summary>Look</summary>
+        <dl class="pairs mono small">
+          ${Object.entries({ "letter id": letter.id, "entry id": letter.entry_id, ...letter.fields }).map(
+            ([name, value]) => html`<dt><${Text} value=${name} /></dt><dd><${Text} value=${value} /></dd>`,
+          )}
+        </dl>
+      </details>
+    </div>
+    <${Acts} why=${why} name="" what=${{ ids: [letter.id] }} canRetry=${!letter.not_retryable_reason} />
+  </li>`;
+}
+
+const WORDS = {
+  retry: ["Retry", "will go back to where they came from and be decided again", "put back"],
+  drop: ["Drop", "will be gone for good", "dropped"],
+};
+
+/** Asks, with the number and the reason; refused where the number has changed since. */
+function Confirm({ what, why }) {
+  const { act, ids, reason, count } = what;
+  const [verb, follows, done] = WORDS[act];
+  const number = ids ? ids.length : count;
+  const close = () => {
+    asking.value = null;
+  };
+  const submit = async (event) => {
+    event.preventDefault();
+    if (why || !press("dead")) {
+      return;
+    }
+    try {
+      const answer = await actOnDeadLetters(what);
+      const refusals = Object.values(answer.refused ?? {});
+      told.value = [
+        `${counted(answer.done, "letter")} ${done}, ${answer.left} left.`,
+        refusals.length && `${refusals.length} not: ${refusals[0]}.`,
+      ]
+        .filter(Boolean)
+        .join(" ");
+      chosen.value = new Set();
+      close();
+    } catch (error) {
+      if (!(error instanceof RefusedError)) {
+        throw error;
+      }
+      const now = error.answer?.error?.count;
+      asking.value = { ...what, ...(typeof now === "number" && !ids ? { count: now } : {}), refusal: error.message };
+    }
+  };
+  return html`<${Dialog} title=${`${verb} ${counted(number, "dead letter")}`} onClose=${close}>
+    <form class="form" onSubmit=${submit}>
+      <p>
+        <strong>${counted(number, "letter")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
+        ${" "}${number === 1 ? follows.replace("they came", "it came") : follows}.
+      </p>
+      <div role="alert">${what.refusal ? html`<p class="error"><${Text} value=${what.refusal} /></p>` : null}</div>
+      <div class="form-end">
+        <button type="button" onClick=${close}>Cancel</button>
+        <button type="submit" class=${act === "drop" ? "main danger" : "main"} aria-disabled=${Boolean(why) || pressed.value.has("dead")}>
+          ${verb} ${number}
+        </button>
+      </div>
+    </form>
+  <//>`;
+}

@@ -1,0 +1,58 @@
+// The sign-in. Nobody types a user name: who has the token may look.
+
+import { useSignal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { RefusedError, refused, signIn } from "../actions.js";
+import { signedIn } from "../socket.js";
+import { Text } from "../shared/text.js";
+
+/** The view. */
+export function SignIn() {
+  const token = useSignal("");
+  const failure = useSignal("");
+  const isBusy = useSignal(false);
+  const submit = async (event) => {
+    event.preventDefault();
+    if (isBusy.value) {
+      return;
+    }
+    isBusy.value = true;
+    failure.value = refused.value = "";
+    try {
+      await signIn(token.value.trim());
+      signedIn();
+    } catch (error) {
+      if (!(error instanceof RefusedError)) {
+        throw error;
+      }
+      failure.value = error.status === 401 ? "This token is not the console's." : error.message;
+    } finally {
+      isBusy.value = false;
+    }
+  };
+  // Else why the token of the address was not taken, or why somebody is not out yet.
+  const wrong = failure.value || refused.value;
+  return html`<main class="signin panel" id="main">
+    <h1>Conferral</h1>
+    <p>
+      Sign in with the token of the control API, <code>CONFERRAL_API_TOKEN</code>. Or open the address
+      ${" "}that <code>conferral console</code> prints.
+    </p>
+    <form class="form" onSubmit=${submit}>
+      <label class="field">
+        <span>Token</span>
+        <input
+          type="password"
+          name="token"
+          value=${token.value}
+          required
+          autocomplete="current-password"
+          onInput=${(event) => (token.value = event.target.value)}
+        />
+      </label>
+      <div role="alert">${wrong ? html`<p class="error"><${Text} value=${wrong} /></p>` : null}</div>
+      <button type="submit" class="main" aria-disabled=${isBusy.value}>Sign in</button>
+    </form>
+  </main>`;
+}

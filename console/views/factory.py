@@ -1,0 +1,96 @@
+"""Makes the view that a page asks for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conferral.console.dashboard import Dashboard
+from conferral.console.log_cache import LogCache
+from conferral.console.redis_access import RedisAccess
+from conferral.console.session_feed import SessionFeed
+from conferral.console.views.dead_letters import DeadLettersView
+from conferral.console.views.health import HealthView
+from conferral.console.views.session import SessionDetailView
+from conferral.console.views.sessions import SessionListView
+from conferral.console.views.view import BadMessageError, View, read_count, read_flag, read_text
+from conferral.runtime.clock import Clock
+from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.queries.dead_letters import REASON_MAX
+
+
+class ViewFactory:
+    """What pages can look at."""
+
+    def __init__(
+        self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock, *, command_line: str
+    ) -> None:
+        """Binds what all views share.
+
+        Args:
+            feed: Knows the sessions.
+            redis: Of Redis.
+            dashboard: Knows summary and health.
+            clock: Of this machine.
+            command_line: How this program is called, in lines to be copied.
+        """
+        self.feed = feed
+        self.redis = redis
+        self._dashboard = dashboard
+        self._clock = clock
+        self._log_cache = LogCache()
+        self._command_line = command_line
+
+    def make(self, message: Mapping[str, Any]) -> View:
+        """The view of a page's message, with the summary that every page shows.
+
+        Raises:
+            BadMessageError: there is none such.
+        """
+        return _WithSummary(self._make(message), self.feed, self._dashboard)
+
+    def _make(self, message: Mapping[str, Any]) -> View:
+        full = read_flag(message, "full")
+        match message.get("view"):
+            case "sessions":
+                return SessionListView(self.feed, with_ended=read_flag(message, "ended"), full=full)
+            case "session":
+                named = read_text(message, "id")
+                if not NAME_PATTERN.fullmatch(named):
+                    raise BadMessageError("id: must be a session's id or the SID of one of its calls")
+                return SessionDetailView(
+                    self.feed,
+                    self.redis,
+                    self._log_cache,
+                    self._clock,
+                    named,
+                    after=read_text(message, "after"),
+                    as_of=read_count(message, "as_of"),
+                    full=full,
+                    command_line=self._command_line,
+                )
+            case "health":
+                return HealthView(self._dashboard)
+            case "dead":
+                return DeadLettersView(self.redis, self._clock, read_text(message, "reason", REASON_MAX), full=full)
+            case _:
+                raise BadMessageError("view: must be sessions, session, health or dead")
+
+
+class _WithSummary:
+    """A view, and the summary when it has changed: the banner above every view needs it."""
+
+    def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
+        self.with_ended = view.with_ended
+        self._view = view
+        self._feed = feed
+        self._dashboard = dashboard
+        self._summary = b""
+
+    async def new_messages(self) -> list[bytes]:
+        """What the view has to tell, then the summary."""
+        # The summary is read first, because it may fail, and what was not returned was not told.
+        summary = await self._dashboard.summary() if self._feed.is_loaded else self._summary
+        messages = await self._view.new_messages()
+        if summary != self._summary:
+            messages = [*messages, summary]
+            self._summary = summary
+        return messages

@@ -1,0 +1,145 @@
+"""Which sessions need attention, and why."""
+
+from dataclasses import dataclass
+
+import orjson
+
+from conferral.operations import pending, wording
+from conferral.operations.damage import has_unknown_state
+from conferral.operations.history.timeline import BAD_ENDS
+from conferral.operations.session_queries import Fields
+
+#: Ranks, the worst first. A session whose failure is over, with the caller back in a conversation, is RECOVERED: it is
+#: marked, but no one has to act on it.
+OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
+#: How long after its time a timer counts as overdue, milliseconds: workers ask every second which are due.
+OVERDUE_AFTER_MS = 2_000
+#: How long a transfer that has failed is told of, milliseconds.
+RECENT_FAILURE_MS = 300_000
+#: Phases in which a customer is alone for a reason, and somebody or something is to end that.
+_EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
+_CONNECTING = frozenset({"dialing", "ringing", "confirming"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What is wrong with a session, or was."""
+
+    #: 1 is the worst.
+    rank: int
+    #: One short sentence that begins with what it is: `damaged`, `overdue`, `alone` or `failed`.
+    text: str
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a person has to act."""
+        return self.rank < RECOVERED
+
+
+def attention_of(fields: Fields, now_ms: int) -> Attention | None:
+    """The worst that is to be said of a session; None when nothing is.
+
+    Args:
+        fields: The session's hash.
+        now_ms: Unix milliseconds, by Redis's clock: timers are set by it.
+    """
+    if has_unknown_state(fields):
+        return Attention(OVERDUE, "damaged: the stored state can't be understood")
+    if fields.get("state") == "ended":
+        reason = fields.get("end_reason", "")
+        return Attention(FAILING, f"failed: ended with {reason}") if reason in BAD_ENDS else None
+    if overdue := _overdue(fields, now_ms):
+        return Attention(OVERDUE, overdue)
+    if is_lone(fields):
+        return Attention(LONE, _remaining_party(fields))
+    failing = _failed_transfer(fields, now_ms)
+    if not failing:
+        return None
+    return Attention(RECOVERED if _has_recovered(fields) else FAILING, failing)
+
+
+def sort_key(fields: Fields, now_ms: int) -> tuple[int, int, str]:
+    """Puts those that need attention first, the worst of them at the top, then the newest.
+
+    Args:
+        fields: The session's hash.
+        now_ms: Unix milliseconds.
+    """
+    trouble = attention_of(fields, now_ms)
+    rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
+    return rank, -wording.parse_time_ms(fields.get("created_at", "")), fields.get("id", "")
+
+
+def is_lone(fields: Fields) -> bool:
+    """Whether one party is left in a conference, nobody is being dialled, and nobody meant it so."""
+    state, phase = fields.get("state", ""), fields.get("phase", "")
+    if state not in ("conferenced", "transferring") or phase in _EXPECTED_LONE_PHASES:
+        return False
+    if not _CONNECTING.isdisjoint(fields.get(f"party.{party}.status", "") for party in wording.party_names(fields)):
+        return False
+    return len(_company(fields)) == 1
+
+
+def _has_recovered(fields: Fields) -> bool:
+    """Whether the failure left no one waiting: the caller talks to someone, or the agent is being called back."""
+    if fields.get("phase") == "recall":
+        return True
+    if fields.get("state") not in ("bridged", "conferenced") or fields.get("phase") in _EXPECTED_LONE_PHASES:
+        return False
+    return len(_company(fields)) >= 2
+
+
+def _company(fields: Fields) -> list[str]:
+    """Return the connected parties that count, by name."""
+    return [
+        party
+        for party in wording.party_names(fields)
+        if fields.get(f"party.{party}.status") == "connected" and _counts_as_party(fields, party)
+    ]
+
+
+def _counts_as_party(fields: Fields, party: str) -> bool:
+    """Whether a party is company: a supervisor is not, nor is who is on the way out."""
+    of = {name: fields.get(f"party.{party}.{name}", "") for name in ("supervises", "is_leaving")}
+    return not of["supervises"] and of["is_leaving"] != "true"
+
+
+def _remaining_party(fields: Fields) -> str:
+    who = next(iter(_company(fields)), "somebody")
+    return f"alone in the conference: {who}"
+
+
+def _overdue(fields: Fields, now_ms: int) -> str:
+    timers = pending.timers(fields)
+    if not timers:
+        return "overdue: it waits for nothing, not even a timer"
+    name = min(timers, key=timers.__getitem__)
+    late_ms = now_ms - timers[name]
+    if late_ms <= OVERDUE_AFTER_MS:
+        return ""
+    return f"overdue for {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, fields)}"
+
+
+def _failed_transfer(fields: Fields, now_ms: int) -> str:
+    """That its newest transfer has failed lately, or that the agent is being rung again for it."""
+    reason = fields.get("transfer.reason", "")
+    why = f" ({reason})" if reason else ""
+    if fields.get("phase") == "recall":
+        return f"failed: the transfer{why}, the agent is rung again"
+    if fields.get("transfer.status") != "failed":
+        return ""
+    failed_ms = _failed_at_ms(fields)
+    if not 0 <= now_ms - failed_ms <= RECENT_FAILURE_MS:
+        return ""
+    mode = fields.get("transfer.mode", "")
+    what = mode if mode in ("park", "retrieve") else "the transfer"
+    return f"failed: {what}{why}"
+
+
+def _failed_at_ms(fields: Fields) -> int:
+    """When the newest transfer was over, Unix milliseconds; where nobody was dialled, when the record changed last."""
+    try:
+        ends = [int(one["ended_at_ms"]) for one in orjson.loads(fields.get("transfer.attempts") or "[]")]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        ends = []
+    return max(ends, default=0) or wording.parse_time_ms(fields.get("updated_at", ""))

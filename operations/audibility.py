@@ -1,0 +1,139 @@
+"""Who hears whom, as far as a session's record knows: it changes with what Twilio tells, never before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from conferral.operations import wording
+from conferral.operations.session_queries import Fields
+from conferral.operations.session_summary import join_names, next_dialed_party
+
+_RELEVANT_FIELDS = (
+    "status",
+    "call_sid",
+    "held",
+    "muted",
+    "in_conference",
+    "waits_for_start",
+    "wait_audio",
+    "supervises",
+    "coaches",
+    "early_media",
+)
+#: What somebody hears whose phone is still being called.
+_NOT_CONNECTED = {
+    "dialing": "{party} is being called and hears nobody yet",
+    "ringing": "{party}'s phone rings",
+    "confirming": "{party} is asked to press 1 and hears nobody yet",
+}
+#: Tunes as people hear them.
+_AUDIO_NAMES = {"ringback": "ringing", "music": "music", "": "nothing"}
+
+PartyFields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AudibleParties:
+    """What one party hears."""
+
+    party: str
+    #: Names of the parties that are heard.
+    hears: tuple[str, ...]
+    #: The same in a sentence, with whatever is heard in place of people.
+    text: str
+
+
+def audibility(fields: Fields) -> tuple[AudibleParties, ...]:
+    """What each party hears that has not left; nothing of a session that has ended.
+
+    Args:
+        fields: The session's hash.
+    """
+    if fields.get("state") in (None, "ended"):
+        return ()
+    audible = {
+        party: {name: fields.get(f"party.{party}.{name}", "") for name in _RELEVANT_FIELDS}
+        for party in wording.party_names(fields)
+    }
+    there = {party: of for party, of in audible.items() if of["status"] != "left"}
+    in_room = [of for of in there.values() if of["in_conference"] == "true"]
+    if fields.get("phase") == "ringing" and len(in_room) == 1 and in_room[0]["wait_audio"]:
+        # A conference of one has not begun, however he has joined it.
+        in_room[0]["waits_for_start"] = "true"
+    later = next_dialed_party(fields)
+    return tuple(
+        AudibleParties(party, (), f"{party} is dialed next")
+        if party == later
+        else _audible_in_bridge(party, there)
+        if is_ringing_caller(fields, party)
+        else _audible_to(party, there)
+        for party in there
+    )
+
+
+def is_ringing_caller(fields: Fields, party: str) -> bool:
+    """Whether somebody has called whose own call counts as ringing until anybody answers: nobody waits for him."""
+    came_in = party == "customer" and fields.get("direction") == "inbound"
+    of = f"party.{party}"
+    return came_in and fields.get(f"{of}.status") == "ringing" and not fields.get(f"{of}.dial_id")
+
+
+def _audible_to(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
+    of = there[party]
+    if of["status"] != "connected":
+        told = _NOT_CONNECTED.get(of["status"], "{party} hears nobody")
+        return AudibleParties(party, (), told.format(party=party))
+    if of["held"] == "true":
+        # Without a tune of ours Twilio plays music of its own.
+        return AudibleParties(
+            party, (), f"{party} is on hold and hears {_AUDIO_NAMES.get(of['wait_audio'] or 'music', of['wait_audio'])}"
+        )
+    if of["waits_for_start"] == "true":
+        return AudibleParties(
+            party, (), f"{party} waits and hears {_AUDIO_NAMES.get(of['wait_audio'], of['wait_audio'])}"
+        )
+    if of["in_conference"] != "true":
+        return _audible_in_bridge(party, there)
+    hears = tuple(other for other in there if other != party and _is_audible(there[other], of))
+    rings = tuple(other for other, one in there.items() if one["early_media"] == "true" and one["status"] == "ringing")
+    return AudibleParties(party, hears, _describe(party, hears, rings) + _audience_note(party, of, there))
+
+
+def _audible_in_bridge(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
+    """Somebody whose call is up outside of the conference: in the bridge, or on the way."""
+    other = {"customer": "agent", "agent": "customer"}.get(party, "")
+    pair = there.get(other)
+    if pair is None:
+        return AudibleParties(party, (), f"{party} hears nobody")
+    if pair["in_conference"] == "true":
+        return AudibleParties(party, (), f"{party} is on the way into the conference and hears nobody")
+    if pair["status"] == "connected":
+        return AudibleParties(party, (other,), f"{party} hears {other}")
+    if pair["status"] == "ringing":
+        return AudibleParties(party, (), f"{party} hears {other}'s phone ring")
+    return AudibleParties(
+        party, (), f"{party} hears nobody: {_NOT_CONNECTED.get(pair['status'], '').format(party=other)}"
+    )
+
+
+def _is_audible(other: PartyFields, listener: PartyFields) -> bool:
+    """Whether somebody in the conference is heard by another one there."""
+    is_in = other["status"] == "connected" and other["in_conference"] == "true" and other["waits_for_start"] != "true"
+    if not is_in or other["held"] == "true" or other["muted"] == "true":
+        return False
+    # Whoever coaches is heard by the one who is coached alone.
+    return not other["coaches"] or other["coaches"] == listener["call_sid"]
+
+
+def _describe(party: str, hears: Sequence[str], rings: Sequence[str]) -> str:
+    heard = [*hears, *(f"{other}'s phone ring" for other in rings)]
+    return f"{party} hears {join_names(heard) or 'nobody'}"
+
+
+def _audience_note(party: str, of: PartyFields, there: Mapping[str, PartyFields]) -> str:
+    """By whom somebody is heard, where it is not by all."""
+    if of["muted"] == "true":
+        return f"; nobody hears {party}"
+    if not of["coaches"]:
+        return ""
+    coached = next((other for other, one in there.items() if one["call_sid"] == of["coaches"]), "the agent")
+    return f"; only {coached} hears {party}"

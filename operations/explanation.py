@@ -1,0 +1,378 @@
+"""Why a session stands where it stands: what it waits for, what comes by itself, what failed first, what would help."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from conferral.operations import attention, pending, session_summary, wording
+from conferral.operations.command_submission import allowed_commands_of
+from conferral.operations.damage import REPAIR, damaged_field
+from conferral.operations.history import timeline
+from conferral.operations.history.timeline import EffectRequest, TimelineEntry
+from conferral.operations.pending import Wait
+from conferral.operations.session_queries import Fields, LogEntry
+from conferral.storage.codecs.session_codec import decode_public_changes
+
+#: Where Twilio tells of its error codes.
+_TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
+#: Commands that begin what is kept as the newest transfer.
+_TRANSFER_COMMANDS = frozenset({"transfer", "park", "retrieve"})
+#: What there is to be said of an end beyond its word.
+_END_REASONS = {
+    "agent-left": "the agent hung up",
+    "customer-left": "the customer hung up",
+    "agent-busy": "the agent was busy",
+    "agent-no-answer": "the agent did not answer",
+    "agent-rejected": "the agent refused the call",
+    "agent-failed": "the agent could not be reached",
+    "agent-no-confirmation": "the agent did not press 1",
+    "customer-busy": "the customer was busy",
+    "customer-no-answer": "the customer did not answer",
+    "customer-rejected": "the customer refused the call",
+    "customer-failed": "the customer could not be reached",
+    "customer-no-confirmation": "the customer did not press 1",
+    "transfer-failed": "the transfer failed after the agent had gone, and nobody else was to be tried",
+    "recall-failed": "the transfer failed after the agent had gone, and the agent could not be reached again",
+    "fallback-failed": "the transfer failed after the agent had gone, and so did the fallback",
+    "park-timeout": "nobody took the parked call up in time",
+    "alone": "one party was left in the conference",
+    "convert-failed": "the two did not come together in the conference",
+    "command": "an operator ended it",
+    "too-old": "it was a day old",
+}
+#: How far a transfer has come that is under way.
+_TRANSFER_STATUSES = {
+    "dialing": "the target is being called",
+    "ringing": "the target's phone rings",
+    "confirming": "the target is asked to press 1",
+    "consulting": "they consult",
+    "merged": "all three talk",
+}
+#: Further away than this the time of day alone would not say when, milliseconds.
+_SAME_DAY_MS = 43_200_000
+_PLAIN_ADDRESS = re.compile(r"(client|sip):")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first thing that went wrong."""
+
+    #: Of the log's entry.
+    entry_id: str
+    #: Unix milliseconds.
+    at_ms: int
+    text: str
+    #: What said no, in words: the refusal, or why a command failed; empty where nothing told.
+    guard: str
+    #: 0 for none.
+    twilio_code: int
+    #: Where Twilio tells of its code; empty for none.
+    link: str
+    #: It was before the newest transfer began, or was over where all went well, and nothing has failed since.
+    is_earlier: bool = False
+    #: It is a command that was refused: nothing has failed.
+    is_refusal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A command that would help."""
+
+    #: Its name.
+    command: str
+    why: str
+    #: As it is typed; what is written large is to be filled in.
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that there is to be said."""
+
+    #: Sentences.
+    summary: tuple[str, ...]
+    #: What it waits for, whoever brings it.
+    waits: tuple[Wait, ...]
+    #: What of it comes without anybody's doing, and when, in sentences.
+    upcoming: tuple[str, ...]
+    #: None where nothing failed.
+    first_failure: Failure | None
+    suggestions: tuple[Suggestion, ...]
+
+
+def explain(
+    fields: Fields,
+    log: Sequence[LogEntry],
+    now_ms: int,
+    open_effects: Sequence[EffectRequest] | None = None,
+    *,
+    moments: Sequence[TimelineEntry] | None = None,
+    full: bool = False,
+    command_line: str = "conferral",
+) -> Explanation:
+    """Explains a session.
+
+    Args:
+        fields: Its hash.
+        log: Oldest first.
+        now_ms: Unix milliseconds, by Redis's clock.
+        open_effects: What was asked of Twilio without an outcome yet; by the log where it is not given.
+        moments: What the log tells, where that is known already; made with the same `full`.
+        full: Whether numbers are shown whole.
+        command_line: How the program is called.
+    """
+    moments = timeline.build_timeline(log, full=full) if moments is None else moments
+    still = timeline.unfinished_effects(moments) if open_effects is None else open_effects
+    known = pending.commands_since(fields, log) | pending.held_since(fields, log)
+    waits = tuple(_with_since(wait, log, known) for wait in pending.list_waits(fields, now_ms, still))
+    failure = _first_failure(fields, log, moments, full=full)
+    return Explanation(
+        summary=tuple(_summary(fields, log, moments, now_ms, full=full)),
+        waits=waits,
+        upcoming=tuple(_upcoming_line(wait, now_ms) for wait in waits if wait.by != "person"),
+        first_failure=failure,
+        suggestions=_suggestions(fields, now_ms, full=full, command_line=command_line),
+    )
+
+
+# ---- how it stands -----------------------------------------------------------------------------------------------
+
+
+def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explanation | None:
+    """Explain a stored session that does not decode; None if it does. Nothing else in it can be relied on."""
+    if not (field := damaged_field(fields)):
+        return None
+    session_id = fields.get("id", "SESSION")
+    helps = (
+        Suggestion(
+            "dead", "decides what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"
+        ),
+        Suggestion("forget", "erases the session; its calls go on", f"{command_line} forget {session_id}"),
+    )
+    return Explanation(
+        summary=(f"The stored state of this session is damaged: the field {field} can't be understood.",
+                  f"{REPAIR[0].upper()}{REPAIR[1:]}."),
+        waits=(), upcoming=(), first_failure=None, suggestions=helps,
+    )  # fmt: skip
+
+
+def _summary(
+    fields: Fields, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
+) -> list[str]:
+    if fields.get("state") == "ended":
+        return _end(fields, moments, full=full)
+    since_ms = _last_changed_ms(log, "phase", "transfer.status") or wording.parse_time_ms(fields.get("created_at", ""))
+    lasts = wording.format_age(since_ms, now_ms)
+    told = [
+        f"It is {wording.state_label(fields)}"
+        + (f" since {wording.format_clock(since_ms)} UTC ({lasts})." if lasts else ".")
+    ]
+    if in_trouble := attention.attention_of(fields, now_ms):
+        told.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
+    if company := session_summary.participants_line(fields, full=full):
+        told.append(f"{_capitalized(company)}.")
+    if transfer := session_summary.transfer_line(fields, full=full):
+        told.append(f"Newest transfer: {_transfer_with_status(transfer, fields)}.")
+    return told + [f"{_capitalized(note)}." for note in session_summary.session_notes(fields)]
+
+
+def _end(fields: Fields, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
+    ended_ms, created_ms = (wording.parse_time_ms(fields.get(name, "")) for name in ("ended_at", "created_at"))
+    reason = fields.get("end_reason", "")
+    why = f"{_END_REASONS[reason]} ({reason})" if reason in _END_REASONS else reason or "nobody knows why"
+    lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
+    told = [
+        f"It ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"It has ended: {why}."
+    ]
+    if by := next((moment for moment in moments if timeline.is_end(moment)), None):
+        told.append(f"What ended it: {_ended_by(by, reason)}.")
+    if fields.get("transfer.mode"):
+        told.append(f"Newest transfer: {session_summary.transfer_line(fields, full=full)}.")
+    return told
+
+
+def _ended_by(by: TimelineEntry, reason: str) -> str:
+    """What ended it. Of two who leave Twilio may tell first of the one whom the other's leaving has taken along."""
+    who, told = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
+    if not reason.endswith("-left") or told is None or told[0] == who:
+        return by.text
+    return f"{who} left first, and this told of it: {by.text}"
+
+
+def _transfer_with_status(transfer: str, fields: Fields) -> str:
+    """The newest transfer with the status of one that is under way in words."""
+    status = fields.get("transfer.status", "")
+    return (
+        f"{transfer.removesuffix(f' {status}')}; {_TRANSFER_STATUSES[status]}"
+        if status in _TRANSFER_STATUSES
+        else transfer
+    )
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# ---- what it waits for -------------------------------------------------------------------------------------------
+
+
+def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -> Wait:
+    """The same with the time since when, where the log knows it and the record does not."""
+    if wait.since_ms or wait.by == "sweep":
+        return wait
+    if wait.for_ in known:
+        return replace(wait, since_ms=known[wait.for_])
+    if wait.by == "timer":
+        return replace(wait, since_ms=_timer_set_at_ms(wait.comes_at_ms, log))
+    return replace(wait, since_ms=_last_changed_ms(log, "phase", "transfer.status"))
+
+
+def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
+    """When a timer was set that is due then."""
+    for entry in log:
+        if f"={due_ms}" not in entry["changes"]:
+            continue  # most are not even to be decoded: a log may have thousands of entries
+        timers = decode_public_changes(entry["changes"]).get("timers") or ""
+        if timers.endswith(f"={due_ms}") or f"={due_ms} " in timers:
+            return wording.parse_time_ms(entry["at"])
+    return 0
+
+
+def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
+    """When one of these fields, or the state, was changed last."""
+    for entry in reversed(log):
+        if entry["from"] != entry["to"]:
+            return wording.parse_time_ms(entry["at"])
+        is_told = any(name in entry["changes"] for name in names)  # most are not even to be decoded
+        if is_told and not decode_public_changes(entry["changes"]).keys().isdisjoint(names):
+            return wording.parse_time_ms(entry["at"])
+    return 0
+
+
+def _upcoming_line(wait: Wait, now_ms: int) -> str:
+    """What comes by itself, in a sentence."""
+    if wait.by == "sweep":
+        return "Should a callback of Twilio's have been lost, the next sweep notices: it compares with Twilio's lists."
+    if wait.by == "twilio":
+        lasts = f" (asked for {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
+        return f"From Twilio, at any moment: {wait.for_}{lasts}."
+    if wait.comes_at_ms < now_ms:
+        return f"Since {wording.format_age(wait.comes_at_ms, now_ms)} overdue: {wait.for_}."
+    until = wording.format_age(now_ms, wait.comes_at_ms)
+    if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
+        return f"In {until}: {wait.for_}."
+    return f"At {wording.format_clock(wait.comes_at_ms)} UTC, in {until}: {wait.for_}."
+
+
+# ---- what failed -------------------------------------------------------------------------------------------------
+
+
+def _first_failure(
+    fields: Fields, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
+) -> Failure | None:
+    """The first of what went wrong since the newest transfer began, or else in the last one in which something did.
+
+    A refused command changes nothing, so it is the cause of nothing: it is told where nothing at all has failed.
+    """
+    pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
+    begins = (
+        [timeline.version_of(entry) for entry in log if _begins_transfer(entry)] if fields.get("transfer.mode") else []
+    )
+    # A log that is not whole may not tell of the newest's failure: nobody is to read that nothing has failed since.
+    newest = 0 if fields.get("transfer.status") == "failed" else max(begins, default=0)
+    for are_refused in (False, True):
+        if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
+            begin = max((version for version in begins if version <= some[-1][1].version), default=0)
+            entry, moment = next(pair for pair in some if pair[1].version >= begin)
+            return replace(_failure(entry, moment, full=full), is_earlier=moment.version < newest)
+    return None
+
+
+def _begins_transfer(entry: LogEntry) -> bool:
+    """Whether a transfer began by it, or was over where all went well."""
+    if "transfer." in entry["changes"]:  # most are not even to be decoded
+        changed = decode_public_changes(entry["changes"])
+        if changed.get("transfer.status") == "completed" or "transfer.number" in changed:
+            return True
+    is_begun = entry["event"] in _TRANSFER_COMMANDS and entry["outcome"] != "refused"
+    return is_begun and not decode_public_changes(entry["changes"])  # of before the field
+
+
+def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
+    reports = (one for one in timeline.json_rows(entry["reports"]) if one.get("status") == "failed")
+    told = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
+    if not told and timeline.is_transfer_failure(entry):
+        told = decode_public_changes(entry["changes"]).get("transfer.reason") or ""
+    code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
+    return Failure(
+        entry_id=moment.entry_id,
+        at_ms=moment.at_ms,
+        text=wording.mask_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
+        guard=wording.mask_numbers(told, full=full),
+        twilio_code=code,
+        link=f"{_TWILIO_ERRORS}/{code}" if code else "",
+        is_refusal=is_refusal,
+    )
+
+
+# ---- what would help ---------------------------------------------------------------------------------------------
+
+
+def _suggestions(fields: Fields, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
+    session_id, allowed = fields.get("id", ""), allowed_commands_of(fields)
+    found = [
+        Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session_id, more))))
+        for kind, why, more in _useful_commands(fields)
+        if kind in allowed
+    ]
+    in_trouble = attention.attention_of(fields, now_ms)
+    if in_trouble is not None and in_trouble.rank == attention.OVERDUE:
+        why = "tells whether a worker holds the session's partition: nothing is decided without one"
+        found.insert(0, Suggestion("check", why, f"{command_line} check"))
+    if fields.get("state") == "ended" and in_trouble is not None:
+        who = " ".join(f"--{party} {_shell_address(fields, party, full=full)}" for party in ("agent", "customer"))
+        found.append(Suggestion("call", "calls the agent and then the customer back", f"{command_line} call {who}"))
+    found.append(Suggestion("replay", "steps through what happened", f"{command_line} replay {session_id}"))
+    return tuple(found)
+
+
+def _shell_address(fields: Fields, party: str, *, full: bool) -> str:
+    """A party's address for a shell; what is not to be shown is to be filled in."""
+    address = fields.get(f"party.{party}.address", "")
+    is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
+    return shlex.quote(address) if address and is_shown else "ADDRESS"
+
+
+def _useful_commands(fields: Fields) -> list[tuple[str, str, str]]:
+    """The commands that lead on from here, the likeliest first: name, why, and its options."""
+    state, phase = fields.get("state", ""), fields.get("phase", "")
+    end = ("end", "hangs everybody up", "")
+    if phase == "parked":
+        return [("retrieve", "somebody takes the parked call up again", "--to ADDRESS"), end]
+    if state == "transferring":
+        return [*_in_transfer(fields), end]
+    if attention.is_lone(fields):
+        return [("add", "brings somebody in, so that nobody is alone", "--to ADDRESS --party NAME"), end]
+    if held := session_summary.held_parties(fields):
+        why = "takes {} off hold, so that they hear each other again"
+        return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
+    if fields.get("transfer.status") in ("failed", "cancelled"):
+        return [("transfer", "tries somebody else", "--to ADDRESS --mode consult"), end]
+    if phase == "ringing":
+        return [end]
+    return [("transfer", "hands the customer over", "--to ADDRESS --mode consult"), end]
+
+
+def _in_transfer(fields: Fields) -> list[tuple[str, str, str]]:
+    if fields.get("transfer.stage") != "talking":
+        return [
+            ("cancel", "stops calling the target; customer and agent go on", ""),
+            ("complete", "lets the agent go; the target goes on being called", ""),
+        ]
+    return [
+        ("complete", "lets the agent go; customer and target stay", ""),
+        ("merge", "lets all three talk", ""),
+        ("swap", "changes whom the agent talks to", ""),
+        ("cancel", "lets the target go; customer and agent go on", ""),
+    ]

@@ -1,0 +1,87 @@
+"""Follows sessions by their logs: what is new since the last look, and which sessions have come and gone.
+
+Everything is read from Redis at each look, nothing is kept here but the place in each log: two followers see the same,
+and one that starts again misses nothing that is still there.
+"""
+
+from dataclasses import dataclass, field
+
+from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
+
+#: How often is looked, seconds.
+POLL_INTERVAL_S = 0.2
+#: A session that ended so long before a look is still found by it, milliseconds: longer than a look that was held up.
+ENDED_OVERLAP_MS = 10_000
+
+
+@dataclass(slots=True)
+class Change:
+    """One log entry of one session."""
+
+    session_id: str
+    entry: LogEntry
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the session ended by this."""
+        return self.entry["to"] == "ended" and self.entry["from"] != "ended"
+
+
+@dataclass(slots=True)
+class ChangeFeed:
+    """Follows one session from its beginning, or all that are live from now on."""
+
+    reader: SessionQueries
+    #: The one that is followed; empty for all.
+    session_id: str = ""
+    #: The last entry seen, by session.
+    positions: dict[str, str] = field(default_factory=dict)
+    _started: bool = False
+
+    async def start(self, now_ms: int) -> list[Fields]:
+        """Takes its place; returns the sessions there are, oldest first.
+
+        Args:
+            now_ms: Unix milliseconds.
+        """
+        self._started = True
+        if self.session_id:
+            self.positions = {self.session_id: ""}
+            return []
+        names = await self.reader.live_ids()
+        for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
+            self.positions[gone] = "+"  # it ended before: nothing of it is told
+        self.positions |= await self.reader.last_log_ids(names)
+        found = (await self.reader.read_hashes(names)).values()
+        return sorted(found, key=lambda fields: fields.get("created_at", ""))
+
+    async def poll(self, now_ms: int) -> list[Change]:
+        """What has happened since the last look, in order of time.
+
+        Args:
+            now_ms: Unix milliseconds.
+        """
+        assert self._started
+        if not self.session_id:
+            recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
+            for name in (*await self.reader.live_ids(), *recent):
+                self.positions.setdefault(name, "")
+            # What ended long ago needs no place any more; what ended lately keeps it, or it would be told again.
+            finished = [name for name, place in self.positions.items() if place == "+" and name not in recent]
+            for name in finished:
+                del self.positions[name]
+        changes = []
+        open_places = {name: place for name, place in self.positions.items() if place != "+"}
+        for name, entries in (await self.reader.logs(open_places)).items():
+            for entry in entries:
+                self.positions[name] = entry.entry_id
+                change = Change(name, entry)
+                changes.append(change)
+                if change.is_end and not self.session_id:
+                    self.positions[name] = "+"
+        return sorted(changes, key=lambda change: _entry_sort_key(change.entry.entry_id))
+
+
+def _entry_sort_key(entry_id: str) -> tuple[int, int]:
+    at_ms, _, count = entry_id.partition("-")
+    return int(at_ms), int(count or "0")

@@ -1,0 +1,317 @@
+"""A session's log as a time line: what happened, how long after what, what was asked of Twilio and what came of it."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from conferral.operations import wording
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.end_reasons import EndReason
+from conferral.storage.codecs.session_codec import decode_public_changes
+
+#: What came of an effect, by the event that tells it.
+_EFFECT_RESULTS = {
+    "effect_succeeded": "succeeded",
+    "effect_failed": "failed",
+    "effect_unknown": "unknown",
+    "calls_read": "succeeded",
+}
+_TWILIO_CODE = re.compile(r"\bcode (\d{1,6})\b")
+#: What is told of a call when it did not come to a talk. One that is cancelled was cancelled by us.
+_NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
+#: Timers that run out only when something has gone wrong. What the others bring about is part of the way.
+_TIMEOUT_EVENTS = frozenset(
+    {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "command_overdue",
+     "park_overdue", "age_overdue"}
+)  # fmt: skip
+#: Ends that nobody wished for, and that say more than that somebody did not pick up.
+BAD_ENDS = frozenset(
+    {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
+     EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
+)  # fmt: skip
+
+
+#: Digits that no version has (count).
+_DIGITS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRequest:
+    """Something that was asked of Twilio."""
+
+    id: str
+    #: The effect's kind, for instance `redirect_call`.
+    kind: str
+    #: Whom it concerns; empty for nobody in particular.
+    party: str
+    text: str
+    #: When it was decided, Unix milliseconds.
+    requested_at_ms: int
+    #: `succeeded`, `failed`, `unknown` (nobody can say whether it happened); empty while nothing is known.
+    outcome: str = ""
+    #: From the decision until the outcome was decided upon, milliseconds; None while there is none.
+    took_ms: int | None = None
+    #: Twilio's error code; 0 for none.
+    twilio_code: int = 0
+    #: How many requests it took, where that is told; 0 where it is not: most take one.
+    attempts: int = 0
+    #: The same with what came of those that were not the last word: as `words.attempted` has it; empty where not told.
+    attempts_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One entry of the log."""
+
+    entry_id: str
+    version: int
+    #: Unix milliseconds.
+    at_ms: int
+    #: Since the entry before, milliseconds; 0 for the first.
+    gap_ms: int
+    event: str
+    #: What happened.
+    text: str
+    #: What followed from it, in one line; empty for nothing.
+    consequence: str
+    #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
+    outcome: str
+    state_before: str
+    state_after: str
+    #: Why it was refused or passed over, or why the session ended.
+    reason: str
+    #: A command was refused, or something has gone wrong.
+    is_failure: bool
+    #: What was asked of Twilio in consequence, with what came of it.
+    effects: tuple[EffectRequest, ...]
+    #: Of the outcome of an effect: the entry in whose consequence it was asked for.
+    requested_by: str = ""
+    #: What came of commands by it, in words; of one that was refused the reason tells.
+    reports: tuple[str, ...] = ()
+    #: Ids of the commands that were refused or failed by it.
+    failed_commands: tuple[str, ...] = ()
+
+
+class Timeline:
+    """A log as moments, made as the log grows: what is there already is not made again."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        """Nothing is known yet.
+
+        Args:
+            full: Whether numbers are shown whole.
+        """
+        #: Oldest first.
+        self.entries: list[TimelineEntry] = []
+        #: Of each moment the place of the entry that has told the newest of it: its own, or that of an outcome.
+        self.completed_by: list[int] = []
+        self._full = full
+        self._open = _OpenEffects()
+        self._before_ms = 0
+
+    def add(self, log: Iterable[LogEntry]) -> set[int]:
+        """Goes on with what the log says next; what makes no sense in it is passed over.
+
+        Args:
+            log: Oldest first, behind all that was added before.
+
+        Returns:
+            Places of the moments that are new, or of which more is known now.
+        """
+        changed: set[int] = set()
+        for entry in log:
+            place, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
+            asked_in, settled = self._open.settle(entry, at_ms)
+            if settled is not None:
+                asking = self._open.place_of[asked_in]
+                moment = self.entries[asking]
+                self.entries[asking] = replace(moment, effects=_with_effect(moment.effects, settled))
+                self.completed_by[asking] = place
+                changed.add(asking)
+            moment = _entry(entry, at_ms, self._before_ms, asked_in, full=self._full)
+            self._open.add(entry.entry_id, place, moment.effects)
+            self.entries.append(moment)
+            self.completed_by.append(place)
+            changed.add(place)
+            self._before_ms = at_ms or self._before_ms
+        return changed
+
+
+def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
+    """The moments of a log, oldest first; what makes no sense in it is passed over.
+
+    Args:
+        log: Oldest first.
+        full: Whether numbers are shown whole.
+    """
+    made = Timeline(full=full)
+    made.add(log)
+    return tuple(made.entries)
+
+
+def _entry(entry: LogEntry, at_ms: int, before_ms: int, asked_in: str, *, full: bool) -> TimelineEntry:
+    return TimelineEntry(
+        entry_id=entry.entry_id,
+        version=version_of(entry),
+        at_ms=at_ms,
+        gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
+        event=entry["event"],
+        text=_displayed(wording.describe_entry(entry), full=full),
+        consequence=_displayed(wording.describe_change(entry), full=full),
+        outcome=entry["outcome"],
+        state_before=entry["from"],
+        state_after=entry["to"],
+        reason=_displayed(wording.entry_reason(entry), full=full),
+        is_failure=is_failure(entry),
+        effects=_effect_requests(entry, at_ms),
+        requested_by=asked_in,
+        reports=tuple(_displayed(one, full=full) for one in wording.describe_reports(entry)),
+        failed_commands=_failed_commands(entry),
+    )
+
+
+def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
+    failed = (report for report in json_rows(entry["reports"]) if report.get("status") in ("failed", "rejected"))
+    return tuple(str(report.get("command", "")) for report in failed)
+
+
+def effect_results(moment: TimelineEntry) -> str:
+    """What came of what was asked of Twilio in consequence, and after how long; empty where nothing is known."""
+    known = [one for one in moment.effects if one.took_ms is not None]
+    named = len(moment.effects) > 1
+    return "; ".join(f"{one.text}: {effect_result(one)}" if named else effect_result(one) for one in known)
+
+
+def effect_result(asked: EffectRequest) -> str:
+    """What came of one thing that was asked of Twilio, and after how long; empty where nothing is known."""
+    if asked.took_ms is None:
+        return ""
+    word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
+    more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
+    return f"{word} after {asked.took_ms} ms{f' ({more})' if more else ''}"
+
+
+def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
+    """What was asked of Twilio and has no outcome yet, as far as the log tells: the end drops what was not sent."""
+    ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)
+    return tuple(asked for one in moments[ended_at:] for asked in one.effects if not asked.outcome)
+
+
+def is_end(moment: TimelineEntry) -> bool:
+    """Whether the session ended by it."""
+    return moment.state_after == "ended" and moment.state_before != "ended"
+
+
+def version_of(entry: LogEntry) -> int:
+    """The version that an entry led to; 0 where it makes no sense: a file may hold as many digits as it likes."""
+    text = entry["version"]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
+
+
+def is_failure(entry: LogEntry) -> bool:
+    """Whether a command was refused, or something has gone wrong."""
+    if entry["outcome"] == "stale":
+        return False
+    if entry["outcome"] == "refused":
+        return True
+    event, told = entry["event"], entry["detail"].replace(",", " ").split()
+    if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
+        return True
+    if event in ("call_progressed", "dial_ended") and not _NOT_ANSWERED.isdisjoint(told[1:]):
+        return True
+    if event == "gate_decided" and not {"rejected", "no-confirmation"}.isdisjoint(told):
+        return True
+    if event in ("announcement_ended", "recording_changed") and not {"failed", "absent"}.isdisjoint(told[1:]):
+        return True
+    if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
+        return True
+    return any(report.get("status") == "failed" for report in json_rows(entry["reports"])) or is_transfer_failure(entry)
+
+
+def is_transfer_failure(entry: LogEntry) -> bool:
+    """Whether a transfer failed by it, though nobody may have waited to be told: of a consult its command was done."""
+    is_told = "transfer.status" in entry["changes"]  # most are not even to be decoded
+    return is_told and decode_public_changes(entry["changes"]).get("transfer.status") == "failed"
+
+
+def twilio_code(entry: LogEntry) -> int:
+    """Twilio's error code of an effect that failed; 0 for none."""
+    found = _TWILIO_CODE.search(entry["detail"]) if entry["event"] == "effect_failed" else None
+    return int(found[1]) if found else 0
+
+
+def json_rows(text: str) -> list[Mapping[str, Any]]:
+    """The objects of a JSON list; none where it makes no sense."""
+    try:
+        found = orjson.loads(text or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _displayed(text: str, *, full: bool) -> str:
+    return wording.mask_numbers(text, full=full)
+
+
+def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
+    return tuple(
+        EffectRequest(
+            id=str(row.get("id", "")),
+            kind=str(row["kind"]),
+            party=str(row.get("party", "")),
+            text=wording.describe_effect(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
+            requested_at_ms=at_ms,
+        )
+        for row in json_rows(entry["effects"])
+        if "kind" in row
+    )
+
+
+def _with_effect(effects: tuple[EffectRequest, ...], changed: EffectRequest) -> tuple[EffectRequest, ...]:
+    return tuple(changed if one.id == changed.id else one for one in effects)
+
+
+class _OpenEffects:
+    """Effects that have no outcome yet, and where each was asked for."""
+
+    def __init__(self) -> None:
+        self.place_of: dict[str, int] = {}
+        self._open: dict[str, tuple[str, EffectRequest]] = {}
+
+    def add(self, entry_id: str, place: int, effects: tuple[EffectRequest, ...]) -> None:
+        """Takes note of what an entry has led to."""
+        if effects:
+            self.place_of[entry_id] = place
+            self._open |= {one.id: (entry_id, one) for one in effects}
+
+    def settle(self, entry: LogEntry, at_ms: int) -> tuple[str, EffectRequest | None]:
+        """The entry in which that was asked of which this one tells the outcome, and the effect with it."""
+        outcome = _EFFECT_RESULTS.get(entry["event"], "")
+        found = self._open.pop(self._id_of(entry), None) if outcome else None
+        if found is None:
+            return "", None
+        asked_in, asked = found
+        took_ms = max(0, at_ms - asked.requested_at_ms)
+        return asked_in, replace(
+            asked,
+            outcome=outcome,
+            took_ms=took_ms,
+            twilio_code=twilio_code(entry),
+            attempts=wording.attempt_count(entry),
+            attempts_note=wording.describe_attempts(entry),
+        )
+
+    def _id_of(self, entry: LogEntry) -> str:
+        if entry["effect"]:
+            return entry["effect"]
+        # Entries of before the field: the oldest that it may be.
+        kind, _, rest = entry["detail"].partition(" ")
+        if entry["event"] == "calls_read":
+            return next((name for name, (_, one) in self._open.items() if one.kind == "read_calls"), "")
+        party, _, rest = rest.partition(" ")
+        told = wording.describe_effect(kind, party, rest.partition(" ")[0])
+        may_be = [(name, one) for name, (_, one) in self._open.items() if one.kind == kind and one.party in ("", party)]
+        return next((name for name, one in may_be if one.text == told), may_be[0][0] if may_be else "")

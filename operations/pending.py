@@ -1,0 +1,234 @@
+"""What a session waits for: people, Twilio, timers that are set, and in the end the sweep."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from conferral.operations import session_summary, wording
+from conferral.operations.audibility import is_ringing_caller
+from conferral.operations.history.timeline import EffectRequest
+from conferral.operations.session_queries import Fields, LogEntry
+from conferral.storage.codecs.session_codec import decode_public_changes
+
+WaitSource = Literal["timer", "twilio", "person", "sweep"]
+
+#: What comes when a timer is due.
+_TIMER_EFFECTS = {
+    "ring": "Twilio is asked how the calls stand, should nobody have answered by then",
+    "leave": "Twilio is asked who of the two is still there",
+    "convert": "whoever is missing in the conference is moved once more",
+    "repair": "the conversion is given up, should somebody still be missing",
+    "lone": "whoever is alone in the conference is let go",
+    "dial": "Twilio is asked what has become of whoever was called",
+    "confirm": "Twilio is asked whether it has done what was asked for",
+    "stage": "the transfer is looked after, should what it waits for not have come",
+    "opening": "whoever is to wait in the conference is looked for",
+    "command": "the command under way is given up",
+    "park": "the parked call goes back to the agent who parked it",
+    "age": "the session is ended for being a day old",
+}
+_FOR_COMMAND = "the command {order} to be done"
+_FOR_RECORDING = "Twilio's answer: {asked} the recording"
+_FOR_UNHOLD = "somebody to take {held} off hold (unhold)"
+_STATUSES: dict[str, tuple[str, WaitSource]] = {
+    "dialing": ("Twilio to call {party}", "twilio"),
+    "ringing": ("{party} to answer", "person"),
+    "confirming": ("{party} to press 1", "person"),
+}
+#: What is asked for of a participant, by the word of its field `asked`.
+_CONFIRMED = {
+    "hold": "that {party} is on hold",
+    "unhold": "that {party} is off hold",
+    "mute": "that {party} is muted",
+    "unmute": "that {party} is heard again",
+    "set-end-on-exit": "that the conference ends when {party} leaves",
+    "clear-end-on-exit": "that the conference goes on when {party} leaves",
+    "monitor": "that {party} listens only",
+    "whisper": "that {party} is heard by the agent",
+    "barge": "that {party} is heard by all",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that a session waits for."""
+
+    #: In words, to stand behind "waits for": of a timer what comes when it is due.
+    for_: str
+    #: Since when, Unix milliseconds; 0 where nobody knows.
+    since_ms: int
+    #: When it comes by itself, Unix milliseconds; 0 where nobody knows.
+    comes_at_ms: int
+    by: WaitSource
+
+
+def list_waits(fields: Fields, now_ms: int, pending: Sequence[EffectRequest] = ()) -> tuple[Wait, ...]:
+    """What a session waits for: first Twilio and people, then what comes by itself, the soonest first.
+
+    Args:
+        fields: The session's hash.
+        now_ms: Unix milliseconds, by Redis's clock.
+        pending: What was asked of Twilio and has no outcome yet.
+    """
+    asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms, 0, "twilio") for one in pending]
+    if fields.get("state") == "ended" or not fields.get("state"):
+        return tuple(asked)
+    waits = [*_waits_for_parties(fields), *_waits_for_commands(fields)] or _waits_for_people(fields)
+    waits += asked
+    due = sorted(timers(fields).items(), key=lambda item: item[1])
+    # What is a day away matters only where nothing else is set; the stage's timer means more in a pause.
+    near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
+    waits += [Wait(timer_effect(name, fields), 0, at_ms, "timer") for name, at_ms in near]
+    waits.append(Wait("the sweep, which notices callbacks that were lost", 0, 0, "sweep"))
+    return tuple(waits)
+
+
+def timers(fields: Fields) -> dict[str, int]:
+    """A session's timers: when each is due, Unix milliseconds."""
+    pairs = (one.partition("=") for one in fields.get("timers", "").split())
+    return {name: int(due) for name, _, due in pairs if re.fullmatch(r"[0-9]{1,15}", due)}
+
+
+def timer_effect(timer: str, fields: Fields) -> str:
+    """What comes when a timer is due, in words."""
+    if timer == "stage" and fields.get("transfer.stage") == "waiting-to-recall":
+        return "the agent is rung again"
+    return _TIMER_EFFECTS.get(timer, f"the timer {timer}")
+
+
+def _waits_for_parties(fields: Fields) -> list[Wait]:
+    found = []
+    later = session_summary.next_dialed_party(fields)
+    for party in wording.party_names(fields):
+        if party == later:
+            continue
+        of = {
+            name: fields.get(f"party.{party}.{name}", "")
+            for name in ("status", "dialed_at", "pending_update", "pending_since", "is_leaving")
+        }
+        if of["status"] in _STATUSES and not is_ringing_caller(fields, party) and of["is_leaving"] != "true":
+            what, by = _STATUSES[of["status"]]
+            if later and party == "agent":
+                what += f"; then {later} is dialed"
+            found.append(Wait(what.format(party=party), _since(of["dialed_at"], fields), 0, by))
+        if of["pending_update"] and of["status"] != "left":
+            known = _CONFIRMED.get(of["pending_update"])
+            # A word that is none of ours may hold braces.
+            what = known.format(party=party) if known else f"of {of['pending_update']} for {party}"
+            found.append(Wait(f"Twilio's confirmation {what}", wording.parse_time_ms(of["pending_since"]), 0, "twilio"))
+        if of["is_leaving"] == "true" and of["status"] != "left":
+            found.append(Wait(f"{party} to be off the line", 0, 0, "twilio"))
+        if _is_joining(fields, party):
+            found.append(Wait(f"{party} to come into the conference", 0, 0, "twilio"))
+    if fields.get("open_read_id"):
+        found.append(
+            Wait(
+                "Twilio to say how the calls stand",
+                wording.parse_time_ms(fields.get("open_read_since", "")),
+                0,
+                "twilio",
+            )
+        )
+    return found
+
+
+def _since(dialed_at: str, fields: Fields) -> int:
+    """Since when somebody is called: a leg that TwiML dials has no time of its own, the session's first one."""
+    first = fields.get("created_at", "") if fields.get("phase") == "ringing" else ""
+    return wording.parse_time_ms(dialed_at) or wording.parse_time_ms(first)
+
+
+def _is_joining(fields: Fields, party: str) -> bool:
+    """Whether somebody is on the way from the bridge into the conference."""
+    is_there = fields.get(f"party.{party}.status") == "connected"
+    moves = fields.get("state") == "converting" or fields.get("transfer.stage") == "moving-customer"
+    concerned = party == "customer" or (party == "agent" and fields.get("state") == "converting")
+    return is_there and moves and concerned and fields.get(f"party.{party}.in_conference") != "true"
+
+
+def _waits_for_commands(fields: Fields) -> list[Wait]:
+    """Commands under way that are no transfers; since when, the log knows alone."""
+    found = [
+        Wait(_FOR_COMMAND.format(order=order), 0, 0, "twilio")
+        for order in session_summary.pending_command_notes(fields)
+    ]
+    if asked := fields.get("recording.pending_update"):
+        found.append(Wait(_FOR_RECORDING.format(asked=asked), 0, 0, "twilio"))
+    return found
+
+
+def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
+    """Since when commands under way are waited for, Unix milliseconds, by the words of the wait.
+
+    Args:
+        fields: The session's hash.
+        log: Oldest first; what it does not reach back to is 0.
+    """
+    found = {
+        _FOR_COMMAND.format(order=order): _accepted_at_ms(order, log)
+        for order in session_summary.pending_command_notes(fields)
+    }
+    if asked := fields.get("recording.pending_update"):
+        found[_FOR_RECORDING.format(asked=asked)] = _changed_at_ms("recording.pending_update", log)
+    return found
+
+
+def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
+    """Since when somebody is on hold, Unix milliseconds, by the words of the wait: of several since the first of them.
+
+    Args:
+        fields: The session's hash.
+        log: Oldest first; what it does not reach back to is 0.
+    """
+    if not (held := session_summary.held_parties(fields)):
+        return {}
+    since = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
+    return {_FOR_UNHOLD.format(held=session_summary.join_names(held)): since}
+
+
+def _accepted_at_ms(order: str, log: Sequence[LogEntry]) -> int:
+    """When a command under way was taken up."""
+    at_ms, is_there = 0, False
+    for entry in log:
+        if "pending_commands" not in entry["changes"] or "pending_commands" not in (
+            changed := decode_public_changes(entry["changes"])
+        ):
+            continue
+        was_there, is_there = (
+            is_there,
+            order in session_summary.pending_command_notes({"pending_commands": changed["pending_commands"] or ""}),
+        )
+        if is_there and not was_there:
+            at_ms = wording.parse_time_ms(entry["at"])
+    return at_ms
+
+
+def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
+    """When one field was changed last; 0 where nobody knows, or where it was not to this."""
+    for entry in reversed(log):
+        if name in entry["changes"] and name in (changed := decode_public_changes(entry["changes"])):
+            return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
+    return 0
+
+
+def _waits_for_people(fields: Fields) -> list[Wait]:
+    """Whose turn it is where nothing else is waited for."""
+    if fields.get("phase") == "parked":
+        return [Wait("somebody to take the parked call up (retrieve)", 0, 0, "person")]
+    stage = fields.get("transfer.stage", "")
+    if fields.get("state") == "transferring":
+        if stage != "talking":
+            return []
+        more = ", swap or merge" if fields.get("transfer.status") == "consulting" else ""
+        return [Wait(f"the agent's next step: complete, cancel{more}", 0, 0, "person")]
+    there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") == "connected"]
+    if fields.get("state") not in ("bridged", "conferenced") or len(there) < 2:
+        return []
+    held = session_summary.held_parties(fields)
+    found = [Wait(_FOR_UNHOLD.format(held=session_summary.join_names(held)), 0, 0, "person")] if held else []
+    # A supervisor is nobody to talk to, so who talks is counted without.
+    talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
+    if len(talk) > 1:
+        found.append(Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person"))
+    return found

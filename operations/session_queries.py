@@ -1,0 +1,113 @@
+"""Sessions as people look at them: all at once, by whatever names them, with their logs and outcomes."""
+
+from conferral.operations import session_search
+from conferral.operations.errors import AmbiguousSession, UnknownSession
+from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.commands.command_stream import safe_id
+from conferral.storage.connection.client import store_errors
+from conferral.storage.queries.session_reader import CHUNK as CHUNK
+from conferral.storage.queries.session_reader import Fields as Fields
+from conferral.storage.queries.session_reader import LogEntry as LogEntry
+from conferral.storage.queries.session_reader import SessionReader
+
+
+class SessionQueries(SessionReader):
+    """Reads what operators and programs look at. It never writes."""
+
+    async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[Fields]:
+        """Sessions, oldest first; those in one state, or all.
+
+        Args:
+            state: None for all.
+            with_ended: Whether those that have ended are among all.
+        """
+        names = await self.live_ids()
+        if with_ended or state == "ended":
+            names += await self.ended_ids()
+        found = (await self.read_hashes(dict.fromkeys(names))).values()
+        chosen = [fields for fields in found if state in (None, fields.get("state"))]
+        return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
+
+    async def find_exact(self, named: str) -> str:
+        """The session that is named by its id or by one of its calls; empty when nobody knows it."""
+        return (await super().find(named) or "") if NAME_PATTERN.fullmatch(named) else ""
+
+    async def find(self, named: str) -> str:
+        """Return the session that `named` selects: its id, a call's SID, or what `search` finds.
+
+        Raises:
+            UnknownSession: nothing matches.
+            AmbiguousSession: several match.
+        """
+        session_id = await self.find_exact(named) or await self.search(named)
+        if not session_id:
+            raise UnknownSession(f"no session and no call {_displayed(named)} is known")
+        return session_id
+
+    async def search(self, named: str, *, live_only: bool = False) -> str:
+        """Return the session that matches what people know of a call; empty if none does.
+
+        That is the start of its id, its conference's SID, the last digits of a party's number, or a party's name,
+        address, or label. An ended session is found only if no live one matches.
+
+        Args:
+            named: As typed.
+            live_only: Whether an ended session can't be meant.
+
+        Raises:
+            AmbiguousSession: several match.
+            UnknownSession: only ended sessions match, and none of them can be meant.
+        """
+        live = await self._matching(named, await self.live_ids())
+        if len(live) > 1:
+            matches = session_search.describe_matches(live.values())
+            reason = f"{_displayed(named)} matches {len(live)} live calls: {matches}; use an id"
+            raise AmbiguousSession(reason, tuple(live))
+        if live:
+            return next(iter(live))
+        ended = await self._matching(named, await self.ended_ids())
+        if ended and (live_only or len(ended) > 1):
+            count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
+            reason = (
+                f"no live call matches {_displayed(named)}; {count}: {session_search.describe_matches(ended.values())}"
+            )
+            raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
+        return next(iter(ended), "")
+
+    async def _matching(self, named: str, ids: list[str]) -> dict[str, Fields]:
+        is_meant = session_search.matcher(named)
+        found: dict[str, Fields] = {}
+        for start in range(0, len(ids), CHUNK):
+            records = await self.read_hashes(ids[start : start + CHUNK])
+            found |= {name: fields for name, fields in records.items() if is_meant(fields)}
+        return found
+
+    async def log(self, session_id: str) -> list[LogEntry]:
+        """A session's log, oldest first."""
+        return (await self.logs({session_id: ""}))[session_id]
+
+    async def last_outcome_id(self) -> str:
+        """Id of the newest entry of the stream of outcomes; one before all others where there is none."""
+        with store_errors():
+            entries = await self.client.xrevrange(self.keys.outcomes, count=1)
+        return str(entries[0][0].decode()) if entries else "0-0"
+
+    async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
+        """Outcomes with their ids, oldest first, at most `CHUNK` at a time.
+
+        Args:
+            after: Id of the last entry seen.
+        """
+        with store_errors():
+            entries = await self.client.xrange(self.keys.outcomes, f"({after}", "+", count=CHUNK)
+        return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
+
+
+def _displayed(named: str) -> str:
+    """What somebody has typed, to be repeated in a reason: a whole number is not."""
+    if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
+        from conferral.runtime.redaction import redact
+
+        return redact(named) if named.startswith("+") else safe_id(named)
+    return named

@@ -1,0 +1,172 @@
+"""Serves a page: its document, its files, and the headers under which a browser runs nothing but these."""
+
+import base64
+import hashlib
+import html
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+#: What every page may use: libraries, style, small helpers.
+SHARED_FOLDER = Path(__file__).parent / "static"
+#: Bare names of modules, and where they lie. Relative, so that a page can be served below any path.
+_IMPORTS = {
+    "preact": "vendor/preact.mjs",
+    "preact/hooks": "vendor/preact-hooks.mjs",
+    "htm": "vendor/htm.mjs",
+    "htm/preact": "vendor/htm-preact.mjs",
+    "@preact/signals": "vendor/preact-signals.mjs",
+    "@preact/signals-core": "vendor/preact-signals-core.mjs",
+}
+#: By ending; some systems' tables don't know that .mjs is JavaScript, and a browser runs nothing else as a module.
+_TYPES = {
+    ".css": "text/css",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_IMPORT_MAP = '{"imports":{' + ",".join(f'"{name}":"./static/shared/{path}"' for name, path in _IMPORTS.items()) + "}}"
+_HASH = base64.b64encode(hashlib.sha256(_IMPORT_MAP.encode()).digest()).decode()
+#: Source: W3C, Content Security Policy Level 3; OWASP, HTTP Headers Cheat Sheet.
+HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' 'sha256-{_HASH}'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="icon" href="./static/shared/icon.svg" type="image/svg+xml">
+{styles}
+<script type="importmap">{imports}</script>
+{modules}
+</head>
+<body>
+<div id="page"><noscript>This page needs JavaScript.</noscript></div>
+</body>
+</html>
+"""
+
+
+def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
+    """The document of a page; everything else is drawn into its element `page`.
+
+    Args:
+        title: Until the page sets its own.
+        styles: Style sheets, below `static/`: `shared/tokens.css`, `console.css`.
+        modules: Scripts, likewise.
+    """
+    return _PAGE.format(
+        title=html.escape(title),
+        styles="\n".join(f'<link rel="stylesheet" href="./static/{name}">' for name in styles),
+        imports=_IMPORT_MAP,
+        modules="\n".join(f'<script type="module" src="./static/{name}"></script>' for name in modules),
+    )
+
+
+def static_routes(folder: Path) -> list[web.RouteDef]:
+    """Routes to the files of a page, and under `static/shared/` to those of all pages.
+
+    Args:
+        folder: The page's own files.
+    """
+    files = {f"shared/{name}": path for name, path in _files(SHARED_FOLDER).items()} | _files(folder)
+
+    async def static(request: web.Request) -> web.StreamResponse:
+        path = files.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        # Asked about each time: a page after an upgrade must not run with yesterday's modules.
+        headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.CONTENT_TYPE: _TYPES[path.suffix]}
+        return web.FileResponse(path, headers=headers)
+
+    return [web.get("/static/{name:.+}", static)]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """What may be asked for: the files that there are now, of a kind that is known."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in _TYPES
+    }
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """A signal handler (`on_response_prepare`): every answer of a page's server carries the headers."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def is_same_origin(request: web.Request) -> bool:
+    """Whether a request comes from a page that this server has served, or from no browser at all.
+
+    A browser tells of every request that changes something, and of every WebSocket, which page has made it; a page of
+    somebody else's must not use the rights of whoever looks at ours. Source: RFC 6454, section 7.
+    """
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+    try:
+        page = URL(origin)
+        # Without the port where it is the scheme's own: so browsers write it, in both headers.
+        is_same_host = page.host_port_subcomponent == request.host.lower()
+    except ValueError:
+        return False
+    return is_same_host and (page.scheme == "https") == is_https(request) and page.scheme in ("http", "https")
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether the browser speaks TLS, with us or with the proxy in front of us."""
+    forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+    return (forwarded or request.scheme) == "https"
+
+
+def host_name(host: str) -> str:
+    """The name in the value of a `Host` header, without the port; empty where there is none.
+
+    >>> host_name("Phones.example:8081")
+    'phones.example'
+    """
+    try:
+        return (URL(f"http://{host}").host or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the value of a `Host` header can only mean this machine.
+
+    A name of somebody else's may lead here as well, and then a browser takes that somebody's page for one of ours.
+
+    >>> is_loopback("127.0.0.1:8081"), is_loopback("phones.example:8081")
+    (True, False)
+    """
+    name = host_name(host)
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,156 @@
+"""The HTTP server of every process: what a client may take its time for, and what is logged of its requests.
+
+Twilio's requests, operators' pages, and a program's API calls carry tokens, cookies, and phone numbers. aiohttp's own
+logger quotes each line that it can't parse, so it is replaced here by one that counts.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from conferral.runtime.containment import ItemKind, log_unexpected
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.listener import Listener
+
+log = structlog.get_logger()
+
+#: How long a client may take to send a request's head, seconds: from when it connects, and on a connection that stays
+#: open from the head's first byte.
+HEAD_DEADLINE_S = 10.0
+#: How long a connection without a request stays open after an answer, seconds.
+KEEPALIVE_S = 75.0
+#: Malformed requests are logged once in so many seconds at most, with their count.
+MALFORMED_LOG_EVERY_S = 60.0
+
+
+class PortUnavailableError(OSError):
+    """The port can't be listened on."""
+
+
+def port_unavailable(host: str, port: int, error: OSError) -> str:
+    """Return the line about a port that can't be listened on."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return f"port {port} on {host} can't be had ({reason}); choose another with --port"
+
+
+@asynccontextmanager
+async def run_server(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    shutdown_s: float,
+    metrics: Metrics | None = None,
+    **options: Any,
+) -> AsyncIterator[int]:
+    """Serve an application inside the block; yield the port.
+
+    Leaving the block closes the port first, then idle connections; requests in progress are answered.
+
+    Args:
+        app: What to serve.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any.
+        shutdown_s: How long requests in progress may take: aiohttp waits for this time twice.
+        metrics: Where malformed requests and unforeseen errors are counted.
+        options: More of aiohttp's options for a connection.
+
+    Raises:
+        PortUnavailableError: it is taken, or not ours to use.
+    """
+    # A handler outlives its client: an event that was read is stored although no one waits for the answer.
+    runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False)
+    await runner.setup()
+    server, loop = runner.server, asyncio.get_running_loop()
+    assert server is not None
+    options = {
+        "access_log": None,  # it would hold query strings; the metrics count requests
+        "keepalive_timeout": KEEPALIVE_S,
+        "logger": _ServerLog(metrics or Metrics()),
+        **options,
+    }
+    try:
+        try:
+            listener = await Listener.open(lambda: _Connection(server, loop=loop, **options), host, port)
+        except OSError as error:
+            raise PortUnavailableError(error.errno, error.strerror) from None
+        try:
+            yield listener.port
+        finally:
+            listener.close()
+    finally:
+        await runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """A connection that is closed when the head of a request takes too long."""
+
+    __slots__ = ("_head_timer",)
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:  # a head is complete
+            self._stop_timer()
+        elif self._head_timer is None and self._awaits_head:
+            self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    @property
+    def _awaits_head(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
+        if self._awaits_head:
+            self.force_close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _ServerLog(logging.Logger):
+    """Takes what aiohttp's server logs: its texts and its errors quote requests, so neither is shown."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__("aiohttp.server", logging.DEBUG)  # it tells of some malformed requests at this level
+        self._metrics = metrics
+        self._count = 0
+        self._logged_at_s: float | None = None
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Count a malformed request; log an error that no handler foresaw, without its text."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            self._count_malformed()
+        elif error is not None:
+            log_unexpected(ItemKind.WEBHOOK, self._metrics, error)
+        elif record.levelno >= logging.WARNING:
+            log.warning("library_logged", library=record.name, where=f"{record.filename}:{record.lineno}")
+
+    def _count_malformed(self) -> None:
+        self._metrics.malformed_requests.inc()
+        self._count += 1
+        now_s = asyncio.get_running_loop().time()
+        if self._logged_at_s is None or now_s - self._logged_at_s >= MALFORMED_LOG_EVERY_S:
+            log.warning("requests_malformed", count=self._count)
+            self._logged_at_s, self._count = now_s, 0

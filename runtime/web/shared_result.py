@@ -1,0 +1,40 @@
+"""One answer for everyone who asks at about the same time: health checks and metrics are open to anyone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+#: How long an answer is given to everyone who asks, seconds.
+TTL_S = 1.0
+
+
+class SharedResult(Generic[T]):
+    """Asks once for everyone who waits, and again only after a second."""
+
+    def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
+        """Ask nothing yet.
+
+        Args:
+            load: Finds the answer; has to return within a bounded time.
+        """
+        self._load_result = load
+        self._task: asyncio.Task[T] | None = None
+        self._loaded_at_s = 0.0
+
+    async def __call__(self) -> T:
+        """The answer to a question that was asked at most a second ago, or that is being asked.
+
+        Raises:
+            Exception: whatever the question raised, for everyone who shares it.
+        """
+        loop = asyncio.get_running_loop()
+        task = self._task
+        if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):
+            self._loaded_at_s = loop.time()
+            task = self._task = loop.create_task(self._load())
+        return await asyncio.shield(task)
+
+    async def _load(self) -> T:
+        return await self._load_result()

@@ -1,0 +1,60 @@
+"""How the sandbox's own routes read what they are asked, and answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class ControlError(Exception):
+    """A request of the sandbox's own is wrong; `reason` names what, for the one who asked."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def errors_as_json_handler(handler: Handler) -> Handler:
+    """The handler, whose ControlError becomes the answer."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except ControlError as error:
+            return json_response({"error": error.reason}, error.status)
+
+    return handle
+
+
+def json_response(body: object, status: int = 200) -> web.Response:
+    """An answer."""
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+
+
+async def read_json_object(
+    request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        ControlError: It is no object, a field is missing, or one is unknown.
+    """
+    try:
+        body = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise ControlError(400, f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ControlError(400, "the body must be a JSON object")
+    missing = [name for name in needed if not body.get(name)]
+    unknown = sorted(set(body) - set(needed) - set(allowed))
+    if missing:
+        raise ControlError(422, f"missing: {', '.join(missing)}")
+    if unknown:
+        raise ControlError(422, f"unknown: {', '.join(unknown)}; allowed: {', '.join((*needed, *allowed))}")
+    return body

@@ -1,0 +1,225 @@
+"""Who hears whom: derived from the state at each moment, and kept as intervals over time.
+
+A leg is followed from the moment somebody is at its phone: a caller from the call's start, a dialled leg from its
+answer, both until the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from conferral.sandbox.model import wait_audio
+from conferral.sandbox.model.formats import resolve
+from conferral.sandbox.model.state import Call, Conference, Participant, State, WaitAudio
+from conferral.sandbox.model.twiml_parser import Verb
+
+SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
+
+    kind: SoundKind
+    parties: frozenset[str] = frozenset()
+    content: str = ""
+    """The sentence of `speech`, the address of the file of `music`; empty for Twilio's own music."""
+    ringing: bool = False
+    """Whether somebody who is being dialled is heard ringing beside the parties (early media)."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Sound:
+        return self
+
+    def __str__(self) -> str:
+        if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
+            return "ringback"  # a file, but somebody who listens takes it for ringing
+        return ",".join(sorted(self.parties)) if self.parties else self.kind
+
+
+SILENCE = Sound("silence")
+RINGBACK = Sound("ringback")
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInterval:
+    """From `since_s` to `until_s` (None: still) the leg hears `heard`."""
+
+    since_s: float
+    until_s: float | None
+    sound: Sound
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> SoundInterval:
+        return self
+
+
+def sound_heard_by(state: State, sid: str) -> Sound | None:
+    """What the leg hears at this moment; None where nobody listens (not answered yet, or over)."""
+    call = state.calls.get(sid)
+    if call is None or call.is_final or (call.direction != "inbound" and call.status != "in-progress"):
+        return None
+    if call.activity == "conference":
+        return _in_conference(state, call)
+    if call.activity == "gathering":
+        return _gather_prompt(call)
+    if call.dial is not None and call.dial.bridged_at_s is not None:
+        return _other_leg(state, call.dial.winner_sid)
+    if call.activity == "bridged":
+        parent = state.calls.get(call.parent_sid)
+        return _other_leg(state, parent.sid) if parent else SILENCE
+    if call.activity in {"speaking", "playing"} and call.program is not None:
+        return _verb_sound(call.program.verbs[call.program.position - 1], call.program.base_url)
+    return RINGBACK if call.activity == "dialing" else SILENCE
+
+
+def _verb_sound(verb: Verb, base_url: str) -> Sound:
+    """What a verb that takes time sounds like."""
+    match verb.name:
+        case "Say":
+            return Sound("speech", content=verb.text)
+        case "Play":
+            return Sound("music", content=resolve(base_url, verb.text))
+        case _:
+            return SILENCE
+
+
+def _other_leg(state: State, sid: str) -> Sound:
+    other = state.calls.get(sid)
+    return Sound("parties", frozenset({sid})) if other is not None and not other.is_final else SILENCE
+
+
+def _gather_prompt(call: Call) -> Sound:
+    gather = call.gather
+    if gather is None or gather.prompt >= len(gather.verb.children):
+        return SILENCE
+    return _verb_sound(gather.verb.children[gather.prompt], gather.base_url)
+
+
+def _in_conference(state: State, call: Call) -> Sound:
+    conference = state.conferences[call.conference_sid]
+    me = conference.participants[call.sid]
+    announced = _announcement_sound(me.announcement) or (
+        None if me.is_held else _announcement_sound(conference.announcement)
+    )
+    if announced is not None:
+        return announced
+    if me.is_held:
+        return _audio_sound(me.hold_audio) if me.hold_audio is not None else Sound("music")
+    if conference.status == "init":
+        return _audio_sound(me.wait_audio) if me.wait_audio is not None else SILENCE
+    others = frozenset(p.call_sid for p in conference.joined() if _is_audible(p, me))
+    rings = _early_media(conference)
+    if others:
+        return Sound("parties", others, ringing=rings)
+    return RINGBACK if rings else SILENCE
+
+
+def _announcement_sound(audio: WaitAudio | None) -> Sound | None:
+    """What an announcement says at this moment; None while it is being fetched, and in its pauses."""
+    verb = wait_audio.current_verb(audio) if audio is not None else None
+    if audio is None or verb is None or verb.name not in {"Say", "Play"}:
+        return None
+    return _verb_sound(verb, audio.base_url)
+
+
+def _audio_sound(audio: WaitAudio) -> Sound:
+    if audio.kind == "document":
+        verb = wait_audio.current_verb(audio)
+        return SILENCE if verb is None else _verb_sound(verb, audio.base_url)
+    return Sound(audio.kind)
+
+
+def _is_audible(speaker: Participant, listener: Participant) -> bool:
+    if speaker is listener or speaker.muted or speaker.is_held:
+        return False
+    return not speaker.coaching or speaker.coach_sid == listener.call_sid
+
+
+def _early_media(conference: Conference) -> bool:
+    return any(p.status == "ringing" and p.settings.early_media for p in conference.participants.values())
+
+
+@dataclass(slots=True)
+class Audibility:
+    """The history of what each leg heard; `since_s` and `until_s` are the exchange's seconds."""
+
+    history: dict[str, list[SoundInterval]] = field(default_factory=dict)
+
+    def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
+        """Compare with the state after an input, for the calls and conferences that it touched; all legs of these."""
+        legs = self._legs(state, touched)
+        for sid in sorted(legs):
+            self._update_leg(sid, sound_heard_by(state, sid), now_s)
+        return legs
+
+    def _legs(self, state: State, touched: Iterable[str]) -> set[str]:
+        legs: set[str] = set()
+        for sid in touched:
+            conference = state.conferences.get(sid)
+            legs.update((sid,) if conference is None else conference.participants)
+        return legs
+
+    def _update_leg(self, sid: str, heard: Sound | None, now_s: float) -> None:
+        intervals = self.history.setdefault(sid, [])
+        last = intervals[-1] if intervals and intervals[-1].until_s is None else None
+        if last is not None:
+            if last.sound == heard:
+                return
+            intervals.pop()
+            if now_s > last.since_s:  # what lasted no time was not heard
+                intervals.append(SoundInterval(last.since_s, now_s, last.sound))
+        before = intervals[-1] if intervals else None
+        if heard is None:
+            return
+        if before is not None and (before.until_s, before.sound) == (now_s, heard):
+            intervals[-1] = SoundInterval(before.since_s, None, heard)  # what came between lasted no time
+        else:
+            intervals.append(SoundInterval(now_s, None, heard))
+
+    def intervals(self, sid: str) -> tuple[SoundInterval, ...]:
+        """All that the leg heard, in order of time."""
+        return tuple(self.history.get(sid, ()))
+
+    def current(self, sid: str) -> Sound | None:
+        """What the leg hears now; None when nobody listens there."""
+        last = self.history.get(sid, [])[-1:]
+        return last[0].sound if last and last[0].until_s is None else None
+
+    def at(self, sid: str, at_s: float) -> Sound | None:
+        """What the leg heard at a moment."""
+        for interval in self.history.get(sid, ()):
+            if interval.since_s <= at_s and (interval.until_s is None or at_s < interval.until_s):
+                return interval.sound
+        return None
+
+    def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
+        """How many of the seconds between the two moments the leg heard this kind of thing."""
+        total = 0.0
+        for interval in self.history.get(sid, ()):
+            if interval.sound.kind == kind:
+                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
+                total += max(0.0, end_s - max(interval.since_s, since_s))
+        return total
+
+    def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
+        """How many of the seconds between the two moments the leg heard nobody and nothing."""
+        return self.seconds(sid, "silence", since_s, until_s)
+
+    def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
+        """The longest stretch of silence between the two moments."""
+        stretches = [0.0]
+        for interval in self.history.get(sid, ()):
+            if interval.sound.kind == "silence":
+                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
+                stretches.append(end_s - max(interval.since_s, since_s))
+        return max(stretches)
+
+    def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
+        """Whether the leg heard the other one at some time between the two moments."""
+        return any(
+            other_sid in interval.sound.parties
+            and interval.since_s < until_s
+            and (interval.until_s is None or interval.until_s > since_s)
+            for interval in self.history.get(sid, ())
+        )

@@ -1,0 +1,150 @@
+"""Builds the form parameters of voice requests and callbacks, in one fixed order.
+
+Source: Twilio docs: Twilio's request to your application; Call resource, StatusCallback; TwiML <Dial>, action;
+TwiML <Conference>, statusCallback.
+"""
+
+from __future__ import annotations
+
+import math
+
+from conferral.sandbox.model.formats import boolean, country, is_number, rfc2822
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.state import Call, Conference, Participant, Recording
+
+API_VERSION = "2010-04-01"
+
+_ORDER = (
+    "Called", "ToState", "CallerCountry", "Direction", "CallerState", "ToZip", "CallSid", "To", "CallerZip",
+    "ToCountry", "CallToken", "ParentCallSid", "CalledVia", "ForwardedFrom", "ApplicationSid", "CalledZip",
+    "ApiVersion", "CalledCity", "CallStatus", "From", "AccountSid", "CalledCountry", "CallerCity", "ToCity",
+    "FromCountry", "Caller", "FromCity", "CalledState", "FromZip", "FromState",
+)  # fmt: skip
+"""The order seen on the wire: neither alphabetical nor grouped, so that nobody leans on one."""
+
+
+def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
+    """The parameters of every voice request about a call."""
+    values = {
+        "Called": call.to,
+        "To": call.to,
+        "Caller": call.from_,
+        "From": call.from_,
+        "Direction": call.direction,
+        "CallSid": call.sid,
+        "ApiVersion": API_VERSION,
+        "CallStatus": call.status,
+        "AccountSid": account_sid,
+    }
+    if call.direction != "outbound-dial":
+        values |= _places(("Caller", "From"), call.from_) | _places(("Called", "To"), call.to)
+    if parent is not None:
+        values["ParentCallSid"] = parent.sid
+        if is_number(parent.to):
+            values |= {"CalledVia": parent.to, "ForwardedFrom": parent.to}
+    if call.call_token:
+        values["CallToken"] = call.call_token
+    if call.application_sid:
+        values["ApplicationSid"] = call.application_sid
+    taken = set(values)
+    custom = tuple((name, value) for name, value in call.custom if name not in taken)
+    return tuple((name, values[name]) for name in _ORDER if name in values) + custom
+
+
+def _places(names: tuple[str, str], address: str) -> dict[str, str]:
+    if not is_number(address):
+        return {}
+    return {
+        f"{name}{part}": country(address) if part == "Country" else ""
+        for name in names
+        for part in ("City", "State", "Zip", "Country")
+    }
+
+
+def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
+    """What a `<Dial>`'s action is told beside the parent's own parameters."""
+    out = [("DialCallStatus", status)]
+    if child is not None:
+        out.append(("DialCallSid", child.sid))
+    if duration_s is not None:
+        out.append(("DialCallDuration", str(int(duration_s))))
+    if bridged is not None:
+        out.append(("DialBridged", boolean(bridged)))
+    return tuple(out)
+
+
+def call_event(call: Call, sequence: int, now_s: float) -> Params:
+    """What a call's status callback carries beside its voice parameters; the final one tells durations."""
+    out = [
+        ("Timestamp", rfc2822(now_s) or ""),
+        ("CallbackSource", "call-progress-events"),
+        ("SequenceNumber", str(sequence)),
+    ]
+    if call.is_final:
+        duration_s = duration(call)
+        out.append(("CallDuration", str(duration_s)))
+        out.append(("Duration", str(math.ceil(duration_s / 60))))  # minutes, begun ones count
+        out.append(("SipResponseCode", str(call.sip_code)))
+    return tuple(out)
+
+
+def duration(call: Call) -> int:
+    """Whole seconds between answer and end; 0 for a call that was never answered."""
+    if call.answered_at_s is None or call.ended_at_s is None:
+        return 0
+    return int(call.ended_at_s - call.answered_at_s)
+
+
+def conference_event(
+    conference: Conference,
+    account_sid: str,
+    event: str,
+    now_s: float,
+    participant: Participant | None = None,
+    extra: Params = (),
+) -> Params:
+    """What a conference's callback carries; a participant's state where the event is about one."""
+    out = [
+        ("Timestamp", rfc2822(now_s) or ""),
+        ("AccountSid", account_sid),
+        ("ConferenceSid", conference.sid),
+        ("FriendlyName", conference.name),
+        ("StatusCallbackEvent", event),
+        ("SequenceNumber", str(conference.sequence)),
+    ]
+    if participant is not None:
+        out += [
+            ("CallSid", participant.call_sid),
+            ("Muted", boolean(participant.muted)),
+            ("Hold", boolean(participant.is_held)),
+            ("Coaching", boolean(participant.coaching)),
+            ("EndConferenceOnExit", boolean(participant.end_on_exit)),
+            ("StartConferenceOnEnter", boolean(participant.settings.start_on_enter)),
+        ]
+        if participant.label:
+            out.append(("ParticipantLabel", participant.label))
+        if participant.coaching and participant.coach_sid:
+            out.append(("CallSidToCoach", participant.coach_sid))
+    return tuple(out) + extra
+
+
+def recording_event(recording: Recording, account_sid: str) -> Params:
+    """What a recording's callback carries (Twilio docs: Recordings resource, recordingStatusCallback)."""
+    address = f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
+    out = [
+        ("AccountSid", account_sid),
+        ("RecordingSid", recording.sid),
+        ("RecordingUrl", address),
+        ("RecordingStatus", recording.status),
+        ("RecordingChannels", str(recording.settings.channels)),
+        ("RecordingStartTime", rfc2822(recording.started_at_s) or ""),
+        ("RecordingSource", recording.settings.source),
+        ("ErrorCode", str(recording.error_code)),
+    ]
+    if recording.conference_sid:
+        out.append(("ConferenceSid", recording.conference_sid))
+    if recording.call_sid:
+        out += [("CallSid", recording.call_sid), ("RecordingTrack", recording.settings.track)]
+    if recording.status == "completed" and recording.ended_at_s is not None:
+        out.append(("RecordingDuration", str(int(recording.length_s(recording.ended_at_s)))))
+    return tuple(out)

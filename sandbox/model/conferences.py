@@ -1,0 +1,332 @@
+"""Rooms: who enters, who leaves and why, when a room starts and ends, and the callbacks about it.
+
+Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
+"""
+
+from __future__ import annotations
+
+from conferral.sandbox.model import callback_parameters, calls, recordings, wait_audio
+from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.state import Call, Conference, JoinSettings, Participant
+from conferral.sandbox.model.transaction import Transaction
+
+EVENT_GROUPS = {
+    "conference-start": "start",
+    "conference-end": "end",
+    "participant-join": "join",
+    "participant-leave": "leave",
+    "participant-mute": "mute",
+    "participant-unmute": "mute",
+    "participant-hold": "hold",
+    "participant-unhold": "hold",
+    "participant-modify": "modify",
+    "participant-speech-start": "speaker",
+    "participant-speech-stop": "speaker",
+    "announcement-end": "announcement",
+    "announcement-fail": "announcement",
+}
+"""The word to subscribe by for each event."""
+
+REASON_TEXTS = {
+    "conference-ended-via-api": "Conference ended via API",
+    "last-participant-left": "The last participant left",
+    "last-participant-kicked": "The last participant was removed",
+    "participant-with-end-conference-on-exit-left": "A participant with endConferenceOnExit left",
+    "participant-with-end-conference-on-exit-kicked": "A participant with endConferenceOnExit was removed",
+}
+
+
+def send_conference_event(
+    transaction: Transaction,
+    conference: Conference,
+    event: str,
+    participant: Participant | None = None,
+    extra: Params = (),
+) -> None:
+    """Send a conference callback, if the first participant's settings ask for this event.
+
+    Before anybody has joined, an event about a participant who never got in follows that participant's settings.
+    """
+    settings = conference.events
+    if not conference.events_fixed and participant is not None:
+        settings = participant.settings.events
+    if settings is None or not settings.url or EVENT_GROUPS[event] not in settings.events:
+        return
+    conference.sequence += 1  # counts what is sent, from 1
+    form = callback_parameters.conference_event(
+        conference, transaction.state.account_sid, event, transaction.now_s, participant, extra
+    )
+    call_sid = participant.call_sid if participant else ""
+    calls.emit_callback(transaction, settings, "conference", event, form, call_sid, conference.sid)
+
+
+def find_or_create(transaction: Transaction, name: str) -> Conference:
+    """The live conference of this name or SID, else a new one of this name."""
+    found = transaction.live_conference(name)
+    if found is not None:
+        return found
+    conference = Conference(transaction.new_sid("CF"), name, transaction.now_s, transaction.now_s)
+    conference.number = transaction.state.created_counts["CF"]
+    transaction.state.conferences[conference.sid] = conference
+    transaction.state.conference_sids[name] = conference.sid
+    transaction.changed_sids.add(conference.sid)
+    return conference
+
+
+def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, str] | None:
+    """Why this order can't enter, as Twilio's error code and words; None when it can."""
+    conference = transaction.live_conference(settings.name)
+    if CONFERENCE_SID.match(settings.name) and conference is None:
+        return 13236, "Dial->Conference: the conference is not live"
+    if len(settings.label) > 128 or "/" in settings.label or CALL_SID.match(settings.label):
+        return 16023, "Participant label is not valid"
+    members = conference.participants if conference else {}
+    if settings.label and any(p.label == settings.label for p in members.values()):
+        return 16025, "Participant label is in use"
+    if settings.coach_sid:
+        coached = members.get(settings.coach_sid)
+        if coached is None or not coached.is_in:
+            return 13240, "Dial->Conference: the call to coach is not in the conference"
+        if coached.is_held:
+            return 16027, "Participant to be whispered is on hold"
+    full = conference.participants_max if conference and conference.events_fixed else settings.participants_max
+    if len(members) >= full:
+        return 16020, "Conference is full"
+    return None
+
+
+def reserve(
+    transaction: Transaction, call: Call, settings: JoinSettings, *, by_rest: bool
+) -> tuple[Conference, Participant]:
+    """Put the call on the list of a room, still outside: it rings, or is about to enter."""
+    conference = find_or_create(transaction, settings.name)
+    participant = Participant(
+        call.sid,
+        settings,
+        "queued",
+        transaction.now_s,
+        transaction.now_s,
+        by_rest,
+        label=settings.label,
+        muted=settings.muted,
+        coaching=bool(settings.coach_sid),
+        coach_sid=settings.coach_sid,
+        end_on_exit=settings.end_on_exit,
+        beep_on_exit=settings.beep in {"true", "onExit"},
+    )
+    conference.participants[call.sid] = participant
+    call.conference_sid = conference.sid
+    return conference, participant
+
+
+def mark_connecting(transaction: Transaction, call: Call) -> None:
+    """A participant's leg has left the queue."""
+    conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
+    participant = conference.participants.get(call.sid) if conference else None
+    if participant is not None and participant.status == "queued":
+        participant.status = "connecting"
+
+
+def mark_ringing(transaction: Transaction, call: Call) -> None:
+    """A participant's phone rings; with early media the room hears it, which may already count as a join."""
+    conference = transaction.conference(call.conference_sid)
+    participant = conference.participants.get(call.sid)
+    if participant is None:
+        return
+    participant.status = "ringing"
+    if participant.settings.early_media and transaction.rules.early_media_counts_as_join:
+        _apply_settings(conference, participant)
+        _send_join(transaction, conference, participant)
+
+
+def enter(transaction: Transaction, call: Call) -> None:
+    """A call on the list gets in. The room starts when two are in and one of them may start it."""
+    conference = transaction.conference(call.conference_sid)
+    participant = conference.participants[call.sid]
+    participant.status = "connected"
+    participant.updated_at_s = transaction.now_s
+    call.activity = "conference"
+    call.join_settings = None
+    _apply_settings(conference, participant)
+    conference.region = conference.region or participant.settings.region  # of the first one who names one
+    conference.ever_joined = True
+    if participant.coaching and participant.coach_sid not in conference.participants:
+        _clear_coach(transaction, participant)
+    _send_join(transaction, conference, participant)
+    joined = conference.joined()
+    if conference.status == "init" and len(joined) >= 2 and any(p.settings.start_on_enter for p in joined):
+        _start(transaction, conference)
+    elif conference.status == "init":
+        settings = participant.settings
+        participant.wait_audio = wait_audio.begin(
+            transaction, conference, call.sid, "wait", settings.wait_url, settings.wait_method
+        )
+
+
+def _apply_settings(conference: Conference, first: Participant) -> None:
+    if conference.events_fixed:
+        return
+    conference.events_fixed = True
+    conference.events = first.settings.events
+    conference.participants_max = first.settings.participants_max
+    conference.recording = first.settings if first.settings.record else None
+
+
+def _send_join(transaction: Transaction, conference: Conference, participant: Participant) -> None:
+    if not participant.joined_event:
+        participant.joined_event = True
+        send_conference_event(transaction, conference, "participant-join", participant)
+
+
+def _clear_coach(transaction: Transaction, coach: Participant) -> None:
+    """Whom somebody coached is gone."""
+    if transaction.rules.orphaned_coach == "heard":
+        coach.coaching = False
+        coach.coach_sid = ""
+
+
+def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
+    """A member begins or stops to speak; nothing is said of somebody who is muted or held, or before the start."""
+    conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
+    participant = conference.participants.get(call.sid) if conference is not None else None
+    if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:
+        return
+    if participant.muted or participant.is_held or conference.status == "init":
+        return
+    participant.is_speaking = starts
+    send_conference_event(
+        transaction, conference, "participant-speech-start" if starts else "participant-speech-stop", participant
+    )
+
+
+def _start(transaction: Transaction, conference: Conference) -> None:
+    conference.status = "in-progress"
+    conference.updated_at_s = transaction.now_s
+    for participant in conference.participants.values():
+        participant.wait_audio = None
+        transaction.stop_timer(participant.call_sid, "wait")
+    send_conference_event(transaction, conference, "conference-start")
+    if conference.recording is not None:
+        recordings.start_for_conference(transaction, conference, conference.recording)
+
+
+def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: bool = False) -> None:
+    """The call leaves its room, or the list of it; the room may end with that. The leg itself is not touched.
+
+    Args:
+        transaction: The bench.
+        call: The leg, with its status as it is after leaving.
+        reason: Twilio's ReasonParticipantLeft; for somebody who never got in `participant_add_failed` is said.
+        was_removed: Whether the API removed it, which the reason of the room's end tells.
+    """
+    conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
+    call.conference_sid = ""
+    participant = conference.participants.pop(call.sid, None) if conference is not None else None
+    if conference is None or participant is None:
+        return
+    was_in = participant.is_in
+    _send_leave(transaction, conference, participant, call, reason if was_in else "participant_add_failed")
+    for other in conference.participants.values():
+        if other.coaching and other.coach_sid == call.sid:
+            _clear_coach(transaction, other)
+    how = "kicked" if was_removed else "left"
+    if was_in and participant.end_on_exit:
+        finish(transaction, conference, f"participant-with-end-conference-on-exit-{how}", participant)
+    elif not conference.joined() and (was_in or not conference.participants):
+        finish(transaction, conference, f"last-participant-{how}", participant)
+
+
+def _send_leave(
+    transaction: Transaction, conference: Conference, participant: Participant, call: Call, reason: str
+) -> None:
+    for slot in ("wait", "hold", "announce"):
+        transaction.stop_timer(call.sid, slot)
+    if call.activity == "conference":
+        call.activity = "idle"
+    extra = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
+    send_conference_event(transaction, conference, "participant-leave", participant, extra)
+    announced = participant.announcement
+    if announced is not None and transaction.rules.announcement_of_a_leaver == "ended":
+        send_conference_event(
+            transaction, conference, "announcement-end", None, (("AnnounceUrl", announced.requested_url),)
+        )
+
+
+def finish(transaction: Transaction, conference: Conference, reason: str, ending: Participant | None = None) -> None:
+    """The room ends: everybody in it leaves, legs with TwiML go on at their action, others are hung up.
+
+    Those who still ring are not reached by this: nothing happens to them.
+    """
+    if conference.status == "completed":
+        return
+    for participant in list(conference.participants.values()):
+        if not participant.is_in:
+            continue
+        member = transaction.call(participant.call_sid)
+        del conference.participants[participant.call_sid]
+        member.conference_sid = ""
+        via_api = reason == "conference-ended-via-api"
+        _send_leave(
+            transaction,
+            conference,
+            participant,
+            member,
+            "conference_ended_via_api" if via_api else "moderator_ended_conference",
+        )
+        continue_after_conference(transaction, member)
+    conference.participants.clear()
+    conference.status = "completed"
+    conference.updated_at_s = transaction.now_s
+    conference.reason_ended = reason
+    conference.announcement = None
+    transaction.stop_timer(conference.sid, "announce")
+    transaction.state.conference_sids.pop(conference.name, None)
+    extra = [("ReasonConferenceEnded", reason), ("Reason", REASON_TEXTS[reason])]
+    if ending is not None:
+        conference.call_sid_ending = ending.call_sid
+        extra.append(("CallSidEndingConference", ending.call_sid))
+        if ending.label:
+            extra.append(("ParticipantLabelEndingConference", ending.label))
+    send_conference_event(transaction, conference, "conference-end", None, tuple(extra))
+    recordings.stop_all_of(transaction, conference.sid)
+
+
+def continue_after_conference(transaction: Transaction, call: Call) -> None:
+    """A leg that its room let go: on with its TwiML, or hung up where it has none."""
+    if call.is_final:
+        return
+    if call.dial is not None:
+        transaction.add_task("dial-over", call.sid, "answered")
+    else:
+        calls.hang_up(transaction, call)
+
+
+def remove_participant(transaction: Transaction, call: Call) -> None:
+    """Remove a participant by the API; one who still rings is hung up."""
+    was_in = call.activity == "conference"
+    leave(transaction, call, "participant_updated_via_api", was_removed=True)
+    if was_in:
+        continue_after_conference(transaction, call)
+    else:
+        calls.hang_up(transaction, call)
+
+
+def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
+    """A participant answers when the room it was called for has ended."""
+    call.conference_sid = ""
+    if transaction.rules.late_answer == "new-room" and not CONFERENCE_SID.match(settings.name):
+        reserve(transaction, call, settings, by_rest=True)
+        enter(transaction, call)
+    else:
+        calls.hang_up(transaction, call)
+
+
+def find_participant(transaction: Transaction, conference: Conference, key: str) -> Participant | None:
+    """The participant with this CallSid or label."""
+    found = conference.participants.get(key)
+    if found is None:
+        found = next((p for p in conference.participants.values() if p.label and p.label == key), None)
+    if found is not None:
+        transaction.call(found.call_sid)
+    return found

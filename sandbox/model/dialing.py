@@ -1,0 +1,247 @@
+"""`<Dial>`: children ring together, the first to answer is bridged, and how it ends decides the action request.
+
+Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
+"""
+
+from __future__ import annotations
+
+from conferral.sandbox.model import callback_parameters, calls, conferences
+from conferral.sandbox.model.formats import is_number, is_url, resolve
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.state import Call, Dial, JoinSettings, Source, Subscription
+from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.twiml_parser import Verb, address, custom_parameters, nouns
+
+NOUNS_MAX = 10
+RING_S = 30.0
+
+
+def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
+    """Begin a `<Dial>`; nobody to dial ends it at once as failed."""
+    call.dial = Dial(verb, base_url)
+    call.activity = "dialing"
+    targets = nouns(verb)
+    if targets and targets[0].name == "Conference":
+        _enter_conference(transaction, call, targets[0])
+        return
+    if not verb.flag("answerOnBridge", default=False):
+        calls.answer(transaction, call)
+    children = [child for noun in targets[:NOUNS_MAX] if (child := _make_child(transaction, call, noun)) is not None]
+    if not children:
+        finish(transaction, call, "failed")
+        return
+    call.dial.children = [child.sid for child in children]
+    for child in children:
+        calls.initiate(transaction, child)
+
+
+def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | None:
+    assert parent.dial is not None  # set by start()
+    verb, base_url = parent.dial.verb, parent.dial.base_url
+    to = address(noun)
+    from_ = verb.get("callerId") or parent.from_
+    if noun.name == "Number" and not is_number(to):
+        transaction.add_debugger_entry(13223, "Dial: invalid phone number format", parent.sid)
+        return None
+    if noun.name == "Number" and not verb.get("callerId") and not is_number(from_):
+        transaction.add_debugger_entry(13214, "Dial: a callerId is needed to dial a number", parent.sid)
+        return None
+    if (
+        noun.name == "Number"
+        and transaction.rules.verify_callers
+        and from_ not in (parent.from_, parent.to, *transaction.state.numbers)
+    ):
+        transaction.add_debugger_entry(
+            13214, "Dial: callerId is neither the caller's, the called, nor one of the account's", parent.sid
+        )
+        return None
+    child = calls.new_call(transaction, from_, to, "outbound-dial")
+    child.parent_sid = parent.sid
+    child.ring_s = verb.number("timeout", RING_S)
+    child.custom = custom_parameters(noun)
+    if noun.get("statusCallback"):
+        usual = "" if noun.name == "Client" else "completed"
+        events = tuple(noun.get("statusCallbackEvent", usual).split())
+        method = noun.get("statusCallbackMethod", "POST").upper()
+        child.subscription = Subscription(resolve(base_url, noun.get("statusCallback")), method, events)
+    if noun.get("url"):
+        child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
+    return child
+
+
+def join_settings(noun: Verb, base_url: str) -> JoinSettings:
+    """How a `<Conference>` element asks to enter."""
+    return JoinSettings(
+        name=noun.text,
+        label=noun.get("participantLabel"),
+        muted=noun.flag("muted", default=False),
+        coach_sid=noun.get("coach"),
+        start_on_enter=noun.flag("startConferenceOnEnter", default=True),
+        end_on_exit=noun.flag("endConferenceOnExit", default=False),
+        beep=noun.get("beep", "true"),
+        wait_url=(noun.get("waitUrl") and resolve(base_url, noun.get("waitUrl"))) if noun.has("waitUrl") else None,
+        wait_method=noun.get("waitMethod", "POST").upper(),
+        participants_max=int(noun.number("maxParticipants", 250)),
+        jitter_buffer=noun.get("jitterBufferSize", "large"),
+        record=noun.get("record", "do-not-record") in {"record-from-start", "true"},
+        trim=noun.get("trim", "trim-silence"),
+        recording=_subscription(noun, base_url, "recordingStatusCallback", "completed"),
+        events=_subscription(noun, base_url, "statusCallback", ""),
+        region=noun.get("region"),
+    )
+
+
+def _subscription(noun: Verb, base_url: str, attribute: str, usual: str) -> Subscription | None:
+    if not noun.get(attribute):
+        return None
+    events = tuple(noun.get(f"{attribute}Event", usual).split())
+    return Subscription(resolve(base_url, noun.get(attribute)), noun.get(f"{attribute}Method", "POST").upper(), events)
+
+
+def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
+    assert call.dial is not None  # set by start()
+    calls.answer(transaction, call)
+    settings = join_settings(noun, call.dial.base_url)
+    refused = conferences.join_error(transaction, settings)
+    if refused is not None:
+        transaction.add_debugger_entry(*refused, call.sid)
+        finish(transaction, call, "failed")
+        return
+    limit_s = call.dial.verb.number("timeLimit", 0)
+    if limit_s > 0:
+        transaction.set_timer(call.sid, "dial-limit", limit_s)
+    conferences.reserve(transaction, call, settings, by_rest=False)
+    conferences.enter(transaction, call)
+
+
+def answer_child(transaction: Transaction, child: Call) -> None:
+    """A dialled leg was picked up: the others stop ringing; it hears its whisper first, if there is one."""
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or child.sid not in dial.children or dial.winner_sid:
+        calls.hang_up(transaction, child)
+        return
+    dial.winner_sid = child.sid
+    for sid in dial.children:
+        if sid != child.sid:
+            calls.end(transaction, transaction.call(sid), "canceled")
+    if child.start is not None:
+        child.activity = "fetching"
+        child.generation += 1
+        transaction.fetch(child, child.start, "whisper")
+    else:
+        bridge(transaction, child)
+
+
+def bridge(transaction: Transaction, child: Call) -> None:
+    """Parent and child talk from now on; a parent that was kept ringing is answered by this."""
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or dial.winner_sid != child.sid or child.is_final:
+        return
+    child.activity = "bridged"
+    child.program = None
+    dial.bridged_at_s = transaction.now_s
+    calls.answer(transaction, parent)
+    limit_s = dial.verb.number("timeLimit", 0)
+    if limit_s > 0:
+        transaction.set_timer(parent.sid, "dial-limit", limit_s)
+
+
+def reach_time_limit(transaction: Transaction, call: Call) -> None:
+    """The Dial's timeLimit is over: the child is hung up, or the member leaves its conference."""
+    if call.dial is None:
+        return
+    if call.activity == "conference":
+        conferences.leave(transaction, call, "participant_hung_up")
+        finish(transaction, call, "answered")
+    elif call.dial.winner_sid:
+        calls.hang_up(transaction, transaction.call(call.dial.winner_sid))
+
+
+def press_star(transaction: Transaction, call: Call) -> bool:
+    """`*` with hangupOnStar ends the Dial for who pressed it. Whether it did."""
+    if call.dial is None or not call.dial.verb.flag("hangupOnStar", default=False):
+        return False
+    reach_time_limit(transaction, call)
+    return True
+
+
+def end_child(transaction: Transaction, child: Call) -> None:
+    """A dialled leg ended, or was taken elsewhere: its parent's Dial ends with the winner or with the last one."""
+    parent = transaction.call(child.parent_sid)
+    dial = parent.dial
+    if dial is None or child.sid not in dial.children or parent.is_final:
+        return
+    dial.children.remove(child.sid)
+    if child.sid == dial.winner_sid:
+        finish(transaction, parent, "completed", child)
+    elif not dial.children and not dial.winner_sid:
+        finish(transaction, parent, child.status, child)
+
+
+def end_caller(transaction: Transaction, call: Call) -> None:
+    """A leg in a Dial ended: its children are hung up, and the action is told, whose answer nobody runs."""
+    dial = call.dial
+    if dial is None:
+        return
+    child = release_children(transaction, call)
+    targets = nouns(dial.verb)
+    in_conference = bool(targets) and targets[0].name == "Conference"
+    status = "answered" if in_conference else "completed" if dial.winner_sid else "canceled"
+    finish(transaction, call, status, child)
+
+
+def release_children(transaction: Transaction, call: Call) -> Call | None:
+    """Hang up whoever this call's Dial holds; returns the one who had answered, else the last of them."""
+    dial = call.dial
+    if dial is None or not dial.children:
+        return None
+    sids, dial.children = dial.children, []
+    for sid in sids:
+        calls.hang_up(transaction, transaction.call(sid))
+    return transaction.call(dial.winner_sid or sids[-1])
+
+
+def action_request(
+    transaction: Transaction, call: Call, status: str, child: Call | None
+) -> tuple[Source, Params] | None:
+    """Where the Dial's action is requested, and with what beside the call's own parameters."""
+    dial = call.dial
+    if dial is None or not dial.verb.has("action"):
+        return None
+    url = resolve(dial.base_url, dial.verb.get("action"))
+    if not is_url(url):  # a relative one in TwiML that came without an address of its own
+        transaction.add_debugger_entry(11100, "Invalid URL format: Dial action", call.sid, url)
+        return None
+    lasted_s = None
+    bridged = None
+    if child is not None:
+        bridged = dial.bridged_at_s is not None
+        if child.answered_at_s is not None:
+            lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - child.answered_at_s
+    source = Source(url, dial.verb.get("method", "POST").upper())
+    return source, callback_parameters.dial_action(status, child, lasted_s, bridged)
+
+
+def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
+    """The Dial is over: request its action, else go on behind it.
+
+    A call that is over requests the action all the same; what it answers is not run.
+    """
+    action = action_request(transaction, call, status, child)
+    call.dial = None
+    transaction.stop_timer(call.sid, "dial-limit")
+    if action is None:
+        if not call.is_final:
+            call.activity = "idle"
+            transaction.add_task("run", call.sid)
+        return
+    source, extra = action
+    if call.is_final:
+        transaction.fetch(call, source, "ignored", extra)
+        return
+    call.generation += 1
+    call.program = None  # verbs behind a Dial with an action are never reached
+    call.activity = "fetching"
+    transaction.fetch(call, source, "program", extra)

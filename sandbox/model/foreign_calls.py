@@ -1,0 +1,44 @@
+"""Calls and conferences of somebody else who uses the same account: the API shows them, and nothing happens in them."""
+
+from __future__ import annotations
+
+from conferral.sandbox.model import calls, conferences
+from conferral.sandbox.model.state import FINAL, Call, JoinSettings
+from conferral.sandbox.model.transaction import Transaction
+
+CALLER, CALLED = "+12025550190", "+12025550191"
+
+
+def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -> list[str]:
+    """So many calls of this status that began so long ago; their SIDs."""
+    return [_make(transaction, status, age_s).sid for _ in range(count)]
+
+
+def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
+    """A conference with so many members that began so long ago, of which nobody is told; its SID.
+
+    Raises:
+        ValueError: A conference of this name is live, or there is nobody to be in it.
+    """
+    if transaction.live_conference(name) is not None or participant_count < 1:
+        raise ValueError("a foreign conference needs members and a name that no live one has")
+    settings = JoinSettings(name, wait_url="")
+    for _ in range(participant_count):
+        call = _make(transaction, "in-progress", age_s)
+        conference, _participant = conferences.reserve(transaction, call, settings, by_rest=False)
+        conferences.enter(transaction, call)
+    conference.created_at_s = conference.updated_at_s = transaction.now_s - age_s
+    return conference.sid
+
+
+def _make(transaction: Transaction, status: str, age_s: float) -> Call:
+    call = calls.new_call(transaction, CALLER, CALLED, "inbound")
+    call.is_foreign = True
+    call.status = status
+    call.created_at_s = call.updated_at_s = transaction.now_s - age_s
+    if status in {"in-progress", "completed"}:
+        call.answered_at_s = call.created_at_s
+    if status in FINAL:
+        call.ended_at_s = transaction.now_s
+        transaction.state.live_calls.pop(call.sid)
+    return call

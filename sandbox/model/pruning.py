@@ -1,0 +1,62 @@
+"""Lets go of the oldest of what is over, so that an exchange may run for days. Nothing that may still come needs it."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from conferral.sandbox.model.audibility import Audibility
+from conferral.sandbox.model.state import State
+
+
+def prune_finished(state: State, hearing: Audibility, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
+    """Forgets calls and conferences that are over, with their recordings and what was heard in them, the oldest first.
+
+    Args:
+        state: Of the exchange; changed.
+        hearing: Likewise.
+        most: How many of each are kept that are over (count).
+        referenced: Calls that are kept in any case.
+
+    Returns:
+        SIDs of the calls that are forgotten.
+    """
+    needed = _reachable(state) | referenced
+    over = len(state.calls) - len(state.live_calls) - most
+    ended = (sid for sid, call in state.calls.items() if call.is_final and sid not in needed)
+    calls = set(islice(ended, max(0, over)))
+    empty = (
+        sid for sid, conference in state.conferences.items() if conference.status == "completed" and sid not in needed
+    )
+    rooms = set(islice(empty, max(0, len(state.conferences) - len(state.conference_sids) - most)))
+    for sid in calls:
+        del state.calls[sid]
+        hearing.history.pop(sid, None)
+    for sid in rooms:
+        del state.conferences[sid]
+    removed = calls | rooms
+    for sid in [
+        sid for sid, one in state.recordings.items() if removed & {one.call_sid, one.leg_sid, one.conference_sid}
+    ]:
+        del state.recordings[sid]
+    return calls
+
+
+def _reachable(state: State) -> set[str]:
+    """What live calls, open rooms, running timers and requests under way lead to."""
+    needed = {sid for sid, _ in state.timers}
+    for fetch in state.fetches.values():
+        needed |= {fetch.call_sid, fetch.conference_sid}
+    for sid in state.live_calls:
+        call = state.calls[sid]
+        needed |= {call.parent_sid, call.conference_sid}
+        if call.dial is not None:
+            needed |= {*call.dial.children, call.dial.winner_sid}
+    for sid in state.conference_sids.values():
+        conference = state.conferences[sid]
+        needed |= {sid, conference.call_sid_ending}
+        for member in conference.participants.values():
+            needed |= {member.call_sid, member.coach_sid}
+    for one in state.recordings.values():
+        if one.ended_at_s is None or one.sid in needed:
+            needed |= {one.call_sid, one.leg_sid, one.conference_sid}
+    return needed

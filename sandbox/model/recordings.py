@@ -1,0 +1,170 @@
+"""Recordings of calls and conferences: started, paused, stopped, with their callbacks, and whose voices are on them.
+
+No sound is kept.
+
+Source: Twilio docs: Recordings resource; Call Recordings subresource; TwiML <Conference> (record).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conferral.sandbox.model import callback_parameters, calls
+from conferral.sandbox.model.audibility import sound_heard_by
+from conferral.sandbox.model.state import (
+    Call,
+    Conference,
+    JoinSettings,
+    RecordedSpan,
+    Recording,
+    RecordSettings,
+    State,
+)
+from conferral.sandbox.model.transaction import Transaction
+
+TOO_SHORT_ERROR = 16101
+"""Twilio's error code of a recording that is absent because it was too short."""
+
+
+def start_for_conference(transaction: Transaction, conference: Conference, settings: JoinSettings) -> Recording:
+    """A conference that asked for it is recorded from its start.
+
+    Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
+    """
+    asked = RecordSettings("Conference", 2, "both", settings.recording, settings.trim)
+    return _start(transaction, asked, conference_sid=conference.sid)
+
+
+def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
+    """A call is recorded from now on. That of a bridged child may be shown as its parent's."""
+    is_child = call.activity == "bridged" and transaction.rules.recording_of_a_child == "parents"
+    return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
+
+
+def _start(
+    transaction: Transaction,
+    settings: RecordSettings,
+    *,
+    call_sid: str = "",
+    leg_sid: str = "",
+    conference_sid: str = "",
+) -> Recording:
+    recording = Recording(
+        transaction.new_sid("RE"),
+        call_sid,
+        leg_sid,
+        conference_sid,
+        settings,
+        "in-progress",
+        transaction.now_s,
+        transaction.now_s,
+    )
+    transaction.state.recordings[recording.sid] = recording
+    owner = leg_sid or conference_sid
+    transaction.state.active_recordings.setdefault(owner, []).append(recording.sid)
+    transaction.changed_sids.add(owner)
+    _send_event(transaction, recording)
+    return recording
+
+
+def set_status(transaction: Transaction, recording: Recording, status: str, pause_behavior: str = "silence") -> None:
+    """Pause, resume or stop; what is so already stays as it is."""
+    recording.updated_at_s = transaction.now_s
+    transaction.changed_sids.add(recording.leg_sid or recording.conference_sid)
+    if status == "paused":
+        if recording.status == "in-progress":
+            recording.status = "paused"
+            recording.paused_at_s = transaction.now_s
+            recording.skips_pause = pause_behavior == "skip"
+        return
+    if recording.paused_at_s is not None and recording.skips_pause:
+        recording.skipped_s += transaction.now_s - recording.paused_at_s
+    recording.paused_at_s = None
+    recording.status = "in-progress"
+    if status == "stopped":
+        _stop(transaction, recording)
+
+
+def _stop(transaction: Transaction, recording: Recording) -> None:
+    recording.ended_at_s = transaction.now_s
+    _update_spans(recording, None, transaction.now_s)
+    _forget_active(transaction.state, recording)
+    if transaction.rules.recording_processing_s > 0:
+        recording.status = "processing"
+        transaction.set_timer(recording.sid, "processed", transaction.rules.recording_processing_s)
+    else:
+        finish_processing(transaction, recording.sid)
+
+
+def finish_processing(transaction: Transaction, sid: str) -> None:
+    """The file of a recording is there, or it was too short to make one."""
+    recording = transaction.state.recordings[sid]
+    is_absent = recording.length_s(transaction.now_s) <= transaction.rules.recording_min_s
+    recording.status = "absent" if is_absent else "completed"
+    recording.error_code = TOO_SHORT_ERROR if is_absent else 0
+    recording.updated_at_s = transaction.now_s
+    _send_event(transaction, recording)
+
+
+def delete(transaction: Transaction, recording: Recording) -> None:
+    """The recording is gone; nobody is told."""
+    del transaction.state.recordings[recording.sid]
+    transaction.stop_timer(recording.sid, "processed")
+    _forget_active(transaction.state, recording)
+
+
+def _forget_active(state: State, recording: Recording) -> None:
+    owner = recording.leg_sid or recording.conference_sid
+    left = [sid for sid in state.active_recordings.get(owner, ()) if sid != recording.sid]
+    if left:
+        state.active_recordings[owner] = left
+    else:
+        state.active_recordings.pop(owner, None)
+
+
+def stop_all_of(transaction: Transaction, owner_sid: str) -> None:
+    """A leg or a conference has ended, and what was recorded of it is complete."""
+    for sid in list(transaction.state.active_recordings.get(owner_sid, ())):
+        set_status(transaction, transaction.state.recordings[sid], "stopped")
+
+
+def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
+    """Compare with the state after an input, for the legs and conferences that it touched."""
+    for owner in owners:
+        for sid in state.active_recordings.get(owner, ()):
+            recording = state.recordings[sid]
+            _update_spans(recording, None if recording.status == "paused" else _voices(state, recording), now_s)
+
+
+def _voices(state: State, recording: Recording) -> frozenset[str]:
+    """The legs whose voices go onto a recording at this moment."""
+    if recording.conference_sid:
+        joined = state.conferences[recording.conference_sid].joined()
+        return frozenset(it.call_sid for it in joined if not (it.muted or it.is_held or it.coaching))
+    own = frozenset({recording.leg_sid}) if recording.settings.track != "outbound" else frozenset()
+    heard = sound_heard_by(state, recording.leg_sid) if recording.settings.track != "inbound" else None
+    return own | (heard.parties if heard is not None else frozenset())
+
+
+def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: float) -> None:
+    spans = recording.spans
+    last = spans[-1] if spans and spans[-1].until_s is None else None
+    if last is not None:
+        if last.voices == voices:
+            return
+        spans.pop()
+        if now_s > last.since_s:  # what lasted no time is not on it
+            spans.append(RecordedSpan(last.since_s, now_s, last.voices))
+    if voices is not None:
+        spans.append(RecordedSpan(now_s, None, voices))
+
+
+def _send_event(transaction: Transaction, recording: Recording) -> None:
+    subscription = recording.subscription
+    if subscription is None or recording.status not in subscription.events:
+        return
+    form = callback_parameters.recording_event(recording, transaction.state.account_sid)
+    event = f"recording-{recording.status}"
+    calls.emit_callback(
+        transaction, subscription, "recording", event, form, recording.call_sid, recording.conference_sid
+    )

@@ -1,0 +1,106 @@
+"""Answers what is asked about the account itself and its numbers; nothing of it can be changed by request.
+
+Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python, which is made from
+Twilio's OpenAPI description.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from conferral.sandbox.model import callback_parameters
+from conferral.sandbox.model.formats import rfc2822
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.rest import resources
+from conferral.sandbox.model.rest.form import Form, RestError
+from conferral.sandbox.model.sids import make_sid
+from conferral.sandbox.model.state import Number, State
+from conferral.sandbox.model.transaction import Transaction
+
+ACCOUNT_PATH = ".json"
+"""The account's own address, behind the part that all others have too."""
+NUMBERS_PATH = "/IncomingPhoneNumbers.json"
+_WANTED = re.compile(r"\+?[0-9*]{1,20}")
+
+
+def respond(transaction: Transaction, path: str, query: Params) -> RestAnswer:
+    """The account, or its numbers by `PhoneNumber`: whole, a part, or with `*` for any digit."""
+    if path == ACCOUNT_PATH:
+        return RestAnswer(200, account_resource(transaction.state))
+    wanted = Form(query).get("PhoneNumber")
+    if wanted and not _WANTED.fullmatch(wanted):
+        raise RestError(400, 21421, f"PhoneNumber is invalid: {wanted}")
+    pattern = re.compile(re.escape(wanted).replace(r"\*", "[0-9]"))
+    # Applications and SIP domains are kept beside the numbers.
+    numbers = [
+        it for it in transaction.state.numbers.values() if it.number.startswith("+") and pattern.search(it.number)
+    ]
+    return resources.list_page(
+        transaction.state,
+        NUMBERS_PATH,
+        "incoming_phone_numbers",
+        numbers,
+        lambda it: number_resource(transaction.state, it),
+        query,
+    )
+
+
+def account_resource(state: State) -> dict[str, Any]:
+    """An Account resource. The token stays away: whoever asks has it."""
+    uri = resources.account_uri(state)
+    return {
+        "auth_token": None,
+        "date_created": rfc2822(0.0),
+        "date_updated": rfc2822(0.0),
+        "friendly_name": "Sandbox",
+        "owner_account_sid": state.account_sid,
+        "sid": state.account_sid,
+        "status": "active",
+        "subresource_uris": {
+            "calls": f"{uri}/Calls.json",
+            "conferences": f"{uri}/Conferences.json",
+            "incoming_phone_numbers": f"{uri}{NUMBERS_PATH}",
+        },
+        "type": "Full",
+        "uri": f"{uri}.json",
+    }
+
+
+def number_resource(state: State, it: Number) -> dict[str, Any]:
+    """An IncomingPhoneNumber resource; what it has beside its webhooks is the same for all."""
+    sid = make_sid("PN", it.number, 0)
+    return {
+        **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),
+        "account_sid": state.account_sid,
+        "address_requirements": "none",
+        "api_version": callback_parameters.API_VERSION,
+        "beta": False,
+        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "date_created": rfc2822(0.0),
+        "date_updated": rfc2822(0.0),
+        "emergency_address_status": "unregistered",
+        "emergency_status": "Inactive",
+        "friendly_name": it.name or it.number,
+        "origin": "twilio",
+        "phone_number": it.number,
+        "sid": sid,
+        "sms_application_sid": "",
+        "sms_fallback_method": "POST",
+        "sms_fallback_url": "",
+        "sms_method": "POST",
+        "sms_url": "",
+        "status": "in-use",
+        "status_callback": it.status_callback,
+        "status_callback_method": it.status_callback_method,
+        "type": "local",
+        "uri": f"{resources.account_uri(state)}/IncomingPhoneNumbers/{sid}.json",
+        "voice_application_sid": it.application_sid or None,
+        "voice_caller_id_lookup": False,
+        "voice_fallback_method": it.voice_fallback_method,
+        "voice_fallback_url": it.voice_fallback_url,
+        "voice_method": it.voice_method,
+        "voice_receive_mode": "voice",
+        "voice_url": it.voice_url,
+    }

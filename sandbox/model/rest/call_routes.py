@@ -1,0 +1,211 @@
+"""The REST API's Calls: create, fetch, list, update, and their recordings.
+
+Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warning Dictionary (21201, 21205, 21220 …).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import unquote
+
+from conferral.sandbox.model import calls, recordings, twiml_interpreter
+from conferral.sandbox.model.formats import is_address, is_number
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.rest import resources
+from conferral.sandbox.model.rest.form import Form, RestError, not_found
+from conferral.sandbox.model.state import FINAL, Call, Recording, RecordSettings, Source, Subscription
+from conferral.sandbox.model.transaction import Transaction
+
+RING_S = 60
+TWIML_MAX = 4000
+DIGITS_MAX = 32
+SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
+FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}
+"""Filters of the list of calls beside status and times, and what they look at."""
+RECORDING_EVENTS = ("in-progress", "completed", "absent")
+
+
+def create(transaction: Transaction, form: Form) -> RestAnswer:
+    """Dial somebody who then hears the TwiML of `Url` or `Twiml`."""
+    source = _source(form)
+    if source is None:
+        raise RestError(400, 21205, "Url parameter is required.")
+    digits = form.get("SendDigits")
+    if not SEND_DIGITS.match(digits):
+        raise RestError(400, 20001, f"SendDigits must be at most {DIGITS_MAX} of 0-9, A-D, #, *, w and W")
+    ordered = None
+    if form.flag("Record", default=False):
+        ordered = record_settings(transaction, form, "OutboundAPI", RECORDING_EVENTS)
+    call = build_call(transaction, form)
+    call.start = source
+    call.send_digits = digits
+    call.fallback_url = form.url("FallbackUrl")
+    call.fallback_method = form.method("FallbackMethod")
+    call.subscription = form.subscription(
+        transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=False
+    )
+    call.record_settings = ordered
+    start_or_queue(transaction, call)
+    return RestAnswer(201, resources.call_resource(transaction.state, call))
+
+
+def build_call(transaction: Transaction, form: Form) -> Call:
+    """A leg as both Calls and Participants make it; it still has to be queued."""
+    to, from_ = form.get("To"), form.get("From")
+    if not to:
+        raise RestError(400, 21201, "No 'To' number is specified")
+    if not from_:
+        raise RestError(400, 21213, "No 'From' number is specified")
+    if not is_address(to):
+        raise RestError(400, 21211, f"Invalid 'To' Phone Number: {to}")
+    if is_number(to):
+        _check_caller(transaction, form, from_)
+    ring_s = form.integer("Timeout", RING_S, 1, 600)
+    limit_s = form.integer("TimeLimit", int(transaction.rules.call_limit_s), 1, 86_400)
+    call = calls.new_call(transaction, from_, to, "outbound-api")
+    call.ring_s = ring_s + transaction.rules.ring_buffer_s
+    call.limit_s = limit_s
+    return call
+
+
+def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
+    if not is_number(from_):
+        raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
+    if form.get("CallToken") and not transaction.rules.accept_call_tokens:
+        raise RestError(400, 21210, "'From' phone number not verified: the CallToken was refused")
+    if not transaction.rules.verify_callers or from_ in transaction.state.numbers:
+        return
+    token = unquote(form.get("CallToken"))
+    if not any(call.sid in token and call.from_ == from_ for call in transaction.state.calls.values()):
+        raise RestError(400, 21210, "'From' phone number provided is not yet verified for your account")
+
+
+def start_or_queue(transaction: Transaction, call: Call) -> bool:
+    """Dial now, or when the account's calls a second allow it; tells the wait in `queue_ms`. Whether it is now."""
+    if transaction.rules.calls_per_second <= 0:
+        calls.initiate(transaction, call)
+        return True
+    start_s = max(transaction.now_s, transaction.state.next_dial_at_s)
+    transaction.state.next_dial_at_s = start_s + 1 / transaction.rules.calls_per_second
+    call.queue_ms = int((start_s - transaction.now_s) * 1000)
+    if start_s > transaction.now_s:
+        transaction.set_timer(call.sid, "start", start_s - transaction.now_s)
+        return False
+    calls.initiate(transaction, call)
+    return True
+
+
+def _source(form: Form) -> Source | None:
+    """Where the TwiML comes from; with both given the address wins."""
+    url = form.url("Url")
+    if url:
+        return Source(url, form.method("Method"))
+    twiml = form.get("Twiml")
+    if len(twiml) > TWIML_MAX:
+        raise RestError(400, 20001, f"Twiml is longer than {TWIML_MAX} characters")
+    return Source(twiml=twiml) if twiml else None
+
+
+def find(transaction: Transaction, sid: str, path: str) -> Call:
+    """The call of this SID, live or over."""
+    if sid not in transaction.state.calls:
+        raise not_found(path)
+    return transaction.call(sid)
+
+
+def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
+    """Give a call new TwiML, or hang it up."""
+    status = form.get("Status")
+    if status not in {"", "canceled", "completed"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    if call.is_final:
+        raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
+    source = _source(form)
+    if source is not None and not status and call.status != "in-progress":
+        raise RestError(400, 21220, "Call is not in-progress. Cannot redirect.")
+    _settings(transaction, call, form)
+    if status == "completed" or (status == "canceled" and call.status in {"queued", "ringing"}):
+        calls.hang_up(transaction, call)
+    elif source is not None and not status:
+        twiml_interpreter.redirect_call(transaction, call, source)
+    return RestAnswer(200, resources.call_resource(transaction.state, call))
+
+
+def _settings(transaction: Transaction, call: Call, form: Form) -> None:
+    if form.has("FallbackUrl"):
+        call.fallback_url = form.url("FallbackUrl")
+        call.fallback_method = form.method("FallbackMethod")
+    if form.has("StatusCallback"):
+        url = form.url("StatusCallback", 21609)
+        events = call.subscription.events if call.subscription else ("completed",)
+        call.subscription = Subscription(url, form.method("StatusCallbackMethod"), events)
+    if form.has("TimeLimit") and call.answered_at_s is not None:
+        call.limit_s = form.integer("TimeLimit", 0, 1, 86_400)
+        transaction.set_timer(call.sid, "limit", call.answered_at_s + call.limit_s - transaction.now_s)
+
+
+def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
+    """Calls, newest first, by To, From, ParentCallSid, Status, EndTime, and StartTime (of making, until answered)."""
+    form = Form(query)
+    state = transaction.state
+    status = form.get("Status")
+    wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
+    starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
+    newest_s = transaction.now_s - transaction.rules.list_delay_s
+    # Most calls of an account are over: who asks for live ones must not wait until all were looked at.
+    may_be_over = not status or status in FINAL
+    looked_at = reversed(state.calls) if may_be_over else reversed(state.live_calls)
+    found = [
+        call
+        for call in (state.calls[sid] for sid in looked_at)
+        if (not status or call.status == status)
+        and call.created_at_s <= newest_s
+        and all(getattr(call, name) == value for name, value in wanted)
+        and starts(call.answered_at_s or call.created_at_s)
+        and ends(call.ended_at_s)
+    ]
+    return resources.list_page(
+        state, "/Calls.json", "calls", found, lambda it: resources.call_resource(state, it), query, lambda it: it.number
+    )
+
+
+def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
+    """Start recording a call that is going on."""
+    is_refused = call.activity == "bridged" and transaction.rules.recording_of_a_child == "refused"
+    if call.status != "in-progress" or is_refused:
+        raise RestError(400, 21220, "Requested resource is not eligible for recording")
+    settings = record_settings(transaction, form, "StartCallRecordingAPI", RECORDING_EVENTS)
+    return RestAnswer(
+        201, resources.recording_resource(transaction.state, recordings.start_for_call(transaction, call, settings))
+    )
+
+
+def record_settings(
+    transaction: Transaction,
+    form: Form,
+    source: Literal["OutboundAPI", "StartCallRecordingAPI"],
+    events: tuple[str, ...],
+) -> RecordSettings:
+    """How a call is to be recorded; `events` are those that may be asked for."""
+    return RecordSettings(
+        source,
+        2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
+        form.one_of("RecordingTrack", ("both", "inbound", "outbound")),
+        form.subscription(transaction, "RecordingStatusCallback", events, ("completed",), lenient=True),
+        form.one_of("Trim", ("do-not-trim", "trim-silence")),
+    )
+
+
+def update_recording(transaction: Transaction, recording: Recording, form: Form) -> RestAnswer:
+    """Pause, resume or stop a recording."""
+    status = form.get("Status")
+    if status not in {"in-progress", "paused", "stopped"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    if recording.ended_at_s is not None:
+        raise RestError(404, 20404, "The recording is not in progress")
+    pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
+    recordings.set_status(transaction, recording, status, pause_behavior)
+    shown = resources.recording_resource(transaction.state, recording)
+    return RestAnswer(200, shown | {"status": status})  # `stopped`, whatever is made of it meanwhile

@@ -1,0 +1,210 @@
+"""The REST API's Conferences and Participants: fetch, list, update, create, delete.
+
+Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
+"""
+
+from __future__ import annotations
+
+from conferral.sandbox.model import calls, conferences, participant_updates
+from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.rest import call_routes, resources
+from conferral.sandbox.model.rest.form import Form, RestError, not_found
+from conferral.sandbox.model.state import Conference, JoinSettings, Participant
+from conferral.sandbox.model.transaction import Transaction
+
+CONFERENCE_EVENTS = frozenset(conferences.EVENT_GROUPS.values())
+PARTICIPANT_RECORDING_EVENTS = (
+    "started", "in-progress", "paused", "resumed", "stopped", "completed", "failed", "absent"
+)  # fmt: skip
+CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
+
+
+#: Codes of TwiML's refusals, by those of the same refusals of a request.
+_REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}
+
+
+def find(transaction: Transaction, sid: str, path: str) -> Conference:
+    """The conference of this SID, live or over."""
+    if sid not in transaction.state.conferences:
+        raise not_found(path)
+    return transaction.conference(sid)
+
+
+def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
+    """Conferences, newest first, by FriendlyName, Status, DateCreated and DateUpdated."""
+    form = Form(query)
+    state = transaction.state
+    name, status = form.get("FriendlyName"), form.get("Status")
+    created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
+    newest_s = transaction.now_s - transaction.rules.list_delay_s
+    may_be_over = status in {"", "completed"}
+    looked_at = reversed(state.conferences) if may_be_over else reversed(state.conference_sids.values())
+    found = [
+        conference
+        for conference in (state.conferences[sid] for sid in looked_at)
+        if (not name or conference.name == name)
+        and (not status or conference.status == status)
+        and conference.created_at_s <= newest_s
+        and created(conference.created_at_s)
+        and updated(conference.updated_at_s)
+    ]
+    return resources.list_page(
+        state,
+        "/Conferences.json",
+        "conferences",
+        found,
+        lambda it: resources.conference_resource(state, it),
+        query,
+        lambda it: it.number,
+    )
+
+
+def update(transaction: Transaction, conference: Conference, form: Form) -> RestAnswer:
+    """End a conference, or announce something to everybody in it."""
+    status = form.get("Status")
+    if status not in {"", "completed"}:
+        raise RestError(400, 20001, f"Invalid Status: {status}")
+    url = form.url("AnnounceUrl")
+    if status and conference.status == "init" and transaction.rules.end_before_start == "refused":
+        raise RestError(400, 16001, "Conference is not bridged")
+    if conference.status == "completed":
+        raise RestError(400, 16022, "Conference does not exist or is completed")
+    if url:
+        _check_is_in_progress(transaction, conference)
+    if url:
+        participant_updates.announce_to_all(transaction, conference, url, form.method("AnnounceMethod"))
+    if status:
+        conferences.finish(transaction, conference, "conference-ended-via-api")
+    return RestAnswer(200, resources.conference_resource(transaction.state, conference))
+
+
+def _check_is_in_progress(transaction: Transaction, conference: Conference) -> None:
+    """Refuse what Twilio does to participants only while a conference is in progress."""
+    if conference.status != "in-progress" and transaction.rules.update_before_start == "refused":
+        raise RestError(400, 16099, "Unexpected conference status")
+
+
+def find_participant(transaction: Transaction, conference: Conference, key: str, path: str) -> Participant:
+    """The participant with this CallSid or label, while it is there or on its way."""
+    found = conferences.find_participant(transaction, conference, key) if conference.status != "completed" else None
+    if found is None:
+        raise not_found(path)
+    return found
+
+
+def create_participant(transaction: Transaction, place: str, form: Form) -> RestAnswer:
+    """Dial somebody into a conference, named by SID or by friendly name; a new name makes a new conference."""
+    settings = _join_settings(transaction, place, form)
+    live = transaction.live_conference(place)
+    if CONFERENCE_SID.match(place) and live is None:
+        raise RestError(400, 16022, "Conference does not exist or is completed")
+    if live is not None and live.status == "init" and transaction.rules.add_before_start == "refused":
+        raise RestError(400, 16099, "Unexpected conference status")
+    refused = conferences.join_error(transaction, settings)
+    if refused is not None:
+        code, message = refused
+        raise RestError(400, _REST_CODES.get(code, code), message)
+    recorded = None
+    if form.flag("Record", default=False):
+        recorded = call_routes.record_settings(transaction, form, "OutboundAPI", PARTICIPANT_RECORDING_EVENTS)
+    call = call_routes.build_call(transaction, form)
+    call.join_settings = settings
+    call.record_settings = recorded
+    call.subscription = form.subscription(
+        transaction, "StatusCallback", calls.CALL_EVENTS, ("completed",), lenient=True
+    )
+    conference, participant = conferences.reserve(transaction, call, settings, by_rest=True)
+    shown = resources.participant_resource(transaction.state, conference, participant)
+    if call_routes.start_or_queue(transaction, call):
+        conferences.mark_connecting(transaction, call)
+    return RestAnswer(201, shown | {"queue_time": str(call.queue_ms)})
+
+
+def _join_settings(transaction: Transaction, place: str, form: Form) -> JoinSettings:
+    coach_sid = form.get("CallSidToCoach")
+    if form.flag("Coaching", default=bool(coach_sid)) and not CALL_SID.match(coach_sid):
+        raise RestError(400, 16028, "CallSidToCoach is needed for coaching")
+    return JoinSettings(
+        name=place,
+        label=form.get("Label"),
+        muted=form.flag("Muted", default=False),
+        coach_sid=coach_sid if form.flag("Coaching", default=True) else "",
+        start_on_enter=form.flag("StartConferenceOnEnter", default=True),
+        end_on_exit=form.flag("EndConferenceOnExit", default=False),
+        beep=form.one_of("Beep", ("true", "false", "onEnter", "onExit")),
+        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
+        wait_method=form.method("WaitMethod"),
+        participants_max=form.integer("MaxParticipants", 250, 2, 250),
+        early_media=form.flag("EarlyMedia", default=True),
+        jitter_buffer=form.one_of("JitterBufferSize", ("large", "medium", "small", "off")),
+        record=form.one_of("ConferenceRecord", ("false", "true", "record-from-start", "do-not-record"))
+        in {"true", "record-from-start"},
+        trim=form.one_of("ConferenceTrim", ("trim-silence", "do-not-trim")),
+        recording=form.subscription(
+            transaction, "ConferenceRecordingStatusCallback", CONFERENCE_RECORDING_EVENTS, ("completed",), lenient=True
+        ),
+        events=form.subscription(
+            transaction, "ConferenceStatusCallback", CONFERENCE_EVENTS, ("start", "end"), lenient=True
+        ),
+        region=form.get("Region"),
+    )
+
+
+def update_participant(
+    transaction: Transaction, conference: Conference, participant: Participant, form: Form
+) -> RestAnswer:
+    """Mute, hold, coach, announce to, or change the exit of one participant."""
+    _check_is_in_progress(transaction, conference)
+    coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
+    coaching = form.optional_flag("Coaching")
+    coached = conference.participants.get(coach_sid or participant.coach_sid)
+    if coaching or coach_sid:
+        if coached is None or not coached.is_in or coached is participant:
+            raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
+        if coached.is_held:
+            raise RestError(400, 16027, "Participant to be whispered is on hold")
+    change = participant_updates.ParticipantChange(
+        muted=form.optional_flag("Muted"),
+        hold=form.optional_flag("Hold"),
+        hold_url=form.get("HoldUrl") if form.has("HoldUrl") else None,
+        hold_method=form.method("HoldMethod", "GET"),
+        coaching=coaching,
+        coach_sid=coach_sid,
+        end_on_exit=form.optional_flag("EndConferenceOnExit"),
+        beep_on_exit=form.optional_flag("BeepOnExit"),
+        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
+        wait_method=form.method("WaitMethod"),
+        announce_url=form.url("AnnounceUrl"),
+        announce_method=form.method("AnnounceMethod"),
+    )
+    participant_updates.update(transaction, conference, participant, change)
+    answer = resources.participant_resource(transaction.state, conference, participant)
+    if change.end_on_exit is not None:
+        answer["end_conference_on_exit"] = change.end_on_exit  # shown so even where it had no effect
+    return RestAnswer(200, answer)
+
+
+def delete_participant(transaction: Transaction, conference: Conference, participant: Participant) -> RestAnswer:
+    """Remove a participant: its TwiML goes on, without any it is hung up."""
+    _check_is_in_progress(transaction, conference)
+    conferences.remove_participant(transaction, transaction.call(participant.call_sid))
+    return RestAnswer(204)
+
+
+def list_participants(transaction: Transaction, conference: Conference, path: str, query: Params) -> RestAnswer:
+    """Those in a conference or on their way to it, by Muted, Hold and Coaching."""
+    form = Form(query)
+    attributes = {"Muted": "muted", "Hold": "is_held", "Coaching": "coaching"}
+    wanted = {attributes[name]: form.flag(name, default=False) for name in attributes if form.has(name)}
+    live = conference.participants.values() if conference.status != "completed" else ()
+    found = [it for it in live if all(getattr(it, name) == value for name, value in wanted.items())]
+    return resources.list_page(
+        transaction.state,
+        path,
+        "participants",
+        found,
+        lambda it: resources.participant_resource(transaction.state, conference, it),
+        query,
+    )

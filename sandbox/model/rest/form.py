@@ -1,0 +1,157 @@
+"""Reads the form of a REST request, and says in Twilio's words what is wrong with it.
+
+Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from conferral.sandbox.model.formats import is_url
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.state import Subscription
+from conferral.sandbox.model.transaction import Transaction
+
+
+class RestError(Exception):
+    """The request is refused; the asker is at fault and should not repeat it unchanged."""
+
+    def __init__(self, status: int, code: int, message: str, more_info: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.more_info = more_info
+
+
+NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what it models"
+"""The `more_info` that tells a path of which the sandbox knows nothing from a resource that does not exist."""
+
+
+def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
+    """An error in Twilio's form; `more_info` leads to Twilio's page about the code unless it says more."""
+    body: dict[str, Any] = {
+        "code": code,
+        "message": message,
+        "more_info": more_info or f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+    return RestAnswer(status, body)
+
+
+def not_modeled(path: str) -> RestError:
+    """404, 20404, of a path that Twilio may well have."""
+    return RestError(404, 20404, f"The requested resource {path} was not found", NOT_MODELED)
+
+
+def not_found(path: str) -> RestError:
+    """404, 20404."""
+    return RestError(404, 20404, f"The requested resource {path} was not found")
+
+
+def _parse_timestamp(name: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RestError(400, 20001, f"{name} is no date: {text}") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class Form:
+    """The parameters of one request."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a repeated field."""
+        return tuple(value for key, value in self._params if key == name)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The last value of a field."""
+        values = self.all(name)
+        return values[-1] if values else default
+
+    def has(self, name: str) -> bool:
+        """Whether the field was sent, be it empty."""
+        return bool(self.all(name))
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A truth value; anything but `true` counts as false once the field is sent."""
+        return self.get(name).lower() == "true" if self.has(name) else default
+
+    def optional_flag(self, name: str) -> bool | None:
+        """A truth value, or None where the field was not sent."""
+        return self.flag(name, default=False) if self.has(name) else None
+
+    def method(self, name: str, default: str = "POST") -> str:
+        """GET or POST."""
+        value = self.get(name, default).upper()
+        if value not in {"GET", "POST"}:
+            raise RestError(400, 20001, f"{name} must be GET or POST")
+        return value
+
+    def url(self, name: str, code: int = 21205) -> str:
+        """An absolute HTTP address, or empty where the field was not sent."""
+        value = self.get(name)
+        if value and not is_url(value):
+            raise RestError(400, code, f"{name} is not a valid URL: {value}")
+        return value
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
+        """One of these words; the first where the field was not sent."""
+        word = self.get(name, allowed[0])
+        if word not in allowed:
+            raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
+        return word
+
+    def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """A whole number within bounds."""
+        text = self.get(name, str(default))
+        if not text.isdecimal() or not minimum <= int(text) <= maximum:
+            raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    def time_filter(self, name: str, *, days_only: bool = False) -> Callable[[float | None], bool]:
+        """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC.
+
+        What has no time passes where nothing is asked for. Conferences are asked for by days alone.
+        """
+        if days_only and any(len(self.get(f"{name}{sign}")) not in {0, len("2026-01-31")} for sign in ("", "<", ">")):
+            raise RestError(400, 20001, f"{name} must be a day: YYYY-MM-DD")
+        on = _parse_timestamp(name, self.get(name))
+        before = _parse_timestamp(name, self.get(f"{name}<"))
+        after = _parse_timestamp(name, self.get(f"{name}>"))
+        if on is None and before is None and after is None:
+            return lambda _at_s: True
+
+        def passes(at_s: float | None) -> bool:
+            if at_s is None or (on is not None and not on <= at_s < on + 86_400):
+                return False
+            return (before is None or at_s <= before) and (after is None or at_s >= after)
+
+        return passes
+
+    def subscription(
+        self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool
+    ) -> Subscription | None:
+        """Where events go: `{prefix}`, `{prefix}Method`, and `{prefix}Event` once per event.
+
+        Events joined by spaces in one field are what the documentation of TwiML suggests, and wrong here: with
+        `lenient` they are understood (participants), else the whole subscription is dropped with warning 21626.
+        """
+        url = self.url(prefix, 21609)
+        if not url:
+            return None
+        events = self.all(f"{prefix}Event") or default
+        if lenient:
+            events = tuple(word for value in events for word in value.split())
+        if any(event not in allowed for event in events):
+            transaction.add_debugger_entry(21626, f"Invalid {prefix}Event: no events will be sent", url=url)
+            return None
+        return Subscription(url, self.method(f"{prefix}Method"), events)

@@ -1,0 +1,198 @@
+"""Shows calls, conferences, participants and recordings as the REST API does, and cuts lists into pages.
+
+Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio API responses (paging).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from conferral.sandbox.model import callback_parameters
+from conferral.sandbox.model.formats import rfc2822
+from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.rest.form import Form, RestError
+from conferral.sandbox.model.state import Call, Conference, Participant, Recording, State
+
+Item = TypeVar("Item")
+
+CALL_PARTS = (
+    "notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions",
+    "user_defined_message_subscriptions", "user_defined_messages",
+)  # fmt: skip
+
+
+def account_uri(state: State) -> str:
+    """The account's part of every address, relative to the host."""
+    return f"/{callback_parameters.API_VERSION}/Accounts/{state.account_sid}"
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def call_resource(state: State, call: Call) -> dict[str, Any]:
+    """A Call resource."""
+    uri = f"{account_uri(state)}/Calls/{call.sid}"
+    return {
+        "sid": call.sid,
+        "date_created": rfc2822(call.created_at_s),
+        "date_updated": rfc2822(call.updated_at_s),
+        "parent_call_sid": call.parent_sid or None,
+        "account_sid": state.account_sid,
+        "to": call.to,
+        "to_formatted": call.to,
+        "from": call.from_,
+        "from_formatted": call.from_,
+        "phone_number_sid": None,
+        "status": call.status,
+        "start_time": rfc2822(call.answered_at_s),
+        "end_time": rfc2822(call.ended_at_s),
+        "duration": str(callback_parameters.duration(call)) if call.is_final else None,
+        "price": None,
+        "price_unit": "USD",
+        "direction": call.direction,
+        "answered_by": None,
+        "api_version": callback_parameters.API_VERSION,
+        "forwarded_from": None,
+        "group_sid": None,
+        "caller_name": None,
+        "queue_time": str(call.queue_ms),
+        "trunk_sid": None,
+        "uri": f"{uri}.json",
+        "subresource_uris": {part: f"{uri}/{_camel(part)}.json" for part in CALL_PARTS},
+    }
+
+
+def conference_resource(state: State, conference: Conference) -> dict[str, Any]:
+    """A Conference resource."""
+    uri = f"{account_uri(state)}/Conferences/{conference.sid}"
+    return {
+        "account_sid": state.account_sid,
+        "date_created": rfc2822(conference.created_at_s),
+        "date_updated": rfc2822(conference.updated_at_s),
+        "api_version": callback_parameters.API_VERSION,
+        "friendly_name": conference.name,
+        "region": conference.region or "us1",
+        "sid": conference.sid,
+        "status": conference.status,
+        "uri": f"{uri}.json",
+        "subresource_uris": {"participants": f"{uri}/Participants.json", "recordings": f"{uri}/Recordings.json"},
+        "reason_conference_ended": conference.reason_ended or None,
+        "call_sid_ending_conference": conference.call_sid_ending or None,
+    }
+
+
+def participant_resource(state: State, conference: Conference, participant: Participant) -> dict[str, Any]:
+    """A Participant resource."""
+    return {
+        "account_sid": state.account_sid,
+        "call_sid": participant.call_sid,
+        "label": participant.label or None,
+        "call_sid_to_coach": participant.coach_sid or None,
+        "coaching": participant.coaching,
+        "conference_sid": conference.sid,
+        "date_created": rfc2822(participant.created_at_s),
+        "date_updated": rfc2822(participant.updated_at_s),
+        "end_conference_on_exit": participant.end_on_exit,
+        "muted": participant.muted,
+        "hold": participant.is_held,
+        "start_conference_on_enter": participant.settings.start_on_enter,
+        "status": participant.status,
+        "queue_time": None,
+        "uri": f"{account_uri(state)}/Conferences/{conference.sid}/Participants/{participant.call_sid}.json",
+    }
+
+
+def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
+    """A recording of a call or of a conference."""
+    place = f"Conferences/{recording.conference_sid}" if recording.conference_sid else f"Calls/{recording.call_sid}"
+    shown: dict[str, Any] = {
+        "account_sid": state.account_sid,
+        "api_version": callback_parameters.API_VERSION,
+        "call_sid": recording.call_sid or None,
+        "conference_sid": recording.conference_sid or None,
+        "date_created": rfc2822(recording.started_at_s),
+        "date_updated": rfc2822(recording.updated_at_s),
+        "start_time": rfc2822(recording.started_at_s),
+        "duration": None if recording.ended_at_s is None else str(int(recording.length_s(recording.ended_at_s))),
+        "sid": recording.sid,
+        "price": None,
+        "price_unit": None,
+        "status": recording.status,
+        "channels": recording.settings.channels,
+        "source": recording.settings.source,
+        "error_code": recording.error_code or None,
+        "encryption_details": None,
+        "uri": f"{account_uri(state)}/{place}/Recordings/{recording.sid}.json",
+    }
+    if not recording.conference_sid:
+        shown["track"] = recording.settings.track
+    return shown
+
+
+def list_page(
+    state: State,
+    path: str,
+    key: str,
+    items: Sequence[Item],
+    show: Callable[[Item], dict[str, Any]],
+    query: Params,
+    age: Callable[[Item], int] | None = None,
+) -> RestAnswer:
+    """One page of a list, with links to its neighbours; `PageSize` is at most 1000.
+
+    Args:
+        state: All there is.
+        path: What was asked for, behind the account's part.
+        key: The list's name in the answer.
+        items: The whole list; only those of the page are shown.
+        show: Makes a resource of one.
+        query: What was asked.
+        age: A number that falls along the list. With it the link to the next page goes on behind the last one shown,
+            whatever has come or gone meanwhile; without it pages are counted off.
+
+    Raises:
+        RestError: PageSize, Page or PageToken is not within its bounds.
+    """
+    form = Form(query)
+    size = form.integer("PageSize", 50, 1, 1000)
+    number = form.integer("Page", 0, 0, 1_000_000)
+    start = number * size
+    token = form.get("PageToken")
+    if age is not None and token:
+        if not re.fullmatch(r"PA[0-9]{1,12}", token):
+            raise RestError(400, 20001, "Invalid PageToken")
+        behind = int(token.removeprefix("PA"))
+        first = bisect_right(items, -behind, key=lambda it: -age(it))
+    else:
+        first = start
+    on_page = items[first : first + size]
+    shown = [show(it) for it in on_page]
+    uri = account_uri(state) + quote(path)
+    filters = tuple((name, value) for name, value in query if name not in {"Page", "PageSize", "PageToken"})
+
+    def link(index: int, behind: int | None = None) -> str:
+        mark = (("PageToken", f"PA{behind}"),) if behind is not None else ()
+        return f"{uri}?{urlencode((*filters, ('PageSize', size), ('Page', index), *mark))}"
+
+    last = (age(on_page[-1]) if age is not None else number + 1) if on_page else None
+
+    return RestAnswer(
+        200,
+        {
+            key: shown,
+            "end": start + len(shown) - 1 if shown else 0,
+            "first_page_uri": link(0),
+            "next_page_uri": link(number + 1, last) if first + size < len(items) else None,
+            "page": number,
+            "page_size": size,
+            "previous_page_uri": link(number - 1) if number else None,
+            "start": start,
+            "uri": link(number),
+        },
+    )

@@ -1,0 +1,356 @@
+"""The exchange: takes one input at a time, with the time, and tells what Twilio would do next.
+
+It does no I/O, reads no clock and draws no random numbers: the same inputs give the same outputs, SIDs included.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import assert_never
+
+from conferral.sandbox.model import (
+    calls,
+    conferences,
+    dialing,
+    foreign_calls,
+    inputs,
+    participant_updates,
+    recordings,
+    twiml_interpreter,
+    unknown_callbacks,
+)
+from conferral.sandbox.model.alone_time import AloneTime
+from conferral.sandbox.model.audibility import Audibility
+from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.formats import call_token, is_number
+from conferral.sandbox.model.inputs import Input
+from conferral.sandbox.model.outputs import RestAnswer, Result
+from conferral.sandbox.model.pruning import prune_finished
+from conferral.sandbox.model.rest import router
+from conferral.sandbox.model.state import Call, Fetch, Number, Source, State, Subscription
+from conferral.sandbox.model.transaction import Task, Transaction
+from conferral.sandbox.model.twiml_parser import TwimlError
+
+
+class UnknownNumberError(LookupError):
+    """Somebody dialled a number that the account doesn't have. The one who placed the call is at fault."""
+
+
+class TwilioModel:
+    """A model of Twilio's voice side for one account.
+
+    Args:
+        account_sid: `AC` and 32 hex digits.
+        seed: Tells the SIDs of one run from another's.
+        behavior: Durations, and choices where Twilio's documentation is silent.
+
+    `state` may be read at any time; `hearing` keeps who heard whom, `alone` for how long somebody was alone. Time never
+    runs backwards: an earlier `now_s` counts as the latest one seen.
+    """
+
+    def __init__(self, account_sid: str, *, seed: str = "0", behavior: Behavior | None = None) -> None:
+        self.state = State(account_sid, seed)
+        self.behavior = behavior or Behavior()
+        self.audibility = Audibility()
+        self.alone_time = AloneTime()
+        self.now_s = 0.0
+
+    def copy(self) -> TwilioModel:
+        """An independent exchange in the same state, for exploring what could happen next."""
+        return copy.deepcopy(self)
+
+    def add_number(self, number: Number) -> None:
+        """Give the account a number, SIP address or application; one of the same name is replaced."""
+        self.state.numbers[number.number] = number
+
+    def prune_finished(self, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
+        """Let go of what is over, the oldest first, with what was recorded of it and heard in it.
+
+        Args:
+            most: How many calls and conferences that are over are kept (count).
+            referenced: Calls that are kept in any case.
+
+        Returns:
+            SIDs of the calls that nobody knows any more.
+        """
+        return prune_finished(self.state, self.audibility, most, referenced)
+
+    def live_calls(self) -> list[Call]:
+        """The calls that are not over, oldest first; without those of others who use the account."""
+        return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
+
+    def add_foreign_calls(
+        self, count: int, now_s: float, *, status: str = "in-progress", age_s: float = 0.0
+    ) -> list[str]:
+        """Calls of somebody else who uses the same account: nothing happens in them, but the API shows them.
+
+        Args:
+            count: How many.
+            now_s: The time, as for `handle`.
+            status: What Twilio says of them.
+            age_s: How long ago they began.
+
+        Returns:
+            Their SIDs.
+        """
+        self.now_s = max(self.now_s, now_s)
+        transaction = Transaction(self.state, self.behavior, self.now_s)
+        sids = foreign_calls.add_calls(transaction, count, status, age_s)
+        self._settle(transaction)
+        return sids
+
+    def add_foreign_conference(self, name: str, now_s: float, *, participant_count: int = 2, age_s: float = 0.0) -> str:
+        """A conference of somebody else who uses the same account, with so many members; its SID.
+
+        Raises:
+            ValueError: A conference of this name is live.
+        """
+        self.now_s = max(self.now_s, now_s)
+        transaction = Transaction(self.state, self.behavior, self.now_s)
+        sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)
+        self._settle(transaction)
+        return sid
+
+    def next_due_s(self) -> float | None:
+        """When something happens by itself, in the exchange's seconds; None: never."""
+        first = self.state.timers.first()
+        return first[0] if first else None
+
+    def handle(self, input_: Input, now_s: float) -> Result:
+        """Take in what happened; what was due before it is done first, each thing at its own time.
+
+        Raises:
+            UnknownNumberError: An InboundCall to a number that was never added.
+            NobodyToTellError: An OddCallback about something of which nobody wanted to be told.
+        """
+        if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
+            raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
+        if isinstance(input_, inputs.UnknownCallback):
+            unknown_callbacks.subscription_of(self.state, input_.sid)
+        self.now_s = max(self.now_s, now_s)
+        works = self._run_due()
+        transaction = Transaction(self.state, self.behavior, self.now_s)
+        before = (len(self.state.calls), len(self.state.live_calls))
+        answer, call_sid = self._dispatch(transaction, input_)
+        self._settle(transaction)
+        works.append(transaction)
+        outputs = tuple(output for done in works for output in done.outputs)
+        changed = bool(outputs or transaction.changed_sids) or before != (
+            len(self.state.calls),
+            len(self.state.live_calls),
+        )
+        return Result(outputs, answer, call_sid, changed)
+
+    def _run_due(self) -> list[Transaction]:
+        """Do what is due, in order of time."""
+        works = []
+        while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
+            due_s, key = first
+            self.state.timers.stop(key)
+            transaction = Transaction(self.state, self.behavior, due_s)
+            self._on_timer(transaction, *key)
+            self._settle(transaction)
+            works.append(transaction)
+        return works
+
+    def _settle(self, transaction: Transaction) -> None:
+        """Do the tasks that changes have queued, then note who hears whom."""
+        while transaction.tasks:
+            self._run_task(transaction, transaction.tasks.popleft())
+        legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
+        self.alone_time.update(self.state, legs, self.audibility, transaction.now_s)
+        if self.state.active_recordings:
+            recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
+
+    def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
+        match input_:
+            case inputs.RestRequest():
+                return router.respond(transaction, input_), ""
+            case inputs.InboundCall():
+                return None, self._on_inbound_call(transaction, input_)
+            case inputs.TwimlFetched():
+                self._on_twiml_fetched(transaction, input_)
+            case inputs.TwimlFailed():
+                self._on_twiml_failed(transaction, input_)
+            case inputs.UnknownCallback():
+                unknown_callbacks.send_unknown_callback(transaction, input_)
+            case inputs.TimePassed():
+                pass
+            case _:
+                self._on_phone_event(transaction, input_)
+        return None, ""
+
+    def _on_phone_event(
+        self,
+        transaction: Transaction,
+        input_: inputs.PhoneRings
+        | inputs.PhoneAnswers
+        | inputs.PhoneBusy
+        | inputs.PhoneRejects
+        | inputs.PhoneFails
+        | inputs.PhoneHangsUp
+        | inputs.PhonePresses
+        | inputs.PhoneSpeaks
+        | inputs.PhoneFallsSilent,
+    ) -> None:
+        if input_.call_sid not in self.state.live_calls:
+            return
+        call = transaction.call(input_.call_sid)
+        outbound_waiting = call.direction != "inbound" and call.status in {"queued", "ringing"}
+        match input_:
+            case inputs.PhoneHangsUp():
+                calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
+            case inputs.PhonePresses():
+                twiml_interpreter.on_keys(transaction, call, input_.digits)
+            case inputs.PhoneSpeaks():
+                conferences.set_speaking(transaction, call, starts=True)
+            case inputs.PhoneFallsSilent():
+                conferences.set_speaking(transaction, call, starts=False)
+            case _ if not outbound_waiting:
+                pass  # a phone can't ring or answer twice
+            case inputs.PhoneRings():
+                self._on_ringing(transaction, call)
+            case inputs.PhoneAnswers():
+                self._on_answered(transaction, call)
+            case inputs.PhoneBusy():
+                calls.end(transaction, call, "busy", 486)
+            case inputs.PhoneRejects():
+                calls.end(transaction, call, "busy", 603)
+            case inputs.PhoneFails():
+                calls.end(transaction, call, "failed", 404)
+            case _:
+                assert_never(input_)
+
+    def _on_ringing(self, transaction: Transaction, call: Call) -> None:
+        if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
+            conferences.mark_ringing(transaction, call)
+
+    def _on_answered(self, transaction: Transaction, call: Call) -> None:
+        calls.answer(transaction, call)
+        if call.record_settings is not None:
+            recordings.start_for_call(transaction, call, call.record_settings)
+        if call.direction == "outbound-dial":
+            dialing.answer_child(transaction, call)
+        elif call.join_settings is not None:
+            settings = call.join_settings
+            if transaction.live_conference(call.conference_sid) is not None:
+                conferences.enter(transaction, call)
+            else:
+                conferences.answer_late(transaction, call, settings)
+        else:
+            twiml_interpreter.on_answered(transaction, call)
+
+    def _on_inbound_call(self, transaction: Transaction, input_: inputs.InboundCall) -> str:
+        number = self.state.numbers[input_.to]
+        to = dict(input_.custom).get("To", "") if number.application_sid else input_.to
+        call = calls.new_call(transaction, input_.from_, to, "inbound")
+        call.application_sid = number.application_sid
+        call.custom = input_.custom
+        call.fallback_url = number.voice_fallback_url
+        call.fallback_method = number.voice_fallback_method
+        if is_number(input_.from_):
+            call.call_token = call_token(call.sid)
+        if number.status_callback:
+            call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
+        twiml_interpreter.begin(transaction, call, Source(input_.url or number.voice_url, number.voice_method))
+        return call.sid
+
+    def _on_twiml_fetched(self, transaction: Transaction, input_: inputs.TwimlFetched) -> None:
+        fetch = self.state.fetches.pop(input_.fetch_id, None)
+        if fetch is None:
+            return
+        if not 200 <= input_.status < 300:
+            self._fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
+            return
+        base_url = input_.url or fetch.url
+        if fetch.purpose in {"wait", "hold", "announce"}:
+            participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
+        elif fetch.purpose != "ignored" and self._is_current(fetch):
+            call = transaction.call(fetch.call_sid)
+            whisper = fetch.purpose == "whisper"
+            twiml_interpreter.load(
+                transaction, call, input_.content_type, input_.body, base_url,
+                whisper=whisper, is_fallback=fetch.is_fallback,
+            )  # fmt: skip
+
+    def _on_twiml_failed(self, transaction: Transaction, input_: inputs.TwimlFailed) -> None:
+        fetch = self.state.fetches.pop(input_.fetch_id, None)
+        if fetch is not None:
+            self._fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
+
+    def _fetch_failed(self, transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
+        if fetch.purpose in {"wait", "hold", "announce"}:
+            transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
+            participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
+        elif fetch.purpose == "ignored" or not self._is_current(fetch):
+            transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
+        else:
+            call = transaction.call(fetch.call_sid)
+            whisper = fetch.purpose == "whisper"
+            twiml_interpreter.on_failure(
+                transaction, call, code, message, fetch.url, whisper=whisper, is_fallback=fetch.is_fallback
+            )
+
+    def _is_current(self, fetch: Fetch) -> bool:
+        """Whether the call still waits for this document, and not for a newer one."""
+        call = self.state.calls[fetch.call_sid]
+        return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"
+
+    def _run_task(self, transaction: Transaction, task: Task) -> None:
+        call = transaction.call(task.call_sid)
+        match task.kind:
+            case "run":
+                twiml_interpreter.run(transaction, call)
+            case "bridge":
+                dialing.bridge(transaction, call)
+            case "dial-over":
+                if call.dial is not None:
+                    dialing.finish(transaction, call, task.detail)
+            case "ended":
+                self._release_related(transaction, call)
+            case _:
+                assert_never(task.kind)
+
+    def _release_related(self, transaction: Transaction, call: Call) -> None:
+        """Whoever was tied to a call that is over is released."""
+        call.gather = None
+        call.program = None
+        conferences.leave(transaction, call, "participant_hung_up")
+        dialing.end_caller(transaction, call)
+        if call.parent_sid:
+            dialing.end_child(transaction, call)
+        recordings.stop_all_of(transaction, call.sid)
+        call.activity = "idle"
+
+    def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
+        """One timer is due."""
+        if name in {"wait", "hold", "announce"}:
+            participant_updates.on_verb_timer(transaction, sid, name)
+            return
+        if name == "processed":
+            recordings.finish_processing(transaction, sid)
+            return
+        call = transaction.call(sid)
+        match name:
+            case "start":
+                calls.initiate(transaction, call)
+                conferences.mark_connecting(transaction, call)
+            case "ring":
+                calls.end(transaction, call, "no-answer")
+            case "limit":
+                calls.hang_up(transaction, call)
+            case "digits":
+                twiml_interpreter.on_digits_sent(transaction, call)
+            case "dial-limit":
+                dialing.reach_time_limit(transaction, call)
+            case "verb":
+                twiml_interpreter.on_timer(transaction, call)
+            case "old-action":
+                if call.old_action is not None:
+                    source, extra = call.old_action
+                    call.old_action = None
+                    transaction.fetch(call, source, "ignored", extra)
+            case "redirect":
+                if call.pending is not None:
+                    source, call.pending = call.pending, None
+                    twiml_interpreter.begin(transaction, call, source)

@@ -1,0 +1,257 @@
+"""Runs a call's TwiML verb by verb.
+
+Source: Twilio docs: TwiML for Programmable Voice (Say, Play, Pause, Redirect, Hangup, Reject, Gather).
+"""
+
+from __future__ import annotations
+
+from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
+from conferral.sandbox.model.formats import is_url, resolve
+from conferral.sandbox.model.outputs import AskForKeys
+from conferral.sandbox.model.state import Call, Gather, Source, TwimlProgram
+from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.twiml_parser import TwimlError, Verb
+
+APPLICATION_ERROR = (
+    Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."),
+    Verb("Hangup"),
+)
+"""What a caller hears when no TwiML could be got."""
+
+
+def on_answered(transaction: Transaction, call: Call) -> None:
+    """A leg made by the Calls API was picked up: its SendDigits are dialled, then its TwiML runs."""
+    if call.send_digits:
+        call.activity = "sending-digits"
+        transaction.set_timer(call.sid, "digits", digits_duration_s(call.send_digits))
+    elif call.start is not None:
+        begin(transaction, call, call.start)
+
+
+def on_digits_sent(transaction: Transaction, call: Call) -> None:
+    """The last digit was dialled."""
+    call.digits_sent = call.send_digits
+    if call.start is not None:
+        begin(transaction, call, call.start)
+
+
+def digits_duration_s(digits: str) -> float:
+    """How long dialling takes: `w` waits half a second, `W` one; a digit itself counts nothing."""
+    return 0.5 * digits.count("w") + 1.0 * digits.count("W")
+
+
+def begin(transaction: Transaction, call: Call, source: Source) -> None:
+    """Start new TwiML on a call that is tied to nobody."""
+    call.generation += 1
+    call.program = None
+    call.gather = None
+    transaction.stop_timer(call.sid, "verb")
+    transaction.stop_timer(call.sid, "digits")
+    if source.url:
+        call.activity = "fetching"
+        transaction.fetch(call, source, "program")
+    else:
+        load(transaction, call, "text/xml", source.twiml.encode(), "")
+
+
+def load(
+    transaction: Transaction,
+    call: Call,
+    content_type: str,
+    body: bytes,
+    url: str,
+    *,
+    whisper: bool = False,
+    is_fallback: bool = False,
+) -> None:
+    """Run a document; one that can't be run is a failure as if it had not come."""
+    try:
+        media_type = content_type.partition("/")[0]
+        verbs = (Verb("Play", (), url),) if media_type == "audio" else twiml_parser.parse_twiml(content_type, body)
+    except TwimlError as error:
+        on_failure(transaction, call, error.code, error.message, url, whisper=whisper, is_fallback=is_fallback)
+        return
+    call.program = TwimlProgram(verbs, url, whisper=whisper)
+    call.gather = None
+    run(transaction, call)
+
+
+def on_failure(
+    transaction: Transaction,
+    call: Call,
+    code: int,
+    message: str,
+    url: str,
+    *,
+    whisper: bool = False,
+    is_fallback: bool = False,
+) -> None:
+    """TwiML could not be got or run: the fallback is asked, once; else the caller hears a sentence and is hung up."""
+    transaction.add_debugger_entry(code, message, call.sid, url)
+    call.generation += 1
+    if whisper:
+        calls.hang_up(transaction, call)
+    elif call.fallback_url and not is_fallback:
+        call.activity = "fetching"
+        extra = (("ErrorCode", str(code)), ("ErrorUrl", url))
+        transaction.fetch(call, Source(call.fallback_url, call.fallback_method), "program", extra, is_fallback=True)
+    else:
+        call.program = TwimlProgram(APPLICATION_ERROR, "")
+        run(transaction, call)
+
+
+def run(transaction: Transaction, call: Call) -> None:
+    """Do verbs until one takes time, hands the call to somebody, or the program is over."""
+    while not call.is_final:
+        program = call.program
+        if program is None or program.position >= len(program.verbs):
+            _on_finished(transaction, call)
+            return
+        verb = program.verbs[program.position]
+        program.position += 1
+        if not _execute(transaction, call, program, verb):
+            return
+
+
+def _on_finished(transaction: Transaction, call: Call) -> None:
+    if call.program is not None and call.program.whisper:
+        transaction.add_task("bridge", call.sid)
+        return
+    calls.answer(transaction, call)  # an empty document answers and hangs up
+    calls.hang_up(transaction, call)
+
+
+def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
+    """Do one verb. Whether the next one follows at once."""
+    if verb.name in {"Say", "Play", "Pause"}:
+        _sound(transaction, call, verb)
+    elif verb.name == "Dial" and not program.whisper:
+        dialing.start(transaction, call, verb, program.base_url)
+    elif verb.name == "Gather":
+        calls.answer(transaction, call)
+        call.gather = Gather(verb, program.base_url)
+        call.activity = "gathering"
+        transaction.emit(AskForKeys(call.sid))
+        _prompt(transaction, call, call.gather)
+    elif verb.name == "Redirect":
+        _redirect(transaction, call, program, verb)
+    elif verb.name == "Reject" and call.status == "ringing":
+        busy = verb.get("reason", "rejected") == "busy"
+        calls.end(transaction, call, "busy", 486 if busy else 603)
+    elif verb.name in {"Hangup", "Reject"}:
+        calls.answer(transaction, call)
+        calls.hang_up(transaction, call)
+    else:
+        return True  # a Dial inside a whisper
+    return False
+
+
+def _sound(transaction: Transaction, call: Call, verb: Verb) -> None:
+    if verb.name != "Pause":  # a Pause at the start keeps the call ringing
+        calls.answer(transaction, call)
+    call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
+    lasts_s = twiml_parser.duration_s(verb, transaction.rules.say_s_per_character, transaction.rules.play_s)
+    if lasts_s is not None:
+        transaction.set_timer(call.sid, "verb", lasts_s)
+
+
+def _redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
+    url = resolve(program.base_url, verb.text)
+    if not is_url(url):
+        on_failure(transaction, call, 11100, "Invalid URL format", url, whisper=program.whisper)
+        return
+    call.activity = "fetching"
+    purpose = "whisper" if program.whisper else "program"
+    transaction.fetch(call, Source(url, verb.get("method", "POST").upper()), purpose)  # type: ignore[arg-type]
+
+
+def _prompt(transaction: Transaction, call: Call, gather: Gather) -> None:
+    prompts = gather.verb.children
+    if gather.prompt < len(prompts):
+        lasts_s = twiml_parser.duration_s(
+            prompts[gather.prompt], transaction.rules.say_s_per_character, transaction.rules.play_s
+        )
+        if lasts_s is not None:
+            transaction.set_timer(call.sid, "verb", lasts_s)
+    else:
+        transaction.set_timer(call.sid, "verb", gather.verb.number("timeout", 5.0))
+
+
+def on_timer(transaction: Transaction, call: Call) -> None:
+    """The verb's time is over: the next verb, the next prompt of a Gather, or its time-out."""
+    gather = call.gather
+    if gather is None:
+        run(transaction, call)
+    elif gather.prompt < len(gather.verb.children):
+        gather.prompt += 1
+        _prompt(transaction, call, gather)
+    else:
+        _finish_gather(transaction, call, gather)
+
+
+def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
+    """Keys were pressed; they matter to a Gather, and `*` to a Dial with hangupOnStar."""
+    for digit in digits:
+        gather = call.gather
+        if gather is None:
+            if digit == "*":
+                dialing.press_star(transaction, call)
+            continue
+        gather.prompt = len(gather.verb.children)  # whoever types doesn't listen
+        if digit == gather.verb.get("finishOnKey", "#"):
+            _finish_gather(transaction, call, gather, digit)
+            continue
+        gather.digits += digit
+        if len(gather.digits) >= gather.verb.number("numDigits", 10_000):
+            _finish_gather(transaction, call, gather)
+        else:
+            _prompt(transaction, call, gather)
+
+
+def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finished_on: str = "") -> None:
+    call.gather = None
+    transaction.stop_timer(call.sid, "verb")
+    if not gather.digits and not gather.verb.flag("actionOnEmptyResult", default=False):
+        run(transaction, call)
+        return
+    call.activity = "fetching"
+    whisper = call.program is not None and call.program.whisper
+    source = Source(resolve(gather.base_url, gather.verb.get("action")), gather.verb.get("method", "POST").upper())
+    call.generation += 1
+    extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on))
+    transaction.fetch(call, source, "whisper" if whisper else "program", extra)
+
+
+def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
+    """The REST API gives a live call new TwiML: it lets go of whom it talks to, then runs it.
+
+    A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action
+    is still requested, a moment later, and the new TwiML after that, so the new one wins.
+    """
+    old_action = None
+    if call.activity == "conference" or call.conference_sid:
+        conferences.leave(transaction, call, "participant_updated_via_api")
+        if transaction.rules.old_action_on_conference_redirect:
+            old_action = dialing.action_request(transaction, call, "answered", None)
+    elif call.dial is not None:
+        child = dialing.release_children(transaction, call)
+        status = "completed" if call.dial.winner_sid else "canceled"
+        if transaction.rules.old_action_on_redirect:
+            old_action = dialing.action_request(transaction, call, status, child)
+    elif call.parent_sid:
+        dialing.end_child(transaction, call)
+    call.dial = None
+    call.gather = None
+    transaction.stop_timer(call.sid, "verb")
+    transaction.stop_timer(call.sid, "dial-limit")
+    if old_action is None:
+        transaction.stop_timer(call.sid, "redirect")
+        begin(transaction, call, source)
+        return
+    call.program = None
+    call.activity = "fetching"
+    call.generation += 1
+    call.old_action = old_action
+    call.pending = source
+    transaction.set_timer(call.sid, "old-action", transaction.rules.old_action_after_s)
+    transaction.set_timer(call.sid, "redirect", transaction.rules.redirect_target_after_s)

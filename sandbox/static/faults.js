@@ -1,0 +1,135 @@
+// What is to go wrong next, and the buttons that ask for it.
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+
+import { ask, Late } from "./action.js";
+import { faults, lateS } from "./store.js";
+import { MaskedText } from "./masking.js";
+
+const EVENTS = [
+  "*",
+  "initiated",
+  "ringing",
+  "answered",
+  "completed",
+  "conference-start",
+  "conference-end",
+  "participant-join",
+  "participant-leave",
+  "participant-hold",
+  "participant-unhold",
+  "participant-mute",
+  "participant-unmute",
+];
+const event = signal("*");
+/** What a request asks for, as the faults look for it: by its path, and by what it sends along. */
+const ASKED = {
+  any: { path: "/" },
+  "a dial": { path: "/Conferences/*/Participants.json" },
+  "a dial outside a conference": { path: "/Calls.json" },
+  hold: { path: "/Conferences/*/Participants/*", Hold: "true" },
+  "end of hold": { path: "/Conferences/*/Participants/*", Hold: "false" },
+  redirect: { path: "/Calls/CA*", Twiml: "*" },
+  "hang-up": { path: "/Calls/CA*", Status: "completed" },
+};
+const asked = signal("any");
+const request = (fault) => ({ what: "next_rest", method: "POST", ...ASKED[asked.value], ...fault });
+
+const CALLBACKS = [
+  ["Lose it", () => ({ what: "lose_callbacks", event: event.value })],
+  ["Send it twice", () => ({ what: "duplicate_callbacks", event: event.value })],
+  ["Send it late", () => ({ what: "delay_callbacks", event: event.value, by_s: lateS.value })],
+  ["Let another overtake it", () => ({ what: "hold_back_callbacks", event: event.value })],
+];
+const REQUESTS = [
+  ["500 after its effect", () => request({ status: 500, moment: "after" })],
+  ["500 before", () => request({ status: 500 })],
+  ["429, too many", () => request({ status: 429 })],
+  ["Cut off after its effect", () => request({ cut: "after" })],
+  ["Cut off before", () => request({ cut: "before" })],
+];
+const DOCUMENTS = [
+  ["No connection", () => ({ what: "fail_fetches", url_part: "" })],
+  ["HTTP 500", () => ({ what: "fail_fetches", url_part: "", status: 500 })],
+  ["Late", () => ({ what: "delay_fetches", url_part: "", by_s: lateS.value })],
+];
+
+/** Buttons that break things, and what is set to break. */
+export function FaultPanel() {
+  return html`<section class="breaking" aria-labelledby="breaking">
+    <h2 id="breaking">Break it</h2>
+    <div>
+      <${Late} />
+      <p class="muted small">So late is whatever is sent late below: a callback, or the answer to a request for TwiML.</p>
+    </div>
+    <fieldset>
+      <legend>The next callback</legend>
+      <label>
+        of the event${" "}
+        <select
+          value=${event.value}
+          onChange=${(change) => {
+            event.value = change.target.value;
+          }}
+        >
+          ${EVENTS.map((name) => html`<option key=${name} value=${name}>${name === "*" ? "any" : name}</option>`)}
+        </select>
+      </label>
+      <${Wishes} wishes=${CALLBACKS} />
+    </fieldset>
+    <fieldset>
+      <legend>The next REST request that changes something</legend>
+      <label>
+        of the kind${" "}
+        <select
+          value=${asked.value}
+          onChange=${(change) => {
+            asked.value = change.target.value;
+          }}
+        >
+          ${Object.keys(ASKED).map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+        </select>
+      </label>
+      <${Wishes} wishes=${REQUESTS} />
+    </fieldset>
+    <fieldset>
+      <legend>The next request for TwiML</legend>
+      <${Wishes} wishes=${DOCUMENTS} />
+    </fieldset>
+    <${PendingFaults} />
+  </section>`;
+}
+
+function Wishes({ wishes }) {
+  return wishes.map(
+    ([label, wish]) =>
+      html`<button key=${label} type="button" onClick=${() => ask("/faults", { once: [wish()] })}>${label}</button>`,
+  );
+}
+
+function PendingFaults() {
+  const { to_come: toCome, rates } = faults.value;
+  const names = Object.entries(rates);
+  if (toCome.length + names.length === 0) {
+    return html`<p class="muted">Nothing is set to go wrong.</p>`;
+  }
+  return html`<div class="to-come">
+    <h3>Set to go wrong</h3>
+    <ul>
+      ${toCome.map(
+        (it) =>
+          html`<li key=${it.number}>
+            <${MaskedText} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}${" "}
+            <button type="button" onClick=${() => ask("/faults", { forget: it.number })}>
+              Take back<span class="unseen"> ${it.words}</span>
+            </button>
+          </li>`,
+      )}
+      ${names.map(([name, value]) => html`<li key=${name}><code>${name}</code> ${JSON.stringify(value)}</li>`)}
+    </ul>
+    <button type="button" onClick=${() => ask("/faults", { clear: true }, "nothing is set to go wrong")}>
+      Let everything work
+    </button>
+  </div>`;
+}

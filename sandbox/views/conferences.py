@@ -1,0 +1,67 @@
+"""Conferences, numbers, faults to come, and time spent alone, as the page shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conferral.sandbox.runtime import SandboxRuntime
+from conferral.sandbox.views.phones import name_of, phone_of
+
+CONFERENCES_MAX = 50
+
+
+def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
+    """What can be called: numbers, SIP addresses, and applications through which browsers call."""
+    return [
+        {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
+        for it in sandbox.model.state.numbers.values()
+    ]
+
+
+def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
+    """The newest conferences that have not ended, with who is in them or on the way there."""
+    state = sandbox.model.state
+    live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
+    return [
+        {
+            "sid": room.sid,
+            "name": room.name,
+            "status": room.status,
+            "participants": [
+                {
+                    "call_sid": it.call_sid,
+                    "name": name_of(sandbox, phone_of(state.calls[it.call_sid])),
+                    "label": it.label,
+                    "status": it.status,
+                    "muted": it.muted,
+                    "hold": it.is_held,
+                    "coaching": it.coaching,
+                    "end_on_exit": it.end_on_exit,
+                }
+                for it in room.participants.values()
+            ],
+        }
+        for room in live
+        if room.status != "completed"
+    ]
+
+
+def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
+    """What is set to go wrong: single faults that are still to come, and rates."""
+    return {
+        "to_come": [
+            {"number": it.number, "words": it.description, "count": it.count} for it in sandbox.faults.pending_faults()
+        ],
+        "rates": sandbox.faults.rates(),
+    }
+
+
+def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:
+    """Seconds that somebody was alone in a conference, or in silence; and for how many legs they run on now."""
+    tally, now_s = sandbox.model.alone_time, sandbox.now_s
+    return {
+        "in_conference_s": round(tally.in_conference.seconds(now_s), 3),
+        "in_conference_now": len(tally.in_conference.since_s),
+        "in_silence_s": round(tally.in_silence.seconds(now_s), 3),
+        "in_silence_now": len(tally.in_silence.since_s),
+    }

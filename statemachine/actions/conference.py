@@ -1,0 +1,263 @@
+"""Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
+
+from collections.abc import Set
+
+from conferral.statemachine.actions.dials import set_dial_timer
+from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import (
+    CallProgressed,
+    CallsRead,
+    ConferenceEnded,
+    ConferenceEvent,
+    ConferenceStarted,
+    ConfirmOverdue,
+    DialEnded,
+    ParticipantJoined,
+    ParticipantLeft,
+)
+from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.calls import party_of_call
+from conferral.statemachine.guards.waiting_party import will_rejoin
+from conferral.statemachine.session import CUSTOMER, GUEST, Party
+from conferral.statemachine.states import CallStatus, PartyStatus, State
+
+
+def note_join(draft: Draft, event: ParticipantJoined) -> None:
+    """One is in."""
+    note_conference(draft, event)
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    if party is None:
+        return
+    # Somebody who was dialled may show up before answering, with early media: that is not yet taking part.
+    proves_answer = not party.dial_id or not party.early_media
+    takes_part = party.answered or proves_answer
+    draft.change_party(
+        party,
+        call_sid=event.call_sid,
+        status=PartyStatus.CONNECTED if takes_part else party.status,
+        answered=party.answered or (bool(party.dial_id) and proves_answer),
+        in_conference=True,
+        # A participant comes in as its join says: neither held, nor with a leaving that ends the conference.
+        held=False,
+        muted=party.is_supervisor,
+        coaches="",
+        end_on_exit=False,
+        pending_update="",
+        update_effect_id="",
+        waits_for_start=not event.start_on_enter and not party.is_supervisor and not draft.session.participants,
+        conference_sequence=event.sequence if event.sequence is not None else party.conference_sequence,
+    )
+    if event.start_on_enter:
+        mark_conference_started(draft)
+    if len(draft.session.participants) > 1:
+        draft.change(awaits_conference_start=False)
+    if not takes_part and ConfirmOverdue.timer not in draft.session.timers:
+        # Should the callback of the answer be lost, a look will tell.
+        draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
+    draft.change(moved_at_ms=draft.now_ms)
+    set_dial_timer(draft)
+
+
+def mark_conference_started(draft: Draft) -> None:
+    """Somebody is in who starts the conference: nobody hears wait music any more."""
+    for party in tuple(draft.session.parties.values()):
+        if party.waits_for_start:
+            draft.change_party(party, waits_for_start=False)
+
+
+def hang_up_arrival(draft: Draft, event: ParticipantJoined) -> None:
+    """Somebody has reached the conference who is to leave: hung up, once more if need be."""
+    if event.start_on_enter:
+        mark_conference_started(draft)
+    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.reason = "joined when nobody waited any more"
+
+
+def note_conference_started(draft: Draft, event: ConferenceStarted) -> None:
+    """The conference has started."""
+    note_conference(draft, event)
+    mark_conference_started(draft)
+    draft.change(awaits_conference_start=False)
+
+
+def note_guest(draft: Draft, event: ParticipantJoined) -> None:
+    """A call that is none of ours was brought in by somebody else. It counts as company."""
+    guest = Party(
+        next_name(draft.session, GUEST),
+        event.label,
+        call_sid=event.call_sid,
+        status=PartyStatus.CONNECTED,
+        in_conference=True,
+        conference_sequence=event.sequence if event.sequence is not None else -1,
+    )
+    draft.change(parties={**draft.session.parties, guest.name: guest})
+    # With more than two in the room nobody's leaving ends it.
+    for party in tuple(draft.session.parties.values()):
+        if party.desired_end_on_exit:
+            draft.change_party(party, desired_end_on_exit=False)
+
+
+def note_conference(draft: Draft, event: ConferenceEvent) -> None:
+    """The conference's SID is known; while somebody is in one, another does not take its place."""
+    if not draft.session.participants:
+        _switch_conference(draft, event.conference_sid)
+
+
+def _switch_conference(draft: Draft, conference_sid: str) -> None:
+    """From here on this is the session's conference. Each one counts its events for itself."""
+    if conference_sid == draft.session.conference_sid:
+        return
+    left = draft.session.conference_sid
+    former = draft.session.former_conferences
+    rooms = (*former, left) if left else former
+    draft.change(
+        conference_sid=conference_sid, former_conferences=rooms, verified_sequence=0, awaits_conference_start=False
+    )
+    recording = draft.session.recording
+    if left and recording is not None and recording.of_conference:
+        draft.change(recording=None)  # it is over with its conference; the next one has its own
+    for party in tuple(draft.session.parties.values()):
+        draft.change_party(party, conference_sequence=-1)
+
+
+def note_conference_gone(draft: Draft, _event: ConferenceEnded) -> None:
+    """The room closed before both were in; a leg that still comes opens another one, which is then ours."""
+    leave_conference(draft)
+
+
+def leave_conference(draft: Draft) -> None:
+    """Nobody is in a conference any more."""
+    _switch_conference(draft, "")
+    for party in tuple(draft.session.parties.values()):
+        draft.change_party(
+            party,
+            in_conference=False,
+            waits_for_start=False,
+            held=False,
+            end_on_exit=False,
+            pending_update="",
+            update_effect_id="",
+        )
+
+
+def note_left_conference(draft: Draft, event: ParticipantLeft) -> None:
+    """One is out of the room; its call goes on."""
+    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    if party is not None:
+        sequence = event.sequence if event.sequence is not None else party.conference_sequence
+        # Why somebody is gone is told better by the call's own end, which was taken before.
+        reason = party.left_reason if party.is_gone else event.left_reason
+        draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
+
+
+def apply_conference(draft: Draft, event: CallsRead) -> None:
+    """Who is in the room is taken from a look at Twilio."""
+    if event.conference_sid:
+        _switch_conference(draft, event.conference_sid)
+    inside = {participant.call_sid for participant in event.participants}
+    for party in tuple(draft.session.parties.values()):
+        if party.in_conference != (party.call_sid in inside):
+            draft.change_party(party, in_conference=party.call_sid in inside)
+    mark_started_if_shown(draft, inside)
+
+
+def apply_presence(draft: Draft, event: CallsRead) -> None:
+    """Whoever a look shows in the room is in it. Who is missing there may just not be listed yet."""
+    if not event.conference_sid:
+        return
+    if not draft.session.participants:
+        _switch_conference(draft, event.conference_sid)
+    if event.conference_sid != draft.session.conference_sid:
+        return
+    inside = [seen for seen in event.participants if not seen.is_ringing]
+    has_started = len(inside) > 1 and any(seen.start_on_enter for seen in inside)
+    for seen in event.participants:
+        party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+        if party is None or party.is_gone or party.in_conference:
+            continue
+        if seen.is_ringing:
+            draft.change_party(party, call_sid=seen.call_sid)
+            continue
+        status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
+        waits_for_start = not (has_started or seen.start_on_enter or party.is_supervisor)
+        draft.change_party(
+            party, call_sid=seen.call_sid, in_conference=True, status=status, waits_for_start=waits_for_start
+        )
+    mark_started_if_shown(draft, {seen.call_sid for seen in event.participants})
+
+
+def mark_started_if_shown(draft: Draft, inside: Set[str]) -> None:
+    """Whoever is seen in the room, but a customer or a supervisor, has started it, should nobody have told so."""
+    for party in draft.session.participants:
+        takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
+        if takes_part and party.name != CUSTOMER and not party.is_supervisor:
+            mark_conference_started(draft)
+            draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(inside) < 2)
+
+
+def apply_absences(draft: Draft, event: CallsRead) -> None:
+    """Whoever a look does not show in a conference that has been the same for a while is not in it."""
+    same = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
+    if not same or draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms:
+        return
+    inside = {seen.call_sid for seen in event.participants}
+    for party in draft.session.participants:
+        if party.call_sid not in inside:
+            draft.change_party(party, in_conference=False)
+
+
+def note_verified(draft: Draft, event: CallsRead) -> None:
+    """A look has made up for whatever was not heard of the conference until now, if it has shown that one."""
+    session = draft.session
+    if event.conference_sid == session.conference_sid:
+        draft.change(verified_sequence=session.seen.highest(session.conference_sid), presence_reads=0)
+
+
+def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
+    """One has left, whatever told so."""
+    if isinstance(event, CallProgressed):
+        party = party_of_call(draft, event)
+        if party is not None:
+            note_call_ended(draft, party, event)
+        return
+    label = event.label if isinstance(event, ParticipantLeft) else ""
+    party = draft.session.find_party(call_sid=event.call_sid, label=label)
+    if party is None:
+        return
+    if isinstance(event, ParticipantLeft):
+        note_left_conference(draft, event)
+        if _may_have_refused(draft, party, event):
+            # The call's own callback tells a refusal from a busy line; should it be lost, a look at Twilio has to do.
+            due_ms = draft.now_ms + draft.policy.leave_check_ms
+            draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
+            set_dial_timer(draft)
+            return
+        # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
+        settled = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
+        moved_away = settled and event.left_reason == "participant_updated_via_api"
+        hung_up = event.hung_up and not will_rejoin(draft, party, event)
+        if hung_up or moved_away:
+            failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
+            reason = event.call_status if failed else event.left_reason or event.call_status
+            note_gone(draft, party.name, reason)
+    else:
+        draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
+        if event.party_is_gone:
+            note_gone(draft, party.name, event.call_status)
+
+
+def _is_moved_by_us(draft: Draft, party: Party) -> bool:
+    """Whether a move of ours is under way, or was lately, that takes someone out of the conference and in again."""
+    session = draft.session
+    moved_at_ms = max(party.repair_moved_at_ms, session.moved_at_ms if session.repaired else 0)
+    lately = bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.reread_interval_ms
+    return lately or bool(session.open_redirects)
+
+
+def _may_have_refused(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
+    """Whether somebody who is being dialled did not come in, and Twilio says `busy` of it, as it does of a refusal."""
+    dialling = draft.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
+    is_expected = dialling and not (party.answered or party.is_gone or party.is_leaving)
+    return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

@@ -1,0 +1,210 @@
+"""Moving both legs into the conference, and repairing it once."""
+
+from conferral.statemachine.actions.conference import apply_conference, leave_conference, note_join, note_verified
+from conferral.statemachine.actions.dials import set_dial_timer
+from conferral.statemachine.actions.guests import add_unknown_participants
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.participants import set_end_on_exit
+from conferral.statemachine.actions.parties import note_gone
+from conferral.statemachine.actions.pending_commands import fail_queued_commands
+from conferral.statemachine.actions.reads import read_calls
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.reports import report_converts
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import RedirectCall
+from conferral.statemachine.events import (
+    CallsRead,
+    Convert,
+    ConvertOverdue,
+    DialEnded,
+    EffectFailed,
+    EffectOutcome,
+    Event,
+    LeaveOverdue,
+    ParticipantJoined,
+    RepairOverdue,
+    RingOverdue,
+)
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
+from conferral.statemachine.step import CommandStatus
+
+
+def convert(draft: Draft, event: Convert) -> None:
+    """Both are brought into a conference because somebody asked for just that."""
+    draft.change(convert_command_ids=(event.command_id,))
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    begin_conversion(draft)
+
+
+def begin_conversion(draft: Draft) -> None:
+    """The child's leg goes first: that ends the parent's `<Dial>`, whose action then joins the parent too.
+
+    The other way round the child would be hung up. Source: Twilio docs, modifying calls in progress.
+    """
+    draft.change(phase=Phase.NONE, repaired=False, open_redirects=(), moved_at_ms=0)
+    child = draft.session.child
+    redirect_leg(draft, child)
+    draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)
+
+
+def join_conversion(draft: Draft, event: Convert) -> None:
+    """It converts already; this command is done when both are in, too."""
+    draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+
+
+def recover_conversion(draft: Draft, event: ParticipantJoined) -> None:
+    """A leg is in a conference though no conversion is known: a history that was rewound, or somebody else's hand."""
+    _begin_recovered(draft)
+    note_join(draft, event)
+
+
+def note_parent_dial_ended(draft: Draft, event: DialEnded) -> None:
+    """The parent's `<Dial>` is over because the child was moved: the parent is on the way into the conference."""
+    draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
+
+
+def follow_into_conference(draft: Draft, event: ParticipantJoined) -> None:
+    """A leg is in another conference of the same name: the first one must be over, or it would have led into that."""
+    leave_conference(draft)
+    note_join(draft, event)
+
+
+def finish_conversion(draft: Draft, event: ParticipantJoined) -> None:
+    """Both are in: converted."""
+    note_join(draft, event)
+    _finish(draft)
+
+
+def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
+    """A read shows both in the conference; the callbacks that should have said so were lost."""
+    apply_conference(draft, event)
+    for name in (CUSTOMER, AGENT):
+        draft.change_party(draft.session.parties[name], status=PartyStatus.CONNECTED)
+    add_unknown_participants(draft, event)
+    note_verified(draft, event)
+    _finish(draft)
+
+
+def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
+    """The agent is gone, and the customer is with somebody whom Redis has forgotten: they go on."""
+    apply_conference(draft, event)
+    agent = draft.session.parties[AGENT]
+    note_gone(draft, AGENT, event.status_of(agent.call_sid))
+    draft.change_party(draft.session.parties[CUSTOMER], status=PartyStatus.CONNECTED)
+    add_unknown_participants(draft, event)
+    note_verified(draft, event)
+    _finish(draft)
+    set_dial_timer(draft)
+
+
+def _finish(draft: Draft) -> None:
+    draft.cancel_timer(ConvertOverdue.timer)
+    draft.cancel_timer(RepairOverdue.timer)
+    # A repair may still be on its way: it takes out for a moment whom a late dial action has brought in. What else is
+    # still to be heard of a request that moved somebody does not matter any more: both are in.
+    session = draft.session
+    draft.change(open_redirects=session.open_redirects if session.repaired else (), repaired=False)
+    report_converts(draft, CommandStatus.DONE)
+    note_conference_recording(draft)
+    transfer = draft.session.transfer
+    # The agent whom a transfer waits for is to be able to leave: no flag is set that would only be cleared again.
+    set_end_on_exit(draft, agent=transfer is None or not transfer.is_running)
+
+
+def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
+    """The leg that is missing is moved once. With nobody in the room it is the child's: the parent's follows it."""
+    apply_conference(draft, event)
+    inside = {participant.call_sid for participant in event.participants}
+    parent, child = draft.session.parent, draft.session.child
+    draft.change(repaired=True)
+    draft.set_timer(RepairOverdue.timer, draft.policy.repair_timeout_ms)
+    missing = parent if child.call_sid in inside else child
+    redirect_leg(draft, missing)
+    draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
+
+
+def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE) -> None:
+    """A leg is moved into the conference: to start it, or, with a tune, to wait there for somebody else."""
+    effect_id = draft.emit(
+        RedirectCall,
+        party=party.name,
+        call_sid=party.call_sid,
+        conference=draft.session.conference_to_join,
+        conference_name=draft.session.conference_name,
+        label=party.label,
+        attempt=2 if draft.session.repaired else 1,
+        wait_audio=wait_audio.value,
+        attributes=draft.session.attributes,
+    )
+    draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
+
+
+def note_redirected(draft: Draft, event: EffectOutcome) -> None:
+    """Twilio has taken the redirect: the leg is on its way."""
+    note_redirect_ended(draft, event)
+    draft.change(moved_at_ms=draft.now_ms)
+
+
+def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
+    """The redirect has come to an end, without success or without anybody knowing."""
+    draft.change(open_redirects=_without_redirect(draft, event))
+    for party in tuple(draft.session.parties.values()):
+        if party.repair_moved_at_ms:
+            draft.change_party(party, repair_moved_at_ms=draft.now_ms)
+
+
+def read_after_redirect(draft: Draft, event: EffectOutcome) -> None:
+    """The leg was gone, or nobody knows whether it was moved: Twilio is asked."""
+    note_redirect_ended(draft, event)
+    read_calls(draft, event)
+
+
+def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
+    """Twilio refused to move the child's leg, so nothing has happened: the two talk on as before."""
+    _return_to_bridge(draft, event.reason_text)
+
+
+def give_up_conversion(draft: Draft, _event: RepairOverdue) -> None:
+    """Nobody was moved in all that time: the two talk on as before, and are looked at once more."""
+    _return_to_bridge(draft, "Twilio did not move anybody in time")
+    draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+
+
+def wait_for_redirect(draft: Draft, _event: RepairOverdue) -> None:
+    """A request under way may still move somebody; it has a deadline of its own, and its end comes as an event."""
+    draft.set_timer(RepairOverdue.timer, draft.policy.settle_ms)
+
+
+def extend_convert_timer(draft: Draft, _event: Event) -> None:
+    """Whoever was just moved is given the time to arrive."""
+    draft.set_timer(ConvertOverdue.timer, draft.policy.settle_ms)
+
+
+def recover_conversion_from_dial(draft: Draft, event: DialEnded) -> None:
+    """The child was moved by a conversion that Redis has forgotten: the parent follows, so it is taken as one."""
+    _begin_recovered(draft)
+    note_parent_dial_ended(draft, event)
+
+
+def _begin_recovered(draft: Draft) -> None:
+    draft.cancel_timer(RingOverdue.timer)
+    draft.cancel_timer(LeaveOverdue.timer)
+    draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)
+
+
+def _return_to_bridge(draft: Draft, why: str) -> None:
+    transfer = draft.session.transfer
+    if transfer is not None and transfer.is_running:
+        fail_transfer(draft, why)
+        conclude_transfer(draft, "failed")
+    draft.change(phase=Phase.CONNECTED, open_redirects=(), repaired=False)
+    draft.cancel_timer(ConvertOverdue.timer)
+    draft.cancel_timer(RepairOverdue.timer)
+    report_converts(draft, CommandStatus.FAILED, why)
+    fail_queued_commands(draft, why)
+
+
+def _without_redirect(draft: Draft, event: EffectOutcome) -> tuple[str, ...]:
+    return tuple(name for name in draft.session.open_redirects if name != event.effect_id)

@@ -1,0 +1,451 @@
+"""Dialling somebody by REST, and what is heard of it until they take part or can't be reached."""
+
+import re
+from dataclasses import replace
+
+from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
+from conferral.statemachine.events import (
+    Add,
+    Call,
+    CallProgressed,
+    DialOverdue,
+    EffectFailed,
+    EffectOutcome,
+    EffectSucceeded,
+    EffectUnknown,
+    Event,
+    GateDecided,
+    GateReached,
+    Retrieve,
+    Supervise,
+    Transfer,
+)
+from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from conferral.statemachine.guards.ended_session import is_unknown_dial
+from conferral.statemachine.guards.supervision import may_hang_up
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, TransferStage, TransferStatus
+from conferral.statemachine.transfer import Attempt, DialOptions
+
+#: Source: Twilio docs, "Format phone numbers" (E.164).
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+#: How long a character takes to be said, at most.
+_MS_A_CHARACTER = 100
+#: Length of the sentence that an agent hears who is rung again, in any language (characters).
+_RECALL_SENTENCE_MAX = 80
+_RANKS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
+
+
+def dial(
+    draft: Draft,
+    name: str,
+    to: str,
+    *,
+    label: str,
+    options: DialOptions,
+    gated: bool,
+    early_media: bool = False,
+    ring_group: str = "",
+    recall_reason: str = "",
+    is_urgent: bool = True,
+    supervises: str = "",
+    is_attempt: bool = True,
+) -> None:
+    """Dials somebody, who becomes a party of that name.
+
+    Straight into the conference where nothing stands in between; else to our gate. Where it `is_attempt` to reach
+    somebody for a transfer, that keeps it in mind.
+    """
+    draft.change(dials=draft.session.dials + 1)
+    party = Party(
+        name,
+        label,
+        address=to,
+        is_gated=gated,
+        early_media=early_media,
+        brief=options.brief,
+        confirm=options.confirm or must_confirm(draft, to),
+        ring_timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
+        digits=options.digits,
+        ring_group=ring_group,
+        recall_reason=recall_reason,
+        caller_id=options.caller_id or _caller_id(draft),
+        supervises=supervises,
+    )
+    _place_dial(draft, party, is_urgent=is_urgent)
+    transfer = draft.session.transfer
+    if is_attempt and transfer is not None and transfer.is_running:
+        placed = draft.session.parties[name]
+        attempt = Attempt(name, to, placed.dial_id, draft.now_ms)
+        draft.change_transfer(attempts=(*transfer.attempts, attempt))
+
+
+def dial_options(event: Call | Transfer | Retrieve | Add | Supervise) -> DialOptions:
+    """The dial options that a command gives."""
+    return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
+
+
+def next_label(draft: Draft, name: str) -> str:
+    """A participant label for somebody who takes that name, under which another leg may have taken part."""
+    number = draft.session.dials + 1
+    former = draft.session.parties.get(name)
+    if former is not None and former.call_sid and former.label == f"{name}-{number}":
+        number += 1  # its own leg came in, or was dialled by TwiML: that is no dial
+    return f"{name}-{number}"
+
+
+def must_confirm(draft: Draft, to: str) -> bool:
+    """Whether whoever is dialled there has to press 1 although nobody asked for it."""
+    return draft.policy.confirm_phones and to.startswith("+")
+
+
+def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
+    """Twilio refused the caller ID: once more, with the number that was called, or else with our own."""
+    party = party_of_dial(draft, event)
+    assert party is not None  # the guard has found it
+    shown = draft.session.called_number if _shows_customer(draft, party) else ""
+    if party.name == AGENT and draft.session.options.caller_id == party.caller_id:
+        # The customer of a `call` was to see the same number, and of a `<Dial>` Twilio does not say why it fails.
+        draft.change(options=replace(draft.session.options, caller_id=""))
+    _redial(draft, party, caller_id=shown, caller_id_refused=True)
+
+
+def redial_at_gate(draft: Draft, event: EffectFailed) -> None:
+    """Twilio adds no one to a conference that has not started: once more, as a call whose document joins it.
+
+    Source: Twilio docs, Errors, 16099.
+    """
+    party = party_of_dial(draft, event)
+    assert party is not None  # the guard has found it
+    _redial(draft, party, is_gated=True, early_media=False)
+
+
+def _redial(draft: Draft, party: Party, **changes: object) -> None:
+    before = party.dial_id
+    draft.change_party(party, **changes)
+    _place_dial(draft, draft.session.parties[party.name], is_urgent=True)
+    after = draft.session.parties[party.name].dial_id
+    transfer = draft.session.transfer
+    if transfer is not None:
+        draft.change_transfer(attempts=transfer.with_attempt(before, dial_id=after))
+
+
+def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
+    timeout_s = party.ring_timeout_s
+    token = draft.session.call_token if _shows_customer(draft, party) else ""
+    if party.is_gated:
+        dial_id = draft.emit(
+            CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
+            call_token=token, digits=party.digits, is_urgent=is_urgent,
+        )  # fmt: skip
+    else:
+        dial_id = draft.emit(
+            CreateParticipant, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
+            call_token=token, conference=draft.session.conference_to_join, label=party.label,
+            early_media=party.early_media, is_urgent=is_urgent, supervises=party.is_supervisor,
+            attributes=draft.session.attributes,
+        )  # fmt: skip
+    # It may have to wait for its turn, so its time begins with what is heard of it first: the request always has an
+    # outcome.
+    draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
+    set_dial_timer(draft)
+
+
+def _ring_due_ms(draft: Draft, party: Party) -> int:
+    """When somebody who begins to ring now should have answered, or failed."""
+    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
+
+
+def _caller_id(draft: Draft) -> str:
+    """What a dialed party sees unless the command says otherwise."""
+    customer = draft.session.parties.get(CUSTOMER)
+    shows = draft.policy.shows_customer_number and draft.session.direction == INBOUND and draft.session.call_token
+    if shows and customer is not None and _E164.fullmatch(customer.address):
+        return customer.address
+    return draft.session.called_number
+
+
+def _shows_customer(draft: Draft, party: Party) -> bool:
+    """Whether the dialed party sees the customer's number, which takes the call's token."""
+    customer = draft.session.parties.get(CUSTOMER)
+    return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
+
+
+# ---- what is heard of it -----------------------------------------------------------------------------------------
+
+
+def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
+    """Twilio has taken the dial; from here on its call is known."""
+    party = party_of_dial(draft, event) or searched_party(draft, event)
+    if party is None or not event.call_sid:
+        return
+    party = _merge_guest(draft, party, event.call_sid)
+    due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
+    if party.status is PartyStatus.CONNECTED and not party.in_conference:
+        due_ms = 0  # an agent who talks over the bridge, and whose call a rollback of Redis has lost
+    draft.change_party(party, call_sid=party.call_sid or event.call_sid, dial_check="", dial_check_at_ms=due_ms)
+    set_dial_timer(draft)
+
+
+def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
+    """A dial that was decided again finds a call whose join had come before: it looked like somebody else's guest."""
+    guest = draft.session.find_party(call_sid=call_sid)
+    if guest is None or guest.name == party.name or guest.is_gone or guest.name in (CUSTOMER, AGENT):
+        return party
+    rest = {one.name: one for one in draft.session.parties.values() if one.name != guest.name}
+    found = replace(
+        party, call_sid=call_sid, in_conference=guest.in_conference, held=guest.held, muted=guest.muted,
+        coaches=guest.coaches,
+        end_on_exit=guest.end_on_exit, conference_sequence=guest.conference_sequence,
+    )  # fmt: skip
+    draft.change(parties={**rest, party.name: found})
+    if found.in_conference and not found.early_media:
+        note_answered(draft, party.name)
+    return draft.session.parties[party.name]
+
+
+def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
+    """Twilio refused to dial."""
+    party = party_of_dial(draft, event)
+    assert party is not None  # the guard has found it
+    if party.call_sid:
+        return  # a callback has told of the call already: an earlier copy of the request was carried out
+    note_gone(draft, party.name, "failed")
+    set_dial_timer(draft)
+
+
+def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
+    """Nobody knows whether it was dialled. It is never dialled again: a callback may tell, then the list of calls."""
+    party = party_of_dial(draft, event)
+    assert party is not None  # the guard has found it
+    if party.call_sid:
+        return  # a callback has told already
+    if party.is_leaving or not party.is_gated:
+        # A straight one was looked up for as long as it is worth it; should it show up later, it is hung up.
+        note_gone(draft, party.name, "unknown")
+    else:
+        draft.change_party(
+            party, dial_check="unknown", dial_check_at_ms=draft.now_ms + draft.policy.dial_unknown_wait_ms
+        )
+    set_dial_timer(draft)
+
+
+def note_call_not_found(draft: Draft, event: EffectOutcome) -> None:
+    """The list of calls does not show it, or could not be had."""
+    party = searched_party(draft, event)
+    assert party is not None  # the guard has found it
+    note_gone(draft, party.name, "unknown")
+    set_dial_timer(draft)
+
+
+def note_call_progress(draft: Draft, event: CallProgressed) -> None:
+    """The call of one of the parties goes on, or is over."""
+    party = party_of_call(draft, event)
+    if party is None:
+        return
+    if event.is_final:
+        note_call_ended(draft, party, event)
+    elif event.status == CallStatus.IN_PROGRESS:
+        draft.change_party(party, call_sid=event.call_sid, dial_check="")
+        note_answered(draft, party.name)
+    else:
+        rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
+        status = PartyStatus.RINGING if rings else party.status
+        due_ms = max(party.dial_check_at_ms, _ring_due_ms(draft, party)) if party.dial_id else 0
+        draft.change_party(party, call_sid=event.call_sid, status=status, dial_check="", dial_check_at_ms=due_ms)
+    set_dial_timer(draft)
+    update_transfer_status(draft)
+
+
+def note_answered(draft: Draft, name: str) -> None:
+    """Somebody who was dialled picked up: whoever is in the conference too takes part now."""
+    party = draft.session.parties[name]
+    if not party.answered:
+        _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
+    status = PartyStatus.CONNECTED if party.in_conference else party.status
+    if party.confirm and not party.in_conference:
+        status = PartyStatus.CONFIRMING
+    # At our gate somebody may take as long as the gate does; everybody else comes in at once.
+    wait_ms = draft.policy.arrive_timeout_ms
+    if party.is_gated:
+        wait_ms = draft.policy.gate_timeout_ms + _briefing_ms(party)
+    answered_at_ms = party.answered_at_ms or draft.now_ms
+    due_ms = draft.now_ms + wait_ms
+    draft.change_party(party, answered=True, answered_at_ms=answered_at_ms, status=status, dial_check_at_ms=due_ms)
+
+
+def note_gate_reached(draft: Draft, event: GateReached) -> None:
+    """A call that was placed stands at our gate, so it was answered."""
+    party = party_of_dial(draft, event)
+    if party is None:
+        return
+    draft.change_party(party, call_sid=event.call_sid, dial_check="")
+    note_answered(draft, party.name)
+    set_dial_timer(draft)
+    update_transfer_status(draft)
+
+
+def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
+    """Our gate let the call in; it takes part once it has joined."""
+    party = party_of_dial(draft, event)
+    if party is None:
+        return
+    draft.change_party(party, call_sid=event.call_sid, dial_check="")
+    note_answered(draft, party.name)
+    # Whoever was asked for a key has heard before what it is about.
+    briefing_ms = 0 if party.confirm else _briefing_ms(party)
+    due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
+    draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
+    set_dial_timer(draft)
+
+
+def _briefing_ms(party: Party) -> int:
+    """How long is said at the gate what it is about."""
+    return _MS_A_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
+
+
+def note_gate_rejected(draft: Draft, event: GateDecided) -> None:
+    """Our gate turned the call away: it hears a sentence and is hung up by its document."""
+    party = party_of_dial(draft, event)
+    if party is None:
+        return
+    draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
+    note_gone(draft, party.name, event.decision)
+    set_dial_timer(draft)
+
+
+def update_transfer_status(draft: Draft) -> None:
+    """`transfer.status` tells how far the furthest of those who are dialled has come."""
+    transfer = draft.session.transfer
+    if transfer is None or transfer.stage is not TransferStage.DIALING:
+        return
+    # Whoever takes a parked call up is to be the agent; an agent who is rung again is shown by his own status alone.
+    retrieves = draft.session.phase is Phase.RETRIEVE
+    dialled = (draft.session.parties[AGENT],) if retrieves else draft.session.targets
+    waiting = [party.status for party in dialled if party.status in _RANKS]
+    if waiting:
+        furthest = max(waiting, key=_RANKS.index)
+        draft.change_transfer(status=TransferStatus(furthest.value))
+
+
+# ---- what is overdue ---------------------------------------------------------------------------------------------
+
+
+def set_dial_timer(draft: Draft) -> None:
+    """Sets the timer to the first of those who are dialled of whom something should have been heard by then."""
+    due = [
+        party.dial_check_at_ms
+        for party in draft.session.parties.values()
+        if party.dial_id
+        and party.dial_check_at_ms
+        and not party.is_gone
+        and not party.takes_part
+        and not party.is_leaving
+    ]
+    if not due:
+        draft.cancel_timer(DialOverdue.timer)
+    elif draft.session.timers.get(DialOverdue.timer) != min(due):
+        draft.set_timer(DialOverdue.timer, max(0, min(due) - draft.now_ms))
+
+
+def find_dialed_call(draft: Draft, party: Party) -> None:
+    """No callback has told whether a dial was placed: the list of calls is asked."""
+    draft.emit(
+        FindCall,
+        party=party.name,
+        dial_id=party.dial_id,
+        to=party.address,
+        since_ms=party.dialed_at_ms,
+        caller_id=party.caller_id,
+    )
+    due_ms = draft.now_ms + 2 * draft.policy.dial_slack_ms
+    draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
+
+
+def _change_attempt(draft: Draft, dial_id: str, **changes: object) -> None:
+    transfer = draft.session.transfer
+    if transfer is not None and dial_id:
+        draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
+
+
+# ---- those whom nobody waits for any more ------------------------------------------------------------------------
+
+
+def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> None:
+    """A call shows up whose dial was given up: it is hung up."""
+    party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
+    if party is None:
+        draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
+    else:
+        draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
+    draft.emit(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
+    draft.reason = "its dial was given up"
+
+
+def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
+    """Twilio has placed a call whose party was dialled anew meanwhile: it is hung up."""
+    draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
+    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.reason = "its dial was given up"
+
+
+def hang_up_party(draft: Draft, party: Party) -> None:
+    """Somebody is to leave: hung up as soon as the call is known."""
+    draft.change_party(party, is_leaving=True)
+    if party.dial_check in ("unknown", "searched") and not party.call_sid:
+        # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
+        note_gone(draft, party.name, "cancelled")
+    set_dial_timer(draft)
+
+
+def abandon_call(draft: Draft, name: str) -> None:
+    """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
+    party = draft.session.parties[name]
+    if party.call_sid:
+        _hang_up(draft, party)
+    else:
+        draft.change_party(party, hang_up_requested=False)
+
+
+def hang_up_late_call(draft: Draft, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
+    """A call that was dialled for a session that has ended since: it is hung up."""
+    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.reason = "dialled for a session that has ended"
+
+
+def doubt_unknown_calls(draft: Draft) -> None:
+    """After a rollback of Redis, a dial of which no call is known may have placed one: if the session ends, it is
+    searched for.
+    """
+    for party in tuple(draft.session.parties.values()):
+        if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
+            draft.change_party(party, dial_check="rolled-back")
+
+
+def let_found_call_go(draft: Draft, event: EffectSucceeded) -> None:
+    """The search after the end has found a call: it is hung up, and an `end` waits for that too."""
+    hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
+    awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)
+    draft.change(end_effect_ids=awaited)
+    draft.reason = "dialled for a session that has ended"
+
+
+def find_unknown_calls(draft: Draft, _event: Event) -> None:
+    """The list of calls is asked for calls that dials of an ended session may have placed."""
+    for party in tuple(draft.session.parties.values()):
+        if is_unknown_dial(party):
+            find_dialed_call(draft, party)
+
+
+def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
+    """Whoever is to leave is hung up as soon as the call is known."""
+    for party in tuple(draft.session.parties.values()):
+        if may_hang_up(draft.session, party):
+            _hang_up(draft, party)
+
+
+def _hang_up(draft: Draft, party: Party) -> None:
+    effect_id = draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
+    draft.change_party(party, hang_up_requested=True, hang_up_effect_id=effect_id)

@@ -1,0 +1,111 @@
+"""Those whom a look shows in the session's conference though nothing is known of them: they become parties.
+
+Whoever is there is company: the customer is never let go while he talks to somebody whom Redis has forgotten.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from conferral.statemachine.actions.conference import mark_started_if_shown
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
+from conferral.statemachine.actions.recovery import party_from_participant
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import CallsRead, ParticipantSeen
+from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.guests import (
+    is_listener,
+    is_supervisor,
+    lost_targets,
+    shows_lost_transfer,
+    unknown_participants,
+)
+from conferral.statemachine.guards.recovery import conference_found_by_read, label_number, name_from_label
+from conferral.statemachine.guards.waiting_party import present_parties
+from conferral.statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
+from conferral.statemachine.states import Phase, State
+
+
+def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
+    """Notes everybody in the conference who is no party yet, by the name that his label tells, or as a guest."""
+    unknown = unknown_participants(draft.session, event)
+    if not unknown:
+        return
+    found = {one.call_sid: one for one in conference_found_by_read(draft, event).participants}
+    named = _assign_names(draft, event, unknown)
+    for name, seen in named.items():
+        _vacate_name(draft, name)
+        party = party_from_participant(
+            draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
+        )
+        # A hold that nobody remembers would never end.
+        party = replace(party, desired_hold=False, is_muted_guest=is_listener(seen))
+        draft.change(parties={**draft.session.parties, name: party})
+    # No label is used twice, and nobody's leaving may end what others go on with.
+    draft.change(dials=max(draft.session.dials, *map(label_number, unknown)))
+    there = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
+    # Whoever is beside a transfer does not depend on it, and the customer not on the transfer.
+    if len(there) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in there)):
+        draft.change(is_group=True)
+    mark_started_if_shown(draft, {seen.call_sid for seen in unknown})
+    # Without a phase no one waits here and no transfer runs: the conference is settled.
+    if draft.session.phase is Phase.NONE and len(present_parties(draft.session)) > 1:
+        set_end_on_exit(draft)
+    else:
+        clear_end_on_exit(draft)
+
+
+def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantSeen]) -> dict[str, ParticipantSeen]:
+    """What they are called from now on; of several of one name the newest has it."""
+    named: dict[str, ParticipantSeen] = {}
+    targets: list[ParticipantSeen] = []
+    others: list[ParticipantSeen] = []
+    for seen in sorted(unknown, key=label_number, reverse=True):
+        name = name_from_label(seen)
+        if is_supervisor(seen):
+            is_free = _is_free(draft, named, SUPERVISOR)
+            named[SUPERVISOR if is_free else next_name(draft.session, SUPERVISOR, named)] = seen
+        elif name == TARGET:
+            targets.append(seen)
+        elif name and _is_free(draft, named, name):
+            named[name] = seen
+        else:
+            others.append(seen)
+    if targets and shows_lost_transfer(draft, event):
+        forgotten = lost_targets(draft.session, event)
+        for target in forgotten:
+            # A ring group has numbered names; the target that answers becomes `target`.
+            several = target.is_ringing and len(forgotten) > 1
+            named[next_name(draft.session, TARGET, named) if several else TARGET] = target
+        targets = [one for one in targets if one not in forgotten]
+    elif targets and _is_free(draft, named, AGENT):
+        # Whoever the customer was handed over to is the agent; who talks comes before who rings.
+        agent = min(targets, key=lambda one: one.is_ringing)
+        named[AGENT] = agent
+        targets = [one for one in targets if one is not agent]
+    for seen in (*targets, *others):
+        named[next_name(draft.session, GUEST, named)] = seen
+    return named
+
+
+def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool:
+    """Whether nobody has the name who is still there; a transfer is about the agent that it knows."""
+    if name == AGENT and draft.state is State.TRANSFERRING:
+        return False
+    party = draft.session.parties.get(name)
+    return name not in named and (party is None or party.is_gone)
+
+
+def _vacate_name(draft: Draft, name: str) -> None:
+    """Somebody who had the name and is gone: an agent keeps another one, as after a transfer."""
+    former = draft.session.parties.get(name)
+    if former is None:
+        return
+    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
+    calls = draft.session.former_calls
+    if name == AGENT:
+        other = next_name(draft.session, AGENT)
+        rest[other] = replace(former, name=other)
+        draft.change(first_to_leave="")
+    elif former.call_sid:
+        calls = (*calls, former.call_sid)
+    draft.change(parties=rest, former_calls=calls)

@@ -1,0 +1,79 @@
+"""What other systems are told of a transfer that is over, or of a session that has ended."""
+
+from conferral.statemachine.actions.dials import set_dial_timer
+from conferral.statemachine.actions.reports import report_step, report_transfer
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.end_reasons import EndReason
+from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.states import TransferStage, TransferStatus
+from conferral.statemachine.step import CommandStatus, OutcomeRecord
+
+
+def fail_transfer(draft: Draft, reason: str) -> None:
+    """The transfer can't succeed any more; whoever waits for it is told at once."""
+    draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
+    report_transfer(draft, CommandStatus.FAILED, reason)
+    report_step(draft, CommandStatus.FAILED, reason)
+
+
+def conclude_transfer(draft: Draft, result: str) -> None:
+    """The transfer is over.
+
+    Args:
+        draft: The sheet.
+        result: `completed`, `failed`, `recalled` or `cancelled`.
+    """
+    for attempt in draft.transfer.attempts:
+        if not attempt.result:  # somebody quicker has taken the call, and this phone is about to be silenced
+            draft.change_transfer(
+                attempts=draft.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
+            )
+    transfer = draft.transfer
+    draft.change_transfer(stage=TransferStage.OVER)
+    draft.cancel_timer(StageOverdue.timer)
+    set_dial_timer(draft)  # of those who are dialled for no transfer
+    draft.outcome_records.append(
+        OutcomeRecord(
+            id=f"{draft.session.id}:transfer-{transfer.number}",
+            kind="transfer",
+            session_id=draft.session.id,
+            result=result,
+            reason=transfer.reason,
+            mode=transfer.mode.value,
+            to=transfer.to,
+            attempts=transfer.attempts,
+            started_at_ms=transfer.started_at_ms,
+            ended_at_ms=draft.now_ms,
+        )
+    )
+
+
+def conclude_session(draft: Draft, reason: str) -> None:
+    """The session is over, and with it a transfer that still ran."""
+    transfer = draft.session.transfer
+    if transfer is not None and transfer.is_running:
+        by_operator = reason == EndReason.COMMAND
+        was_cancelled = transfer.status is TransferStatus.CANCELLED
+        if by_operator:
+            draft.change_transfer(status=TransferStatus.CANCELLED, reason=reason)
+        elif was_cancelled and reason != EndReason.CUSTOMER_LEFT:
+            if transfer.step_name == "cancel" and all(target.is_gone for target in draft.session.targets):
+                report_step(draft, CommandStatus.DONE)
+        elif transfer.status is not TransferStatus.FAILED:
+            draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
+        elif reason == EndReason.CUSTOMER_LEFT:
+            draft.change_transfer(reason=f"{transfer.reason}, {reason}")  # while somebody else was being tried
+        report_transfer(draft, CommandStatus.FAILED, reason)
+        report_step(draft, CommandStatus.FAILED, reason)
+        conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
+    draft.outcome_records.append(
+        OutcomeRecord(
+            id=f"{draft.session.id}:session",
+            kind="session",
+            session_id=draft.session.id,
+            result="ended",
+            reason=reason,
+            started_at_ms=draft.session.created_at_ms,
+            ended_at_ms=draft.now_ms,
+        )
+    )

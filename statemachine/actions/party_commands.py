@@ -1,0 +1,320 @@
+"""Commands under way that are no transfers: taken, begun when both are in the conference, and told their outcome."""
+
+from typing import Any
+
+from conferral.statemachine.actions.conversion import begin_conversion
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, must_confirm
+from conferral.statemachine.actions.participants import clear_end_on_exit, request_unhold_all, set_end_on_exit
+from conferral.statemachine.actions.pending_commands import (
+    accept_command,
+    change_command,
+    finish_command,
+    set_command_timer,
+)
+from conferral.statemachine.actions.reads import read_calls
+from conferral.statemachine.actions.reports import LAST_UNHELD
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import PlayAnnouncement
+from conferral.statemachine.events import (
+    Add,
+    Announce,
+    AnnouncementEnded,
+    Command,
+    CommandOverdue,
+    EffectFailed,
+    EffectOutcome,
+    EffectUnknown,
+    Event,
+    Hold,
+    Mute,
+    PartyCommand,
+    Remove,
+    Supervise,
+    Unhold,
+    Unmute,
+)
+from conferral.statemachine.guards.pending_commands import (
+    REFUSED_MAX,
+    audience,
+    awaits_supervisor_mode,
+    command_result,
+    current_supervisor,
+    is_only_unheld,
+    named_party,
+)
+from conferral.statemachine.guards.waiting_party import present_parties
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.session import AGENT, SUPERVISOR
+from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.step import CommandStatus
+
+# ---- taken -------------------------------------------------------------------------------------------------------
+
+
+def convert_for_command(draft: Draft, event: Command) -> None:
+    """The two are brought into a conference first."""
+    queue_command(draft, event)
+    begin_conversion(draft)
+
+
+def queue_command(draft: Draft, event: Command) -> None:
+    """The two are on their way into the conference already: it begins when both are in."""
+    accept_command(draft, event, is_queued=True, **_fields_of(draft, event))
+
+
+def begin_command(draft: Draft, event: Command) -> None:
+    """Both are in the conference."""
+    _begin(draft, accept_command(draft, event, **_fields_of(draft, event)))
+
+
+def begin_queued_commands(draft: Draft, _event: Event) -> None:
+    """Both are in the conference now: what was asked for meanwhile begins, in its order."""
+    for command in draft.session.pending_commands:
+        if command.is_queued:
+            _begin(draft, change_command(draft, command, is_queued=False))
+
+
+def _fields_of(draft: Draft, event: Command) -> dict[str, Any]:
+    if isinstance(event, PartyCommand):
+        party = named_party(draft, event)
+        assert party is not None  # the guard has found it
+        return {"party": party.name}
+    if isinstance(event, Add):
+        return {"party": event.party, "to": event.to, "options": dial_options(event)}
+    if isinstance(event, Supervise):
+        return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
+    assert isinstance(event, Announce)
+    return {"url": event.url, "say": event.say}
+
+
+def _begin(draft: Draft, command: PendingCommand) -> None:
+    if command.name == Announce.name:
+        _play_announcement(draft, command)
+    elif command.name in (Add.name, Supervise.name):
+        _clear_end_on_exit(draft, command)
+    else:
+        _apply_desired(draft, command)
+    set_command_timer(draft)
+
+
+# ---- hold, mute, and the like ------------------------------------------------------------------------------------
+
+
+def _apply_desired(draft: Draft, command: PendingCommand) -> None:
+    party = draft.session.parties.get(command.party)
+    if party is None or party.is_gone:
+        return  # has left while both were brought into the conference; it is told so
+    if command.name == Hold.name and is_only_unheld(draft.session, party):
+        finish_command(
+            draft, command, CommandStatus.FAILED, LAST_UNHELD
+        )  # what was asked for before it leaves nobody else
+        return
+    if command.name == Hold.name:
+        draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
+    elif command.name == Unhold.name:
+        draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
+    elif command.name in (Mute.name, Unmute.name):
+        draft.change_party(party, desired_mute=command.name == Mute.name)
+    change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
+
+
+def unhold_all(draft: Draft, _event: Event) -> None:
+    """The last one who was not on hold has left: those who are left hear each other."""
+    request_unhold_all(draft)
+
+
+# ---- somebody else comes in --------------------------------------------------------------------------------------
+
+
+def _clear_end_on_exit(draft: Draft, command: PendingCommand) -> None:
+    """Nobody's leaving may end the conference, before anybody is dialled."""
+    if command.name == Add.name:
+        draft.change(is_group=True)
+    clear_end_on_exit(draft)
+    change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
+
+
+def dial_added_parties(draft: Draft, _event: Event) -> None:
+    """Twilio has confirmed it: whoever is to come in is dialled."""
+    for command in draft.session.pending_commands:
+        if command.awaits_end_on_exit:
+            change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
+            _vacate_name(draft, command.party)
+            options = command.options
+            dial(
+                draft,
+                command.party,
+                command.to,
+                label=f"{command.party}-{draft.session.dials + 1}",
+                options=options,
+                gated=bool(options.brief or options.confirm or options.digits) or must_confirm(draft, command.to),
+                supervises=command.mode,
+                is_attempt=False,
+            )
+    set_command_timer(draft)
+
+
+def _vacate_name(draft: Draft, name: str) -> None:
+    """Somebody who had that name before and has left makes room."""
+    party = draft.session.parties.get(name)
+    if party is None:
+        return
+    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
+    former = draft.session.former_calls
+    draft.change(parties=rest, former_calls=(*former, party.call_sid) if party.call_sid else former)
+
+
+def switch_supervise_mode(draft: Draft, event: Supervise) -> None:
+    """Whoever supervises does so in another way."""
+    there = current_supervisor(draft.session)
+    assert there is not None  # the guard has found it
+    due_ms = draft.now_ms + draft.policy.command_timeout_ms if there.takes_part else 0
+    accept_command(draft, event, party=there.name, to=event.to, mode=event.mode, due_ms=due_ms)
+    draft.change_party(there, supervises=event.mode, refused_updates=0)
+    set_command_timer(draft)
+
+
+def await_supervisor_mode(draft: Draft, _event: Event) -> None:
+    """A supervisor takes part: what was asked for about the mode is waited for, but not for ever."""
+    for command in draft.session.pending_commands:
+        if awaits_supervisor_mode(draft.session, command):
+            change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
+    set_command_timer(draft)
+
+
+def note_supervisor_left(draft: Draft, _event: Event) -> None:
+    """Whoever supervised has left, and stays readable: where two are left, the leaving of each ends it again."""
+    draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
+    if (
+        draft.state is State.CONFERENCED
+        and draft.session.phase is Phase.NONE
+        and len(present_parties(draft.session)) > 1
+    ):
+        set_end_on_exit(draft)
+
+
+def note_supervisor_refused(draft: Draft, event: EffectFailed) -> None:
+    """Twilio did not take what was asked for about a supervisor, for instance because nobody is there to be coached."""
+    party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
+    refused = party.refused_updates + 1
+    mode = SuperviseMode.MONITOR.value if refused >= REFUSED_MAX else party.supervises
+    draft.change_party(party, pending_update="", update_effect_id="", refused_updates=refused, supervises=mode)
+
+
+# ---- removing ----------------------------------------------------------------------------------------------------
+
+
+def remove_party(draft: Draft, event: Remove) -> None:
+    """One is hung up; the others go on."""
+    party = named_party(draft, event)
+    assert party is not None  # the guard has found it
+    due_ms = draft.now_ms + draft.policy.leave_timeout_ms
+    accept_command(draft, event, party=party.name, due_ms=due_ms)
+    if party.name == AGENT and not draft.session.first_to_leave:
+        draft.change(first_to_leave=AGENT)
+    hang_up_party(draft, party)
+    set_command_timer(draft)
+
+
+# ---- announcements -----------------------------------------------------------------------------------------------
+
+
+def _play_announcement(draft: Draft, command: PendingCommand) -> None:
+    """Everybody who is not on hold hears it: by the conference's own announcement where nobody is."""
+    hear = audience(draft.session)
+    inside = [party for party in draft.session.participants if not party.is_gone]
+    if not hear:
+        finish_command(draft, command, CommandStatus.FAILED, "nobody is there to hear it")
+        return
+    to_each = len(hear) < len(inside)
+    effects = tuple(
+        draft.emit(
+            PlayAnnouncement,
+            party=name,
+            conference_sid=draft.session.conference_sid,
+            call_sid=call_sid,
+            url=command.url,
+            command_id=command.command_id,
+        )
+        for name, call_sid in ([(party.name, party.call_sid) for party in hear] if to_each else [("", "")])
+    )
+    change_command(
+        draft,
+        command,
+        effects=effects,
+        playing_to=tuple(party.call_sid for party in hear) if to_each else (),
+        due_ms=draft.now_ms + draft.policy.announce_timeout_ms,
+    )
+
+
+def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
+    """An announcement was played to its end, or could not be."""
+    command = next(one for one in draft.session.pending_commands if one.name == Announce.name)
+    rest = tuple(call for call in command.playing_to if call != event.call_sid)
+    if event.failed:
+        reason = f"the announcement could not be played ({event.reason})" if event.reason else "failed"
+        finish_command(draft, command, CommandStatus.FAILED, reason)
+    elif rest:
+        change_command(draft, command, playing_to=rest)
+    else:
+        finish_command(draft, command, CommandStatus.DONE)
+    set_command_timer(draft)
+
+
+def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
+    """Twilio did not take an announcement; one of unknown outcome may still tell of its end."""
+    command = _command_of(draft, event)
+    if command is None or isinstance(event, EffectUnknown):
+        return
+    assert isinstance(event, EffectFailed)
+    there = draft.session.parties.get(event.party)
+    rest = tuple(call for call in command.playing_to if there is not None and call != there.call_sid)
+    if event.gone and rest:
+        change_command(draft, command, playing_to=rest)  # who has left needs not hear it
+    else:
+        reason = "nobody is there to hear it" if event.gone else event.reason_text
+        finish_command(draft, command, CommandStatus.FAILED, reason)
+    set_command_timer(draft)
+
+
+def _command_of(draft: Draft, event: EffectOutcome) -> PendingCommand | None:
+    return next((command for command in draft.session.pending_commands if event.effect_id in command.effects), None)
+
+
+# ---- told --------------------------------------------------------------------------------------------------------
+
+
+def finish_commands(draft: Draft, _event: Event) -> None:
+    """What was asked for has happened, or can't any more."""
+    for command in draft.session.pending_commands:
+        verdict = command_result(draft, command)
+        if verdict is not None:
+            finish_command(draft, command, *verdict)
+    set_command_timer(draft)
+
+
+def fail_overdue_commands(draft: Draft, event: CommandOverdue) -> None:
+    """Twilio has not confirmed what was asked for."""
+    for command in draft.session.pending_commands:
+        if not 0 < command.due_ms <= draft.now_ms:
+            continue
+        if command.name == Remove.name and not command.calls_were_read:
+            due_ms = draft.now_ms + draft.policy.command_timeout_ms
+            change_command(draft, command, calls_were_read=True, due_ms=due_ms)
+        else:
+            finish_command(draft, command, CommandStatus.FAILED, _overdue_reason(draft, command))
+    set_command_timer(draft)
+    # A callback may be lost that tells of somebody who has left: nobody is to be alone for that.
+    read_calls(draft, event)
+
+
+def _overdue_reason(draft: Draft, command: PendingCommand) -> str:
+    if command.awaits_end_on_exit:
+        return "flag"
+    party = draft.session.parties.get(command.party)
+    if command.name == Hold.name and party is not None and not party.held:
+        draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
+        return "hold-failed"
+    if command.name == Supervise.name and party is not None and party.supervises == command.mode:
+        draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
+    return "unknown: Twilio has not confirmed it"

@@ -1,0 +1,55 @@
+"""The commands under way that are no transfers: kept, changed, and told their outcome."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Command, CommandOverdue, Remove
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.step import CommandStatus
+
+
+def accept_command(draft: Draft, event: Command, **fields: Any) -> PendingCommand:
+    """The command is accepted, and kept until it has an outcome."""
+    command = PendingCommand(event.command_id, event.name, **fields)
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    draft.change(pending_commands=(*draft.session.pending_commands, command))
+    return command
+
+
+def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> PendingCommand:
+    """Changes what is known of a command."""
+    after = replace(command, **changes)
+    draft.change(pending_commands=tuple(after if one is command else one for one in draft.session.pending_commands))
+    return after
+
+
+def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
+    """Whoever gave the command is told what came of it."""
+    draft.report(command.command_id, status, reason)
+    draft.change(
+        pending_commands=tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
+    )
+
+
+def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
+    """What was asked for can't happen any more."""
+    for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
+        done = command.name == Remove.name
+        finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)
+    set_command_timer(draft)
+
+
+def fail_queued_commands(draft: Draft, reason: str) -> None:
+    """The conference does not come about."""
+    fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
+
+
+def set_command_timer(draft: Draft) -> None:
+    """Sets the timer to the first command whose time is up."""
+    due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
+    if not due:
+        draft.cancel_timer(CommandOverdue.timer)
+    elif draft.session.timers.get(CommandOverdue.timer) != min(due):
+        draft.set_timer(CommandOverdue.timer, max(0, min(due) - draft.now_ms))

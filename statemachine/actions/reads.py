@@ -1,0 +1,111 @@
+"""Asking Twilio when something is overdue."""
+
+from conferral.statemachine.actions.dials import doubt_unknown_calls
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import (
+    AccountSwept,
+    ConfirmOverdue,
+    ConvertOverdue,
+    EffectOutcome,
+    Event,
+    LeaveOverdue,
+    OpeningOverdue,
+    RepairOverdue,
+    RingOverdue,
+    StageOverdue,
+)
+from conferral.statemachine.guards.ended_session import is_of_session
+from conferral.statemachine.states import Phase, State
+
+#: Timers that lead to a look by themselves.
+_TIMERS_THAT_READ = frozenset(
+    timer.timer for timer in (LeaveOverdue, RingOverdue, OpeningOverdue, ConfirmOverdue, ConvertOverdue, RepairOverdue)
+)
+
+
+def read_calls(draft: Draft, _event: Event) -> None:
+    """Something is overdue: Twilio is asked; while an answer is still awaited, as soon as that has come."""
+    session = draft.session
+    if session.open_read_id and draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms:
+        draft.change(reread_wanted=True)
+        return
+    bridged = draft.state in (State.BRIDGED, State.CONVERTING)
+    parent = session.parent.call_sid if bridged else ""
+    others = [
+        party
+        for party in session.parties.values()
+        if party.call_sid
+        and not party.is_gone
+        and party.call_sid != parent
+        and not (bridged and party == session.child)
+        and (not session.unread_calls or party.call_sid in session.unread_calls)
+    ]
+    # A ring that is over has to be noticed first: nobody who is alone is released while someone is being dialed.
+    others.sort(key=lambda party: party.answered or not party.dial_id)
+    open_read_id = draft.emit(
+        ReadCalls,
+        parent_call_sid=parent,
+        call_sids=tuple(party.call_sid for party in others),
+        unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
+        # Of a bridge too: Redis may have been rewound to before the two were moved.
+        with_conference=True,
+        conference_name=session.conference_name,
+        conference_sid=session.conference_sid,
+        read_version=session.version + 1,
+    )
+    draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
+
+
+def check_session(draft: Draft, event: AccountSwept) -> None:
+    """The account shows something else, or Redis was rolled back: Twilio is asked."""
+    if is_of_session(event):
+        doubt_unknown_calls(draft)
+        _wait_for_look(draft)
+    if is_of_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+        look_until_known(draft, event)
+    else:
+        read_calls(draft, event)
+
+
+def _wait_for_look(draft: Draft) -> None:
+    """What a transfer waits for may have happened, and Redis has forgotten it: nothing is given up before the look."""
+    due_ms = draft.session.timers.get(StageOverdue.timer)
+    if due_ms is not None:
+        draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
+
+
+def look_until_known(draft: Draft, event: Event) -> None:
+    """A picture of all is owed: Twilio is asked until one has come that is not older than what is known."""
+    read_calls(draft, event)
+    draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+
+
+def read_presence(draft: Draft, event: Event) -> None:
+    """Something of the conference was not heard: Twilio is asked who is there."""
+    draft.change(presence_reads=draft.session.presence_reads + 1)
+    read_calls(draft, event)
+
+
+def read_later(draft: Draft, _event: Event) -> None:
+    """The look did not settle it; another one follows."""
+    session = draft.session
+    child_is_gone = session.child.is_gone
+    timer = LeaveOverdue.timer if child_is_gone or session.dial_call_status else RingOverdue.timer
+    if session.phase is Phase.RINGING or timer == LeaveOverdue.timer:
+        draft.set_timer(timer, draft.policy.reread_interval_ms)
+
+
+def read_again(draft: Draft, event: EffectOutcome) -> None:
+    """The look itself came to nothing, so whatever it was for is still to be found out."""
+    if draft.state is State.BRIDGED:
+        read_later(draft, event)
+    if _TIMERS_THAT_READ.isdisjoint(draft.session.timers):
+        draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
+
+
+def read_missing_leg(draft: Draft, event: ConvertOverdue) -> None:
+    """One waits for the other for too long: Twilio is asked where the other is; the repair has its time from now on."""
+    read_calls(draft, event)
+    if RepairOverdue.timer not in draft.session.timers:
+        draft.set_timer(RepairOverdue.timer, draft.policy.repair_timeout_ms)

@@ -1,0 +1,202 @@
+"""A conference of ours of which nothing is known any more: whoever is in it goes on, and nobody is left alone."""
+
+from dataclasses import replace
+
+from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
+from conferral.statemachine.actions.participants import set_end_on_exit
+from conferral.statemachine.actions.reports import report_call
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
+from conferral.statemachine.guards.recovery import assign_names, conference_found_by_read, label_number
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
+from conferral.statemachine.states import (
+    Opening,
+    PartyStatus,
+    Phase,
+    SessionMode,
+    SuperviseMode,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+    WaitAudio,
+)
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import TransferState
+
+
+def recover_conference(draft: Draft, event: ConferenceFound) -> None:
+    """A session is made of what Twilio shows: who is in the conference, by which label, held or not.
+
+    What can't be seen is lost: orders, the directory's attributes, recordings, who was being dialled at our gate.
+    """
+    draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
+    _rebuild_conference(draft, event)
+
+
+def recover_transfer(draft: Draft, event: ConferenceFound) -> None:
+    """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
+    draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
+    _rebuild_transfer(draft, event)
+
+
+def recover_conference_from_read(draft: Draft, event: CallsRead) -> None:
+    """A look shows that those of a bridge are in a conference: Redis has forgotten how they came there."""
+    _leave_bridge(draft)
+    _rebuild_conference(draft, conference_found_by_read(draft, event))
+
+
+def recover_transfer_from_read(draft: Draft, event: CallsRead) -> None:
+    """The same, with the target of a transfer that was forgotten as well."""
+    _leave_bridge(draft)
+    _rebuild_transfer(draft, conference_found_by_read(draft, event))
+
+
+def _leave_bridge(draft: Draft) -> None:
+    report_call(draft, CommandStatus.DONE)
+    for timer in tuple(draft.session.timers):
+        draft.cancel_timer(timer)
+    draft.change(dial_call_status="", repaired=False)
+
+
+def _rebuild_conference(draft: Draft, event: ConferenceFound) -> None:
+    names = assign_names(event)
+    if TARGET in names:
+        # Of a transfer that can't go on; the name is for the next one's.
+        guests = sum(name.startswith("guest-") for name in names)
+        names[f"guest-{guests + 1}"] = names.pop(TARGET)
+    _rebuild(draft, event, names)
+    parties = draft.session.parties
+    there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
+    draft.change(phase=Phase.NONE, is_group=len(there) > 2)
+    # A hold that nobody remembers would never end.
+    for party in tuple(parties.values()):
+        draft.change_party(party, desired_hold=False)
+    set_dial_timer(draft)
+    if all(parties[name].in_conference for name in (CUSTOMER, AGENT)):
+        set_end_on_exit(draft)
+
+
+def _rebuild_transfer(draft: Draft, event: ConferenceFound) -> None:
+    _rebuild(draft, event, assign_names(event))
+    resume_transfer(draft)
+
+
+def resume_transfer(draft: Draft) -> None:
+    """Continue a transfer: customer, agent, and targets are parties, and holds are as they are.
+
+    It waits for the agent, or, if no target answered, for one of the targets that ring.
+    """
+    targets = draft.session.targets
+    talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
+    first = talking or targets[0]
+    is_apart = first.held or draft.session.parties[CUSTOMER].held
+    if talking is not None:
+        draft.change_party(talking, answered=True, dial_id=_dial_id(talking.call_sid), dialed_at_ms=draft.now_ms)
+        for target in targets:
+            if target.name != talking.name:
+                hang_up_party(draft, target)
+    talks = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
+    for name in (CUSTOMER, first.name):
+        party = draft.session.parties[name]
+        draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
+    there = [
+        party
+        for party in draft.session.parties.values()
+        if not (party.is_gone or party.is_supervisor)
+        and (party.name == first.name or party not in draft.session.targets)
+    ]
+    before = draft.session.transfer
+    draft.change(
+        phase=Phase.CONSULT if is_apart else Phase.WARM,
+        is_group=len(there) > 3,
+        transfer=TransferState(
+            # A number that no transfer of this session has had: each has dialled somebody.
+            number=max(draft.session.dials, before.number if before is not None else 0) + 1,
+            mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
+            to=first.address if talking else ",".join(target.address for target in targets),
+            status=talks if talking else TransferStatus.RINGING,
+            stage=TransferStage.TALKING if talking else TransferStage.DIALING,
+            started_at_ms=draft.now_ms,
+        ),
+    )
+
+
+def _rebuild(draft: Draft, event: ConferenceFound, names: dict[str, ParticipantFound]) -> None:
+    has_started = any(one.start_on_enter and not one.is_ringing for one in event.participants)
+    parties = {
+        name: party_from_participant(draft, name, one, waits_for_start=not has_started, supervises=name == SUPERVISOR)
+        for name, one in names.items()
+    }
+    for name in (CUSTOMER, AGENT):
+        parties.setdefault(name, Party(name, first_label(name), status=PartyStatus.LEFT))
+    draft.change(
+        direction=_direction(names),
+        mode=SessionMode.CONFERENCE,
+        opening=Opening.OVER,
+        parties=parties,
+        conference_sid=event.conference_sid,
+        dials=max(draft.session.dials, *map(label_number, event.participants)) if event.participants else 0,
+        moved_at_ms=draft.now_ms,
+        first_to_leave=next((name for name in (CUSTOMER, AGENT) if parties[name].is_gone), ""),
+    )
+    age_ms = draft.now_ms - draft.session.created_at_ms
+    draft.set_timer(AgeOverdue.timer, max(0, draft.policy.age_max_ms - age_ms))
+
+
+def _direction(names: dict[str, ParticipantFound]) -> str:
+    customer, agent = names.get(CUSTOMER), names.get(AGENT)
+    if customer is not None:
+        return INBOUND if customer.came_in else OUTBOUND
+    return OUTBOUND if agent is not None and agent.came_in else INBOUND
+
+
+def _dial_id(call_sid: str) -> str:
+    """Stands for the dial's own id, which is forgotten; its callbacks are told by the call."""
+    return f"found:{call_sid}"
+
+
+def party_from_participant(
+    draft: Draft, name: str, one: ParticipantFound, *, waits_for_start: bool, supervises: bool
+) -> Party:
+    """A party as Twilio shows it, with nothing else known.
+
+    Args:
+        draft: The sheet.
+        name: What it is called from now on.
+        one: How it is.
+        waits_for_start: Whether it is in the conference without anybody having started it.
+        supervises: Whether it is a supervisor.
+    """
+    party = Party(
+        name,
+        one.label,
+        call_sid=one.call_sid,
+        address=one.address,
+        status=PartyStatus.CONNECTED,
+        in_conference=True,
+        held=one.held,
+        held_since_ms=draft.now_ms if one.held else 0,
+        desired_hold=one.held,
+        muted=one.muted,
+        end_on_exit=one.end_on_exit,
+        coaches=one.coaches,
+        waits_for_start=waits_for_start,
+        wait_audio=WaitAudio.MUSIC if one.held or waits_for_start else WaitAudio.NONE,
+    )
+    if label_number(one) and one.label not in (first_label(CUSTOMER), first_label(AGENT)):
+        # Its callbacks name the dial: they are to be told from those of a call that nobody waits for any more.
+        party = replace(party, dial_id=_dial_id(one.call_sid), dialed_at_ms=draft.now_ms, answered=True)
+    if supervises:
+        mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE
+        party = replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
+    if one.is_ringing:
+        return replace(
+            party,
+            status=PartyStatus.RINGING,
+            answered=False,
+            in_conference=False,
+            dial_id=_dial_id(one.call_sid),
+            dialed_at_ms=draft.now_ms,
+            dial_check_at_ms=draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.dial_slack_ms,
+        )
+    return party if supervises else replace(party, desired_mute=one.muted)

@@ -1,0 +1,124 @@
+"""How a session begins: with a call that came in, by command, or with a callback that tells of a lost one."""
+
+from conferral.statemachine.actions.bridge import note_answer, note_child_ringing
+from conferral.statemachine.actions.dials import dial, dial_options
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import (
+    AgeOverdue,
+    Call,
+    CallProgressed,
+    CallReceived,
+    ClientCallReceived,
+    OpeningOverdue,
+    RingOverdue,
+)
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, WaitAudio
+from conferral.statemachine.step import CommandStatus, Outcome
+
+
+def open_session(draft: Draft, event: CallReceived) -> None:
+    """The inbound call rings the agent."""
+    _open(draft, customer=event.customer_address, agent=event.agent_address)
+    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    _apply_directory(draft, event)
+
+
+def open_conference(draft: Draft, event: CallReceived) -> None:
+    """The inbound caller waits in a conference; the agent is dialled when he is in it."""
+    _open(draft, customer=event.customer_address, agent=event.agent_address)
+    _apply_directory(draft, event)
+    customer = draft.session.parties[CUSTOMER]
+    draft.change_party(customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    _begin_waiting(draft, Opening.ARRIVING)
+
+
+def _apply_directory(draft: Draft, event: CallReceived) -> None:
+    agents = (event.agent_address, *event.other_agents)
+    draft.change(
+        call_token=event.call_token, called_number=event.called_number, agents=agents, attributes=event.attributes
+    )
+
+
+def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
+    """A browser or app user waits in a conference; whom he calls is dialled when he is in it."""
+    agent = Party(
+        AGENT,
+        first_label(AGENT),
+        call_sid=event.call_sid,
+        address=event.agent_address,
+        status=PartyStatus.CONNECTED,
+        wait_audio=WaitAudio.RINGBACK,
+    )
+    customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer_address)
+    draft.change(
+        direction=OUTBOUND,
+        created_at_ms=draft.now_ms,
+        parties={CUSTOMER: customer, AGENT: agent},
+        attributes=event.attributes,
+        is_group=True,
+        conference_name=event.conference_name,
+    )
+    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
+    _begin_waiting(draft, Opening.ARRIVING)
+
+
+def _begin_waiting(draft: Draft, opening: Opening) -> None:
+    draft.change(mode=SessionMode.CONFERENCE, opening=opening, phase=Phase.RINGING)
+    if opening is Opening.ARRIVING:
+        draft.set_timer(OpeningOverdue.timer, draft.policy.arrive_timeout_ms)
+
+
+def hang_up_second_call(draft: Draft, event: ClientCallReceived) -> None:
+    """Another call asks for a session that exists: it is hung up."""
+    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.ignore(Outcome.UNEXPECTED, "another call asks for a session that exists")
+
+
+def open_outbound(draft: Draft, event: Call) -> None:
+    """The agent is called first, to our gate, whose document then rings the customer."""
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    options = dial_options(event)
+    customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)
+    draft.change(
+        direction=OUTBOUND,
+        created_at_ms=draft.now_ms,
+        parties={CUSTOMER: customer},
+        call_command_id=event.command_id,
+        options=options,
+        attributes=ConferenceAttributes(record=draft.policy.record),
+        conference_name=event.conference_name,
+    )
+    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True, is_urgent=False)
+    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
+
+
+def open_outbound_conference(draft: Draft, event: Call) -> None:
+    """The agent is called first, to our gate, which lets him into a conference; then the customer is dialled."""
+    open_outbound(draft, event)
+    draft.change_party(draft.session.parties[AGENT], wait_audio=WaitAudio.RINGBACK)
+    _begin_waiting(draft, Opening.CALLING)
+
+
+def rebuild_session(draft: Draft, event: CallProgressed) -> None:
+    """A session that could not be stored when the call came in is rebuilt from the agent's callback."""
+    _open(draft, customer=event.customer_address, agent=event.address)
+    draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    if event.status == CallStatus.IN_PROGRESS:
+        note_answer(draft, event)
+    else:
+        note_child_ringing(draft, event)
+
+
+def _open(draft: Draft, *, customer: str, agent: str) -> None:
+    session_id = draft.session.id
+    parties = {
+        CUSTOMER: Party(
+            CUSTOMER, first_label(CUSTOMER), call_sid=session_id, address=customer, status=PartyStatus.RINGING
+        ),
+        AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
+    }
+    draft.change(created_at_ms=draft.now_ms, parties=parties)
+    draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)

@@ -1,0 +1,1 @@
+"""Actions of a transfer: start, handover, consult, park, recovery."""

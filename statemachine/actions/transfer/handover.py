@@ -1,0 +1,264 @@
+"""Who takes the call, and what follows when nobody does."""
+
+from dataclasses import replace
+
+from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.participants import (
+    request_hold,
+    request_unhold,
+    request_unhold_all,
+    set_end_on_exit,
+)
+from conferral.statemachine.actions.parties import reported_reason
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
+from conferral.statemachine.actions.transfer.start import enter_stage, release_agent, remove_targets, wait_for_answer
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import DialOptions
+
+# ---- somebody takes it -------------------------------------------------------------------------------------------
+
+
+def hand_over(draft: Draft, _event: Event) -> None:
+    """Somebody who was dialled takes part. Whoever else rings is let go."""
+    winner = answering_party(draft)
+    assert winner is not None  # the guard has found it
+    transfer = draft.transfer
+    draft.change_transfer(attempts=transfer.with_attempt(winner.dial_id, result="answered"))
+    for other in dialed_parties(draft):
+        if other.name != winner.name and not other.is_gone:
+            hang_up_party(draft, other)
+    if draft.session.phase not in AGENT_RING_PHASES:
+        _rename_parties(draft, {winner.name: TARGET})
+    set_dial_timer(draft)
+    if draft.session.phase in (Phase.WARM, Phase.CONSULT):
+        consult = draft.session.phase is Phase.CONSULT
+        draft.change_transfer(status=TransferStatus.CONSULTING if consult else TransferStatus.MERGED)
+        report_transfer(draft, CommandStatus.DONE)
+        enter_stage(draft, TransferStage.TALKING)
+    else:
+        request_unhold(draft, CUSTOMER)
+        if draft.session.phase is Phase.BLIND:
+            release_agent(draft)
+        # Until the one who handed over is confirmed to be gone, Twilio is asked.
+        enter_stage(draft, TransferStage.UNHOLDING_CUSTOMER, draft.policy.leave_timeout_ms)
+
+
+def complete_transfer(draft: Draft, _event: Event) -> None:
+    """Customer and target talk: the target is the agent from here on."""
+    _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
+    report_step(draft, CommandStatus.DONE)
+    if draft.transfer.fell_back:
+        # Whoever asked for the transfer was told that it failed; the customer is with somebody else.
+        draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
+        conclude_transfer(draft, "failed")
+    else:
+        draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
+        report_transfer(draft, CommandStatus.DONE)
+        conclude_transfer(draft, "completed")
+    settle_after_transfer(draft)
+
+
+def complete_recall(draft: Draft, _event: Event) -> None:
+    """The agent is back with the customer."""
+    conclude_transfer(draft, "recalled")
+    settle_after_transfer(draft)
+
+
+def return_to_agent(draft: Draft, _event: Event) -> None:
+    """Agent and customer go on as before."""
+    report_step(draft, CommandStatus.DONE)
+    conclude_transfer(draft, draft.transfer.status.value)
+    settle_after_transfer(draft)
+
+
+def settle_after_transfer(draft: Draft) -> None:
+    """The transfer is over and two or more talk: all as in any other conference."""
+    draft.change(
+        phase=Phase.NONE, first_to_leave="", open_redirects=(), repaired=False, parked_by="", parked_until_ms=0
+    )
+    note_conference_recording(draft)
+    set_end_on_exit(draft)
+
+
+def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
+    """Gives parties other names; a party that had the name before and is gone makes room."""
+    renamed = {}
+    for party in draft.session.parties.values():
+        name = names.get(party.name, party.name)
+        renamed[name] = replace(party, name=name)
+    # What was asked for about somebody goes on under the new name.
+    pending_commands = tuple(
+        replace(command, party=names.get(command.party, command.party)) for command in draft.session.pending_commands
+    )
+    draft.change(parties=renamed, pending_commands=pending_commands)
+
+
+# ---- nobody takes it, and the agent is there ---------------------------------------------------------------------
+
+
+def cancel_transfer(draft: Draft, event: Cancel) -> None:
+    """The target leaves, or stops ringing, before the customer is let back."""
+    begin_step(draft, event)
+    draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
+    report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    for target in draft.session.targets:
+        if not target.is_gone:
+            hang_up_party(draft, target)
+    enter_stage(draft, TransferStage.CANCELLING, draft.policy.leave_timeout_ms)
+
+
+def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
+    """The transfer had not begun: the two come into the conference and stay there."""
+    begin_step(draft, event)
+    draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
+    report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    report_step(draft, CommandStatus.DONE)
+    conclude_transfer(draft, "cancelled")
+
+
+def unhold_customer(draft: Draft, _event: Event) -> None:
+    """The target is gone: the customer hears the agent again."""
+    _return_customer(draft)
+
+
+def note_target_left(draft: Draft, _event: Event) -> None:
+    """The target took part and has hung up: agent and customer go on."""
+    draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
+    report_step(draft, CommandStatus.FAILED, "target-left")
+    _return_customer(draft)
+
+
+def note_no_target_reached(draft: Draft, _event: Event) -> None:
+    """Nobody of those who were dialled took part: agent and customer go on."""
+    fail_transfer(draft, unreached_reason(draft))
+    _return_customer(draft)
+
+
+#: Why nobody is dialled when Twilio does not confirm what comes before.
+_UNCONFIRMED = {TransferStage.CLEARING_END_ON_EXIT: "flag", TransferStage.PAUSING_RECORDING: "recording-failed"}
+
+
+def fail_unconfirmed(draft: Draft, _event: StageOverdue) -> None:
+    """Twilio does not confirm what has to come before the dial: nobody is dialled."""
+    fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage, "hold-failed"))
+    _return_customer(draft)
+
+
+def _return_customer(draft: Draft) -> None:
+    request_unhold_all(draft)
+    enter_stage(draft, TransferStage.RETURNING_CUSTOMER, draft.policy.hold_timeout_ms)
+    if ConfirmOverdue.timer not in draft.session.timers:
+        draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
+
+
+# ---- nobody takes it, and the agent is gone ----------------------------------------------------------------------
+
+
+def fall_back(draft: Draft, _event: Event) -> None:
+    """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
+    why = unreached_reason(draft)
+    transfer = draft.transfer
+    report_agent_gone(draft, _event)
+    if transfer.status is TransferStatus.CANCELLED:
+        why = transfer.reason
+        if transfer.step_name == "cancel":
+            report_step(draft, CommandStatus.DONE)  # the target is gone, as it asked for
+    _hold_lone_customer(draft)
+    if draft.session.phase is Phase.RECALL:
+        draft.change_transfer(reason=f"{transfer.reason}, recall {why}")
+        enter_stage(draft, TransferStage.WAITING_TO_RECALL, draft.policy.recall_pause_ms)
+        return
+    fail_transfer(draft, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
+    begin_recall(draft, _event)
+
+
+def note_transfer_failed(draft: Draft, event: Event) -> None:
+    """The transfer has failed, the agent is gone, and nobody is left to be tried."""
+    why = unreached_reason(draft)
+    before = draft.transfer.reason
+    if draft.session.phase is Phase.RECALL:
+        why = f"{before}, recall {why}"
+    elif draft.transfer.fell_back:
+        why = f"{before}, fallback {why}"
+    report_agent_gone(draft, event)
+    fail_transfer(draft, why)
+
+
+def continue_with_others(draft: Draft, event: Event) -> None:
+    """The customer is not alone for it: he and whoever was added hear each other again."""
+    note_transfer_failed(draft, event)
+    _return_customer(draft)
+
+
+def begin_recall(draft: Draft, event: Event) -> None:
+    """Whom the settings name is rung: the agent, or a destination."""
+    fallback = draft.policy.fallback
+    if fallback == "recall":
+        draft.change(phase=Phase.RECALL)
+        ring_agent(draft, event)
+        return
+    draft.change(phase=Phase.BLIND)
+    draft.change_transfer(fell_back=True)
+    remove_targets(draft, [target for target in draft.session.targets if target.is_gone])
+    dial(
+        draft,
+        TARGET,
+        fallback,
+        label=f"{TARGET}-{draft.session.dials + 1}",
+        options=DialOptions(),
+        gated=must_confirm(draft, fallback),
+    )
+    wait_for_answer(draft)
+
+
+def report_agent_gone(draft: Draft, _event: Event) -> None:
+    """The agent is gone, which is what `complete` asked for, whatever became of the target."""
+    if draft.transfer.step_name == "complete":
+        report_step(draft, CommandStatus.DONE)
+
+
+def ring_agent(draft: Draft, _event: Event) -> None:
+    """The agent who handed over is rung, and told at our gate what has failed."""
+    former = draft.session.parties[AGENT]
+    transfer = draft.transfer
+    draft.change_transfer(recalls=transfer.recalls + 1)
+    if former.call_sid:
+        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
+    dial(
+        draft,
+        AGENT,
+        draft.session.parked_by or former.address,
+        label=next_label(draft, AGENT),
+        options=DialOptions(),
+        gated=True,
+        recall_reason=transfer.reason.partition(",")[0],
+    )
+    wait_for_answer(draft)
+
+
+def _hold_lone_customer(draft: Draft) -> None:
+    """The customer hears music; he is held for it where the room has started."""
+    customer = draft.session.parties[CUSTOMER]
+    if customer.waits_for_start:
+        draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
+    else:
+        request_hold(draft, CUSTOMER, WaitAudio.MUSIC)
+
+
+def unreached_reason(draft: Draft) -> str:
+    """Why nobody was reached, by the last of them."""
+    last: Party | None = None
+    for party in dialed_parties(draft):
+        if party.is_gone and party.left_reason not in ("taken", "cancelled"):
+            last = party
+    if last is None:
+        return "failed"
+    return reported_reason(last.left_reason)

@@ -1,0 +1,124 @@
+"""A call waits with music until somebody takes it up again."""
+
+from conferral.statemachine.actions.dials import dial, dial_options, next_label
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.participants import request_hold, request_unhold_all
+from conferral.statemachine.actions.reads import read_presence
+from conferral.statemachine.actions.reports import report_transfer
+from conferral.statemachine.actions.transfer.handover import begin_recall, settle_after_transfer, unreached_reason
+from conferral.statemachine.actions.transfer.start import (
+    accept_transfer,
+    begin_in_conference,
+    move_customer_from_bridge,
+    wait_for_answer,
+)
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
+from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.states import Phase, TransferMode, TransferStatus, WaitAudio
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import TransferState
+
+
+def park_from_bridge(draft: Draft, event: Park) -> None:
+    """The customer alone is moved, into a room where he hears music; the agent is gone at once."""
+    accept_transfer(draft, event)
+    move_customer_from_bridge(draft, Phase.PARK, WaitAudio.MUSIC)
+
+
+def park_from_conference(draft: Draft, event: Park) -> None:
+    """The agent has to be able to leave without ending the conference, and the customer to hear music, before that."""
+    begin_in_conference(draft, event)
+
+
+def note_parked(draft: Draft, _event: Event) -> None:
+    """The customer waits, and the agent is gone."""
+    draft.change_transfer(status=TransferStatus.COMPLETED)
+    report_transfer(draft, CommandStatus.DONE)
+    conclude_transfer(draft, "completed")
+    agent = draft.session.parties[AGENT]
+    draft.change(
+        phase=Phase.PARKED,
+        parked_by=agent.address,
+        parked_until_ms=draft.now_ms + draft.policy.park_timeout_ms,
+        open_redirects=(),
+        repaired=False,
+        first_to_leave="",
+    )
+    draft.set_timer(ParkOverdue.timer, draft.policy.park_timeout_ms)
+
+
+def retrieve(draft: Draft, event: Retrieve) -> None:
+    """Somebody is dialled who takes the call up; the customer hears music until then."""
+    accept_transfer(draft, event)
+    former = draft.session.parties[AGENT]
+    if former.call_sid:
+        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
+    draft.change(phase=Phase.RETRIEVE)
+    for timer in (ParkOverdue, LoneOverdue, OpeningOverdue):
+        draft.cancel_timer(timer.timer)
+    dial(
+        draft,
+        AGENT,
+        event.to,
+        label=next_label(draft, AGENT),
+        options=dial_options(event),
+        gated=True,
+    )
+    wait_for_answer(draft)
+
+
+def complete_retrieve(draft: Draft, _event: Event) -> None:
+    """Whoever has taken the call up talks to the customer."""
+    draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    report_transfer(draft, CommandStatus.DONE)
+    conclude_transfer(draft, "completed")
+    settle_after_transfer(draft)
+
+
+def return_to_park(draft: Draft, _event: Event) -> None:
+    """Nobody has taken the call up: it stays parked, for as long as it would have been."""
+    fail_transfer(draft, unreached_reason(draft))
+    conclude_transfer(draft, "failed")
+    customer = draft.session.parties[CUSTOMER]
+    if not customer.waits_for_start:
+        request_hold(draft, CUSTOMER, WaitAudio.MUSIC)
+    draft.change(phase=Phase.PARKED, first_to_leave="")
+    draft.set_timer(ParkOverdue.timer, max(1, draft.session.parked_until_ms - draft.now_ms))
+
+
+def recall_parked(draft: Draft, event: ParkOverdue) -> None:
+    """Nobody has taken the call up in time: it goes back to the agent who parked it, or to whom the settings name."""
+    before = draft.session.transfer
+    draft.change(
+        transfer=TransferState(
+            number=before.number + 1 if before else 1,
+            mode=TransferMode.PARK,
+            to=draft.session.parked_by,
+            started_at_ms=draft.now_ms,
+        ),
+        parked_until_ms=0,
+    )
+    draft.cancel_timer(OpeningOverdue.timer)
+    fail_transfer(draft, "park-timeout")
+    begin_recall(draft, event)
+
+
+def read_before_park_ends(draft: Draft, event: ParkOverdue) -> None:
+    """Something was not heard: before the customer is disturbed, Twilio is asked who is with him."""
+    read_presence(draft, event)
+    draft.set_timer(ParkOverdue.timer, draft.policy.confirm_interval_ms)
+
+
+def settle_lost_retrieve(draft: Draft, _event: Event) -> None:
+    """An agent has taken the call up, which Redis has forgotten: the two talk."""
+    for timer in (ParkOverdue, OpeningOverdue):
+        draft.cancel_timer(timer.timer)
+    request_unhold_all(draft)
+    settle_after_transfer(draft)
+
+
+def unpark(draft: Draft, _event: ParkOverdue) -> None:
+    """Nobody has taken the call up in time, and nobody is to be tried: the customer talks to whoever was added."""
+    request_unhold_all(draft)
+    draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

@@ -1,0 +1,464 @@
+"""How a transfer begins, comes to its dial, and goes on as a blind one when the agent leaves early."""
+
+from collections.abc import Iterable
+
+from conferral.statemachine.actions.conference import (
+    apply_absences,
+    apply_presence,
+    leave_conference,
+    note_join,
+    note_verified,
+)
+from conferral.statemachine.actions.conversion import begin_conversion, redirect_leg
+from conferral.statemachine.actions.dials import (
+    abandon_call,
+    dial,
+    dial_options,
+    find_dialed_call,
+    hang_up_leaving_parties,
+    must_confirm,
+    note_answered,
+    set_dial_timer,
+    update_transfer_status,
+)
+from conferral.statemachine.actions.guests import add_unknown_participants
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.participants import (
+    apply_participants,
+    clear_agent_end_on_exit,
+    request_hold,
+    request_unhold,
+    request_unhold_all,
+)
+from conferral.statemachine.actions.parties import note_gone
+from conferral.statemachine.actions.pending_commands import fail_queued_commands
+from conferral.statemachine.actions.reads import look_until_known, read_calls
+from conferral.statemachine.actions.recording import pause_for_consult
+from conferral.statemachine.actions.reports import report_converts
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import (
+    CallsRead,
+    ConferenceEnded,
+    ConvertOverdue,
+    DialOverdue,
+    EffectFailed,
+    Event,
+    LeaveOverdue,
+    LoneOverdue,
+    Park,
+    ParticipantJoined,
+    RepairOverdue,
+    Retrieve,
+    RingOverdue,
+    StageOverdue,
+    Transfer,
+)
+from conferral.statemachine.guards.calls import party_of_dial
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
+from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.transfer import DialOptions, TransferState
+
+_PHASES = {
+    TransferMode.WARM: Phase.WARM,
+    TransferMode.CONSULT: Phase.CONSULT,
+    TransferMode.BLIND: Phase.BLIND,
+    TransferMode.PARK: Phase.PARK,
+}
+
+_NO_OPTIONS = DialOptions()
+
+
+# ---- beginning ---------------------------------------------------------------------------------------------------
+
+
+def convert_for_transfer(draft: Draft, event: Transfer) -> None:
+    """The two are brought into a conference first."""
+    accept_transfer(draft, event)
+    begin_conversion(draft)
+
+
+def queue_transfer(draft: Draft, event: Transfer | Park) -> None:
+    """The two are on their way into the conference already: the transfer begins when both are in."""
+    accept_transfer(draft, event)
+
+
+def begin_in_conference(draft: Draft, event: Transfer | Park) -> None:
+    """Both are in the conference: the agent has to be able to leave without ending it, before anything else."""
+    accept_transfer(draft, event)
+    begin_pending_transfer(draft, event)
+
+
+def begin_pending_transfer(draft: Draft, _event: Event) -> None:
+    """Both are in the conference now."""
+    transfer = draft.transfer
+    phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
+    draft.change(phase=phase)
+    draft.cancel_timer(LoneOverdue.timer)
+    clear_agent_end_on_exit(draft)
+    # Whoever is on hold by command takes part in what comes.
+    request_unhold(draft, AGENT)
+    if phase is Phase.WARM:
+        request_unhold_all(draft)
+    enter_stage(draft, TransferStage.CLEARING_END_ON_EXIT, draft.policy.hold_timeout_ms)
+
+
+def begin_from_bridge(draft: Draft, event: Transfer) -> None:
+    """Blind: nobody is moved but the customer, into a room where he hears ringing; the agent is gone at once.
+
+    Of an inbound session the agent is the child: hanging him up ends the customer's `<Dial>`, whose action leads him
+    into the room. Of an outbound one the customer is the child: he is redirected, and the agent's action lets him go.
+    """
+    accept_transfer(draft, event)
+    move_customer_from_bridge(draft, Phase.BLIND, WaitAudio.RINGBACK)
+
+
+def move_customer_from_bridge(draft: Draft, phase: Phase, wait_audio: WaitAudio) -> None:
+    """The customer is moved from the bridge into a room where he hears that tune, and the agent is let go."""
+    draft.change(phase=phase, repaired=False, open_redirects=(), moved_at_ms=0)
+    draft.cancel_timer(LeaveOverdue.timer)
+    draft.cancel_timer(RingOverdue.timer)
+    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    draft.change_party(customer, wait_audio=wait_audio)
+    outbound = draft.session.direction == OUTBOUND
+    draft.change_party(agent, is_leaving=True, hang_up_requested=outbound)
+    if outbound:
+        redirect_leg(draft, draft.session.parties[CUSTOMER], wait_audio)
+    enter_stage(
+        draft,
+        TransferStage.MOVING_CUSTOMER,
+        draft.policy.leave_timeout_ms if outbound else draft.policy.arrive_timeout_ms,
+    )
+
+
+def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
+    """A transfer, or what is handled as one, is asked for."""
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    before = draft.session.transfer
+    remove_targets(draft, draft.session.targets)
+    draft.change(
+        transfer=TransferState(
+            number=before.number + 1 if before else 1,
+            mode=TransferMode(event.mode if isinstance(event, Transfer) else event.name),
+            to="" if isinstance(event, Park) else event.to,
+            options=_NO_OPTIONS if isinstance(event, Park) else dial_options(event),
+            command_id=event.command_id,
+            started_at_ms=draft.now_ms,
+        )
+    )
+
+
+def remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
+    """Those who were dialled before make room for others. Whoever of them still shows up is hung up."""
+    old = {target.name: target for target in targets}
+    draft.change(
+        parties={name: party for name, party in draft.session.parties.items() if name not in old},
+        former_calls=(*draft.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
+    )
+
+
+def enter_stage(draft: Draft, stage: TransferStage, timeout_ms: int | None = None) -> None:
+    """From here on the transfer waits for something else, for so long."""
+    draft.change_transfer(stage=stage)
+    if timeout_ms is None:
+        draft.cancel_timer(StageOverdue.timer)
+    else:
+        draft.set_timer(StageOverdue.timer, timeout_ms)
+
+
+# ---- on the way to the dial --------------------------------------------------------------------------------------
+
+
+def hold_customer_or_dial(draft: Draft, event: Event) -> None:
+    """The agent may leave: in a consult and a blind transfer the customer is held next."""
+    phase = draft.session.phase
+    if phase is Phase.WARM:
+        dial_targets(draft)
+    else:
+        hold_customer(draft, event)
+
+
+def hold_customer(draft: Draft, _event: Event) -> None:
+    """The customer hears music while others talk, or ringing while somebody is dialled for him."""
+    needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
+    request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
+    timeout_ms = draft.policy.hold_timeout_ms if needs_hold else draft.policy.ringback_timeout_ms
+    enter_stage(draft, TransferStage.HOLDING_CUSTOMER, timeout_ms)
+
+
+def dial_or_release_agent(draft: Draft, event: Event) -> None:
+    """The customer hears his tune, or has to do without: who was to go is let go, and the target is dialled."""
+    if draft.session.phase is not Phase.CONSULT:
+        release_agent(draft)
+        hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear whoever answers at once
+    if draft.session.phase is Phase.PARK:
+        enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
+    elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft):
+        enter_stage(draft, TransferStage.PAUSING_RECORDING, draft.policy.hold_timeout_ms)
+    elif _has_dialled(draft):
+        wait_for_answer(draft)
+    else:
+        dial_targets(draft)
+
+
+def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
+    """The customer is in the room. If he started it, he hears nothing, and is held to hear ringing."""
+    if not draft.session.parties[CUSTOMER].waits_for_start:
+        hold_customer(draft, event)
+    elif draft.session.phase is Phase.PARK:
+        enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
+    else:
+        dial_targets(draft)
+
+
+def dial_when_recording_paused(draft: Draft, _event: Event) -> None:
+    """Nothing of the consult will be recorded: the target is dialled."""
+    dial_targets(draft)
+
+
+def release_agent(draft: Draft) -> None:
+    """The agent leaves."""
+    agent = draft.session.parties[AGENT]
+    if not agent.is_gone and not agent.is_leaving:
+        draft.change_party(agent, is_leaving=True)
+
+
+def dial_targets(draft: Draft) -> None:
+    """All of them ring; straight into the conference where there is one and nothing stands in between."""
+    transfer = draft.transfer
+    addresses = transfer.to.split(",")
+    several = len(addresses) > 1
+    options = transfer.options
+    # Whoever waits with the agent hears the target's ringing; a customer who waits alone has a tune of his own.
+    early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
+    for number, address in enumerate(addresses, start=draft.session.name_numbers.get(TARGET, 0) + 1):
+        gated = several or bool(options.brief or options.confirm or options.digits) or must_confirm(draft, address)
+        dial(
+            draft,
+            f"{TARGET}-{number}" if several else TARGET,
+            address,
+            label=f"{TARGET}-{draft.session.dials + 1}",
+            options=options,
+            gated=gated,
+            early_media=early_media and not gated,
+            ring_group=f"transfer-{transfer.number}" if several else "",
+        )
+    wait_for_answer(draft)
+    update_transfer_status(draft)
+
+
+def wait_for_answer(draft: Draft) -> None:
+    """From here on somebody's phone rings; whoever was to leave meanwhile, or to come, is looked after."""
+    enter_stage(draft, TransferStage.DIALING, draft.policy.leave_timeout_ms if _a_party_is_missing(draft) else None)
+
+
+def _a_party_is_missing(draft: Draft) -> bool:
+    """Whether the agent, or somebody who was dialled, is to be out, or the customer in, and was not heard of."""
+    parties = (draft.session.parties[AGENT], *draft.session.targets)
+    lingers = any(party.is_leaving and not party.is_gone for party in parties)
+    return lingers or not draft.session.parties[CUSTOMER].in_conference
+
+
+def _has_dialled(draft: Draft) -> bool:
+    return bool(draft.transfer.attempts)
+
+
+# ---- the agent leaves before the target takes part ---------------------------------------------------------------
+
+
+def continue_as_blind(draft: Draft, event: Event) -> None:
+    """The agent is gone, or is to go: the customer hears ringing until the target answers."""
+    draft.change(phase=Phase.BLIND)
+    if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
+        return  # what comes after it knows that it is a blind one now
+    hold_customer(draft, event)
+
+
+def continue_without_agent(draft: Draft, _event: Event) -> None:
+    """The agent left while the two were being brought into a conference: the customer comes alone."""
+    _continue_alone(draft)
+    report_converts(draft, CommandStatus.FAILED, "agent-left")
+    fail_queued_commands(draft, "agent-left")
+
+
+def note_agent_gone_by_read(draft: Draft, event: CallsRead) -> None:
+    """A look shows that the agent alone is gone."""
+    apply_presence(draft, event)
+    agent = draft.session.parties[AGENT]
+    note_gone(draft, AGENT, event.status_of(agent.call_sid) or "completed")
+
+
+def apply_read(draft: Draft, event: CallsRead) -> None:
+    """What a look shows of the calls and of the conference is taken over."""
+    draft.cancel_timer(LeaveOverdue.timer)  # an earlier look had come to nothing
+    for party in tuple(draft.session.parties.values()):
+        status = event.status_of(party.call_sid) if party.call_sid else ""
+        if status in FINAL_CALL_STATUSES:
+            note_gone(draft, party.name, status)
+        elif status == CallStatus.IN_PROGRESS and party.dial_id and not party.answered and not party.is_gated:
+            note_answered(draft, party.name)
+    apply_presence(draft, event)
+    apply_participants(draft, event)
+    add_unknown_participants(draft, event)
+    set_dial_timer(draft)
+
+
+def note_outdated_read(draft: Draft, event: CallsRead) -> None:
+    """Of a picture that may be older than what is known, one thing holds: a call that was completed is over."""
+    for party in tuple(draft.session.parties.values()):
+        if party.call_sid and event.status_of(party.call_sid) == CallStatus.COMPLETED:
+            note_gone(draft, party.name, CallStatus.COMPLETED)
+    set_dial_timer(draft)
+    if LeaveOverdue.timer in draft.session.timers:
+        look_until_known(draft, event)  # a picture of all is owed
+
+
+def apply_settled_read(draft: Draft, event: CallsRead) -> None:
+    """The same in a settled conference, where whoever is missing has left it."""
+    apply_read(draft, event)
+    apply_absences(draft, event)
+    note_verified(draft, event)
+
+
+def check_dials(draft: Draft, event: DialOverdue) -> None:
+    """Of somebody who was dialled nothing was heard for too long: looked for, then looked at, then given up."""
+    looks = False
+    for party in tuple(draft.session.parties.values()):
+        # Of whom nothing was heard yet, no time has begun.
+        is_due = 0 < party.dial_check_at_ms <= draft.now_ms
+        if not party.dial_id or party.is_gone or party.takes_part or not is_due:
+            continue
+        if party.dial_check == "unknown":
+            find_dialed_call(draft, party)
+        elif not party.dial_check or _was_answered_lately(draft, party):
+            looks = True
+            due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
+            draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
+        else:
+            # Before it is marked as one to be let go: it was not cancelled, nobody was reached.
+            note_gone(draft, party.name, _overdue_reason(party))
+            draft.change_party(draft.session.parties[party.name], is_leaving=True)
+            abandon_call(draft, party.name)
+    if looks:
+        read_calls(draft, event)
+    set_dial_timer(draft)
+
+
+def look_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
+    """The conference is over: its callbacks are still to come, and a read says sooner who has left it."""
+    party = party_of_dial(draft, event)
+    assert party is not None  # the guard has found it
+    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
+    draft.change_party(party, dial_check="refused", dial_check_at_ms=due_ms)
+    read_calls(draft, event)
+    set_dial_timer(draft)
+
+
+def _overdue_reason(party: Party) -> str:
+    if party.answered or party.dial_check == "refused":
+        return "failed"  # picked up, and never came in; or Twilio did not dial
+    return CallStatus.NO_ANSWER if party.call_sid else "unknown"
+
+
+def _was_answered_lately(draft: Draft, party: Party) -> bool:
+    """Whether somebody picked up and is still to show up in the conference: that is looked for, not given up."""
+    return party.answered and draft.now_ms - party.answered_at_ms < draft.policy.gate_timeout_ms
+
+
+def continue_in_another_conference(draft: Draft, event: ConferenceEnded) -> None:
+    """The agent's leaving has ended the conference; the customer's action leads him into a fresh one."""
+    leave_conference(draft)
+    note_gone(draft, AGENT, event.conference_reason or "completed")
+    _continue_alone(draft)
+
+
+def follow_customer(draft: Draft, event: ParticipantJoined) -> None:
+    """The same, told by the customer's arrival there."""
+    leave_conference(draft)
+    _continue_alone(draft)
+    note_join(draft, event)
+
+
+def await_customer_rejoin(draft: Draft, _event: Event) -> None:
+    """The customer's action leads him into another conference. Whoever was dialled into the old one can't reach him."""
+    leave_conference(draft)
+    draft.change(moved_at_ms=draft.now_ms)  # he is given the time to arrive
+    for party in tuple(draft.session.parties.values()):
+        if party.dial_id and not party.is_gated and not party.is_gone:
+            draft.change_party(party, is_leaving=True)
+    set_dial_timer(draft)
+    if StageOverdue.timer not in draft.session.timers:
+        draft.set_timer(StageOverdue.timer, draft.policy.arrive_timeout_ms)
+
+
+def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
+    """The customer is alone in a conference that has not started, where no one can be held: moved to where they wait.
+
+    Out of the conference that they would start, and into one whose wait document plays their tune.
+    """
+    await_customer_rejoin(draft, event)
+    draft.change(repaired=True)
+    customer = draft.session.parties[CUSTOMER]
+    draft.change_party(customer, desired_hold=False)
+    redirect_leg(draft, customer, customer.wait_audio)
+
+
+def follow_waiting_customer(draft: Draft, event: ParticipantJoined) -> None:
+    """The same, told by his arrival there."""
+    await_customer_rejoin(draft, event)
+    note_join(draft, event)
+
+
+def _continue_alone(draft: Draft) -> None:
+    agent, customer = draft.session.parties[AGENT], draft.session.parties[CUSTOMER]
+    parks = draft.transfer.mode is TransferMode.PARK
+    wait_audio = WaitAudio.MUSIC if parks else WaitAudio.RINGBACK
+    draft.change_party(agent, is_leaving=True)
+    draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
+    draft.change(phase=Phase.PARK if parks else Phase.BLIND, repaired=False)
+    for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
+        draft.cancel_timer(timer.timer)
+    enter_stage(draft, TransferStage.MOVING_CUSTOMER, draft.policy.arrive_timeout_ms)
+
+
+# ---- what is overdue ---------------------------------------------------------------------------------------------
+
+
+def read_at_stage_timeout(draft: Draft, event: Event) -> None:
+    """What is waited for has not come: Twilio is asked, again and again."""
+    if draft.transfer.stage is TransferStage.DIALING and not _a_party_is_missing(draft):
+        return  # whoever was looked after has left, or has come, by now
+    read_calls(draft, event)
+    draft.set_timer(StageOverdue.timer, draft.policy.confirm_interval_ms)
+
+
+def hang_up_lingering_agent(draft: Draft, event: Event) -> None:
+    """The end of the agent's `<Dial>` should have ended the call. No callback said so: the agent is hung up.
+
+    A hang-up without an outcome is not ordered again: it waits for a request slot, or is being retried.
+    """
+    agent = draft.session.parties[AGENT]
+    if not agent.hang_up_effect_id:
+        draft.change_party(agent, hang_up_requested=False)
+    arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
+    again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
+    draft.set_timer(StageOverdue.timer, max(1, again_ms) if arriving else draft.policy.confirm_interval_ms)
+    read_calls(draft, event)
+
+
+def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
+    """The customer is alive and not in the room: he is redirected there, once."""
+    draft.change(repaired=True)
+    customer = draft.session.parties[CUSTOMER]
+    redirect_leg(draft, customer, customer.wait_audio)
+    draft.set_timer(StageOverdue.timer, draft.policy.repair_timeout_ms)
+
+
+def return_to_bridge_after_refusal(draft: Draft, event: EffectFailed) -> None:
+    """Twilio refused to move the customer, so nothing has happened: the two talk on as before."""
+    customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
+    draft.change_party(customer, wait_audio=WaitAudio.NONE)
+    draft.change_party(agent, is_leaving=False, hang_up_requested=False)
+    fail_transfer(draft, event.reason_text)
+    conclude_transfer(draft, "failed")
+    draft.change(phase=Phase.CONNECTED, open_redirects=())

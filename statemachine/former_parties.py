@@ -1,0 +1,96 @@
+"""Parties that have left: they stay in the session for a while, then only the log has them."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
+
+#: A party is removed once so many later ones have left (count).
+LATER_DEPARTURES_MAX = 20
+#: Calls of former parties, and conferences left, whose late callbacks are still recognized (count).
+FORMER_CALLS_MAX = 100
+FORMER_CONFERENCES_MAX = 20
+#: Names that we number. No number is given twice.
+_NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})")
+
+
+def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
+    """The next of the numbered names, such as `agent-2`.
+
+    Args:
+        session: The session.
+        base: The name without its number.
+        also: Names given in this decision that the session does not have yet.
+    """
+    highest = _highest(session.name_numbers, {*session.parties, *also}).get(base, 0)
+    return f"{base}-{highest + 1}"
+
+
+def _highest(numbers: Mapping[str, int], names: Collection[str]) -> dict[str, int]:
+    found = dict(numbers)
+    for name in names:
+        if match := _NUMBERED.fullmatch(name):
+            found[match[1]] = max(found.get(match[1], 0), int(match[2]))
+    return found
+
+
+def prune(session: Session, before: Session) -> dict[str, Any]:
+    """What changes of a session because parties have left, some of them long ago.
+
+    Args:
+        session: The session as the decision leaves it.
+        before: As it was before.
+    """
+    changes: dict[str, Any] = {}
+    former = session.former_calls
+    if session.parties is not before.parties:
+        parties, departures = _number_departures(session)
+        gone = [party for party in parties.values() if _may_be_pruned(session, party, departures)]
+        former += tuple(party.call_sid for party in gone if party.call_sid)
+        numbers = _highest(session.name_numbers, parties)
+        for party in gone:
+            del parties[party.name]
+        if parties != session.parties:
+            changes |= {"parties": parties, "departures": departures}
+        if numbers != session.name_numbers:
+            changes["name_numbers"] = numbers
+    if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
+        former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
+        live = (party.call_sid for party in changes.get("parties", session.parties).values())
+        changes |= {"former_calls": former, "seen": _without_pruned_calls(session.seen, {*live, *former})}
+    if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
+        changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
+    return changes
+
+
+def _number_departures(session: Session) -> tuple[dict[str, Party], int]:
+    """The parties, each that has left with its number in the order of leaving."""
+    parties, departures = dict(session.parties), session.departures
+    for name, party in session.parties.items():
+        if party.is_gone and not party.departure_number:
+            departures += 1
+            parties[name] = replace(party, departure_number=departures)
+        elif party.departure_number and not party.is_gone:
+            parties[name] = replace(party, departure_number=0)
+    return parties, departures
+
+
+def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
+    """Whether a party has left long ago and nothing that is still open names it."""
+    if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
+        return False
+    transfer = session.transfer
+    dials = {one.dial_id for one in transfer.attempts} if transfer is not None and transfer.is_running else set()
+    # A call of which nobody knows whether it was placed may still show up.
+    is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
+    is_named = any(command.party == party.name for command in session.pending_commands)
+    return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
+
+
+def _without_pruned_calls(seen: SeenEvents, calls: Collection[str]) -> SeenEvents:
+    """What was taken, without the calls that nothing is remembered of."""
+    windows = {source: one for source, one in seen.windows.items() if not source.startswith("CA") or source in calls}
+    return seen if len(windows) == len(seen.windows) else SeenEvents(windows, seen.tokens)

@@ -1,0 +1,116 @@
+"""Questions about those whom a look shows in the session's conference though nothing is known of them.
+
+Redis was brought back with an older copy, or the callback of their join was lost.
+"""
+
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Add, CallsRead, ParticipantSeen, Supervise
+from conferral.statemachine.guards.recovery import label_number, name_from_label
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Session
+from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, Phase, TransferStage
+
+#: Stages of a transfer in which somebody is still to be dialled.
+_BEFORE_DIAL = frozenset({
+    TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
+    TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
+})  # fmt: skip
+
+
+def unknown_participants(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
+    """Those in the session's own conference, or on the way into it, who are no party, and none that was let go."""
+    conference = event.conference_sid
+    is_own = conference == session.conference_sid or not session.participants
+    if not conference or not is_own or conference in session.former_conferences:
+        return ()
+    return tuple(
+        seen
+        for seen in event.participants
+        if seen.call_sid
+        and session.find_party(call_sid=seen.call_sid, label=seen.label) is None
+        and seen.call_sid not in session.former_calls
+        and not _will_be_found(session, seen)
+    )
+
+
+def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
+    """Whether somebody is about to be dialled under that label: the dial is looked up before it is sent, and found."""
+    if label_number(seen) <= session.dials:
+        return False
+    name = name_from_label(seen)
+    if any(
+        command.name in (Add.name, Supervise.name)
+        and command.party == name
+        and (command.awaits_end_on_exit or command.is_queued)
+        for command in session.pending_commands
+    ):
+        return True
+    transfer = session.transfer
+    return name in (TARGET, AGENT) and transfer is not None and transfer.is_running and transfer.stage in _BEFORE_DIAL
+
+
+def is_listener(seen: ParticipantSeen) -> bool:
+    """Whether somebody who is none of ours is heard by nobody."""
+    return not name_from_label(seen) and seen.muted
+
+
+def is_supervisor(seen: ParticipantSeen) -> bool:
+    """Whether it is a supervisor, by his label or by what he does."""
+    return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
+
+
+def _counts_as_party(seen: ParticipantSeen) -> bool:
+    """Whether nobody who is with this one is alone."""
+    return not (is_supervisor(seen) or is_listener(seen))
+
+
+def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
+    """Whether customer and agent are in the conference with a target of whom nothing is known: the transfer waits for
+    the agent, and Redis has forgotten it.
+
+    With others there it may be one or not; where somebody is held, it is taken for one.
+    """
+    session = draft.session
+    is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
+    if is_busy or (session.transfer is not None and session.transfer.is_running):
+        return False
+    seen_by_call = {seen.call_sid: seen for seen in event.participants if not seen.is_ringing}
+    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    if any(
+        party.is_gone or party.is_leaving or party.call_sid not in seen_by_call
+        or event.status_of(party.call_sid) in FINAL_CALL_STATUSES
+        for party in (customer, agent)
+    ):  # fmt: skip
+        return False
+    targets = lost_targets(session, event)
+    if not targets:
+        return False
+    known = {customer.call_sid, agent.call_sid, *(target.call_sid for target in targets)}
+    others = [one for sid, one in seen_by_call.items() if sid not in known and _counts_as_party(one)]
+    return seen_by_call[customer.call_sid].held or targets[0].held or not others
+
+
+def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
+    """Return the targets of a transfer of which nothing is known: the one that answered, then those that ring.
+
+    While the customer is held it is a consult. Of several targets that answered, the newest counts, and those that
+    still ring lost to it. If none answered, all of them ring: a ring group. If the customer is not held, it is a
+    transfer only when exactly one target answered, and it has no ringing targets.
+    """
+    targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
+    answered = [seen for seen in targets if not seen.is_ringing]
+    ringing = tuple(sorted((seen for seen in targets if seen.is_ringing), key=label_number))
+    customer = session.parties[CUSTOMER]
+    if any(seen.call_sid == customer.call_sid and seen.held for seen in event.participants):
+        return (*sorted(answered, key=label_number)[-1:], *ringing)
+    return tuple(answered) if len(answered) == 1 else ()
+
+
+def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
+    """Whether the agent is gone, and the customer is in the conference with somebody of whom nothing is known."""
+    session = draft.session
+    if session.transfer is not None and session.transfer.is_running:
+        return False
+    customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
+    agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
+    is_there = any(seen.call_sid == customer.call_sid for seen in event.participants)
+    return agent_is_over and is_there and any(_counts_as_party(seen) for seen in unknown_participants(session, event))

@@ -1,0 +1,62 @@
+"""Questions about what is wanted of participants, and what Twilio has confirmed."""
+
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.supervision import may_hang_up, next_supervisor_update, whispers_to_leaving_agent
+from conferral.statemachine.session import END_ON_EXIT_UPDATES, ParticipantUpdate, Party, Session
+
+
+def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
+    """Whether somebody who is to leave has a call that was not told so yet."""
+    session = draft.session
+    return any(party.is_leaving and may_hang_up(session, party) for party in session.parties.values())
+
+
+def differs_from_desired(draft: Draft, _event: Event) -> bool:
+    """Whether a participant is not as wanted and nothing was asked of Twilio about it."""
+    session = draft.session
+    return any(party.in_conference and next_update(session, party) for party in session.parties.values())
+
+
+def conference_has_started(session: Session) -> bool:
+    """Whether nothing says that the conference has not started."""
+    return not session.awaits_conference_start and not any(party.waits_for_start for party in session.participants)
+
+
+def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
+    """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
+
+    A hold that is no longer wanted is undone without waiting for its confirmation, and holds and unholds overtake
+    flags: requests of one session are sent in order. A held party's flag stays as it is: Twilio ignores changes of it.
+    Before the conference starts, Twilio changes no one.
+
+    Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
+    """
+    if party.is_gone or not party.in_conference or not conference_has_started(session):
+        return None
+    if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
+        return ParticipantUpdate.UNHOLD
+    if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
+        return ParticipantUpdate.HOLD if party.desired_hold else ParticipantUpdate.UNHOLD
+    if whispers_to_leaving_agent(session, party):
+        return ParticipantUpdate.MONITOR
+    if party.pending_update:
+        return None
+    if party.end_on_exit != party.desired_end_on_exit and not party.held:
+        return ParticipantUpdate.SET_END_ON_EXIT if party.desired_end_on_exit else ParticipantUpdate.CLEAR_END_ON_EXIT
+    if party.is_supervisor:
+        return next_supervisor_update(session, party)
+    if party.muted != party.desired_mute:
+        return ParticipantUpdate.MUTE if party.desired_mute else ParticipantUpdate.UNMUTE
+    return None
+
+
+def is_reconciled(draft: Draft, _event: Event) -> bool:
+    """Whether a confirmation was waited for and everything is as wanted now."""
+    session = draft.session
+    return "confirm" in session.timers and all(
+        party.is_gone
+        or not party.in_conference
+        or (not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id))
+        for party in session.parties.values()
+    )

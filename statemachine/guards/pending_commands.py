@@ -1,0 +1,328 @@
+"""Questions about commands under way that are no transfers."""
+
+from conferral.statemachine.actions.parties import reported_reason
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import (
+    Add,
+    Announce,
+    AnnouncementEnded,
+    EffectFailed,
+    Event,
+    Hold,
+    PartyCommand,
+    Supervise,
+)
+from conferral.statemachine.guards.supervision import confirmed_supervise_mode
+from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.states import Opening, Phase, SuperviseMode
+from conferral.statemachine.step import CommandStatus
+
+#: Requests of one kind that Twilio may refuse before nothing more is tried (count).
+REFUSED_MAX = 2
+CommandResult = tuple[CommandStatus, str]
+
+
+def named_party(draft: Draft, event: PartyCommand) -> Party | None:
+    """The party that a command names, by its name or by the SID of its call; None when it is gone or unknown."""
+    parties = draft.session.parties
+    party = parties.get(event.party) or next((one for one in parties.values() if one.call_sid == event.party), None)
+    return None if party is None or party.is_gone else party
+
+
+# ---- asked when a command comes ----------------------------------------------------------------------------------
+
+
+def names_unknown_party(draft: Draft, event: PartyCommand) -> bool:
+    """Whether there is no such party."""
+    return named_party(draft, event) is None
+
+
+def names_customer(draft: Draft, event: PartyCommand) -> bool:
+    """Whether the customer is meant."""
+    party = named_party(draft, event)
+    return party is not None and party.name == CUSTOMER
+
+
+def names_target(draft: Draft, event: PartyCommand) -> bool:
+    """Whether somebody is meant whom a transfer has dialled."""
+    return named_party(draft, event) in draft.session.targets
+
+
+def names_ring_group_member(draft: Draft, event: PartyCommand) -> bool:
+    """Whether one of those is meant who ring at the same time."""
+    party = named_party(draft, event)
+    return party is not None and party in draft.session.targets and party.name != TARGET
+
+
+def names_uninvolved_party(draft: Draft, event: PartyCommand) -> bool:
+    """Whether somebody is meant whom a transfer does not depend on."""
+    party = named_party(draft, event)
+    return party is not None and party.name not in (CUSTOMER, AGENT) and party not in draft.session.targets
+
+
+def is_outside_conference(draft: Draft, event: PartyCommand) -> bool:
+    """Whether the party is not in the conference, so that nothing can be changed about it."""
+    party = named_party(draft, event)
+    return party is not None and not (party.in_conference and (party.answered or not party.dial_id))
+
+
+def names_supervisor(draft: Draft, event: PartyCommand) -> bool:
+    """Whether a supervisor is meant, who is heard as his mode says."""
+    party = named_party(draft, event)
+    return party is not None and party.is_supervisor
+
+
+def is_last_unheld(draft: Draft, event: Hold) -> bool:
+    """Whether nobody would be left who hears anybody."""
+    party = named_party(draft, event)
+    return party is not None and is_only_unheld(draft.session, party)
+
+
+def is_only_unheld(session: Session, party: Party) -> bool:
+    """Whether everybody else is on hold, or is to be."""
+    unheld = [one for one in present_parties(session) if not one.desired_hold]
+    return not party.desired_hold and len(unheld) <= 1
+
+
+def all_are_held(draft: Draft, _event: Event) -> bool:
+    """Whether those who are left are all on hold by command: nobody of them could ever let the others back."""
+    left = present_parties(draft.session)
+    is_waiting = draft.session.phase is Phase.PARKED or someone_is_being_dialed(draft.session)
+    return len(left) > 1 and all(party.desired_hold for party in left) and not is_waiting
+
+
+def is_opening(draft: Draft, _event: Event) -> bool:
+    """Whether somebody still waits for whoever is being dialled first."""
+    return draft.session.opening is not Opening.OVER
+
+
+def is_parked(draft: Draft, _event: Event) -> bool:
+    """Whether the call is parked."""
+    return draft.session.phase is Phase.PARKED
+
+
+def name_is_in_use(draft: Draft, event: Add) -> bool:
+    """Whether somebody has that name, or is about to."""
+    party = draft.session.parties.get(event.party)
+    is_there = party is not None and not party.is_gone
+    return is_there or any(
+        command.name == Add.name and command.party == event.party for command in draft.session.pending_commands
+    )
+
+
+def is_full(draft: Draft, _event: Add | Supervise) -> bool:
+    """Whether Twilio lets nobody else in."""
+    session = draft.session
+    most = session.attributes.max_participants or PARTICIPANTS_MAX
+    waiting = sum(
+        command.name == Add.name and (command.awaits_end_on_exit or command.is_queued)
+        for command in session.pending_commands
+    )
+    return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
+
+
+#: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.
+PARTICIPANTS_MAX = 250
+
+
+def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
+    """Whether somebody else supervises already."""
+    there = current_supervisor(draft.session)
+    dialled = there.address if there is not None else _pending_supervisor(draft.session)
+    return bool(dialled) and dialled != event.to
+
+
+def switches_supervise_mode(draft: Draft, event: Supervise) -> bool:
+    """Whether the one who supervises is to do so in another way."""
+    there = current_supervisor(draft.session)
+    return there is not None and there.address == event.to
+
+
+def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
+    """Whether a supervisor is about to be dialled."""
+    return bool(_pending_supervisor(draft.session))
+
+
+def _pending_supervisor(session: Session) -> str:
+    waiting = (command for command in session.pending_commands if command.name == Supervise.name)
+    return next((command.to for command in waiting if command.awaits_end_on_exit or command.is_queued), "")
+
+
+def current_supervisor(session: Session) -> Party | None:
+    """Who supervises, or is being dialled to."""
+    party = session.parties.get(SUPERVISOR)
+    return party if party is not None and not party.is_gone else None
+
+
+def has_no_agent_to_coach(draft: Draft, event: Supervise) -> bool:
+    """Whether the agent is not there to whisper to."""
+    agent = draft.session.parties.get(AGENT)
+    return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_gone or agent.is_leaving)
+
+
+def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
+    """Whether the agent is on hold, or about to be: Twilio refuses to let anybody whisper to him (16027)."""
+    agent = draft.session.parties.get(AGENT)
+    return event.mode == SuperviseMode.WHISPER and agent is not None and (agent.held or agent.desired_hold)
+
+
+def is_announcing(draft: Draft, _event: Announce) -> bool:
+    """Whether an announcement is being played, or waits to be."""
+    return any(command.name == Announce.name for command in draft.session.pending_commands)
+
+
+def has_no_audience(draft: Draft, _event: Announce) -> bool:
+    """Whether nobody would hear it: everybody is on hold, or waits for somebody."""
+    return not audience(draft.session)
+
+
+def audience(session: Session) -> tuple[Party, ...]:
+    """Who hears an announcement."""
+    return tuple(
+        party
+        for party in session.participants
+        if not (party.is_gone or party.held or party.desired_hold or party.waits_for_start or party.is_leaving)
+        and (party.answered or not party.dial_id)
+    )
+
+
+# ---- asked after every event -------------------------------------------------------------------------------------
+
+
+def has_finished_command(draft: Draft, _event: Event) -> bool:
+    """Whether what a command asked for has happened, or can't any more."""
+    return any(command_result(draft, command) is not None for command in draft.session.pending_commands)
+
+
+def has_queued_command(draft: Draft, _event: Event) -> bool:
+    """Whether commands have waited for the conference, and both are in it."""
+    return any(command.is_queued for command in draft.session.pending_commands)
+
+
+def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
+    """Whether a party is to be dialed in, and no other party's leaving ends the conference any more."""
+    clearing = any(command.awaits_end_on_exit for command in draft.session.pending_commands)
+    return clearing and all(
+        not party.end_on_exit and party.pending_update not in END_ON_EXIT_UPDATES
+        for party in draft.session.participants
+        # The flag of a held party can't be cleared before the unhold.
+        if not (party.is_gone or (party.held and party.desired_hold))
+    )
+
+
+def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
+    """Whether a supervisor takes part, and Twilio's confirmation of the mode is to be waited for."""
+    return any(awaits_supervisor_mode(draft.session, command) for command in draft.session.pending_commands)
+
+
+def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
+    """Whether it waits for a supervisor's mode, and for no end of it."""
+    party = session.parties.get(command.party)
+    waits = command.name == Supervise.name and not (command.due_ms or command.is_queued or command.awaits_end_on_exit)
+    return waits and party is not None and party.takes_part
+
+
+def supervisor_has_left(draft: Draft, _event: Event) -> bool:
+    """Whether whoever supervised is gone, which is not noted yet. One whose call may still show up is waited for."""
+    party = draft.session.parties.get(SUPERVISOR)
+    is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
+    return is_new and not any(command.party == SUPERVISOR for command in draft.session.pending_commands)
+
+
+def command_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    """What became of a command; None while that is open."""
+    if command.is_queued or command.awaits_end_on_exit:
+        return None
+    find_result = _RESULTS.get(command.name)
+    return find_result(draft, command) if find_result is not None else None
+
+
+def _party_of(draft: Draft, command: PendingCommand) -> Party | None:
+    return draft.session.parties.get(command.party)
+
+
+def _left_result(party: Party | None) -> CommandResult:
+    word = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
+    return CommandStatus.FAILED, word
+
+
+def _hold_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    party = _party_of(draft, command)
+    if party is None or party.is_gone:
+        return _left_result(party)
+    wanted = command.name == "hold"
+    if party.desired_hold != wanted:
+        return CommandStatus.FAILED, "overtaken by another command"
+    return (CommandStatus.DONE, "") if party.held == wanted and not party.pending_update else None
+
+
+def _mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    party = _party_of(draft, command)
+    if party is None or party.is_gone:
+        return _left_result(party)
+    wanted = command.name == "mute"
+    if party.desired_mute != wanted:
+        return CommandStatus.FAILED, "overtaken by another command"
+    return (CommandStatus.DONE, "") if party.muted == wanted and not party.pending_update else None
+
+
+def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    party = _party_of(draft, command)
+    if party is None or party.is_gone:
+        return _left_result(party)
+    return (CommandStatus.DONE, "") if party.takes_part else None
+
+
+def _remove_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    party = _party_of(draft, command)
+    return (CommandStatus.DONE, "") if party is None or party.is_gone else None
+
+
+def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    party = _party_of(draft, command)
+    if party is None or party.is_gone:
+        return _left_result(party)
+    if party.supervises != command.mode:
+        event = draft.event
+        # The refusal after which he listens only is what has just been taken.
+        if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
+            return CommandStatus.FAILED, event.reason_text
+        return CommandStatus.FAILED, "overtaken by another command"
+    is_so = (
+        party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
+    )
+    return (CommandStatus.DONE, "") if is_so else None
+
+
+def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    if not command.playing_to:
+        return None
+    still = {party.call_sid for party in draft.session.participants if not party.is_gone}
+    return None if still.intersection(command.playing_to) else (CommandStatus.DONE, "")
+
+
+_RESULTS = {
+    "hold": _hold_result,
+    "unhold": _hold_result,
+    "mute": _mute_result,
+    "unmute": _mute_result,
+    "add": _add_result,
+    "remove": _remove_result,
+    "supervise": _supervise_result,
+    "announce": _announce_result,
+}
+
+
+# ---- about what came of it ---------------------------------------------------------------------------------------
+
+
+def is_of_announcement(draft: Draft, event: AnnouncementEnded) -> bool:
+    """Whether an announcement of ours is meant that is being played."""
+    for command in draft.session.pending_commands:
+        if command.name == Announce.name:
+            # An earlier one, whose end comes after its time was up, tells nothing of this one.
+            is_this = event.command == command.command_id if event.command else event.url in ("", command.url)
+            return is_this and (event.call_sid in command.playing_to if command.playing_to else not event.call_sid)
+    return False

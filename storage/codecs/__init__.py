@@ -1,0 +1,1 @@
+"""Events, effects, and sessions as Redis fields and JSON."""

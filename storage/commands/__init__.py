@@ -1,0 +1,1 @@
+"""The command stream: models, values, publishing, outcomes."""

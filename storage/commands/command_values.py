@@ -1,0 +1,234 @@
+"""What a field of a command may hold: each kind of value with its check, its words and its JSON Schema."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, NO_PHONE_NUMBER_RULE, id_error
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
+from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.transfer import TARGETS_MAX
+
+#: Longest `brief` and `say` (characters): about half a minute of speech.
+BRIEF_MAX = 500
+#: Least and most seconds to ring. Source: Twilio docs, Call resource, `Timeout` (600 at most).
+TIMEOUT_S = (5, 600)
+#: Longest address that is looked at (characters); the kinds of address have narrower bounds of their own.
+DESTINATION_MAX = 512
+#: Longest URL (characters).
+URL_MAX = 2_000
+
+#: What is no text: control characters, separators of lines and paragraphs. Source: Unicode, general categories Cc, Zl,
+#: Zp.
+_NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+#: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
+_NOT_IN_XML = "\\ufffe\\uffff"
+#: Halves of characters: they can't be written, and patterns of JSON Schema can't name them.
+_HALF = re.compile("[\ud800-\udfff]")
+#: What a URL consists of, but for `/?#` and what delimits a host. Source: RFC 3986, appendix A.
+_URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_HTTP_URL = (
+    rf"[hH][tT][tT][pP][sS]?://(?:(?:{_URL_CHAR}|:)*@)?(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\])"
+    rf"(?::[0-9]{{1,5}})?(?:[/?#](?:{_URL_CHAR}|[:@/?#])*)?"
+)
+#: Names that parties get by themselves.
+RESERVED_PARTIES = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
+#: Names that parties get by themselves with a number behind.
+RESERVED_WITH_NUMBER = (AGENT, TARGET, "guest")
+
+
+def join_with_or(words: Sequence[str]) -> str:
+    """Words in a sentence.
+
+    >>> either(["warm", "consult", "blind"])
+    'warm, consult or blind'
+    """
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+class _ValueType(ABC):
+    """A kind of value, as pydantic wants it beside a type."""
+
+    @abstractmethod
+    def parse(self, value: object) -> Any:
+        """The value, as the event has it.
+
+        Raises:
+            PydanticCustomError: it is wrong; says what is right, to be put behind the field's name.
+        """
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return self.schema()
+
+
+def _invalid(words: str) -> PydanticCustomError:
+    return PydanticCustomError("command", "{words}", {"words": words})
+
+
+@dataclass(frozen=True)
+class _Text(_ValueType):
+    """A text that matches a pattern, whole."""
+
+    #: Alternatives stand in groups.
+    pattern: str
+    #: What is right.
+    valid_values: str
+    #: Longest text (characters); None where the pattern says it.
+    max_length: int | None = None
+    #: Looks at what no pattern can say, and puts the text into its usual form; raises ValueError with what is right.
+    normalize: Callable[[str], str] = str
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise _invalid("must be text")
+        if (self.max_length is not None and len(value) > self.max_length) or _HALF.search(value):
+            raise _invalid(self.valid_values)
+        if not re.fullmatch(self.pattern, value):
+            raise _invalid(self.valid_values)
+        try:
+            return self.normalize(value)
+        except ValueError as error:
+            raise _invalid(str(error)) from None
+
+    def schema(self) -> dict[str, Any]:
+        bound = {} if self.max_length is None else {"maxLength": self.max_length}
+        return {"type": "string", "pattern": f"^{self.pattern}$", **bound}
+
+
+class _Id(_Text):
+    """An id of a session or a command."""
+
+    def __init__(self) -> None:
+        super().__init__(ID_PATTERN.pattern, ID_RULE)
+
+    def parse(self, value: object) -> str:
+        if isinstance(value, str) and id_error(value) == NO_PHONE_NUMBER_RULE:
+            raise _invalid(NO_PHONE_NUMBER_RULE)
+        return super().parse(value)
+
+
+@dataclass(frozen=True)
+class _Word(_ValueType):
+    """One word of a closed list."""
+
+    words: tuple[str, ...]
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise _invalid(f"must be {join_with_or(self.words)}")
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+
+class _Flag(_ValueType):
+    """True or false, as JSON has it or in words."""
+
+    def parse(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value not in ("true", "false"):
+            raise _invalid("must be true or false")
+        return value == "true"
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]}
+
+
+class _Seconds(_ValueType):
+    """Whole seconds, as a number or in digits."""
+
+    def parse(self, value: object) -> int:
+        least, most = TIMEOUT_S
+        # JSON knows one kind of number: 30.0 is the same as 30.
+        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value in range(least, most + 1)
+        if not is_whole and not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value)):
+            raise _invalid(f"must be whole seconds, {least} to {most}")
+        assert isinstance(value, int | float | str)
+        seconds = int(value)
+        if not least <= seconds <= most:
+            raise _invalid(f"must be whole seconds, {least} to {most}")
+        return seconds
+
+    def schema(self) -> dict[str, Any]:
+        least, most = TIMEOUT_S
+        number = {"type": "integer", "minimum": least, "maximum": most}
+        digits = r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"
+        return {"anyOf": [number, {"type": "string", "pattern": digits}]}
+
+
+def _destinations(text: str) -> str:
+    named = [part.strip(" ") for part in text.split(",")]
+    if len(set(named)) < len(named):
+        raise ValueError("must not name a destination twice")
+    return ",".join(named)
+
+
+def _spoken() -> _Text:
+    words = f"must be at most {BRIEF_MAX} characters, without control characters"
+    return _Text(rf"[^{_NO_TEXT}{_NOT_IN_XML}]+", words, BRIEF_MAX)
+
+
+def _new_party() -> _Text:
+    numbered = "|".join(RESERVED_WITH_NUMBER)
+    reserved = rf"(?:{'|'.join(RESERVED_PARTIES)}|(?:{numbered})-[0-9]+)"
+    taken = ", ".join((*RESERVED_PARTIES, *(f"{name}-NUMBER" for name in RESERVED_WITH_NUMBER)))
+    return _Text(
+        # Names stand in logs and in participants' labels, where no number of a person may stand.
+        rf"(?!{reserved}$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
+        "must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; these "
+        f"are taken: {taken}",
+    )
+
+
+_ONE = rf"[^,{_NO_TEXT}]"
+_FIRST = rf"[^ ,{_NO_TEXT}]"
+_SEVERAL = rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}"
+
+SessionName = Annotated[str, _Text(NAME_PATTERN.pattern, ID_RULE)]
+NewSessionName = Annotated[str, _Id()]
+#: Who gives a command: it stands in a line of the log.
+GIVER_PATTERN = re.compile(rf"[^{_NO_TEXT}]{{1,64}}")
+Author = Annotated[str, _Text(GIVER_PATTERN.pattern, "must be 1 to 64 printable characters", 64)]
+CommandId = Annotated[str, _Id()]
+Destination = Annotated[str, _Text(rf"{_ONE}+", "must be one destination", DESTINATION_MAX)]
+Destinations = Annotated[
+    str,
+    _Text(
+        _SEVERAL,
+        f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
+        TARGETS_MAX * DESTINATION_MAX,
+        _destinations,
+    ),
+]
+Brief = Annotated[str, _spoken()]
+Say = Annotated[str, _spoken()]
+Confirm = Annotated[bool, _Flag()]
+Timeout = Annotated[int, _Seconds()]
+#: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
+Digits = Annotated[str, _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the signs 0-9 * # w W")]
+#: A number in the account; the router checks that it is one.
+CallerId = Annotated[str, _Text(r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number")]
+NewParty = Annotated[str, _new_party()]
+#: Names begin with a letter, and so do SIDs: a number is neither.
+PartyName = Annotated[str, _Text(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call")]
+AnnounceUrl = Annotated[
+    str, _Text(_HTTP_URL, f"must be an http:// or https:// URL of at most {URL_MAX:,} characters", URL_MAX)
+]
+CallMode = Annotated[str, _Word(tuple(mode.value for mode in SessionMode))]
+TransferModeWord = Annotated[str, _Word(tuple(mode.value for mode in TRANSFER_MODES))]
+SuperviseModeWord = Annotated[str, _Word(tuple(mode.value for mode in SuperviseMode))]
+RecordActionWord = Annotated[str, _Word(tuple(action.value for action in RecordAction))]

@@ -1,0 +1,1 @@
+"""Connections to Redis and Redis Cluster, and their errors."""

@@ -1,0 +1,87 @@
+"""How many commands a process may have at one Redis node at the same time.
+
+A silent node answers nothing until each command times out. Were all nodes' commands counted together, those of the
+silent one would soon hold every permit, and calls on healthy nodes would wait too.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from conferral.storage.connection.client import Client
+
+
+def node_of(client: Client, key: str) -> str:
+    """Name the node that has a key: the primary of a cluster, or an empty text for a single server."""
+    find: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster's client has it
+    return find(key) if find else ""
+
+
+def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
+    """Put keys of the same node together, in order."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(node_of(client, key), []).append(key)
+    return list(groups.values())
+
+
+class NodeLimits:
+    """Permits for commands, counted for each node.
+
+    Hold a permit for one command to one node only. Waiting for a second permit meanwhile would pass one node's silence
+    on to another.
+    """
+
+    def __init__(self, client: Client, concurrency: int) -> None:
+        """Give out no permit yet.
+
+        Args:
+            client: Knows which node has a key.
+            concurrency: Commands at one node at the same time, count.
+        """
+        self._client = client
+        self._concurrency = concurrency
+        self._nodes: dict[str, _Node] = {}
+
+    @asynccontextmanager
+    async def permit(self, key: str) -> AsyncIterator[None]:
+        """Wait for a permit for the node that has a key; it is given back at the end of the block."""
+        node = self._node(key)
+        async with node.permits:
+            token = object()
+            node.started_s[token] = asyncio.get_running_loop().time()
+            try:
+                yield
+            finally:
+                del node.started_s[token]
+
+    def is_full(self, key: str) -> bool:
+        """Whether a command to the node that has a key would have to wait for a permit."""
+        return self._node(key).permits.locked()
+
+    def is_slow(self, key: str, after_s: float) -> bool:
+        """Whether the node that has a key has owed an answer for longer than that."""
+        return self._node(key).is_slow(after_s)
+
+    def any_is_slow(self, after_s: float) -> bool:
+        """Whether any node has owed an answer for longer than that."""
+        return any(node.is_slow(after_s) for node in self._nodes.values())
+
+    def _node(self, key: str) -> "_Node":
+        name = node_of(self._client, key)
+        node = self._nodes.get(name)
+        if node is None:
+            node = self._nodes[name] = _Node(asyncio.Semaphore(self._concurrency))
+        return node
+
+
+@dataclass(slots=True)
+class _Node:
+    permits: asyncio.Semaphore
+    #: When each command in progress was sent, oldest first, seconds of the loop's clock.
+    started_s: dict[object, float] = field(default_factory=dict)
+
+    def is_slow(self, after_s: float) -> bool:
+        oldest_s = next(iter(self.started_s.values()), None)
+        return oldest_s is not None and asyncio.get_running_loop().time() - oldest_s >= after_s

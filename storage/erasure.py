@@ -1,0 +1,278 @@
+"""Erasing one ended session: all that Redis holds of it, in every place.
+
+Written from outside, not by the worker that holds the partition. That keeps the rule that a session has one writer at a
+time: what lies in the partition goes by one script, which compares the version as each commit does. A worker that
+decides at the same moment has either committed before, and nothing is removed, or finds no session of its version
+behind it, and decides again, about a session that nobody knows. An order to the worker would need an event of its own,
+which older versions that run beside this one don't understand, and would not be done while no worker runs.
+
+What lies elsewhere (other slots of a cluster) goes after that, the index of its calls last: whoever says it again after
+a crash, by the session's id or by one of its calls, finds what is left.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.statemachine.states import State
+from conferral.storage import scripts
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.queries.dead_letters import DeadLetterStore
+
+#: Entries, keys or answers that are asked for, or removed, in one go, count.
+CHUNK = 500
+#: A SID of a call or a conference; inside other text, too.
+_SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
+#: A phone number, and what may be one in text that can't be read.
+_NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
+#: Of a command's record: what tells of the session and of what was asked for. That the id was given stays.
+_ERASED_COMMAND_FIELDS = ("session", "reason", "digest")
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReport:
+    """What Redis holds of one session, as it was looked at. Holds nobody's number."""
+
+    session_id: str
+    #: Empty where the session's hash is gone already.
+    version: str
+    is_live: bool
+    #: Why it is still needed, in words; empty where nothing is under way.
+    pending_work: str = ""
+    #: When it ended, Unix milliseconds by the partition's time; 0 where nothing tells.
+    ended_at_ms: int = 0
+    #: Entries of its log, count.
+    log_entries: int = 0
+    #: Fields of its gates, count.
+    gates: int = 0
+    #: SIDs of calls whose session it is.
+    calls: tuple[str, ...] = ()
+    #: Keys of the records of commands that name it.
+    commands: tuple[str, ...] = field(default=(), repr=False)
+    #: Ids of entries of the stream of outcomes.
+    outcomes: tuple[str, ...] = ()
+    #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
+    dead_letters: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of what there are, by what it is."""
+        return {
+            "session": int(bool(self.version)),
+            "log_entries": self.log_entries,
+            "gates": self.gates,
+            "calls": len(self.calls),
+            "commands": len(self.commands),
+            "outcomes": len(self.outcomes),
+            "dead_letters": len(self.dead_letters),
+        }
+
+
+class SessionEraser:
+    """Finds and removes what Redis holds of a session. Everything may raise StoreError.
+
+    Looking goes through all keys of calls and commands, and through the streams of outcomes and dead letters, in
+    batches: with 100,000 calls and 50,000 commands it takes some four seconds, hardly any of which Redis is busy.
+    """
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        """Binds the client.
+
+        Args:
+            client: For commands.
+            keys: Names.
+        """
+        self._client = client
+        self._keys = keys
+
+    async def find(self, session_id: str) -> ErasureReport:
+        """What there is of a session; nothing is written."""
+        keys, partition = self._keys, self._keys.partition_of(session_id)
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hgetall(keys.session(session_id))
+            pipeline.xlen(keys.log(session_id))
+            pipeline.hgetall(keys.gates(session_id))
+            pipeline.sismember(keys.live(partition), session_id)
+            pipeline.zscore(keys.ended(partition), session_id)
+            fields_raw, log_entries, gates, is_live, ended_ms = await pipeline.execute()
+        fields = decode_fields(fields_raw)
+        calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
+        names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
+        outcomes = {
+            one: decode_fields(entry)
+            async for one, entry in self._entries(keys.outcomes)
+            if _names_session(entry, {session_id})
+        }
+        numbers = _numbers_of(fields, outcomes.values())
+        return ErasureReport(
+            session_id=session_id,
+            version=fields.get("version", ""),
+            is_live=bool(is_live) or fields.get("state", State.ENDED) != State.ENDED,
+            pending_work=await self._pending_work(session_id, names),
+            ended_at_ms=int(ended_ms or 0),
+            log_entries=int(log_entries),
+            gates=len(gates),
+            calls=calls,
+            commands=tuple(dict.fromkeys([key async for key in self._commands_of(names)])),
+            outcomes=tuple(outcomes),
+            dead_letters=tuple([one async for one in self._letters_of(names, numbers)]),
+        )
+
+    async def erase(self, report: ErasureReport) -> bool:
+        """Removes what was found. May be repeated, also after it was cut short.
+
+        Returns:
+            False: something was decided about the session since it was looked at, and nothing was removed.
+        """
+        keys, session_id = self._keys, report.session_id
+        partition = keys.partition_of(session_id)
+        of_partition = [
+            keys.session(session_id), keys.log(session_id), keys.gates(session_id), keys.live(partition),
+            keys.ended(partition),
+        ]  # fmt: skip
+        with store_errors():
+            if not int(await scripts.erase_session(self._client, of_partition, [session_id, report.version])):
+                return False
+            for some in _chunks(report.outcomes):
+                await self._client.xdel(keys.outcomes, *some)
+        await DeadLetterStore(self._client, keys).remove(report.dead_letters)
+        with store_errors():
+            for some in _chunks(report.commands):
+                pipeline = self._client.pipeline(transaction=False)
+                for key in some:
+                    pipeline.hdel(key, *_ERASED_COMMAND_FIELDS)
+                await pipeline.execute()
+            for some in _chunks(report.calls):
+                pipeline = self._client.pipeline(transaction=False)
+                for call_sid in some:
+                    pipeline.delete(keys.call(call_sid))
+                await pipeline.execute()
+        return True
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    async def _pending_work(self, session_id: str, names: set[str]) -> str:
+        """What waits to be done about a session; empty where nothing does.
+
+        Asked in the order in which things go on meanwhile: from the commands to the events, from the outbox back to the
+        events. What is decided between is told by the session's version.
+        """
+        partition = self._keys.partition_of(session_id)
+        async for _, entry in self._entries(self._keys.commands):
+            if _names_session(entry, names):
+                return "a command for it is not taken up yet"
+        with store_errors():
+            outbox = await self._client.hgetall(self._keys.outbox(partition))
+        if any(_is_work_for(session_id, body) for body in outbox.values()):
+            return "something is still being done for it, such as a hang-up that Twilio has not confirmed"
+        async for _, entry in self._entries(self._keys.events(partition)):
+            if _names_session(entry, names):
+                return "an event of it is not decided yet"
+        return ""
+
+    async def _calls_of(self, session_id: str) -> AsyncIterator[str]:
+        """SIDs of the calls whose session it is by the index."""
+        async for names, answers in self._scan(self._keys.call("*"), lambda pipeline, key: pipeline.get(key)):
+            for key, found in zip(names, answers, strict=True):
+                if found == session_id.encode():
+                    yield key.removeprefix(self._keys.call(""))
+
+    async def _commands_of(self, names: set[str]) -> AsyncIterator[str]:
+        """Keys of the records of commands that name the session or one of its calls, also in their reason."""
+        async for found, answers in self._scan(
+            self._keys.command("*"), lambda pipeline, key: pipeline.hmget(key, "session", "reason")
+        ):
+            for key, answer in zip(found, answers, strict=True):
+                session, reason = ((one or b"").decode(errors="replace") for one in answer or (b"", b""))
+                if session in names or names & set(_SID.findall(reason)):
+                    yield key
+
+    async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
+        """Ids of the dead letters that name the session or one of its calls, or hold one of its phone numbers."""
+        async for letter in DeadLetterStore(self._client, self._keys).newest_first():
+            texts = letter.decoded_fields().values()
+            if _names_session(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
+                yield letter.letter_id
+
+    async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+        """The entries of a stream with their ids, oldest first."""
+        after = "-"
+        while True:
+            with store_errors():
+                found = await self._client.xrange(stream, after, "+", count=CHUNK)
+            for entry_id, entry in found:
+                yield entry_id.decode(), entry or {}
+            if len(found) < CHUNK:
+                return
+            after = f"({found[-1][0].decode()}"
+
+    async def _scan(self, pattern: str, append_command: Any) -> AsyncIterator[tuple[list[str], list[Any]]]:
+        """Keys that fit a pattern, and what is asked about each, in batches; None of a key of a wrong type.
+
+        On a cluster all primaries are gone through; a key that is moved meanwhile may come twice.
+        """
+        some: list[str] = []
+        with store_errors():
+            async for key in self._client.scan_iter(match=pattern, count=CHUNK):
+                some.append(key.decode(errors="replace"))
+                if len(some) == CHUNK:
+                    yield some, await self._read_batch(some, append_command)
+                    some = []
+        if some:
+            yield some, await self._read_batch(some, append_command)
+
+    async def _read_batch(self, names: Sequence[str], append_command: Any) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for key in names:
+            append_command(pipeline, key)
+        with store_errors():
+            answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+                    raise answer
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+
+def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
+    """Whether an entry names the session, by whatever it is called."""
+    return entry.get(b"session", b"").decode(errors="replace") in names
+
+
+def _is_work_for(session_id: str, body: bytes) -> bool:
+    try:
+        entry = effect_codec.decode(body)
+    except BadEntryError:
+        return False
+    return entry is not None and entry.work.session_id == session_id
+
+
+def _sids_of(fields: Mapping[str, str]) -> set[str]:
+    """SIDs of the calls and conferences of a session, by its hash."""
+    own = ("conference_sid", "former_calls", "former_conferences")
+    return _sids_in(text for name, text in fields.items() if name in own or name.endswith(".call_sid"))
+
+
+def _sids_in(texts: Iterable[str]) -> set[str]:
+    return {sid for text in texts for sid in _SID.findall(text)}
+
+
+def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
+    """Phone numbers of a session's parties and of those it was transferred to, as bare digits."""
+    texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
+    texts += [outcome.get(name, "") for outcome in outcomes for name in ("to", "attempts")]
+    return {number for text in texts for number in _NUMBER.findall(text)}
+
+
+def _digits_in(texts: Iterable[str]) -> set[str]:
+    # An entry that can't be read may hold a number in any spelling, such as %2B14155550123.
+    return {digits for text in texts for digits in _DIGITS.findall(text.replace("%2B", "+"))}
+
+
+def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

@@ -1,0 +1,1 @@
+"""What a worker writes for one partition: lease, sessions, events, dial claims."""

@@ -1,0 +1,196 @@
+"""Sessions in Redis: loading them, and the one commit that stores what a batch of entries led to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.statemachine.session import Session
+from conferral.storage import scripts
+from conferral.storage.codecs import session_codec
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.partition.lease import Lease
+
+#: Entries kept in a session's log, count.
+LOG_ENTRIES_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session and its fields as they stand in Redis, so that a commit writes only what changed."""
+
+    #: Both hold addresses, so they are in no repr.
+    session: Session = field(repr=False)
+    fields: Mapping[str, str] = field(repr=False)
+
+    def updated_to(self, session: Session) -> "StoredSession":
+        """A later version of the session, with the fields as they are to stand: only what changed is encoded."""
+        if not self.fields:
+            return StoredSession(session, session_codec.encode(session))
+        return StoredSession(session, session_codec.encode_changes(session, self.session, self.fields))
+
+
+@dataclass(slots=True)
+class SessionChange:
+    """What a batch did to one session."""
+
+    before: StoredSession
+    after: StoredSession
+    #: Entries for the session's log, oldest first.
+    log: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything that one commit stores."""
+
+    entry_ids: list[str] = field(default_factory=list)
+    sessions: list[SessionChange] = field(default_factory=list)
+    outbox_put: dict[str, bytes] = field(default_factory=dict)
+    outbox_del: list[str] = field(default_factory=list)
+    #: Due times in ms by `TIMER|SESSION`; None cancels.
+    timers: dict[str, int | None] = field(default_factory=dict)
+
+
+class CommitResult(Enum):
+    """What came of a commit that was not refused."""
+
+    #: Stored by this request.
+    OK = 1
+    #: Stored by an earlier request whose answer was lost.
+    ALREADY = 2
+
+
+class CommitConflictError(StoreError):
+    """Some sessions have another version than the cache thought, or are broken. Nothing was written.
+
+    Attributes:
+        session_ids: Which.
+    """
+
+    def __init__(self, session_ids: tuple[str, ...]) -> None:
+        super().__init__("sessions have another version")
+        self.session_ids = session_ids
+
+
+class CommitOutOfOrderError(StoreError):
+    """The lease's commit number is not the one before: Redis's history was rewound. Drop what is in memory."""
+
+
+class WrongTypeError(StoreError):
+    """One of the partition's own keys is of the wrong type: somebody else writes under our prefix."""
+
+
+def new_session(session_id: str) -> StoredSession:
+    """A session that does not exist yet."""
+    return StoredSession(Session(session_id), {})
+
+
+class SessionStore:
+    """Loads and commits the sessions of partitions that this process holds."""
+
+    def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._session_ttl_s = session_ttl_s
+
+    async def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession | session_codec.CorruptHashError]:
+        """Sessions by id, in one round trip; those that don't exist come as blank ones, broken ones as their error."""
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for session_id in session_ids:
+                pipeline.hgetall(self._keys.session(session_id))
+            records = await pipeline.execute(raise_on_error=False)
+            for record in records:
+                # Another refusal says nothing of the record: of a node that was demoted, for instance.
+                if isinstance(record, Exception) and "WRONGTYPE" not in str(record):
+                    raise record
+        return {name: _decode_stored(name, record) for name, record in zip(session_ids, records, strict=True)}
+
+    async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
+        """Stores a batch under the lease's next commit number, whole or not at all.
+
+        The number is counted up only when the answer is known: after a time-out the same batch is sent again with the
+        same number, and an earlier success is recognised.
+
+        Raises:
+            StoreUnreachableError: nobody knows; commit the same batch again.
+            LeaseLostError: another worker owns the partition; nothing was written.
+            CommitConflictError: nothing was written; reload the sessions it names.
+            CommitOutOfOrderError, WrongTypeError: nothing was written.
+        """
+        keys, arguments = self._arguments(partition, lease, batch)
+        with store_errors():
+            answer = [int(number) for number in await scripts.commit_batch(self._client, keys, arguments)]
+        if answer[0] in (CommitResult.OK.value, CommitResult.ALREADY.value):
+            lease.commit += 1
+            return CommitResult(answer[0])
+        if answer[0] == 0:
+            lease.valid_until_s = 0.0
+            raise LeaseLostError("another worker owns the partition")
+        if answer[0] == 5:
+            raise CommitConflictError(tuple(batch.sessions[index - 1].after.session.id for index in answer[1:]))
+        if answer[0] == 4:
+            raise WrongTypeError("a key of the partition is of the wrong type")
+        raise CommitOutOfOrderError("the lease's commit number went back or jumped")
+
+    def _arguments(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[scripts.Argument]]:
+        keys = self._keys
+        names = [
+            keys.events(partition),
+            keys.lease(partition),
+            keys.outbox(partition),
+            keys.timers(partition),
+            keys.live(partition),
+            keys.ended(partition),
+            keys.suspects(partition),
+        ]
+        arguments: list[scripts.Argument] = [lease.holder, lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX]
+        _add_list(arguments, batch.entry_ids)
+        _add_list(arguments, [part for pair in batch.outbox_put.items() for part in pair])
+        _add_list(arguments, batch.outbox_del)
+        timers = batch.timers.items()
+        _add_list(arguments, [part for member, due in timers if due is not None for part in (due, member)])
+        _add_list(arguments, [member for member, due in timers if due is None])
+        arguments.append(len(batch.sessions))
+        for change in batch.sessions:
+            names += (keys.session(change.after.session.id), keys.log(change.after.session.id))
+            _add_session(arguments, change)
+        return names, arguments
+
+
+def _add_session(arguments: list[scripts.Argument], change: SessionChange) -> None:
+    before, after = change.before, change.after
+    ended_now = after.session.ended_at_ms and not before.session.ended_at_ms
+    arguments += (after.session.id, str(before.session.version), after.session.ended_at_ms if ended_now else "")
+    old, new = before.fields, after.fields
+    _add_list(arguments, [part for pair in new.items() if old.get(pair[0]) != pair[1] for part in pair])
+    _add_list(arguments, [name for name in old if name not in new])
+    arguments.append(len(change.log))
+    for entry in change.log:
+        _add_list(arguments, [part for pair in entry.items() for part in pair])
+
+
+def _add_list(arguments: list[scripts.Argument], values: Iterable[scripts.Argument]) -> None:
+    parts = list(values)
+    arguments.append(len(parts))
+    arguments += parts
+
+
+def _decode_stored(session_id: str, fields_or_error: object) -> StoredSession | session_codec.CorruptHashError:
+    if isinstance(fields_or_error, Exception):
+        return session_codec.CorruptHashError("(the key is of the wrong type)")
+    assert isinstance(fields_or_error, dict)
+    if not fields_or_error:
+        return new_session(session_id)
+    try:
+        fields = {name.decode(): value.decode() for name, value in fields_or_error.items()}
+        session = session_codec.decode(fields)
+    except UnicodeDecodeError:
+        return session_codec.CorruptHashError("(not UTF-8)")
+    except session_codec.CorruptHashError as error:
+        return error
+    # Only what this version writes is compared later: a newer version's fields are never removed.
+    known = session_codec.encode(session)
+    return StoredSession(session, {name: fields[name] for name in known if name in fields})

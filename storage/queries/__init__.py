@@ -1,0 +1,1 @@
+"""Reads for people: sessions, dead letters, processes."""

@@ -1,0 +1,100 @@
+"""Hints by Pub/Sub that partitions may be shared out anew. Nothing depends on them: who hears none looks by itself."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+import structlog
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.error_mapping import as_connection_error
+from conferral.storage.keys import Keys
+
+log = structlog.get_logger()
+
+#: Pause before listening is tried again, seconds: after the connection broke, and after Redis refused it.
+RECONNECT_PAUSE_S = 1.0
+RETRY_REFUSED_S = 60.0
+#: How long one wait for a hint takes, seconds.
+WAIT_S = 1.0
+
+
+class RebalanceChannel:
+    """Gives and hears hints. On a cluster any node passes them on to all."""
+
+    def __init__(self, client: Client, keys: Keys, name: str) -> None:
+        """Binds the client.
+
+        Args:
+            client: For commands; listening takes one connection of its own.
+            keys: Names.
+            name: Of this worker, whose own hints are passed over.
+        """
+        self._client = client
+        self._channel = keys.rebalance_channel
+        self._name = name
+
+    async def notify(self) -> None:
+        """Tells the others; a hint that can't be given is no matter."""
+        try:
+            with store_errors():
+                await self._client.execute_command("PUBLISH", self._channel, self._name)
+        except StoreError as error:
+            log.debug("rebalance_notify_failed", reason=str(error))
+
+    async def subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
+        """Hears hints until the process stops.
+
+        Args:
+            stop: Set when the process shall stop.
+            on_message: Called for each hint, and when listening begins: something may have been missed.
+        """
+        while not stop.is_set():
+            try:
+                with store_errors(), as_connection_error():
+                    await self._subscribe(stop, on_message)
+            except StoreUnreachableError:
+                await pause(stop, RECONNECT_PAUSE_S)
+            except StoreError as error:
+                log.info("pubsub_unavailable", reason=str(error))
+                await pause(stop, RETRY_REFUSED_S)
+
+    async def _subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
+        stopping = asyncio.ensure_future(stop.wait())
+        channel = await self._open_pubsub()
+        try:
+            await channel.subscribe(self._channel)
+            on_message()
+            while not stop.is_set():
+                message = await _next_message(channel, stopping)
+                if message is not None and message["data"] != self._name.encode():
+                    on_message()
+        finally:
+            stopping.cancel()
+            await channel.aclose()
+
+    async def _open_pubsub(self) -> Any:
+        if not isinstance(self._client, RedisCluster):
+            return self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await self._client.initialize()
+            node = self._client.get_random_node()
+            return self._client.pubsub(node=node, ignore_subscribe_messages=True)
+        except RedisClusterException as error:  # which is none of redis-py's own family of errors
+            raise StoreUnreachableError("no node of the cluster can be listened to") from error
+
+
+async def _next_message(channel: Any, stopping: "asyncio.Task[Literal[True]]") -> Any:
+    waiting = asyncio.ensure_future(channel.get_message(timeout=WAIT_S))
+    await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        # The connection is closed next, so what is left unread on it is no matter.
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        if waiting.cancelled() or waiting.exception() is not None:
+            return None
+    return waiting.result()

@@ -1,0 +1,87 @@
+"""Loads the Lua scripts; the only place that calls them.
+
+The number of keys stands in each file's name, so that a call cannot pass another one. A script that Redis has forgotten
+(restart, failover, SCRIPT FLUSH) is sent again, in the same place.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, Protocol
+
+from redis.exceptions import NoScriptError
+
+_NAME = re.compile(r"^(?P<verb>[a-z_]+)-(?P<keys>\d+|n)\.lua$")
+
+Argument = str | bytes | int | float
+#: The commands that carry a script; behind them stand the script, the number of its keys, and the keys.
+SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
+
+
+class Scriptable(Protocol):
+    """What is asked of a Redis client."""
+
+    async def execute_command(self, *_args: Any, **_options: Any) -> Any:
+        """Sends one command."""
+        ...
+
+
+class Script:
+    """One script."""
+
+    def __init__(self, file_name: str, text: str) -> None:
+        match = _NAME.match(file_name)
+        if match is None:
+            raise ValueError(f"a script's file is named verb_noun-KEYS.lua, not {file_name}")
+        self.name = match["verb"]
+        #: Number of keys; None when it varies.
+        self.key_count = None if match["keys"] == "n" else int(match["keys"])
+        self.text = text
+        # Redis names scripts by SHA-1; it is no secret. Source: Redis docs, EVALSHA.
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, client: Scriptable, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Runs it.
+
+        Raises:
+            redis.exceptions.RedisError: as the client raises it; other than a forgotten script, which is sent again.
+        """
+        if self.key_count is not None and len(keys) != self.key_count:
+            raise ValueError(f"{self.name} takes {self.key_count} keys, not {len(keys)}")
+        try:
+            return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
+
+
+def _load() -> dict[str, Script]:
+    folder = resources.files("conferral.storage") / "scripts"
+    found = (Script(file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".lua"))
+    return {script.name: script for script in found}
+
+
+SCRIPTS = _load()
+commit_batch = SCRIPTS["commit_batch"]
+acquire_lease = SCRIPTS["acquire_lease"]
+renew_lease = SCRIPTS["renew_lease"]
+release_lease = SCRIPTS["release_lease"]
+fire_timers = SCRIPTS["fire_timers"]
+finish_effect = SCRIPTS["finish_effect"]
+claim_command = SCRIPTS["claim_command"]
+report_command = SCRIPTS["report_command"]
+mark_suspect = SCRIPTS["mark_suspect"]
+dead_letter_entry = SCRIPTS["dead_letter_entry"]
+mark_sent = SCRIPTS["mark_sent"]
+acquire_dial_permit = SCRIPTS["acquire_dial_permit"]
+share_requests = SCRIPTS["share_requests"]
+claim_gate = SCRIPTS["claim_gate"]
+count_call = SCRIPTS["count_call"]
+write_heartbeat = SCRIPTS["write_heartbeat"]
+raise_schema = SCRIPTS["raise_schema"]
+register_process = SCRIPTS["register_process"]
+read_processes = SCRIPTS["read_processes"]
+reopen_command = SCRIPTS["reopen_command"]
+read_session_versions = SCRIPTS["read_session_versions"]
+erase_session = SCRIPTS["erase_session"]
+publish_command = SCRIPTS["publish_command"]

@@ -1,0 +1,292 @@
+"""What is live in the whole account, by its lists: a thousand records a page, whoever they belong to."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from twilio.base.page import Page
+from twilio.rest import Client
+
+from conferral.runtime.containment import ItemKind, contain, log_unexpected
+from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.errors import (
+    ConferralError,
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderUnreachableError,
+)
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import ParticipantFound
+from conferral.statemachine.states import CallStatus
+from conferral.telephony.callback_urls import is_conference_name
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import label_requests
+from conferral.telephony.parameters.participant import parse_participant
+
+#: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
+PAGE_SIZE = 1_000
+#: Pages read of all calls together, and of all conferences, count: with more than a hundred thousand live calls the
+#: lists are cut, and what they don't show is not called missing.
+PAGES_MAX = 100
+#: Between two pages, seconds: no burst on an account whose calls need its limit of requests.
+PAGE_PAUSE_S = 0.1
+#: Refusals for load (429) in a row that are waited out, count.
+REFUSALS_MAX = 4
+#: Requests for one page in a row that break or fail and are repeated, count: a list changes nothing, and a sweep that
+#: is given up costs those whom it would have found some seconds more.
+FAILURES_MAX = 2
+#: End of the first wait after a refusal without Retry-After, seconds; it doubles.
+REFUSED_WAIT_S = 1.0
+#: A longer Retry-After is not waited out: the next reading comes anyway.
+REFUSED_WAIT_MAX_S = 15.0
+#: In the order of a call's life, so that one that moves on while the lists are read is in one of them.
+#: Source: Twilio docs, Call resource, status values.
+LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
+#: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
+LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
+#: Records taken of one page, count: a page that never ends is not read forever.
+RECORDS_MAX = 10 * PAGE_SIZE
+#: Records read before others have their turn, count.
+_RECORDS_PER_YIELD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A live call of a number of ours."""
+
+    #: Who is at the other end, as Twilio names it.
+    address: str = field(repr=False)
+    #: Whether it came in, else it was placed.
+    came_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """What the lists of an account showed."""
+
+    #: SIDs of the live calls.
+    calls: frozenset[str] = frozenset()
+    #: SIDs of those of them that were answered.
+    answered: frozenset[str] = frozenset()
+    #: Names of the live conferences by SID; only of those that could be ours by their names.
+    conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: The live calls that came in at a number of ours, or show one, by SID.
+    own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
+    #: Whether all calls were read, and all conferences.
+    has_all_calls: bool = True
+    has_all_conferences: bool = True
+    #: Pages read (count).
+    call_pages: int = 0
+    conference_pages: int = 0
+
+
+class AccountListReader:
+    """Reads the lists of an account."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        own_numbers: Callable[[], Collection[str]] = tuple,
+        pages_max: int = PAGES_MAX,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Binds the client.
+
+        Args:
+            client: Twilio's client over our HTTP client.
+            own_numbers: The numbers that are ours, E.164, as they are when the lists are read.
+            pages_max: Pages read of calls, and as many of conferences (count).
+            sleep: How time is waited out.
+            rng: For jitter.
+            metrics: Where unforeseen errors are counted.
+        """
+        self._client = client
+        self._metrics = metrics or Metrics()
+        self._own_numbers = own_numbers
+        self._pages_max = pages_max
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
+
+    async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
+        """Reads the lists of live calls and of live conferences.
+
+        Args:
+            check: Called before every request; what it raises ends the reading.
+
+        Raises:
+            ProviderError: as of any request; only when waiting and asking again did not help, where that may help.
+        """
+        calls: set[str] = set()
+        conferences: dict[str, str] = {}
+        answered: set[str] = set()
+        own_calls: dict[str, OwnCall] = {}
+        own_numbers = frozenset(self._own_numbers())
+
+        def add_call(status: str, record: Any) -> None:
+            calls.add(record.sid or "")
+            if status == CallStatus.IN_PROGRESS:
+                answered.add(record.sid or "")
+            caller = record._from or ""  # noqa: SLF001  # the library's public name of `from`
+            if record.to in own_numbers:
+                own_calls[record.sid or ""] = OwnCall(caller, came_in=True)
+            elif caller in own_numbers:
+                own_calls[record.sid or ""] = OwnCall(record.to or "", came_in=False)
+
+        def add_conference(record: Any) -> None:
+            # Names of other people's conferences are none of our business.
+            if is_conference_name(record.friendly_name or ""):
+                conferences[record.sid or ""] = record.friendly_name
+
+        with label_requests("sweep"):
+            of_calls = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+            for status in LIVE_CALL_STATUSES:
+                first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
+                await of_calls.read_list(first, partial(add_call, status))
+            of_conferences = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
+            for status in LIVE_CONFERENCE_STATUSES:
+                first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
+                await of_conferences.read_list(first, add_conference)
+        return AccountSnapshot(
+            calls=frozenset(calls),
+            answered=frozenset(answered),
+            conferences=conferences,
+            own_calls=own_calls,
+            has_all_calls=of_calls.is_complete,
+            has_all_conferences=of_conferences.is_complete,
+            call_pages=of_calls.pages,
+            conference_pages=of_conferences.pages,
+        )
+
+    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+        """Who is in a conference, or is being called into it; nobody when it is over.
+
+        Args:
+            conference_sid: Which.
+            own_calls: What is known of calls that it may hold.
+
+        Raises:
+            ProviderError: as of any request.
+
+        Source: Twilio docs, Participants subresource.
+        """
+        inside = self._client.conferences(conference_sid).participants
+        try:
+            with label_requests("sweep"), translate_errors():
+                page = await inside.page_async(page_size=PAGE_SIZE)
+                return [_participant_found(record, own_calls.get(record.call_sid or "")) for record in page]
+        except ProviderGoneError:
+            return []
+
+
+def _participant_found(record: Any, call: OwnCall | None) -> ParticipantFound:
+    seen = parse_participant(record)
+    return ParticipantFound(
+        call_sid=seen.call_sid,
+        label=seen.label,
+        address=call.address if call is not None else "",
+        came_in=call is not None and call.came_in,
+        is_ringing=seen.is_ringing,
+        start_on_enter=record.start_conference_on_enter is not False,
+        held=seen.held,
+        muted=seen.muted,
+        end_on_exit=seen.end_on_exit,
+        coaches=seen.coaches,
+    )
+
+
+class _PagedRead:
+    """Lists that share a bound of pages."""
+
+    def __init__(
+        self,
+        pages_max: int,
+        sleep: Callable[[float], Awaitable[None]],
+        rng: random.Random,
+        check: Callable[[], None],
+        metrics: Metrics,
+    ) -> None:
+        self.pages = 0
+        #: Whether every list was read to its end.
+        self.is_complete = True
+        self._pages_max = pages_max
+        self._sleep = sleep
+        self._rng = rng
+        self._check = check
+        self._metrics = metrics
+
+    async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
+        """Reads one list, page by page."""
+        request: Callable[[], Awaitable[Page | None]] = first
+        while True:
+            if self.pages >= self._pages_max:
+                self.is_complete = False
+                return
+            page = await self._with_retries(request)
+            if page is None:
+                return
+            self.pages += 1
+            await self._add_records(page, add)
+            with translate_errors():
+                if page.next_page_url is None:
+                    return
+            request = page.next_page_async
+            await self._sleep(PAGE_PAUSE_S)
+
+    async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
+        """Take the records of a page. Those that can't be understood are skipped; the list is not whole then."""
+        records, failure = iter(page), None
+        for number in range(1, RECORDS_MAX + 1):
+            with catch_unexpected() as reading:
+                with translate_errors():
+                    record = next(records, None)
+                if record is None:
+                    break
+                add(record)
+            failure = failure or reading.unexpected
+            if number % _RECORDS_PER_YIELD == 0:
+                await asyncio.sleep(0)
+        else:
+            self.is_complete = False
+        if failure is not None:
+            self.is_complete = False
+        if failure is not None and not isinstance(failure.error, ProviderError):
+            log_unexpected(ItemKind.SWEEP, self._metrics, failure.error, task="sweep")
+
+    async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
+        """One page; a refusal for load is waited out a few times, and what fails or breaks is asked for again."""
+        refusals = failures = 0
+        while True:
+            self._check()
+            page: Page | None = None
+            try:
+                expected = (ConferralError,)
+                with (
+                    contain(ItemKind.SWEEP, self._metrics, passing=expected, task="sweep") as boundary,
+                    translate_errors(),
+                ):
+                    page = await request()
+            except ProviderBusyError as error:
+                refusals += 1
+                if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
+                    raise
+                await self._sleep(error.retry_after_s or self._wait_s(refusals))
+            except (OutcomeUnknownError, ProviderUnreachableError):
+                failures += 1
+                if failures > FAILURES_MAX:
+                    raise
+                await self._sleep(self._wait_s(failures))
+            else:
+                self.is_complete = self.is_complete and boundary.unexpected is None
+                return page
+
+    def _wait_s(self, times: int) -> float:
+        doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
+        return self._rng.uniform(doubled_s / 2, doubled_s)

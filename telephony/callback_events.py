@@ -1,0 +1,449 @@
+"""What Twilio's requests say: form fields into events. Every field name of Twilio's that we read stands here.
+
+Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may add to
+later are kept as they are; ids, counts and whatever becomes part of an answer are held against a pattern.
+"""
+
+import re
+from collections.abc import Collection
+from urllib.parse import urldefrag
+
+from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.events import (
+    AnnouncementEnded,
+    CallProgressed,
+    CallReceived,
+    ClientCallReceived,
+    ConferenceEnded,
+    ConferenceEvent,
+    ConferenceEventIgnored,
+    ConferenceStarted,
+    DialEnded,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+    RecordingChanged,
+)
+from conferral.statemachine.session import CUSTOMER
+from conferral.statemachine.states import SessionMode
+from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.callback_fields import (
+    CALL_SID,
+    CONFERENCE_SID,
+    RECORDING_SID,
+    flag,
+    is_number,
+    moment_ms,
+    number,
+    optional_word,
+    text,
+    word,
+)
+from conferral.telephony.callback_fields import Fields as Fields
+from conferral.telephony.callback_fields import MalformedCallbackError as MalformedCallbackError
+from conferral.telephony.callback_urls import (
+    ANNOUNCEMENT_PATH,
+    CallbackUrlError,
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    Gate,
+    RecordingCallback,
+    is_id,
+    parse_announcement,
+)
+from conferral.telephony.unknown_parameters import summarize_unknown
+
+#: Longest address that is taken over; what is longer is nobody whom we could dial.
+_ADDRESS_LENGTH_MAX = 256
+#: Longest URL of an announcement (characters), as commands may name one.
+_ANNOUNCE_URL_MAX = 2_000
+#: Percent-encoded JSON of 1 or 2 KiB; what is longer would crowd the stream, and a call without it only loses the
+#: caller's number. Source: Twilio docs, Call resource, `CallToken`.
+_CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
+#: The conference events after which a participant is otherwise than before.
+#: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (mute, hold, modify).
+_CHANGES = frozenset(
+    {"participant-hold", "participant-unhold", "participant-mute", "participant-unmute", "participant-modify"}
+)
+#: How an announcement has ended. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (announcement).
+_ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
+#: The sources of a recording that is a conference's. Source: Twilio docs, Recordings resource, `source`.
+_CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
+#: Where a recording is; kept as it is, and never asked by us.
+_URL = re.compile(r"https?://[!-~]{1,2000}")
+
+#: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
+FIELDS_READ = frozenset(
+    {
+        "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
+        "CallToken", "Coaching", "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit",
+        "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
+        "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
+        "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
+        "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+    }
+)  # fmt: skip
+#: The parameters of conferences and recordings that we know: those that are not read say what is known anyway.
+#: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
+_KNOWN_FIELDS = FIELDS_READ | {
+    "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
+    "RecordingStartTime", "RecordingTrack",
+}  # fmt: skip
+
+
+def call_sid_of(fields: Fields) -> str:
+    """The call that the request is about.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    return word(fields, "CallSid", CALL_SID)
+
+
+def conference_sid_of(fields: Fields) -> str:
+    """The conference that the request is about.
+
+    Raises:
+        MalformedCallbackError: ConferenceSid is missing or no SID.
+    """
+    return word(fields, "ConferenceSid", CONFERENCE_SID)
+
+
+def is_outbound_leg(fields: Fields) -> bool:
+    """Whether we placed the call: by REST, or by a `<Dial>`. Source: Twilio docs, Call resource, `Direction`."""
+    return fields.get("Direction", "inbound") != "inbound"
+
+
+def error_url_of(fields: Fields) -> str:
+    """The URL whose failure made Twilio ask the fallback, empty when it does not say."""
+    return fields.get("ErrorUrl", "")
+
+
+def parent_call_sid_of(fields: Fields) -> str:
+    """The call whose `<Dial>` made this one, empty for a call of its own."""
+    return fields.get("ParentCallSid", "")
+
+
+def caller_of(fields: Fields) -> str:
+    """The caller as Twilio names it: E.164, `client:`, `sip:`, or a word for somebody who withholds the number."""
+    return fields.get("From", "")[:_ADDRESS_LENGTH_MAX]
+
+
+def callee_of(fields: Fields) -> str:
+    """Whom the call is for: the number that was called, or what a browser or app wrote there, which proves nothing."""
+    return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
+
+
+def session_id_of(fields: Fields) -> str:
+    """The id of the session that a browser or app opens: the one that it names, else its CallSid.
+
+    Raises:
+        MalformedCallbackError: the one that it names is no id (`SessionID`), or CallSid is none.
+    """
+    given = fields.get("SessionID", "")
+    if not given:
+        return call_sid_of(fields)
+    if not is_id(given):
+        raise MalformedCallbackError("SessionID")
+    return given
+
+
+def call_received(
+    fields: Fields,
+    agent_address: str,
+    *,
+    mode: SessionMode = SessionMode.BRIDGE,
+    other_agents: tuple[str, ...] = (),
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
+    called_number: str = "",
+) -> CallReceived:
+    """An inbound call asks for its document. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+
+    Args:
+        fields: The form.
+        agent_address: Who is tried first.
+        mode: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
+        other_agents: Who is tried when that agent fails, in their order.
+        attributes: How the session's conference is set up.
+        called_number: The number that was called, if it is not `TWILIO_NUMBER`.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid, caller = call_sid_of(fields), caller_of(fields)
+    return CallReceived(
+        session_id=call_sid,
+        token=CallReceived.name,
+        call_sid=call_sid,
+        customer_address=caller,
+        agent_address=agent_address,
+        # Without a number that could be shown there is nothing to show it with.
+        call_token=_call_token(fields) if is_caller_id(caller) else "",
+        called_number=called_number,
+        mode=mode.value,
+        other_agents=other_agents,
+        attributes=attributes,
+    )
+
+
+def client_call_received(
+    fields: Fields,
+    *,
+    session_id: str,
+    customer_address: str,
+    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
+    conference_name: str = "",
+) -> ClientCallReceived:
+    """A browser or app asks for its document, to call somebody.
+
+    Args:
+        fields: The form.
+        session_id: As `session_id_of` tells it.
+        customer_address: Whom to call: an address that was held against the allow-list.
+        attributes: How the session's conference is set up.
+        conference_name: The conference's name; empty if it is the session's id.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return ClientCallReceived(
+        session_id=session_id,
+        token=f"{ClientCallReceived.name}:{call_sid}",
+        call_sid=call_sid,
+        agent_address=caller_of(fields),
+        customer_address=customer_address,
+        attributes=attributes,
+        conference_name=conference_name,
+    )
+
+
+def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -> CallProgressed:
+    """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
+
+    Args:
+        fields: The form.
+        callback: What the URL says.
+        own_numbers: Our numbers: a leg to the agent shows one of them if the caller has none to show.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid = call_sid_of(fields)
+    status = word(fields, "CallStatus")
+    sequence = number(fields, "SequenceNumber")
+    caller = caller_of(fields)
+    # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
+    placed = is_outbound_leg(fields)
+    callee = callee_of(fields)
+    return CallProgressed(
+        session_id=callback.session_id,
+        token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
+        source=call_sid,
+        sequence=sequence,
+        occurred_at_ms=moment_ms(fields.get("Timestamp", "")),
+        party=callback.party,
+        call_sid=call_sid,
+        status=status,
+        sip_response_code=number(fields, "SipResponseCode") or 0,
+        address=callee if placed else caller,
+        customer_address=_customer_address(callback.party, caller, callee, placed=placed, own_numbers=own_numbers),
+        dial=callback.dial,
+        agent_number=callback.agent_number,
+    )
+
+
+def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own_numbers: Collection[str]) -> str:
+    if party == CUSTOMER:
+        return callee if placed else caller
+    return caller if placed and caller not in own_numbers else ""
+
+
+def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
+    """What the status callback of a number or a TwiML app is about: its URL says nothing.
+
+    Args:
+        fields: The form.
+        session_id: Of the session that the call is known to belong to; None for none, and the call is the session.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
+
+
+def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
+    """A `<Dial>` has ended. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
+
+    The requests that follow a `<Redirect>` of ours carry the same token: they tell of the same end.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    call_sid = call_sid_of(fields)
+    call_status = word(fields, "CallStatus")
+    which = f":{action.agent_number}" if action.agent_number else ""
+    return DialEnded(
+        session_id=action.session_id,
+        token=f"{DialEnded.name}:{action.dial.value}:{call_sid}:{action.attempt}:{call_status}{which}",
+        party=action.party,
+        call_sid=call_sid,
+        dial=action.dial.value,
+        dial_call_status=optional_word(fields, "DialCallStatus") or action.dial_call_status,
+        call_status=call_status,
+        agent_number=action.agent_number,
+    )
+
+
+def digits_of(fields: Fields, gate: Gate) -> str:
+    """What was pressed at a gate, empty for nothing. Source: Twilio docs, TwiML `<Gather>`, `action` parameters.
+
+    A request that follows a `<Redirect>` of ours tells nothing, but its URL does, in the words of `Gate.key`.
+    """
+    return fields.get("Digits", "") or gate.key
+
+
+def gate_reached(fields: Fields, gate: Gate) -> GateReached:
+    """A call that was placed by REST was answered and asks for its document.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return GateReached(
+        session_id=gate.session_id,
+        token=f"{GateReached.name}:{gate.dial}:{call_sid}",
+        dial=gate.dial,
+        call_sid=call_sid,
+    )
+
+
+def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDecided:
+    """The gate lets a call in, or turns it away.
+
+    Raises:
+        MalformedCallbackError: CallSid is missing or no id.
+    """
+    call_sid = call_sid_of(fields)
+    return GateDecided(
+        session_id=gate.session_id,
+        token=f"{GateDecided.name}:{gate.dial}:{call_sid}:{decision.value}",
+        dial=gate.dial,
+        call_sid=call_sid,
+        decision=decision.value,
+    )
+
+
+def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
+    """A conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
+
+    Raises:
+        MalformedCallbackError: a field is missing or malformed.
+    """
+    conference_sid = conference_sid_of(fields)
+    kind = word(fields, "StatusCallbackEvent")
+    sequence = number(fields, "SequenceNumber")
+    timestamp = fields.get("Timestamp", "")
+    occurred_at_ms = moment_ms(timestamp)
+    call_sid = optional_word(fields, "CallSid", CALL_SID)
+    session_id = callback.session_id
+    token = "" if sequence is not None else f"{kind}:{conference_sid}:{call_sid}:{occurred_at_ms}"
+    other = summarize_unknown(fields, _KNOWN_FIELDS)
+    if kind == "participant-join":
+        return ParticipantJoined(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
+            start_on_enter=flag(fields, "StartConferenceOnEnter", missing=True),
+        )  # fmt: skip
+    if kind == "participant-leave":
+        return ParticipantLeft(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
+            call_status=optional_word(fields, "ParticipantCallStatus"),
+            left_reason=optional_word(fields, "ReasonParticipantLeft"),
+        )  # fmt: skip
+    if kind == "conference-start":
+        return ConferenceStarted(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+        )  # fmt: skip
+    if kind == "conference-end":
+        return ConferenceEnded(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+            conference_reason=optional_word(fields, "ReasonConferenceEnded"),
+            call_sid_ending=optional_word(fields, "CallSidEndingConference", CALL_SID),
+        )  # fmt: skip
+    if kind in _CHANGES:
+        return ParticipantChanged(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid_of(fields), label=optional_word(fields, "ParticipantLabel"),
+            kind=kind,
+            held=flag(fields, "Hold", missing=kind == "participant-hold"),
+            muted=flag(fields, "Muted", missing=kind == "participant-mute"),
+            end_on_exit=flag(fields, "EndConferenceOnExit", missing=False),
+            coaches=optional_word(fields, "CallSidToCoach", CALL_SID) if flag(fields, "Coaching", missing=True) else "",
+        )  # fmt: skip
+    if kind in _ANNOUNCEMENT_ENDS:
+        return AnnouncementEnded(
+            session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+            conference_sid=conference_sid, other=other,
+            call_sid=call_sid, failed=_ANNOUNCEMENT_ENDS[kind], **_announced(fields),
+            reason=text(fields, "ReasonAnnouncementFailed"),
+        )  # fmt: skip
+    return ConferenceEventIgnored(
+        session_id=session_id, token=token, source=conference_sid, sequence=sequence, occurred_at_ms=occurred_at_ms,
+        conference_sid=conference_sid, other=other,
+        kind=kind, call_sid=call_sid,
+    )  # fmt: skip
+
+
+def _announced(fields: Fields) -> dict[str, str]:
+    """What was played: a sentence of a command of ours, or a URL as the command named it."""
+    url, query = urldefrag(fields.get("AnnounceUrl", ""))[0], ""
+    if ANNOUNCEMENT_PATH in url:
+        url, _, query = url.partition("?")
+    try:
+        return {"command": parse_announcement(query).command_id} if query else {"url": url[:_ANNOUNCE_URL_MAX]}
+    except CallbackUrlError:
+        return {}
+
+
+def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingChanged:
+    """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback` parameters.
+
+    It has no SequenceNumber; each status is told once, so recording and status name the event.
+
+    Raises:
+        MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
+    """
+    recording_sid, status = word(fields, "RecordingSid", RECORDING_SID), word(fields, "RecordingStatus")
+    call_sid = optional_word(fields, "CallSid", CALL_SID)
+    conference_sid = conference_sid_of(fields) if fields.get("ConferenceSid") else ""
+    source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
+    duration = fields.get("RecordingDuration", "")
+    return RecordingChanged(
+        session_id=callback.session_id,
+        token=f"{RecordingChanged.name}:{recording_sid}:{status}",
+        recording_sid=recording_sid,
+        status=status,
+        of_conference=source in _CONFERENCE_SOURCES if source else bool(conference_sid and not call_sid),
+        call_sid=call_sid,
+        conference_sid=conference_sid,
+        url=url if _URL.fullmatch(url) else "",
+        # Of a recording that still runs Twilio may say -1.
+        duration_s=int(duration) if is_number(duration) else 0,
+        other=summarize_unknown(fields, _KNOWN_FIELDS),
+    )
+
+
+def _call_token(fields: Fields) -> str:
+    value = fields.get("CallToken", "")
+    return value if _CALL_TOKEN.fullmatch(value) else ""

@@ -1,0 +1,259 @@
+"""What may stand in the directory's file, and what is said when something else does.
+
+Errors name file, line and key, never an address or a number.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.redaction import redact
+from conferral.runtime.settings import sentence
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.directory.toml_lines import Path as KeyPath
+from conferral.telephony.directory.toml_lines import lines_of
+
+#: Agents of one number, at most (count).
+AGENTS_MAX = 10
+#: Source: Twilio docs, TwiML `<Conference>`, `region`. `Region` of a Participant also takes us2, but callers and moved
+#: legs join by TwiML.
+REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
+
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+#: User and password, a query and a fragment may stand in it: Twilio knows all of them.
+_URL = re.compile(r"https?://[A-Za-z0-9._~%:@\[\]-]+(?:[/?#][!-~]*)?")
+_URL_LONGEST = 2_000
+#: These mean something else where a setting may name somebody.
+_RESERVED = frozenset({"recall", "end"})
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be a name in the directory: at least one letter tells it from a number written wrong.
+
+    >>> is_name("second-line_2"), is_name("911"), is_name("client:anna")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What addresses in the file are held against."""
+
+    allowed: AllowList
+    #: The file's own names, as they stand there.
+    names: Mapping[str, str] = field(repr=False)
+
+
+def _context(info: ValidationInfo) -> _Context:
+    assert isinstance(info.context, _Context)
+    return info.context
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError("a name is 1 to 64 letters, digits, _ or -, with at least one letter")
+    if text in _RESERVED:
+        raise ValueError("means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name")
+    return text
+
+
+def _number(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("must be the number that is called, +, country code and number, in quotes")
+    return text
+
+
+def _address(text: str, info: ValidationInfo) -> str:
+    try:
+        address = parse_address(text)
+        _context(info).allowed.check(address)
+    except AddressError as error:
+        raise ValueError(error.reason) from None
+    return address.text
+
+
+def _agent(text: str, info: ValidationInfo) -> str:
+    names = _context(info).names
+    if text in names:
+        return names[text]  # what is wrong with it is told where it stands
+    if is_name(text):
+        raise ValueError("nobody is called so in [destinations]")
+    return _address(text, info)
+
+
+def _url(text: str) -> str:
+    if not _URL.fullmatch(text) or len(text) > _URL_LONGEST:
+        raise ValueError("must be an http:// or https:// URL")
+    return text
+
+
+def _greeting(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must say something; without the key CONFERRAL_GREETING is said")
+    return sentence(text)
+
+
+def _one_of(*words: str) -> BeforeValidator:
+    """One of these words; TOML's own truth values stand for theirs."""
+
+    def word(value: object) -> object:
+        text = str(value).lower() if isinstance(value, bool) else value
+        if text not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return BeforeValidator(word)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class DirectoryEntry(_Table):
+    """What the file says of one number; empty values are left to the settings, or to Twilio.
+
+    Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
+    """
+
+    #: Addresses.
+    agents: list[Annotated[str, AfterValidator(_agent)]] = Field([], min_length=1, max_length=AGENTS_MAX, repr=False)
+    mode: Annotated[str, _one_of("bridge", "conference")] = ""
+    record: Annotated[str, _one_of("true", "false", "customer")] = ""
+    beep: Annotated[str, _one_of("true", "false", "onEnter", "onExit")] = ""
+    jitter_buffer_size: Annotated[str, _one_of("off", "small", "medium", "large")] = ""
+    region: Annotated[str, _one_of(*REGIONS)] = ""
+    trim: Annotated[str, _one_of("trim-silence", "do-not-trim")] = ""
+    wait_url: Annotated[str, AfterValidator(_url)] = ""
+    max_participants: int = Field(0, ge=2, le=250)
+    greeting: Annotated[str, AfterValidator(_greeting)] = Field("", repr=False)
+    after: Annotated[str, AfterValidator(_url)] = ""
+    #: Seconds. A call lasts a day at most.
+    time_limit: int = Field(0, ge=1, le=86_400)
+    hangup_on_star: bool = False
+
+
+class _File(_Table):
+    destinations: dict[Annotated[str, AfterValidator(_name)], Annotated[str, AfterValidator(_address)]] = {}
+    inbound: dict[Annotated[str, AfterValidator(_number)], DirectoryEntry] = {}
+
+
+def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
+    """Addresses by name, and what is said of each number.
+
+    Args:
+        path: Of the file.
+        allowed: What may be dialled.
+
+    Raises:
+        SettingsError: it can't be read or is wrong; a line for each fault, with the fault's own line and key.
+    """
+    text = _text_of(path)
+    try:
+        content = tomllib.loads(text)
+        lines = lines_of(text)
+    except ValueError as error:  # beside the parser's own error, Python's of a number that is too long
+        raise SettingsError((_not_toml(path, text, str(error)),)) from None
+    except RecursionError:
+        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
+    named = content.get("destinations")
+    named = named if isinstance(named, dict) else {}
+    context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)})
+    try:
+        file = _File.model_validate(content, context=context)
+    except ValidationError as error:
+        faults = [_error_at(problem, lines) for problem in error.errors(include_url=False, include_input=False)]
+        raise SettingsError(
+            tuple(f"CONFERRAL_DIRECTORY: {path}, line {line}, {words}" for line, words in sorted(faults))
+        ) from None
+    return file.destinations, file.inbound
+
+
+def _text_of(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise SettingsError((f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)) from None
+    try:
+        return content.decode("utf-8-sig")  # some editors put a mark of their own before the first letter
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}, line {line}: must be UTF-8",)) from None
+
+
+# ---- what is wrong, in words -------------------------------------------------------------------------------------
+
+#: What the parser says of a key that it can't take, with the key itself, which may be a number.
+_DUPLICATE_KEY = ("Cannot ", "Duplicate ")
+#: By what pydantic calls a fault; the limits are its own.
+_MESSAGES = {
+    "string_type": "must be text, in quotes",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": 'must be an array, such as ["client:alice"]',
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
+}
+
+
+def _not_toml(path: Path, text: str, message: str) -> str:
+    words, _, place = message.removesuffix(")").rpartition(" (at ")
+    if found := re.match(r"line (\d+), column (\d+)", place):
+        where = f"line {found[1]}, column {found[2]}: "
+    else:
+        where = f"line {len(text.splitlines())}, the end: " if place == "end of document" else ""
+    if words.startswith(_DUPLICATE_KEY):
+        words = "the key stands there already, or means something else above"
+    elif re.search(r"\d", words) or not words:
+        words = "this is no TOML"
+    return f"CONFERRAL_DIRECTORY: {path}, {where}{words[:1].lower()}{words[1:]}"
+
+
+def _error_at(problem: Any, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
+    """A fault's line, and its key with what is wrong there."""
+    path: KeyPath = tuple(part for part in problem["loc"] if part != "[key]")
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        table = DirectoryEntry if path[0] == "inbound" and len(path) > 1 else _File
+        words = f"no such key; known are {', '.join(table.model_fields)}"
+    elif kind in _MESSAGES:
+        words = _MESSAGES[kind].format(**problem.get("ctx", {}))
+    else:
+        words = str(problem["msg"]).removeprefix("Value error, ")
+    shown = path
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1), f"{_display_path(shown)}: {words}"
+
+
+def _display_path(path: KeyPath) -> str:
+    """A key as the file writes it, without what may be a number or a person.
+
+    >>> _shown(("inbound", "+15550123", "agents", 1))
+    'inbound."+…23".agents, entry 2'
+    """
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f", entry {part + 1}"
+        else:
+            shown += "." * bool(shown) + _display_part(part)
+    return shown
+
+
+def _display_part(part: str) -> str:
+    if part.startswith("+"):
+        return f'"{redact(part)}"'
+    return part if is_name(part) and sum(letter.isdigit() for letter in part) < 4 else '"…"'

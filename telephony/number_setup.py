@@ -1,0 +1,79 @@
+"""Our account and our number as Twilio has them set up: what is asked before anything goes wrong.
+
+Source: Twilio docs, Account resource; IncomingPhoneNumber resource.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from twilio.rest import Client
+
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import label_requests
+
+#: Numbers that are looked at, count: Twilio takes a whole number for a part, too.
+_NUMBERS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """How our account stands."""
+
+    #: `active`, `suspended` or `closed`.
+    status: str
+    #: `Trial` or `Full`.
+    type: str
+    #: When it was created; None where Twilio does not tell.
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSetup:
+    """What answers calls to a number. URLs are empty where there is none."""
+
+    voice_url: str = field(repr=False)
+    voice_method: str
+    fallback_url: str = field(repr=False)
+    status_callback: str = field(repr=False)
+    #: Of a TwiML app that answers in place of the URLs.
+    application_sid: str
+    #: Of a trunk that answers in place of both.
+    trunk_sid: str
+
+
+async def read_account(client: Client, account_sid: str) -> AccountStatus:
+    """How our account stands; a standard API key may not ask for it.
+
+    Raises:
+        ProviderError: as of any request.
+    """
+    with label_requests("check"), translate_errors():
+        account = await client.api.v2010.accounts(account_sid).fetch_async()
+    if not isinstance(account.status, str):
+        raise OutcomeUnknownError
+    created_at = account.date_created
+    return AccountStatus(
+        account.status, str(account.type or ""), created_at if isinstance(created_at, datetime) else None
+    )
+
+
+async def read_number(client: Client, number: str) -> NumberSetup | None:
+    """What answers calls to a number; None where the account has no such number.
+
+    Raises:
+        ProviderError: as of any request.
+    """
+    with label_requests("check"), translate_errors():
+        found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
+    for one in found:
+        if one.phone_number == number:
+            return NumberSetup(
+                voice_url=str(one.voice_url or ""),
+                voice_method=str(one.voice_method or ""),
+                fallback_url=str(one.voice_fallback_url or ""),
+                status_callback=str(one.status_callback or ""),
+                application_sid=str(one.voice_application_sid or ""),
+                trunk_sid=str(one.trunk_sid or ""),
+            )
+    return None

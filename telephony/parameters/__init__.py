@@ -1,0 +1,1 @@
+"""Parameters of Twilio's REST requests and TwiML nouns, by resource."""

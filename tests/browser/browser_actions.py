@@ -1,0 +1,72 @@
+"""What people do in a browser: sign in, pick up, press a button of the console. By what they see, never by an id."""
+
+import re
+from collections.abc import Sequence
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.browser_environment import Console
+from tests.browser.windows import Windows
+
+
+def phone(page: Page, name: str) -> Locator:
+    """One phone on the page of phones."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def key(on: Locator, label: str) -> Locator:
+    """A button of a phone. Its label comes first, then what only listeners are told, then why it can't be pressed."""
+    return on.get_by_role("button", name=re.compile(rf"^{label}\b"))
+
+
+async def press(on: Locator, label: str) -> None:
+    """Presses a button of a phone as soon as it can be pressed."""
+    button = key(on, label)
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
+    await button.click()
+
+
+async def signed_in(windows: Windows, console: Console, **options: object) -> Page:
+    """A window of the console, opened by the address that the command prints."""
+    page = await windows.open(console.url, **options)
+    await expect(page.get_by_role("table", name="Sessions")).to_be_visible()
+    return page
+
+
+def sessions(page: Page) -> Locator:
+    """The rows of the list."""
+    return page.get_by_role("table", name="Sessions").locator("[data-id]")
+
+
+async def open_session(page: Page, session: str) -> None:
+    """Opens a session from the list."""
+    await sessions(page).filter(has_text=session).get_by_role("link").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(session)
+
+
+async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] = ()) -> None:
+    """Gives a command by its button, and by its form where it has one.
+
+    Args:
+        page: The console's, with the session opened.
+        label: The button's.
+        to: The destination.
+        choices: Modes, parties: what is picked in the form.
+    """
+    button = page.get_by_role("button", name=re.compile(rf"^{label}( …)?$"))
+    await expect(button).not_to_have_attribute("aria-disabled", "true")
+    await button.click()
+    if not to and not choices:
+        return
+    dialog = page.get_by_role("dialog")
+    for choice in choices:
+        await dialog.get_by_role("radio", name=choice, exact=True).check()
+    if to:
+        await dialog.get_by_label("To", exact=True).fill(to)
+    await dialog.get_by_role("button", name=label, exact=True).click()
+    await expect(dialog).to_have_count(0)
+
+
+def given(page: Page, kind: str) -> Locator:
+    """What became of a command that was given in this window."""
+    return page.locator(".given > li").filter(has_text=re.compile(rf"^\s*{kind}\b"))

@@ -1,0 +1,118 @@
+"""A busy quarter of an hour: sessions of every kind, some of them in trouble, and how the last transfers went."""
+
+from dataclasses import replace
+
+from redis import Redis
+
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import (
+    PartyStatus,
+    Phase,
+    State,
+    TransferMode,
+    TransferStage,
+    TransferStatus,
+    WaitAudio,
+)
+from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage.keys import Keys
+from conferral.storage.outcome_stream import encode_outcome
+from tests.browser.many_sessions import put_all, session_id
+from tests.conferral.cli_helpers import KEYS, conferenced, make_session
+
+PEOPLE = ("alice", "bob", "carol", "erin", "frank", "grace")
+TRANSFERS, FAILED = 24, 2
+
+
+def _session(number: int, made: Session, now_ms: int, age_s: int, **changes: object) -> Session:
+    """A session with people of its own, that began so long ago."""
+    customer = replace(made.parties["customer"], address=f"+1415555{100 + number * 7 % 100:04d}")
+    agent = replace(
+        made.parties["agent"], address=f"client:{PEOPLE[number % len(PEOPLE)]}", call_sid=f"CA{number:031x}a"
+    )
+    at_ms = now_ms - age_s * 1_000
+    parties = {**made.parties, "customer": customer, "agent": agent}
+    return replace(
+        made,
+        parties=parties,
+        created_at_ms=at_ms,
+        state_since_ms=at_ms + 2_000,
+        updated_at_ms=now_ms - 4_000,
+        **changes,
+    )
+
+
+def _with_target(session: Session, mode: TransferMode, reached: TransferStatus, **of_party: object) -> Session:
+    """With a transfer to `client:dave`, on its way or under way."""
+    is_there = reached is TransferStatus.CONSULTING
+    target = Party("target", "target-2", f"CA{'d' * 30}{len(session.id):02x}", "client:dave", dial_id="d1")
+    target = replace(target, answered=is_there, in_conference=is_there, **of_party)
+    customer = replace(session.parties["customer"], held=True, desired_hold=True, wait_audio=WaitAudio.MUSIC)
+    transfer = TransferState(
+        1, mode, "client:dave", reached, stage=TransferStage.TALKING if is_there else TransferStage.DIALING
+    )
+    parties = {**session.parties, "customer": customer, "target": target}
+    phase = Phase.CONSULT if mode is TransferMode.CONSULT else Phase.WARM
+    return replace(session, state=State.TRANSFERRING, phase=phase, parties=parties, transfer=transfer)
+
+
+def sessions(now_ms: int) -> list[Session]:
+    """The live ones; the first two need attention, the worst first, and the third has recovered."""
+
+    def talking(number: int, age_s: int) -> Session:
+        return _session(number, make_session(session_id(0xC0FFEE00 + number)), now_ms, age_s)
+
+    def roomed(number: int, age_s: int) -> Session:
+        return _session(number, conferenced(session_id(0xC0FFEE00 + number)), now_ms, age_s)
+
+    overdue = _with_target(roomed(1, 190), TransferMode.CONSULT, TransferStatus.DIALING)
+    overdue = replace(overdue, timers={**overdue.timers, "dial": now_ms - 9_000})
+    lone = roomed(2, 421)
+    gone = replace(lone.parties["agent"], status=PartyStatus.LEFT, in_conference=False, left_reason="participant-left")
+    lone = replace(lone, parties={**lone.parties, "agent": gone})
+    busy = Attempt(
+        "target", "client:dave", "d1", result="busy", started_at_ms=now_ms - 40_000, ended_at_ms=now_ms - 31_000
+    )
+    failed = TransferState(
+        1, TransferMode.CONSULT, "client:dave", TransferStatus.FAILED, "busy", TransferStage.OVER, attempts=(busy,)
+    )
+    consulting = {"status": PartyStatus.CONNECTED}
+    return [
+        overdue,
+        lone,
+        replace(roomed(3, 306), transfer=failed),
+        _with_target(roomed(4, 97), TransferMode.CONSULT, TransferStatus.CONSULTING, **consulting),
+        _with_target(roomed(5, 64), TransferMode.WARM, TransferStatus.RINGING, status=PartyStatus.RINGING),
+        *(talking(6 + number, 12 + number * 47) for number in range(6)),
+        *(roomed(12 + number, 33 + number * 71) for number in range(5)),
+    ]
+
+
+def outcomes(now_ms: int) -> list[dict[str, str]]:
+    """How the transfers of the last minutes went, as they stand on the stream."""
+    found = []
+    for number in range(TRANSFERS):
+        result = "failed" if number < FAILED else "completed"
+        began_ms = now_ms - 60_000 - number * 45_000
+        answered_ms = 0 if result == "failed" else began_ms + 3_000 + number * 200
+        attempt = Attempt(
+            "target", "client:dave", "d1", result="busy" if result == "failed" else "answered",
+            started_at_ms=began_ms, answered_at_ms=answered_ms, ended_at_ms=began_ms + 30_000,
+        )  # fmt: skip
+        conclusion = OutcomeRecord(
+            id=f"o{number}", kind="transfer", session_id=session_id(number), result=result, mode="consult",
+            to="client:dave", attempts=(attempt,), started_at_ms=began_ms, ended_at_ms=began_ms + 30_000,
+        )  # fmt: skip
+        found.append(encode_outcome(conclusion))
+    return found
+
+
+def put_busy_period(redis: Redis, keys: Keys = KEYS) -> list[Session]:
+    """All of it, as a worker leaves it; returns the sessions."""
+    now_ms = redis.time()[0] * 1000
+    live = sessions(now_ms)
+    put_all(redis, live, keys)
+    for fields in outcomes(now_ms):
+        redis.xadd(keys.outcomes, fields)
+    return live

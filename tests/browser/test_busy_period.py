@@ -1,0 +1,66 @@
+"""What somebody sees who looks after a busy shift: trouble first, and numbers that are the others' too."""
+
+from playwright.async_api import expect
+
+from tests.browser import browser_actions, busy_period
+from tests.browser.windows import NARROW
+
+
+async def test_what_is_wrong_stands_first(redis_server, console, windows, camera):
+    with redis_server.client() as redis:
+        live = busy_period.put_busy_period(redis)
+    page = await browser_actions.signed_in(windows, console)
+    rows = browser_actions.sessions(page)
+    await expect(rows).to_have_count(len(live))
+    for number, words in enumerate(("overdue", "alone in the conference: customer")):
+        await expect(rows.nth(number)).to_have_attribute("data-id", live[number].id)
+        await expect(rows.nth(number)).to_contain_text(words)
+    # Its caller talks to the agent again: a quiet mark, in its place by age.
+    recovered = page.locator(f'[data-id="{live[2].id}"]')
+    await expect(recovered.locator(".mark.is-plain")).to_contain_text("failed: the transfer (busy)")
+    tiles = page.get_by_role("list", name="Health at a glance").get_by_role("listitem")
+    for label, value in (
+        ("Live", str(len(live))),
+        ("Needs attention", "2"),
+        ("Lone now", "1"),
+        ("Transfers", str(busy_period.TRANSFERS)),
+        ("Failed", f"{100 * busy_period.FAILED / busy_period.TRANSFERS:.1f} %"),
+    ):
+        await expect(tiles.filter(has_text=label).first).to_contain_text(value)
+    await camera.take(page, "console")
+    await page.get_by_label("sort by").select_option("longest in its state")
+    await expect(rows.first).to_have_attribute("data-id", min(live, key=lambda one: one.state_since_ms).id)
+    await page.get_by_label("sort by").select_option("needs attention")
+
+    await tiles.filter(has_text="Needs attention").get_by_role("link").click()
+    await expect(rows).to_have_count(2)
+    await page.get_by_role("button", name="transferring").click()
+    await expect(rows).to_have_count(1)
+    await page.reload()
+    await expect(rows).to_have_count(1)
+    await page.get_by_role("button", name="Show all").click()
+    await expect(rows).to_have_count(len(live))
+
+
+async def test_agents_are_listed_with_their_calls(redis_server, console, windows):
+    with redis_server.client() as redis:
+        live = busy_period.put_busy_period(redis)
+    page = await browser_actions.signed_in(windows, console)
+    await page.get_by_role("link", name="Agents", exact=True).click()
+    address = live[4].parties["agent"].address
+    alice = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name=address))
+    talking = [
+        one for one in live if one.parties["agent"].status == "connected" and one.parties["agent"].address == address
+    ]
+    await expect(alice.get_by_role("link")).to_have_count(len(talking))
+    await expect(alice.get_by_role("heading")).to_contain_text(f"{len(talking)} call")
+
+
+async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis_server, console, windows):
+    with redis_server.client() as redis:
+        busy_period.put_busy_period(redis)
+    page = await browser_actions.signed_in(windows, console)
+    await page.set_viewport_size(NARROW)
+    await expect(browser_actions.sessions(page).first).to_be_visible()
+    box = await browser_actions.sessions(page).first.bounding_box()
+    assert box["y"] < NARROW["height"] / 2

@@ -1,0 +1,434 @@
+"""The commands that ask something of a session: published, waited for, and told."""
+
+import re
+
+import pytest
+
+from conferral.cli.submission import default_wait_s, own_command_line
+from conferral.operations.suggestions import suggest_next
+from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.states import Phase, State
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import digest_of
+from tests.conferral.cli_helpers import (
+    AGENT_CALL,
+    CALL,
+    KEYS,
+    conferenced,
+    consult,
+    decide,
+    ended,
+    make_session,
+    published,
+    put,
+)
+
+pytestmark = pytest.mark.redis
+#: Each command as it is typed, and as it is published.
+TYPED = {
+    "call": (
+        ["--agent", "client:alice", "--customer", "+14155550123"],
+        {"agent": "client:alice", "customer": "+14155550123", "mode": "bridge"},
+    ),
+    "convert": ([CALL], {"session": CALL}),
+    "transfer": (
+        [CALL, "--to", "+14155550145,client:bob", "--mode", "consult"],
+        {"session": CALL, "to": "+14155550145,client:bob", "mode": "consult"},
+    ),
+    **{name: ([CALL], {"session": CALL}) for name in ("complete", "cancel", "swap", "merge", "park", "end")},
+    "retrieve": ([CALL, "--to", "client:bob"], {"session": CALL, "to": "client:bob"}),
+    "add": (
+        [CALL, "--to", "client:carol", "--party", "expert"],
+        {"session": CALL, "to": "client:carol", "party": "expert"},
+    ),
+    **{
+        name: ([CALL, "--party", "customer"], {"session": CALL, "party": "customer"})
+        for name in ("remove", "hold", "unhold", "mute", "unmute")
+    },
+    "supervise": (
+        [CALL, "--to", "client:dave", "--mode", "whisper"],
+        {"session": CALL, "to": "client:dave", "mode": "whisper"},
+    ),
+    "announce": ([CALL, "--say", "Two minutes left."], {"session": CALL, "say": "Two minutes left."}),
+    "record": ([CALL, "--action", "pause"], {"session": CALL, "action": "pause"}),
+}
+DIAL = ["--brief", "A call for you", "--confirm", "--timeout", "20", "--digits", "1w2"]
+DIALLED = {"brief": "A call for you", "confirm": "true", "timeout": "20", "digits": "1w2"}
+
+
+def test_every_command_can_be_typed():
+    assert set(TYPED) == {command.name for command in COMMANDS}
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(run, redis, name):
+    put(redis, make_session())
+    typed, fields = TYPED[name]
+
+    ran = run(name, *typed, "--no-wait", "--id", "mine")
+
+    assert (ran.code, ran.out) == (0, "mine\n")
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields}]
+
+
+@pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
+def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run, redis, name):
+    put(redis, make_session())
+    typed, fields = TYPED[name]
+
+    assert run(name, *typed, *DIAL, "--wait", "90", "--no-wait", "--id", "mine").code == 0
+    assert published(redis) == [{"type": name, "id": "mine", "by": "cli", **fields, **DIALLED}]
+
+
+def test_a_call_can_begin_in_a_conference(run, redis):
+    put(redis, make_session())
+
+    assert run("call", *TYPED["call"][0], "--mode", "conference", "--no-wait").code == 0
+    assert published(redis)[0]["mode"] == "conference"
+
+
+def test_an_announcement_can_be_at_a_url(run, redis):
+    put(redis, make_session())
+    url = "https://media.example.com/closing.mp3"
+
+    assert run("announce", CALL, "--url", url, "--no-wait", "--id", "mine").code == 0
+    assert published(redis) == [{"type": "announce", "session": CALL, "url": url, "id": "mine", "by": "cli"}]
+
+
+def test_a_new_session_can_be_given_its_id(run, redis):
+    put(redis, make_session())
+
+    assert run("call", *TYPED["call"][0], "--session", "order-7", "--no-wait").code == 0
+    assert published(redis)[0]["session"] == "order-7"
+
+
+def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run, redis):
+    put(redis, conferenced())
+    decide(redis, "mine", "done")
+
+    ran = run("convert", AGENT_CALL, "--id", "mine")
+
+    assert ran.code == 0
+    assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
+    assert ran.err.endswith(
+        f"conferral transfer {CALL} --to ADDRESS --mode consult; park, end and watch need the session only\n"
+    )
+    assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
+
+
+def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, redis):
+    consult(redis)
+    decide(redis, "mine", "done")
+
+    ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "consult", "--id", "mine")
+
+    assert ran.out.splitlines() == [
+        f"consulting: {CALL} is transferring consult",
+        "agent client:alice and target +…45 talk; customer +…23 is held",
+    ]
+    assert ran.err.endswith(f"conferral complete {CALL}, or merge, swap, cancel, end or watch in place of complete\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        (["transfer", CALL, "--to", "client:bob", "--mode", "warm"], "joined"),
+        (["transfer", CALL, "--to", "client:bob", "--mode", "blind"], "transferred"),
+        (["call", *TYPED["call"][0]], "connected"),
+        (["complete", CALL], "completed"),
+        (["cancel", CALL], "cancelled"),
+        (["swap", CALL], "swapped"),
+        (["merge", CALL], "merged"),
+        (["park", CALL], "parked"),
+        (["retrieve", *TYPED["retrieve"][0]], "retrieved"),
+        (["add", *TYPED["add"][0]], "added"),
+        (["remove", CALL, "--party", "agent"], "removed"),
+        (["hold", CALL, "--party", "agent"], "held"),
+        (["unhold", CALL, "--party", "agent"], "off hold"),
+        (["mute", CALL, "--party", "agent"], "muted"),
+        (["unmute", CALL, "--party", "agent"], "heard again"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "monitor"], "listening"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "whisper"], "whispering"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "barge"], "heard by all"),
+        (["announce", *TYPED["announce"][0]], "announced"),
+        (["record", CALL, "--action", "start"], "recording"),
+        (["record", CALL, "--action", "pause"], "recording paused"),
+        (["record", CALL, "--action", "resume"], "recording resumed"),
+        (["record", CALL, "--action", "stop"], "recording stopped"),
+    ],
+)
+def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
+    put(redis, make_session())
+    decide(redis, "mine", "done")
+
+    ran = run(*typed, "--id", "mine")
+
+    assert ran.code == 0
+    assert ran.out.startswith(f"{word}: {CALL} is bridged connected\n")
+
+
+def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
+    put(redis, ended())
+    decide(redis, "mine", "done", "customer-left")
+
+    assert f"ended: {CALL} is ended (customer-left)\n" in run("end", CALL, "--id", "mine").out
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        ((), "it watch CA1"),
+        (("call",), "it watch CA1"),
+        (("end",), "it end CA1, or watch in place of end"),
+        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; watch needs the session only"),
+        (
+            ("end", "convert", "transfer"),
+            "it transfer CA1 --to ADDRESS --mode consult; convert, end and watch need the session only",
+        ),
+        (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
+        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; end and watch need the session only"),
+        (("hold", "add", "park"), "it park CA1, or watch in place of park"),
+    ],
+)
+def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dial(allowed, told):
+    assert suggest_next(allowed, "CA1", "it") == told
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; end and watch need the session only"),
+        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; end and watch need the session only"),
+        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; end and watch need the session only"),
+        ({"type": "record", "action": "start"}, "it record CA1 --action pause; end and watch need the session only"),
+        ({"type": "unhold", "party": "bob"}, "it end CA1, or watch in place of end"),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else None,
+)
+def test_what_undoes_a_command_is_offered_first(given, told):
+    allowed = ("remove", "hold", "unhold", "mute", "unmute", "record", "end")
+
+    assert suggest_next(allowed, "CA1", "it", given) == told
+
+
+@pytest.mark.parametrize(
+    ("session", "first", "others"),
+    [
+        (make_session(), "transfer", "; convert, park, end and watch need"),
+        (make_session(phase=Phase.RINGING), "end", ", or watch in"),
+        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", ", or watch in"),
+        (conferenced(), "transfer", "; park, end and watch need"),
+    ],
+    ids=["connected", "ringing", "converting", "conferenced"],
+)
+def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, redis, session, first, others):
+    put(redis, session)
+    decide(redis, "mine", "done")
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert re.search(rf"conferral {first} {CALL}.*{others} ", ran.err)
+
+
+def test_a_command_that_failed_says_how_the_session_stands(run, redis):
+    failed = {"state": "conferenced", "phase": "", "party.customer.held": "false", "party.target.status": "left"}
+    consult(redis, **failed, **{"transfer.status": "failed", "transfer.stage": "over"})
+    decide(redis, "mine", "failed", "no-answer")
+
+    ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        "transfer failed: no-answer",
+        f"  {CALL} is conferenced",
+        "  customer +…23 and agent client:alice talk",
+    ]
+    in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")
+    told = in_json.error
+    assert {"convert", "transfer", "park", "hold", "end"} <= set(told.pop("allowed"))
+    assert told == {"reason": "no-answer", "command": "mine", "status": "failed"}
+
+
+def test_a_command_in_json_tells_its_outcome(run, redis):
+    put(redis, ended())
+    decide(redis, "mine", "done")
+
+    assert run("end", CALL, "--id", "mine", "--json").json == {
+        "command": "mine",
+        "status": "done",
+        "reason": "",
+        "session": CALL,
+    }
+
+
+def test_the_reason_of_a_refusal_goes_to_standard_error(run, redis):
+    put(redis, make_session(phase=Phase.RINGING))
+    decide(redis, "mine", "rejected", "nobody has answered yet")
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "convert rejected: nobody has answered yet\n"
+
+
+def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
+    put(redis, make_session())
+    redis.hset(KEYS.command("mine"), mapping={"status": "rejected", "reason": "agent: no address", "session": ""})
+
+    ran = run("call", *TYPED["call"][0], "--id", "mine")
+
+    assert (ran.code, ran.err) == (1, "call rejected: agent: no address\n")
+
+
+def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
+    put(redis, make_session(phase=Phase.RINGING))
+    decide(redis, "mine", "rejected", "nobody has answered yet")
+
+    ran = run("convert", CALL, "--id", "mine", "--json")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.error == {
+        "reason": "nobody has answered yet",
+        "allowed": ["remove", "end"],
+        "command": "mine",
+        "status": "rejected",
+    }
+
+
+def test_a_command_that_nobody_decides_is_still_under_way(run, redis):
+    put(redis, make_session())
+
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "still in progress after 0.1 s (command mine)" in ran.err
+    assert "no worker is running" in ran.err
+
+
+@pytest.mark.parametrize("status", ["", "accepted"])
+def test_a_wait_whose_time_is_up_can_be_told_from_a_failure_in_json(run, redis, status):
+    put(redis, make_session())
+    if status:
+        decide(redis, "mine", status)
+
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine", "--json")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert (ran.error["command"], ran.error["status"]) == ("mine", status)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wait_s"),
+    [
+        ({"type": "end"}, 30),
+        ({"type": "announce"}, 30),
+        ({"type": "transfer"}, 35),
+        ({"type": "transfer", "timeout": "5"}, 30),
+        ({"type": "add", "timeout": "60"}, 75),
+        ({"type": "call"}, 55),
+        ({"type": "call", "timeout": "40"}, 75),
+    ],
+)
+def test_a_command_is_waited_for_while_its_phones_may_ring_and_15_s_more(fields, wait_s):
+    assert default_wait_s(fields, 20) == wait_s
+
+
+def test_the_time_to_ring_and_the_time_to_wait_are_two_options(run, redis):
+    put(redis, make_session())
+    ran = run("retrieve", CALL, "--to", "client:bob", "--timeout", "60", "--wait", "0.1", "--id", "mine")
+    assert ran.code == 3
+    assert "after 0.1 s" in ran.err
+    assert published(redis)[0]["timeout"] == "60"
+
+
+def claimed(redis, command_id, **fields):
+    """A command of these fields was given under the id before."""
+    redis.hset(KEYS.command(command_id), mapping={"entry": "1-0", "session": CALL, "digest": digest_of(fields)})
+
+
+@pytest.mark.parametrize("status", ["", "accepted", "done", "rejected", "failed"])
+@pytest.mark.parametrize("more", [[], ["--no-wait"]])
+def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(run, redis, status, more):
+    put(redis, make_session())
+    claimed(redis, "job-1", type="convert", session=CALL)
+    if status:
+        decide(redis, "job-1", status)
+
+    ran = run("end", CALL, "--yes", "--id", "job-1", *more)
+    in_json = run("end", CALL, "--yes", "--id", "job-1", "--json", *more)
+
+    reason = "the id job-1 was given before, for another command; nothing was done"
+    assert (ran.code, ran.out, ran.err) == (1, "", reason + "\n")
+    assert (in_json.code, in_json.out) == (1, "")
+    assert in_json.error == {"reason": reason, "allowed": [], "command": "job-1", "status": "rejected"}
+    assert published(redis) == []
+
+
+def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_so(run, redis, monkeypatch):
+    put(redis, make_session())
+
+    async def overtaken(client, keys, fields):
+        claimed(redis, fields["id"], type="convert", session=CALL)
+        decide(redis, fields["id"], "done")
+
+    monkeypatch.setattr("conferral.storage.commands.command_stream.publish", overtaken)
+
+    ran = run("end", CALL, "--yes", "--id", "job-1")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "was given before, for another command" in ran.err
+
+
+def test_the_same_command_with_the_same_id_tells_the_first_ones_outcome(run, redis):
+    put(redis, conferenced())
+    claimed(redis, "job-1", type="convert", session=CALL)
+    decide(redis, "job-1", "done")
+
+    ran = run("convert", CALL, "--id", "job-1")
+
+    assert ran.code == 0
+    assert ran.out.startswith(f"converted: {CALL} is conferenced\n")
+
+
+def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
+    put(redis, make_session())
+    decide(redis, "mine", "accepted")
+
+    ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
+
+    assert "still in progress" in ran.err
+    assert "worker" not in ran.err
+    assert ran.err.endswith(f"conferral watch {CALL}\n")
+
+
+def test_no_wait_prints_the_id_alone(run, redis):
+    put(redis, make_session())
+
+    ran = run("convert", CALL, "--no-wait")
+
+    assert ran.code == 0
+    assert [ran.out.strip()] == [fields["id"] for fields in published(redis)]
+    assert run("convert", CALL, "--no-wait", "--json").json == {"command": published(redis)[1]["id"]}
+
+
+def test_every_command_has_an_id_of_its_own(run, redis):
+    put(redis, make_session())
+
+    assert run("convert", CALL, "--no-wait").out != run("convert", CALL, "--no-wait").out
+
+
+@pytest.mark.parametrize("url", ["redis://:hidden@127.0.0.1/", "redis://127.0.0.1/?password=hidden"])
+def test_a_line_to_be_typed_has_no_password(url):
+    assert "hidden" not in own_command_line(load(StoreSettings, {"REDIS_URL": url}))
+
+
+def test_a_command_is_refused_while_too_many_wait_for_a_worker(run, redis, monkeypatch):
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
+    put(redis, make_session())
+
+    ran = run("convert", CALL, "--id", "mine")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("0 commands wait to be routed")
+    assert published(redis) == []

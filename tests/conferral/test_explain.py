@@ -1,0 +1,243 @@
+"""`explain` and `replay`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conferral.statemachine.session import Session
+from tests.conferral.cli_helpers import CALL, put, set_up
+from tests.operations.test_timeline import held
+from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
+from tests.statemachine.transfer_scenarios import dialling, talking
+from tests.support.sample_logs import told
+
+pytestmark = pytest.mark.redis
+Run = Callable[..., Any]
+
+
+def store(redis: Any, play: Callable[[], Scenario]) -> Session:
+    """A session with the log of how it came to stand so."""
+    log, sessions = told(play)
+    put(redis, sessions[-1], log=[entry.fields for entry in log])
+    return sessions[-1]
+
+
+def busy() -> Scenario:
+    return dialling("consult").later(2_000).call("target", "busy").confirms("customer", "agent")
+
+
+def completed() -> Scenario:
+    return talking("consult").later(5).complete().leaves("agent").confirms("customer", "target")
+
+
+# ---- explain -------------------------------------------------------------------------------------------------------
+
+
+def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
+    store(redis, busy)
+
+    ran = run("explain", CUSTOMER_CALL)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"session         {CUSTOMER_CALL}\n\nIt is conferenced since ")
+    assert "Customer +…23 and agent client:alice talk.\n" in ran.out
+    assert "What failed first\n  00:16:42 UTC  target is busy\n" in ran.out
+    assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries somebody else\n" in ran.out
+
+
+def test_a_refused_command_is_told_as_a_refusal_and_no_failure(run: Run, redis: Any) -> None:
+    store(redis, lambda: talking("warm").swap("no consult"))
+
+    told = run("explain", CUSTOMER_CALL).out
+
+    assert "What was refused: nothing has failed\n" in told
+    assert "UTC  swap was refused: no consult is going on: all of them talk\n" in told
+    assert "  refused  swap is asked for" in run("show", CUSTOMER_CALL).out
+
+
+def test_explain_takes_the_sid_of_any_call(run: Run, redis: Any) -> None:
+    session = store(redis, busy)
+
+    assert run("explain", session.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
+
+
+def test_explain_in_json_has_times_and_null_for_what_nobody_knows(run: Run, redis: Any) -> None:
+    store(redis, busy)
+
+    found = run("explain", CUSTOMER_CALL, "--json").json
+
+    assert list(found) == ["session", "standing", "waits", "comes_by_itself", "first_failure", "helps"]
+    assert found["first_failure"] == {
+        "entry": found["first_failure"]["entry"], "at": "1970-01-01T00:16:42.000Z", "what": "target is busy",
+        "reason": "busy", "twilio_code": None, "link": None,
+    }  # fmt: skip
+    assert found["waits"][-1] == {
+        "for": "the sweep, which notices callbacks that were lost", "by": "sweep", "since": None, "comes_at": None,
+    }  # fmt: skip
+    assert {one["comes_at"] is None for one in found["waits"] if one["by"] == "timer"} == {False}
+    assert {"command", "why", "line"} == set(found["helps"][0])
+
+
+def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, redis: Any) -> None:
+    store(redis, busy)
+
+    assert "4155550123" not in run("explain", CUSTOMER_CALL).out
+    assert "+14155550123" in run("explain", CUSTOMER_CALL, "--full").out
+
+
+def test_explain_tells_why_a_session_ended(run: Run, redis: Any) -> None:
+    store(redis, lambda: talking("warm").end())
+
+    assert ": an operator ended it (command).\nWhat ended it: end is asked for.\n" in run("explain", CUSTOMER_CALL).out
+
+
+@pytest.mark.parametrize("command", ["explain", "replay"])
+def test_a_session_that_nobody_knows_is_refused(run: Run, redis: Any, command: str) -> None:
+    set_up(redis)
+
+    ran = run(command, CALL)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "is known" in ran.err
+
+
+# ---- replay --------------------------------------------------------------------------------------------------------
+
+
+def test_replay_tells_each_step_with_who_took_part_then(run: Run, redis: Any) -> None:
+    session = store(redis, completed)
+
+    steps = run("replay", CUSTOMER_CALL).out.splitlines()
+
+    numbers = [int(line.split()[0]) for line in steps if not line.startswith(" " * 20)]
+    assert numbers == list(range(1, session.version + 1))
+    place = steps.index(next(line for line in steps if line.endswith("target is in the conference")))
+    assert steps[place + 1].strip() == "agent client:alice and target client:bob talk; customer +…23 is held"
+    assert any(line.strip().startswith("Twilio is asked to hold customer: ") for line in steps)
+
+
+def test_replay_names_what_failed(run: Run, redis: Any) -> None:
+    store(redis, busy)
+
+    assert "  failed: target is busy\n" in run("replay", CUSTOMER_CALL).out
+
+
+def test_replay_in_json_is_one_object_a_step(run: Run, redis: Any) -> None:
+    session = store(redis, busy)
+
+    steps = [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
+
+    assert [step["version"] for step in steps] == list(range(1, session.version + 1))
+    assert [step["what"] for step in steps if step["is_failure"]] == ["target is busy"]
+    assert steps[0]["changes"]["phase"] == "ringing"
+    assert steps[0]["asked_in"] is None
+
+
+def version_of(run: Run, what: str) -> dict[str, Any]:
+    steps = [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
+    return next(step for step in steps if step["what"] == what)
+
+
+@pytest.mark.parametrize("named_by", ["version", "entry", "at"])
+def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str) -> None:
+    store(redis, lambda: completed().later(4_000).end())
+    last = version_of(run, "target is in the conference")
+
+    ran = run("replay", CUSTOMER_CALL, "--as-of", str(last[named_by]))
+
+    assert ran.code == 0
+    assert "state           transferring consult" in ran.out
+    assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
+    assert "What it waited for\n  the agent's next step: complete, cancel, swap or merge\n" in ran.out
+
+
+def test_replay_as_of_a_time_of_day_is_of_the_day_of_the_call(run: Run, redis: Any) -> None:
+    store(redis, lambda: Scenario().answered().later(5_000).convert())
+
+    assert "state           bridged" in run("replay", CUSTOMER_CALL, "--as-of", "00:16:44.9").out
+    assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:16:45").out
+
+
+def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, redis: Any) -> None:
+    store(redis, lambda: Scenario().answered().later(86_400_000 - 1_000_000).convert())
+
+    assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:10:00").out
+    assert "state           bridged" in run("replay", CUSTOMER_CALL, "--as-of", "23:59:59").out
+    assert run("replay", CUSTOMER_CALL, "--as-of", "25:61:00").code == 2
+
+
+def test_replay_as_of_in_json_has_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:
+    store(redis, completed)
+    number = version_of(run, "target is in the conference")["version"]
+
+    found = run("replay", CUSTOMER_CALL, "--as-of", str(number), "--json").json
+
+    assert found["fields"]["party.target.status"] == "connected"
+    assert found["hearing"][1:] == ["agent hears target", "target hears agent"]
+    assert found["waits"][0]["by"] == "person"
+
+
+@pytest.mark.parametrize("as_of", ["yesterday", "1-1", "25:61:00", "-3"])
+def test_a_moment_that_nobody_can_tell_is_wrong_usage(run: Run, redis: Any, as_of: str) -> None:
+    store(redis, busy)
+
+    ran = run("replay", CUSTOMER_CALL, f"--as-of={as_of}")
+
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_a_version_before_the_first_is_refused(run: Run, redis: Any) -> None:
+    store(redis, busy)
+
+    ran = run("replay", CUSTOMER_CALL, "--as-of", "0")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "nothing is known of version 0" in ran.err
+
+
+def test_a_history_is_saved_for_nobody_else_and_replayed_without_redis(run: Run, redis: Any, tmp_path: Path) -> None:
+    store(redis, busy)
+    live = run("replay", CUSTOMER_CALL).out
+    file = tmp_path / "call.json"
+
+    assert run("replay", CUSTOMER_CALL, "--save", str(file)).code == 0
+    assert file.stat().st_mode & 0o077 == 0
+    assert run("replay", CUSTOMER_CALL, "--save", str(file)).code == 1
+    assert run("replay", str(file), REDIS_URL="redis://127.0.0.1:1/0").out == live
+
+
+def test_a_log_that_does_not_begin_at_the_beginning_says_so(run: Run, redis: Any) -> None:
+    log, sessions = told(busy)
+    put(redis, sessions[-1], log=[entry.fields for entry in log[4:]])
+
+    ran = run("replay", CUSTOMER_CALL)
+
+    assert ran.code == 0
+    assert "does not go back to the beginning" in ran.err
+    assert "target is busy" in ran.out
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}"])
+def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: str) -> None:
+    (tmp_path / "odd.json").write_text(body)
+
+    ran = run("replay", "odd.json")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "odd.json is no history of a session" in ran.err
+    assert "can't be read" in run("replay", "missing.json").err
+
+
+# ---- show ----------------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_what_came_of_what_was_asked_and_what_failed(run: Run, redis: Any) -> None:
+    store(redis, held("fails", status=400, code=21220))
+
+    *_, asking, telling = run("show", CUSTOMER_CALL).out.splitlines()
+
+    assert asking.endswith("Twilio is asked to hold customer [refused after 120 ms (code 21220)]")
+    assert "+120 ms  failed  Twilio refused: " in telling

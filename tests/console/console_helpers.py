@@ -1,0 +1,112 @@
+"""A console over a real Redis, what a worker would have written there, and a page that listens."""
+
+import asyncio
+
+import orjson
+from aiohttp import WSMsgType
+from aiohttp.test_utils import TestClient, TestServer
+
+from conferral.console.app import make_app
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ConsoleSettings, load
+from conferral.storage.codecs import session_codec
+from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, ended, log_entry, make_session, put, set_up
+
+__all__ = ["CALL", "KEYS", "conferenced", "consult", "ended", "log_entry", "make_session", "put", "set_up"]
+
+TOKEN = "a-token.of~letters_and+1/2=="
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+#: Longest that a test waits for what comes at once (seconds).
+PATIENCE_S = 30
+
+
+def app_of(client, *, clock=None, token=TOKEN, variables=None, **options):
+    settings = load(ConsoleSettings, {"CONFERRAL_API_TOKEN": token, **(variables or {})})
+    return make_app(settings, client, clock or SystemClock(), **options)
+
+
+async def served(app, **options):
+    """A console that listens, and a client that keeps cookies as a browser does."""
+    client = TestClient(TestServer(app), **options)
+    await client.start_server()
+    return client
+
+
+def origin(client):
+    """What a browser sends along from a page of the console's own."""
+    return {"Origin": f"http://{client.server.host}:{client.server.port}"}
+
+
+async def sign_in(client, token=TOKEN):
+    return await client.post("/sign-in", json={"token": token}, headers=origin(client))
+
+
+def commit(redis, session, *log):
+    """What a worker's commit does to be seen: the record, its log, and the lease's number."""
+    partition = KEYS.partition_of(session.id)
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
+    for entry in log:
+        pipeline.xadd(KEYS.log(session.id), entry)
+    if session.ended_at_ms:
+        pipeline.srem(KEYS.live(partition), session.id)
+        pipeline.zadd(KEYS.ended(partition), {session.id: session.ended_at_ms})
+    else:
+        pipeline.sadd(KEYS.live(partition), session.id)
+    pipeline.hsetnx(KEYS.lease(partition), "holder", "1:worker")
+    pipeline.hincrby(KEYS.lease(partition), "commit", 1)
+    pipeline.execute()
+
+
+class Page:
+    """A page that looks at one thing, and keeps what it is told as the real one does."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self.heard = []
+        self.rows = {}
+        self.entries = {}
+
+    @classmethod
+    async def open(cls, client, view=None, **options):
+        page = cls(await client.ws_connect("/live", **options))
+        if view:
+            await page.say(**view)
+        return page
+
+    async def say(self, **message):
+        await self.socket.send_str(orjson.dumps(message).decode())
+
+    async def hear(self):
+        message = await asyncio.wait_for(self.socket.receive(), PATIENCE_S)
+        assert message.type == WSMsgType.TEXT, message
+        told = orjson.loads(message.data)
+        self.heard.append(told)
+        if told["about"] == "sessions":
+            if told["whole"]:
+                self.rows = {}
+            self.rows |= {row["id"]: row for row in told["rows"]}
+            for name in told["gone"]:
+                self.rows.pop(name, None)
+        if told["about"] == "log":
+            if told["whole"]:
+                self.entries = {}
+            self.entries |= {entry["entry_id"]: entry for entry in told["entries"]}
+        return told
+
+    async def until(self, holds):
+        """Listens until something holds of the page."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds(self):
+                await self.hear()
+
+    async def next(self, about, holds=lambda _message: True):
+        """The next message about something."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                message = await self.hear()
+                if message["about"] == about and holds(message):
+                    return message
+
+    async def close(self):
+        await self.socket.close()

@@ -1,0 +1,272 @@
+"""Commands and dead letters from the page: what is published, what is refused, and outcomes as Redis tells them."""
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.commands import command_stream
+from conferral.storage.keys import Keys
+from tests.console.console_helpers import CALL, KEYS, Page, make_session, put
+
+pytestmark = pytest.mark.redis
+
+
+def published(redis):
+    return [fields for _, fields in redis.xrange(KEYS.commands)]
+
+
+async def refusal(answer):
+    return answer.status, (await answer.json())["error"]
+
+
+async def test_letters_of_a_very_long_reason_are_shown_when_it_is_chosen(console, redis):
+    redis.xadd(KEYS.dead, {"type": "odd", "dead_reason": "x" * 600, "dead_stream": KEYS.commands, "dead_entry": "1-1"})
+    page = await Page.open(console, {"view": "dead"})
+    (group,) = (await page.next("dead"))["groups"]
+
+    await page.say(view="dead", reason=group["reason"])
+
+    told = await page.next("dead")
+    assert (told["reason"], [one["reason"] for one in told["letters"]]) == (group["reason"], [group["reason"]])
+
+
+async def test_a_command_is_published_as_every_other_way_would(console, redis, lines):
+    put(redis, make_session())
+
+    answer = await console.post(
+        "/commands", json={"type": "transfer", "session": CALL, "to": "client:bob", "mode": "consult", "confirm": True}
+    )
+
+    command_id = (await answer.json())["command"]
+    assert answer.status == 202
+    assert published(redis) == [
+        {"type": "transfer", "session": CALL, "to": "client:bob", "mode": "consult", "confirm": "true",
+         "id": command_id, "by": "api"}
+    ]  # fmt: skip
+    assert [line for line in lines if line["event"] == "command_published"] == [
+        {"event": "command_published", "log_level": "info", "command": "transfer", "command_id": command_id,
+         "session_id": CALL}
+    ]  # fmt: skip
+
+
+async def test_a_call_that_opens_a_session_needs_none(console, redis):
+    answer = await console.post("/commands", json={"type": "call", "agent": "client:a", "customer": "client:b"})
+
+    assert answer.status == 202
+    assert published(redis)[0]["type"] == "call"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "word"),
+    [
+        ({"type": "end", "session": "CA9"}, 404, "unknown", "no session and no call CA9 is known"),
+        ({"type": "end"}, 422, "invalid", "session"),
+        ({"type": "dance", "session": CALL}, 422, "invalid", "unknown type 'dance'"),
+        ({"type": "hold", "session": CALL}, 422, "invalid", "hold needs the field party"),
+        ({"type": "end", "session": "a b"}, 422, "invalid", "session must be"),
+        ({"type": "end", "session": CALL, "id": "a b"}, 422, "invalid", "id must be"),
+        (
+            {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
+            409,
+            "taken",
+            "session: there is a session or a call of this id already; leave the field out, and an id is made",
+        ),
+        ([], 400, "malformed", "JSON object"),
+    ],
+)
+async def test_what_can_be_no_command_is_refused_in_the_same_words(console, redis, body, status, kind, word):
+    put(redis, make_session())
+
+    found, error = await refusal(await console.post("/commands", json=body))
+
+    assert (found, error["type"]) == (status, kind)
+    assert word in error["reason"]
+    assert published(redis) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "status"),
+    [
+        (b"{}", {"Content-Type": "text/plain"}, 400),
+        (b"{", {"Content-Type": "application/json"}, 400),
+        (b"\xff", {"Content-Type": "application/json"}, 400),
+        (b'{"type":"' + b"x" * 70_000 + b'"}', {"Content-Type": "application/json"}, 413),
+        (b"", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 400),
+    ],
+)
+async def test_a_body_that_is_no_json_is_refused(console, redis, data, headers, status):
+    assert (await console.post("/commands", data=data, headers=headers)).status == status
+
+
+async def test_the_same_id_is_no_other_command(console, redis):
+    put(redis, make_session())
+    end = {"type": "end", "session": CALL, "id": "once"}
+    redis.hset(
+        KEYS.command("once"), mapping={"status": "done", "digest": command_stream.digest_of({**end, "type": "park"})}
+    )
+
+    status, error = await refusal(await console.post("/commands", json=end))
+
+    assert (status, error["type"]) == (409, "taken")
+    assert published(redis) == []
+
+
+async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(console, redis):
+    put(redis, make_session())
+    end = {"type": "end", "session": CALL, "id": "once"}
+
+    first = await console.post("/commands", json=end)
+    redis.hset(KEYS.command("once"), "entry", "1-0")  # it was taken up
+    again = await console.post("/commands", json=end)
+
+    assert [(one.status, await one.json()) for one in (first, again)] == [(202, {"command": "once"})] * 2
+    assert len(published(redis)) == 1
+
+
+async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_before(console, redis, quick_ticks):
+    put(redis, make_session())
+    page = await Page.open(console)
+    answer = await console.post("/commands", json={"type": "end", "session": CALL})
+    command_id = (await answer.json())["command"]
+    await page.say(follow=command_id, type="end")
+    await page.next("tick")
+    assert not [message for message in page.heard if message["about"] == "command"]
+
+    key = KEYS.command(command_id)
+    redis.hset(key, mapping={"status": "accepted", "session": CALL})
+    accepted = await page.next("command")
+    redis.hset(key, mapping={"status": "failed", "reason": "nobody answered"})
+    failed = await page.next("command")
+
+    assert accepted == {"about": "command", "command": command_id, "status": "accepted", "reason": "", "session": CALL,
+                        "type": "end"}  # fmt: skip
+    assert (failed["status"], failed["reason"]) == ("failed", "nobody answered")
+
+
+async def test_an_outcome_is_told_though_redis_goes_away_before_the_next_is_read(console, redis, monkeypatch):
+    outcome, read = command_stream.read_outcome, []
+
+    async def read_first_only(client, keys, command_id):
+        read.append(command_id)
+        if len(read) == 2:
+            raise StoreUnreachableError("Redis can't be reached")
+        return await outcome(client, keys, command_id)
+
+    for name in ("c1", "c2"):
+        redis.hset(KEYS.command(name), mapping={"status": "done", "session": CALL})
+    monkeypatch.setattr(command_stream, "read_outcome", read_first_only)
+    page = await Page.open(console)
+    await page.socket.send_str('{"follow":"c1"}')
+    await page.socket.send_str('{"follow":"c2"}')
+
+    told = {(await page.next("command"))["command"] for _ in range(2)}
+    assert told == {"c1", "c2"}
+
+
+# ---- dead letters ------------------------------------------------------------------------------------------------
+
+
+def bury(redis, reason, **entry):
+    letter = {"dead_reason": reason, "dead_stream": KEYS.commands, "dead_entry": "1-1", **entry}
+    return redis.xadd(KEYS.dead, letter)
+
+
+async def test_dead_letters_are_told_with_their_reasons_and_whenever_they_change(console, redis):
+    bury(redis, "no type", session=CALL, to="+14155550123")
+    page = await Page.open(console, {"view": "dead"})
+    first = await page.next("dead")
+    assert (first["count"], first["groups"]) == (1, [{"reason": "no type", "count": 1, "retryable": 0}])
+    assert first["letters"][0]["fields"]["to"] == "+…23"
+    assert first["letters"][0]["at"].endswith("Z")
+
+    bury(redis, "not UTF-8", type="end")
+    second = await page.next("dead")
+    await page.say(view="dead", reason="no type", full=True)
+    third = await page.next("dead")
+
+    assert second["count"] == 2
+    assert (len(third["letters"]), third["reason"], third["count"]) == (1, "no type", 2)
+    assert third["letters"][0]["fields"]["to"] == "+14155550123"
+
+
+async def test_some_are_dropped_by_id(console, redis):
+    first, second = bury(redis, "no type"), bury(redis, "no type")
+
+    answer = await console.post("/dead", json={"act": "drop", "ids": [first, "9-9"]})
+
+    assert answer.status == 200
+    assert await answer.json() == {"done": 1, "left": 1, "refused": {"9-9": "there is no such letter"}}
+    assert [entry_id for entry_id, _ in redis.xrange(KEYS.dead)] == [second]
+
+
+async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(console, redis):
+    for number in range(3):
+        bury(redis, "kept failing", type="end", session=CALL, id=f"c{number}")
+    bury(redis, "other", type="end", session=CALL)
+
+    status, error = await refusal(
+        await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 2})
+    )
+    assert (status, error["type"], error["count"]) == (409, "changed", 3)
+    assert published(redis) == []
+
+    answer = await console.post("/dead", json={"act": "retry", "reason": "kept failing", "count": 3})
+    assert (await answer.json()) == {"done": 3, "left": 1, "refused": {}}
+    assert [entry["id"] for entry in published(redis)] == ["c0", "c1", "c2"]
+
+
+async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(console, redis):
+    kept = bury(redis, "kept failing")
+    redis.xadd(KEYS.dead, {"type": "end"})
+    page = await Page.open(console, {"view": "dead"})
+    (group,) = [one for one in (await page.next("dead"))["groups"] if one["reason"] != "kept failing"]
+
+    answer = await console.post("/dead", json={"act": "drop", **group})
+
+    assert await answer.json() == {"done": 1, "left": 1, "refused": {}}
+    assert [entry_id for entry_id, _ in redis.xrange(KEYS.dead)] == [kept]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"act": "burn", "ids": []}, {"act": "drop"}, {"act": "drop", "ids": "1-1"}, {"act": "drop", "ids": [1]},
+     {"act": "drop", "reason": 1, "count": 1}, {"act": "drop", "reason": "", "count": True},
+     {"act": "drop", "reason": ""}],
+)  # fmt: skip
+async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
+    bury(redis, "no type")
+
+    status, error = await refusal(await console.post("/dead", json=body))
+
+    assert (status, error["type"]) == (422, "invalid")
+    assert redis.xlen(KEYS.dead) == 1
+
+
+# ---- health ------------------------------------------------------------------------------------------------------
+
+
+async def test_health_tells_of_partitions_and_processes_and_changes_with_them(console, redis):
+    redis.hset(KEYS.lease(3), mapping={"holder": "7:worker-a", "until": 4_000_000_000_000, "commit": 12})
+    page = await Page.open(console, {"view": "health"})
+
+    first = await page.next("health")
+    redis.xadd(KEYS.events(3), {"type": "x"})
+    second = await page.next("health", lambda told: told["partitions"][3]["undecided"])
+
+    assert len(first["partitions"]) == Keys("conferral", 16).partitions
+    third = first["partitions"][3]
+    assert (third["holder"]["name"], third["holder"]["epoch"], third["commit"]) == ("worker-a", 7, 12)
+    assert 3 not in first["unassigned"]
+    assert len(first["unassigned"]) == 15
+    assert (first["dead"], first["rates"]) == (0, None)
+    assert second["rates"]["events"] == 0
+
+
+async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, redis, monkeypatch):
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
+    put(redis, make_session())
+
+    answer = await console.post("/commands", json={"type": "end", "session": CALL})
+
+    told = (await answer.json())["error"]
+    assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "1")
+    assert "commands wait to be routed" in told["reason"]

@@ -1,0 +1,263 @@
+"""The socket itself: messages that make no sense, changing views, Redis away, and a server that stops."""
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+import pytest
+from aiohttp import web
+
+from conferral.console import app as app_module
+from conferral.console.views.health import HealthView
+from conferral.console.websocket import MESSAGE_BYTES_MAX
+from conferral.storage.connection.client import make_client
+from tests.console.console_helpers import (
+    BEARER,
+    CALL,
+    PATIENCE_S,
+    TOKEN,
+    Page,
+    app_of,
+    commit,
+    conferenced,
+    make_session,
+    origin,
+    put,
+    served,
+    set_up,
+)
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ("", "a message must be a JSON object"),
+        ("[]", "a message must be a JSON object"),
+        ("{", "a message must be a JSON object"),
+        ("{}", "view: must be sessions, session, health or dead"),
+        ('{"view":"others"}', "view: must be sessions, session, health or dead"),
+        ('{"view":["sessions"]}', "view: must be sessions, session, health or dead"),
+        ('{"view":"sessions","ended":"yes"}', "ended: must be true or false"),
+        ('{"view":"sessions","full":1}', "full: must be true or false"),
+        ('{"view":"session"}', "id: must be a session's id or the SID of one of its calls"),
+        ('{"view":"session","id":"a b"}', "id: must be a session's id or the SID of one of its calls"),
+        ('{"view":"session","id":["CA1"]}', "id: must be a text of at most 64 characters"),
+        ('{"view":"session","id":"CA1","as_of":-1}', "as_of: must be a whole number from 0"),
+        ('{"view":"dead","reason":7}', "reason: must be a text of at most 500 characters"),
+        ('{"follow":"a b"}', "follow: must be a command's id"),
+        ('{"follow":7}', "follow: must be a command's id"),
+    ],
+)
+async def test_a_message_that_makes_no_sense_is_answered_and_the_page_stays(console, redis, sent, reason):
+    page = await Page.open(console)
+
+    await page.socket.send_str(sent)
+    assert (await page.next("error"))["reason"] == reason
+
+    await page.say(view="sessions")
+    assert (await page.next("sessions"))["whole"] is True
+
+
+async def test_bytes_are_no_message_and_too_large_ones_end_the_socket(console, redis):
+    page = await Page.open(console)
+    await page.socket.send_bytes(b'{"view":"sessions"}')
+    assert (await page.next("error"))["reason"] == "a message must be a JSON object"
+
+    await page.socket.send_str(orjson.dumps({"view": "x" * MESSAGE_BYTES_MAX}).decode())
+    while not page.socket.closed:
+        await page.socket.receive()
+    assert page.socket.close_code == 1009
+
+
+async def test_another_view_replaces_the_one_before(console, redis, quick_ticks):
+    put(redis, make_session())
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    await page.say(view="dead")
+    await page.next("dead")
+    heard = len(page.heard)
+    for _ in range(4):
+        await page.next("tick")
+
+    # The summary belongs to every view.
+    assert {message["about"] for message in page.heard[heard:]} - {"summary"} == {"tick"}
+
+
+async def test_a_tick_tells_redis_time_and_of_when_the_page_is(console, redis, quick_ticks):
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    tick = await page.next("tick")
+
+    assert tick["trouble"] == ""
+    assert tick["now"].endswith("Z")
+    assert tick["as_of"] <= tick["now"]
+
+
+async def test_a_page_is_told_the_time_while_redis_keeps_it_waiting(console, redis, quick_ticks, monkeypatch):
+    """A page that hears nothing takes its server for gone; and pages wait for Redis one after another."""
+    answered = asyncio.Event()
+
+    async def wait(_view):
+        await answered.wait()
+        return [b'{"about":"health"}']
+
+    monkeypatch.setattr(HealthView, "new_messages", wait)
+    page = await Page.open(console, {"view": "health"})
+    await page.next("hello")
+    for _ in range(3):
+        await page.next("tick")
+    assert "health" not in {message["about"] for message in page.heard}
+
+    answered.set()
+    await page.next("health")
+
+
+async def test_a_page_may_go_while_redis_keeps_it_waiting(console, redis, monkeypatch):
+    waiting, given_up = asyncio.Event(), asyncio.Event()
+
+    async def wait(_view):
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    monkeypatch.setattr(HealthView, "new_messages", wait)
+    page = await Page.open(console, {"view": "health"})
+    await waiting.wait()
+    await page.close()
+
+    async with asyncio.timeout(PATIENCE_S):
+        await given_up.wait()
+
+
+async def test_a_lost_redis_is_told_and_caught_up_with(redis_program):
+    with RedisServer(redis_program, append_only=True) as server:
+        with server.client() as redis:
+            set_up(redis)
+            put(redis, make_session())
+        client = make_client(server.url, max_connections=12)
+        console = await served(app_of(client), headers=BEARER)
+        try:
+            page = await Page.open(console, {"view": "sessions"})
+            await page.until(lambda page: CALL in page.rows)
+            as_of = (await page.next("tick"))["as_of"]
+
+            server.kill()
+            away = await page.next("tick", lambda tick: tick["trouble"])
+            assert away["trouble"].startswith("Redis can't be reached")
+            assert away["as_of"] >= as_of
+            assert (await console.get("/readyz")).status == 503
+            assert (await console.post("/commands", json={"type": "end", "session": CALL})).status == 503
+            assert (await console.get("/healthz")).status == 200
+
+            server.start()
+            with server.client() as redis:
+                commit(redis, make_session("CA" + "7" * 32))
+            await page.until(lambda page: "CA" + "7" * 32 in page.rows)
+            assert (await page.next("tick"))["trouble"] == ""
+            async with asyncio.timeout(60):
+                while (await console.get("/readyz")).status != 200:  # an answer is kept for a second
+                    await asyncio.sleep(0.05)
+        finally:
+            await console.close()
+            await client.aclose()
+
+
+async def test_a_redis_in_which_nothing_is_set_up_is_told_too(open_console, redis_server):
+    console = await open_console()
+    with redis_server.client() as redis:
+        redis.flushall()
+        page = await Page.open(console, {"view": "sessions"})
+
+        tick = await page.next("tick", lambda tick: tick["trouble"])
+        assert tick["trouble"].startswith("nothing is set up under the prefix conferral")
+        assert (await console.get("/readyz")).status == 503
+
+        set_up(redis)
+        assert (await page.next("sessions"))["rows"] == []
+
+
+async def test_pages_are_told_when_the_console_stops(console, redis):
+    page = await Page.open(console, {"view": "sessions"})
+    await page.next("sessions")
+
+    closing = asyncio.ensure_future(console.server.close())
+    while not page.socket.closed:
+        await page.socket.receive()
+    await closing
+
+    assert page.socket.close_code == 1001
+
+
+async def test_what_is_no_socket_is_refused(console):
+    assert (await console.get("/live")).status == 400
+
+
+async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console, redis, monkeypatch):
+    """While one message is on its way no other is made: what has changed meanwhile comes in the next one."""
+    names = [f"CA{number:032x}" for number in range(5)]
+    for name in names:
+        put(redis, make_session(name))
+    slow = await Page.open(console, {"view": "sessions", "full": True})
+    quick = await Page.open(console, {"view": "sessions"})
+    for page in (slow, quick):
+        await page.until(lambda page: len(page.rows) == 5)
+    taken, send = asyncio.Event(), web.WebSocketResponse.send_frame
+
+    async def send_when_taken(socket, message, *arguments):
+        if b"+14155550123" in message:  # only the slow page is told whole numbers
+            await taken.wait()
+        await send(socket, message, *arguments)
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_frame", send_when_taken)
+    for name in names:
+        commit(redis, replace(conferenced(name), version=9))
+        await quick.until(lambda page, name=name: page.rows[name]["version"] == 9)
+    taken.set()
+    await slow.until(lambda page: {row["version"] for row in page.rows.values()} == {9})
+
+    told = [[len(m["rows"]) for m in page.heard if m["about"] == "sessions"] for page in (slow, quick)]
+    assert told == [[5, 1, 4], [5, 1, 1, 1, 1, 1]]
+
+
+async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(store, redis):
+    put(redis, make_session())
+    outer = web.Application()
+    outer.add_subapp("/phones/console/", app_of(store))
+    browser = await served(outer)
+    try:
+        own = origin(browser)
+        at = "/phones/console"
+        assert (await browser.post(f"{at}/sign-in", json={"token": TOKEN}, headers=own)).status == 204
+        (cookie,) = browser.session.cookie_jar
+        socket = await browser.ws_connect(f"{at}/live", headers=own)
+        page = Page(socket)
+        await page.say(view="sessions")
+        await page.until(lambda page: CALL in page.rows)
+        assert cookie["path"] == at
+        assert (await browser.get(f"{at}/")).status == 200
+        assert (await browser.get(f"{at}/static/shared/icon.svg")).status == 200
+        assert (await browser.get(f"{at}/sessions/{CALL}.json")).status == 200
+        await page.close()
+    finally:
+        await browser.close()
+
+
+async def test_those_who_are_turned_away_take_nobodys_place(open_console, redis, monkeypatch):
+    monkeypatch.setattr(app_module, "SOCKETS_MAX", 1)
+    browser = await open_console(headers={})
+    strangers = [await browser.ws_connect("/live", autoclose=False) for _ in range(3)]
+
+    page = await Page.open(browser, {"view": "dead"}, headers=BEARER)
+    await page.next("dead")
+    full = await browser.get("/live", headers=BEARER)
+    for stranger in strangers:
+        await stranger.close()
+
+    assert full.status == 429

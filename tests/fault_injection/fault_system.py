@@ -1,0 +1,152 @@
+"""A world whose history is kept, for faults: what Redis carried out, what was decided, and who was how long alone."""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+from conferral.storage.connection.client import Client, make_client
+from conferral.worker.environment import Environment
+from conferral.worker.process import make_policy
+from tests.support.decisions import Decisions, keeping
+from tests.support.forked_worker import ForkedWorker
+from tests.support.local_system import DEADLINE_S, FAST, LocalSystem
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_history import RedisHistory
+from tests.support.redis_server import RedisServer
+
+#: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
+SHORT_LEASE_MS = 1_000
+#: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
+SWEEP_S = 2
+
+
+class FaultSystem(LocalSystem):
+    """A `World` that keeps what is needed to hold it against the laws.
+
+        async with FaultWorld(server) as world:
+            customer, agent = await world.talking()
+            ...                                         # the fault, and everybody hangs up
+            await assert_laws(world)
+
+    Args:
+        server: The Redis, or a cluster.
+        redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
+        worker_url: How workers of this process reach it; as everybody does where none is given.
+        webhooks_url: How what webhooks write and read reaches it; as everybody does where none is given.
+        options: Those of a `World`.
+    """
+
+    def __init__(
+        self,
+        server: RedisServer | ClusterServers,
+        *,
+        redis_url: str = "",
+        worker_url: str = "",
+        webhooks_url: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
+        self.histories = (
+            [RedisHistory(server.socket)]
+            if isinstance(server, RedisServer)
+            else [RedisHistory(node.port, may_be_replica=True) for node in server.nodes]
+        )
+        self.decisions = Decisions()
+        self._webhooks_url = webhooks_url
+        if worker_url:
+            self.worker_options["environment"] = Environment(redis=elsewhere(worker_url))
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as keeping_on:
+            for history in self.histories:
+                await keeping_on.enter_async_context(history)
+            keeping_on.enter_context(keeping(self.decisions.keep))
+            await super().__aenter__()
+            if self._webhooks_url:
+                self.publisher._client = make_client(self._webhooks_url)
+                keeping_on.push_async_callback(self.publisher._client.aclose)
+            self._until_the_end = keeping_on.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        async with self._until_the_end:
+            await super().__aexit__(*exc)
+
+    @property
+    def history(self) -> RedisHistory:
+        """What the one Redis has carried out."""
+        (history,) = self.histories
+        return history
+
+    def worker_process(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        lease_ms: int = SHORT_LEASE_MS,
+        redis_url: str = "",
+        twilio_url: str = "",
+        **doom: Any,
+    ) -> ForkedWorker:
+        """A worker process, which may be told to die: its ways to Redis and Twilio may be its own."""
+        policy = asdict(replace(make_policy(self.settings), **FAST))
+        decisions = folder / f"{name}.decisions"
+        self.decisions.files.append(decisions)
+        ways = {"REDIS_URL": redis_url, "TWILIO_API_URL": twilio_url}
+        changes = {name: url for name, url in ways.items() if url}
+        return ForkedWorker(
+            self, folder, name, lease_ms=lease_ms, policy=policy, decisions_file=str(decisions), changes=changes, **doom
+        )
+
+    def real_s_of(self, sandbox_s: float) -> float:
+        """A moment of the sandbox's clock, by `time.monotonic()`; only at a speed of 1."""
+        return time.monotonic() - (self.sandbox.now_s - sandbox_s)
+
+    async def comes_to_rest(self) -> None:
+        """Waits until nothing is left, and nothing more is on its way from Twilio that could change a log."""
+        await self.settled()
+        await self.sandbox.wait_until_idle(DEADLINE_S)
+        await self.settled()
+
+    async def nothing_under_way(self) -> None:
+        """Waits until everything is decided and done, though calls go on."""
+
+        async def nothing() -> bool:
+            for partition in range(self.keys.partitions):
+                if await self.client.xlen(self.keys.events(partition)):
+                    return False
+                if await self.client.hlen(self.keys.outbox(partition)):
+                    return False
+            return not await self.client.xlen(self.keys.commands)
+
+        await self.eventually(nothing, "nothing is under way")
+
+    async def workers_are_up(self, count: int) -> None:
+        """Waits until so many workers have shown themselves."""
+
+        async def are_up() -> bool:
+            return bool(await self.client.zcard(self.keys.workers) == count)
+
+        await self.eventually(are_up, f"{count} workers are up")
+
+    async def everything_is_held(self) -> None:
+        """Waits until every partition and the router's task have a holder."""
+
+        async def all_held() -> bool:
+            for partition in range(self.keys.partitions):
+                if not await self.client.hexists(self.keys.lease(partition), "holder"):
+                    return False
+            return bool(await self.client.hexists(self.keys.commands_lease, "holder"))
+
+        await self.eventually(all_held, "every lease has a holder")
+
+
+def elsewhere(real_url: str) -> Any:
+    """Makes clients that go to another address than they are told."""
+
+    def make(_url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
+        return make_client(real_url, blocking=blocking, max_connections=max_connections)
+
+    return make

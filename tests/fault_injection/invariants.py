@@ -1,0 +1,175 @@
+"""The laws that hold after every fault, once everybody has hung up.
+
+1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, nobody is on the phone, and nothing
+   was put aside.
+2. One dial an intent, by the sandbox's ledger.
+3. A session's log has no gap, each entry begins where the one before has ended, and the last is what is stored.
+4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored;
+   and what its entries say was changed comes to those that people look at.
+5. Versions grow one by one, and only the holder of the lease has written any, as Redis itself carried it out.
+6. Nobody was alone, and nobody in silence, for longer than the grace and a sweep.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
+
+from conferral.sandbox.model import Call
+from conferral.storage.codecs import session_codec
+from tests.fault_injection.fault_system import FaultSystem
+from tests.support.log_replay import assert_folds
+
+#: What REST requests, callbacks and a busy machine may add to the time for which somebody is alone, seconds.
+SLACK_S = 2.0
+#: Where a session's log begins.
+FIRST_VERSION = 1
+
+Span = tuple[float, float]
+
+
+async def assert_invariants(
+    system: FaultSystem, *, outage_s: float = 0.0, put_aside: int = 0, is_rewound: bool = False, replays: bool = True
+) -> None:
+    """Waits until everything has come to its end, then holds the whole run against the laws.
+
+    Args:
+        system: Where; everybody has hung up, or is about to be hung up.
+        outage_s: How long nobody could do anything about somebody who was alone: Redis away, no worker there.
+        put_aside: How many entries the fault itself has put to the dead letters (count).
+        is_rewound: Redis lost what it had acknowledged, so versions were written twice.
+        replays: False where a worker decided whose decisions are not kept.
+    """
+    await system.comes_to_rest()
+    for history in system.histories:
+        await history.caught_up()
+    letters = await system.client.xrange(system.keys.dead)
+    assert len(letters) == put_aside, letters
+    assert_one_dial_an_intent(system)
+    await _assert_logs(system, replays=replays)
+    _assert_commits(system, is_rewound=is_rewound)
+    await assert_no_one_was_stranded(system, outage_s=outage_s)
+
+
+def assert_one_dial_an_intent(system: FaultSystem) -> None:
+    """No dial was carried out twice, whether it was refused, lost or answered late in between."""
+    carried_out = Counter(
+        intent
+        for entry in system.sandbox.request_log.rest
+        if entry.method == "POST" and entry.applied and 200 <= (entry.status or 200) < 300
+        if (intent := _intent(entry.get("StatusCallback"))) and entry.path.endswith((".json",)) and entry.get("To")
+    )
+    labels = Counter(entry.label for entry in system.sandbox.request_log.dials if entry.label)
+    twice = {intent: count for intent, count in (carried_out + labels).items() if count > 1}
+    assert not twice, f"dialled more than once: {twice}"
+
+
+def _intent(status_callback: str) -> str:
+    """The id of the dial that a call was placed for, as its callback URL says."""
+    return parse_qs(urlsplit(status_callback).query).get("dial", [""])[0]
+
+
+# ---- logs ------------------------------------------------------------------------------------------------------------
+
+
+async def session_ids(system: FaultSystem) -> list[str]:
+    """Every session that is stored, live ones too."""
+    names: set[bytes] = set()
+    for partition in range(system.keys.partitions):
+        names |= await system.client.smembers(system.keys.live(partition))
+        names |= set(await system.client.zrange(system.keys.ended(partition), 0, -1))
+    return sorted(name.decode() for name in names)
+
+
+async def _assert_logs(system: FaultSystem, *, replays: bool) -> None:
+    logs = {session_id: await system.log(session_id) for session_id in await session_ids(system)}
+    system.decisions.read_files()
+    for session_id, log in logs.items():
+        stored = await system.session(session_id)
+        versions = [int(entry["version"]) for entry in log]
+        assert versions == list(range(FIRST_VERSION, FIRST_VERSION + len(versions))), f"{session_id}: {versions}"
+        for before, after in pairwise(log):
+            assert after["from"] == before["to"], f"{session_id}: {before} is followed by {after}"
+        assert (log[-1]["to"], log[-1]["version"]) == (stored["state"], stored["version"]), session_id
+        assert stored["state"] == "ended", f"{session_id}: {stored}"
+        if replays:
+            replayed = session_codec.encode(system.decisions.replayed(session_id, log))
+            assert replayed == stored, f"{session_id} replays to {_difference(replayed, stored)}"
+        assert_folds(log, stored)
+
+
+def _difference(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Fields that differ, each with its two values."""
+    names = sorted(one.keys() | other.keys())
+    return {
+        name: (one.get(name, "-"), other.get(name, "-")) for name in names if one.get(name, "-") != other.get(name, "-")
+    }
+
+
+def _assert_commits(system: FaultSystem, *, is_rewound: bool) -> None:
+    for history in system.histories:
+        assert not history.strange, f"written by no commit: {history.strange}"
+        for commit in history.commits:
+            assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
+            if commit.before is not None and not is_rewound:
+                assert commit.version > commit.before, f"a version that was there: {commit}"
+
+
+# ---- who was alone ---------------------------------------------------------------------------------------------------
+
+
+async def assert_no_one_was_stranded(system: FaultSystem, *, outage_s: float = 0.0) -> None:
+    """Nobody who had picked up was without anybody else on the line, or in silence, for longer than may be."""
+    settings = system.settings
+    most_s = settings.lone_grace_s + settings.sweep_interval_s + SLACK_S + outage_s
+    for session_id, calls in (await _calls_by_session(system)).items():
+        for call in calls:
+            for since_s, until_s in _alone(call, calls, system.sandbox.now_s):
+                alone_s = until_s - since_s - _stood_still_s(system, since_s, until_s)
+                assert alone_s <= most_s, f"{call.sid} of {session_id} was alone for {alone_s:.1f} s"
+            silent_s = system.listening.longest_silence(call.sid)
+            assert silent_s <= most_s + _stood_still_s(system), (
+                f"{call.sid} of {session_id}: {silent_s:.1f} s of silence"
+            )
+
+
+def _stood_still_s(system: FaultSystem, since_s: float = float("-inf"), until_s: float = float("inf")) -> float:
+    """How long this process stood still between two moments of the sandbox's clock, seconds."""
+    offset_s = system.real_s_of(0.0)
+    return system.stalls.lost_s(offset_s + since_s, offset_s + until_s)
+
+
+async def _calls_by_session(system: FaultSystem) -> dict[str, list[Call]]:
+    found: dict[str, list[Call]] = defaultdict(list)
+    calls = system.sandbox.model.state.calls
+    for call in calls.values():
+        if call.is_foreign:
+            continue
+        first = call
+        while first.parent_sid:
+            first = calls[first.parent_sid]
+        placed_for = parse_qs(urlsplit(first.subscription.url).query).get("session") if first.subscription else None
+        known = await system.client.get(system.keys.call(first.sid))
+        found[placed_for[0] if placed_for else known.decode() if known else first.sid].append(call)
+    return dict(found)
+
+
+def _alone(call: Call, calls: Iterable[Call], now_s: float) -> list[Span]:
+    """When somebody was on the line and nobody else of his session was, nor was anybody rung."""
+    since_s = call.created_at_s if call.direction == "inbound" else call.answered_at_s
+    if since_s is None:
+        return []
+    spans = [(since_s, _end_s(call, now_s))]
+    for other in calls:
+        if other is not call:
+            spans = [rest for span in spans for rest in _without(span, (other.created_at_s, _end_s(other, now_s)))]
+    return spans
+
+
+def _end_s(call: Call, now_s: float) -> float:
+    return now_s if call.ended_at_s is None else call.ended_at_s
+
+
+def _without(span: Span, taken: Span) -> list[Span]:
+    parts = [(span[0], min(span[1], taken[0])), (max(span[0], taken[1]), span[1])]
+    return [part for part in parts if part[0] < part[1]]

@@ -1,0 +1,109 @@
+"""Ways to bring Redis back with less than it had acknowledged, and calls that this happens to."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET, begins, done, outcome_of
+from tests.support.phones import dialled, rings
+from tests.support.redis_server import RedisServer
+
+#: How long it takes at most until Redis is back and what is missing was looked for, seconds.
+AWAY_S = 3.0
+#: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
+SWEEP_S = 0.5
+
+
+def copy_of(server: RedisServer, folder: Path) -> Path:
+    """The data of a server as it stands at this moment: what it has acknowledged is in there."""
+    shutil.copytree(server.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
+    return folder
+
+
+def restore(server: RedisServer, copy: Path) -> None:
+    """Kills the server and starts it on an older copy of its data."""
+    server.kill()
+    for path in server.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    shutil.copytree(copy, server.folder, dirs_exist_ok=True)
+    server.start()
+
+
+def tear(server: RedisServer, count: int) -> None:
+    """Kills the server, cuts so many bytes off the end of its file, and starts it again."""
+    server.kill()
+    path = server.append_only_file
+    with path.open("rb+") as file:
+        file.truncate(max(0, path.stat().st_size - count))
+    server.start()
+
+
+def everything(client: "redis.Redis") -> dict[str, Any]:
+    """Every key with its content."""
+    read: dict[str, Callable[[str], Any]] = {
+        "hash": client.hgetall,
+        "stream": client.xrange,
+        "string": client.get,
+        "set": client.smembers,
+        "zset": lambda name: client.zrange(name, 0, -1, withscores=True),
+    }
+    return {key: read[str(client.type(key))](key) for key in sorted(client.keys("*"))}
+
+
+class Life:
+    """The life of a call, step by step, so that Redis can be brought back to any of them."""
+
+    STEPS = ("bridged", "converted", "ringing", "all talk", "handed over")
+
+    def __init__(self, system: FaultSystem) -> None:
+        self.system = system
+        self._steps = (self._bridged, self._converted, self._ringing, self._all_talk, self._handed_over)
+        self._done = 0
+        self.transfer_id = ""
+
+    async def go_to(self, step: str) -> None:
+        """Goes on until that step is done."""
+        while self._done <= self.STEPS.index(step):
+            await self._steps[self._done]()
+            self._done += 1
+
+    async def _bridged(self) -> None:
+        self.customer, self.agent = await self.system.talking()
+
+    async def _converted(self) -> None:
+        await done(self.system, "convert", self.customer.sid)
+
+    async def _ringing(self) -> None:
+        self.system.sandbox.phone(TARGET).script_in_turn(rings())
+        self.transfer_id = await begins(self.system, "transfer", self.customer.sid, to=TARGET, mode="warm")
+        self.target = await dialled(self.system.sandbox, TARGET)
+        await self.system.until(self.customer.sid, **{"transfer.status": "ringing"})
+
+    async def _all_talk(self) -> None:
+        self.target.answer()
+        assert (await outcome_of(self.system, self.transfer_id)).status == "done"
+
+    async def _handed_over(self) -> None:
+        await done(self.system, "complete", self.customer.sid)
+
+
+async def comes_to_rest(system: FaultSystem) -> None:
+    """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
+    swept = system.workers[0].metrics.sweeps.labels("done")._value
+    before = swept.get()
+    await system.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
+    await system.nothing_under_way()
+
+
+def nobody_is_in_silence(system: FaultSystem) -> bool:
+    """Whether everybody on the phone hears somebody, or ringing, or music."""
+    return all(system.listening.hears(call) not in (None, "silence") for call in system.sandbox.live_calls()
+               if call.status == "in-progress")  # fmt: skip

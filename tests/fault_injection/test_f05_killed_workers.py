@@ -1,0 +1,135 @@
+"""A worker process killed at each step of a transfer: the other one finishes it, and dials nobody twice."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from conferral.storage import scripts
+from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of, until_hears
+from tests.support.forked_worker import ForkedWorker
+from tests.support.phones import answers, presses
+from tests.support.tcp_relay import Relay
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak]
+#: Batches of a warm transfer that are decided one after the other, at least (count).
+BATCHES = 6
+
+
+async def transfer_survives(
+    system: FaultSystem,
+    folder: Path,
+    *,
+    first_url: str = "",
+    arm: Callable[[ForkedWorker], None] = ForkedWorker.arm,
+    confirm: str = "",
+    **doom: Any,
+) -> None:
+    """A transfer is asked for; the first worker dies somewhere on the way, and all three talk in the end.
+
+    Args:
+        system: Without workers.
+        folder: For what the processes write.
+        first_url: How the first worker reaches Redis.
+        arm: Called when from now on it shall die.
+        confirm: `true` for a target that is dialled by `POST /Calls`, which can't be looked up.
+        doom: Where it dies.
+    """
+    with system.worker_process(folder, "first", redis_url=first_url, **doom) as first:
+        await system.everything_is_held()
+        with system.worker_process(folder, "second") as second:
+            customer, agent = await system.talking()
+            system.sandbox.phone(TARGET).script_in_turn(presses("1") if confirm else answers())
+            # Callbacks come one by one, so that each is a batch of its own.
+            system.sandbox.faults.callback_delay_s = (0.02, 0.08)
+            arm(first)
+            fields = {"to": TARGET, "mode": "warm"} | ({"confirm": confirm} if confirm else {})
+            outcome = await outcome_of(system, await begins(system, "transfer", customer.sid, **fields))
+            logs = f"{first.text()}\n----\n{second.text()}"
+            assert outcome.status == "done", f"{outcome}\n{logs}"
+            await system.eventually(lambda: asyncio.sleep(0, first.was_killed), f"the first worker is dead\n{logs}")
+            target = await system.leg(customer.sid, "target")
+            await until_hears(system, target, [customer, agent])
+            assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1), logs
+            await all_hang_up(system, outage_s=1.0)
+
+
+@pytest.fixture
+async def system(redis_server):
+    # One partition, so that the first worker keeps it when a second one comes.
+    async with FaultSystem(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        yield system
+
+
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_05_worker_killed_before_a_commit(system, tmp_path, nth):
+    await transfer_survives(system, tmp_path, die_at="before_commit", nth=nth)
+
+
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_05_worker_killed_after_reading(system, tmp_path, nth):
+    await transfer_survives(system, tmp_path, die_at="after_read", nth=nth)
+
+
+@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
+async def test_fault_06_worker_killed_after_a_commit_and_before_its_request(system, tmp_path, nth):
+    await transfer_survives(system, tmp_path, die_at="after_commit", nth=nth)
+
+
+@pytest.mark.parametrize("kind", ["redirect_call", "create_participant"])
+async def test_fault_06_worker_killed_with_a_request_in_hand(system, tmp_path, kind):
+    await transfer_survives(system, tmp_path, die_at="before_request", kind=kind)
+
+
+async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_up(system, tmp_path):
+    """`POST /Calls` is marked before it is sent: nobody can know whether it was, so nobody sends it again."""
+    with system.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
+        await system.everything_is_held()
+        with system.worker_process(tmp_path, "second"):
+            customer, agent = await system.talking()
+            first.arm()
+            outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+            assert (outcome.status, outcome.reason) == ("failed", "unknown")
+            assert first.was_killed
+            assert dials_to(system, TARGET) == 0
+            await until_hears(system, customer, [agent])
+            await all_hang_up(system, outage_s=1.0)
+
+
+@pytest.mark.parametrize("kind", ["create_participant", "redirect_call", "create_call"])
+async def test_fault_07_worker_killed_after_its_request(system, tmp_path, kind):
+    confirm = "true" if kind == "create_call" else ""
+    await transfer_survives(system, tmp_path, die_at="after_request", kind=kind, confirm=confirm)
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["unsent", "stored"])
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_fault_08_worker_killed_while_an_outcome_is_being_written(system, redis_server, tmp_path, passes, nth):
+    """Its last words to Redis are what came of the redirect, or of the dial: they are carried out, or they are not."""
+    written = scripts.finish_effect.sha.encode()
+    async with Relay(redis_server.socket) as relay:
+
+        async def hold_back(request: bytes) -> None:
+            nonlocal seen
+            seen += written in request
+            if written in request and seen == nth:
+                relay.fall_silent()
+                dying.signal(signal.SIGKILL)
+
+        def arm(first: ForkedWorker) -> None:
+            nonlocal dying
+            dying = first
+            if passes:
+                relay.cut_reply(written, skip=nth - 1, count=1)
+                relay.on_cut = lambda: first.signal(signal.SIGKILL)
+            else:
+                relay.on_request = hold_back
+
+        seen, dying = 0, cast("ForkedWorker", None)
+        await transfer_survives(system, tmp_path, first_url=relay.url, arm=arm)
+        assert (relay.cut_off if passes else seen) > 0

@@ -1,0 +1,184 @@
+"""Redis comes back with less than it had acknowledged: a torn file, an older copy, a replica that was behind."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.storage.connection.client import make_client
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.session_store import Batch, SessionStore
+from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.redis_rollback import (
+    AWAY_S,
+    SWEEP_S,
+    Life,
+    comes_to_rest,
+    copy_of,
+    everything,
+    nobody_is_in_silence,
+    restore,
+    tear,
+)  # fmt: skip
+from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of, until_hears
+from tests.storage.test_commit import SESSION, opened
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes]
+
+
+# ---- torn ------------------------------------------------------------------------------------------------------------
+
+
+async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[str, object]]:
+    """Makes one commit; tells how many bytes of the file it took, and all that there is without and with it."""
+    client, keys = make_client(server.url), Keys("test", 4)
+    partition = keys.partition_of(SESSION)
+    lease, _ = await leases.acquire(client, keys.lease(partition), "one", SystemClock())
+    assert isinstance(lease, leases.Lease)
+    entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
+    with server.client() as other:
+        before, size = everything(other), server.append_only_file.stat().st_size
+        batch = Batch(entry_ids=[entry_id], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={"t|s": 5})
+        await SessionStore(client, keys, session_ttl_s=3600).commit(partition, lease, batch)
+        after = everything(other)
+    await client.aclose()
+    assert after != before
+    return server.append_only_file.stat().st_size - size, before, after
+
+
+def torn_by(server: RedisServer, whole: Path, count: int) -> dict[str, object]:
+    """All that is left when so many bytes were cut off."""
+    restore(server, whole)
+    tear(server, count)
+    with server.client() as client:
+        return everything(client)
+
+
+async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, tmp_path):
+    """Of every length of the tear the ends and some between; `make soak` tries each byte."""
+    size, before, after = await commit_one(durable_redis)
+    whole = copy_of(durable_redis, tmp_path / "whole")
+    assert torn_by(durable_redis, whole, 0) == after
+    for count in (1, size // 2, size):
+        assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_fault_15_commit_in_a_file_that_is_torn_at_every_byte(durable_redis, tmp_path):
+    size, before, after = await commit_one(durable_redis)
+    whole = copy_of(durable_redis, tmp_path / "whole")
+    assert torn_by(durable_redis, whole, 0) == after
+    for count in range(1, size + 1):
+        assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("attempt", range(12))
+async def test_fault_15_call_goes_on_though_the_file_was_torn(durable_redis, chance, attempt):
+    """What was acknowledged last is gone: commits, callbacks, outcomes, at some moment of a conversion."""
+    async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as system:
+        customer, agent = await system.talking()
+        await begins(system, "convert", customer.sid)
+        await asyncio.sleep(chance.uniform(0.0, 0.15))  # a delay: the moment is drawn by seed
+        tear(durable_redis, chance.randint(1, 3_000))
+        await comes_to_rest(system)
+        assert (customer.status, agent.status) == ("in-progress", "in-progress"), await system.report()
+        assert system.redirects_of(agent) <= 1
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+# ---- rewound ---------------------------------------------------------------------------------------------------------
+
+
+REWINDS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(lost)]
+
+
+@pytest.mark.parametrize("back, lost", [
+    pytest.param(Life.STEPS[back], Life.STEPS[lost], marks=[] if (back, lost) == (1, 3) else [pytest.mark.soak])
+    for back, lost in REWINDS
+])  # fmt: skip
+async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, back, lost):
+    async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as system:
+        life = Life(system)
+        await life.go_to(back)
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to(lost)
+        live = {call.sid for call in system.sandbox.live_calls()}
+        restore(durable_redis, copy)
+        await comes_to_rest(system)
+        await system.eventually(lambda: asyncio.sleep(0, nobody_is_in_silence(system)), "nobody is in silence")
+        gone = live - {call.sid for call in system.sandbox.live_calls()}
+        assert life.customer.sid not in gone, await system.report()
+        assert dials_to(system, TARGET) <= 1
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+@pytest.mark.soak
+async def test_fault_16_undecided_transfer_comes_back_when_its_target_has_been_dialled(durable_redis, tmp_path):
+    """Decided again it leads to the same dial, which is found; that it was answered shows when it is overdue."""
+
+    async def copy_once(point: str, _partition: int) -> None:
+        if point == "before_commit" and is_armed.is_set() and not copies:
+            copies.append(copy_of(durable_redis, tmp_path / "copy"))
+
+    is_armed, copies = asyncio.Event(), list[Path]()
+    system = FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_RING_TIMEOUT=5)
+    system.worker_options["checkpoint"] = copy_once
+    async with system:
+        life = Life(system)
+        await life.go_to("converted")
+        await comes_to_rest(system)
+        is_armed.set()
+        await life.go_to("all talk")
+        restore(durable_redis, copies[0])
+        with durable_redis.client() as client:
+            assert client.hget(system.keys.session(life.customer.sid), "state") == "conferenced"
+        await system.until(life.customer.sid, state="transferring", **{"transfer.status": "merged"})
+        assert (await outcome_of(system, life.transfer_id)).status == "done"
+        assert dials_to(system, TARGET) == 1
+        await until_hears(system, life.customer, [life.agent, life.target])
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and after how long nobody is let go for it any more.
+GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("back", ["bridged", "converted", "ringing", "all talk"])
+async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp_path, back):
+    """By the older copy the agent has left and the customer is alone; a look shows to whom he talks."""
+    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
+    async with FaultSystem(durable_redis, **options) as system:
+        life = Life(system)
+        await life.go_to(back)
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to("handed over")
+        restore(durable_redis, copy)
+        await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
+        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
+        await until_hears(system, life.customer, [life.target])
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+@pytest.mark.soak
+async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path):
+    """No call is missing, so nobody looks before the agent hangs up; then what was not heard is made up for."""
+    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
+    async with FaultSystem(durable_redis, **options) as system:
+        life = Life(system)
+        await life.go_to("converted")
+        copy = copy_of(durable_redis, tmp_path / "copy")
+        await life.go_to("all talk")
+        restore(durable_redis, copy)
+        await comes_to_rest(system)
+        life.agent.hang_up()
+        await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
+        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
+        await until_hears(system, life.customer, [life.target])
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)

@@ -1,0 +1,109 @@
+"""Another Redis takes over: one that has everything, and one that lacks what was acknowledged last."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.redis_rollback import AWAY_S, SWEEP_S, Life, comes_to_rest, nobody_is_in_silence
+from tests.flows.flow_helpers import TARGET, dials_to
+from tests.support.redis_server import RedisServer
+from tests.support.tcp_relay import Relay
+
+pytestmark = [pytest.mark.redis, pytest.mark.soak]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture
+def pair(redis_program: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """A primary and its replica."""
+    with RedisServer(redis_program, port=free_port()) as primary, RedisServer(redis_program, port=free_port()) as copy:
+        with copy.client() as client:
+            client.replicaof("127.0.0.1", str(primary.port))
+        yield primary, copy
+
+
+async def has_everything(primary: RedisServer, replica: RedisServer) -> None:
+    """Waits until the replica has all that the primary had by now."""
+    with primary.client() as client, replica.client() as copy:
+        async with asyncio.timeout(60):
+            while copy.info("replication")["master_link_status"] != "up":
+                await asyncio.sleep(0.01)
+            while copy.info("replication")["slave_repl_offset"] < client.info("replication")["master_repl_offset"]:
+                await asyncio.sleep(0.01)
+
+
+def promote(replica: RedisServer) -> None:
+    with replica.client() as client:
+        client.replicaof("NO", "ONE")
+
+
+FAILOVERS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(max(0, lost - 2), lost)]
+
+
+@pytest.mark.parametrize("back, lost", [(Life.STEPS[back], Life.STEPS[lost]) for back, lost in FAILOVERS])
+async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lost):
+    """The replica is cut off after one step of a call and takes over after a later one."""
+    primary, replica = pair
+    async with (
+        Relay(primary.socket) as relay,
+        FaultSystem(
+            primary, redis_url=relay.url, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5
+        ) as system,
+    ):
+        life = Life(system)
+        await life.go_to(back)
+        await has_everything(primary, replica)
+        with replica.client() as client:
+            client.replicaof("127.0.0.1", "1")
+        await life.go_to(lost)
+        primary.kill()
+        system.history.follow(replica.socket)
+        promote(replica)
+        relay.lead_to(replica.socket)
+        await comes_to_rest(system)
+        await system.eventually(lambda: asyncio.sleep(0, nobody_is_in_silence(system)), "nobody is in silence")
+        assert life.customer.status == "in-progress", await system.report()
+        assert dials_to(system, TARGET) <= 1
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+@pytest.mark.parametrize("step", ["bridged", "ringing", "all talk"])
+async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, step):
+    """It goes on answering reads and refuses writes; nobody closes the connections that lead to it."""
+    primary, replica = pair
+    async with (
+        Relay(primary.socket) as relay,
+        FaultSystem(primary, redis_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as system,
+    ):
+        life = Life(system)
+        await life.go_to(step)
+        await has_everything(primary, replica)
+        system.history.follow(replica.socket)
+        promote(replica)
+        with primary.client() as client:
+            client.replicaof("127.0.0.1", str(replica.port))
+        relay.lead_to(replica.socket, cut=False)
+
+        async def is_known_as_primary() -> bool:
+            return bool((await system.client.info("replication"))["role"] == "master" and await takes_writes(system))
+
+        await system.eventually(is_known_as_primary, "everybody asks the new primary")
+        await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
+        assert (system.redirects_of(life.agent), dials_to(system, TARGET)) == (1, int(step != "bridged"))
+        await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
+
+
+async def takes_writes(system: FaultSystem) -> bool:
+    """Whether webhooks and worker are through to a Redis that takes what they write."""
+    readiness = system.workers[0].readiness
+    assert readiness is not None
+    return not await readiness.problems() and not await system.publisher.redis_error()

@@ -1,0 +1,73 @@
+"""Somebody empties Redis in the middle of calls: they go on, and whoever is in a conference is known again."""
+
+import pytest
+
+from tests.fault_injection.calls import all_hang_up, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.redis_rollback import SWEEP_S, Life
+from tests.flows.flow_helpers import TARGET, dials_to, done, until_hears
+from tests.support.local_system import DEADLINE_S
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.mark.parametrize("step", ["converted", pytest.param("all talk", marks=pytest.mark.soak)])
+async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server, step):
+    """The sweep finds the room, whose name is the session's id, and takes it on with those who are in it."""
+    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        life = Life(system)
+        await life.go_to(step)
+        await system.nothing_under_way()
+        in_room = [call.sid for call in system.sandbox.live_calls()]
+        await system.client.flushall()
+        await system.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
+        assert [call.sid for call in system.sandbox.live_calls()] == in_room
+        for partition in range(system.keys.partitions):
+            assert [group["name"] for group in await groups_of(system, partition)] == [b"workers"]
+        if step == "converted":
+            await transferred(system, life.customer)
+            assert dials_to(system, TARGET) == 1
+        await all_hang_up(system, outage_s=2 * SWEEP_S)
+
+
+@pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
+async def test_fault_19_nobody_stays_alone_until_the_next_sweep(redis_server, stays):
+    """Callbacks name a session that nobody knows: its conference is searched for at once."""
+    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5) as system:
+        life = Life(system)
+        await life.go_to("all talk")
+        await system.nothing_under_way()
+        await system.client.flushall()
+        calls = {"customer": life.customer, "agent": life.agent, "target": life.target}
+        one = calls.pop(stays)
+        for call in calls.values():
+            call.hang_up()
+        await system.sandbox.wait_until(lambda: one.record.is_final, DEADLINE_S)
+
+
+async def groups_of(system: FaultSystem, partition: int) -> list[dict[str, bytes]]:
+    """The groups of a partition's stream; made again with the next entry, or by the next who takes it."""
+    found: list[dict[str, bytes]] = []
+
+    async def are_there() -> bool:
+        if await system.client.exists(system.keys.events(partition)):
+            found[:] = await system.client.xinfo_groups(system.keys.events(partition))
+        return bool(found)
+
+    await system.eventually(are_there, f"partition {partition} has its group again")
+    return found
+
+
+@pytest.mark.parametrize("leaves", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
+async def test_fault_19_redis_is_emptied_while_a_bridge_goes_on(redis_server, leaves):
+    """Nothing can be known of it any more, and nothing is needed: whoever stays is let go by what Twilio says."""
+    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        customer, agent = await system.talking()
+        await system.client.flushall()
+        next_customer, next_agent = await system.talking()
+        await until_hears(system, customer, [agent])
+        {"customer": customer, "agent": agent}[leaves].hang_up()
+        await system.sandbox.wait_until(lambda: customer.record.is_final and agent.record.is_final, DEADLINE_S)
+        await done(system, "convert", next_customer.sid)
+        await until_hears(system, next_customer, [next_agent])
+        await all_hang_up(system, outage_s=2 * SWEEP_S)

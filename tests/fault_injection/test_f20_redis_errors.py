@@ -1,0 +1,198 @@
+"""Redis is there, but somebody takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from conferral.sandbox import RestHookEvent
+from conferral.statemachine.events import Mute, Unmute
+from conferral.storage import scripts
+from conferral.storage.codecs import event_codec
+from tests.fault_injection.calls import all_hang_up, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET, begins, dials_to, done, outcome_of
+from tests.support.phones import answers
+from tests.support.redis_server import RedisServer, found_programs
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+
+
+async def commands_within(system: FaultSystem, time_s: float) -> int:
+    """How many commands Redis carries out in that time (count)."""
+    await system.history.caught_up()
+    before = sum(system.history.calls.values())
+    await asyncio.sleep(time_s)  # a delay: the period that is counted
+    await system.history.caught_up()
+    return sum(system.history.calls.values()) - before
+
+
+async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(redis_server):
+    async with FaultSystem(redis_server, CONFERRAL_PARTITIONS=1) as system:
+        customer, agent = await system.talking()
+        await system.nothing_under_way()
+        usual = await commands_within(system, 0.4)
+        await system.client.delete(system.keys.events(0), system.keys.commands)
+        without = await commands_within(system, 0.4)
+        assert without <= 2 * usual + 20, f"{without} commands in 0.4 s, {usual} before"
+        await transferred(system, customer)
+        assert [group["name"] for group in await system.client.xinfo_groups(system.keys.events(0))] == [b"workers"]
+        assert system.redirects_of(agent) == 1
+        await all_hang_up(system)
+
+
+async def test_fault_21_scripts_are_forgotten_again_and_again(redis_server):
+    async with FaultSystem(redis_server) as system:
+        forgotten, goes_on = 0, True
+
+        async def forget() -> None:
+            nonlocal forgotten
+            # Until it is told: a cancellation can get lost inside the Redis client on Python 3.11.
+            while goes_on:
+                await system.client.script_flush()
+                forgotten += 1
+                await asyncio.sleep(0.002)
+
+        forgetting = asyncio.create_task(forget())
+        try:
+            customer, agent = await system.talking()
+            await transferred(system, customer)
+            assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+            await done(system, "complete", customer.sid)
+        finally:
+            goes_on = False
+            await forgetting
+        await all_hang_up(system)
+        assert forgotten > 20
+        assert system.history.calls["EVAL"] > 5, "a forgotten script is sent again"
+
+
+@pytest.mark.parametrize("delay_s", [0.01, pytest.param(0.2, marks=pytest.mark.soak)])
+async def test_fault_26_redis_is_slow(redis_server, delay_s):
+    """Everything takes longer; nobody loses a lease, and nothing is done twice."""
+    async with (
+        Relay(redis_server.socket) as relay,
+        FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
+    ):
+        customer, agent = await system.talking()
+        relay.delay_s = delay_s
+        await transferred(system, customer)
+        await done(system, "complete", customer.sid)
+        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        await all_hang_up(system, outage_s=20 * delay_s)
+        holders = {commit.holder for commit in system.history.commits}
+        assert len(holders) == 1
+        assert {holder.split(":")[0] for holder in holders} == {"1"}
+
+
+def busy_script(client: "redis.Redis") -> str:
+    """Keeps Redis from everything else until it is killed; tells how it ended."""
+    try:
+        client.eval("while true do end", 0)
+    except redis.ResponseError as error:
+        return str(error)
+    return "it came to an end"
+
+
+async def test_fault_29_script_of_somebody_else_keeps_redis_busy(own_redis):
+    """It answers BUSY, or nothing at all, until that script is killed."""
+    async with FaultSystem(own_redis) as system:
+        await system.client.config_set("lua-time-limit", 50)
+        customer, agent = await system.talking()
+        with own_redis.client() as other, own_redis.client() as killer:
+            converting = await begins(system, "convert", customer.sid)
+            busy = asyncio.create_task(asyncio.to_thread(busy_script, other))
+            await asyncio.sleep(0.8)  # a delay: how long the script runs
+            assert system.sandbox.live_calls()
+            killer.script_kill()
+            assert "killed" in await busy
+        assert (await outcome_of(system, converting)).status == "done"
+        assert system.redirects_of(agent) == 1
+        await all_hang_up(system, outage_s=1.0)
+
+
+@pytest.fixture
+def newer_redis() -> Iterator[RedisServer]:
+    """One that can be told which keys a command is forbidden for."""
+    program = found_programs().get("on-path")
+    if program is None:
+        pytest.skip("no redis-server on PATH")
+    with RedisServer(program) as server:
+        with server.client() as client:
+            if int(client.info("server")["redis_version"].split(".")[0]) < 7:
+                pytest.skip("the redis-server on PATH is older than 7.0, from which on permissions may depend on keys")
+        yield server
+
+
+def forbid_events(server: RedisServer, partitions: int) -> None:
+    """From now on nothing can be written onto the streams of events, while everything else goes on."""
+    with server.client() as client:
+        client.acl_setuser("default", enabled=True, nopass=True, commands=["-xadd"], selectors=[
+            ("+xadd", "~*:log:* ~*:commands ~*:outcomes ~*:dead")
+        ])  # fmt: skip
+
+
+def allow_all(server: RedisServer) -> None:
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "clearselectors", "+@all")
+
+
+async def has_tried(system: FaultSystem, count: int) -> None:
+    """Waits until an outcome was tried to be written so often: five times a second."""
+    tried = 0
+
+    def note(words: list[str]) -> None:
+        nonlocal tried
+        tried += words[1:2] in ([scripts.finish_effect.sha], [scripts.finish_effect.text])
+
+    system.history.on_command = note
+    await system.eventually(lambda: asyncio.sleep(0, tried >= count), f"it was tried {count} times")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", ["/Calls/", "/Participants.json"], ids=["redirect", "dial"])
+async def test_fault_60_outcome_can_not_be_written_for_seconds(newer_redis, path):
+    """Twilio has done it, and nobody can be told: it stays in the outbox, and is not done again.
+
+    Callbacks are lost meanwhile: that the target takes part is known when it should have answered long ago.
+    """
+    async with FaultSystem(newer_redis, CONFERRAL_CONVERT_TIMEOUT=8, CONFERRAL_RING_TIMEOUT=5) as system:
+
+        async def forbid(moment: RestHookEvent) -> None:
+            if moment.step == "after" and moment.method == "POST" and path in moment.path:
+                system.sandbox.on_rest = None
+                forbid_events(newer_redis, system.keys.partitions)
+
+        customer, agent = await system.talking()
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.sandbox.on_rest = forbid
+        transfer = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.eventually(lambda: asyncio.sleep(0, system.sandbox.on_rest is None), "Twilio was asked")
+        await has_tried(system, 20)
+        partition = system.keys.partition_of(customer.sid)
+        assert await system.client.hlen(system.keys.outbox(partition)) >= 1
+        allow_all(newer_redis)
+        assert (await outcome_of(system, transfer)).status == "done"
+        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        await all_hang_up(system, outage_s=5.0)
+
+
+async def test_fault_61_ids_of_a_stream_go_back(redis_server):
+    """After a failover to a server whose clock is behind: what comes then has lower ids than what was decided."""
+    async with FaultSystem(redis_server) as system:
+        customer, _ = await system.converted()
+        await system.nothing_under_way()
+        stream = system.keys.events(system.keys.partition_of(customer.sid))
+        async with system.client.pipeline(transaction=True) as failover:
+            failover.delete(stream)
+            for number in range(6):
+                event = (Mute, Unmute)[number % 2](session_id=customer.sid, token=f"c{number}", party="agent")
+                failover.xadd(stream, event_codec.encode(event), id=f"{5 + number}-1")
+            await failover.execute()
+        await system.nothing_under_way()
+        log = await system.log(customer.sid)
+        decided = [entry["command"] for entry in log if entry["event"] in ("mute", "unmute")]
+        assert decided == [f"c{number}" for number in range(6)], log
+        await all_hang_up(system)

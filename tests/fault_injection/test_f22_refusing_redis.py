@@ -1,0 +1,204 @@
+"""Redis takes no writes, for one reason or another, or answers nothing at all: callers are connected all the same."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from conferral.runtime.errors import SettingsError, StoreError
+from conferral.sandbox import CallHandle
+from conferral.storage.commands import command_stream
+from conferral.worker.process import Worker
+from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import done, outcome_of
+from tests.support.local_system import AGENT, LocalSystem, settings_for
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+#: Twilio waits for a document this long, seconds. Source: Twilio docs, "Webhooks connection overrides".
+TWILIO_WAITS_S = 15.0
+#: What our slowest answer takes: Redis is silent, and then Twilio is looked at; twice that for a busy machine.
+ANSWERS_WITHIN_S = 7.4
+#: How long Redis is in trouble in these tests, with what it takes until everybody has noticed that it is over, seconds.
+TROUBLE_S = 6.0
+
+Setting = Callable[[RedisServer], None]
+
+
+async def readiness(system: LocalSystem) -> tuple[int, list[str]]:
+    """What the webhooks say of themselves."""
+    async with aiohttp.ClientSession() as session, session.get(f"{system.public_url}/readyz") as response:
+        return response.status, (await response.json())["missing"]
+
+
+async def caller_is_connected(system: FaultSystem) -> CallHandle:
+    """Somebody calls in the middle of it, and talks to the agent."""
+    before = len(system.sandbox.calls_of(AGENT))
+    caller = await system.customer_calls()
+    await system.sandbox.wait_until(lambda: len(system.sandbox.calls_of(AGENT)) > before, TWILIO_WAITS_S)
+    agent = system.sandbox.calls_of(AGENT)[-1]
+    await system.sandbox.wait_until(lambda: caller.has_heard(agent), TWILIO_WAITS_S)
+    return caller
+
+
+def documents_came_in_time(system: FaultSystem) -> bool:
+    """Whether every document that Twilio asked for came, at the first try, within the time that it has."""
+    return all(
+        entry.attempts and entry.attempts[0].status == 200 and entry.attempts[0].duration_ms < ANSWERS_WITHIN_S * 1000
+        for entry in system.sandbox.request_log.deliveries
+        if entry.kind == "voice"
+    )
+
+
+def configured(**values: Any) -> Setting:
+    def configure(server: RedisServer) -> None:
+        with server.client() as client:
+            for name, value in values.items():
+                client.config_set(name.replace("_", "-"), value)
+
+    return configure
+
+
+async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state: str, *, lasts_s: float) -> None:
+    """A conversion is asked for, Redis is in trouble, somebody calls; when it is over everything is done."""
+    async with FaultSystem(server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        assert await readiness(system) == (200, [])
+        customer, agent = await system.talking()
+        begin(server)
+        try:
+
+            async def is_said() -> bool:
+                return await readiness(system) == (503, [f"redis: {state}"])
+
+            await system.eventually(is_said, "the webhooks say what is wrong")
+            with pytest.raises(StoreError):
+                await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
+            caller = await caller_is_connected(system)
+            await asyncio.sleep(lasts_s)  # a delay: how long Redis refuses
+        finally:
+            end(server)
+        assert documents_came_in_time(system)
+
+        async def is_ready() -> bool:
+            return await readiness(system) == (200, [])
+
+        await system.eventually(is_ready, "ready again")
+        await done(system, "convert", customer.sid)
+        assert system.redirects_of(agent) == 1
+        assert caller.status == "in-progress"
+        await all_hang_up(system, outage_s=TROUBLE_S + lasts_s)
+
+
+async def test_fault_22_redis_is_full(own_redis):
+    await call_goes_on(own_redis, configured(maxmemory="100kb"), configured(maxmemory=0), "full (OOM)", lasts_s=0.2)
+
+
+async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
+    """What was stored before is decided, effects are carried out, and their outcomes are written."""
+    is_held, may_go = asyncio.Event(), asyncio.Event()
+
+    async def hold(point: str, _partition: int) -> None:
+        if point == "after_read" and is_held.is_set():
+            await may_go.wait()
+
+    system = FaultSystem(own_redis, CONFERRAL_CONVERT_TIMEOUT=20)
+    system.worker_options["checkpoint"] = hold
+    async with system:
+        customer, agent = await system.talking()
+        is_held.set()
+        converting = await command_stream.publish(
+            system.client, system.keys, {"type": "convert", "session": customer.sid}
+        )
+        stream = system.keys.events(system.keys.partition_of(customer.sid))
+        await system.eventually(lambda: system.client.xlen(stream), "the command is on the stream")
+        configured(maxmemory="100kb")(own_redis)
+        may_go.set()
+
+        async def is_drained() -> bool:
+            return system.redirects_of(agent) == 1 and not await system.client.xlen(stream)
+
+        await system.eventually(is_drained, "the backlog is drained though Redis is full")
+        configured(maxmemory=0)(own_redis)
+        assert (await outcome_of(system, converting)).status == "done"
+        await all_hang_up(system, outage_s=TROUBLE_S)
+
+
+async def test_fault_23_redis_that_evicts_live_calls_is_refused_at_the_start(own_redis):
+    configured(maxmemory_policy="allkeys-lru")(own_redis)
+    worker = Worker(settings_for(own_redis.url, None, "http://127.0.0.1:9"))
+    with pytest.raises(SettingsError, match="maxmemory-policy allkeys-lru a full Redis forgets live calls"):
+        await worker.run(asyncio.Event())
+
+
+@pytest.mark.soak
+@pytest.mark.processes
+@pytest.mark.parametrize("command", ["worker", "webhooks"])
+def test_fault_23_processes_end_with_a_line_that_names_the_setting(own_redis, tmp_path, command):
+    configured(maxmemory_policy="allkeys-lru")(own_redis)
+    environment = {
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "token",
+        "TWILIO_NUMBER": "+14155550100",
+        "CONFERRAL_AGENT": AGENT,
+        "CONFERRAL_PUBLIC_URL": "https://example.com",
+        "REDIS_URL": own_redis.url,
+    }
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = ["--port", str(free.getsockname()[1])] if command == "webhooks" else []
+    program = subprocess.run(
+        [Path(sys.executable).parent / "conferral", command, *port],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert program.returncode == 2
+    assert "maxmemory-policy allkeys-lru" in program.stderr
+
+
+@pytest.mark.soak
+async def test_fault_24_too_few_replicas(own_redis):
+    await call_goes_on(
+        own_redis,
+        configured(min_replicas_to_write=1),
+        configured(min_replicas_to_write=0),
+        "too few replicas (NOREPLICAS)",
+        lasts_s=0.2,
+    )
+
+
+def fails_to_save(server: RedisServer) -> None:
+    """Its folder is gone, so that it can't write a snapshot, and refuses all writes because of that."""
+    gone = server.folder / "gone"
+    gone.mkdir()
+    with server.client() as client:
+        client.config_set("dir", str(gone))
+        client.config_set("save", "3600 1")
+        shutil.rmtree(gone)
+        client.bgsave()
+        while client.info("persistence")["rdb_last_bgsave_status"] != "err":
+            pass
+
+
+@pytest.mark.soak
+async def test_fault_24_redis_can_not_write_to_its_disk(own_redis):
+    mended = configured(stop_writes_on_bgsave_error="no")
+    await call_goes_on(own_redis, fails_to_save, mended, "can't write to its disk (MISCONF)", lasts_s=0.2)
+
+
+@pytest.mark.soak
+async def test_fault_25_redis_is_silent(own_redis):
+    """Connections are open and nothing comes: every command ends at its deadline, and every document comes in time."""
+    await call_goes_on(
+        own_redis,
+        lambda server: server.signal(signal.SIGSTOP),
+        lambda server: server.signal(signal.SIGCONT),
+        "no answer",
+        lasts_s=1.0,
+    )

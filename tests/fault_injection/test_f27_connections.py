@@ -1,0 +1,192 @@
+"""Connections to Redis that break in the middle of a reply, and callers who are cancelled while they wait for one."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage.connection.client import Client, make_client
+from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.dial_claims import DialClaims
+from conferral.storage.partition.partition_store import PartitionStore
+from tests.fault_injection.calls import all_hang_up, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET, dials_to, done
+from tests.support.redis_server import RedisServer
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("test", 4)
+#: Names whose answers can be told apart, and are longer than any place at which a reply is cut.
+NAMES = [letter * 64 for letter in "abcdefgh"]
+#: Of these many bytes at most a reply comes through before it is cut.
+CUT_MAX = 500
+SEEDS = 10_000
+
+
+class Desk:
+    """Everything of ours that asks Redis, each with an answer that belongs to nobody else."""
+
+    def __init__(self, url: str) -> None:
+        self.client: Client = make_client(url, max_connections=8)
+        self.blocking: Client = make_client(url, blocking=True, max_connections=8)
+        self.publisher = BatchingIngest(self.client, KEYS, SystemClock())
+        self.access = PartitionStore(self.client, self.blocking, KEYS)
+        self.dials = DialClaims(self.client, KEYS, session_ttl_s=3600)
+        self._published = 0
+
+    async def close(self) -> None:
+        await self.publisher.close()
+        await self.client.aclose()
+        await self.blocking.aclose()
+
+    def questions(self) -> list[tuple[Callable[[], Awaitable[object]], Callable[[object], bool]]]:
+        """What is asked, and whether an answer is the right one."""
+
+        def session_of(name: str) -> tuple[Callable[[], Awaitable[object]], Callable[[object], bool]]:
+            return lambda: self.publisher.session_of(name), lambda answer: answer == name * 8
+
+        async def taken() -> object:
+            return (await leases.acquire(self.client, KEYS.lease(3), "me", SystemClock()))[0]
+
+        return [
+            *(session_of(name) for name in NAMES),
+            (lambda: self.access.outbox(1), lambda answer: answer == {"one": b"1" * 600}),
+            (lambda: self.access.pending_count(2), lambda answer: answer == 3),
+            (lambda: self.access.live_sessions(0), lambda answer: answer == NAMES),
+            (lambda: self.access.read(2, 1, block=True), is_first_entry),
+            (taken, lambda answer: getattr(answer, "holder", "") == "9:other"),
+            (lambda: self.dials.claim_call("f" * 8, NAMES[5]), lambda answer: answer is False),
+            (self.publish, lambda answer: answer is None),
+        ]
+
+    async def publish(self) -> None:
+        self._published += 1
+        token = f"t{self._published}"
+        event = CallProgressed(session_id="p", token=token, party="agent", call_sid="CAp", status="ringing")
+        await self.publisher.publish(event, call_sid="CAp")
+
+
+def is_first_entry(answer: object) -> bool:
+    return isinstance(answer, list) and [entry.fields for entry in answer] == [{b"n": b"0" * 600}]
+
+
+async def asked(question: Callable[[], Awaitable[object]], is_right: Callable[[object], bool]) -> str:
+    """What came of a question: `right`, `unreachable`, or the wrong answer."""
+    try:
+        answer = await question()
+    except StoreError:
+        return "unreachable"
+    return "right" if is_right(answer) else f"wrong: {answer!r}"
+
+
+async def all_asked(desk: Desk) -> list[str]:
+    return [await asked(*question) for question in desk.questions()]
+
+
+@pytest.fixture
+def furnished(redis_server: RedisServer) -> RedisServer:
+    """A server in which the answers to the questions lie."""
+    with redis_server.client() as client:
+        for name in NAMES:
+            client.set(KEYS.call(name), name * 8)
+        client.hset(KEYS.outbox(1), "one", "1" * 600)
+        for number in range(3):
+            client.xadd(KEYS.events(2), {"n": str(number) * 600})
+        client.sadd(KEYS.live(0), *NAMES)
+        client.hset(KEYS.lease(3), mapping={"holder": "9:other", "until": "99999999999999"})
+    return redis_server
+
+
+async def no_cut_mixes_replies(server: RedisServer, chance: random.Random, places: list[int]) -> None:
+    async with Relay(server.socket) as relay:
+        desk = Desk(relay.url)
+        assert set(await all_asked(desk)) == {"right"}
+        for place in places:
+            questions = desk.questions()
+            chance.shuffle(questions)
+            for one, other in zip(questions[::2], questions[1::2], strict=False):
+                relay.cut_reply(b"", keep=place, count=1)
+                together = await asyncio.gather(asked(*one), asked(*other))
+                assert set(together) <= {"right", "unreachable"}, f"cut after {place} bytes: {together}"
+                relay.go_on()
+            # A connection whose reply was shorter is cut in a later one.
+            later = await all_asked(desk)
+            assert set(later) <= {"right", "unreachable"}, f"cut after {place} bytes: {later}"
+        relay.lead_to(server.socket)
+        await all_asked(desk)
+        assert set(await all_asked(desk)) == {"right"}
+        assert relay.cut_off > len(places)
+        await desk.close()
+
+
+async def test_fault_27_reply_is_cut(furnished, chance):
+    await no_cut_mixes_replies(furnished, chance, [1, *sorted(chance.sample(range(2, CUT_MAX), 4)), CUT_MAX])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_fault_27_reply_is_cut_after_every_number_of_bytes(furnished, chance):
+    await no_cut_mixes_replies(furnished, chance, list(range(1, CUT_MAX + 1)))
+
+
+@pytest.mark.parametrize("keep", [pytest.param(keep, marks=pytest.mark.soak) for keep in (1, 4, 5, 20, 60, 150)])
+async def test_fault_27_call_goes_on_though_every_tenth_reply_is_cut(redis_server, chance, keep):
+    async with (
+        Relay(redis_server.socket) as relay,
+        FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
+    ):
+        customer, agent = await system.talking()
+        drawn = [0]
+
+        def draw() -> bool:
+            drawn[0] += (is_drawn := chance.random() < 0.1)
+            return is_drawn
+
+        relay.cut_reply(b"", keep=keep, draw=draw)
+        await transferred(system, customer)
+        relay.go_on()
+        await done(system, "complete", customer.sid)
+        assert drawn[0] > 0
+        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        await all_hang_up(system, outage_s=2.0)
+
+
+async def nobody_gets_somebody_elses_reply(server: RedisServer, chance: random.Random, seeds: int) -> None:
+    desk = Desk(server.url)
+    cancelled = 0
+    for _ in range(seeds):
+        tasks = [asyncio.create_task(asked(*question)) for question in chance.sample(desk.questions(), 3)]
+        for _ in range(chance.randrange(12)):
+            await asyncio.sleep(0)
+        victim = chance.choice(tasks)
+        victim.cancel()
+        await asyncio.wait(tasks)
+        cancelled += victim.cancelled()
+        others = [task.result() for task in tasks if not task.cancelled()]
+        assert set(others) <= {"right"}, others
+        answer = await asked(*chance.choice(desk.questions()))
+        assert answer == "right"
+    assert cancelled > seeds / 4
+    await desk.publisher.close()
+    for client in (desk.client, desk.blocking):
+        assert not client.connection_pool._in_use_connections, "a connection was not given back"
+    with server.client() as other:
+        assert len(other.client_list()) <= 17
+    await desk.close()
+
+
+async def test_fault_28_caller_is_cancelled_while_he_waits(furnished, chance):
+    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS // 50)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_fault_28_callers_are_cancelled_at_every_step(furnished, chance):
+    await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS)

@@ -1,0 +1,164 @@
+"""Entries that nobody can decide: garbage, what kills the worker, and what somebody has taken off the stream."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from conferral.storage.commands import command_stream
+from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
+from tests.fault_injection.fault_system import FaultSystem
+from tests.support.forked_worker import ForkedWorker
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+SWEEP_S = 0.5
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    # The answer to a look may be among what is lost; it is waited for half a second instead of half a minute.
+    policy = {"read_timeout_ms": 500}
+    async with FaultSystem(redis_server, policy=policy, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        yield system
+
+
+async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_stop_nothing(system: FaultSystem) -> None:
+    """Garbage, bytes that are no text, types of another version, wrong values, far too large ones."""
+    customer, agent = await system.talking()
+    stream = stream_of(system.keys, customer.sid)
+    about = {"session": customer.sid, "party": "agent", "call_sid": agent.sid}
+    odd: list[tuple[dict[bytes | str, bytes | str], str]] = [
+        ({"foo": "bar"}, "no type"),
+        ({b"\xff\xfe": b"\x00\x80"}, "not UTF-8"),
+        ({"type": "call_teleported", **about}, "unknown type"),
+        ({"type": "call_progressed", **about, "sequence": "many", "status": "ringing"}, "sequence makes no sense"),
+        ({"type": "call_progressed", "party": "agent"}, "no session"),
+        ({"type": "call_progressed", **about, "status": "x" * 2**20}, "larger than 64 KiB"),
+        ({f"a-longer-name-{number}": "" for number in range(6_000)}, "larger than 64 KiB"),
+    ]
+    for fields, _ in odd:
+        await system.client.xadd(stream, fields)
+    for fields in ({"foo": "bar"}, {b"\xff": b"\xfe"}, {"type": "x" * 2**20}):
+        await system.client.xadd(system.keys.commands, fields)
+
+    assert (await system.command("convert", customer.sid)).status == "done"
+
+    await system.eventually(lambda: nothing_waits(system), "nothing is left to be decided")
+    assert sorted(await dead_reasons(system)) == sorted(
+        [reason for _, reason in odd] + ["no type", "not UTF-8 or over 64 KiB", "not UTF-8 or over 64 KiB"]
+    )
+    letters = await system.client.xrange(system.keys.dead)
+    assert any(fields.get(b"\xff\xfe") == b"\x00\x80" for _, fields in letters), "a dead letter is whole"
+    assert system.redirects_of(agent) == 1
+    await all_hang_up(system, put_aside=len(odd) + 3)
+
+
+async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alone(system: FaultSystem) -> None:
+    """Somebody has written into a session's hash by hand; what comes of it does not stop its neighbours."""
+    broken, _ = await system.talking()
+    healthy, agent = await system.talking()
+    key = system.keys.session(broken.sid)
+    created_at = await system.client.hget(key, "created_at")
+    await system.client.hset(key, "created_at", "the other day")
+    for worker in system.workers:
+        assert worker.assigner is not None
+        for held in worker.assigner.consumers.values():
+            held._cache.clear()
+    await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
+
+    assert (await system.command("convert", healthy.sid)).status == "done"
+
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
+    assert await dead_reasons(system) == ["its session's record is broken"]
+    assert system.redirects_of(agent) == 1
+    await system.client.hset(key, "created_at", created_at)
+    assert (await system.command("convert", broken.sid)).status == "done"
+    await all_hang_up(system, put_aside=1)
+
+
+@pytest.mark.soak
+async def test_fault_33_entry_that_kills_three_workers_is_put_aside_and_the_call_goes_on(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with FaultSystem(redis_server, workers=0) as system:
+        with system.worker_process(tmp_path, "first", die_at="after_read") as first:
+            customer, agent = await system.talking()
+            first.arm()
+            await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
+            await has_died(system, first)
+        for number in (2, 3):
+            with system.worker_process(tmp_path, f"worker-{number}", die_at="after_read") as worker:
+                worker.arm()
+                await has_died(system, worker)
+                assert not await dead_reasons(system)
+        with system.worker_process(tmp_path, "last") as last:
+            await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
+            assert await dead_reasons(system) == ["workers died deciding it"]
+            assert (await system.command("convert", customer.sid)).status == "done", last.text()
+            assert system.redirects_of(agent) == 1
+            await all_hang_up(system, put_aside=1)
+
+
+async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:
+    async def is_dead() -> bool:
+        return worker.was_killed
+
+    await system.eventually(is_dead, "the worker comes to the entry")
+
+
+async def test_fault_34_entries_trimmed_by_hand_are_made_up_for_by_the_sweep(system: FaultSystem) -> None:
+    """All that tells of the end of a call, and a command, vanish undecided; nothing in Redis remembers them."""
+    customer, agent = await system.converted()
+    stream = stream_of(system.keys, customer.sid)
+    await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is left to be confirmed")
+    await system.stop_worker()
+    agent.hang_up()
+    await command_stream.publish(
+        system.client, system.keys, {"type": "hold", "session": customer.sid, "party": "customer"}
+    )
+    await system.sandbox.wait_until_idle()
+    await system.eventually(lambda: system.client.xlen(stream), "the callbacks are stored")
+    await system.client.xtrim(stream, maxlen=0)
+    await system.client.xtrim(system.keys.commands, maxlen=0)
+
+    system.start_worker()
+
+    await system.until(customer.sid, state="ended")  # who went first, nobody can tell any more
+    log = await system.log(customer.sid)
+    assert events_of(log, "account_swept"), "the sweep has found it"
+    await all_hang_up(system)
+
+
+async def waits_for_nothing(system: FaultSystem, session_id: str) -> bool:
+    """Whether a session waits neither for Twilio nor for a moment, but for the one at which it is a day old."""
+    partition = system.keys.partition_of(session_id)
+    if await system.client.hlen(system.keys.outbox(partition)) or await system.client.xlen(
+        system.keys.events(partition)
+    ):
+        return False
+    timers = [timer.partition("=")[0] for timer in (await system.session(session_id))["timers"].split()]
+    return timers == ["age"]
+
+
+async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(system: FaultSystem) -> None:
+    """What was read is decided; that it is gone from the stream is what the commit wanted anyway."""
+    customer, agent = await system.talking()
+    stream = stream_of(system.keys, customer.sid)
+    (worker,) = system.workers
+    assert worker.assigner is not None
+    held = worker.assigner.consumers[system.keys.partition_of(customer.sid)]
+    trimmed: list[int] = []
+    read = held._context.partition_store.read
+
+    async def reads_and_trims(partition: int, count: int, *, block: bool) -> object:
+        entries = await read(partition, count, block=block)
+        if entries and partition == held.number and len(trimmed) < 3:
+            trimmed.append(await system.client.xtrim(stream, maxlen=0))
+        return entries
+
+    held._context.partition_store.read = reads_and_trims  # type: ignore[method-assign, assignment]
+    assert (await system.command("convert", customer.sid)).status == "done"
+    assert sum(trimmed) >= 1
+    assert system.redirects_of(agent) == 1
+    await all_hang_up(system)

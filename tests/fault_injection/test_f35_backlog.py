@@ -1,0 +1,128 @@
+"""A partition that nobody has worked on for long: a million entries wait."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from tests.fault_injection.calls import many_talk, stream_of
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.programs import Program, program, until_ready
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(900)]
+ENTRIES, AT_ONCE = 1_000_000, 5_000
+#: One of so many entries is of a session that goes on.
+KNOWN_EVERY = 10
+#: For as many as that to be decided on a busy machine.
+DRAINED_S = 600.0
+#: What a worker may need beyond what it had before the backlog.
+GROWS_MAX_KIB = 128 * 1024
+
+
+class QuietWorld(FaultSystem):
+    """Without its history: Redis would tell every command of a million decisions."""
+
+    async def __aenter__(self) -> "QuietWorld":
+        await LocalSystem.__aenter__(self)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await LocalSystem.__aexit__(self, *exc)
+
+
+async def test_fault_35_million_entries_are_decided_in_order_while_others_go_on(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Their partition's own timers wait behind them; those of all others fire on time. Prints how long it took."""
+    async with QuietWorld(redis_server, workers=0, CONFERRAL_LONE_GRACE="1") as system:
+        system.end_calls_in_test()
+        with program(system, "worker", tmp_path / "first.log") as first:
+            (behind, agent), (other, other_agent) = await two_partitions(system)
+            assert (await system.command("convert", other.sid)).status == "done"
+            before_kib = first.memory_kib()
+        await fill(system, behind, agent)
+        began_s = time.monotonic()
+        with program(system, "worker", tmp_path / "second.log") as second:
+            await until_ready(system, second)
+            # It is decided behind all the others, however long that takes.
+            last = asyncio.create_task(system.command("convert", behind.sid, timeout_s=DRAINED_S))
+            others = await goes_on_beside(system, other, other_agent, last)
+            assert await oldest_first(system, behind, last)
+            assert (await last).status == "done"
+            drained_s = time.monotonic() - began_s
+            most_kib = second.memory_kib("VmHWM")
+            sys.stderr.write(
+                f"fault 35: {ENTRIES} entries in {drained_s:.0f} s ({ENTRIES / drained_s:.0f} a second); memory "
+                f"{before_kib} KiB without, at most {most_kib} KiB with; somebody in another partition was alone for "
+                f"{others:.2f} s, with a grace of 1 s\n"
+            )
+            assert most_kib - before_kib < GROWS_MAX_KIB
+            assert system.redirects_of(agent) == 1
+            behind.hang_up()
+            await system.settled()
+            assert_knows_nothing_strange(second)
+
+
+async def two_partitions(system: FaultSystem) -> tuple[tuple[CallHandle, CallHandle], tuple[CallHandle, CallHandle]]:
+    """Two calls whose sessions are in different partitions; the others are let go."""
+    first, *rest = await many_talk(system, 8)
+    number = system.keys.partition_of(first[0].sid)
+    second = next(talk for talk in rest if system.keys.partition_of(talk[0].sid) != number)
+    for talk in rest:
+        if talk is not second:
+            talk[0].hang_up()
+            await system.until(talk[0].sid, state="ended")
+    return first, second
+
+
+async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> None:
+    """What tells of the agent's call over and over, and of calls of sessions that nobody knows any more."""
+    stream, partition = stream_of(system.keys, customer.sid), system.keys.partition_of(customer.sid)
+    about = {"type": "call_progressed", "party": "agent", "call_sid": agent.sid, "source": agent.sid}
+    names = [f"gone-{number}" for number in range(400)]
+    forgotten = [name for name in names if system.keys.partition_of(name) == partition]
+    for start in range(0, ENTRIES, AT_ONCE):
+        pipeline = system.client.pipeline(transaction=False)
+        for number in range(start, start + AT_ONCE):
+            whose = forgotten[number % len(forgotten)] if number % KNOWN_EVERY else customer.sid
+            status = "completed" if number % KNOWN_EVERY else "ringing"
+            pipeline.xadd(stream, {**about, "session": whose, "status": status, "sequence": str(100 + number)})
+        await pipeline.execute()
+    assert await system.client.xlen(stream) >= ENTRIES
+
+
+async def goes_on_beside(
+    system: FaultSystem, customer: CallHandle, agent: CallHandle, last: "asyncio.Task[object]"
+) -> float:
+    """Somebody in another partition is left alone: how long until he is let go, seconds."""
+    began_s = time.monotonic()
+    agent.hang_up()
+    await system.until(customer.sid, state="ended")
+    took_s = time.monotonic() - began_s
+    assert not last.done(), "that was behind the backlog, not beside it"
+    assert took_s < 10
+    return took_s
+
+
+async def oldest_first(system: FaultSystem, customer: CallHandle, last: "asyncio.Task[object]") -> bool:
+    """Whether the oldest entry that waits only ever becomes younger."""
+    stream, seen = stream_of(system.keys, customer.sid), (0, 0)
+    while not last.done():
+        entries = await system.client.xrange(stream, count=1)
+        if entries:
+            milliseconds, number = entries[0][0].decode().split("-")
+            assert (int(milliseconds), int(number)) >= seen
+            seen = int(milliseconds), int(number)
+        await asyncio.sleep(0.05)
+    return seen > (0, 0)
+
+
+def assert_knows_nothing_strange(worker: Program) -> None:
+    text = worker.text()
+    assert "lease_lost" not in text
+    assert "task_failed" not in text

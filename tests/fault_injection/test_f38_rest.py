@@ -1,0 +1,258 @@
+"""Requests to Twilio that come to grief: before or after their effect, for ever, refused, mangled, not authorised."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+
+from conferral.sandbox import CallHandle, RestHookEvent
+from conferral.sandbox.request_log import RestEntry
+from conferral.storage.commands import command_stream
+from tests.fault_injection.calls import all_hang_up, many_talk
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET, begins, dial_requests, outcome_of
+from tests.support.phones import answers
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+_T = TypeVar("_T")
+BOB, EVE = "client:bob", "client:eve"
+CUSTOMER = "+14155550145"
+#: What becomes of the first request, as the sandbox is told, and whether it took effect.
+TROUBLES: dict[str, tuple[dict[str, Any], bool]] = {
+    "429": ({"status": 429, "retry_after_s": 1}, False),
+    "429 without Retry-After": ({"status": 429, "retry_after_s": 0}, False),
+    "503 before": ({"status": 503}, False),
+    "503 after": ({"status": 503, "moment": "after"}, True),
+    "reset before": ({"cut": "before"}, False),
+    "reset after": ({"cut": "after"}, True),
+    "half an answer": ({"mangled": "half"}, True),
+    "a page with 502": ({"mangled": "html", "status": 502}, False),
+    "a page with 502, after": ({"mangled": "html", "status": 502, "moment": "after"}, True),
+    "a page with 200": ({"mangled": "html", "moment": "after"}, True),
+}
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    async with FaultSystem(redis_server) as system:
+        yield system
+
+
+def redirects(system: FaultSystem, call: CallHandle) -> list[RestEntry]:
+    """What Twilio was asked to redirect a call with, refused and lost requests as well."""
+    return [entry for entry in system.sandbox.request_log.requests("POST", f"/Calls/{call.sid}") if entry.get("Twiml")]
+
+
+async def converts(system: FaultSystem, customer: CallHandle) -> None:
+    outcome = await system.command("convert", customer.sid)
+    assert outcome.status == "done", f"{outcome}\n{await system.report()}"
+
+
+async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
+    """A `call` whose first dial meets a fault; returns what comes of the command."""
+    system.sandbox.phone(BOB).script_in_turn(answers())
+    system.sandbox.phone(EVE).script_in_turn(answers())
+    system.sandbox.faults.next_rest("POST", "/Calls.json", To=BOB, **fault)
+    return (await system.command("call", "", agent=BOB, customer=EVE)).status
+
+
+async def test_fault_38_request_that_never_arrived_is_looked_for_and_sent_once_more(system: FaultSystem) -> None:
+    """A dial by `POST /Calls` can't be looked for, so it is never sent again."""
+    (converted, agent), (joined, _) = await many_talk(system, 2)
+    await converts(system, joined)
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="before")
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="before")
+
+    transfer, called, _ = await asyncio.gather(
+        system.command("transfer", joined.sid, to=TARGET, mode="warm"),
+        calls_bob_and_eve(system, {"cut": "before"}),
+        converts(system, converted),
+    )
+
+    assert [entry.applied for entry in redirects(system, agent)] == [False, True]
+    assert transfer.status == "done"
+    assert [entry.applied for entry in dial_requests(system, TARGET)] == [False, True]
+    assert (called, [entry.applied for entry in dial_requests(system, BOB)]) == ("failed", [False])
+    await all_hang_up(system)
+
+
+async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(system: FaultSystem) -> None:
+    (converted, agent), (joined, _) = await many_talk(system, 2)
+    await converts(system, joined)
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="after")
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
+
+    transfer, called, _ = await asyncio.gather(
+        system.command("transfer", joined.sid, to=TARGET, mode="warm"),
+        calls_bob_and_eve(system, {"cut": "after"}),
+        converts(system, converted),
+    )
+
+    assert [entry.applied for entry in redirects(system, agent)] == [True]
+    assert transfer.status == "done"
+    assert called == "done"
+    assert [system.sandbox.request_log.dials_to(address) for address in (TARGET, BOB, EVE)] == [1, 1, 1]
+    await all_hang_up(system)
+
+
+async def test_fault_39_dial_of_which_nobody_tells_is_found_in_the_list_of_calls(system: FaultSystem) -> None:
+    """Neither the answer nor any callback of the call arrives."""
+    system.sandbox.faults.lose_callbacks("*", count=3, To=BOB)
+
+    assert await calls_bob_and_eve(system, {"cut": "after"}) == "done"
+
+    assert [system.sandbox.request_log.dials_to(address) for address in (BOB, EVE)] == [1, 1]
+    await all_hang_up(system)
+
+
+def silent_after(system: FaultSystem, call: CallHandle, silence_s: float) -> None:
+    """Twilio does what is asked of a call, and then says nothing for so long."""
+
+    async def falls_silent(moment: RestHookEvent) -> None:
+        if moment.step == "after" and moment.method == "POST" and moment.path.startswith(f"/Calls/{call.sid}"):
+            await asyncio.sleep(silence_s)  # a delay: how long Twilio is silent
+
+    system.sandbox.on_rest = falls_silent
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("is_done", [False, True], ids=["38", "39"])
+async def test_fault_40_request_that_is_never_answered_ends_and_is_made_up_for(
+    redis_server: RedisServer, is_done: bool
+) -> None:
+    """The connection stays open: only our own time-outs end it, before or after the effect."""
+    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        customer, agent = await system.talking()
+        if is_done:
+            silent_after(system, agent, 30.0)
+        else:
+            system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0, cut="before")
+
+        await converts(system, customer)
+
+        assert [entry.applied for entry in redirects(system, agent)] == [True] if is_done else [False, True]
+        await all_hang_up(system)
+
+
+@pytest.mark.soak
+async def test_fault_40_session_whose_request_hangs_holds_up_nobody_else(system: FaultSystem) -> None:
+    """Not even its own end: that goes out beside what hangs."""
+    (stuck, agent), (other, _), (bridged, _) = await many_talk(system, 3)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=20.0, cut="before", Twiml="*")
+    await begins(system, "convert", stuck.sid)
+    await system.sandbox.wait_until(lambda: redirects(system, agent))
+
+    await converts(system, other)
+    assert (await system.command("end", bridged.sid)).status == "done"
+    assert (await system.command("end", stuck.sid)).status == "done"
+
+    (hanging,) = redirects(system, agent)
+    assert (hanging.applied, hanging.duration_ms) == (False, 0.0), "it hangs all the while"
+    await all_hang_up(system)
+
+
+HANGING = 200
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_no_call(
+    redis_server: RedisServer,
+) -> None:
+    """More than there are slots: endings have some of their own, and everybody talks on."""
+    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        talks = await few_at_a_time(system.talking for _ in range(HANGING))
+        (ended, _), *stuck = talks
+        system.sandbox.faults.next_rest("POST", "/Calls/*", latency_s=120.0, cut="before", count=10**6, Twiml="*")
+        ids = [await begins(system, "convert", customer.sid) for customer, _ in stuck]
+        await system.sandbox.wait_until(lambda: sum(bool(redirects(system, agent)) for _, agent in stuck) >= 20)
+
+        assert (await system.command("end", ended.sid)).status == "done"
+        assert not [entry for _, agent in stuck for entry in redirects(system, agent) if entry.applied]
+
+        wait = partial(command_stream.wait_for_outcome, system.client, system.keys, timeout_s=60.0)
+        outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
+        system.sandbox.faults.clear()
+        words = {outcome.status for outcome in outcomes}
+        assert words == {"failed"}, words
+        for customer, agent in stuck:
+            assert (customer.status, agent.status) == ("in-progress", "in-progress")
+            await system.until(customer.sid, state="bridged")
+        await converts(system, talks[-1][0])
+        await all_hang_up(system)
+
+
+async def few_at_a_time(acts: Iterable[Callable[[], Awaitable[_T]]]) -> list[_T]:
+    """Does everything, eight at a time: each holds a connection to Redis while it waits."""
+    gate = asyncio.Semaphore(8)
+
+    async def one(act: Callable[[], Awaitable[_T]]) -> _T:
+        async with gate:
+            return await act()
+
+    return list(await asyncio.gather(*map(one, acts)))
+
+
+async def test_fault_41_refused_and_mangled_answers_are_waited_out_and_nothing_happens_twice(
+    system: FaultSystem,
+) -> None:
+    """Each trouble meets the redirect of a call of its own; all at the same time."""
+    talks = dict(zip(TROUBLES, await many_talk(system, len(TROUBLES)), strict=True))
+    for trouble, (_, agent) in talks.items():
+        fault, _ = TROUBLES[trouble]
+        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
+
+    await asyncio.gather(*(converts(system, customer) for customer, _ in talks.values()))
+
+    for trouble, (_, agent) in talks.items():
+        _, took_effect = TROUBLES[trouble]
+        applied = [entry.applied for entry in redirects(system, agent)]
+        assert applied == ([True] if took_effect else [False, True]), trouble
+    assert system.sandbox.faults.pending_count() == 0
+    await all_hang_up(system)
+
+
+@pytest.mark.parametrize(
+    "trouble", [pytest.param(name, marks=[] if name == "503 after" else pytest.mark.soak) for name in TROUBLES]
+)
+async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem, trouble: str) -> None:
+    """Held, then muted: the hold meets the trouble, and the mute that follows does not overtake it."""
+    customer, _ = await system.converted()
+    fault, _ = TROUBLES[trouble]
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", Hold="true", **fault)
+    hold = await begins(system, "hold", customer.sid, party="customer")
+    mute = await begins(system, "mute", customer.sid, party="agent")
+
+    assert [(await outcome_of(system, one)).status for one in (hold, mute)] == ["done", "done"]
+
+    asked = [
+        "hold" if entry.get("Hold") else "mute"
+        for entry in system.sandbox.request_log.requests("POST", "/Participants/")
+        if entry.applied and (entry.get("Hold") == "true" or entry.get("Muted"))
+    ]
+    assert asked.index("mute") > asked.index("hold")
+    await all_hang_up(system)
+
+
+async def test_fault_42_token_that_was_rotated_costs_commands_and_no_call(system: FaultSystem) -> None:
+    """401 of everything: nobody is hung up, what has to end is tried until the token works again."""
+    (customer, agent), (leaving, _) = await many_talk(system, 2)
+    await converts(system, leaving)
+    token, system.sandbox.auth_token = system.sandbox.auth_token, "rotated"
+
+    refused = await system.command("convert", customer.sid)
+    ending = await begins(system, "end", leaving.sid)
+
+    assert refused.status == "failed"
+    assert (await system.session(customer.sid))["state"] == "bridged"
+    assert (customer.status, agent.status, leaving.status) == ("in-progress",) * 3
+    assert not redirects(system, agent), "the sandbox keeps no book of whom it does not know"
+    system.sandbox.auth_token = token
+    assert (await outcome_of(system, ending)).status == "done"
+    await converts(system, customer)
+    await all_hang_up(system)

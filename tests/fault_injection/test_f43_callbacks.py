@@ -1,0 +1,270 @@
+"""Callbacks that are lost, doubled, late, in reverse order, or not for us."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from random import Random
+
+import aiohttp
+import pytest
+from twilio.request_validator import RequestValidator
+
+from conferral.sandbox import CallHandle, Faults
+from conferral.sandbox.connection_overrides import parse_target
+from conferral.sandbox.faults import CallbackPlan
+from conferral.sandbox.model import CallbackRequest
+from conferral.sandbox.request_log import DeliveryEntry
+from tests.fault_injection.calls import all_hang_up, events_of, nothing_waits, stream_of, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+SWEEP_S = 0.5
+#: Whoever is dialled and of whom nobody tells is looked for when he has rung for so long.
+POLICY = {"ring_timeout_ms": 1_000}
+SEEDS = range(12)
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    async with FaultSystem(redis_server, policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        yield system
+
+
+class Reversing(Faults):
+    """Each callback is sent a little sooner than the one before it, so that the last comes first."""
+
+    #: Between two of them, and how long the first one waits, real seconds.
+    STEP_S, FIRST_S = 0.03, 0.6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = 0
+
+    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
+        self.sent += 1
+        return CallbackPlan(delay_s=max(0.0, self.FIRST_S - self.STEP_S * self.sent))
+
+
+class Copying(Faults):
+    """Each callback is sent so many times."""
+
+    COPIES = 100
+
+    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
+        return CallbackPlan(copies=self.COPIES)
+
+
+class Storm(Faults):
+    """Each callback is lost, sent three times, late or overtaken, as chance will have it."""
+
+    def __init__(self, chance: Random) -> None:
+        super().__init__()
+        self.chance = chance
+
+    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
+        copies = self.chance.choices((0, 1, 3), (3, 5, 2))[0]
+        return CallbackPlan(copies, self.chance.choice((0.0, 0.0, 0.05, 0.4, 1.0)), self.chance.random() < 0.2)
+
+
+async def agrees_with_twilio(system: FaultSystem, session_id: str) -> bool:
+    """Whether the session believes of every party what is so at Twilio: on the phone or not, in the room or not."""
+    session, state = await system.session(session_id), system.sandbox.model.state
+    for field, call_sid in session.items():
+        if not field.endswith(".call_sid") or not call_sid:
+            continue
+        party, call = field.removesuffix(".call_sid"), state.calls[call_sid]
+        is_live = call_sid in state.live_calls
+        if is_live == (session[f"{party}.status"] == "left"):
+            return False
+        if is_live and bool(call.conference_sid) != (session.get(f"{party}.in_conference") == "true"):
+            return False
+    return True
+
+
+async def comes_to_agree(system: FaultSystem, customer: CallHandle) -> None:
+    await system.eventually(lambda: agrees_with_twilio(system, customer.sid), "session and Twilio agree")
+
+
+async def plays_a_transfer(system: FaultSystem) -> CallHandle:
+    """A call is converted, transferred, and the agent leaves; session and Twilio agree after each step."""
+    customer, agent = await system.talking()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await comes_to_agree(system, customer)
+    target = await transferred(system, customer)
+    await comes_to_agree(system, customer)
+    agent.hang_up()
+    await comes_to_agree(system, customer)
+    assert (customer.status, target.status) == ("in-progress", "in-progress")
+    return customer
+
+
+@pytest.mark.soak
+async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
+    """But for those by which the session becomes known: looks, timers and the sweep make up for all others."""
+    customer, agent = await system.talking()
+    system.sandbox.faults.callback_loss = 1.0
+
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await comes_to_agree(system, customer)
+    await transferred(system, customer)
+    await comes_to_agree(system, customer)
+    agent.hang_up()
+
+    await comes_to_agree(system, customer)
+    assert customer.status == "in-progress"
+    await all_hang_up(system)
+
+
+@pytest.mark.soak
+async def test_fault_43_every_callback_comes_a_hundred_times(system: FaultSystem) -> None:
+    system.sandbox.faults = Copying()
+
+    customer = await plays_a_transfer(system)
+
+    await system.sandbox.wait_until_idle(timeout_s=30)
+    log = await system.log(customer.sid)
+    joined = events_of(log, "participant_joined")
+    assert len(joined) >= Copying.COPIES, "all of them were decided upon"
+    assert sum(entry["outcome"] != "stale" for entry in joined) == 3
+    await all_hang_up(system)
+
+
+@pytest.mark.soak
+async def test_fault_43_callbacks_come_in_reverse_order(system: FaultSystem) -> None:
+    customer, agent = await system.talking()
+    await system.sandbox.wait_until_idle()
+    reversing = system.sandbox.faults = Reversing()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.sandbox.wait_until_idle()
+    assert reversing.sent > 2
+    await comes_to_agree(system, customer)
+    reversing.sent = 0
+    await transferred(system, customer)
+    await system.sandbox.wait_until_idle()
+    await comes_to_agree(system, customer)
+    reversing.sent = 0
+    agent.hang_up()
+    await system.sandbox.wait_until_idle()
+    await comes_to_agree(system, customer)
+    reversing.sent = 0
+    await all_hang_up(system)
+
+
+async def deliver_again(system: FaultSystem, entries: list[DeliveryEntry]) -> set[int]:
+    """Sends callbacks once more as they were, signed, with the same token; returns the statuses answered."""
+    delivery = system.sandbox._webhooks
+    assert delivery is not None
+    return {(await delivery.send(parse_target(entry.url), replace(entry, attempts=[]))).status for entry in entries}
+
+
+async def test_fault_43_callbacks_that_come_when_all_is_over_change_nothing(system: FaultSystem) -> None:
+    """Some were lost until then, all the others are there twice; the newest comes first."""
+    system.sandbox.faults = Storm(Random(43))
+    customer, _ = await system.talking()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await transferred(system, customer)
+    late = [entry for entry in system.sandbox.request_log.deliveries if entry.kind != "voice"]
+    assert await deliver_again(system, late[::-1]) == {204}
+    await comes_to_agree(system, customer)
+    await all_hang_up(system)
+    ended, requests = await system.session(customer.sid), len(changes(system))
+    late = [entry for entry in system.sandbox.request_log.deliveries if entry.kind != "voice"]
+
+    assert await deliver_again(system, late[::-1]) == {204}
+
+    await all_hang_up(system)
+    session = await system.session(customer.sid)
+    assert (session["state"], session["end_reason"], session["ended_at"]) == (
+        "ended",
+        ended["end_reason"],
+        ended["ended_at"],
+    )
+    assert len(changes(system)) == requests
+    behind = [entry for entry in await system.log(customer.sid) if int(entry["version"]) > int(ended["version"])]
+    assert behind
+    assert {entry["outcome"] for entry in behind} <= {"stale", "ignored", "stayed"}
+    assert all(entry["reason"] for entry in behind if entry["outcome"] != "stayed")
+
+
+def changes(system: FaultSystem) -> list[str]:
+    """What Twilio was asked to do, reads left out."""
+    return [f"{entry.path} {entry.params}" for entry in system.sandbox.request_log.rest if entry.method == "POST"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_fault_43_callbacks_as_chance_will_have_it(redis_server: RedisServer, seed: int) -> None:
+    """Repeat one with its seed, which stands in its name."""
+    async with FaultSystem(redis_server, policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        system.sandbox.faults = Storm(Random(seed))
+        await plays_a_transfer(system)
+        await all_hang_up(system)
+
+
+# ---- not for us ------------------------------------------------------------------------------------------------------
+
+
+async def posted(url: str, form: dict[str, str], *, token: str) -> int:
+    """The status that a callback gets which somebody has signed."""
+    url = parse_target(url).url  # what stands behind a # is for Twilio alone
+    headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(url, form)}
+    async with aiohttp.ClientSession() as session, session.post(url, data=form, headers=headers) as response:
+        return response.status
+
+
+async def test_fault_44_callbacks_of_another_account_are_turned_away(system: FaultSystem) -> None:
+    customer, agent = await system.talking()
+    await system.sandbox.wait_until_idle()
+    await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
+    seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+    form = dict(seen.params) | {"CallStatus": "completed", "SequenceNumber": "9"}
+    ours, version = system.sandbox.auth_token, (await system.session(customer.sid))["version"]
+
+    assert await posted(seen.url, dict(seen.params), token=ours) == 204
+    assert await posted(seen.url, form, token="somebody else's") == 403
+    assert await posted(seen.url, form | {"AccountSid": "AC" + "f" * 32}, token=ours) == 403
+
+    await system.until(customer.sid, version=str(int(version) + 1))
+    assert (await system.log(customer.sid))[-1]["outcome"] == "stale", "the first, which is Twilio's own once more"
+    assert await system.client.xlen(stream_of(system.keys, customer.sid)) == 0
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await all_hang_up(system)
+
+
+async def test_fault_44_callbacks_of_a_session_that_nobody_knows_bring_it_back(system: FaultSystem) -> None:
+    """What told of the call was lost undecided; the agent's own callbacks tell enough."""
+    await system.stop_worker()
+    customer = await system.customer_calls()
+    stream = stream_of(system.keys, customer.sid)
+    await system.eventually(lambda: system.client.xlen(stream), "the call is told of")
+    await system.sandbox.wait_until_idle()
+    entries = await system.client.xrange(stream)
+    lost = [entry_id for entry_id, fields in entries if fields[b"type"] == b"call_received"]
+    assert len(lost) == 1
+    await system.client.xdel(stream, *lost)
+
+    system.start_worker()
+
+    await system.until(customer.sid, phase="connected")
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await all_hang_up(system)
+
+
+async def test_fault_44_callbacks_of_a_session_that_never_was_leave_nothing(system: FaultSystem) -> None:
+    customer, agent = await system.talking()
+    seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+    strange = "CA" + "e" * 32
+    url = seen.url.replace(customer.sid, strange)
+    form = dict(seen.params) | {"CallSid": strange, "ParentCallSid": strange, "CallStatus": "completed"}
+
+    assert await posted(url, form, token=system.sandbox.auth_token) == 204
+
+    stream = stream_of(system.keys, strange)
+
+    async def is_decided() -> bool:
+        return not await system.client.xlen(stream)
+
+    await system.eventually(is_decided, "it is decided upon")
+    assert not await system.session(strange)
+    assert not await system.log(strange)
+    await all_hang_up(system)

@@ -1,0 +1,249 @@
+"""What the webhooks have to stand: floods, sly requests, and days without Redis."""
+
+import asyncio
+import contextlib
+import gzip
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from conferral.sandbox import CallHandle
+from conferral.sandbox.request_log import DeliveryEntry
+from tests.fault_injection.calls import all_hang_up, nothing_waits
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.programs import FORM_TYPE, Program, program, signed, until_ready
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+FLOOD_S, FLOOD_PER_S, AT_ONCE = 5.0, 1_000, 64
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    async with FaultSystem(redis_server) as system:
+        yield system
+
+
+async def callback_of(system: FaultSystem) -> DeliveryEntry:
+    """A callback of a call that goes on, as it was delivered."""
+    _, agent = await system.talking()
+    await system.sandbox.wait_until_idle()
+    await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
+    return next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+
+
+async def answered(session: aiohttp.ClientSession, base: str, target: str, body: bytes, headers: dict[str, str]) -> int:
+    async with session.post(URL(base + target, encoded=True), data=body, headers=headers) as response:
+        return response.status
+
+
+async def test_fault_45_flood_with_wrong_signatures_leaves_nothing_and_holds_up_nobody(system: FaultSystem) -> None:
+    seen = await callback_of(system)
+    wrong = signed(system, seen.url, dict(seen.params), token="somebody else's")
+    stored = await appended(system)
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+        flood = asyncio.gather(*(answered(session, system.public_url, *wrong) for _ in range(300)))
+        assert (await appended(system)) == stored
+        customer, _ = await system.converted()
+        assert set(await flood) == {403}
+
+    assert (await system.session(customer.sid))["state"] == "conferenced"
+    await all_hang_up(system)
+    rejected = system.metrics.registry.get_sample_value(
+        "conferral_webhook_request_seconds_count", {"route": "/callbacks/call", "status": "403"}
+    )
+    assert rejected == 300
+
+
+async def appended(system: FaultSystem) -> int:
+    """Entries that are on the streams (count)."""
+    return sum([await system.client.xlen(system.keys.events(number)) for number in range(system.keys.partitions)])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_fault_45_thousand_wrong_signatures_a_second_beside_good_ones(
+    system: FaultSystem, tmp_path: Path
+) -> None:
+    """The program under a flood, and good callbacks in between; prints how long those took."""
+    seen = await callback_of(system)
+    wrong = signed(system, seen.url, dict(seen.params), token="somebody else's")
+    good = signed(system, seen.url, dict(seen.params))
+    with program(system, "webhooks", tmp_path / "webhooks.log", CONFERRAL_LOG_FORMAT="json") as webhooks:
+        await until_ready(system, webhooks)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=2 * AT_ONCE)) as session:
+            calm = await good_ones(session, webhooks, good, 2.0)
+            before_kib, refused = webhooks.memory_kib(), Counter[int]()
+            flood = asyncio.gather(*(floods(session, webhooks, wrong, refused) for _ in range(AT_ONCE)))
+            flooded = await good_ones(session, webhooks, good, FLOOD_S)
+            await flood
+            after_kib = webhooks.memory_kib()
+    rate = sum(refused.values()) / FLOOD_S
+    sys.stderr.write(
+        f"fault 45: {rate:.0f} wrong signatures a second; good ones p99 {p99(calm):.1f} ms alone, "
+        f"{p99(flooded):.1f} ms in the flood; memory {before_kib} KiB before, {after_kib} KiB after\n"
+    )
+    assert set(refused) == {403}
+    assert rate > 100, "that was no flood"
+    assert max(flooded) < 15_000, "Twilio would have given up"
+    assert after_kib - before_kib < 64 * 1024
+    await all_hang_up(system)
+
+
+def p99(times_ms: list[float]) -> float:
+    return sorted(times_ms)[int(len(times_ms) * 0.99)]
+
+
+async def floods(
+    session: aiohttp.ClientSession, webhooks: Program, wrong: tuple[str, bytes, dict[str, str]], refused: Counter[int]
+) -> None:
+    """Its share of the flood."""
+    until_s = time.monotonic() + FLOOD_S
+    while time.monotonic() < until_s:
+        began_s = time.monotonic()
+        refused[await answered(session, webhooks.url, *wrong)] += 1
+        await asyncio.sleep(max(0.0, AT_ONCE / FLOOD_PER_S - (time.monotonic() - began_s)))
+
+
+async def good_ones(
+    session: aiohttp.ClientSession, webhooks: Program, good: tuple[str, bytes, dict[str, str]], for_s: float
+) -> list[float]:
+    """How long good callbacks take, one after the other, milliseconds."""
+    times_ms, until_s = [], time.monotonic() + for_s
+    while time.monotonic() < until_s:
+        began_s = time.monotonic()
+        assert await answered(session, webhooks.url, *good) == 204
+        times_ms.append((time.monotonic() - began_s) * 1000)
+        await asyncio.sleep(0.02)
+    return times_ms
+
+
+# ---- sly requests ----------------------------------------------------------------------------------------------------
+
+MIB = 2**20
+ROUNDS = 6
+
+
+def head(target: str, *headers: str) -> bytes:
+    lines = [f"POST {target} HTTP/1.1", "Host: example.com", f"Content-Type: {FORM_TYPE}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+async def raw(webhooks: Program, *parts: bytes, pause_s: float = 0.0) -> int:
+    """Sends bytes as they are; the status that is answered, 0 when the connection is cut without one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", webhooks.port)
+    try:
+        with contextlib.suppress(ConnectionError):  # an answer may be there all the same
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause_s)  # a delay: how long the client pauses
+        line = await asyncio.wait_for(reader.readline(), 100)
+        return int(line.split()[1]) if line else 0
+    except (ConnectionError, TimeoutError):
+        return 0
+    finally:
+        writer.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: FaultSystem, tmp_path: Path) -> None:
+    """10 MiB, a bomb, 10,000 fields, two hosts, trailers, and bodies and heads that trickle in.
+
+    Each is answered so, or the connection is cut before the answer can be read.
+    """
+    seen = await callback_of(system)
+    target, body, headers = signed(system, seen.url, dict(seen.params))
+    signature = f"X-Twilio-Signature: {headers['X-Twilio-Signature']}"
+    length = f"Content-Length: {len(body)}"
+    chunked = "Transfer-Encoding: chunked"
+    bomb = gzip.compress(bytes(50 * MIB))
+    fields = b"&".join(b"a%d=" % number for number in range(10_000))
+    trailers = b"0\r\n" + b"".join(b"X-T%d: %s\r\n" % (number, b"x" * 4_000) for number in range(2_000)) + b"\r\n"
+    requests: dict[str, tuple[tuple[bytes, ...], set[int]]] = {
+        "10 MiB said": ((head(target, f"Content-Length: {10 * MIB}"),), {413}),
+        "10 MiB sent": ((head(target, f"Content-Length: {10 * MIB}"), bytes(10 * MIB)), {413}),
+        "10 MiB in chunks": ((head(target, chunked), *[chunk(bytes(65_536))] * 160), {413}),
+        "bomb": ((head(target, "Content-Encoding: gzip", f"Content-Length: {len(bomb)}"), bomb), {400, 413}),
+        "10,000 fields": ((head(target, f"Content-Length: {len(fields)}"), fields), {400, 413}),
+        "two hosts": ((head(target, "Host: evil.example", signature, length), body), {400}),
+        "two lengths": ((head(target, signature, length, "Content-Length: 3"), body), {400}),
+        "length and chunks": ((head(target, signature, length, chunked), chunk(body), b"0\r\n\r\n"), {400}),
+        "trailers": ((head(target, signature, chunked), chunk(body), trailers), {204, 400, 408}),
+        "long header": ((head(target, "X-Long: " + "x" * MIB, signature, length), body), {400}),
+        "many headers": ((head(target, *(f"X-{number}: x" for number in range(10_000)), length), body), {400}),
+    }
+    with program(system, "webhooks", tmp_path / "webhooks.log") as webhooks:
+        await until_ready(system, webhooks)
+        assert await raw(webhooks, head(target, signature, length) + body) == 204
+        memory_kib = [webhooks.memory_kib()]
+        # What trickles in goes on beside all the others.
+        slow_body = asyncio.create_task(raw(webhooks, head(target, length), *[b"a"] * 20, pause_s=0.5))
+        slow_heads = [asyncio.create_task(raw(webhooks, *[b"P"] * 60, pause_s=2.0)) for _ in range(50)]
+        for _ in range(ROUNDS):
+            for name, (parts, statuses) in requests.items():
+                assert await raw(webhooks, *parts) in statuses | {0}, name
+            memory_kib.append(webhooks.memory_kib())
+        assert await slow_body in (408, 0)
+        sys.stderr.write(f"fault 46: {len(requests)} sly requests a round; memory by rounds {memory_kib} KiB\n")
+        # What the first round needs is kept by the allocator, and is enough for all others.
+        assert memory_kib[1] - memory_kib[0] < 64 * 1024
+        assert memory_kib[-1] - memory_kib[1] < 16 * 1024
+        assert await raw(webhooks, head(target, signature, length) + body) == 204
+        # A head may take as long as a connection may be idle, 75 s.
+        assert set(await asyncio.gather(*slow_heads)) <= {0, 400}
+    await all_hang_up(system)
+
+
+# ---- without Redis ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_fault_47_calls_are_bridged_and_end_while_redis_is_away(redis_program: Path) -> None:
+    """Killed, and silent: the caller talks to the agent, and is let go when the agent hangs up."""
+    with RedisServer(redis_program, append_only=True) as server:
+        async with FaultSystem(server) as system:
+            before, _ = await system.talking()
+            server.kill()
+            customer, agent = await bridged_without_redis(system)
+            agent.hang_up()
+            await system.sandbox.wait_until(lambda: customer.status == "completed", timeout_s=40)
+            assert before.status == "in-progress", "who talked before talks on"
+            server.start()
+            assert (await system.command("convert", before.sid, timeout_s=40)).status == "done"
+
+            server.signal(signal.SIGSTOP)
+            try:
+                silent, agent = await bridged_without_redis(system)
+                agent.hang_up()
+                await system.sandbox.wait_until(lambda: silent.status == "completed", timeout_s=40)
+            finally:
+                server.signal(signal.SIGCONT)
+            assert before.status == "in-progress"
+            await all_hang_up(system, outage_s=30.0)
+
+
+async def bridged_without_redis(system: FaultSystem) -> tuple[CallHandle, CallHandle]:
+    """A call that comes in now is connected to the agent: by what the webhooks answer alone."""
+    known = {call.sid for call in system.sandbox.live_calls()}
+    customer = await system.customer_calls()
+
+    def agents() -> list[CallHandle]:
+        return [call for call in system.sandbox.live_calls() if call.sid not in known and call.sid != customer.sid]
+
+    await system.sandbox.wait_until(lambda: agents() and agents()[0].status == "in-progress", timeout_s=60)
+    return customer, agents()[0]

@@ -1,0 +1,162 @@
+"""Stops and restarts under load: of the webhooks, of workers with requests under way, of all workers in turn."""
+
+import asyncio
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from conferral.sandbox import CallHandle
+from conferral.sandbox.request_log import DeliveryEntry
+from tests.fault_injection.calls import all_hang_up, many_talk, nothing_waits
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.programs import program, signed, until_ready
+from tests.flows.flow_helpers import begins, outcome_of
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(240)]
+STOPS, SENDERS = 3, 16
+
+
+async def test_fault_48_webhooks_that_are_stopped_under_load_have_stored_what_they_answered(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """No worker is there, so everything that was ever answered has to be on the streams in the end."""
+    async with FaultSystem(redis_server, workers=0) as system:
+        customer = await system.customer_calls()
+        await system.sandbox.wait_until(lambda: of_agent(system, customer))
+        for number in range(STOPS):
+            answered: set[str] = set()
+            with program(system, "webhooks", tmp_path / f"{number}.log") as webhooks:
+                await until_ready(system, webhooks)
+                async with aiohttp.ClientSession() as session:
+                    load = asyncio.gather(
+                        *(sends(system, session, webhooks.url, customer, answered) for _ in range(SENDERS))
+                    )
+                    while len(answered) < 20 * SENDERS:
+                        await asyncio.sleep(0.01)
+                    began_s = time.monotonic()
+                    webhooks.process.send_signal(signal.SIGTERM)
+                    assert await webhooks.ends() == 0, webhooks.text()
+                    took_s = time.monotonic() - began_s
+                    await load
+            assert not answered - await stored_calls(system), "answered and not stored"
+            assert took_s <= 10
+            sys.stderr.write(f"fault 48: {len(answered)} callbacks answered, all stored; stopped in {took_s:.2f} s\n")
+        system.start_worker()
+        await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
+        await system.until(customer.sid, phase="connected")
+        assert (await system.command("convert", customer.sid)).status == "done"
+        await all_hang_up(system)
+
+
+def of_agent(system: FaultSystem, customer: CallHandle) -> list[DeliveryEntry]:
+    """Callbacks of the agent's leg."""
+    deliveries = system.sandbox.request_log.deliveries
+    return [entry for entry in deliveries if entry.kind == "call" and entry.call_sid != customer.sid]
+
+
+async def sends(
+    system: FaultSystem, session: aiohttp.ClientSession, base: str, customer: CallHandle, answered: set[str]
+) -> None:
+    """Tells of calls of a session that nobody knows, until nobody listens any more; notes whose were answered."""
+    seen = of_agent(system, customer)[0]
+    while True:
+        call_sid, unknown = f"CA{secrets.token_hex(16)}", f"CA{secrets.token_hex(16)}"
+        form = dict(seen.params) | {"CallSid": call_sid, "ParentCallSid": unknown, "CallStatus": "completed"}
+        target, body, headers = signed(system, seen.url.replace(customer.sid, unknown), form)
+        try:
+            async with session.post(URL(base + target, encoded=True), data=body, headers=headers) as response:
+                if response.status == 204:
+                    answered.add(call_sid)
+        except aiohttp.ClientConnectorError:
+            return
+        except aiohttp.ClientError:
+            continue  # it was not answered
+
+
+async def stored_calls(system: FaultSystem) -> set[str]:
+    """SIDs of the calls that entries on the streams tell of."""
+    found: set[str] = set()
+    for number in range(system.keys.partitions):
+        entries = await system.client.xrange(system.keys.events(number))
+        found |= {fields[b"call_sid"].decode() for _, fields in entries if b"call_sid" in fields}
+    return found
+
+
+async def test_fault_49_worker_that_is_stopped_with_a_request_under_way_leaves_it_to_the_next(
+    redis_server: RedisServer,
+) -> None:
+    """Twilio takes half a minute: the stop does not wait for it, and nothing is asked for twice."""
+    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+        (customer, agent), (leaving, _) = await many_talk(system, 2)
+        assert (await system.command("convert", leaving.sid)).status == "done"
+        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0)
+        system.sandbox.faults.next_rest("POST", "/Conferences/*", latency_s=30.0, Status="completed")
+        convert = await begins(system, "convert", customer.sid)
+        end = await begins(system, "end", leaving.sid)
+        await system.sandbox.wait_until(lambda: len(under_way(system)) == 2)
+
+        began_s = time.monotonic()
+        assert await system.stop_worker() == 0
+        took_s = time.monotonic() - began_s
+
+        assert took_s < 10
+        left = [await system.client.hlen(system.keys.outbox(number)) for number in range(system.keys.partitions)]
+        assert sum(left) >= 1, "what has no outcome stands in the outbox"
+        system.start_worker()
+        assert [(await outcome_of(system, one)).status for one in (convert, end)] == ["done", "done"]
+        assert system.redirects_of(agent) == 1
+        sys.stderr.write(f"fault 49: stopped in {took_s:.2f} s with two requests under way\n")
+        await all_hang_up(system)
+
+
+def under_way(system: FaultSystem) -> list[str]:
+    """Requests that Twilio has not answered."""
+    return [
+        entry.path for entry in system.sandbox.request_log.rest if entry.fault == "latency" and not entry.duration_ms
+    ]
+
+
+WORKERS, CALLS = 3, 60
+
+
+async def test_fault_50_all_workers_are_restarted_in_turn_under_load(redis_server: RedisServer) -> None:
+    """Commands go on all the while; none waits for a lease to run out, since each worker gives its own back."""
+    async with FaultSystem(redis_server, workers=WORKERS, lease_ms=60_000) as system:
+        talks = [talk for _ in range(CALLS // 10) for talk in await many_talk(system, 10)]
+        times_s: list[float] = []
+        work = asyncio.gather(*(converts_and_goes_on(system, customer, times_s) for customer, _ in talks))
+        for index in range(WORKERS):
+            await asyncio.sleep(0.5)  # a delay: spaces the restarts
+            system.start_worker()
+            assert await system.stop_worker(index) == 0
+        await work
+        assert len(times_s) == len(talks) * len(STEPS)
+        # A lease lasts a minute here: whoever waited less was handed over.
+        assert max(times_s) < 30
+        assert {call.status for talk in talks for call in talk} == {"in-progress"}
+        assert all(system.redirects_of(agent) == 1 for _, agent in talks)
+        times_s.sort()
+        p50_s, p99_s = (times_s[int(len(times_s) * part)] for part in (0.5, 0.99))
+        sys.stderr.write(
+            f"fault 50: {len(talks)} calls, {WORKERS} workers restarted; commands took p50 {p50_s:.2f} s, "
+            f"p99 {p99_s:.2f} s, at most {times_s[-1]:.2f} s\n"
+        )
+        await all_hang_up(system)
+
+
+STEPS = ({"kind": "convert"}, {"kind": "hold", "party": "customer"}, {"kind": "unhold", "party": "customer"})
+
+
+async def converts_and_goes_on(system: FaultSystem, customer: CallHandle, times_s: list[float]) -> None:
+    for step in STEPS:
+        began_s = time.monotonic()
+        outcome = await system.command(session=customer.sid, timeout_s=40, **step)
+        assert outcome.status == "done", f"{step} {outcome}"
+        times_s.append(time.monotonic() - began_s)

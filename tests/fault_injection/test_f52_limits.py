@@ -1,0 +1,181 @@
+"""What the machine has too little of: disk for the log, descriptors, memory."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from conferral.sandbox import CallHandle
+from tests.fault_injection.calls import all_hang_up, many_talk, stream_of, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.programs import Program, program, signed, until_ready
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(180)]
+
+
+async def stopped(running: Program) -> int:
+    """Asks a program to stop; returns its exit code."""
+    running.process.send_signal(signal.SIGTERM)
+    return await running.ends()
+
+
+async def test_fault_52_worker_whose_log_can_not_be_written_goes_on(redis_server: RedisServer, tmp_path: Path) -> None:
+    """First the disk is full from the start; then the reader of the log goes away in the middle of a call."""
+    (tmp_path / "full").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    async with FaultSystem(redis_server, workers=0) as system:
+        with program(system, "worker", tmp_path / "full") as worker:
+            customer, agent = await system.converted()
+            assert await stopped(worker) == 0
+        with program(system, "worker", tmp_path / "pipe") as worker:
+            await until_ready(system, worker)
+            assert b"worker_started" in os.read(reader, 65536)
+            os.close(reader)
+            await transferred(system, customer)
+            assert system.redirects_of(agent) == 1
+            await all_hang_up(system, replays=False)
+            assert await stopped(worker) == 0
+
+
+async def test_fault_52_webhooks_whose_log_can_not_be_written_go_on(redis_server: RedisServer, tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")
+    async with FaultSystem(redis_server) as system:
+        _, agent = await system.talking()
+        seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+        with program(system, "webhooks", tmp_path / "full") as webhooks:
+            await until_ready(system, webhooks)
+            for token, status in (("", 204), ("somebody else's", 403)):
+                assert await posted(webhooks, *signed(system, seen.url, dict(seen.params), token=token)) == status
+            assert await stopped(webhooks) == 0
+        await all_hang_up(system)
+
+
+async def posted(webhooks: Program, target: str, body: bytes, headers: dict[str, str]) -> int:
+    """The status that a program answers; 0 where it takes no connection."""
+    url = URL(webhooks.url + target, encoded=True)
+    try:
+        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+            return response.status
+    except aiohttp.ClientError:
+        return 0
+
+
+#: Descriptors that the webhooks may have in the test of their limit (count).
+DESCRIPTORS = 64
+
+
+async def test_fault_53_webhooks_without_a_descriptor_left_recover(redis_server: RedisServer, tmp_path: Path) -> None:
+    """More connections than there may be; once they are gone, everybody is served again."""
+    async with FaultSystem(redis_server) as system:
+        _, agent = await system.talking()
+        seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+        callback = signed(system, seen.url, dict(seen.params))
+        with program(system, "webhooks", tmp_path / "webhooks.log") as webhooks:
+            await until_ready(system, webhooks)
+            resource.prlimit(webhooks.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            idle = [socket.create_connection(("127.0.0.1", webhooks.port)) for _ in range(2 * DESCRIPTORS)]
+
+            async def has_none_left() -> bool:
+                return webhooks.descriptors() == DESCRIPTORS
+
+            await system.eventually(has_none_left, "there is none left")
+            for connection in idle:
+                connection.close()
+
+            async def is_served() -> bool:
+                return await posted(webhooks, *callback) == 204
+
+            await system.eventually(is_served, "it serves again")
+            assert await stopped(webhooks) == 0
+        await all_hang_up(system)
+
+
+CALLS = 6
+
+
+async def test_fault_53_worker_without_a_descriptor_left_recovers(redis_server: RedisServer, tmp_path: Path) -> None:
+    """No new connection, to Twilio or to Redis, while calls are to be moved: commands may fail, no call does."""
+    async with FaultSystem(redis_server, workers=0) as system:
+        with program(system, "worker", tmp_path / "worker.log") as worker:
+            talks = await many_talk(system, CALLS)
+            _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (worker.descriptors(), hard))
+
+            convert = [system.command("convert", customer.sid, timeout_s=30) for customer, _ in talks]
+            words = {outcome.status for outcome in await asyncio.gather(*convert)}
+
+            assert words <= {"failed", "done"}
+            assert "ProviderUnreachableError" in worker.text() or "store_unreachable" in worker.text(), (
+                "it had none left"
+            )
+            assert worker.process.poll() is None
+            assert {call.status for talk in talks for call in talk} == {"in-progress"}
+            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+            for customer, _ in talks:
+                assert (await system.command("convert", customer.sid, timeout_s=30)).status == "done", worker.text()
+            await all_hang_up(system, replays=False)
+
+
+#: An entry of the flood by which a worker's memory runs out, and how many there are of them.
+ENTRY_BYTES, ENTRIES = 60_000, 300
+
+
+async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """It may have no more address space than it has, and gets much to read: it ends, and sits on no lease."""
+    async with FaultSystem(redis_server, workers=0) as system:
+        with program(system, "worker", tmp_path / "first.log") as first:
+            talks = await many_talk(system, CALLS)
+            with program(system, "worker", tmp_path / "second.log") as second:
+                await until_ready(system, second)
+                await system.eventually(
+                    lambda: share_evenly(system, first, second), "each holds half of the partitions"
+                )
+                customer, agent = await held_by(system, first, talks)
+                most = first.memory_kib("VmSize") * 1024
+                resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
+                about = {"type": "call_progressed", "session": customer.sid, "party": "agent", "call_sid": agent.sid}
+                for _ in range(ENTRIES):
+                    await system.client.xadd(
+                        stream_of(system.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES}
+                    )
+
+                assert await first.ends() == 1
+
+                assert "task_failed" in first.text()
+                for customer, agent in talks:
+                    outcome = await system.command("convert", customer.sid, timeout_s=30)
+                    assert outcome.status == "done", second.text()[-5000:]
+                    assert system.redirects_of(agent) == 1
+                await all_hang_up(system, replays=False)
+
+
+async def share_evenly(system: FaultSystem, *workers: Program) -> bool:
+    """Whether each holds as many partitions as the other."""
+    numbers = range(system.keys.partitions)
+    held = [await system.client.hget(system.keys.lease(number), "holder") for number in numbers]
+    return all(sum(is_of(worker, holder) for holder in held) == len(numbers) // len(workers) for worker in workers)
+
+
+def is_of(worker: Program, holder: bytes | None) -> bool:
+    return f"-{worker.process.pid}-" in (holder or b"").decode()
+
+
+async def held_by(
+    system: FaultSystem, worker: Program, talks: list[tuple[CallHandle, CallHandle]]
+) -> tuple[CallHandle, CallHandle]:
+    """A call whose partition a worker holds."""
+    for customer, agent in talks:
+        holder = await system.client.hget(system.keys.lease(system.keys.partition_of(customer.sid)), "holder")
+        if is_of(worker, holder):
+            return customer, agent
+    raise AssertionError("it holds none of their partitions")

@@ -1,0 +1,106 @@
+"""Commands that are doubled, that contradict each other, or whose ids are no ids."""
+
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+
+from conferral.storage.commands import command_stream
+from tests.fault_injection.calls import all_hang_up
+from tests.fault_injection.fault_system import FaultSystem
+from tests.flows.flow_helpers import TARGET
+from tests.support.local_system import AGENT, CUSTOMER
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+COMMANDS, ROUNDS = 12, 25
+CHOICES: tuple[dict[str, str], ...] = (
+    *({"type": kind, "party": "customer"} for kind in ("hold", "unhold", "mute", "unmute")),
+    *({"type": kind, "party": "agent"} for kind in ("hold", "unhold", "mute", "unmute")),
+    *({"type": "transfer", "to": TARGET, "mode": mode} for mode in ("warm", "consult")),
+    *({"type": kind} for kind in ("convert", "complete", "cancel", "swap", "merge")),
+)  # fmt: skip
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    async with FaultSystem(redis_server) as system:
+        system.sandbox.phone(TARGET).script(answer_after_s=0.02)
+        yield system
+
+
+async def plays(system: FaultSystem, chance: Random) -> None:
+    """Gives commands by chance, all at once, some ids twice; each id has one outcome, its first command's."""
+    customer, _ = await system.converted()
+    given: dict[str, dict[str, str]] = {}
+    pipeline = system.client.pipeline(transaction=True)
+    for _ in range(COMMANDS):
+        command = {"session": customer.sid, "id": f"{customer.sid[:12]}-{chance.randrange(COMMANDS)}"}
+        command |= chance.choice(CHOICES)
+        given.setdefault(command["id"], command)
+        pipeline.xadd(system.keys.commands, command)
+        if chance.random() < 0.3:
+            pipeline.xadd(system.keys.commands, command)
+    await pipeline.execute()
+
+    found = {name: await command_stream.wait_for_outcome(system.client, system.keys, name, 15.0) for name in given}
+
+    for name, outcome in found.items():
+        assert outcome.is_final, f"{given[name]}: {outcome}\n{await system.report()}"
+        assert outcome.status == "done" or outcome.reason, f"{given[name]}: {outcome}"
+        assert outcome.digest == command_stream.digest_of(given[name]), f"{given[name]} is not what was done"
+    won = [given[name] for name, outcome in found.items() if outcome.status != "rejected"]
+    assert len([one for one in won if one["type"] == "transfer"]) >= system.sandbox.request_log.dials_to(TARGET)
+    for call in system.sandbox.live_calls():
+        call.hang_up()
+    await system.settled()
+    again = {name: await command_stream.read_outcome(system.client, system.keys, name) for name in given}
+    assert again == found, "an outcome is final"
+
+
+async def test_fault_55_doubled_and_contrary_commands_have_one_outcome_each(
+    system: FaultSystem, chance: Random
+) -> None:
+    await plays(system, chance)
+    await all_hang_up(system)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_fault_55_many_rounds_of_doubled_and_contrary_commands(redis_server: RedisServer, chance: Random) -> None:
+    for _ in range(ROUNDS):
+        async with FaultSystem(redis_server) as system:
+            system.sandbox.phone(TARGET).script(answer_after_s=0.02)
+            await plays(system, chance)
+            await all_hang_up(system)
+            await system.client.flushall()
+
+
+BAD_IDS = ("{0}x", "*", "a b", "a\r\nb", "x" * 65, "é", "[a-z]", "conferral:{0}:lease", "../x", "%7B0%7D")
+
+
+async def test_fault_56_ids_that_are_none_are_turned_away_and_become_no_key(system: FaultSystem) -> None:
+    """A brace would move a key to another slot of a cluster, a star would name them all."""
+    customer, agent = await system.converted()
+    known = {*await system.client.keys("*")}
+    given: list[str] = []
+    for number, bad in enumerate(BAD_IDS):
+        for command in (
+            {"type": "convert", "session": bad, "id": f"session-{number}"},
+            {"type": "call", "agent": AGENT, "customer": CUSTOMER, "session": bad, "id": f"new-{number}"},
+            {"type": "hold", "session": customer.sid, "party": bad, "id": f"party-{number}"},
+            {"type": "add", "session": customer.sid, "to": TARGET, "party": bad, "id": f"add-{number}"},
+            {"type": "convert", "session": customer.sid, "id": bad},
+        ):
+            entry_id = await command_stream.publish(system.client, system.keys, command)
+            given.append(entry_id if command["id"] == bad else command["id"])
+
+    for name in given:
+        outcome = await command_stream.wait_for_outcome(system.client, system.keys, name, 15.0)
+        assert (outcome.status, bool(outcome.reason)) == ("rejected", True), f"{name}: {outcome}"
+
+    added = {*await system.client.keys("*")} - known
+    assert added <= {system.keys.command(name).encode() for name in given}
+    assert system.sandbox.request_log.dials_to(TARGET) == 0
+    assert (customer.status, agent.status) == ("in-progress", "in-progress")
+    await all_hang_up(system)

@@ -1,0 +1,151 @@
+"""The sweep's pictures that are older than what has happened since, and partitions that nobody holds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from conferral.sandbox import RestHookEvent
+from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
+from tests.fault_injection.fault_system import FaultSystem
+from tests.fault_injection.programs import program, until_ready
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+SWEEP_S = 0.5
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
+    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
+        yield system
+
+
+class Held:
+    """Twilio's answers to some reads: made at once, given only when somebody lets them go."""
+
+    def __init__(self, system: FaultSystem, path: str, status: str = "") -> None:
+        self.taken, self._go = asyncio.Event(), asyncio.Event()
+        self._path = path
+        self._status = status
+        system.sandbox.on_rest = self._wait
+
+    async def _wait(self, moment: RestHookEvent) -> None:
+        is_meant = moment.path.endswith(self._path) and dict(moment.params).get("Status", "") == self._status
+        if moment.step == "after" and moment.method == "GET" and is_meant:
+            self.taken.set()
+            await self._go.wait()
+
+    def prune(self) -> None:
+        self._go.set()
+
+
+async def swept(system: FaultSystem) -> float:
+    """Sweeps that were finished (count)."""
+    counts = [
+        worker.metrics.registry.get_sample_value("conferral_sweeps_total", {"result": "done"}) or 0.0
+        for worker in system.workers
+    ]
+    return sum(counts)
+
+
+async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: FaultSystem) -> None:
+    """Whoever was dialled while the list was on its way is not in it."""
+    customer, agent = await system.converted()
+    lists = Held(system, "/Calls.json", status="in-progress")
+    await asyncio.wait_for(lists.taken.wait(), 10)
+    target = await transferred(system, customer)
+    before = await swept(system)
+
+    lists.prune()
+
+    async def has_swept() -> bool:
+        return await swept(system) >= before + 2
+
+    await system.eventually(has_swept, "the sweep is over, and another one")
+    assert {call.status for call in (customer, agent, target)} == {"in-progress"}
+    session = await system.session(customer.sid)
+    assert session["party.target.status"] == "connected"
+    await all_hang_up(system)
+
+
+async def test_fault_58_look_that_is_older_than_a_leaving_brings_nobody_back(system: FaultSystem) -> None:
+    """The sweep suspects something, the session looks; before the picture comes, somebody leaves who is in it."""
+    customer, agent = await system.converted()
+    target = await transferred(system, customer)
+    looks = Held(system, "/Participants.json")
+    await system.client.xadd(
+        stream_of(system.keys, customer.sid),
+        {"type": "account_swept", "session": customer.sid, "finding": "call-missing", "sid": agent.sid, "token": "s1"},
+    )
+    await asyncio.wait_for(looks.taken.wait(), 10)
+    target.hang_up()
+    left = await system.until(customer.sid, **{"party.target.status": "left"})
+
+    looks.prune()
+
+    async def is_read() -> bool:
+        read = events_of(await system.log(customer.sid), "calls_read")
+        return any(int(entry["version"]) > int(left["version"]) for entry in read)
+
+    await system.eventually(is_read, "the picture has come")
+    session = await system.session(customer.sid)
+    assert session["party.target.status"] == "left"
+    assert (customer.status, agent.status) == ("in-progress", "in-progress")
+    await all_hang_up(system)
+
+
+LEASE_MS = 1_000
+
+
+@pytest.mark.soak
+async def test_fault_59_partition_that_nobody_can_take_is_told_of_and_taken_up_again(redis_server: RedisServer) -> None:
+    """Somebody has put a key of his own in the place of its lease: every worker is refused."""
+    async with FaultSystem(redis_server, workers=2, lease_ms=LEASE_MS) as system:
+        customer, agent = await system.talking()
+        lease = system.keys.lease(system.keys.partition_of(customer.sid))
+        pipeline = system.client.pipeline(transaction=True)
+        pipeline.delete(lease)
+        pipeline.set(lease, "somebody else's")
+        await pipeline.execute()
+
+        async def is_told() -> bool:
+            names = "conferral_partitions_unassigned"
+            return any(worker.metrics.registry.get_sample_value(names) == 1 for worker in system.workers)
+
+        await system.eventually(is_told, "the alarm")
+        command = asyncio.create_task(system.command("convert", customer.sid))
+        await system.client.delete(lease)
+        assert (await command).status == "done"
+        assert system.redirects_of(agent) == 1
+
+        async def is_over() -> bool:
+            return not await is_told()
+
+        await system.eventually(is_over, "the alarm is over")
+        await all_hang_up(system)
+
+
+@pytest.mark.soak
+async def test_fault_59_readiness_names_the_partition_that_nobody_holds(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with FaultSystem(redis_server, workers=0) as system:
+        with program(system, "worker", tmp_path / "worker.log") as worker:
+            customer, _ = await system.talking()
+            await until_ready(system, worker)
+            number = system.keys.partition_of(customer.sid)
+            await system.client.delete(system.keys.lease(number))
+            await system.client.set(system.keys.lease(number), "somebody else's")
+
+            async def is_named() -> bool:
+                async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
+                    return f"partitions unassigned: [{number}]" in await response.text()
+
+            await system.eventually(is_named, "it is named", timeout_s=60)
+            await system.client.delete(system.keys.lease(number))
+            await until_ready(system, worker)
+            assert (await system.command("convert", customer.sid)).status == "done"
+            await all_hang_up(system, replays=False)

@@ -1,0 +1,184 @@
+"""Conferences from the start: one waits there, by whichever way he came, while somebody else is dialled into it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import CommandOutcome, session_id_of
+from tests.flows.flow_helpers import dials_to, everybody_is_gone, hears, outcome_of, outcomes, until_hears
+from tests.flows.three_party_call import ThreePartyCall
+from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
+from tests.support.phones import answers, dialled
+
+BROWSER = "bea"
+#: The TwiML application through which browsers call.
+APP = "AP" + "1" * 32
+
+
+class StartChannel(NamedTuple):
+    """How such a conference is opened."""
+
+    #: The party that waits.
+    waiter: str
+    #: The party that is dialled, and its phone.
+    awaited: str
+    phone: str
+    tune: str
+    #: Whether whoever leaves ends nothing until one is left.
+    is_group: bool = False
+
+
+WAYS = {
+    "waiting": StartChannel("customer", "agent", AGENT, "music"),
+    "client": StartChannel("agent", "customer", CUSTOMER, "ringback", is_group=True),
+    "call": StartChannel("agent", "customer", CUSTOMER, "ringback"),
+}
+
+
+def some(examples: Iterable[Any], *usual: Any) -> list[Any]:
+    """Examples of a story, of which these are played in every run and the others in the long one."""
+    return [pytest.param(example, marks=[] if example in usual else [pytest.mark.soak]) for example in examples]
+
+
+def by_way(*usual: str) -> pytest.MarkDecorator:
+    """A story that is played by every way into a conference, by these in every run."""
+    return pytest.mark.parametrize("way", some(WAYS, *usual))
+
+
+@dataclass
+class ConferenceStart:
+    """A conference that was opened."""
+
+    system: LocalSystem
+    way: StartChannel
+    #: The session's id.
+    id: str
+    waiter: CallHandle
+    #: Id of the `call` command, where it was one.
+    command_id: str = ""
+    #: Ids of commands that were given later, with their kinds.
+    given: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rung(self) -> CallHandle | None:
+        """The call to the phone that is dialled, once it was."""
+        return next(iter(self.system.sandbox.calls_of(self.way.phone)), None)
+
+    async def session(self) -> dict[str, str]:
+        return await self.system.session(self.id)
+
+    async def until(self, **fields: str) -> dict[str, str]:
+        return await self.system.until(self.id, **fields)
+
+    async def rings(self) -> CallHandle:
+        """Waits until the other one's phone rings, and the session shows it."""
+        leg = await dialled(self.system.sandbox, self.way.phone)
+        await self.until(**{f"party.{self.way.awaited}.status": "ringing"})
+        return leg
+
+    async def talks(self) -> CallHandle:
+        """Waits until the two talk, and the session is one like any other; returns the other one's leg."""
+        await self.until(state="conferenced", phase="")
+        leg = await self.system.leg(self.id, self.way.awaited)
+        await until_hears(self.system, self.waiter, [leg])
+        await until_hears(self.system, leg, [self.waiter])
+        self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
+        return leg
+
+    def trio(self, leg: CallHandle) -> ThreePartyCall:
+        """The two who talk, for a transfer."""
+        legs = {self.way.waiter: self.waiter, self.way.awaited: leg}
+        return ThreePartyCall(self.system, legs["customer"], legs["agent"], id=self.id)
+
+    async def say(self, kind: str, **fields: str) -> str:
+        """Gives a command; its answer is waited for later."""
+        system = self.system
+        command_id = await command_stream.publish(
+            system.client, system.keys, {"type": kind, "session": self.id, **fields}
+        )
+        self.given[command_id] = kind
+        return command_id
+
+    async def called(self) -> CommandOutcome | None:
+        """What became of the `call`, where there was one."""
+        return await outcome_of(self.system, self.command_id) if self.command_id else None
+
+    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset(), rooms: int = 1) -> dict[str, str]:
+        """It is over for that reason: nothing is left, nobody was dialled twice, and others were told of it once.
+
+        Args:
+            reason: `end_reason`.
+            debugger: As in `everybody_is_gone`.
+            rooms: How many conferences one after the other there may have been (count): a straight dial leads into one
+                of them, so it is given up with it and placed anew.
+        """
+        ended = await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        assert dials_to(self.system, self.way.phone) <= rooms
+        assert len([leg for leg in self.system.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
+        for command_id in self.given:
+            assert (await outcome_of(self.system, command_id)).is_final
+        told = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+        assert [(entry["session"], entry["reason"]) for entry in told] == [(self.id, reason)]
+        return ended
+
+    async def fails(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
+        """The other one was not reached: whoever waits is told so, then let go, and so is whoever gave the command."""
+        await self.ends(reason, debugger=debugger)
+        heard = self.system.listening.whats(self.waiter)
+        assert heard[-1] == "said We could not reach anybody. Please try again later. Goodbye.", heard
+        called = await self.called()
+        assert called is None or (called.status, called.reason) == ("failed", reason)
+
+    async def is_a_conference(self) -> None:
+        """The two talk, though something went wrong on the way; then one hangs up, and nothing is left."""
+        leg = await self.talks()
+        called = await self.called()
+        assert called is None or called.status == "done"
+        assert dials_to(self.system, self.way.phone) == 1
+        leg.hang_up()
+        await self.ends(f"{self.way.awaited}-left")
+
+
+async def opened(system: LocalSystem, way: str, **params: str) -> ConferenceStart:
+    """Somebody calls, or is called, and is to wait; what the other one's phone does has been said before.
+
+    Args:
+        system: Where.
+        way: One of `WAYS`.
+        params: What a browser sends along, or more fields of `call`.
+    """
+    kind = WAYS[way]
+    if way == "waiting":
+        call = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
+        return ConferenceStart(system, kind, call.sid, call)
+    if way == "client":
+        system.sandbox.add_application(
+            APP, voice_url=f"{system.public_url}/voice/client", status_callback=f"{system.public_url}/voice/status"
+        )
+        call = await system.sandbox.call_from_browser(BROWSER, CUSTOMER, params)
+        return ConferenceStart(system, kind, params.get("SessionID", call.sid), call)
+    given = {"type": "call", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **params}
+    command_id = await command_stream.publish(system.client, system.keys, given)
+    session = params.get("session") or session_id_of(command_id)
+    agent = await dialled(system.sandbox, AGENT, timeout_s=DEADLINE_S)
+    return ConferenceStart(system, kind, session, agent, command_id)
+
+
+async def in_conference(system: LocalSystem, way: str) -> tuple[ConferenceStart, CallHandle]:
+    """Two who talk in a conference that was there from the start."""
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    opening = await opened(system, way)
+    return opening, await opening.talks()
+
+
+async def waits(opening: ConferenceStart) -> None:
+    """Waits until whoever is to wait hears the tune."""
+
+    async def does() -> bool:
+        return bool(hears(opening.system, opening.waiter) == opening.way.tune)
+
+    await opening.system.eventually(does, f"who waits hears {opening.way.tune}")

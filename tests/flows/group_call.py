@@ -1,0 +1,177 @@
+"""Stories of more than two: somebody is added, held, muted, hears an announcement, or is listened in on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.sandbox import CallHandle, PhoneScript
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import CommandOutcome
+from tests.flows.conference_starts import in_conference
+from tests.flows.flow_helpers import (
+    done,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    outcomes,
+    rejected,
+    talking,
+    until_hears,
+)
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, dialled
+
+#: How two came to talk before anything else is asked for.
+STARTS = ("bridged", "outbound", "conferenced", "client")
+#: Whom others are called.
+BOB, EVE = "+14155550177", "+14155550178"
+
+
+@dataclass
+class GroupCall:
+    """Those who talk, by their parties' names, and what is asked about them again and again."""
+
+    system: LocalSystem
+    #: The session's id.
+    id: str
+    people: dict[str, CallHandle]
+    #: Ids of commands that were given without waiting, with their kinds.
+    given: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> CallHandle:
+        return self.people[name]
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    async def done(self, kind: str, **fields: str) -> CommandOutcome:
+        return await done(self.system, kind, self.id, **fields)
+
+    async def failed(self, reason: str, kind: str, **fields: str) -> CommandOutcome:
+        return await failed(self.system, reason, kind, self.id, **fields)
+
+    async def rejected(self, why: str, kind: str, **fields: str) -> CommandOutcome:
+        return await rejected(self.system, why, kind, self.id, **fields)
+
+    async def say(self, kind: str, **fields: str) -> str:
+        """Gives a command; its answer is waited for later."""
+        given = {"type": kind, "session": self.id, **fields}
+        command_id = await command_stream.publish(self.system.client, self.system.keys, given)
+        command_id = fields.get("id", command_id)
+        self.given[command_id] = kind
+        return command_id
+
+    async def outcome(self, command_id: str) -> tuple[str, str]:
+        found = await outcome_of(self.system, command_id)
+        return found.status, found.reason
+
+    # ---- somebody comes ------------------------------------------------------------------------------------------
+
+    async def add(self, name: str, to: str, *scripts: PhoneScript, **fields: str) -> CallHandle:
+        """Adds somebody, whose phone does what the scripts say, and waits until it is done."""
+        self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
+        before = len(self.system.sandbox.calls_of(to))
+        await self.done("add", to=to, party=name, **fields)
+        return await self.comes(name, to, before + 1)
+
+    async def rings(self, name: str, to: str, script: PhoneScript, **fields: str) -> tuple[str, CallHandle]:
+        """Asks for somebody and waits until the phone was dialled; returns the command's id and the call."""
+        self.system.sandbox.phone(to).script_in_turn(script)
+        before = len(self.system.sandbox.calls_of(to))
+        command_id = await self.say("add", to=to, party=name, **fields)
+        return command_id, await dialled(self.system.sandbox, to, before + 1)
+
+    async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
+        """Lets somebody supervise, or do it in another way."""
+        self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
+        await self.done("supervise", to=to, mode=mode, **fields)
+        return await self.comes("supervisor", to, len(self.system.sandbox.calls_of(to)))
+
+    async def comes(self, name: str, to: str, time: int) -> CallHandle:
+        self.people[name] = await dialled(self.system.sandbox, to, time)
+        self.system.listening.name(**{name: self.people[name]})
+        return self.people[name]
+
+    # ---- what is heard -------------------------------------------------------------------------------------------
+
+    async def expect_heard(self, **who: Any) -> None:
+        """Waits until each hears that: a word, the name of a party or several: `hear(customer=["agent", "bob"])`."""
+        for name, what in who.items():
+            others = what if isinstance(what, str) and what not in self.people else self._calls(what)
+            await until_hears(self.system, self.people[name], others)
+
+    def _calls(self, names: str | Iterable[str]) -> list[CallHandle]:
+        return [self.people[name] for name in ([names] if isinstance(names, str) else names)]
+
+    async def talk(self, *names: str) -> None:
+        """Waits until these, or all, hear each other and nobody else."""
+        everybody = names or tuple(self.people)
+        for name in everybody:
+            await self.expect_heard(**{name: [other for other in everybody if other != name]})
+
+    def never_heard(self, listener: str, other: str, since_s: float | None = None) -> bool:
+        return self.system.listening.never_heard(self.people[listener], self.people[other], since_s)
+
+    def heard(self) -> str:
+        """What everybody heard, for messages."""
+        return self.system.listening.described(*self.people.values())
+
+    # ---- what is shown -------------------------------------------------------------------------------------------
+
+    async def session(self) -> dict[str, str]:
+        return await self.system.session(self.id)
+
+    async def wait_until(self, **fields: str) -> dict[str, str]:
+        return await self.system.until(self.id, **fields)
+
+    async def party(self, name: str, **fields: str) -> dict[str, str]:
+        """Waits until the session says so of a party."""
+        return await self.wait_until(**{f"party.{name}.{field}": value for field, value in fields.items()})
+
+    async def shown(self, what: str) -> dict[str, str]:
+        """One field of every party, by its name."""
+        session = await self.session()
+        shown = {tuple(name.split(".")): value for name, value in session.items() if name.startswith("party.")}
+        return {name[1]: value for name, value in shown.items() if name[2] == what}
+
+    async def member(self, name: str) -> Any:
+        """A participant as Twilio has it."""
+        room = await self.system.sandbox_room()
+        return room.participants[self.people[name].sid]
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    async def leaves(self, name: str) -> None:
+        """Somebody hangs up, and the session knows."""
+        self.people.pop(name).hang_up()
+        await self.party(name, status="left")
+
+    async def leaves_as(self, name: str, party: str) -> None:
+        """Somebody hangs up whose party has another name by now."""
+        self.people.pop(name).hang_up()
+        await self.party(party, status="left")
+
+    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
+        """It is over for that reason, nothing is left of it, and others were told of it once."""
+        await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        for command_id in self.given:
+            assert (await outcome_of(self.system, command_id)).is_final
+        told = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+        assert [(entry["session"], entry["reason"]) for entry in told] == [(self.id, reason)]
+
+    async def let_go(self, *, debugger: frozenset[int] = frozenset()) -> None:
+        await self.done("end")
+        await self.ends("command", debugger=debugger)
+
+
+async def two(system: LocalSystem, start: str = "conferenced") -> GroupCall:
+    """Customer and agent talk, by one of `STARTS`."""
+    if start == "client":
+        opening, leg = await in_conference(system, "client")
+        return GroupCall(system, opening.id, {"customer": leg, "agent": opening.waiter})
+    direction = "outbound" if start == "outbound" else "inbound"
+    talk = await talking(system, direction, in_room=start == "conferenced")
+    crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+    if start == "conferenced":
+        # The second net is set a moment after the two are in.
+        await crowd.wait_until(**{f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")})
+    return crowd

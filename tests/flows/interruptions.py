@@ -1,0 +1,288 @@
+"""Something happens in the middle of a story, at each of its steps in turn.
+
+A step is one event that a session takes. Right after the n-th is committed, before anything that follows from it is
+sent, whatever is to happen happens. So everything that people and operators may do is set against every order in which
+it can come. Each story is played in a small world of its own, several of them side by side.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import CommandOutcome
+from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, outcome_of, outcomes, until_hears
+from tests.support.local_system import AGENT, LocalSystem
+from tests.support.phones import answers
+
+#: Worlds that are played side by side (count).
+AT_ONCE = 6
+Command = tuple[str, dict[str, str]]
+CONSULT: Sequence[Command] = (
+    ("transfer", {"to": TARGET, "mode": "consult"}),
+    ("swap", {}),
+    ("merge", {}),
+    ("complete", {}),
+)
+WARM: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "warm"}), ("complete", {}))
+BLIND: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind"}),)
+_numbers = count()
+
+
+@dataclass
+class SmallSystem:
+    """A story that is being played: its people, and the commands that were given."""
+
+    system: LocalSystem
+    customer: CallHandle
+    agent: CallHandle
+    #: Command ids with their kinds, in order.
+    given: dict[str, str] = field(default_factory=dict)
+    #: When a kind of command was given last, seconds of the sandbox's clock.
+    given_at_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.customer.sid
+
+    @property
+    def target(self) -> CallHandle | None:
+        """The target's call, once it was dialled."""
+        return next(iter(self.system.sandbox.calls_of(TARGET)), None)
+
+    async def say(self, kind: str, **fields: str) -> str:
+        """Gives a command; its answer is waited for later."""
+        self.given_at_s[kind] = self.system.listening.now()
+        given = {"type": kind, "session": self.id, **fields}
+        command_id = await command_stream.publish(self.system.client, self.system.keys, given)
+        self.given[fields.get("id", command_id)] = kind
+        return fields.get("id", command_id)
+
+    async def give(self, kind: str, **fields: str) -> CommandOutcome:
+        """Gives a command and waits for its answer."""
+        return await outcome_of(self.system, await self.say(kind, **fields))
+
+    async def answers(self) -> dict[str, CommandOutcome]:
+        """The answer to each command, by its kind; every one has a final one."""
+        found = {kind: await outcome_of(self.system, command_id) for command_id, kind in [*self.given.items()]}
+        assert all(outcome.is_final for outcome in found.values()), f"{found}\n{await self.system.report()}"
+        return found
+
+    def hang_up(self, *names: str) -> None:
+        """People hang up, those who were dialled already."""
+        for name in names:
+            call = getattr(self, name)
+            if call is not None:
+                call.hang_up()
+
+    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> list[dict[str, str]]:
+        """It is over for that reason, and nothing is left; returns what other systems were told of the transfer.
+
+        Nobody was dialled twice, what was answered is still the answer, and of each thing that is over was told once.
+        """
+        before = await self.answers()
+        await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
+        assert await self.answers() == before
+        assert dials_to(self.system, TARGET) <= 1
+        told = await outcomes(self.system)
+        assert len({entry["id"] for entry in told}) == len(told), told
+        assert [entry["reason"] for entry in told if entry["kind"] == "session"] == [reason]
+        return [entry for entry in told if entry["kind"] == "transfer"]
+
+    async def company(self) -> str:
+        """Waits until everything is at rest; tells who talks with the customer then, and lets the customer hang up.
+
+        `agent` is who had the call at first, `target` whom the transfer dialled, `recalled` the agent rung again, and
+        `nobody` where it is all over.
+        """
+
+        async def has_ended() -> bool:
+            return (await self.system.session(self.id))["state"] == "ended"
+
+        async def at_rest() -> bool:
+            return await has_ended() or (len(self._heard_by_customer()) == 1 and await self._transfer_is_over())
+
+        await self.system.eventually(at_rest, "the call is over, or the customer has company")
+        await self.is_quiet()
+        if await has_ended():
+            await self.ends((await self.system.session(self.id))["end_reason"])
+            return "nobody"
+        calls = {call.sid: "recalled" for call in self.system.sandbox.calls_of(AGENT)} | {self.agent.sid: "agent"}
+        calls |= {call.sid: "target" for call in self.system.sandbox.calls_of(TARGET)}
+        (other,) = self._heard_by_customer()
+        await until_hears(self.system, CallHandle(self.system.sandbox, other), [self.customer])
+        assert {call.sid for call in self.system.sandbox.live_calls()} == {other, self.customer.sid}
+        self.customer.hang_up()
+        await self.ends("customer-left")
+        return calls[other]
+
+    def _heard_by_customer(self) -> frozenset[str]:
+        heard = self.system.listening.hears(self.customer)
+        return heard if isinstance(heard, frozenset) else frozenset()
+
+    async def _transfer_is_over(self) -> bool:
+        return (await self.system.session(self.id)).get("transfer.stage") == "over"
+
+    async def told(self) -> tuple[str, str]:
+        """What other systems were told of the one transfer: its result and reason."""
+        (entry,) = [entry for entry in await outcomes(self.system) if entry["kind"] == "transfer"]
+        return entry["result"], entry["reason"]
+
+    async def is_quiet(self) -> None:
+        """Waits until everything that has happened is decided, and all that was ordered is done."""
+        keys, client = self.system.keys, self.system.client
+        timers = {f"{timer}|{self.id}".encode() for timer in ("confirm", "stage", "lone")}
+
+        async def quiet() -> bool:
+            for partition in range(keys.partitions):
+                if await client.xlen(keys.events(partition)) or await client.hlen(keys.outbox(partition)):
+                    return False
+                if timers & set(await client.zrange(keys.timers(partition), 0, -1)):
+                    return False
+            return True
+
+        await self.system.sandbox.wait_until_idle()
+        await self.system.eventually(quiet, "nothing is under way")
+
+    def customer_never_heard_the_consult(self) -> bool:
+        """Whether customer and target did not hear each other before somebody wanted them to."""
+        wanted_at_s = [self.given_at_s[kind] for kind in ("merge", "complete") if kind in self.given_at_s]
+        until_s = min(wanted_at_s, default=None)
+        ears = self.system.listening
+        return self.target is None or (
+            ears.never_heard(self.customer, self.target, until_s=until_s)
+            and ears.never_heard(self.target, self.customer, until_s=until_s)
+        )
+
+    def recalls(self) -> int:
+        """How often the agent was dialled again (count)."""
+        return dials_to(self.system, AGENT)
+
+
+Act = Callable[[SmallSystem], Awaitable[None]]
+
+
+def small_world(redis_url: str, **options: Any) -> LocalSystem:
+    """A world of its own beside others on the same Redis."""
+    return LocalSystem(redis_url, CONFERRAL_PREFIX=f"moment-{next(_numbers)}", CONFERRAL_PARTITIONS=1, **options)
+
+
+class Interruption:
+    """Right after the n-th event since it was armed; where so many never come, at the end."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._nth = 0
+        self._act: Callable[[], Awaitable[None]] | None = None
+
+    def arm(self, nth: int, act: Callable[[], Awaitable[None]]) -> None:
+        self.seen, self._nth, self._act = 0, nth, act
+
+    async def checkpoint(self, point: str, _partition: int) -> None:
+        if point == "after_commit":
+            self.seen += 1
+            if self.seen == self._nth:
+                await self.come()
+
+    async def come(self) -> None:
+        """It happens, if it has not happened before."""
+        act, self._act = self._act, None
+        if act is not None:
+            await act()
+
+
+@dataclass
+class Stage:
+    """Where stories are played, and how each of them goes."""
+
+    redis_url: str
+    #: What is done before anything may happen in between, from two who talk.
+    opening: Callable[[SmallSystem], Awaitable[None]]
+    #: What is done while it may.
+    plot: Callable[[SmallSystem], Awaitable[None]]
+    #: What happens in between.
+    act: Act
+    #: What has to be true afterwards; ends the call.
+    ending: Act
+    converted: bool = True
+
+    async def play(self, nth: int) -> int:
+        """One story with the act at that step; returns how many events it had from the opening on."""
+        moment = Interruption()
+        system = small_world(self.redis_url)
+        system.worker_options = {"checkpoint": moment.checkpoint}
+        async with system:
+            system.sandbox.phone(TARGET).script_in_turn(answers())
+            cast = SmallSystem(system, *(await (system.converted() if self.converted else system.talking())))
+            await self.opening(cast)
+            await cast.is_quiet()
+            moment.arm(nth, lambda: self.act(cast))
+            await self.plot(cast)
+            await moment.come()
+            seen = moment.seen
+            try:
+                await self.ending(cast)
+            except AssertionError as error:
+                error.add_note(await system.report())
+                raise
+        return seen
+
+    async def play_at_every_step(self) -> None:
+        """The story without interruption tells how many steps there are; then one story for each."""
+        steps = await self.play(0)
+        assert steps > 1
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(nth: int) -> None:
+            async with places:
+                await self.play(nth)
+
+        results = await asyncio.gather(*(one(nth) for nth in range(1, steps + 1)), return_exceptions=True)
+        broken = {nth: error for nth, error in enumerate(results, start=1) if error is not None}
+        for error in broken.values():
+            error.add_note(f"of {steps} steps it breaks at {list(broken)}")
+            raise error
+
+
+async def nothing(_cast: SmallSystem) -> None:
+    """Where a story needs no opening."""
+
+
+def gives(plot: Sequence[Command]) -> Act:
+    """One command after the other; what is refused because of what has happened does not matter."""
+
+    async def act(cast: SmallSystem) -> None:
+        for kind, fields in plot:
+            await cast.give(kind, **fields)
+
+    return act
+
+
+def hangs_up(*names: str) -> Act:
+    """People hang up."""
+
+    async def act(cast: SmallSystem) -> None:
+        cast.hang_up(*names)
+
+    return act
+
+
+def says(kind: str) -> Act:
+    """An operator gives a command, whose answer is waited for at the end."""
+
+    async def act(cast: SmallSystem) -> None:
+        await cast.say(kind)
+
+    return act
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers take events one by one, and answers are looked for more often."""
+    monkeypatch.setattr("conferral.worker.consumer.partition_consumer.BATCH_MAX", 1)
+    monkeypatch.setattr("conferral.storage.commands.command_stream.POLL_EVERY_S", 0.01)

@@ -1,0 +1,236 @@
+"""Several agents of one number: the next is tried when one fails, over the bridge and into a conference."""
+
+import pytest
+
+from tests.flows.conference_starts import some
+from tests.flows.flow_helpers import (
+    CAROL,
+    TARGET,
+    dials_to,
+    done,
+    everybody_is_gone,
+    outcomes,
+    rejected,
+    sounds,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+BOB = "client:bob"
+PHONE = "+14155550188"
+AGENTS = (AGENT, BOB, PHONE)
+MODES = pytest.mark.parametrize("mode", some(["bridge", "conference"], "conference"))
+FAILURES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
+NOBODY = "said We could not reach anybody. Please try again later. Goodbye."
+
+
+def settings(tmp_path, mode, **more):
+    """A directory with three agents for our number, and how they are reached."""
+    path = tmp_path / "directory.toml"
+    agents = ", ".join(f'"{agent}"' for agent in AGENTS)
+    lines = [f'[inbound."{NUMBER}"]', f"agents = [{agents}]", f'mode = "{mode}"']
+    lines += [f'{name} = "{value}"' for name, value in more.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return {"CONFERRAL_DIRECTORY": path, "CONFERRAL_RING_TIMEOUT": 5}
+
+
+def tried(system):
+    """Whose phones were called, in order."""
+    return [entry.to for entry in system.sandbox.request_log.dials]
+
+
+async def talks_with(system, customer, address):
+    """The customer talks to this agent, and the session says so."""
+    agent = await dialled(system.sandbox, address)
+    await until_hears(system, customer, [agent])
+    await until_hears(system, agent, [customer])
+
+    async def is_shown():
+        session = await system.session(customer.sid)
+        return (session.get("party.agent.call_sid"), session.get("party.agent.address")) == (agent.sid, address)
+
+    await system.eventually(is_shown, "the session shows who answers")
+    await system.until(customer.sid, **{"party.agent.status": "connected"})
+    return agent
+
+
+@MODES
+@pytest.mark.parametrize("failure", some(FAILURES, "busy", "no-answer"))
+async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, failure):
+    async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
+        system.agent_phone.script_in_turn(FAILURES[failure])
+        system.sandbox.phone(BOB).script_in_turn(answers(0.4))
+        customer = await system.customer_calls()
+        bob = await talks_with(system, customer, BOB)
+        assert tried(system) == [AGENT, BOB]
+        # Ringing or music, and then somebody: no sentence, and no word of the one who failed.
+        assert not [what for what in sounds(system, customer) if str(what).startswith("said")]
+        assert (await system.session(customer.sid))["state"] == ("bridged" if mode == "bridge" else "conferenced")
+        bob.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+async def test_all_who_fail_are_tried_once_in_their_order_and_the_caller_is_told(redis_server, tmp_path, mode):
+    async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(rings())
+        system.sandbox.phone(PHONE).script_in_turn(refuses())
+        customer = await system.customer_calls()
+        await everybody_is_gone(system, customer.sid, "agent-rejected")
+        assert tried(system) == list(AGENTS)
+        said = [what for what in sounds(system, customer) if str(what).startswith("said")]
+        # Over the bridge the reason of the last one is what is known.
+        busy_line = "said The person you are calling is busy. Please try again later. Goodbye."
+        assert said == [NOBODY if mode == "conference" else busy_line]
+        assert [entry["reason"] for entry in await outcomes(system)] == ["agent-rejected"]
+
+
+@MODES
+@pytest.mark.parametrize("while_rings", some([AGENT, BOB, PHONE], BOB))
+async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
+    redis_server, tmp_path, mode, while_rings
+):
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
+        for address in AGENTS:
+            system.sandbox.phone(address).script_in_turn(rings() if address == while_rings else busy())
+        customer = await system.customer_calls()
+        leg = await dialled(system.sandbox, while_rings)
+        await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": while_rings})
+        customer.hang_up()
+        await everybody_is_gone(system, customer.sid, "customer-left")
+        assert tried(system) == list(AGENTS[: AGENTS.index(while_rings) + 1])
+        assert leg.record.answered_at_s is None
+
+
+@MODES
+async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_server, tmp_path, mode):
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(rings())
+        customer = await system.customer_calls()
+        await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
+        await rejected(system, "nobody has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
+        await done(system, "end", customer.sid)
+        await everybody_is_gone(system, customer.sid, "command")
+        assert tried(system) == [AGENT, BOB]
+
+
+@MODES
+@pytest.mark.parametrize("lost", some(["initiated", "ringing", "in-progress", "busy", "*"], "*"))
+async def test_callbacks_of_both_agents_that_are_lost_change_nothing(redis_server, tmp_path, mode, lost):
+    options = {"speed": 20, "policy": {"ring_timeout_ms": 1_000}, **settings(tmp_path, mode)}
+    async with LocalSystem(redis_server.url, **options) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(answers(0.4))
+        for address in (AGENT, BOB):
+            event = f"status={lost}" if lost == "busy" else lost
+            system.sandbox.faults.lose_callbacks(event, count=3 if lost == "*" else 1, To=address)
+        customer = await system.customer_calls()
+        bob = await talks_with(system, customer, BOB)
+        assert tried(system) == [AGENT, BOB]
+        bob.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(redis_server, tmp_path, mode):
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(answers())
+        if mode == "bridge":  # into a conference the next is dialled only when the end of the first is known
+            system.sandbox.faults.delay_callbacks("status=busy", 0.5, To=AGENT)
+        system.sandbox.faults.duplicate_callbacks("*", count=9, To=AGENT)
+        customer = await system.customer_calls()
+        bob = await talks_with(system, customer, BOB)
+        await done(system, "convert", customer.sid)
+        await until_hears(system, customer, [bob])
+        assert tried(system) == [AGENT, BOB]
+        await done(system, "end", customer.sid)
+        await everybody_is_gone(system, customer.sid, "command")
+
+
+async def test_caller_whose_action_can_not_be_had_is_let_go_and_nobody_else_is_rung(redis_server, tmp_path):
+    """Twilio has tried it again by then, and the fallback is not told how the `<Dial>` has ended."""
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.faults.fail_fetches("/voice/dial-action", status=503)
+        customer = await system.customer_calls()
+        await everybody_is_gone(system, customer.sid, "agent-busy", debugger=frozenset({11200}))
+        assert tried(system) == [AGENT]
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
+                         ids=["400", "429", "cut-before", "cut-after"])  # fmt: skip
+async def test_dial_that_fails_goes_on_to_the_next_agent_and_one_in_doubt_is_looked_up(redis_server, tmp_path, fault):
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
+        system.agent_phone.script_in_turn(answers())
+        system.sandbox.phone(BOB).script_in_turn(answers())
+        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+        customer = await system.customer_calls()
+        whom = BOB if fault == {"status": 400} else AGENT
+        await talks_with(system, customer, whom)
+        assert (dials_to(system, AGENT), dials_to(system, BOB)) == ((0, 1) if whom == BOB else (1, 0))
+        await done(system, "end", customer.sid)
+        await everybody_is_gone(system, customer.sid, "command")
+
+
+@MODES
+@pytest.mark.parametrize("transfer", some(["consult", "blind"], "blind"))
+async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, mode, transfer):
+    async with LocalSystem(redis_server.url, **settings(tmp_path, mode)) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(answers())
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer = await system.customer_calls()
+        bob = await talks_with(system, customer, BOB)
+        await done(system, "transfer", customer.sid, to=TARGET, mode=transfer)
+        target = await dialled(system.sandbox, TARGET)
+        if transfer == "consult":
+            await until_hears(system, customer, "music")
+            await until_hears(system, bob, [target])
+            await done(system, "complete", customer.sid)
+        await until_hears(system, customer, [target])
+        session = await system.until(customer.sid, state="conferenced", phase="")
+        assert session["party.agent.address"] == TARGET
+        target.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path):
+    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
+        system.agent_phone.script_in_turn(busy())
+        system.sandbox.phone(BOB).script_in_turn(answers(), answers())
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        customer = await system.customer_calls()
+        await talks_with(system, customer, BOB)
+        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="blind")
+        assert (outcome.status, outcome.reason) == ("failed", "busy")
+        await until_hears(system, customer, [await dialled(system.sandbox, BOB, 2)])
+        assert tried(system) == [AGENT, BOB, TARGET, BOB]
+        await done(system, "end", customer.sid)
+        await everybody_is_gone(system, customer.sid, "command")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("mode", ["bridge"])
+async def test_without_redis_the_next_agent_is_rung_too(redis_program, tmp_path, mode):
+    with RedisServer(redis_program, append_only=True) as server:
+        async with LocalSystem(server.url, **settings(tmp_path, mode)) as system:
+            system.agent_phone.script_in_turn(rings())
+            system.sandbox.phone(BOB).script_in_turn(rings())
+            customer = await system.customer_calls(CUSTOMER)
+            alice = await dialled(system.sandbox, AGENT)
+            server.kill()
+            alice.reject()
+            bob = await dialled(system.sandbox, BOB, timeout_s=60)
+            server.start()
+            bob.answer()
+            await talks_with(system, customer, BOB)
+            assert tried(system) == [AGENT, BOB]
+            await done(system, "convert", customer.sid)
+            await done(system, "end", customer.sid)
+            await everybody_is_gone(system, customer.sid, "command")

@@ -1,0 +1,206 @@
+"""Announcements: who hears them, with somebody held or muted, and what goes wrong with them."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.flows.flow_helpers import CAROL
+from tests.flows.group_call import BOB, EVE, GroupCall, two
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, dialled, rings
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+SENTENCE = "This call may be recorded."
+URL = "https://example.com/notice.mp3"
+SAID = f"said {SENTENCE}"
+SPEED = 5.0
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url, speed=SPEED) as system:
+        yield system
+
+
+def asked(crowd: GroupCall) -> list[str]:
+    """To whom Twilio was asked to announce something: parties' names, or `all`."""
+    names = {call.sid: name for name, call in crowd.people.items()}
+    requests = [
+        one for one in crowd.system.sandbox.request_log.requests("POST") if one.get("AnnounceUrl") and one.applied
+    ]
+    return [names.get(one.path.rpartition("/")[2].removesuffix(".json"), "all") for one in requests]
+
+
+def times_heard(crowd: GroupCall, name: str, what: str = SAID) -> int:
+    return crowd.system.listening.whats(crowd[name]).count(what)
+
+
+@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
+async def test_sentence_is_said_to_all_once_and_then_they_talk_on(system, start):
+    crowd = await two(system, start)
+    await crowd.done("announce", say=SENTENCE)
+    assert asked(crowd) == ["all"]
+    assert [times_heard(crowd, name) for name in crowd.people] == [1, 1]
+    await crowd.talk("customer", "agent")
+    crowd["customer"].hang_up()
+    await crowd.ends("customer-left")
+
+
+async def test_file_is_played_to_all_and_its_address_is_asked_for_as_it_is(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        crowd = await two(system)
+        crowd.system.sandbox.faults.fail_fetches("example.com", status=404)
+        await crowd.rejected("announce needs one of", "announce")
+        await crowd.rejected("announce needs one of", "announce", url=URL, say=SENTENCE)
+        status, reason = await crowd.outcome(await crowd.say("announce", url=URL))
+        assert (status, reason[:35]) == ("failed", "the announcement could not be playe")
+        await crowd.talk()
+        (request,) = [one for one in system.sandbox.request_log.requests("POST") if one.get("AnnounceUrl")]
+        assert (request.get("AnnounceUrl"), request.get("AnnounceMethod")) == (URL, "GET")
+        # It can be tried again with something else.
+        await crowd.done("announce", url=f"{system.public_url}/media/music.wav")
+        assert times_heard(crowd, "customer", "music") == times_heard(crowd, "agent", "music") == 1
+        await crowd.let_go(debugger=world_debugger(system))
+
+
+def world_debugger(system: LocalSystem) -> frozenset[int]:
+    """What Twilio's debugger says of a document that could not be had."""
+    return frozenset(entry.code for entry in system.sandbox.request_log.errors())
+
+
+async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.done("hold", party="customer")
+    await crowd.done("announce", say=SENTENCE)
+    assert sorted(asked(crowd)) == ["agent", "bob"]
+    assert [times_heard(crowd, name) for name in ("customer", "agent", "bob")] == [0, 1, 1]
+    await crowd.expect_heard(customer="music", agent="bob", bob="agent")
+    await crowd.done("unhold", party="customer")
+    await crowd.talk()
+    await crowd.let_go()
+
+
+async def test_muted_party_and_supervisor_hear_it_too(system):
+    crowd = await two(system)
+    await crowd.supervise("monitor")
+    await crowd.done("mute", party="customer")
+    await crowd.done("announce", say=SENTENCE)
+    assert [times_heard(crowd, name) for name in crowd.people] == [1, 1, 1]
+    await crowd.let_go()
+
+
+async def test_one_at_a_time(system):
+    crowd = await two(system)
+    first = await crowd.say("announce", say=SENTENCE)
+    await crowd.expect_heard(customer=SAID, agent=SAID)
+    await crowd.rejected("", "announce", say="Another one.")
+    assert await crowd.outcome(first) == ("done", "")
+    await crowd.done("announce", say=SENTENCE)
+    assert times_heard(crowd, "customer") == 2
+    await crowd.let_go()
+
+
+async def test_somebody_who_comes_while_it_is_played_talks_with_the_others_afterwards(system):
+    crowd = await two(system)
+    added, bob = await crowd.rings("bob", BOB, rings())
+    given = await crowd.say("announce", say=SENTENCE)
+    await crowd.expect_heard(customer=SAID)
+    bob.answer()
+    crowd.people["bob"] = bob
+    assert await crowd.outcome(added) == await crowd.outcome(given) == ("done", "")
+    await crowd.talk()
+    await crowd.let_go()
+
+
+# ---- Twilio ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
+async def test_announcement_whose_end_is_not_told_has_failed_and_another_one_can_be_made(redis_server, held):
+    async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 800}) as system:
+        crowd = await two(system)
+        await crowd.add("bob", BOB)
+        if held:
+            await crowd.done("hold", party="bob")
+        system.sandbox.faults.lose_callbacks("announcement-end", count=2 if held else 1)
+        status, _ = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
+        assert status == "failed"
+        assert not system.sandbox.faults.pending_count()
+        await crowd.expect_heard(customer="agent" if held else ["agent", "bob"])
+        await crowd.done("announce", say=SENTENCE)
+        await crowd.let_go()
+
+
+async def test_document_that_can_not_be_had_is_told_as_failed_and_they_talk_on(redis_server):
+    async with LocalSystem(redis_server.url, speed=SPEED) as system:
+        crowd = await two(system)
+        system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
+        status, reason = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
+        assert status == "failed"
+        assert SENTENCE not in reason
+        await crowd.talk()
+        await crowd.let_go(debugger=world_debugger(system))
+
+
+async def test_untold_failure_is_found_by_its_time(redis_server):
+    rules = Behavior(announcement_failure="untold")
+    async with LocalSystem(redis_server.url, speed=SPEED, rules=rules, policy={"announce_timeout_ms": 800}) as system:
+        crowd = await two(system)
+        system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
+        assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == "failed"
+        await crowd.talk()
+        await crowd.let_go(debugger=world_debugger(system))
+
+
+@pytest.mark.parametrize("fault, status", [
+    ({"status": 429}, "done"), ({"status": 400, "code": 20001}, "failed"), ({"cut": "after"}, "done"),
+], ids=["429", "400", "cut-after"])  # fmt: skip
+async def test_request_that_goes_wrong_makes_nobody_hear_it_twice(redis_server, fault, status):
+    async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 2_500}) as system:
+        crowd = await two(system)
+        system.sandbox.faults.next_rest("POST", "/Conferences/*", AnnounceUrl="*", **fault)
+        assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == status
+        assert not system.sandbox.faults.pending_count()
+        assert times_heard(crowd, "customer") == times_heard(crowd, "agent") == (status == "done")
+        await crowd.talk()
+        await crowd.let_go()
+
+
+@pytest.mark.parametrize("rule", ["ended", "untold"])
+@pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
+async def test_who_leaves_while_it_is_played_does_not_keep_it_open(redis_server, held, rule):
+    async with LocalSystem(redis_server.url, speed=SPEED, rules=Behavior(announcement_of_a_leaver=rule)) as system:
+        crowd = await two(system)
+        await crowd.add("bob", BOB)
+        await crowd.add("eve", EVE)
+        if held:
+            await crowd.done("hold", party="eve")
+        given = await crowd.say("announce", say=SENTENCE)
+        await crowd.expect_heard(bob=SAID)
+        await crowd.leaves("bob")
+        assert await crowd.outcome(given) == ("done", "")
+        assert times_heard(crowd, "customer") == 1
+        await crowd.let_go()
+
+
+async def test_announcement_of_a_call_that_ends_has_failed_and_so_has_one_while_nobody_is_there(system):
+    crowd = await two(system)
+    given = await crowd.say("announce", say=SENTENCE)
+    await crowd.expect_heard(customer=SAID)
+    crowd["customer"].hang_up()
+    await crowd.ends("customer-left")
+    assert await crowd.outcome(given) == ("failed", "customer-left")
+    await crowd.rejected("", "announce", say=SENTENCE)
+
+
+async def test_announcement_in_a_consult_is_heard_by_agent_and_target_alone(system):
+    crowd = await two(system)
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="consult")
+    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    await crowd.done("announce", say=SENTENCE)
+    assert [times_heard(crowd, name) for name in ("customer", "agent", "target")] == [0, 1, 1]
+    assert crowd.never_heard("customer", "target")
+    await crowd.done("complete")
+    await crowd.expect_heard(customer="target", target="customer")
+    await crowd.let_go()

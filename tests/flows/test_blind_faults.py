@@ -1,0 +1,238 @@
+"""Blind transfers of which Twilio refuses, delays or forgets a part."""
+
+import pytest
+
+from tests.flows.flow_helpers import (
+    GAP_MAX_S,
+    TARGET,
+    begins,
+    dials_to,
+    done,
+    everybody_is_gone,
+    failed,
+    longest_gap_s,
+    outcome_of,
+    sounds,
+    talking,
+    until_hears,
+)
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, rings
+
+pytestmark = pytest.mark.redis
+
+BOTH_DIRECTIONS = pytest.mark.parametrize("direction", ["inbound", "outbound"])
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        yield system
+
+
+async def is_handed_over(system, talk, debugger=frozenset()):
+    """The customer talks to the target; then he hangs up, and nothing is left."""
+    target = await system.leg(talk.session, "agent")
+    await until_hears(system, talk.customer, [target])
+    await until_hears(system, target, [talk.customer])
+    assert system.listening.never_heard(talk.agent, target)
+    assert dials_to(system, TARGET) == 1
+    talk.customer.hang_up()
+    await everybody_is_gone(system, talk.session, "customer-left", debugger=debugger)
+
+
+# ---- the customer's redirect, where he was called --------------------------------------------------------------------
+
+
+async def test_redirect_that_is_refused_leaves_the_two_talking(system):
+    talk = await talking(system, "outbound")
+    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
+    began_s = system.listening.now()
+    await failed(system, "Twilio refused (HTTP 400, code 20001)", "transfer", talk.session, to=TARGET, mode="blind")
+    session = await system.until(talk.session, state="bridged")
+    assert session["phase"] == "connected"
+    assert session["transfer.status"] == "failed"
+    assert sounds(system, talk.customer, began_s) == [frozenset({talk.agent.sid})]
+    assert dials_to(system, TARGET) == 0
+    # And it can be tried again.
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk)
+
+
+@pytest.mark.parametrize("fault", [
+    {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
+], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
+async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_the_customer(system, fault):
+    talk = await talking(system, "outbound")
+    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", **fault)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    assert system.redirects_of(talk.customer) == 1
+    await is_handed_over(system, talk)
+
+
+async def test_agent_whose_dial_action_hangs_him_up_is_not_hung_up_by_request(system):
+    talk = await talking(system, "outbound")
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    assert talk.agent.status == "completed"
+    assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
+    await is_handed_over(system, talk)
+
+
+async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(system):
+    """His `<Dial>` has ended, and the request for its action hangs: he would wait in silence for as long."""
+    talk = await talking(system, "outbound")
+    system.sandbox.faults.delay_fetches("/voice/dial-action", 3)
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
+    (request,) = system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
+    assert request.get("Status") == "completed"
+    system.sandbox.calls_of(TARGET)[-1].answer()
+    assert (await outcome_of(system, command)).status == "done"
+    await is_handed_over(system, talk)
+
+
+# ---- the customer's way into the room, where he has called -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"cut": "before"}, {"cut": "after"}, {"status": 429}])
+async def test_agent_who_is_not_let_go_at_once_is_let_go_in_the_end(system, fault):
+    talk = await talking(system)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", **fault)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_customer_whose_dial_action_fails_is_still_brought_into_the_room(system, count):
+    talk = await talking(system)
+    system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=count)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk, debugger=frozenset({11200}))
+
+
+async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
+    """Neither his action nor the fallback answers Twilio, so they can't bring him in; he is moved meanwhile."""
+    talk = await talking(system)
+    for path in ("/voice/dial-action", "/voice/fallback"):
+        system.sandbox.faults.fail_fetches(path, status=0, count=8)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    assert system.redirects_of(talk.customer) == 1
+    system.sandbox.faults.clear()
+    await is_handed_over(system, talk, debugger=frozenset({11205}))
+
+
+@BOTH_DIRECTIONS
+async def test_customer_whose_joining_is_not_told_is_found_by_a_look(system, direction):
+    talk = await talking(system, direction)
+    system.sandbox.faults.lose_callbacks("participant-join", CallSid=talk.customer.sid)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk)
+
+
+# ---- the tune that he waits with -------------------------------------------------------------------------------------
+
+
+@BOTH_DIRECTIONS
+@pytest.mark.parametrize("late", ["", "participant-leave", "conference-end"])
+async def test_customer_whom_twilio_puts_out_since_his_tune_can_not_be_had_waits_elsewhere_for_the_agent(
+    redis_server, direction, late
+):
+    """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
+
+    Whoever is dialled into the one that is over can't reach him, so the agent is rung again. He is told why, which
+    takes time: so the local Twilio's clock runs faster.
+    """
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        talk = await talking(system, direction)
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+        if late:
+            system.sandbox.faults.delay_callbacks(late, 0.1, count=2)
+        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
+        await system.until(talk.session, state="conferenced")
+        back = await system.leg(talk.session, "agent")
+        await until_hears(system, talk.customer, [back])
+        await until_hears(system, back, [talk.customer])
+        talk.customer.hang_up()
+        await system.until(talk.session, state="ended", end_reason="customer-left")
+        await system.settled()
+        assert dials_to(system, TARGET) <= 1
+        # Where the end is told late, the agent may be led into the conference that is over, and is rung a second time.
+        may_be = {11200, 13236} if late == "conference-end" else {11200}
+        assert {entry.code for entry in system.sandbox.request_log.errors()} <= may_be
+
+
+async def test_customer_whom_we_called_is_answered_by_the_fallback_when_the_dial_action_fails(redis_server):
+    """No number's fallback applies to a call that we placed: the request that moves it has to name one."""
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        talk = await talking(system, "outbound")
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+        system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=50)
+        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
+        await system.until(talk.session, state="conferenced")
+        back = await system.leg(talk.session, "agent")
+        await until_hears(system, talk.customer, [back])
+        talk.customer.hang_up()
+        await everybody_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+
+
+async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        talk = await talking(system)
+        system.agent_phone.script_in_turn(rings())
+        system.sandbox.faults.fail_fetches("/voice/wait", status=500)
+        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
+        await until_hears(system, talk.customer, "music")
+        assert talk.customer.status == "in-progress"
+        talk.customer.hang_up()
+        await everybody_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+
+
+@BOTH_DIRECTIONS
+async def test_customer_in_a_conference_hears_music_where_his_tune_can_not_be_had(system, direction):
+    """Somebody on hold is not put out."""
+    talk = await talking(system, direction, in_room=True)
+    system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk, debugger=frozenset({11200}))
+
+
+# ---- the customer's hold, in a conference ----------------------------------------------------------------------------
+
+
+@BOTH_DIRECTIONS
+async def test_hold_that_is_not_told_is_found_by_a_look(system, direction):
+    talk = await talking(system, direction, in_room=True)
+    system.sandbox.faults.lose_callbacks("participant-hold")
+    began_s = system.listening.now()
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    assert sounds(system, talk.customer, began_s)[:2] == [frozenset({talk.agent.sid}), "ringback"]
+    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    await is_handed_over(system, talk)
+
+
+@pytest.mark.parametrize("direction, status", [("inbound", 400), ("outbound", 404), ("inbound", 500)])
+async def test_hold_that_never_comes_is_gone_on_without(system, direction, status):
+    """It would only have let the customer hear ringing: the target is dialled all the same."""
+    talk = await talking(system, direction, in_room=True)
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.sandbox.faults.clear()
+    await is_handed_over(system, talk)
+
+
+@BOTH_DIRECTIONS
+@pytest.mark.parametrize("fault", [{"lost": True}, {"status": 500}, {"cut": "after"}], ids=["lost", "500", "cut"])
+async def test_customer_is_let_back_to_the_target_however_often_it_takes(system, direction, fault):
+    talk = await talking(system, direction, in_room=True)
+    if "lost" in fault:
+        system.sandbox.faults.lose_callbacks("participant-unhold")
+    else:
+        system.sandbox.faults.next_rest(
+            "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
+        )
+    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await is_handed_over(system, talk)

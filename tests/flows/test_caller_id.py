@@ -1,0 +1,292 @@
+"""What those see who are dialled: our number, or the caller's with its CallToken, which nobody else ever sees."""
+
+import asyncio
+import io
+import subprocess
+
+import pytest
+
+from conferral.runtime import log
+from conferral.sandbox.model import Behavior
+from tests.conferral.cli_helpers import PROGRAM, process_variables
+from tests.flows.flow_helpers import (
+    TARGET,
+    begins,
+    dial_requests,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    outcome_of,
+    outcomes,
+    rejected,
+    talks_and_ends,
+    until_hears,
+)
+from tests.support import plain_log
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, dialled, presses, rings, unreachable
+
+pytestmark = pytest.mark.redis
+#: What Twilio shows in place of a number that is withheld.
+WITHHELD = ("+266696687", "anonymous")
+WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+
+
+def showing_customers(redis_server, **options):
+    """A world in which Twilio checks who may be shown, as in earnest."""
+    rules = Behavior(verify_callers=True, **options)
+    return LocalSystem(redis_server.url, speed=20, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer")
+
+
+def shown(system):
+    """What each dial to the target was to show, and whether with a CallToken."""
+    return [(request.get("From"), bool(request.get("CallToken"))) for request in dial_requests(system, TARGET)]
+
+
+async def printed(system, *arguments):
+    """What a command of the operators prints."""
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, *arguments, env=process_variables(REDIS_URL=system.redis_url),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    return output.decode()
+
+
+@WAYS
+async def test_target_sees_the_callers_number_by_its_call_token(redis_server, options):
+    async with showing_customers(redis_server) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await system.talking()
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        assert shown(system) == [(CUSTOMER, True)]
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+@WAYS
+async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(redis_server, options):
+    async with showing_customers(redis_server, accept_call_tokens=False) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await system.talking()
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
+        assert system.sandbox.request_log.dials_to(TARGET) == 1
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
+async def test_refusal_of_our_own_number_is_final(redis_server, count, reason):
+    async with showing_customers(redis_server) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=400, code=21211, count=count)
+        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
+        assert outcome.status == reason
+        assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
+        await until_hears(system, agent, [customer, *system.sandbox.calls_of(TARGET)])
+        await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("caller", WITHHELD)
+async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, caller):
+    async with showing_customers(redis_server) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer = await system.customer_calls(from_=caller)
+        await system.until(customer.sid, phase="connected")
+        agent = await system.agent_leg(customer)
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        assert shown(system) == [(NUMBER, False)]
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+async def test_dial_of_unknown_outcome_is_looked_for_under_the_number_that_it_shows(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+        system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
+        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+        target = await dialled(system.sandbox, TARGET)
+        await system.until(customer.sid, **{"party.target.call_sid": target.sid})
+        target.answer()
+        assert (await outcome_of(system, command)).status == "done"
+        assert shown(system) == [(CUSTOMER, True)]
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
+    lines = io.StringIO()
+    log.configure("json", lines, "debug", cache_loggers=False)
+    try:
+        async with showing_customers(redis_server, accept_call_tokens=False) as system:
+            system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+            customer, _ = await system.talking()
+            await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+            token = dial_requests(system, TARGET)[0].get("CallToken")
+            session = await system.session(customer.sid)
+            assert session["call_token"] == token
+
+            ways = (("show", customer.sid, "--json"), ("show", customer.sid, "--full"))
+            for text in await asyncio.gather(*(printed(system, *arguments) for arguments in ways)):
+                assert customer.sid in text
+                assert token not in text
+
+            await ended_by_command(system, customer.sid)
+            told = [*await outcomes(system), *await system.log(customer.sid), await system.session(customer.sid)]
+            assert token not in str(told)
+            assert not (await system.session(customer.sid)).get("call_token")
+    finally:
+        plain_log.configure()
+    assert customer.sid in lines.getvalue()
+    assert token not in lines.getvalue()
+    assert CUSTOMER not in lines.getvalue()
+
+
+# ---- numbers of the account --------------------------------------------------------------------------------------
+
+#: Another number of the account, with a place in the directory or without one.
+SECOND, THIRD = "+14155550101", "+14155550102"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    path = tmp_path / "directory.toml"
+    path.write_text(f'[inbound."{SECOND}"]\nagents = ["{AGENT}"]\n')
+    return path
+
+
+def with_numbers(redis_server, directory, **options):
+    """A world whose account has three numbers, one of them in the directory."""
+    return LocalSystem(redis_server.url, speed=20, CONFERRAL_DIRECTORY=directory, **options)
+
+
+def seen_by(system, call):
+    """The caller ID that a phone shows."""
+    return system.sandbox.model.state.calls[call.sid].from_
+
+
+async def called(system, number=SECOND, from_=CUSTOMER):
+    """A call to another number of the account than `TWILIO_NUMBER`: both talk."""
+    for one in (SECOND, THIRD):
+        system.sandbox.add_number(one, voice_url=f"{system.public_url}/voice/inbound")
+    customer = await system.sandbox.call_in(from_, number)
+    await system.until(customer.sid, phase="connected")
+    return customer, await system.agent_leg(customer)
+
+
+@WAYS
+@pytest.mark.parametrize("number", [SECOND, THIRD], ids=["directory", "account"])
+async def test_number_that_was_called_is_shown_to_whoever_is_dialed(redis_server, directory, options, number):
+    async with with_numbers(redis_server, directory) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await called(system, number)
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        assert shown(system) == [(number, False)]
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
+    rules = Behavior(accept_call_tokens=False)
+    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
+    async with with_numbers(redis_server, directory, **options) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await called(system)
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        assert shown(system) == [(CUSTOMER, True), (SECOND, False)]
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(
+    redis_server, directory
+):
+    async with with_numbers(redis_server, directory) as system:
+        customer, agent = await called(system, from_=WITHHELD[0])
+        assert seen_by(system, agent) == SECOND
+        assert (await system.session(customer.sid))["party.customer.address"] == WITHHELD[0]
+        await ended_by_command(system, customer.sid)
+
+
+COMMANDS = {
+    "warm": ("transfer", {"mode": "warm"}),
+    "gated": ("transfer", {"mode": "warm", "confirm": "true"}),
+    "blind": ("transfer", {"mode": "blind"}),
+    "add": ("add", {"party": "expert"}),
+    "supervise": ("supervise", {"mode": "barge"}),
+}
+
+
+@pytest.mark.parametrize("way", COMMANDS)
+async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_server, directory, way):
+    kind, fields = COMMANDS[way]
+    async with with_numbers(redis_server, directory) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, _ = await called(system)
+        why = "caller_id: is not a number in the account"
+        await rejected(system, why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
+        assert shown(system) == []
+        await done(system, kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
+        assert shown(system) == [(THIRD, False)]
+        await ended_by_command(system, customer.sid)
+
+
+async def test_parked_call_is_retrieved_under_the_caller_id_of_the_command(redis_server, directory):
+    async with with_numbers(redis_server, directory) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer, _ = await called(system)
+        await done(system, "park", customer.sid)
+        await done(system, "retrieve", customer.sid, to=TARGET, caller_id=THIRD)
+        assert shown(system) == [(THIRD, False)]
+        await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, directory, mode):
+    async with with_numbers(redis_server, directory) as system:
+        system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        await done(system, "call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
+        agent, customer = await dialled(system.sandbox, TARGET), await dialled(system.sandbox, CUSTOMER)
+        assert (seen_by(system, agent), seen_by(system, customer)) == (THIRD, THIRD)
+        await ended_by_command(system, "out")
+
+
+@pytest.mark.parametrize("kind", ["transfer", "call"])
+async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(redis_server, directory, kind):
+    async with with_numbers(redis_server, directory) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
+        system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=THIRD)
+        session = "out"
+        if kind == "call":
+            await done(system, "call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
+            # The customer is not even tried with it: of a `<Dial>`, Twilio says only that it has failed.
+            assert seen_by(system, await dialled(system.sandbox, CUSTOMER)) == NUMBER
+        else:
+            session = (await called(system))[0].sid
+            await done(system, "transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
+        assert shown(system) == [(THIRD, False), (NUMBER, False)]
+        assert system.sandbox.request_log.dials_to(TARGET) == 1
+        await ended_by_command(system, session)
+
+
+# ---- a <Dial> whose caller ID is refused -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("comes_on", [True, False])
+async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number(redis_server, comes_on):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_AGENT=TARGET) as system:
+        system.sandbox.phone(TARGET).script_in_turn(unreachable(), answers() if comes_on else unreachable())
+        customer = await system.customer_calls()
+        again = await dialled(system.sandbox, TARGET, 2)
+        assert [seen_by(system, call) for call in system.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
+        if comes_on:
+            await until_hears(system, customer, [again])
+            await system.until(customer.sid, phase="connected")
+            await done(system, "convert", customer.sid)
+            await ended_by_command(system, customer.sid)
+        else:
+            await everybody_is_gone(system, customer.sid, "agent-failed")
+        assert len(system.sandbox.calls_of(TARGET)) == 2

@@ -1,0 +1,78 @@
+"""Sessions whose ids someone chose: an id may be the name of a stranger's live conference in the same account."""
+
+import pytest
+
+from conferral.storage.commands.command_stream import session_id_of
+from tests.flows.conference_starts import in_conference, opened
+from tests.flows.flow_helpers import done, everybody_is_gone, until_hears
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers
+
+pytestmark = pytest.mark.redis
+NAME = "lunch"
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.agent_phone.script_in_turn(answers())
+        yield system
+
+
+def strangers(system, name):
+    """Two strangers in a live conference of that name; returns what shows that nothing has happened to them."""
+    sid = system.sandbox.add_foreign_conference(name, participant_count=2, age_s=60)
+    members = sorted(system.sandbox.model.state.conferences[sid].participants)
+
+    def are_untouched():
+        room = system.sandbox.model.state.conferences[sid]
+        changes = [entry.path for entry in system.sandbox.request_log.requests("POST") if sid in entry.path]
+        return (room.status, sorted(room.participants), changes) == ("in-progress", members, [])
+
+    assert are_untouched()
+    return are_untouched
+
+
+@pytest.mark.parametrize(
+    "way, params", [("client", {"SessionID": NAME}), ("call", {"session": NAME})], ids=["browser", "command"]
+)
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+async def test_id_that_is_the_name_of_a_strangers_conference_leads_to_a_conference_of_our_own(
+    system, way, params, leaver
+):
+    are_untouched = strangers(system, NAME)
+    opening = await opened(system, way, **params)
+    customer = await opening.talks()
+    session = await opening.session()
+    room = system.sandbox.model.state.conferences[session["conference_sid"]]
+    assert session["id"] == NAME
+    assert room.name == session["conference_name"] != NAME
+    {"agent": opening.waiter, "customer": customer}[leaver].hang_up()
+    await opening.ends(f"{leaver}-left")
+    assert are_untouched()
+
+
+@pytest.mark.parametrize("session", [NAME, "CA" + "7" * 32])
+async def test_bridged_call_with_a_chosen_id_is_converted_into_a_conference_of_our_own(system, session):
+    are_untouched = strangers(system, session)
+    given = await done(system, "call", session, agent=AGENT, customer=CUSTOMER)
+    assert given.session == session
+    await done(system, "convert", session)
+    agent, customer = await system.leg(session, "agent"), await system.leg(session, "customer")
+    await until_hears(system, customer, [agent])
+    agent.hang_up()
+    await everybody_is_gone(system, session, "agent-left")
+    assert are_untouched()
+
+
+async def test_ids_that_no_one_chose_are_the_names_of_their_conferences(system):
+    opening, _ = await in_conference(system, "client")
+    assert (await opening.session())["conference_name"] == opening.waiter.sid
+    opening.waiter.hang_up()
+    await opening.ends("agent-left")
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    called = await done(system, "call", "", id="order-8", agent=AGENT, customer=CUSTOMER)
+    assert (await system.session(called.session))["conference_name"] == called.session == session_id_of("order-8")
+    await done(system, "end", called.session)
+    await everybody_is_gone(system, called.session, "command")

@@ -1,0 +1,239 @@
+"""Browsers that call somebody through `/voice/client`: whose session it is, who hears what, and who may leave."""
+
+import asyncio
+
+import pytest
+
+from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
+from tests.flows.flow_helpers import CAROL, dials_to, done, everybody_is_gone, outcomes, rejected, sounds, until_hears
+from tests.support.local_system import CUSTOMER, LocalSystem
+from tests.support.phones import answers, dialled, rings
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+NOT_PLACED = "said This call can not be placed. Goodbye."
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url, speed=2) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        yield system
+
+
+async def refused(system, call):
+    """A browser's call is not placed: it hears so and is let go, and nobody was dialled for it."""
+    await system.sandbox.wait_until(lambda: call.status == "completed", 10)
+    assert sounds(system, call) == [NOT_PLACED]
+    assert not await system.session(call.sid)
+
+
+async def calls(system, to=CUSTOMER, **params):
+    """A browser calls once more, or first, with what it sends along."""
+    if APP not in system.sandbox.model.state.numbers:
+        system.sandbox.add_application(
+            APP, voice_url=f"{system.public_url}/voice/client", status_callback=f"{system.public_url}/voice/status"
+        )
+    return await system.sandbox.call_from_browser(BROWSER, to, params)
+
+
+# ---- whose session it is ---------------------------------------------------------------------------------------------
+
+
+async def test_session_has_the_id_that_the_browser_names(system):
+    opening = await opened(system, "client", SessionID="order-7")
+    customer = await opening.talks()
+    session = await opening.session()
+    assert (session["id"], session["direction"]) == ("order-7", "outbound")
+    assert (session["party.agent.address"], session["party.customer.address"]) == (f"client:{BROWSER}", CUSTOMER)
+    assert (session["party.agent.call_sid"], session["party.customer.call_sid"]) == (opening.waiter.sid, customer.sid)
+    assert (await system.sandbox_room()).name == session["conference_name"] != "order-7"
+    # By its call as well.
+    await done(system, "end", opening.waiter.sid)
+    await opening.ends("command")
+
+
+async def test_end_of_the_browsers_call_is_told_to_the_session_that_it_has_named(system):
+    opening = await opened(system, "client", SessionID="order-7")
+    await opening.talks()
+
+    opening.waiter.hang_up()
+
+    async def is_told():
+        return ("call_progressed", "agent completed") in [
+            (entry["event"], entry.get("detail")) for entry in await system.log("order-7")
+        ]
+
+    await system.eventually(is_told, "the app's status callback in the session's log")
+    await opening.ends("agent-left")
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ended):
+    opening = await opened(system, "client", SessionID="order-7")
+    customer = await opening.talks()
+    if has_ended:
+        customer.hang_up()
+        await opening.ends("customer-left")
+    await refused(system, await calls(system, SessionID="order-7"))
+    assert dials_to(system, CUSTOMER) == 1
+    if not has_ended:
+        await until_hears(system, customer, [opening.waiter])
+        await done(system, "end", opening.id)
+        await opening.ends("command")
+
+
+async def test_of_two_who_ask_for_one_session_at_once_one_has_it(system):
+    both = [await calls(system, SessionID="order-7") for _ in range(2)]
+    session = await system.until("order-7", state="conferenced", phase="")
+    first = next(call for call in both if call.sid == session["party.agent.call_sid"])
+    (other,) = [call for call in both if call is not first]
+    await refused(system, other)
+    customer = await system.leg("order-7", "customer")
+    await until_hears(system, customer, [first])
+    assert dials_to(system, CUSTOMER) == 1
+    first.hang_up()
+    await everybody_is_gone(system, "order-7", "agent-left")
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["a{b}", "a b", "x" * 65, "CA" + "0" * 32, "14155550123"],
+    ids=["braces", "blank", "long", "sid", "number"],
+)
+async def test_id_that_is_none_is_refused(system, session_id):
+    await refused(system, await calls(system, SessionID=session_id))
+    assert not system.sandbox.request_log.dials
+
+
+@pytest.mark.parametrize(
+    "to", some(["+19005550123", "+442071234567", "4155550123", "", "sip:x@elsewhere.example"], "+19005550123", "")
+)
+async def test_call_to_whoever_may_not_be_called_is_refused(system, to):
+    await refused(system, await calls(system, to))
+    assert not system.sandbox.request_log.dials
+
+
+async def test_one_app_user_calls_another(system):
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    call = await calls(system, CAROL)
+    carol = await dialled(system.sandbox, CAROL)
+    await until_hears(system, carol, [call])
+    await system.until(call.sid, state="conferenced", phase="")
+    carol.hang_up()
+    await everybody_is_gone(system, call.sid, "customer-left")
+
+
+# ---- who may leave ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver", some(["agent", "customer", "expert"], "customer"))
+async def test_any_of_three_may_leave_and_the_other_two_go_on_until_one_is_left(system, leaver):
+    opening, customer = await in_conference(system, "client")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await done(system, "add", opening.id, to=CAROL, party="expert")
+    legs = {"agent": opening.waiter, "customer": customer, "expert": await dialled(system.sandbox, CAROL)}
+    for name, leg in legs.items():
+        await until_hears(system, leg, [other for one, other in legs.items() if one != name])
+    legs.pop(leaver).hang_up()
+    one, other = legs.values()
+    await until_hears(system, one, [other])
+    await until_hears(system, other, [one])
+    assert not [
+        entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
+    ]
+    next_name, leg = next(iter(legs.items()))
+    leg.hang_up()
+    ended = await system.until(opening.id, state="ended")
+    # Who left first by Twilio's account; an expert has no word of his own.
+    expected = {"agent": "agent-left", "customer": "customer-left"}.get(leaver, f"{next_name}-left")
+    assert ended["end_reason"] in (expected, "alone"), (ended["end_reason"], leaver, next_name)
+    await everybody_is_gone(system, opening.id, ended["end_reason"])
+
+
+async def test_browser_that_loses_the_way_is_not_dialled_for_again(system):
+    """Commands that open a session by a name that exists are refused, and its own call is found by it."""
+    opening, _ = await in_conference(system, "client")
+    await rejected(
+        system, "session: there is a session", "call", opening.id, agent="client:alice", customer=CAROL,
+        mode="conference",
+    )  # fmt: skip
+    assert not system.sandbox.calls_of("client:alice")
+    opening.waiter.hang_up()
+    await opening.ends("agent-left")
+
+
+# ---- without Redis ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_redis(redis_program):
+    with RedisServer(redis_program, append_only=True) as server:
+        yield server
+
+
+@pytest.mark.processes
+async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(own_redis):
+    async with LocalSystem(own_redis.url) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        own_redis.kill()
+        call = await calls(system, SessionID="order-7")
+        await system.sandbox.wait_until(lambda: system.sandbox.calls_of(CUSTOMER), 10)
+        customer = await dialled(system.sandbox, CUSTOMER)
+        await system.sandbox.wait_until(lambda: customer.has_heard(call), 10)
+        assert "said" not in " ".join(map(str, sounds(system, call)))
+        assert not system.sandbox.model.state.conferences
+        own_redis.start()
+        customer.hang_up()
+        await system.sandbox.wait_until(lambda: not system.sandbox.live_calls(), 15)
+        assert not [what for what in sounds(system, call)[-1:] if str(what).startswith("said")]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("pick_up", ["at-once", "later"])
+async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_redis, pick_up):
+    async with LocalSystem(own_redis.url) as system:
+        system.agent_phone.script_in_turn(answers() if pick_up == "at-once" else rings())
+        own_redis.kill()
+        opening = await opened(system, "waiting")
+        await system.sandbox.wait_until(lambda: opening.rung, 10)
+        agent = opening.rung
+        own_redis.start()
+        if pick_up == "later":
+            agent.answer()
+        await system.until(opening.id, state="bridged", phase="connected")
+        await until_hears(system, opening.waiter, [agent])
+        # Known again, it is a session like any other.
+        await done(system, "convert", opening.id)
+        await done(system, "end", opening.id)
+        await opening.ends("command")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("way", some(["waiting", "client", "call"], "waiting"))
+@pytest.mark.parametrize("moment", ["waits", "talks"])
+async def test_redis_that_dies_and_comes_back_costs_nobody_the_call(own_redis, way, moment):
+    async with LocalSystem(own_redis.url) as system:
+        phone = system.sandbox.phone("client:alice" if way == "waiting" else CUSTOMER)
+        phone.script_in_turn(rings())
+        opening = await opened(system, way)
+        leg = await opening.rings()
+        await waits(opening)
+        if moment == "talks":
+            leg.answer()
+            await opening.talks()
+        own_redis.kill()
+        leg.answer() if moment == "waits" else None
+        await until_hears(system, opening.waiter, [leg])
+        own_redis.start()
+        await opening.talks()
+        leg.hang_up()
+        await opening.ends(f"{opening.way.awaited}-left")
+
+
+async def test_end_that_is_asked_for_twice_is_told_to_others_once(system):
+    opening, customer = await in_conference(system, "client")
+    await asyncio.gather(done(system, "end", opening.id, id="once"), done(system, "end", opening.id, id="once"))
+    await opening.ends("command")
+    assert len(await outcomes(system)) == 1
+    assert customer.status == opening.waiter.status == "completed"

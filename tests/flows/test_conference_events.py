@@ -1,0 +1,162 @@
+"""What Twilio tells of conferences and recordings: understood where it can be, else kept in the session's log."""
+
+import json
+
+import pytest
+
+from tests.flows.flow_helpers import TARGET, done, ended_by_command, everybody_is_gone, until_hears
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, dialled
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def told(
+    system: LocalSystem, session: str, event: str, count: int = 1, having: str = "event"
+) -> list[dict[str, str]]:
+    """The entries of an event in the session's log that have a field, once there are so many."""
+
+    async def found() -> list[dict[str, str]]:
+        return [entry for entry in await system.log(session) if entry["event"] == event and having in entry]
+
+    async def are_there() -> bool:
+        return len(await found()) >= count
+
+    await system.eventually(are_there, f"{count} times {event} in the log")
+    return await found()
+
+
+def subscribed(system: LocalSystem) -> set[str]:
+    """The events that Twilio was asked for, by each leg that came in by TwiML or by REST."""
+    (room,) = system.sandbox.model.state.conferences.values()
+    orders = [participant.settings for participant in room.participants.values()]
+    words = {frozenset(order.events.events) for order in orders if order.events is not None}
+    assert len(words) == 1, words
+    return set(words.pop())
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+async def test_who_speaks_is_told_by_setting_only_and_decides_nothing(redis_server, asked_for):
+    settings = {"CONFERRAL_SPEAKER_EVENTS": "true"} if asked_for else {}
+    async with LocalSystem(redis_server.url, **settings) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer, agent = await system.converted()
+        await done(system, "add", customer.sid, to=TARGET, party="dora")
+        assert ("speaker" in subscribed(system)) == asked_for
+        customer.speak()
+        customer.fall_silent()
+        agent.speak()
+        await system.sandbox.wait_until_idle()
+        if asked_for:
+            details = [entry["detail"] for entry in await told(system, customer.sid, "conference_event_ignored", 3)]
+            assert details == [
+                "customer participant-speech-start", "customer participant-speech-stop",
+                "agent participant-speech-start",
+            ]  # fmt: skip
+        await until_hears(system, customer, [agent, await dialled(system.sandbox, TARGET)])
+        await ended_by_command(system, customer.sid)
+        noted = [entry for entry in await system.log(customer.sid) if entry["event"] == "conference_event_ignored"]
+        assert len(noted) == (3 if asked_for else 0)
+
+
+async def test_every_event_of_a_whole_conference_is_understood_and_shown(system):
+    customer, agent = await system.converted()
+    await done(system, "mute", customer.sid, party="agent")
+    await done(system, "unmute", customer.sid, party="agent")
+    await done(system, "hold", customer.sid, party="customer")
+    await done(system, "unhold", customer.sid, party="customer")
+    await done(system, "announce", customer.sid, say="One moment.")
+    agent.hang_up()
+    await everybody_is_gone(system, customer.sid, "agent-left")
+    log = await system.log(customer.sid)
+    events = {entry["event"] for entry in log}
+    assert events >= {
+        "conference_started", "participant_joined", "participant_changed", "participant_left", "announcement_ended",
+        "conference_ended",
+    }  # fmt: skip
+    kinds = {entry["detail"].split()[1] for entry in log if entry["event"] == "participant_changed"}
+    assert kinds >= {"participant-mute", "participant-unmute", "participant-hold", "participant-unhold"}
+    assert not [entry for entry in log if entry["outcome"] == "unexpected" or entry.get("other")]
+
+
+@pytest.mark.parametrize("phase", ["conferenced", "transferring", "parked", "ended"])
+async def test_event_that_nobody_knows_is_noted_in_every_state_and_changes_nothing(system, phase):
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    customer, _ = await system.converted()
+    if phase == "transferring":
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+    elif phase == "parked":
+        await done(system, "park", customer.sid)
+    session = await system.session(customer.sid)
+    if phase == "ended":
+        await ended_by_command(system, customer.sid)
+    before = await system.session(customer.sid)
+    system.sandbox.send_callback(session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
+    (entry,) = await told(system, customer.sid, "conference_event_ignored")
+    assert entry["detail"] == "customer participant-waves"
+    assert json.loads(entry["effects"]) == []
+    after = await system.session(customer.sid)
+    for name in ("state", "phase", "party.customer.status", "party.agent.status", "end_reason"):
+        assert after.get(name) == before.get(name)
+    if phase != "ended":
+        await ended_by_command(system, customer.sid)
+    assert await system.client.xlen(system.keys.dead) == 0
+
+
+async def test_parameters_that_nobody_knows_are_kept_in_the_log_without_numbers_of_people(system):
+    customer, agent = await system.converted()
+    room = (await system.session(customer.sid))["conference_sid"]
+    system.sandbox.send_callback(
+        room,
+        "participant-mute",
+        {
+            "CallSid": agent.sid,
+            "Muted": "true",
+            "VoiceQuality": "4.2",
+            "Nearest": "+1 (415) 555-0123",
+            "Manual": "https://example.com/?key=secret",
+            "Essay": "word " * 400,
+        },
+    )
+    (entry,) = await told(system, customer.sid, "participant_changed", having="other")
+    assert entry["detail"].startswith("agent participant-mute")
+    kept = json.loads(entry["other"])
+    assert (kept["VoiceQuality"], kept["Nearest"], kept["Manual"]) == ("4.2", "+…23", "…")
+    assert kept["Essay"].startswith("word word")
+    assert len(entry["other"].encode()) <= 1024
+    assert (await system.session(customer.sid))["party.agent.muted"] == "true"  # what is known of it counts
+    await ended_by_command(system, customer.sid)
+
+
+async def test_parameters_of_a_recording_that_nobody_knows_are_kept_too(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
+        customer, _ = await system.talking()
+        await system.until(customer.sid, **{"recording.status": "in-progress"})
+        (recording,) = system.sandbox.recordings()
+        system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
+        (entry,) = await told(system, customer.sid, "recording_changed", having="other")
+        assert json.loads(entry["other"]) == {"Transcript": "to +…23", "Words": "512"}
+        assert entry["detail"] == f"{recording.sid} transcribed, of the call"
+        # Whether it runs is known as before.
+        assert (await system.session(customer.sid))["recording.status"] == "in-progress"
+        await done(system, "record", customer.sid, action="pause")
+        await ended_by_command(system, customer.sid)
+        assert await system.client.xlen(system.keys.dead) == 0
+
+
+async def test_too_many_parameters_are_counted(system):
+    customer, _ = await system.converted()
+    room = (await system.session(customer.sid))["conference_sid"]
+    system.sandbox.send_callback(room, "conference-hums", {f"Tone{number:03}": "x" * 50 for number in range(200)})
+    (entry,) = await told(system, customer.sid, "conference_event_ignored")
+    assert len(entry["other"].encode()) <= 1024
+    name, words = json.loads(entry["other"]).popitem()
+    assert name == "…"
+    assert words.endswith(" more")
+    await ended_by_command(system, customer.sid)

@@ -1,0 +1,338 @@
+"""Consults: agent and target talk while the customer is on hold, and never hear each other until all agree."""
+
+import pytest
+
+from tests.flows.flow_helpers import (
+    TARGET,
+    begins,
+    dials_to,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    rejected,
+)
+from tests.flows.three_party_call import (
+    GAP_S,
+    LATE_S,
+    STARTS,
+    Halt,
+    ThreePartyCall,
+    dials,
+    held,
+    joined_by_target,
+    parties,
+    three,
+    told,
+    two,
+)
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
+
+pytestmark = pytest.mark.redis
+
+#: What Twilio is asked before the hold, by where the call was. In a conference, the leaving of each ends it: the
+#: customer's flag is cleared too, because Twilio ignores changes of it during a hold. After a bridge it is not set yet.
+BEFORE_HOLD = {"bridged": ["move agent"], "conferenced": ["move agent", "free agent", "free customer"]}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def talks_again(trio: ThreePartyCall) -> None:
+    """Customer and agent go on as before the transfer, and it can be tried again."""
+    session = await trio.until(state="conferenced")
+    assert session["phase"] == ""
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    assert trio.kept_apart(), trio.heard()
+    assert trio.customer_was_never_in_silence(), trio.heard()
+
+
+# ---- from the hold to the end ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", STARTS)
+async def test_consult_is_completed_and_nobody_was_overheard(system, start):
+    trio = await three(system, "consult", start)
+    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
+    assert trio.asked() == [*BEFORE_HOLD[start], "hold customer", "dial target"]
+    session = await trio.until(transfer_status="consulting")
+    assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "consult", "consult")
+    assert held(session) == {"customer"}
+
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    assert trio.agent.status == "completed"
+    session = await trio.until(**{"party.agent.end_on_exit": "true"})
+    # Whom the customer talks to is the agent now, and leaving ends the room as it did before.
+    assert trio.asked()[-2:] == ["unhold customer", "hang up agent"]
+    assert parties(session) == {
+        "customer": ("customer-1", "connected"),
+        "agent": ("target-1", "connected"),
+        "agent-1": ("agent-1", "left"),
+    }
+    assert (session["state"], session["phase"], session["transfer.status"]) == ("conferenced", "", "completed")
+    assert session["party.agent.address"] == TARGET
+    assert not held(session)
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    assert dials_to(system, TARGET) == 1
+
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+async def test_consult_of_a_call_that_we_placed_is_completed(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    await system.command("call", "out-1", agent=AGENT, customer=CUSTOMER)
+    await system.until("out-1", phase="connected")
+    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
+    trio = await joined_by_target(ThreePartyCall(system, customer, agent, id="out-1"), "consult")
+    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
+    assert trio.asked()[-3:] == ["move customer", "hold customer", "dial target"]
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    customer.hang_up()
+    await everybody_is_gone(system, "out-1", "customer-left")
+
+
+@pytest.mark.parametrize("fields, scripts", [
+    ({},                  [answers(0.1)]),
+    ({"brief": "A caller"}, [answers()]),
+    ({"confirm": "true"}, [presses("1")]),
+], ids=["straight", "with a brief", "with a key"])  # fmt: skip
+async def test_target_is_dialled_after_the_hold_is_confirmed_and_answers_to_the_agent_alone(
+    redis_server, fields, scripts
+):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        trio = await two(system)
+        system.sandbox.faults.delay_callbacks("participant-hold", LATE_S)
+        await dials(trio, "consult", *scripts, **fields)
+        (hold,) = system.sandbox.request_log.requests("POST", trio.customer.sid)[-1:]
+        assert hold.get("Hold") == "true"
+        assert system.sandbox.request_log.dials[-1].at_s - hold.at_s >= LATE_S * system.sandbox.speed
+        assert (await outcome_of(system, trio.transfer_id)).status == "done"
+        await trio.hear(customer="music", agent=trio.target, target=trio.agent)
+        assert trio.kept_apart(), trio.heard()
+        await trio.done("end")
+        await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_agent_hears_the_phone_ring_and_the_customer_hears_music(system):
+    trio = await dials(await two(system), "consult", rings())
+    await trio.hear(customer="music", agent="ringing")
+    await trio.until(transfer_status="ringing")
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+# ---- swap and merge ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("swaps", [0, 1, 2])
+async def test_swaps_change_whom_the_agent_talks_to_and_complete_lets_both_talk(system, swaps):
+    trio = await three(system, "consult")
+    for number in range(swaps):
+        before = len(trio.asked())
+        await trio.done("swap")
+        first, second = ("customer", "target") if number % 2 else ("target", "customer")
+        # The one is held before the other is let back, so that they never hear each other in between.
+        assert trio.asked()[before:] == [f"hold {first}", f"unhold {second}"]
+        await trio.only_two_talk("agent", second)
+        await trio.hear(**{first: "music"})
+        session = await trio.session()
+        assert held(session) == {first}
+        assert session["transfer.status"] == "consulting"
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    session = await trio.until(state="conferenced", transfer_status="completed")
+    assert not held(session)
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+@pytest.mark.parametrize("swaps", [0, 1])
+async def test_merge_lets_all_three_talk_and_complete_lets_the_agent_go(system, swaps):
+    trio = await three(system, "consult")
+    for _ in range(swaps):
+        await trio.done("swap")
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("merge")
+    await trio.all_talk()
+    session = await trio.session()
+    assert session["transfer.status"] == "merged"
+    assert not held(session)
+    before = len(trio.asked())
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    assert trio.asked()[before] == "hang up agent"
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+async def test_customer_is_let_back_only_after_the_hold_of_the_other_is_confirmed(system):
+    trio = await three(system, "consult")
+    system.sandbox.faults.delay_callbacks("participant-hold", LATE_S)
+    await trio.done("swap")
+    hold, unhold = system.sandbox.request_log.requests("POST")[-2:]
+    assert (hold.get("Hold"), unhold.get("Hold")) == ("true", "false")
+    assert unhold.at_s - hold.at_s >= LATE_S
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+# ---- cancel ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", STARTS)
+async def test_cancel_while_it_rings_stops_the_phone_before_the_customer_is_let_back(system, start):
+    trio = await dials(await two(system, start), "consult", rings())
+    await trio.until(transfer_status="ringing")
+    await trio.done("cancel")
+    outcome = await outcome_of(system, trio.transfer_id)
+    assert (outcome.status, outcome.reason) == ("failed", "cancelled")
+    assert trio.target.status in ("canceled", "completed", "no-answer")
+    session = await trio.until(transfer_status="cancelled")
+    assert session["transfer.reason"] == "command"
+    assert trio.asked()[-2:] == ["hang up target", "unhold customer"]
+    await talks_again(trio)
+    trio.agent.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("steps", [[], ["swap"], ["swap", "swap"], ["merge"]], ids=lambda steps: "-".join(steps) or "-")
+async def test_cancel_lets_the_target_go_before_the_customer_hears_the_agent_again(system, steps):
+    trio = await three(system, "consult")
+    for step in steps:
+        await trio.done(step)
+    before = len(trio.asked())
+    await trio.done("cancel")
+    assert trio.asked()[before] == "hang up target"
+    assert trio.target.status == "completed"
+    session = await trio.until(state="conferenced", transfer_status="cancelled")
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    if "merge" not in steps:
+        assert trio.kept_apart(), trio.heard()
+    (entry,) = await told(system, 1)
+    assert (entry["kind"], entry["result"], entry["reason"]) == ("transfer", "cancelled", "command")
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+# ---- the target is not reached -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("script, reason", [
+    (busy(),                           "busy"),
+    (refuses(),                        "rejected"),
+    (unreachable(),                    "failed"),
+], ids=["busy", "refuses", "unreachable"])  # fmt: skip
+async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(system, start, script, reason):
+    trio = await two(system, start)
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    await failed(system, reason, "transfer", trio.id, to=TARGET, mode="consult")
+    (trio.target,) = system.sandbox.calls_of(TARGET)
+    session = await trio.until(transfer_status="failed", transfer_reason=reason, state="conferenced")
+    assert parties(session)["target"] == ("target-1", "left")
+    await talks_again(trio)
+    # It can be tried again, and the label is a new one.
+    await joined_by_target(trio, "consult")
+    await trio.done("complete")
+    session = await trio.session()
+    assert parties(session)["agent"] == ("target-2", "connected")
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+async def test_customer_hears_the_agent_again_when_nobody_picks_up(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        trio = await two(system)
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        await failed(system, "no-answer", "transfer", trio.id, to=TARGET, mode="consult", timeout="5")
+        await trio.until(state="conferenced", transfer_status="failed")
+        await trio.only_two_talk("customer", "agent")
+        assert trio.customer_was_never_in_silence(GAP_S * 20), trio.heard()
+        await trio.done("end")
+        await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(system):
+    trio = await dials(await two(system), "consult", answers(hangs_up_after_s=0.0))
+    session = await trio.until(state="conferenced")
+    assert (session["transfer.status"], session["transfer.reason"]) in (
+        ("cancelled", "target-left"),
+        ("failed", "hung-up"),
+    )
+    assert (await outcome_of(system, trio.transfer_id)).status in ("done", "failed")
+    await talks_again(trio)
+    trio.agent.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+# ---- refused steps -----------------------------------------------------------------------------------------------
+
+
+async def test_steps_before_a_transfer_are_refused(system):
+    trio = await two(system, "conferenced")
+    for step in ("complete", "cancel", "swap", "merge"):
+        await rejected(system, "no transfer runs; allowed now: ", step, trio.id)
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_swap_and_merge_before_the_answer_are_refused(system):
+    trio = await dials(await two(system), "consult", rings())
+    for step in ("swap", "merge"):
+        await rejected(system, "the target has not answered yet; allowed now: ", step, trio.id)
+    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm")
+    assert dials_to(system, TARGET) == 1
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_swap_and_merge_of_merged_people_are_refused(system):
+    trio = await three(system, "consult")
+    await trio.done("merge")
+    for step in ("swap", "merge"):
+        await rejected(system, "no consult is going on: all of them talk; allowed now: ", step, trio.id)
+    await trio.all_talk()
+    await trio.done("complete")
+    await rejected(system, "no transfer runs; allowed now: ", "complete", trio.id)
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_step_while_another_one_is_carried_out_is_refused(system):
+    trio = await three(system, "consult")
+    for running, refused in (("swap", "merge"), ("swap", "swap"), ("complete", "complete")):
+        halt = Halt(trio, f"unhold {'target' if (running, refused) == ('swap', 'swap') else 'customer'}")
+        command_id = await begins(system, running, trio.id)
+        await halt.has_come()
+        await rejected(system, f"{running} is still being carried out; allowed now: ", refused, trio.id)
+        halt.go()
+        assert (await outcome_of(system, command_id)).status == "done"
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+async def test_cancel_while_the_target_is_being_let_go_is_refused(system):
+    trio = await three(system, "consult")
+    halt = Halt(trio, "hang up target")
+    command_id = await begins(system, "cancel", trio.id)
+    await halt.has_come()
+    for step in ("cancel", "complete", "swap", "merge"):
+        await rejected(system, "the transfer is being ended already; allowed now: ", step, trio.id)
+    halt.go()
+    assert (await outcome_of(system, command_id)).status == "done"
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")

@@ -1,0 +1,119 @@
+"""Consults in which Twilio refuses, fails, or does not say what it did: nobody is overheard, nobody stays on hold."""
+
+import pytest
+
+from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, failed, rejected
+from tests.flows.three_party_call import Halt, held, joined_by_target, three, two
+from tests.support.local_system import LocalSystem
+
+pytestmark = pytest.mark.redis
+
+HOLDS = "/Conferences/*/Participants/*"
+
+
+@pytest.fixture
+async def system(redis_server):
+    """Asks Twilio early for what it has not confirmed, and gives up early."""
+    policy = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
+    async with LocalSystem(redis_server.url, policy=policy) as system:
+        yield system
+
+
+async def test_hold_whose_callback_is_lost_is_found_by_a_look(system):
+    trio = await two(system)
+    system.sandbox.faults.lose_callbacks("participant-hold")
+    await joined_by_target(trio, "consult")
+    assert trio.asked().count("hold customer") == 1
+    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
+    assert trio.kept_apart(), trio.heard()
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_customer_who_can_not_be_held_is_not_talked_about(system):
+    """Nobody is dialled, and the customer goes on with the agent."""
+    trio = await two(system)
+    system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
+    await failed(system, "hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    session = await trio.until(state="conferenced", transfer_status="failed", transfer_reason="hold-failed")
+    assert not held(session)
+    assert dials_to(system, TARGET) == 0
+    assert trio.asked().count("hold customer") >= 2
+    await trio.only_two_talk("customer", "agent")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
+    """Twilio holds him but answers with errors, and neither callback nor look shows it in time."""
+    trio = await two(system)
+    system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=500, moment="after")
+    system.sandbox.faults.lose_callbacks("participant-hold", count=20)
+    system.sandbox.faults.next_rest("GET", "/Conferences/*/Participants", count=20, status=500)
+    await failed(system, "hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    system.sandbox.faults.clear()
+    await trio.until(state="conferenced")
+    await trio.only_two_talk("customer", "agent")
+    assert dials_to(system, TARGET) == 0
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+@pytest.mark.parametrize("step", ["complete", "merge", "swap", "cancel"])
+async def test_unhold_whose_callback_is_lost_is_found_by_a_look(system, step):
+    trio = await three(system, "consult")
+    system.sandbox.faults.lose_callbacks("participant-unhold")
+    await trio.done(step)
+    assert trio.asked().count("unhold customer") == 1
+    assert "customer" not in held(await trio.session())
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+@pytest.mark.parametrize("step, fault", [
+    ("complete", {"status": 400, "count": 2}),
+    ("complete", {"status": 500, "count": 4}),
+    ("cancel",   {"status": 400, "count": 2}),
+    ("cancel",   {"cut": "before", "count": 3}),
+], ids=["complete-400", "complete-500", "cancel-400", "cancel-cut"])  # fmt: skip
+async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, step, fault):
+    trio = await three(system, "consult")
+    system.sandbox.faults.next_rest("POST", HOLDS, Hold="false", EndConferenceOnExit="", **fault)
+    await trio.done(step)
+    assert system.sandbox.faults.pending_count() == 0
+    company = {"complete": trio.target, "cancel": trio.agent}[step]
+    await trio.hear(customer=company)
+    # The agent waits until the customer can be heard: nobody is left alone with music.
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_agent_whose_leaving_would_end_the_room_keeps_the_customer(system):
+    """Without that flag cleared, letting the agent go later would end the conference for all."""
+    trio = await two(system, "conferenced")
+    system.sandbox.faults.next_rest("POST", HOLDS, EndConferenceOnExit="false", count=20, status=500)
+    await failed(system, "flag", "transfer", trio.id, to=TARGET, mode="consult")
+    await trio.until(state="conferenced", transfer_status="failed", transfer_reason="flag")
+    assert dials_to(system, TARGET) == 0
+    assert "hold customer" not in trio.asked()
+    await trio.hear(customer=trio.agent)
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+async def test_swap_that_twilio_refuses_leaves_everybody_where_they_were(system):
+    trio = await three(system, "consult")
+    system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
+    halt = Halt(trio, "look")
+    await failed(system, "hold-failed", "swap", trio.id)
+    await rejected(system, "a swap is still being undone; allowed now: ", "swap", trio.id)
+    halt.go()
+    await trio.only_two_talk("agent", "target")
+    assert trio.kept_apart(), trio.heard()
+    system.sandbox.faults.clear()
+    await trio.until(transfer_stage="talking")
+    await trio.done("swap")
+    await trio.only_two_talk("agent", "customer")
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")

@@ -1,0 +1,269 @@
+"""The control API in front of everything else: sessions opened, listed while they come and go, waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from twilio.jwt import Jwt, JwtDecodeError
+from twilio.jwt.access_token import AccessToken
+
+from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.commands.command_stream import session_id_of
+from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, api_of
+from tests.flows.flow_helpers import TARGET, dials_to, everybody_is_gone, until_hears
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, dialled, rings
+from tests.webhooks.api.test_docs import CALL, parsed, requests
+
+pytestmark = pytest.mark.redis
+SECRET = "s" * 32
+SETTINGS = {
+    "CONFERRAL_API_TOKEN": TOKEN,
+    "TWILIO_API_KEY": "SK" + "3" * 32,
+    "TWILIO_API_SECRET": SECRET,
+    "TWILIO_TWIML_APP_SID": "AP" + "4" * 32,
+}
+
+
+@pytest.fixture
+async def system(redis_server) -> AsyncIterator[LocalSystem]:
+    system = LocalSystem(redis_server.url, **SETTINGS)
+    # All that is asked of Twilio is signed with the key that signs the tokens.
+    system.sandbox.api_key = (SETTINGS["TWILIO_API_KEY"], SECRET)
+    async with system:
+        yield system
+
+
+@pytest.fixture
+async def api(system) -> AsyncIterator[HttpChannel]:
+    async with api_of(system) as api:
+        yield api
+
+
+async def found(api: HttpChannel, path: str) -> Any:
+    status, told = await api.ask("GET", path)
+    assert status == 200, told
+    return told
+
+
+async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields: str) -> None:
+    """Waits until the API shows a session so; before a worker has taken it up nobody knows it."""
+
+    async def is_so() -> bool:
+        status, told = await api.ask("GET", f"/sessions/{session}")
+        return status == 200 and fields.items() <= told.items()
+
+    await system.eventually(is_so, f"{session} shows {fields}")
+
+
+# ---- opened ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, state, phase", [("bridge", "bridged", "connected"), ("conference", "conferenced", "")])
+async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, state, phase):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    body = {"agent": AGENT, "customer": CUSTOMER, "mode": mode, "timeout": 20}
+    status, told = await api.ask("POST", "/sessions", json=body)
+    assert (status, told["session"]) == (202, session_id_of(told["command"]))
+    session = told["session"]
+
+    assert await api.outcome(told["command"]) == ReportedOutcome("done", "")
+
+    await is_live(api, system, session, state=state, phase=phase, direction="outbound")
+    customer, agent = await system.leg(session, "customer"), await system.leg(session, "agent")
+    await until_hears(system, customer, [agent])
+    # By any of its calls, as everywhere.
+    assert (await found(api, f"/sessions/{agent.sid}"))["id"] == session
+    assert (await api.ask("POST", f"/sessions/{agent.sid}/commands?wait=15", json={"type": "end"}))[0] == 200
+    assert await everybody_is_gone(system, session, "command") == await found(api, f"/sessions/{session}")
+    assert dials_to(system, AGENT) == 1
+
+
+async def test_session_that_is_asked_for_again_under_the_same_id_is_opened_once(system, api):
+    """As whoever had no answer does; and another under the session's id is refused, whether it has begun or not."""
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    body = {"agent": AGENT, "customer": CUSTOMER, "session": "order-7", "id": "job-7"}
+    answered = await asyncio.gather(*(api.ask("POST", "/sessions", json=body) for _ in range(3)))
+    assert answered == [(202, {"command": "job-7", "session": "order-7"})] * 3
+    assert await api.outcome("job-7") == ReportedOutcome("done", "")
+    assert await api.ask("POST", "/sessions", json=body) == answered[0]
+
+    status, told = await api.ask("POST", "/sessions", json={**body, "id": "job-8"})
+    assert (status, told["error"]["type"]) == (409, "taken")
+    status, told = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
+    assert (status, told["error"]["type"]) == (409, "taken")
+
+    assert dials_to(system, AGENT) == 1
+    assert (await system.command("end", "order-7")).status == "done"
+    await everybody_is_gone(system, "order-7", "command")
+
+
+async def test_session_whose_agent_is_busy_tells_so(system, api):
+    system.sandbox.phone(AGENT).script_in_turn(busy())
+    _, told = await api.ask("POST", "/sessions", json={"agent": AGENT, "customer": CUSTOMER})
+    assert await api.outcome(told["command"]) == ReportedOutcome("failed", "agent-busy")
+    ended = await found(api, f"/sessions/{told['session']}")
+    assert (ended["state"], ended["end_reason"]) == ("ended", "agent-busy")
+    assert system.sandbox.calls_of(CUSTOMER) == []
+    await everybody_is_gone(system, told["session"], "agent-busy")
+
+
+# ---- listed ----------------------------------------------------------------------------------------------------------
+
+
+async def pages(api: HttpChannel, path: str, key: str) -> AsyncIterator[list[Any]]:
+    """Page after page, until the cursor is empty."""
+    cursor = ""
+    while True:
+        page = await found(api, f"{path}&cursor={cursor}" if cursor else path)
+        yield page[key]
+        cursor = page["cursor"]
+        if not cursor:
+            return
+
+
+@pytest.mark.parametrize("state", ["", "bridged"])
+async def test_list_has_each_session_that_stays_once_while_others_come_and_go(system, api, state):
+    staying = {(await system.talking())[0].sid for _ in range(5)}
+    going = [(await system.talking())[0] for _ in range(5)]
+    query = f"/sessions?limit=2&state={state}" if state else "/sessions?limit=2"
+    seen: list[tuple[str, str]] = []
+    coming = []
+    async for page in pages(api, query, "sessions"):
+        assert len(page) <= 2
+        seen += [(one["id"], one["state"]) for one in page]
+        if going:
+            left = going.pop()
+            left.hang_up()
+            await system.until(left.sid, state="ended")
+            coming.append((await system.talking())[0].sid)
+    # How many pages there are depends on whether those who went had been listed before, so some may still be there.
+    for left in going:
+        left.hang_up()
+        await system.until(left.sid, state="ended")
+    assert sorted(name for name, _ in seen if name in staying) == sorted(staying)
+    # Each row was true when it was told: whoever was told of as live may have ended since.
+    assert len(set(seen)) == len(seen)
+    assert not state or {shown for _, shown in seen} == {state}
+
+    ended = [one["id"] async for page in pages(api, "/sessions?limit=2&state=ended", "sessions") for one in page]
+    assert len(ended) == len(set(ended)) == 5
+    times = [(await system.session(name))["ended_at"] for name in ended]
+    assert times == sorted(times, reverse=True)
+    for name in (*staying, *coming):
+        assert (await system.command("end", name)).status == "done"
+    await system.settled()
+
+
+async def test_log_goes_on_where_the_page_before_has_ended_while_it_grows(system, api):
+    customer, _ = await system.talking()
+    entries = []
+    to_give = ["end", "convert"]
+    async for page in pages(api, f"/sessions/{customer.sid}/log?limit=2", "entries"):
+        assert len(page) <= 2
+        entries += page
+        if to_give:
+            assert (await system.command(to_give.pop(), customer.sid)).status == "done"
+    await everybody_is_gone(system, customer.sid, "command")
+
+    written = await system.log(customer.sid)
+    assert [(one["event"], one["version"], one["at"]) for one in entries] == [
+        (one["event"], one["version"], one["at"]) for one in written[: len(entries)]
+    ]
+    assert {"call_received", "convert", "participant_joined", "end"} <= {one["event"] for one in entries}
+    (convert,) = [one for one in entries if one["event"] == "convert"]
+    assert [(effect["kind"], effect["party"]) for effect in convert["effects"]] == [("redirect_call", "agent")]
+
+
+# ---- waited for ------------------------------------------------------------------------------------------------------
+
+
+async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
+    customer, agent = await system.talking()
+    path = f"/sessions/{customer.sid}/commands"
+    system.sandbox.phone(TARGET).script_in_turn(busy(), rings())
+    body = {"type": "transfer", "to": TARGET, "mode": "warm"}
+
+    status, told = await api.ask("POST", f"{path}?wait=15", json=body)
+    assert (status, told["status"], told["reason"], told["session"]) == (200, "failed", "busy", customer.sid)
+
+    # Longer than anything takes but the answer of somebody who lets it ring.
+    status, told = await api.ask("POST", f"{path}?wait=0.2", json={**body, "id": "job-1"})
+    assert (status, told) == (202, {"command": "job-1"})
+    target = await dialled(system.sandbox, TARGET, 2)
+    await system.until(customer.sid, **{"transfer.status": "ringing"})
+    assert (await found(api, "/commands/job-1"))["status"] == "accepted"
+
+    status, told = await api.ask("POST", f"{path}?wait=15", json={"type": "merge"})
+    assert (status, told["error"]["type"]) == (409, "rejected")
+    assert told["error"]["reason"].partition("allowed now: ")[2] == ", ".join(told["error"]["allowed"])
+    assert {"complete", "cancel", "end"} <= set(told["error"]["allowed"])
+
+    # Several wait for the same command, and one of them goes away.
+    impatient = asyncio.create_task(api.ask("POST", f"{path}?wait=15", json={**body, "id": "job-1"}))
+    waiting = [asyncio.create_task(api.ask("POST", f"{path}?wait=15", json={**body, "id": "job-1"})) for _ in range(2)]
+    impatient.cancel()
+    target.answer()
+    answered = await asyncio.gather(*waiting)
+    assert [(status, told["status"]) for status, told in answered] == [(200, "done")] * 2
+    await until_hears(system, target, [customer, agent])
+    assert dials_to(system, TARGET) == 2
+    assert (await api.ask("POST", f"{path}?wait=15", json={"type": "end"}))[1]["status"] == "done"
+    await everybody_is_gone(system, customer.sid, "command")
+
+
+async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, api):
+    customer, _ = await system.talking()
+    await system.stop_worker()
+    path = f"/sessions/{customer.sid}/commands"
+    assert (await api.ask("POST", f"{path}?wait=0.1", json={"type": "end", "id": "job-1"}))[0] == 202
+    assert (await found(api, "/commands/job-1"))["status"] == ""
+
+    waiting = asyncio.create_task(api.ask("POST", f"{path}?wait=15", json={"type": "end", "id": "job-1"}))
+    system.start_worker()
+
+    status, told = await waiting
+    assert (status, told["status"]) == (200, "done")
+    await everybody_is_gone(system, customer.sid, "command")
+
+
+# ---- tokens ----------------------------------------------------------------------------------------------------------
+
+
+class Read(Jwt):
+    """An access token as Twilio's library reads any of its tokens."""
+
+    ALGORITHM = AccessToken.ALGORITHM
+
+
+async def test_token_passes_twilios_own_check_and_no_other_secret_has_made_it(system, api):
+    status, told = await api.ask("POST", "/tokens", json={"identity": "alice"})
+    assert status == 200
+    read = Read.from_jwt(told["token"], SECRET)
+    assert (read.issuer, read.subject) == (SETTINGS["TWILIO_API_KEY"], system.settings.account_sid)
+    assert read.payload["grants"]["identity"] == told["identity"] == "alice"
+    assert read.valid_until * 1000 == from_iso(told["expires_at"])
+    with pytest.raises(JwtDecodeError):
+        Read.from_jwt(told["token"], "t" * 32)
+
+
+# ---- the examples of the page ----------------------------------------------------------------------------------------
+
+
+async def test_examples_of_the_page_are_answered_by_everything_that_is_behind(system, api):
+    """Each curl of docs/api.md, with a session that lives put in for the page's; what was given is asked for last."""
+    system.sandbox.phone("+14155550145").script_in_turn(rings())
+    customer, _ = await system.talking()
+    asked = [parsed(line) for line, _ in requests()]
+    answered = {}
+    for method, path, headers, body in sorted(asked, key=lambda one: one[1].startswith("/commands/")):
+        mine = path.replace(CALL, customer.sid)
+        answered[path] = await api.ask(method, mine, headers=headers, json=body)
+    assert {status for status, _ in answered.values()} == {200, 202}, answered
+    done = {"command": "night-shift-17", "status": "done", "reason": "", "session": customer.sid, "by": "api"}
+    assert answered["/commands/night-shift-17"] == (200, done)
+    assert answered["/sessions"][1]["session"] == "order-7"
+    assert (await system.session(customer.sid))["end_reason"] == "command"
+    assert (await system.command("end", "order-7")).status == "done"
+    await system.settled()

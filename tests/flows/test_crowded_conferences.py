@@ -1,0 +1,85 @@
+"""Conferences of up to 250, the most that Twilio allows, of whose guests only a read tells."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from conferral.sandbox import CallHandle
+from tests.flows.flow_helpers import talking
+from tests.support.local_system import LocalSystem
+
+pytestmark = pytest.mark.redis
+GUESTS_NUMBER = "+14155550101"
+#: Twilio allows no more.
+SIZES = [30, pytest.param(250, marks=pytest.mark.soak)]
+
+
+@asynccontextmanager
+async def way_in(system: LocalSystem, session: str) -> AsyncIterator[None]:
+    """A number of another program, whose callers join the session's conference."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        document = f"<Response><Dial><Conference beep='false'>{session}</Conference></Dial></Response>"
+        return web.Response(text=document, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_route("*", "/join", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    system.sandbox.add_number(GUESTS_NUMBER, voice_url=f"http://127.0.0.1:{runner.addresses[0][1]}/join")
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def guests_join(system: LocalSystem, count: int) -> list[CallHandle]:
+    guests = [await system.sandbox.call_in(f"+1415556{number:04}", GUESTS_NUMBER) for number in range(count)]
+
+    async def all_are_in() -> bool:
+        room = await system.sandbox_room()
+        return len(room.joined()) == count + 2
+
+    await system.eventually(all_are_in, "the guests are in the conference", timeout_s=60)
+    return guests
+
+
+async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
+    """The sweep suspects something, so that the calls are read."""
+    event = {"type": "account_swept", "session": session, "token": f"sweep:{number}", "finding": "call-missing"}
+    await system.client.xadd(system.keys.events(system.keys.partition_of(session)), event)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_full_conference_is_read_in_two_requests_and_who_is_left_alone_there_is_found(redis_server, size) -> None:
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=3600) as system:
+        talk = await talking(system, in_room=True)
+        system.sandbox.faults.lose_callbacks("*", count=100_000)
+        async with way_in(system, talk.session):
+            guests = await guests_join(system, size - 2)
+
+        before = len(system.sandbox.request_log.rest)
+        await read_by_sweep(system, talk.session, 1)
+
+        async def all_are_parties() -> bool:
+            record = await system.session(talk.session)
+            return sum(name.endswith(".in_conference") and value == "true" for name, value in record.items()) == size
+
+        await system.eventually(all_are_parties, "a read has shown everyone")
+        assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 2
+        room = await system.sandbox_room()
+
+        async def nobody_ends_it() -> bool:
+            return not any(one.end_on_exit for one in room.participants.values())
+
+        await system.eventually(nobody_ends_it, "no one's leaving ends the conference")
+        for call in (*guests, talk.agent):
+            call.hang_up()
+        assert [one.call_sid for one in room.joined()] == [talk.customer.sid]
+        await read_by_sweep(system, talk.session, 2)
+        await system.until(talk.session, state="ended")
+        await system.settled()
+        assert not await system.client.xlen(system.keys.dead)

@@ -1,0 +1,97 @@
+"""What waits in a line keeps nobody waiting: withdrawn dials, slow looks, hang-ups that take their time."""
+
+import asyncio
+import time
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from conferral.statemachine.effects import Effect, ReadCalls
+from tests.flows.flow_helpers import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
+from tests.support.local_system import DEADLINE_S, LocalSystem
+from tests.support.phones import dialled, rings
+from tests.worker.test_dials_end_to_end import Death
+
+pytestmark = pytest.mark.redis
+STRAY = "CA" + "9" * 32
+
+
+async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(redis_server) -> None:
+    """The turn would come in a minute; nobody is dialled then either."""
+    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
+        talk = await talking(system, in_room=True)
+        seconds, _ = await system.client.time()
+        next_turn = str((seconds + 60) * 1_000_000)
+        await system.client.hset(system.keys.dial_rate, "next", next_turn)
+        await begins(system, "transfer", talk.session, to=TARGET, mode="consult")
+        executor = system.workers[0].executor
+
+        async def dial_waits() -> int:
+            return executor.waiting
+
+        await system.eventually(dial_waits, "the dial waits for its turn")
+        began_s = time.monotonic()
+        await begins(system, "cancel", talk.session)
+
+        await goes_on_and_ends(system, talk.customer, talk.agent)
+        assert time.monotonic() - began_s < 5
+        assert dials_to(system, TARGET) == 0
+        assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
+
+
+async def test_customer_is_given_back_while_a_look_hangs(redis_server) -> None:
+    """Whoever is in the room by early media alone is looked at now and then."""
+    async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        talk = await talking(system, in_room=True)
+        executor = system.workers[0].executor
+
+        async def look_hangs() -> bool:
+            return any(one.job.effect.kind == ReadCalls.kind for one in executor._executions.values())
+
+        await begins(system, "transfer", talk.session, to=TARGET, mode="consult")
+        await dialled(system.sandbox, TARGET)
+        system.sandbox.faults.next_rest("GET", "*", latency_s=1, count=1000)
+        await system.eventually(look_hangs, "a look is under way")
+        await begins(system, "cancel", talk.session)
+
+        await until_hears(system, talk.customer, [talk.agent])
+        assert await look_hangs()
+        system.sandbox.faults.clear()
+        await goes_on_and_ends(system, talk.customer, talk.agent)
+
+
+class Dying:
+    """A checkpoint at which the process dies over the hang-up of a stray call, as late as the test says."""
+
+    def __init__(self) -> None:
+        self.is_there = asyncio.Event()
+        self.dies = asyncio.Event()
+
+    async def __call__(self, point: str, effect: Effect) -> None:
+        if point == "before_request" and effect.target == STRAY and not self.dies.is_set():
+            self.is_there.set()
+            await self.dies.wait()
+            raise Death
+
+
+async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_ended(redis_server) -> None:
+    system = LocalSystem(redis_server.url)
+    dying = system.worker_options["effect_checkpoint"] = Dying()
+    async with system:
+        talk = await talking(system, in_room=True)
+        # A dial that was given up shows up late.
+        late = {"type": "call_progressed", "session": talk.session, "token": "t1", "party": "target"}
+        late |= {"dial": "forgotten", "call_sid": STRAY, "status": "ringing"}
+        await system.client.xadd(system.keys.events(system.keys.partition_of(talk.session)), late)
+        await asyncio.wait_for(dying.is_there.wait(), DEADLINE_S)
+        await begins(system, "end", talk.session)
+        await system.until(talk.session, state="ended")
+        dying.dies.set()
+        await system.stop_worker()
+        assert not system.sandbox.request_log.requests("POST", f"/Calls/{STRAY}")
+
+        system.start_worker()
+
+        await system.settled()
+        assert len(system.sandbox.request_log.requests("POST", f"/Calls/{STRAY}")) == 1

@@ -1,0 +1,225 @@
+"""Whom calls go to: numbers, browser clients and SIP addresses, and nobody who is not on the allow-list."""
+
+import asyncio
+
+import pytest
+
+from conferral.runtime.errors import SettingsError
+from conferral.storage.commands import command_stream
+from conferral.telephony.directory.model import resolve_agent, resolve_fallback
+from tests.flows.flow_helpers import (
+    CAROL,
+    SECOND,
+    TARGET,
+    dial_requests,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    rejected,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
+from tests.support.phones import answers, busy, dialled, rings
+
+pytestmark = pytest.mark.redis
+NUMBER_AGENT = "+14155550166"
+SIP_AGENT = "sip:alice@example.com"
+SIP_TARGET = "sip:bob@example.com:5060;transport=tls"
+ALLOWED = "US,client:,sip:example.com"
+MODES = ("warm", "consult", "blind")
+PREMIUM = "+19005550123"
+#: What the allow-list of a US number refuses, and a part of the reason.
+NEVER = {
+    "911": "short and emergency numbers are never dialled",
+    "112": "short and emergency numbers are never dialled",
+    "+1911": "short and emergency numbers are never dialled",
+    "+911": "short and emergency numbers are never dialled",
+    "+1411": "short and emergency numbers are never dialled",
+    "+141555": "short and emergency numbers are never dialled",
+    PREMIUM: "is a premium-rate number; these are never dialled",
+    "+18765550123": "the allow-list does not name its region JM",
+    "+12425550123": "the allow-list does not name its region BS",
+    "+16045550123": "the allow-list does not name its region CA",
+    "+442079460123": "the allow-list does not name its region GB",
+    "sip:bob@example.com": "the allow-list does not name this SIP domain",
+    "+1 415 555 0123": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
+    "14155550123": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
+    "client:": "must be +, country code and number, such as +12025550145, client:NAME or sip:URI",
+}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+# ---- every kind of address ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("agent_address, target_address, mode", [
+    (NUMBER_AGENT, CAROL,      "consult"),
+    (NUMBER_AGENT, SIP_TARGET, "blind"),
+    (AGENT,        SIP_TARGET, "consult"),
+    (AGENT,        TARGET,     "blind"),
+    (SIP_AGENT,    TARGET,     "consult"),
+    (SIP_AGENT,    CAROL,      "blind"),
+])  # fmt: skip
+async def test_call_goes_from_any_kind_of_agent_to_any_kind_of_target(
+    redis_server, agent_address, target_address, mode
+):
+    settings = {"CONFERRAL_AGENT": agent_address, "CONFERRAL_ALLOWED_DESTINATIONS": ALLOWED}
+    async with LocalSystem(redis_server.url, **settings) as system:
+        for address in (agent_address, target_address):
+            system.sandbox.phone(address).script_in_turn(answers())
+        customer, agent = await system.talking()
+        assert agent.record.to == agent_address
+        await until_hears(system, customer, [agent])
+        await done(system, "transfer", customer.sid, to=target_address, mode=mode)
+        if mode == "consult":
+            await done(system, "complete", customer.sid)
+        target = await dialled(system.sandbox, target_address)
+        await until_hears(system, customer, [target])
+        await until_hears(system, target, [customer])
+        session = await system.until(customer.sid, state="conferenced")
+        assert session["party.agent.address"] == target_address
+        assert session["party.agent-1.address"] == agent_address
+        assert dials_to(system, target_address) == 1
+        target.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+@pytest.mark.parametrize("address, caller, shown", [
+    (NUMBER_AGENT, CUSTOMER,     CUSTOMER),
+    (AGENT,        CUSTOMER,     CUSTOMER),
+    (SIP_AGENT,    CUSTOMER,     CUSTOMER),
+    (NUMBER_AGENT, "anonymous",  NUMBER),
+    (NUMBER_AGENT, "+266696687", NUMBER),
+])  # fmt: skip
+async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_calls(
+    redis_server, address, caller, shown
+):
+    settings = {"CONFERRAL_AGENT": address, "CONFERRAL_ALLOWED_DESTINATIONS": ALLOWED}
+    async with LocalSystem(redis_server.url, **settings) as system:
+        system.sandbox.phone(address).script_in_turn(rings())
+        customer = await system.customer_calls(from_=caller)
+        await system.until(customer.sid, **{"party.agent.status": "ringing"})
+        agent = await dialled(system.sandbox, address)
+        assert agent.record.from_ == shown
+        assert customer.status == "ringing"  # not answered, so nobody is billed
+        for mode in MODES:
+            await rejected(system, "nobody has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
+        await ended_by_command(system, customer.sid)
+
+
+async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(answers())
+    customer, agent = await system.talking()
+    await done(system, "convert", agent.sid)
+    await done(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    first = await dialled(system.sandbox, TARGET)
+    for kind, named in (("swap", first.sid), ("swap", agent.sid), ("complete", first.sid)):
+        assert (await done(system, kind, named)).session == customer.sid
+    # The call of somebody who has left still tells the session.
+    await done(system, "transfer", agent.sid, to=SECOND, mode="warm")
+    second = await dialled(system.sandbox, SECOND)
+    await done(system, "end", second.sid)
+    await everybody_is_gone(system, customer.sid, "command")
+    for call in (customer, agent, first, second):
+        await rejected(system, "the session has ended", "convert", call.sid)
+
+
+# ---- the allow-list ----------------------------------------------------------------------------------------------
+
+
+async def test_nobody_who_is_not_allowed_can_be_named_by_a_command(system):
+    customer, agent = await system.talking()
+    before, dials = await system.session(customer.sid), len(system.sandbox.request_log.dials)
+    for address, why in NEVER.items():
+        several = {"to": f"{TARGET},{address}", "mode": "blind"}
+        await asyncio.gather(
+            *(rejected(system, f"to: {why}", "transfer", customer.sid, to=address, mode=mode) for mode in MODES),
+            rejected(system, f"to, destination 2 of 2: {why}", "transfer", customer.sid, **several),
+            rejected(system, f"agent: {why}", "call", "", agent=address, customer=CUSTOMER),
+            rejected(system, f"customer: {why}", "call", "", agent=AGENT, customer=address),
+        )
+    # Only that something was refused is noted.
+    after = await system.session(customer.sid)
+    assert {name for name, text in after.items() if before.get(name) != text} == {"version", "seen"}
+    assert len(system.sandbox.request_log.dials) == dials
+    await until_hears(system, customer, [agent])
+    await ended_by_command(system, customer.sid)
+
+
+async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_gave_it(system):
+    customer, agent = await system.talking()
+    outcome = await system.command("transfer", agent.sid, to="+19005550143", mode="warm", by="desk 7")
+    assert (outcome.status, outcome.session) == ("rejected", customer.sid)
+    (line,) = [entry for entry in await system.log(customer.sid) if entry["event"] == "transfer"]
+    assert (line["outcome"], line["reason"], line["by"]) == ("refused", outcome.reason, "desk 7")
+    assert "900555" not in str(line)
+    await ended_by_command(system, customer.sid)
+
+
+async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(redis_server):
+    allowed = "+1876,GB,sip:example.com"
+    settings = {"CONFERRAL_AGENT": SIP_AGENT, "CONFERRAL_ALLOWED_DESTINATIONS": allowed}
+    async with LocalSystem(redis_server.url, **settings) as system:
+        system.sandbox.phone(SIP_AGENT).script_in_turn(answers())
+        customer, agent = await system.converted()
+        for address in (TARGET, CAROL, "sip:bob@sub.example.com", "+18761112", "+449098790123"):
+            await rejected(system, "to: ", "transfer", customer.sid, to=address, mode="warm")
+            assert not system.sandbox.calls_of(address)
+        for address in ("+18765550123", "+442079460123", SIP_TARGET):
+            system.sandbox.phone(address).script_in_turn(busy())
+            await failed(system, "busy", "transfer", customer.sid, to=address, mode="warm")
+            await system.until(customer.sid, state="conferenced")
+        await until_hears(system, customer, [agent])
+        await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("address", NEVER)
+@pytest.mark.parametrize(
+    "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", resolve_fallback), ("CONFERRAL_AGENT", resolve_agent)]
+)
+def test_settings_that_name_somebody_who_is_not_allowed_start_nothing(setting, check, address):
+    settings = settings_for("redis://localhost", None, "http://localhost", **{setting: address})
+    with pytest.raises(SettingsError, match=setting) as refused:
+        check(settings)
+    # The message shows what was set, except a phone number; a short code is nobody's number.
+    is_phone_number = sum(letter.isdigit() for letter in address) >= 7
+    assert (address in str(refused.value)) == (not is_phone_number)
+
+
+# ---- the last check ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", [PREMIUM, "+1911", "+18765550123", "sip:bob@example.com"])
+@pytest.mark.parametrize("options", [{}, {"brief": "Hello."}], ids=["straight", "gated"])
+async def test_address_that_somebody_wrote_into_the_stream_by_hand_is_not_dialled(system, address, options):
+    customer, agent = await system.converted()
+    stream = system.keys.events(system.keys.partition_of(customer.sid))
+    event = {"type": "transfer", "session": customer.sid, "token": "by-hand", "to": address, "mode": "warm", **options}
+    await system.client.xadd(stream, event)
+    outcome = await command_stream.wait_for_outcome(system.client, system.keys, "by-hand", 5)
+    assert (outcome.status, outcome.reason) == ("failed", "failed")
+    assert not system.sandbox.calls_of(address)
+    assert not dial_requests(system, address)
+    await until_hears(system, customer, [agent])
+    await system.until(customer.sid, state="conferenced")
+    await ended_by_command(system, customer.sid)
+
+
+async def test_agent_whose_address_somebody_changed_by_hand_is_not_rung_again(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        customer, _ = await system.talking()
+        await system.stop_worker()
+        await system.client.hset(system.keys.session(customer.sid), "party.agent.address", PREMIUM)
+        system.start_worker()
+        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
+        await everybody_is_gone(system, customer.sid, "recall-failed")
+        assert not dial_requests(system, PREMIUM)

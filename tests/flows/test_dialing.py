@@ -1,0 +1,372 @@
+"""Dialling somebody by REST: what Twilio is asked, and never twice, whatever becomes of requests and callbacks."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.flows.flow_helpers import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    dial_requests,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    goes_on_and_ends,
+    outcome_of,
+    talks_and_ends,
+    until_hears,
+)
+from tests.support.local_system import NUMBER, LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))  # wherever somebody is asked to
+        yield system
+
+
+# ---- what Twilio is asked ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, early_media", [("warm", "true"), ("consult", "true"), ("blind", "false")])
+async def test_target_is_dialled_straight_into_the_room_by_its_sid(system, mode, early_media):
+    customer, _ = await system.talking()
+    await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
+    session = await system.session(customer.sid)
+    (request, *_) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == TARGET]
+    assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
+    assert request.get("EarlyMedia") == early_media
+    assert request.get("From") == NUMBER
+    assert request.get("Timeout") == "30"
+    assert request.get("EndConferenceOnExit") == "false"
+    assert request.get("Label").startswith("target-")
+    assert not request.get("CallToken")
+    await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(system, mode, options):
+    customer, _ = await system.talking()
+    await done(system, "transfer", customer.sid, to=TARGET, mode=mode, **options)
+    session = await system.session(customer.sid)
+    (request,) = dial_requests(system, TARGET)
+    assert request.path == "/Calls.json"
+    assert request.get("Url").startswith(f"{system.public_url}/voice/gate?")
+    assert request.get("SendDigits") == options.get("digits", "")
+    target = (await dialled(system.sandbox, TARGET)).record
+    room = system.sandbox.model.state.conferences[session["conference_sid"]]
+    assert target.sid in room.participants
+    # Every join but the first names the room by its SID, so that nobody can open a second one.
+    assert len(system.sandbox.model.state.conferences) == 1
+    await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
+async def test_ring_time_of_the_command_is_what_twilio_is_told(system, options):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    customer, agent = await system.converted()
+    await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
+    assert dial_requests(system, TARGET)[0].get("Timeout") == "17"
+    await goes_on_and_ends(system, customer, agent)
+
+
+async def test_agent_hears_it_ring_before_the_target_answers(system):
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, agent = await system.converted()
+    await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    target = await dialled(system.sandbox, TARGET)
+    await until_hears(system, agent, "ringing")
+    await system.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
+    await until_hears(system, customer, "music")
+    target.answer()
+    await until_hears(system, target, [agent])
+    await ended_by_command(system, customer.sid)
+
+
+async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
+    async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, agent = await system.converted()
+        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        target = await dialled(system.sandbox, TARGET)
+        await system.until(customer.sid, **{"party.target.status": "ringing", "party.target.in_conference": "true"})
+        assert (await system.session(customer.sid))["transfer.status"] == "ringing"
+        target.answer()
+        assert (await outcome_of(system, command)).status == "done"
+        await talks_and_ends(system, customer, agent, target)
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (rings(), "no-answer"),
+], ids=["busy", "refuses", "unreachable", "rings"])  # fmt: skip
+async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, options, script, reason):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
+        system.sandbox.phone(TARGET).script_in_turn(script)
+        customer, agent = await system.converted()
+        await failed(system, reason, "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        assert dials_to(system, TARGET) == 1
+        await goes_on_and_ends(system, customer, agent)
+
+
+# ---- requests whose outcome nobody knows -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [
+    {"cut": "after"}, {"status": 500, "moment": "after"}, {"cut": "before"},
+], ids=["cut-after", "500-after", "cut-before"])  # fmt: skip
+async def test_straight_dial_of_unknown_outcome_is_looked_up_before_it_is_repeated(system, fault):
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+    assert system.sandbox.request_log.dials_to(TARGET) == 1
+    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
+async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never_repeated(system, fault):
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(dial_requests(system, TARGET)) == 1
+    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}], ids=["cut", "500"])
+async def test_gated_dial_that_was_never_placed_is_given_up_and_never_repeated(system, fault):
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await failed(system, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(dial_requests(system, TARGET)) == 1
+    assert system.sandbox.request_log.dials_to(TARGET) == 0
+    await goes_on_and_ends(system, customer, agent)
+
+
+async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(system):
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(system.sandbox, TARGET)
+    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
+    target.answer()
+    assert (await outcome_of(system, command)).status == "done"
+    assert len(dial_requests(system, TARGET)) == 1
+    await talks_and_ends(system, customer, agent, target)
+
+
+async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
+    """Neither callback nor list tells of it in time; the phone is picked up when nobody waits any more."""
+    async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+        system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
+        await failed(system, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+        target = await dialled(system.sandbox, TARGET)
+        assert target.status == "ringing"
+        target.answer()
+        await system.sandbox.wait_until(lambda: target.status == "completed")
+        assert system.listening.never_heard(target, customer)
+        assert system.listening.never_heard(target, agent)
+        assert len(dial_requests(system, TARGET)) == 1
+        await goes_on_and_ends(system, customer, agent)
+
+
+async def test_straight_dial_without_any_callback_is_seen_by_a_look(redis_server):
+    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer, agent = await system.converted()
+        system.sandbox.faults.lose_callbacks("*", count=4, To=TARGET)
+        system.sandbox.faults.lose_callbacks("participant-join")
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        assert dials_to(system, TARGET) == 1
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
+    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
+    async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(ring_buffer_s=60)) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, agent = await system.converted()
+        system.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
+        await failed(system, "no-answer", "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        target = await dialled(system.sandbox, TARGET)
+        await system.sandbox.wait_until(lambda: target.record.is_final)
+        assert dials_to(system, TARGET) == 1
+        await goes_on_and_ends(system, customer, agent)
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status, code", [(403, 20403), (400, 16025), (400, 21211), (401, 20003)], ids=[
+    "agent conferences switched off", "label in use", "number refused", "credentials wrong",
+])  # fmt: skip
+async def test_dial_that_twilio_refuses_fails_at_once_and_is_not_repeated(system, status, code):
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status, code=code, count=5)
+    await failed(system, "failed", "transfer", customer.sid, to=TARGET, mode="warm")
+    assert len(dial_requests(system, TARGET)) == 1
+    system.sandbox.faults.clear()
+    await goes_on_and_ends(system, customer, agent)
+
+
+REFUSALS = pytest.mark.parametrize("path, options", [
+    ("/Conferences/*/Participants.json", {}), ("/Calls.json", {"brief": "Hi."}),
+], ids=["straight", "gated"])  # fmt: skip
+
+
+@REFUSALS
+async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, path, options):
+    """An earlier copy of the request was carried out, so the label is in use: by our own call."""
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
+    system.sandbox.faults.delay_callbacks("*", 0.2, count=2, To=TARGET)
+    await failed(system, "failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    target = await dialled(system.sandbox, TARGET)
+    await system.sandbox.wait_until(lambda: target.record.is_final)
+    assert len(dial_requests(system, TARGET)) == 1
+    await goes_on_and_ends(system, customer, agent)
+
+
+@REFUSALS
+@pytest.mark.parametrize("caller_id", ["business", "customer"])
+async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id):
+    async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, agent = await system.converted()
+
+        async def callbacks_come_first(moment):
+            if moment.step == "after" and dict(moment.params).get("To") == TARGET:
+                await system.until(customer.sid, **{"party.target.status": "ringing"})
+
+        system.sandbox.on_rest = callbacks_come_first
+        system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
+        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        target = await dialled(system.sandbox, TARGET)
+        await system.sandbox.wait_until(lambda: dial_requests(system, TARGET)[0].status == 400)
+        target.answer()
+        assert (await outcome_of(system, command)).status == "done"
+        assert len(dial_requests(system, TARGET)) == 1
+        await talks_and_ends(system, customer, agent, target)
+
+
+@REFUSALS
+async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system, path, options):
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", path, status=429, retry_after_s=0, count=3)
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    assert [request.status for request in dial_requests(system, TARGET)] == [429, 429, 429, 201]
+    assert system.sandbox.request_log.dials_to(TARGET) == 1
+    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
+
+
+# ---- one room ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"brief": "Mrs Weber."}], ids=["straight", "gated"])
+async def test_target_who_comes_when_everybody_has_left_opens_no_second_room(redis_server, options):
+    """The hang-up is held up at Twilio, so the target picks up, or comes out of our gate, after the end."""
+    async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-room")) as system:
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        customer, _ = await system.converted()
+        await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        target = await dialled(system.sandbox, TARGET)
+        system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.9)
+        if options:
+            target.answer()
+            await system.sandbox.wait_until(lambda: "said Mrs Weber." in system.listening.whats(target))
+        customer.hang_up()
+        await system.until(customer.sid, state="ended")
+        target.answer()
+        await system.sandbox.wait_until(lambda: target.record.is_final)
+        await system.settled()
+        assert len(system.sandbox.model.state.conferences) == 1
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
+@pytest.mark.parametrize("trouble, event", [
+    ("lost", "*"), ("lost", "participant-join"), ("doubled", "*"), ("late", "answered"), ("late", "participant-join"),
+    ("out of order", "ringing"), ("out of order", "answered"),
+])  # fmt: skip
+async def test_callbacks_of_the_target_in_trouble_change_nothing(redis_server, options, trouble, event):
+    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+        customer, agent = await system.converted()
+        faults = system.sandbox.faults
+        whose = {"ParticipantLabel": "target-1"} if event == "participant-join" else {"To": TARGET}
+        count = 3 if event == "*" else 1
+        {
+            "lost": lambda: faults.lose_callbacks(event, count, **whose),
+            "doubled": lambda: faults.duplicate_callbacks(event, count, **whose),
+            "late": lambda: faults.delay_callbacks(event, 0.4, **whose),
+            "out of order": lambda: faults.hold_back_callbacks(event, **whose),
+        }[trouble]()
+        await done(system, "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        assert not faults.pending_count()
+        target = await dialled(system.sandbox, TARGET)
+        await until_hears(system, target, [agent])
+        assert system.listening.never_heard(customer, target)
+        assert dials_to(system, TARGET) == 1
+        await done(system, "complete", customer.sid)
+        await until_hears(system, target, [customer])
+        target.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+# ---- the pace ----------------------------------------------------------------------------------------------------
+
+
+async def test_dials_keep_the_pace_that_the_settings_allow(redis_server):
+    async with LocalSystem(redis_server.url, workers=2, CONFERRAL_CALLS_PER_SECOND=5) as system:
+        for address in (TARGET, SECOND, CAROL):
+            system.sandbox.phone(address).script_in_turn(busy())
+        customer, agent = await system.converted()
+        to = f"{TARGET},{SECOND},{CAROL}"
+        await failed(system, "busy", "transfer", customer.sid, to=to, mode="warm")
+        at_s = [entry.at_s for entry in system.sandbox.request_log.dials if entry.direction == "outbound-api"]
+        assert len(at_s) == 3
+        assert at_s[2] - at_s[0] > 0.3
+        await goes_on_and_ends(system, customer, agent)
+
+
+async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
+    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
+    async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(calls_per_second=0.6)) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(CAROL).script_in_turn(answers(0.1))
+        customer, agent = await system.converted()
+        await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+
+
+async def test_dial_for_which_a_caller_waits_goes_before_calls_for_which_nobody_does(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=4) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer, agent = await system.converted()
+        agents = [f"client:agent{number}" for number in range(4)]
+        for address in agents:
+            system.sandbox.phone(address).script_in_turn(busy())
+        calls = [await begins(system, "call", "", agent=address, customer=SECOND) for address in agents]
+        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        dials = [entry.to for entry in system.sandbox.request_log.dials if entry.direction == "outbound-api"]
+        assert TARGET in dials[:3]
+        assert len(dials) < 1 + len(agents)
+        for command in calls:
+            assert (await outcome_of(system, command)).reason == "agent-busy"
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))

@@ -1,0 +1,372 @@
+"""Names of the directory in place of addresses, from the command to the phone that rings."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.flows.conference_starts import APP
+from tests.flows.flow_helpers import (
+    CAROL,
+    TARGET,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    rejected,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, dialled, rings
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+NAMES = f"""
+[destinations]
+desk = "client:alice"
+expert = "{CAROL}"
+billing = "{TARGET}"
+"""
+SURVEY = "said How was it?"
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "directory.toml"
+    path.write_text(NAMES)
+    return path
+
+
+class Elsewhere:
+    """Somebody else's server: a survey, and a tune."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        #: CallSids of those whom the survey has asked.
+        self.asked: list[str] = []
+
+    async def survey(self, request: web.Request) -> web.Response:
+        self.asked.append(((await request.post()) or request.query)["CallSid"])
+        return web.Response(
+            text="<Response><Say>How was it?</Say><Pause length='60'/></Response>", content_type="text/xml"
+        )
+
+    async def tune(self, _request: web.Request) -> web.Response:
+        return web.Response(body=b"RIFF", content_type="audio/wav")
+
+
+@pytest.fixture
+async def survey():
+    elsewhere, application = Elsewhere(), web.Application()
+    application.router.add_route("*", "/survey", elsewhere.survey)
+    application.router.add_route("*", "/tune.wav", elsewhere.tune)
+    async with TestServer(application) as server:
+        elsewhere.url = str(server.make_url("")).rstrip("/")
+        yield elsewhere
+
+
+async def test_whoever_is_named_is_dialled_and_the_session_shows_the_address(redis_server, path):
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_AGENT="desk") as system:
+        system.sandbox.phone(CAROL).script_in_turn(answers())
+        customer, agent = await system.talking()
+        assert agent.record.to == "client:alice"
+        await rejected(system, "to: nobody is called sales", "transfer", customer.sid, to="sales", mode="warm")
+        await done(system, "transfer", customer.sid, to="expert", mode="warm")
+        expert = await dialled(system.sandbox, CAROL)
+        await until_hears(system, customer, [agent, expert])
+        session = await system.session(customer.sid)
+        assert (session["transfer.to"], session["party.target.address"]) == (CAROL, CAROL)
+        await ended_by_command(system, customer.sid)
+
+
+async def test_first_of_several_who_are_named_takes_the_call(redis_server, path):
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(CAROL).script_in_turn(answers())
+        customer, _ = await system.talking()
+        await done(system, "transfer", customer.sid, to="billing,expert", mode="blind")
+        await until_hears(system, customer, [await dialled(system.sandbox, CAROL)])
+        assert dials_to(system, TARGET) == dials_to(system, CAROL) == 1
+        await ended_by_command(system, customer.sid)
+
+
+async def test_agent_and_customer_of_a_call_are_named(redis_server, path):
+    path.write_text(f'{NAMES}visitor = "{CUSTOMER}"\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        outcome = await done(system, "call", "", agent="desk", customer="visitor")
+        session = await system.until(outcome.session, phase="connected")
+        assert (session["party.agent.address"], session["party.customer.address"]) == ("client:alice", CUSTOMER)
+        await ended_by_command(system, outcome.session)
+
+
+async def test_fallback_that_is_named_goes_to_whoever_has_the_name_by_then(redis_server, path):
+    settings = {"CONFERRAL_DIRECTORY": path, "CONFERRAL_TRANSFER_FALLBACK": "billing"}
+    async with LocalSystem(redis_server.url, **settings) as system:
+        customer, _ = await system.talking()
+        path.write_text(NAMES.replace(TARGET, "client:dora"))
+        system.hang_up_signal()
+        system.sandbox.phone(CAROL).script_in_turn(busy())
+        system.sandbox.phone("client:dora").script_in_turn(answers())
+        await failed(system, "busy", "transfer", customer.sid, to="expert", mode="blind")
+        await until_hears(system, customer, [await dialled(system.sandbox, "client:dora")])
+        assert dials_to(system, TARGET) == 0
+        await ended_by_command(system, customer.sid)
+
+
+# ---- every command -----------------------------------------------------------------------------------------------
+
+
+async def test_who_retrieves_who_is_added_and_who_supervises_may_be_named(redis_server, path):
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        for address in (TARGET, CAROL):
+            system.sandbox.phone(address).script_in_turn(answers())
+        customer, _ = await system.talking()
+        for kind, fields in (("add", {"party": "dora"}), ("supervise", {"mode": "monitor"}), ("retrieve", {})):
+            await rejected(system, "to: nobody is called sales", kind, customer.sid, to="sales", **fields)
+        await done(system, "park", customer.sid)
+        await done(system, "retrieve", customer.sid, to="billing")
+        await done(system, "add", customer.sid, to="expert", party="dora")
+        await done(system, "supervise", customer.sid, to="desk", mode="monitor")
+        session = await system.session(customer.sid)
+        addresses = {name: session[f"party.{name}.address"] for name in ("agent", "dora", "supervisor")}
+        assert addresses == {"agent": TARGET, "dora": CAROL, "supervisor": AGENT}
+        await ended_by_command(system, customer.sid)
+
+
+async def test_browser_may_name_whom_it_calls(redis_server, path):
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
+        browser = await system.sandbox.call_from_browser("bea", "billing")
+        await until_hears(system, browser, [await dialled(system.sandbox, TARGET)])
+        assert (await system.session(browser.sid))["party.customer.address"] == TARGET
+        await ended_by_command(system, browser.sid)
+
+
+# ---- what is said of the number that is called -------------------------------------------------------------------
+
+
+async def test_called_number_decides_between_bridge_and_conference_whichever_url_was_asked(redis_server, path):
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "conference"\nagents = ["desk"]\ngreeting = "Welcome."\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.agent_phone.script_in_turn(rings())
+        customer = await system.customer_calls()
+        leg = await dialled(system.sandbox, AGENT)
+        assert (await system.session(customer.sid))["state"] == "conferenced"
+        await until_hears(system, customer, "said Welcome.")
+        leg.answer()
+        await until_hears(system, customer, [leg])
+        await ended_by_command(system, customer.sid)
+        path.write_text(path.read_text().replace('"conference"', '"bridge"'))
+        system.hang_up_signal()
+        system.agent_phone.script_in_turn(answers())
+        bridged = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
+        await system.until(bridged.sid, state="bridged", phase="connected")
+        await ended_by_command(system, bridged.sid)
+
+
+ATTRIBUTES = """
+beep = "onEnter"
+jitter_buffer_size = "small"
+region = "ie1"
+record = true
+trim = "do-not-trim"
+max_participants = 5
+"""
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however_it_comes_in(redis_server, path, mode):
+    """By TwiML: both legs of a conversion, whoever waits, a gated target. By REST: a straight target."""
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "{mode}"\nagents = ["desk"]\n{ATTRIBUTES}')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        for address in (TARGET, CAROL):
+            system.sandbox.phone(address).script_in_turn(answers())
+        customer = await system.customer_calls()
+        agent = await dialled(system.sandbox, AGENT)
+        await until_hears(system, customer, [agent])
+        await done(system, "add", customer.sid, to="billing", party="dora")
+        await done(system, "add", customer.sid, to="expert", party="emil", brief="Hello.")
+        room = await system.sandbox_room()
+        assert len(room.participants) == 4
+        for participant in room.participants.values():
+            order = participant.order
+            assert (order.beep, order.jitter_buffer, order.region, order.participants_max) == (
+                "onEnter", "small", "ie1", 5,
+            )  # fmt: skip
+            assert (order.record, order.trim) == (True, "do-not-trim")
+        assert room.region == "ie1"
+        (recording,) = system.sandbox.recordings()
+        assert recording.settings.source == "Conference"
+        await ended_by_command(system, customer.sid)
+
+
+async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis_server, path):
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmax_participants = 2\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        customer, agent = await system.converted()
+        outcome = await system.command("add", customer.sid, to="billing", party="dora")
+        assert outcome.status == "rejected", outcome
+        assert dials_to(system, TARGET) == 0
+        await until_hears(system, customer, [agent])
+        await ended_by_command(system, customer.sid)
+
+
+async def test_who_waits_hears_what_the_number_names(redis_server, path, survey):
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "conference"\nwait_url = "{survey.url}/tune.wav"\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.agent_phone.script_in_turn(rings())
+        customer = await system.customer_calls()
+        await until_hears(system, customer, "music")
+        assert customer.hears_now.content == f"{survey.url}/tune.wav"
+        await ended_by_command(system, customer.sid)
+
+
+async def test_sighup_changes_where_the_next_call_goes_and_nothing_of_those_that_are_there(redis_server, path):
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["desk"]\nrecord = "customer"\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.sandbox.phone(CAROL).script_in_turn(answers())
+        first, agent = await system.talking()
+        path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["expert"]\n')
+        system.hang_up_signal()
+        second = await system.customer_calls("+14155550124")
+        expert = await dialled(system.sandbox, CAROL)
+        await until_hears(system, second, [expert])
+        await until_hears(system, first, [agent])
+        path.write_text("[inbound")  # a mistake changes nothing
+        system.hang_up_signal()
+        third = await system.customer_calls("+14155550125")
+        await until_hears(system, third, [await dialled(system.sandbox, CAROL, 2)])
+        assert len(system.sandbox.recordings()) == 1
+        for call in (first, second, third):
+            await done(system, "end", call.sid)
+        await system.settled()
+
+
+# ---- after the conference ----------------------------------------------------------------------------------------
+
+
+def after(path, survey, **more):
+    lines = "\n".join(f"{name} = {value}" for name, value in more.items())
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nafter = "{survey.url}/survey"\n{lines}\n')
+
+
+async def hears_the_survey(system, survey, customer, others=(), reason="agent-left"):
+    """The customer alone goes on there; nobody else is asked how it was, and nothing is left in the end."""
+
+    async def does() -> bool:
+        return SURVEY in system.listening.whats(customer)
+
+    await system.eventually(does, f"the customer goes on elsewhere\n{system.listening.described()}")
+    assert survey.asked == [customer.sid]
+    for other in others:
+        assert other.status == "completed"
+    ended = await system.until(customer.sid, state="ended")
+    assert ended["end_reason"] == reason
+    assert customer.status == "in-progress"
+    customer.hang_up()
+    await everybody_is_gone(system, customer.sid, reason)
+
+
+@pytest.mark.parametrize("mode", ["bridge", "converted", "conference"])
+async def test_customer_goes_on_elsewhere_when_the_agent_has_left(redis_server, path, survey, mode):
+    after(path, survey, mode='"conference"' if mode == "conference" else '"bridge"')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        customer = await system.customer_calls()
+        agent = await dialled(system.sandbox, AGENT)
+        await until_hears(system, customer, [agent])
+        if mode == "converted":
+            await done(system, "convert", customer.sid)
+        agent.hang_up()
+        await hears_the_survey(system, survey, customer, [agent])
+
+
+async def test_sweep_leaves_the_customer_alone_who_goes_on_elsewhere(redis_server, path, survey):
+    after(path, survey)
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_SWEEP_INTERVAL=0.5) as system:
+        customer, agent = await system.converted()
+        agent.hang_up()
+        await until_hears(system, customer, SURVEY)
+
+        async def is_swept() -> bool:
+            return any(entry["event"] == "account_swept" for entry in await system.log(customer.sid))
+
+        await system.eventually(is_swept, "the sweep finds a call of a session that has ended")
+        await hears_the_survey(system, survey, customer, [agent])
+
+
+@pytest.mark.parametrize("script", [busy(), rings()], ids=["busy", "no-answer"])
+async def test_customer_who_has_talked_to_nobody_is_asked_nothing(redis_server, path, survey, script):
+    after(path, survey)
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5, CONFERRAL_DIRECTORY=path) as system:
+        system.agent_phone.script_in_turn(script)
+        customer = await system.customer_calls()
+        await system.until(customer.sid, state="ended")
+        await system.settled()
+        assert survey.asked == []
+
+
+@pytest.mark.parametrize("who", ["customer", "end"])
+async def test_nobody_goes_on_elsewhere_when_the_customer_leaves_or_the_call_is_ended(redis_server, path, survey, who):
+    after(path, survey)
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        customer, _ = await system.converted()
+        if who == "customer":
+            customer.hang_up()
+            await everybody_is_gone(system, customer.sid, "customer-left")
+        else:
+            await ended_by_command(system, customer.sid)
+        assert survey.asked == []
+
+
+async def test_customer_goes_on_when_the_last_of_several_has_left(redis_server, path, survey):
+    after(path, survey)
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        customer, agent = await system.talking()
+        await done(system, "transfer", customer.sid, to="billing", mode="warm")
+        target = await system.leg(customer.sid, "target")
+        await done(system, "complete", customer.sid)
+        await until_hears(system, customer, [target])
+        assert agent.status == "completed"
+        assert survey.asked == []
+        target.hang_up()
+        await hears_the_survey(system, survey, customer, [agent, target])
+
+
+async def test_customer_goes_on_though_his_redirect_gets_no_answer(redis_server, path, survey):
+    after(path, survey)
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", f"/Calls/{customer.sid}", cut="before")
+        agent.hang_up()
+        await hears_the_survey(system, survey, customer, [agent])
+
+
+async def test_time_limit_takes_the_customer_out_and_nobody_is_left_alone(redis_server, path):
+    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\ntime_limit = 20\n')
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_DIRECTORY=path) as system:
+        customer, agent = await system.converted()
+        began_s = system.listening.now()
+        await system.until(customer.sid, state="ended")
+        await system.settled()
+        assert system.listening.now() - began_s > 18
+        assert (customer.status, agent.status) == ("completed", "completed")
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["hung-up", "survey"])
+async def test_customer_leaves_by_a_star_where_the_number_says_so(redis_server, path, survey, goes_on):
+    if goes_on:
+        after(path, survey, hangup_on_star="true")
+    else:
+        path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nhangup_on_star = true\n')
+    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
+        customer, agent = await system.converted()
+        agent.press("*")
+        await until_hears(system, customer, [agent])
+        customer.press("*")
+        if goes_on:
+            await hears_the_survey(system, survey, customer, [], reason="customer-left")
+        else:
+            await everybody_is_gone(system, customer.sid, "customer-left")
+        assert agent.status == "completed"

@@ -1,0 +1,420 @@
+"""The gate: whoever is dialled hears what it is about and takes the call, or not; nobody else hears any of it."""
+
+import asyncio
+import signal
+
+import aiohttp
+import pytest
+from twilio.request_validator import RequestValidator
+from yarl import URL
+
+from conferral.sandbox.connection_overrides import parse_target
+from conferral.telephony.phrases import Phrase, sentence_in
+from tests.flows.flow_helpers import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    dial_requests,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    goes_on_and_ends,
+    outcome_of,
+    talks_and_ends,
+    until_hears,
+)
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, rings, unreachable, voicemail
+
+pytestmark = pytest.mark.redis
+BRIEF = "Mrs Weber about her <invoice> & the rest."
+ALL = f"{TARGET},{SECOND},{CAROL}"
+
+
+def said(phrase):
+    return f"said {sentence_in(phrase, 'en-US')}"
+
+
+@pytest.fixture
+async def system(redis_server):
+    """Where sentences take a twentieth of their time, and nobody rings for long."""
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=30) as system:
+        yield system
+
+
+@pytest.fixture
+async def real_time_world(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+def gate_requests(system, call):
+    return [entry for entry in system.sandbox.request_log.voice_requests("/voice/gate") if entry.call_sid == call.sid]
+
+
+async def ask_again(system, request, **changes):
+    """The same request once more, signed, as Twilio puts it again when the answer got lost; gives the answer."""
+    return await put(system, request.url, dict(request.params) | changes)
+
+
+async def put(system, target, form):
+    """A request of Twilio's, signed; gives the answer."""
+    url = URL(parse_target(target).url, encoded=True)
+    signature = RequestValidator(system.sandbox.auth_token).compute_signature(str(url), form)
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(url, data=form, headers={"X-Twilio-Signature": signature}) as response,
+    ):
+        assert response.status == 200
+        return await response.text()
+
+
+# ---- what is said ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult"])
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["brief", "brief and confirm"])
+async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options):
+    system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
+    customer, agent = await system.converted()
+    await done(system, "transfer", customer.sid, to=TARGET, mode=mode, brief=BRIEF, **options)
+    target = await dialled(system.sandbox, TARGET)
+    assert system.listening.whats(target).count(f"said {BRIEF}") == 1
+    for other in (customer, agent):
+        assert system.listening.seconds(other, "said") == 0
+    # Until the target is in, the agent is heard by the customer, or nobody is.
+    assert system.listening.seconds(customer, target) == 0 or mode == "warm"
+    await done(system, "complete", customer.sid)
+    await until_hears(system, target, [customer])
+    target.hang_up()
+    await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+async def test_customer_of_a_blind_transfer_hears_ringing_while_the_target_is_asked(system):
+    system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
+    customer, agent = await system.talking()
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
+    await system.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
+    await until_hears(system, customer, "ringback")
+    assert (await outcome_of(system, command)).status == "done"
+    target = await dialled(system.sandbox, TARGET)
+    await until_hears(system, target, [customer])
+    await system.sandbox.wait_until(lambda: agent.status == "completed")
+    target.hang_up()
+    await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+# ---- who takes it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [("1",), ("", "1")], ids=["at once", "when asked again"])
+async def test_whoever_presses_1_takes_the_call(system, keys):
+    system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
+    customer, agent = await system.converted()
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await dialled(system.sandbox, TARGET)
+    assert len(gate_requests(system, target)) == 1 + len(keys)
+    await talks_and_ends(system, customer, agent, target)
+
+
+@pytest.mark.parametrize("mode, script, reason, last_words", [
+    ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
+    ("blind", presses("2"),     "rejected",        Phrase.DECLINED),
+    ("warm",  presses("", "#"), "rejected",        Phrase.DECLINED),
+    ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
+    ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),
+], ids=["another key", "another key, blind", "another key when asked again", "no key", "voicemail"])  # fmt: skip
+async def test_whoever_does_not_take_it_never_meets_the_caller(system, mode, script, reason, last_words):
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    customer, agent = await system.converted()
+    await failed(system, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
+    target = await dialled(system.sandbox, TARGET)
+    await system.sandbox.wait_until(lambda: target.status == "completed")
+    assert system.listening.whats(target)[-1] == said(last_words)
+    for other in (customer, agent):
+        assert system.listening.never_heard(target, other)
+        assert system.listening.never_heard(other, target)
+    if mode == "warm":
+        await goes_on_and_ends(system, customer, agent)
+    else:  # the agent is rung again
+        await ended_by_command(system, customer.sid)
+
+
+async def test_target_who_hangs_up_at_the_gate_was_not_reached(system):
+    system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=2))
+    customer, agent = await system.converted()
+    await failed(system, "hung-up", "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+    assert dials_to(system, TARGET) == 1
+    await goes_on_and_ends(system, customer, agent)
+
+
+async def test_who_takes_the_call_when_the_caller_has_hung_up_is_told_so(real_time_world):
+    """The hang-up that was to let the target go is held up at Twilio, and the key is pressed all the same."""
+    system = real_time_world
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    customer, _ = await system.converted()
+    await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
+    await system.until(customer.sid, **{"party.target.status": "confirming"})
+    target = await dialled(system.sandbox, TARGET)
+    await system.sandbox.wait_until(lambda: target.record.gather)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.5)
+    customer.hang_up()
+    await system.until(customer.sid, state="ended")
+    target.press("1")
+    await system.sandbox.wait_until(lambda: said(Phrase.CALLER_HUNG_UP) in system.listening.whats(target))
+    await everybody_is_gone(system, customer.sid, "customer-left")
+    assert system.listening.never_heard(target, customer)
+
+
+async def test_digits_are_dialled_before_anything_is_said(system):
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    customer, agent = await system.converted()
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
+    target = await dialled(system.sandbox, TARGET)
+    assert target.record.digits_sent == "ww12#"
+    assert system.listening.whats(target)[:2] == ["silence", f"said {BRIEF}"]
+    await talks_and_ends(system, customer, agent, target)
+
+
+async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_server):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
+        system.sandbox.phone(TARGET).script_in_turn(voicemail())
+        system.sandbox.phone(CAROL).script_in_turn(answers())
+        customer, agent = await system.converted()
+        await failed(system, "no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.until(customer.sid, state="conferenced")
+        # A client is no phone: somebody has picked it up by hand.
+        await done(system, "transfer", customer.sid, to=CAROL, mode="warm")
+        assert dial_requests(system, CAROL)[0].path.endswith("/Participants.json")
+        await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+
+
+# ---- several -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(system, mode):
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(rings())
+    system.sandbox.phone(CAROL).script_in_turn(answers(2))
+    customer, agent = await system.talking()
+    await done(system, "transfer", customer.sid, to=ALL, mode=mode)
+    carol = await dialled(system.sandbox, CAROL)
+    session = await system.session(customer.sid)
+    assert session[f"party.{'agent' if mode == 'blind' else 'target'}.call_sid"] == carol.sid
+    for address in (TARGET, SECOND):
+        other = await dialled(system.sandbox, address)
+        await system.sandbox.wait_until(lambda other=other: other.record.is_final)
+        assert dials_to(system, address) == 1
+    wanted = [agent] if mode == "consult" else [customer] if mode == "blind" else [customer, agent]
+    await until_hears(system, carol, wanted)
+    await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["answer", "press 1"])
+async def test_of_two_who_take_it_at_the_same_moment_exactly_one_has_it(system, options):
+    addresses = (TARGET, SECOND)
+    for address in addresses:
+        system.sandbox.phone(address).script_in_turn(rings())
+    customer, agent = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=",".join(addresses), mode="warm", **options)
+    calls = [await dialled(system.sandbox, address) for address in addresses]
+    for call in calls:
+        call.answer()
+    if options:
+        for number in (1, 2):
+            await system.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
+        await system.sandbox.wait_until(lambda: all(call.record.gather for call in calls))
+        for call in calls:
+            call.press("1")
+    assert (await outcome_of(system, command)).status == "done"
+    winner_sid = (await system.session(customer.sid))["party.target.call_sid"]
+    winner, loser = sorted(calls, key=lambda call: call.sid != winner_sid)
+    assert winner.sid == winner_sid
+    await system.sandbox.wait_until(lambda: loser.status == "completed")
+    for other in (customer, agent, winner):
+        assert system.listening.never_heard(loser, other)
+    await talks_and_ends(system, customer, agent, winner)
+
+
+async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
+    """The hang-up that was to stop the phone is held up at Twilio, so it is picked up all the same."""
+    system = real_time_world
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    customer, agent = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    late = await dialled(system.sandbox, TARGET)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{late.sid}", latency_s=0.6)
+    assert (await outcome_of(system, command)).status == "done"
+    late.answer()
+    await system.sandbox.wait_until(lambda: system.listening.whats(late)[-1:] == [said(Phrase.TAKEN)])
+    await system.sandbox.wait_until(lambda: late.status == "completed")
+    assert system.listening.never_heard(late, customer)
+    await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
+
+
+@pytest.mark.parametrize("mode", ["warm", "blind"])
+async def test_who_hangs_up_during_the_brief_leaves_the_call_to_the_next(system, mode):
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(rings())
+    customer, agent = await system.talking()
+    to = f"{TARGET},{SECOND}"
+    command = await begins(system, "transfer", customer.sid, to=to, mode=mode, brief=BRIEF * 5)
+    first, second = [await dialled(system.sandbox, address) for address in (TARGET, SECOND)]
+    first.answer()
+    await system.sandbox.wait_until(lambda: f"said {BRIEF * 5}" in system.listening.whats(first))
+    first.hang_up()
+    second.answer()
+    assert (await outcome_of(system, command)).status == "done"
+    assert system.listening.whats(second).count(f"said {BRIEF * 5}") == 1
+    assert len(gate_requests(system, second)) == 2
+    assert len(gate_requests(system, first)) == 1
+    assert system.listening.never_heard(first, customer)
+    if mode == "warm":
+        await talks_and_ends(system, customer, agent, second)
+    else:
+        await until_hears(system, second, [customer])
+        await ended_by_command(system, customer.sid)
+
+
+async def test_who_has_won_and_hangs_up_on_the_way_in_leaves_the_call_to_the_next(system):
+    """The gate has let the first in, who is gone before Twilio has read the answer."""
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(rings())
+    customer, agent = await system.converted()
+    system.sandbox.faults.delay_fetches("/voice/gate", 0.5)
+    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
+    first, second = [await dialled(system.sandbox, address) for address in (TARGET, SECOND)]
+    (dial,) = dial_requests(system, TARGET)
+    first.answer()
+    form = {"AccountSid": system.sandbox.account_sid, "CallSid": first.sid, "CallStatus": "in-progress"}
+    assert "<Conference" in await put(system, dial.get("Url"), form)
+    first.hang_up()
+    await system.until(customer.sid, **{"party.target-1.status": "left"})
+    second.answer()
+    assert (await outcome_of(system, command)).status == "done"
+    assert system.listening.never_heard(first, customer)
+    await talks_and_ends(system, customer, agent, second)
+
+
+async def test_who_still_hears_the_brief_when_another_takes_the_call_does_not_get_in(real_time_world):
+    """The hang-up that is to let the slower one go is held up at Twilio, so the brief is heard to its end."""
+    system = real_time_world
+    for address in (TARGET, CAROL):
+        system.sandbox.phone(address).script_in_turn(rings())
+    customer, agent = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
+    slow, quick = [await dialled(system.sandbox, address) for address in (TARGET, CAROL)]
+    system.sandbox.faults.next_rest("POST", f"/Calls/{slow.sid}", latency_s=2.0)
+    quick.answer()
+    await system.sandbox.wait_until(lambda: "said Hi." in system.listening.whats(quick))
+    slow.answer()
+    assert (await outcome_of(system, command)).status == "done"
+    await system.sandbox.wait_until(lambda: system.listening.whats(slow)[-1:] == [said(Phrase.TAKEN)])
+    assert system.listening.never_heard(slow, customer)
+    await system.sandbox.wait_until(lambda: slow.status == "completed")
+    await talks_and_ends(system, customer, agent, quick)
+
+
+async def test_when_all_of_several_fail_the_last_ones_reason_counts(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.sandbox.phone(SECOND).script_in_turn(unreachable(0.5))
+    system.sandbox.phone(CAROL).script_in_turn(presses("9"))
+    customer, agent = await system.converted()
+    await failed(system, "rejected", "transfer", customer.sid, to=ALL, mode="consult", confirm="true")
+    await goes_on_and_ends(system, customer, agent)
+
+
+# ---- requests that come again, and Redis that is away ------------------------------------------------------------
+
+
+async def test_same_request_gets_the_same_answer_however_often_it_is_put(system):
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.sandbox.phone(SECOND).script_in_turn(rings())
+    customer, agent = await system.converted()
+    both = f"{TARGET},{SECOND}"
+    command = await begins(system, "transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
+    winner = await dialled(system.sandbox, TARGET)
+    loser = await dialled(system.sandbox, SECOND)
+    for call, number in ((winner, 1), (loser, 2)):
+        call.answer()
+        await system.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
+    await system.sandbox.wait_until(lambda: winner.record.gather and loser.record.gather)
+    (asked,) = gate_requests(system, winner)
+    assert BRIEF.partition("<")[0] in await ask_again(system, asked)
+    winner.press("1")
+    assert (await outcome_of(system, command)).status == "done"
+    taken = gate_requests(system, winner)[-1]
+    answered = [await ask_again(system, taken) for _ in range(3)]
+    assert len(set(answered)) == 1
+    assert "<Conference" in answered[0]
+    (lost,) = gate_requests(system, loser)
+    assert "<Conference" not in await ask_again(system, lost, Digits="1")
+    assert len((await system.sandbox_room()).participants) == 3
+    await talks_and_ends(system, customer, agent, winner)
+
+
+async def test_second_call_of_the_same_dial_is_turned_away(system):
+    system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+    customer, agent = await system.converted()
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await dialled(system.sandbox, TARGET)
+    answer = await ask_again(system, gate_requests(system, target)[-1], CallSid="CA" + "9" * 32)
+    assert "<Hangup" in answer
+    assert "<Conference" not in answer
+    await talks_and_ends(system, customer, agent, target)
+
+
+async def test_gate_that_could_not_be_asked_is_asked_by_way_of_the_fallback(system):
+    system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+    customer, agent = await system.converted()
+    system.sandbox.faults.fail_fetches("/voice/gate", status=502)
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert (await outcome_of(system, command)).status == "done"
+    target = await dialled(system.sandbox, TARGET)
+    await until_hears(system, target, [customer, agent])
+    await done(system, "end", customer.sid)
+    await everybody_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))
+
+
+@pytest.mark.soak
+async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_server):
+    system = real_time_world
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, agent = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(system.sandbox, TARGET)
+    await system.until(customer.sid, **{"party.target.status": "ringing"})
+    redis_server.signal(signal.SIGSTOP)
+    try:
+        target.answer()
+        await system.sandbox.wait_until(lambda: gate_requests(system, target)[:1] and target.record.program)
+    finally:
+        redis_server.signal(signal.SIGCONT)
+    assert (await outcome_of(system, command)).status == "done"
+    assert len(gate_requests(system, target)) == 2
+    assert system.listening.longest_silence(target) < 5
+    await talks_and_ends(system, customer, agent, target)
+
+
+async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server):
+    """Nobody can tell whether somebody else has taken the call, so nobody is let in."""
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, agent = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await dialled(system.sandbox, TARGET)
+    await system.until(customer.sid, **{"party.target.status": "ringing"})
+    redis_server.signal(signal.SIGSTOP)
+    try:
+        target.answer()
+        await system.sandbox.wait_until(lambda: target.status == "completed", timeout_s=60)
+    finally:
+        redis_server.signal(signal.SIGCONT)
+    assert system.listening.whats(target)[-1] == said(Phrase.UNREACHABLE)
+    assert (await asyncio.wait_for(outcome_of(system, command), 15)).status == "failed"
+    assert customer.status == agent.status == "in-progress"
+    await goes_on_and_ends(system, customer, agent)

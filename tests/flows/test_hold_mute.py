@@ -1,0 +1,304 @@
+"""Hold and mute: what each hears, from a bridge and in a conference, with Twilio slow, refusing, or silent about it."""
+
+import pytest
+
+from tests.flows.flow_helpers import CAROL, GAP_MAX_S, begins, longest_gap_s
+from tests.flows.group_call import BOB, GroupCall, two
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, dialled, rings
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+PARTICIPANT = "/Conferences/*/Participants/*"
+#: A hold, a mute and their undoing: the command, what Twilio is asked with it, and its callback.
+CHANGES = {
+    "hold": ("Hold", "true", "participant-hold"),
+    "unhold": ("Hold", "false", "participant-unhold"),
+    "mute": ("Muted", "true", "participant-mute"),
+    "unmute": ("Muted", "false", "participant-unmute"),
+}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+def asked(crowd: GroupCall, kind: str) -> int:
+    """How often Twilio was asked for that, and did it (count)."""
+    name, value, _ = CHANGES[kind]
+    requests = crowd.system.sandbox.request_log.requests("POST")
+    # Hold comes with every flag.
+    return sum(one.applied and one.get(name) == value and not one.get("EndConferenceOnExit") for one in requests)
+
+
+async def undone(crowd: GroupCall, kind: str) -> None:
+    """What goes before an unhold or an unmute."""
+    if kind.startswith("un"):
+        await crowd.done(kind.removeprefix("un"), party="customer")
+
+
+async def is_so(crowd: GroupCall, kind: str) -> None:
+    """Waits until the customer hears, is heard, and is shown as that command wants it."""
+    tune = {"hold": "music"}.get(kind, "agent")
+    agent_hears = "silence" if kind in ("hold", "mute") else "customer"
+    await crowd.expect_heard(customer=tune, agent=agent_hears)
+    shown = {"hold": {"held": "true"}, "unhold": {"held": "false"}, "mute": {"muted": "true"}}
+    await crowd.party("customer", **shown.get(kind, {"muted": "false"}))
+
+
+# ---- what is heard -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
+@pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
+async def test_held_party_hears_music_and_nobody_hears_it_until_it_is_let_back(system, start, who, other):
+    crowd = await two(system, start)
+    await crowd.done("hold", party=who)
+    await crowd.expect_heard(**{who: "music", other: "silence"})
+    assert (await crowd.shown("held"))[who] == "true"
+    held_s = system.listening.now()
+    await crowd.rejected("", "hold", party=other)
+    # A held party is company: nobody is let go.
+    assert "lone" not in (await crowd.session()).get("timers", "")
+    assert system.listening.never_heard(crowd[who], crowd[other], held_s)
+    await crowd.done("unhold", party=crowd[who].sid)
+    await crowd.talk("customer", "agent")
+    assert set((await crowd.shown("held")).values()) == {"false"}
+    # The music is there at once, and so is the voice after it.
+    assert longest_gap_s(system, crowd[who], held_s) < GAP_MAX_S, crowd.heard()
+    crowd["customer"].hang_up()
+    await crowd.ends("customer-left")
+
+
+@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
+@pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
+async def test_muted_party_hears_all_and_nobody_hears_it(system, start, who, other):
+    crowd = await two(system, start)
+    await crowd.done("mute", party=who)
+    await crowd.expect_heard(**{who: other, other: "silence"})
+    assert (await crowd.shown("muted"))[who] == "true"
+    # Both may be muted, and it can be asked for again.
+    await crowd.done("mute", party=other)
+    await crowd.done("mute", party=who)
+    await crowd.expect_heard(**{who: "silence", other: "silence"})
+    for name in (who, other):
+        await crowd.done("unmute", party=name)
+    await crowd.talk("customer", "agent")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+
+
+async def test_held_and_muted_party_stays_muted_when_it_is_let_back(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.done("mute", party="bob")
+    await crowd.done("hold", party="bob")
+    await crowd.done("unmute", party="bob")
+    await crowd.expect_heard(bob="music", customer="agent", agent="customer")
+    await crowd.done("mute", party="bob")
+    await crowd.done("unhold", party="bob")
+    await crowd.expect_heard(bob=["customer", "agent"], customer="agent", agent="customer")
+    await crowd.done("unmute", party="bob")
+    await crowd.talk()
+    await crowd.let_go()
+
+
+async def test_all_but_one_can_be_held_and_whoever_stays_hears_silence(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    for name in ("customer", "bob"):
+        await crowd.done("hold", party=name)
+    await crowd.rejected("", "hold", party="agent")
+    await crowd.expect_heard(customer="music", bob="music", agent="silence")
+    # The last who is not on hold may leave: then those who are hear each other again, and not music for ever.
+    await crowd.leaves("agent")
+    await crowd.talk("customer", "bob")
+    for name in ("customer", "bob"):
+        await crowd.party(name, held="false")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("held", ["customer", "agent"])
+async def test_others_come_in_while_one_of_two_is_held(system, held):
+    crowd = await two(system, "conferenced")
+    await crowd.done("hold", party=held)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("monitor")
+    await crowd.expect_heard(**{held: "music", "bob": ["agent" if held == "customer" else "customer"]})
+    await crowd.done("unhold", party=held)
+    await crowd.leaves(held)
+    await crowd.talk("bob", "agent" if held == "customer" else "customer")
+    await crowd.let_go()
+
+
+async def test_hold_of_the_held_and_unhold_of_the_unheld(system):
+    crowd = await two(system)
+    await crowd.done("unhold", party="customer")
+    await crowd.done("hold", party="customer")
+    await crowd.done("hold", party="customer")
+    assert asked(crowd, "hold") == 1
+    await crowd.done("unhold", party="customer")
+    await crowd.done("unhold", party="customer")
+    assert asked(crowd, "unhold") == 1
+    await crowd.talk()
+    await crowd.let_go()
+
+
+# ---- who leaves --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+@pytest.mark.parametrize("held", ["customer", "agent"])
+async def test_call_of_two_ends_when_one_leaves_though_one_is_held(system, leaver, held):
+    crowd = await two(system)
+    await crowd.done("hold", party=held)
+    crowd[leaver].hang_up()
+    await crowd.ends(f"{leaver}-left")
+
+
+async def test_hold_of_somebody_who_leaves_meanwhile_has_failed(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    system.sandbox.faults.next_rest("POST", PARTICIPANT, latency_s=0.3, Hold="true")
+    held = await begins(system, "hold", crowd.id, party="bob")
+    await crowd.leaves("bob")
+    assert (await crowd.outcome(held))[0] == "failed"
+    await crowd.talk()
+    await crowd.let_go()
+
+
+# ---- Twilio ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+async def test_change_is_done_though_its_callback_is_lost(system, kind):
+    crowd = await two(system)
+    await undone(crowd, kind)
+    system.sandbox.faults.lose_callbacks(CHANGES[kind][2], ParticipantLabel="customer-1")
+    before = asked(crowd, kind)
+    await crowd.done(kind, party="customer")
+    assert not system.sandbox.faults.pending_count()
+    await is_so(crowd, kind)
+    assert asked(crowd, kind) == before + 1
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("fault", [
+    {"cut": "before"}, {"cut": "after"}, {"status": 500}, {"status": 429},
+], ids=["cut-before", "cut-after", "500", "429"])  # fmt: skip
+@pytest.mark.parametrize("kind", CHANGES)
+async def test_change_is_done_though_its_request_goes_wrong_once(system, kind, fault):
+    crowd = await two(system)
+    await undone(crowd, kind)
+    name, value, _ = CHANGES[kind]
+    system.sandbox.faults.next_rest("POST", PARTICIPANT, **fault, **{name: value})
+    await crowd.done(kind, party="customer")
+    assert not system.sandbox.faults.pending_count()
+    await is_so(crowd, kind)
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("kind", ["hold", "mute", "unhold", "unmute"])
+async def test_refused_change_has_failed_and_leaves_everything_as_it_was(redis_server, kind):
+    async with LocalSystem(redis_server.url, policy={"command_timeout_ms": 700}) as system:
+        crowd = await two(system)
+        await undone(crowd, kind)
+        name, value, _ = CHANGES[kind]
+        system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=20001, count=99, **{name: value})
+        status, _ = await crowd.outcome(await crowd.say(kind, party="customer"))
+        assert status == "failed"
+        system.sandbox.faults.clear()
+        # A hold that came to nothing is not kept in mind; whoever is to hear again is let back all the same.
+        if kind == "unhold":
+            await crowd.talk()
+        elif kind in ("hold", "mute"):
+            await crowd.expect_heard(customer="agent")
+        await crowd.let_go()
+
+
+async def test_hold_and_unhold_at_once_leave_the_last_word(system):
+    crowd = await two(system)
+    first = await crowd.say("hold", party="customer")
+    second = await crowd.say("unhold", party="customer")
+    assert (await crowd.outcome(second))[0] == "done"
+    assert (await crowd.outcome(first))[0] in ("done", "failed")
+    await crowd.talk()
+    third = await crowd.say("mute", party="customer")
+    fourth = await crowd.say("unmute", party="customer")
+    fifth = await crowd.say("mute", party="customer")
+    assert (await crowd.outcome(fifth))[0] == "done"
+    assert {(await crowd.outcome(third))[0], (await crowd.outcome(fourth))[0]} <= {"done", "failed"}
+    await crowd.expect_heard(customer="agent", agent="silence")
+    await crowd.let_go()
+
+
+async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(system):
+    crowd = await two(system, "bridged")
+    system.sandbox.phone(BOB).script_in_turn(answers())
+    system.sandbox.faults.delay_fetches("/voice/dial-action", 0.2)
+    given = [
+        await crowd.say("convert"),
+        await crowd.say("hold", party="customer"),
+        await crowd.say("add", to=BOB, party="bob"),
+        await crowd.say("mute", party="agent"),
+    ]
+    assert [await crowd.outcome(one) for one in given] == [("done", "")] * 4
+    crowd.people["bob"] = await dialled(system.sandbox, BOB)
+    await crowd.expect_heard(customer="music", agent="bob", bob="silence")
+    await crowd.let_go()
+
+
+# ---- then a transfer ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize("held", ["customer", "agent", "bob"])
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_transfer_with_somebody_held(system, held, mode):
+    """Whoever is held is let back where the transfer needs it; in a warm one and a consult that is everybody."""
+    crowd = await two(system)
+    if held == "bob":
+        await crowd.add("bob", BOB)
+    await crowd.done("hold", party=held)
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    if mode == "consult":
+        await crowd.expect_heard(customer="music", agent="target", target="agent")
+        assert crowd.never_heard("customer", "target")
+    if mode != "blind":
+        await crowd.done("complete")
+    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
+    if held == "bob" and mode == "blind":
+        await crowd.expect_heard(bob="music", customer="target", target="customer")
+        await crowd.done("unhold", party="bob")
+    await crowd.talk("customer", "target", *(["bob"] if held == "bob" else []))
+    assert set((await crowd.shown("held")).values()) == {"false"}
+    await crowd.let_go()
+
+
+async def test_cancelled_consult_leaves_nobody_held(system):
+    crowd = await two(system)
+    await crowd.done("hold", party="customer")
+    system.sandbox.phone(CAROL).script_in_turn(rings())
+    moved = await crowd.say("transfer", to=CAROL, mode="consult")
+    await crowd.wait_until(**{"transfer.status": "ringing"})
+    await crowd.done("cancel")
+    assert (await crowd.outcome(moved)) == ("failed", "cancelled")
+    await crowd.talk("customer", "agent")
+    await crowd.let_go()
+
+
+async def test_muted_customer_stays_muted_through_a_consult(system):
+    crowd = await two(system)
+    await crowd.done("mute", party="customer")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="consult")
+    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    await crowd.done("merge")
+    await crowd.expect_heard(customer=["agent", "target"], agent="target", target="agent")
+    await crowd.done("unmute", party="customer")
+    await crowd.talk()
+    await crowd.let_go()

@@ -1,0 +1,304 @@
+"""Calls that go out: the agent is called first, then the customer; a regular call, converted on demand."""
+
+import pytest
+
+from conferral.storage.commands.command_stream import session_id_of
+from tests.flows.flow_helpers import (
+    GAP_MAX_S,
+    begins,
+    dials_to,
+    done,
+    everybody_is_gone,
+    failed,
+    longest_gap_s,
+    outcome_of,
+    outcomes,
+    rejected,
+    sounds,
+    talking,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+
+pytestmark = pytest.mark.redis
+
+SPEED = 20
+#: What a `call` names.
+PAIR = {"agent": AGENT, "customer": CUSTOMER}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        yield system
+
+
+@pytest.fixture
+async def quick(redis_server):
+    """The same for sentences, which take time: the local Twilio's clock runs faster."""
+    async with LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=20) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers(after_s=2))
+        yield system
+
+
+# ---- a regular call --------------------------------------------------------------------------------------------------
+
+
+async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answers(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    command = await begins(system, "call", "", **PAIR)
+    customer = await dialled(system.sandbox, CUSTOMER)
+    agent = system.sandbox.calls_of(AGENT)[0]
+    await until_hears(system, agent, "ringing")
+    session_id = session_id_of(command)
+    session = await system.until(session_id, **{"party.customer.status": "ringing"})
+    assert (session["state"], session["phase"], session["direction"]) == ("bridged", "ringing", "outbound")
+    assert (session["party.agent.status"], session["party.agent.address"]) == ("connected", AGENT)
+
+    customer.answer()
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.session) == ("done", session_id)
+    await until_hears(system, agent, [customer])
+    await until_hears(system, customer, [agent])
+    session = await system.until(session_id, phase="connected")
+    assert session["party.agent.call_sid"] == agent.sid
+    assert session["party.customer.call_sid"] == customer.sid
+    assert sounds(system, customer) == [frozenset({agent.sid})]
+    # One request; the customer is dialled by the document of our gate, and sees the business's number.
+    (request,) = [entry for entry in system.sandbox.request_log.rest if entry.method == "POST"]
+    assert (request.path, request.get("To"), request.get("From")) == ("/Calls.json", AGENT, NUMBER)
+    assert customer.record.from_ == NUMBER
+    agent.hang_up()
+    await everybody_is_gone(system, session_id, "agent-left")
+    assert [(told["kind"], told["reason"]) for told in await outcomes(system)] == [("session", "agent-left")]
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+async def test_whoever_hangs_up_a_call_that_was_not_converted_ends_it(system, leaver):
+    talk = await talking(system, "outbound")
+    {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
+    await everybody_is_gone(system, talk.session, f"{leaver}-left")
+    # The action's document hangs the agent up where the customer goes first; nobody is told anything.
+    assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
+    assert not any(str(what).startswith("said") for what in sounds(system, talk.agent))
+
+
+@pytest.mark.parametrize("named_by", ["id", "customer's call", "agent's call"])
+async def test_call_is_converted_on_demand_and_neither_notices(system, named_by):
+    talk = await talking(system, "outbound")
+    since_s = system.listening.now()
+    named = {"id": talk.session, "customer's call": talk.customer.sid, "agent's call": talk.agent.sid}[named_by]
+    outcome = await done(system, "convert", named)
+    assert outcome.session == talk.session
+    await system.until(talk.session, state="conferenced")
+    # The customer's leg is moved, and the agent's action follows.
+    assert (system.redirects_of(talk.customer), system.redirects_of(talk.agent)) == (1, 0)
+    for one, other in ((talk.customer, talk.agent), (talk.agent, talk.customer)):
+        assert set(sounds(system, one, since_s)) == {frozenset({other.sid})}
+        assert longest_gap_s(system, one, since_s) < GAP_MAX_S
+    talk.agent.hang_up()
+    await everybody_is_gone(system, talk.session, "agent-left")
+
+
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+async def test_whoever_hangs_up_a_converted_call_ends_it(system, leaver):
+    talk = await talking(system, "outbound", in_room=True)
+    {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
+    await everybody_is_gone(system, talk.session, f"{leaver}-left")
+
+
+async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    command = await begins(system, "call", "", **PAIR)
+    session = session_id_of(command)
+    await dialled(system.sandbox, CUSTOMER)
+    await system.until(session, **{"party.customer.status": "ringing"})
+    await rejected(system, "nobody has answered yet; allowed now: remove, end", "convert", session)
+    await rejected(
+        system, "nobody has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
+    )
+    await done(system, "end", session)
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "command")
+    await everybody_is_gone(system, session, "command")
+
+
+# ---- the customer is not reached -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script, reason, told", [
+    (busy(),        "customer-busy",      "is busy"),
+    (refuses(),     "customer-rejected",  "is busy"),
+    (rings(),       "customer-no-answer", "is not answering"),
+    (unreachable(), "customer-failed",    "can not be reached"),
+], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
+async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason, told):
+    quick.sandbox.phone(CUSTOMER).script_in_turn(script)
+    command = await begins(quick, "call", "", **PAIR)
+    session = session_id_of(command)
+    outcome = await outcome_of(quick, command)
+    assert (outcome.status, outcome.reason) == ("failed", reason)
+    ended = await everybody_is_gone(quick, session, reason)
+    agent = quick.sandbox.calls_of(AGENT)[0]
+    assert sounds(quick, agent)[-1] == f"said The person you are calling {told}. Please try again later. Goodbye."
+    assert longest_gap_s(quick, agent, 0) < GAP_MAX_S
+    assert ended["party.agent.status"] == ended["party.customer.status"] == "left"
+
+
+async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    command = await begins(system, "call", "", **PAIR)
+    customer = await dialled(system.sandbox, CUSTOMER)
+    system.sandbox.calls_of(AGENT)[0].hang_up()
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "agent-left")
+    await everybody_is_gone(system, session_id_of(command), "agent-left")
+    assert customer.record.answered_at_s is None
+
+
+# ---- the agent is not reached ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script, reason", [
+    (busy(),        "agent-busy"),
+    (refuses(),     "agent-rejected"),
+    (rings(),       "agent-no-answer"),
+    (unreachable(), "agent-failed"),
+], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
+async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, script, reason):
+    quick.agent_phone.script_in_turn(script)
+    command = await begins(quick, "call", "", **PAIR, timeout="5")
+    assert (await outcome_of(quick, command)).reason == reason
+    await everybody_is_gone(quick, session_id_of(command), reason)
+    assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
+
+
+async def test_agent_who_is_called_for_too_long_is_given_up_by_the_time_that_the_command_gives(quick):
+    quick.agent_phone.script_in_turn(rings())
+    await failed(quick, "agent-no-answer", "call", "", **PAIR, timeout="7")
+    (request,) = quick.sandbox.request_log.requests("POST", "/Calls.json")
+    assert request.get("Timeout") == "7"
+    await quick.settled()
+
+
+# ---- the gate --------------------------------------------------------------------------------------------------------
+
+
+async def test_agent_is_told_what_it_is_about_and_takes_the_call_by_pressing_one(quick):
+    quick.agent_phone.script_in_turn(presses("1"))
+    outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones, about her bill.", confirm="true")
+    agent = await quick.leg(outcome.session, "agent")
+    customer = await quick.leg(outcome.session, "customer")
+    heard = sounds(quick, agent)
+    assert heard[0] == "said Mrs. Jones, about her bill."
+    assert heard[-2:] == ["ringing", frozenset({customer.sid})]
+    assert sounds(quick, customer) == [frozenset({agent.sid})]
+    customer.hang_up()
+    await everybody_is_gone(quick, outcome.session, "customer-left")
+
+
+async def test_agent_who_is_told_what_it_is_about_need_not_press_anything(quick):
+    outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones & <Partners>")
+    heard = sounds(quick, await quick.leg(outcome.session, "agent"))
+    assert heard[:2] == ["said Mrs. Jones & <Partners>", "ringing"]
+    await done(quick, "end", outcome.session)
+    await everybody_is_gone(quick, outcome.session, "command")
+
+
+@pytest.mark.parametrize("script, reason, told", [
+    (presses("2"),     "agent-rejected",        "You have declined the call. Goodbye."),
+    (presses("", "#"), "agent-rejected",        "You have declined the call. Goodbye."),
+    (answers(),        "agent-no-confirmation", "No key was pressed. Goodbye."),
+    (voicemail(),      "agent-no-confirmation", "No key was pressed. Goodbye."),
+], ids=["another-key", "another-key-later", "no-key", "voicemail"])  # fmt: skip
+async def test_agent_who_does_not_press_one_is_let_go_and_the_customer_is_not_called(quick, script, reason, told):
+    quick.agent_phone.script_in_turn(script)
+    await failed(quick, reason, "call", "", **PAIR, confirm="true")
+    agent = quick.sandbox.calls_of(AGENT)[0]
+    ended = await everybody_is_gone(quick, (await session_ids(quick))[0], reason)
+    assert ended["party.customer.call_sid"] == ""
+    assert sounds(quick, agent)[-1] == f"said {told}"
+    assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
+
+
+async def session_ids(system: LocalSystem) -> list[str]:
+    """Every session that has ended, oldest first."""
+    return [told["session"] for told in await outcomes(system) if told["kind"] == "session"]
+
+
+@pytest.mark.parametrize("moment", ["ringing", "asked"])
+async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
+    quick.agent_phone.script_in_turn(answers(after_s=20) if moment == "ringing" else answers())
+    command = await begins(quick, "call", "", **PAIR, confirm="true")
+    agent = await dialled(quick.sandbox, AGENT)
+    if moment == "ringing":
+        await quick.until(session_id_of(command), **{"party.agent.status": "ringing"})
+        agent.reject()
+    else:
+        await quick.until(session_id_of(command), **{"party.agent.status": "confirming"})
+        agent.hang_up()
+    reason = {"ringing": "agent-rejected", "asked": "agent-left"}[moment]
+    assert (await outcome_of(quick, command)).reason == reason
+    await everybody_is_gone(quick, session_id_of(command), reason)
+    assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
+
+
+# ---- its id ----------------------------------------------------------------------------------------------------------
+
+
+async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(system):
+    outcome = await done(system, "call", "order-4711", **PAIR)
+    assert outcome.session == "order-4711"
+    session = await system.session("order-4711")
+    taken = "session: there is a session or a call of this id already"
+    await rejected(system, taken, "call", "order-4711", **PAIR)
+    await rejected(system, taken, "call", session["party.agent.call_sid"], **PAIR)
+    await rejected(system, taken, "call", session["party.customer.call_sid"], **PAIR)
+    assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
+    await done(system, "end", "order-4711")
+    await everybody_is_gone(system, "order-4711", "command")
+    # Nor may a later one, as long as it is kept.
+    await rejected(system, taken, "call", "order-4711", **PAIR)
+
+
+async def test_session_has_an_id_made_from_the_commands_where_none_is_given(system):
+    outcome = await done(system, "call", "", **PAIR, id="crm-1")
+    assert outcome.session == session_id_of("crm-1")
+    assert (await system.session(outcome.session))["state"] == "bridged"
+    await done(system, "end", outcome.session)
+    await everybody_is_gone(system, outcome.session, "command")
+
+
+async def test_same_command_twice_calls_once(system):
+    first = await begins(system, "call", "", **PAIR, id="crm-1")
+    again = await begins(system, "call", "", **PAIR, id="crm-1")
+    outcome = await outcome_of(system, first)
+    assert (first, outcome) == (again, await outcome_of(system, again))
+    assert outcome.status == "done"
+    assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
+    await done(system, "end", outcome.session)
+    assert await system.command("call", "", **PAIR, id="crm-1") == outcome
+    await everybody_is_gone(system, outcome.session, "command")
+    assert dials_to(system, AGENT) == 1
+
+
+# ---- whom it may call ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields, why", [
+    ({"agent": AGENT, "customer": "+442079460000"}, "customer: the allow-list does not name"),
+    ({"agent": "+18765550123", "customer": CUSTOMER}, "agent: the allow-list does not name"),
+    ({"agent": "sip:bob@example.com", "customer": CUSTOMER}, "agent: "),
+    ({"agent": AGENT, "customer": "+1911"}, "customer: "),
+    ({"agent": AGENT, "customer": "bob"}, "customer: "),
+    ({"agent": AGENT, "customer": CUSTOMER, "digits": "12"}, "agent: a client has no keypad"),
+    ({"agent": AGENT}, "call needs the field customer"),
+    ({"customer": CUSTOMER}, "call needs the field agent"),
+])  # fmt: skip
+async def test_whoever_may_not_be_called_is_not_and_neither_is_the_other(system, fields, why):
+    await rejected(system, why, "call", "", **fields)
+    assert not system.sandbox.request_log.rest
+    assert not system.sandbox.request_log.dials
+    await system.settled()

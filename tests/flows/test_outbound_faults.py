@@ -1,0 +1,190 @@
+"""Calls that go out of which Twilio refuses or forgets a part: nobody is called twice, nobody waits for nothing."""
+
+import pytest
+
+from conferral.storage.commands.command_stream import session_id_of
+from tests.flows.flow_helpers import (
+    begins,
+    dials_to,
+    done,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    sounds,
+    talking,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, presses, rings, voicemail
+
+pytestmark = pytest.mark.redis
+
+PAIR = {"agent": AGENT, "customer": CUSTOMER}
+#: The agent's and the customer's callbacks differ in whom they are about.
+OF_AGENT, OF_CUSTOMER = {"To": AGENT}, {"To": CUSTOMER}
+
+
+@pytest.fixture
+async def system(redis_server):
+    # Nobody rings for that long: it makes the looks at Twilio come soon.
+    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        yield system
+
+
+async def is_a_call(system, session):
+    """The two talk; then the agent hangs up, and nothing is left."""
+    agent, customer = await system.leg(session, "agent"), await system.leg(session, "customer")
+    await until_hears(system, agent, [customer])
+    await until_hears(system, customer, [agent])
+    assert (system.sandbox.request_log.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
+    agent.hang_up()
+    await everybody_is_gone(system, session, "agent-left")
+
+
+# ---- the agent's dial ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [
+    {"status": 429}, {"status": 500, "moment": "after"}, {"cut": "after"},
+], ids=["429", "500-after-effect", "cut-after"])  # fmt: skip
+async def test_agent_is_called_once_though_the_answer_to_the_request_is_bad(system, fault):
+    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+
+
+async def test_agent_whose_dial_nobody_knows_of_is_found_in_the_list_of_calls(system):
+    """Neither the answer to the request nor a callback came."""
+    system.agent_phone.script_in_turn(rings())
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    system.sandbox.faults.lose_callbacks("*", count=2, **OF_AGENT)
+    command = await begins(system, "call", "", **PAIR)
+    session = session_id_of(command)
+    await system.sandbox.wait_until(lambda: system.sandbox.request_log.requests("GET", "/Calls.json"), 5)
+    system.sandbox.calls_of(AGENT)[0].answer()
+    assert (await outcome_of(system, command)).status == "done"
+    await is_a_call(system, session)
+
+
+async def test_agent_who_was_perhaps_never_called_is_not_called_again(system):
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
+    command = await begins(system, "call", "", **PAIR)
+    assert (await outcome_of(system, command)).reason == "agent-failed"
+    await everybody_is_gone(system, session_id_of(command), "agent-failed")
+    assert dials_to(system, AGENT) == 0
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+async def test_refusal_of_the_agents_dial_ends_it(system, status):
+    system.sandbox.faults.next_rest("POST", "/Calls.json", status=status)
+    command = await begins(system, "call", "", **PAIR)
+    assert (await outcome_of(system, command)).reason == "agent-failed"
+    await everybody_is_gone(system, session_id_of(command), "agent-failed")
+    assert not system.sandbox.request_log.dials
+
+
+@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
+async def test_callbacks_of_the_agent_that_are_lost_change_nothing(system, event):
+    """The gate tells that he has answered."""
+    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_AGENT)
+    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+
+
+async def test_agent_of_whose_end_nothing_is_heard_is_looked_for(system):
+    system.agent_phone.script_in_turn(busy())
+    system.sandbox.faults.lose_callbacks("*", count=5, **OF_AGENT)
+    command = await begins(system, "call", "", **PAIR)
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
+    await everybody_is_gone(system, session_id_of(command), "agent-busy")
+
+
+# ---- the customer's dial ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
+async def test_callbacks_of_the_customer_that_are_lost_are_made_up_for_by_a_look(system, event):
+    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_CUSTOMER)
+    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+
+
+async def test_end_of_the_dial_tells_that_the_customer_is_busy_though_his_own_callback_is_lost(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(busy())
+        system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
+        command = await begins(system, "call", "", **PAIR)
+        assert (await outcome_of(system, command)).reason == "customer-busy"
+        await everybody_is_gone(system, session_id_of(command), "customer-busy")
+
+
+async def test_customers_own_callback_tells_that_he_is_busy_though_the_end_of_the_dial_is_late(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(busy())
+    system.sandbox.faults.delay_fetches("/voice/dial-action", 1)
+    command = await begins(system, "call", "", **PAIR)
+    assert (await outcome_of(system, command)).reason == "customer-busy"
+    await everybody_is_gone(system, session_id_of(command), "customer-busy")
+
+
+# ---- the gate --------------------------------------------------------------------------------------------------------
+
+
+async def test_gate_that_fails_once_is_asked_again_and_the_customer_is_called_once(system):
+    system.sandbox.faults.fail_fetches("/voice/gate", status=503)
+    session = (await done(system, "call", "", **PAIR)).session
+    agent = await system.leg(session, "agent")
+    assert agent.status == "in-progress"
+    assert system.sandbox.request_log.dials_to(CUSTOMER) == 1
+    agent.hang_up()
+    await everybody_is_gone(system, session, "agent-left", debugger=frozenset({11200}))
+
+
+@pytest.mark.parametrize("script, reason", [
+    (presses("1"), ""),
+    (voicemail(),  "agent-no-confirmation"),
+], ids=["presses-1", "voicemail"])  # fmt: skip
+async def test_every_number_that_is_called_must_press_one_where_the_setting_says_so(redis_server, script, reason):
+    number = "+14155550188"
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.sandbox.phone(number).script_in_turn(script)
+        command = await begins(system, "call", "", agent=number, customer=CUSTOMER)
+        outcome = await outcome_of(system, command)
+        assert outcome.reason == reason
+        agent = system.sandbox.calls_of(number)[0]
+        assert sounds(system, agent)[0] == "said Press 1 to take the call."
+        # The customer, whom the `<Dial>` calls, is asked for nothing.
+        assert system.sandbox.request_log.dials_to(CUSTOMER) == (0 if reason else 1)
+        if not reason:
+            agent.hang_up()
+        await everybody_is_gone(system, session_id_of(command), reason or "agent-left")
+
+
+# ---- the way into a conference ---------------------------------------------------------------------------------------
+
+
+async def test_conversion_that_is_refused_leaves_the_two_talking(system):
+    talk = await talking(system, "outbound")
+    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
+    await failed(system, "Twilio refused (HTTP 400, code 20001)", "convert", talk.session)
+    session = await system.session(talk.session)
+    assert (session["state"], session["phase"]) == ("bridged", "connected")
+    await done(system, "convert", talk.session)
+    await is_a_call(system, talk.session)
+
+
+@pytest.mark.parametrize("leaver, moment", [("agent", "before"), ("customer", "before"), ("agent", "after")])
+async def test_party_who_hangs_up_around_the_redirect_leaves_nobody_behind(system, leaver, moment):
+    talk = await talking(system, "outbound")
+
+    async def hang_up(rest):
+        if rest.step == moment and rest.path.startswith(f"/Calls/{talk.customer.sid}") and rest.method == "POST":
+            system.sandbox.on_rest = None
+            {"customer": talk.customer, "agent": talk.agent}[leaver].hang_up()
+
+    system.sandbox.on_rest = hang_up
+    outcome = await system.command("convert", talk.session)
+    assert outcome.status in ("failed", "done")
+    ended = await system.until(talk.session, state="ended")
+    if (leaver, moment) != ("agent", "before"):  # else Twilio ends both in the same moment
+        assert ended["end_reason"] == f"{leaver}-left"
+    await everybody_is_gone(system, talk.session, ended["end_reason"])

@@ -1,0 +1,255 @@
+"""What other systems are told: one entry for each finished transfer and one for each session that has ended."""
+
+from datetime import datetime
+
+import orjson
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.flows.flow_helpers import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    outcomes,
+    until_hears,
+)
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+
+pytestmark = pytest.mark.redis
+FIELDS = ["id", "kind", "session", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
+ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def told(system):
+    """What was told, oldest first, once everything is over; without the entries that are repetitions."""
+    entries = {}
+    for entry in await outcomes(system):
+        assert list(entry) == FIELDS
+        assert entries.setdefault(entry["id"], entry) == entry  # a repetition says the same
+        assert entry["started_at"] <= entry["ended_at"]
+    return list(entries.values())
+
+
+def attempts_of(entry):
+    attempts = orjson.loads(entry["attempts"])
+    for attempt in attempts:
+        assert list(attempt) == ATTEMPT
+        assert entry["started_at"] <= attempt["started_at"]
+        assert attempt["waited_s"] >= 0
+        assert (attempt["talked_s"] is None) == (attempt["answered_at"] is None)
+    return attempts
+
+
+def short(entry):
+    """The parts of an entry that a story expects."""
+    return {name: entry[name] for name in ("kind", "result", "reason", "mode", "to")}
+
+
+def seconds(entry):
+    return (datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])).total_seconds()
+
+
+async def test_session_without_any_transfer_is_told_of_once(system):
+    customer, agent = await system.converted()
+    agent.hang_up()
+    session = await everybody_is_gone(system, customer.sid, "agent-left")
+    (entry,) = await told(system)
+    assert short(entry) == {"kind": "session", "result": "ended", "reason": "agent-left", "mode": "", "to": ""}
+    assert entry["session"] == customer.sid
+    assert entry["attempts"] == "[]"
+    assert (entry["started_at"], entry["ended_at"]) == (session["created_at"], session["ended_at"])
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_completed_transfer_is_told_of_with_who_took_it_and_how_long_it_took(system, mode):
+    system.sandbox.phone(TARGET).script_in_turn(answers(0.2))
+    customer, _ = await system.talking()
+    await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
+    if mode != "blind":
+        await done(system, "complete", customer.sid)
+    await system.until(customer.sid, state="conferenced")
+    (entry,) = await told(system)  # while the call still goes on
+    assert short(entry) == {"kind": "transfer", "result": "completed", "reason": "", "mode": mode, "to": TARGET}
+    (attempt,) = attempts_of(entry)
+    assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
+    assert 0.19 < attempt["waited_s"] < 5
+    assert attempt["waited_s"] + attempt["talked_s"] <= seconds(entry) + 0.01
+    await ended_by_command(system, customer.sid)
+    assert [(one["kind"], one["result"]) for one in await told(system)] == [
+        ("transfer", "completed"), ("session", "ended"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (presses("3"), "rejected"),
+], ids=["busy", "refuses", "unreachable", "another key"])  # fmt: skip
+async def test_failed_transfer_is_told_of_with_its_reason(redis_server, script, reason):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.phone(TARGET).script_in_turn(script)
+        customer, _ = await system.converted()
+        await failed(system, reason, "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+        await system.until(customer.sid, state="conferenced")
+        (entry,) = await told(system)
+        assert short(entry) == {
+            "kind": "transfer",
+            "result": "failed",
+            "reason": reason,
+            "mode": "consult",
+            "to": TARGET,
+        }
+        (attempt,) = attempts_of(entry)
+        assert attempt["result"] == reason
+        assert attempt["ended_at"] is not None
+        await ended_by_command(system, customer.sid)
+
+
+async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(SECOND).script_in_turn(unreachable(1))
+        system.sandbox.phone(CAROL).script_in_turn(presses("2", after_s=3))
+        customer, _ = await system.converted()
+        to = f"{TARGET},{SECOND},{CAROL}"
+        await failed(system, "rejected", "transfer", customer.sid, to=to, mode="warm", confirm="true")
+        await system.until(customer.sid, state="conferenced")
+        (entry,) = await told(system)
+        assert (entry["result"], entry["reason"], entry["to"]) == ("failed", "rejected", to)
+        results = [(attempt["party"], attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+        assert results == [
+            ("target-1", TARGET, "busy"), ("target-2", SECOND, "failed"), ("target-3", CAROL, "rejected"),
+        ]  # fmt: skip
+        await ended_by_command(system, customer.sid)
+
+
+async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_of_too(system):
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    customer, _ = await system.converted()
+    await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    ringing = await dialled(system.sandbox, TARGET)
+    await system.sandbox.wait_until(lambda: ringing.record.is_final)
+    await system.until(customer.sid, **{"party.target-1.status": "left"})
+    await done(system, "complete", customer.sid)
+    (entry,) = await told(system)
+    assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "cancelled"), (CAROL, "answered")]
+    await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["while it rings", "while all talk"])
+async def test_cancelled_transfer_is_told_of(system, taken):
+    system.sandbox.phone(TARGET).script_in_turn(answers() if taken else rings())
+    customer, _ = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    status = "consulting" if taken else "ringing"
+    await system.until(customer.sid, **{"transfer.status": status})
+    await done(system, "cancel", customer.sid)
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == (("done", "") if taken else ("failed", "cancelled"))
+    (entry,) = await told(system)
+    wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}
+    assert short(entry) == wanted
+    assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
+    await ended_by_command(system, customer.sid)
+
+
+async def test_target_who_leaves_again_has_cancelled_the_transfer(system):
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    customer, _ = await system.converted()
+    await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+    (await dialled(system.sandbox, TARGET)).hang_up()
+    await system.until(customer.sid, state="conferenced")
+    (entry,) = await told(system)
+    assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
+    await ended_by_command(system, customer.sid)
+
+
+async def test_recalled_transfer_is_told_of_with_the_attempts_to_reach_the_agent(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.agent_phone.script_in_turn(answers(), busy(), answers())
+        customer, _ = await system.talking()
+        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
+        await system.until(customer.sid, state="conferenced")
+        (entry,) = await told(system)
+        assert short(entry) | {"reason": ""} == {
+            "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
+        }  # fmt: skip
+        assert entry["reason"] == "busy, recall busy"
+        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+        assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
+        back = await dialled(system.sandbox, AGENT, 3)
+        await until_hears(system, back, [customer])
+        back.hang_up()
+        await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+async def test_transfer_that_fails_for_good_is_told_of_before_the_end_that_it_brings(redis_server):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(SECOND).script_in_turn(refuses())
+        customer, _ = await system.talking()
+        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
+        session = await system.until(customer.sid, state="ended")
+        await system.settled()
+        transfer, ended = await told(system)
+        assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
+        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
+        assert results == [(TARGET, "busy"), (SECOND, "rejected")]
+        assert (ended["kind"], ended["reason"]) == ("session", session["end_reason"])
+
+
+async def test_customer_who_leaves_a_running_transfer_makes_it_fail(system):
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    customer, _ = await system.converted()
+    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    await system.until(customer.sid, **{"transfer.status": "ringing"})
+    customer.hang_up()
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
+    await everybody_is_gone(system, customer.sid, "customer-left")
+    assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(system)] == [
+        ("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"),
+    ]  # fmt: skip
+
+
+async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_server):
+    rules = Behavior(verify_callers=True, accept_call_tokens=False)
+    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        customer, _ = await system.converted()
+        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.until(customer.sid, state="conferenced")
+        (entry,) = await told(system)
+        assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
+        await ended_by_command(system, customer.sid)
+
+
+async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy(), answers())
+    system.sandbox.phone(SECOND).script_in_turn(answers())
+    customer, _ = await system.converted()
+    await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+    await system.until(customer.sid, state="conferenced")
+    for address in (TARGET, SECOND):
+        await done(system, "transfer", customer.sid, to=address, mode="warm")
+        await done(system, "complete", customer.sid)
+    (await dialled(system.sandbox, SECOND)).hang_up()
+    await everybody_is_gone(system, customer.sid, "agent-left")
+    entries = await told(system)
+    assert [entry["result"] for entry in entries] == ["failed", "completed", "completed", "ended"]
+    assert len({entry["id"] for entry in entries}) == 4
+    assert {entry["session"] for entry in entries} == {customer.sid}
+    assert not [entry for entry in entries if CUSTOMER in entry["id"]]

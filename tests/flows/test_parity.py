@@ -1,0 +1,317 @@
+"""Every command by redis-cli, HTTP, the command line and the client: done alike, and refused in the same words."""
+
+import asyncio
+import re
+import shlex
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conferral.operations.command_submission import allowed_commands_of
+from conferral.storage.commands.command_models import MODELS
+from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
+from tests.flows.flow_helpers import CAROL, everybody_is_gone, outcome_of
+from tests.flows.test_redis_cli import pairs, redis_cli
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import rings
+
+pytestmark = pytest.mark.redis
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
+#: The session of the page's examples.
+EXAMPLE = "CA0123456789abcdef0123456789abcdef"
+BOB, DAVE, DESK = "client:bob", "client:dave", "+14155550145"
+#: How the sandbox's clock runs in stories in which something is said.
+FAST = 8.0
+Fields = dict[str, str]
+
+
+def kept(names: Iterable[str], *in_every_run: str) -> list[Any]:
+    """The examples of a story, of which all but these are left to the long run."""
+    return [name if name in in_every_run else pytest.param(name, marks=pytest.mark.soak) for name in names]
+
+
+def world_of(redis_server, **options) -> LocalSystem:
+    return LocalSystem(redis_server.url, CONFERRAL_API_TOKEN=TOKEN, **options)
+
+
+@pytest.fixture
+async def system(redis_server) -> AsyncIterator[LocalSystem]:
+    async with world_of(redis_server) as system:
+        yield system
+
+
+# ---- the examples of the page ----------------------------------------------------------------------------------------
+
+
+def example_lines(title: str) -> list[list[str]]:
+    """The lines of the first block below a title of docs/commands.md, as a shell takes them apart."""
+    block = re.search(rf"^## {title}\n.*?^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    return [shlex.split(line) for line in block[1].splitlines()]
+
+
+def read(words: list[str]) -> Fields:
+    """The command of a line that is typed, as the stream has it."""
+    kind, *rest = words[1:]
+    fields = {"type": kind}
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            fields["session"] = word
+        elif word not in ("--yes", "--json", "--no-wait"):
+            name, text = word.removeprefix("--"), rest.pop(0)
+            if name != "wait":  # how long the command line waits; no field of the command
+                fields[name] = text
+    return fields
+
+
+TYPED = [read(words) for words in example_lines("From a terminal")]
+#: What the examples are told, but for those that are done, in the session that they lead through.
+REFUSED = {"cancel": "no transfer runs; allowed now: "}
+
+
+def test_the_examples_are_of_every_command():
+    assert {fields["type"] for fields in TYPED} == set(MODELS)
+
+
+def test_what_is_typed_is_what_the_examples_show():
+    """The way by the command line gives what a person would type."""
+    for words, fields in zip(example_lines("From a terminal"), TYPED, strict=True):
+        assert set(typed(fields)) <= {*words, "--yes"}
+
+
+def everybody_answers(system: LocalSystem) -> None:
+    for phone in (AGENT, CUSTOMER, DESK, BOB, CAROL, DAVE):
+        system.sandbox.phone(phone).script(answer_after_s=0.02)
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, name):
+    """One session is led through all of them, and whoever gives them is told the same whichever way it is."""
+    async with world_of(redis_server, speed=FAST) as system, every_channel(system, name) as ways:
+        everybody_answers(system)
+        session = f"order-{name}"
+        for fields in TYPED:
+            told = await ways[name].give({**fields, "session": session})
+            kind = fields["type"]
+            if kind in REFUSED:
+                assert told.status == "rejected"
+                assert told.reason.startswith(REFUSED[kind])
+            else:
+                assert told == ReportedOutcome("done", ""), f"{kind}\n{await system.report()}"
+        await everybody_is_gone(system, session, "command")
+
+
+async def test_examples_for_redis_cli_are_taken_as_they_stand(redis_server):
+    """What one after the other leads to, with the sessions put in for that of the page."""
+    async with world_of(redis_server, speed=FAST) as system:
+        everybody_answers(system)
+        session, told = EXAMPLE, []
+        for words in example_lines("From anything that speaks Redis"):
+            given = [session if word == EXAMPLE else word for word in words[1:]]
+            lines = await redis_cli(system, *given)
+            if given[0] == "HGETALL":
+                assert pairs(lines)["status"] == "done"
+                break
+            fields = dict(zip(given[3::2], given[4::2], strict=True))
+            outcome = await outcome_of(system, fields.get("id", lines[0]))
+            session = outcome.session
+            told.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
+        assert [one for one in told if one[1] != "done"] == [
+            ("transfer", "rejected", "a transfer runs already"),
+            ("swap", "rejected", "no consult is going on: all of them talk"),
+            ("merge", "rejected", "no consult is going on: all of them talk"),
+            ("cancel", "rejected", "no transfer runs"),
+        ]
+        assert {kind for kind, status, _ in told if status == "done"} == set(MODELS) - {"swap", "merge", "cancel"}
+        await everybody_is_gone(system, session, "command")
+
+
+# ---- what is published -----------------------------------------------------------------------------------------------
+
+DIAL = {"brief": "Ada, about an invoice", "confirm": "true", "timeout": "20", "digits": "1w2", "caller_id": NUMBER}
+#: Every command with every field that it has; of two that exclude each other the first.
+WHOLE: dict[str, Fields] = {
+    "call": {"session": "order-7", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **DIAL},
+    **{kind: {} for kind in ("convert", "complete", "cancel", "swap", "merge", "park", "end")},
+    "transfer": {"to": f"{DESK},{BOB}", "mode": "consult", **DIAL},
+    "retrieve": {"to": BOB, **DIAL},
+    "add": {"to": CAROL, "party": "expert", **DIAL},
+    **{kind: {"party": "customer"} for kind in ("remove", "hold", "unhold", "mute", "unmute")},
+    "supervise": {"to": DAVE, "mode": "whisper", **DIAL},
+    "announce": {"url": "https://media.example.com/closing.mp3"},
+    "record": {"action": "pause"},
+}
+
+
+def test_every_command_is_given_with_all_its_fields():
+    for kind, model in MODELS.items():
+        given = {*WHOLE[kind], "say"} if kind == "announce" else {*WHOLE[kind]}
+        assert given - {"session"} == set(model.own_names())
+
+
+async def test_every_way_publishes_the_same_command(system):
+    """Nobody takes anything up, so that the entries can be compared."""
+    customer, _ = await system.talking()
+    await system.stop_worker()
+    async with every_channel(system) as ways:
+        for kind, fields in WHOLE.items():
+            given = {"type": kind, "session": customer.sid, **fields}
+            for way in ways.values():
+                await way.publish(given)
+            entries = await system.client.xrange(system.keys.commands)
+            await system.client.delete(system.keys.commands)
+            published = [{name.decode(): text.decode() for name, text in entry.items()} for _, entry in entries]
+            by = {"redis": {}, "http": {"by": "api"}, "line": {"by": "cli"}, "client": {}}
+            assert [{**entry, "id": ""} for entry in published] == [{**given, "id": "", **by[way]} for way in ways]
+    system.start_worker()
+    assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()
+
+
+# ---- refused ---------------------------------------------------------------------------------------------------------
+
+LONG = "x" * 501
+BELL = "bell\a"
+#: Values that a field can't have, of whichever command; an empty one is wrong where the field is needed.
+WRONG: dict[str, tuple[str, ...]] = {
+    "session": ("a b", "x" * 65),
+    "id": ("a b",),
+    "to": ("", f"{BOB},{BOB}", BELL, ",".join(f"client:c{number}" for number in range(11)), "client:" + "x" * 510),
+    "agent": ("", f"{AGENT},{BOB}", BELL),
+    "customer": ("", f"{CUSTOMER},{BOB}"),
+    "mode": ("dance",),
+    "party": ("", "Two words", DESK),
+    "brief": (LONG, BELL),
+    "confirm": ("maybe",),
+    "timeout": ("4", "601", "soon", "5.5"),
+    "digits": ("press 1", "1" * 33),
+    "caller_id": ("4155550100", "client:alice", CUSTOMER),
+    "url": ("ftp://media.example.com/a.mp3", "media.example.com", "http://" + "x" * 2_000),
+    "say": (LONG, BELL),
+    "action": ("", "rewind"),
+}
+#: Ids of no session, and how they are told again: never a number.
+NOBODYS = {"CA404": "CA404", "14155550199": "(digits alone)"}
+#: Well formed, and yet nobody may be dialled so: each is turned away where commands are routed.
+MAY_NOT: tuple[Fields, ...] = ({"to": "+19005550100"}, {"to": "nobody"}, {"to": "911"}, {"to": "sip:x@example.com"})
+
+
+def wrong(kind: str) -> Iterator[Fields]:
+    """What a command has in place of one of its fields, or beside them."""
+    whole = {"id": "", **WHOLE[kind]}
+    if kind == "announce":
+        yield {"url": "", "say": ""}
+        yield {"say": "Hello."}  # beside the URL
+    if kind == "add":
+        yield from ({"party": name} for name in ("agent", "target-2", "supervisor", "guest-1"))
+    if "to" in whole:
+        yield from MAY_NOT
+        yield {"to": BOB, "digits": "1w2"}
+    for name in (*whole, "session"):
+        for text in WRONG[name]:
+            yield {name: text}
+
+
+@pytest.mark.parametrize("kind", kept(MODELS, "add", "call"))
+async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
+    """Each of its fields, each kind of wrong value, sessions of nobody; nobody is dialled and no session opened."""
+    customer, agent = await system.talking()
+    nobodys = {
+        "CA404": "no session and no call CA404 is known",
+        "1415": "no session and no call (digits alone) is known",
+    }
+    if kind == "call":
+        nobodys = {customer.sid: "session: there is a session or a call of this id already; leave the field out, and"}
+    cases = [*wrong(kind), *({"session": named} for named in nobodys)]
+    async with every_channel(system) as ways:
+        told = await asyncio.gather(*(told_of(ways, kind, changed, customer.sid) for changed in cases))
+    for one, why in zip(told[-len(nobodys) :], nobodys.values(), strict=True):
+        assert one["redis"].reason.startswith(why)
+    for one, changed in zip(told, cases, strict=True):
+        if "session" in changed and kind != "call" and "line" in one:
+            # A terminal takes more for a session, so that it also has other words for what is none.
+            assert one.pop("line").status == "rejected", changed
+    assert [one for one in told if len(set(one.values())) > 1 or one["redis"].status != "rejected"] == []
+    assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
+    assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()
+
+
+async def told_of(
+    ways: dict[str, CommandChannel], kind: str, changed: Fields, session: str
+) -> dict[str, ReportedOutcome]:
+    """What every way is told of a command with something wrong in it; `digits` are not for every phone."""
+    whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", **changed}
+    fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
+    # `--confirm` has no value.
+    names = [name for name in ways if not (name == "line" and "confirm" in changed)]
+    return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
+
+
+async def test_word_that_is_none_is_refused_before_anything_is_done(system):
+    """In the same words where there are any; a shell's option and a method of a program don't exist at all."""
+    customer, _ = await system.talking()
+    end = {"type": "end", "session": customer.sid}
+    async with every_channel(system) as ways:
+        line, client = ways["line"], ways["client"]
+        told = [await ways[name].give({**end, "colour": "red"}) for name in ("redis", "http")]
+        assert told == [ReportedOutcome("rejected", "end has no field 'colour'; it takes session and id")] * 2
+        assert (await line.type("end", customer.sid, "--colour", "red", "--yes"))[0] == 2
+        with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+            await client.publish({**end, "colour": "red"})
+
+        told = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
+        assert told == [ReportedOutcome("rejected", f"unknown type 'dance'; known: {', '.join(sorted(MODELS))}")] * 2
+        assert (await line.type("dance", customer.sid))[0] == 2
+        with pytest.raises(AttributeError):
+            await client.publish({**end, "type": "dance"})
+
+        # What is needed and left out: a shell says so of the option, and takes an empty one for none.
+        code, _, err = await line.type("transfer", customer.sid, "--mode", "warm")
+        assert (code, "--to" in err) == (2, True)
+    assert (await system.session(customer.sid))["state"] == "bridged"
+    assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()
+
+
+# ---- refused by the state --------------------------------------------------------------------------------------------
+
+#: How a session comes to a state, from two who talk: commands with what they need.
+ROADS: dict[str, tuple[tuple[str, Fields], ...]] = {
+    "connected": (),
+    "conferenced": (("convert", {}),),
+    "parked": (("park", {}),),
+    "warm": (("transfer", {"to": BOB, "mode": "warm"}),),
+    "consult": (("transfer", {"to": BOB, "mode": "consult"}),),
+    "ended": (("end", {}),),
+}
+
+
+@pytest.mark.parametrize("state", kept(["ringing", *ROADS], "consult"))
+async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_words_by_every_way(system, state):
+    """Whatever is not among what is allowed now; it changes nothing, so that all may ask at once."""
+    everybody_answers(system)
+    if state == "ringing":
+        system.sandbox.phone(AGENT).script_in_turn(rings())
+        customer = await system.customer_calls()
+        await system.until(customer.sid, **{"party.agent.status": "ringing"})
+    else:
+        customer, _ = await system.talking()
+        for kind, fields in ROADS[state]:
+            assert (await system.command(kind, customer.sid, **fields)).status == "done"
+    async with every_channel(system) as ways:
+        allowed = allowed_commands_of(await system.session(customer.sid))
+        refused = [kind for kind in MODELS if kind not in (*allowed, "call", "convert")]
+        assert refused
+        answers = await asyncio.gather(*(told_of(ways, kind, {}, customer.sid) for kind in refused))
+    for told in answers:
+        (status, reason), *others = set(told.values())
+        assert (status, others) == ("rejected", []), told
+        now = f"allowed now: {', '.join(allowed)}" if allowed else "nothing is allowed any more"
+        assert reason.partition("; ")[2] == now
+    if state != "ended":
+        assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()

@@ -1,0 +1,396 @@
+"""Parked calls: the customer waits with music and nobody beside him, until somebody takes the call up again."""
+
+import json
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from tests.flows.flow_helpers import (
+    GAP_MAX_S,
+    SECOND,
+    TARGET,
+    Talk,
+    begins,
+    dial_requests,
+    dials_to,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    longest_gap_s,
+    outcome_of,
+    outcomes,
+    rejected,
+    sounds,
+    talking,
+    until_hears,
+)
+from tests.support.local_system import AGENT, LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+
+STARTS = pytest.mark.parametrize(
+    "direction, in_room",
+    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
+    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
+)
+BOTH_PLACES = pytest.mark.parametrize("in_room", [False, True], ids=["bridged", "conferenced"])
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def parked(system: LocalSystem, direction: str = "inbound", *, in_room: bool = False) -> Talk:
+    """A call that the agent has parked: the customer hears music, the agent's call is over."""
+    talk = await talking(system, direction, in_room=in_room)
+    await done(system, "park", talk.session)
+    await is_parked(system, talk)
+    return talk
+
+
+async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
+    session = await system.until(talk.session, state="conferenced", phase="parked")
+    await until_hears(system, talk.customer, "music")
+    assert session["party.agent.status"] == "left"
+    assert talk.customer.status == "in-progress"
+    return session
+
+
+def tunes(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
+    """What somebody has heard, whatever plays again and again told once."""
+    return [what for what, _ in groupby(sounds(system, call, since_s))]
+
+
+async def transfers(system: LocalSystem) -> list[tuple[str, str, str, str]]:
+    """What other systems were told of parking, of each retrieve and of each recall."""
+    told = [entry for entry in await outcomes(system) if entry["kind"] == "transfer"]
+    return [(entry["mode"], entry["to"], entry["result"], entry["reason"]) for entry in told]
+
+
+async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
+    """The customer hangs up, whoever was with him is let go, and nothing is left."""
+    talk.customer.hang_up()
+    await everybody_is_gone(system, talk.session, "customer-left")
+
+
+# ---- park --------------------------------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_customer_hears_music_and_nobody_else_from_the_agents_leaving(system, direction, in_room):
+    talk = await talking(system, direction, in_room=in_room)
+    began_s = system.listening.now()
+    await done(system, "park", talk.session)
+    session = await is_parked(system, talk)
+    assert (session["transfer.mode"], session["transfer.status"], session["transfer.reason"]) == (
+        "park", "completed", "",
+    )  # fmt: skip
+    assert talk.agent.status == "completed"
+    assert tunes(system, talk.customer, began_s) == [frozenset({talk.agent.sid}), "music"], system.listening.described()
+    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert await transfers(system) == [("park", "", "completed", "")]
+    assert dials_to(system, AGENT) == (direction == "outbound")
+    await customer_leaves(system, talk)
+
+
+async def test_call_that_is_parked_while_it_is_being_converted_waits_in_the_conference(system):
+    talk = await talking(system)
+    began_s = system.listening.now()
+    convert = await begins(system, "convert", talk.session)
+    await done(system, "park", talk.session)
+    assert (await outcome_of(system, convert)).status == "done"
+    await is_parked(system, talk)
+    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    await customer_leaves(system, talk)
+
+
+async def test_nobody_is_let_go_for_being_alone_while_he_is_parked(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6) as system:
+        talk = await parked(system)
+        await dialled(system.sandbox, AGENT, 2)
+        assert talk.customer.status == "in-progress"
+        await customer_leaves(system, talk)
+
+
+@BOTH_PLACES
+async def test_what_needs_somebody_else_is_rejected_while_a_call_is_parked(system, in_room):
+    talk = await parked(system, in_room=in_room)
+    for kind, fields in {
+        "transfer": {"to": TARGET, "mode": "blind"},
+        "park": {},
+        "add": {"to": TARGET, "party": "carol"},
+        "hold": {"party": "customer"},
+        "unhold": {"party": "customer"},
+        "supervise": {"to": TARGET, "mode": "monitor"},
+    }.items():
+        outcome = await rejected(system, "the call is parked; allowed now: ", kind, talk.session, **fields)
+        assert "retrieve" in outcome.reason
+    for kind in ("complete", "cancel", "swap", "merge"):
+        await rejected(system, "no transfer runs; allowed now: ", kind, talk.session)
+    await is_parked(system, talk)
+    assert dials_to(system, TARGET) == 0
+    await ended_by_command(system, talk.session)
+
+
+@BOTH_PLACES
+async def test_retrieve_is_rejected_where_nothing_is_parked(system, in_room):
+    talk = await talking(system, in_room=in_room)
+    await rejected(system, "" if not in_room else "the call is not parked", "retrieve", talk.session, to=TARGET)
+    assert dials_to(system, TARGET) == 0
+    await ended_by_command(system, talk.session)
+
+
+@STARTS
+async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction, in_room):
+    talk = await parked(system, direction, in_room=in_room)
+    await customer_leaves(system, talk)
+    assert [entry["kind"] for entry in await outcomes(system)] == ["transfer", "session"]
+
+
+# ---- retrieve ----------------------------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_whoever_retrieves_it_talks_to_the_customer_and_is_the_agent_then(system, direction, in_room):
+    talk = await parked(system, direction, in_room=in_room)
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    since_s = system.listening.now()
+    command = await begins(system, "retrieve", talk.session, to=TARGET)
+    leg = await dialled(system.sandbox, TARGET)
+    session = await system.until(talk.session, **{"transfer.status": "ringing"})
+    assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "retrieve", "retrieve")
+    await until_hears(system, talk.customer, "music")
+    leg.answer()
+    assert (await outcome_of(system, command)).status == "done"
+    await until_hears(system, talk.customer, [leg])
+    await until_hears(system, leg, [talk.customer])
+    session = await system.until(talk.session, state="conferenced", phase="")
+    assert (session["party.agent.call_sid"], session["party.agent.address"]) == (leg.sid, TARGET)
+    assert session["party.customer.held"] == "false"
+    assert tunes(system, talk.customer, since_s) == ["music", frozenset({leg.sid})], system.listening.described()
+    assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
+    assert dials_to(system, TARGET) == 1
+    assert await transfers(system) == [("park", "", "completed", ""), ("retrieve", TARGET, "completed", "")]
+    leg.hang_up()
+    await everybody_is_gone(system, talk.session, "agent-left")
+
+
+async def test_call_is_parked_and_taken_up_again_and_again_also_by_who_has_parked_it(system):
+    talk = await parked(system)
+    labels = [(await system.session(talk.session))["party.agent.label"]]
+    for time, address in enumerate((AGENT, TARGET, AGENT), start=2):
+        system.sandbox.phone(address).script_in_turn(answers())
+        await done(system, "retrieve", talk.session, to=address)
+        leg = await system.leg(talk.session, "agent")
+        await until_hears(system, talk.customer, [leg])
+        session = await system.session(talk.session)
+        assert session["party.agent.address"] == address
+        labels.append(session["party.agent.label"])
+        if time < 4:
+            await done(system, "park", talk.session)
+            await is_parked(system, talk)
+    modes = [mode for mode, _, _, _ in await transfers(system)]
+    assert modes == ["park", "retrieve"] * 3
+    assert len(set(labels)) == 4, labels
+    await customer_leaves(system, talk)
+
+
+async def test_call_that_was_taken_up_is_a_call_like_any_other(system):
+    talk = await parked(system)
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(answers())
+    await done(system, "retrieve", talk.session, to=TARGET)
+    await done(system, "transfer", talk.session, to=SECOND, mode="warm")
+    second = await system.leg(talk.session, "target")
+    await done(system, "complete", talk.session)
+    await until_hears(system, talk.customer, [second])
+    await customer_leaves(system, talk)
+
+
+async def test_who_retrieves_hears_the_brief_and_presses_a_key_before_the_customer_hears_him(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        talk = await parked(system)
+        system.sandbox.phone(TARGET).script_in_turn(presses("1", key_after_s=8))
+        await done(system, "retrieve", talk.session, to=TARGET, brief="Order 7.", confirm="true", digits="ww12")
+        leg = await dialled(system.sandbox, TARGET)
+        await until_hears(system, talk.customer, [leg])
+        assert tunes(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], tunes(system, leg)
+        (dial,) = dial_requests(system, TARGET)
+        assert dial.get("SendDigits") == "ww12"
+        await customer_leaves(system, talk)
+
+
+FAILURES = [
+    (busy(), {}, "busy"),
+    (refuses(), {}, "rejected"),
+    (unreachable(), {}, "failed"),
+    (rings(), {"timeout": "5"}, "no-answer"),
+    (voicemail(), {"confirm": "true"}, "no-confirmation"),
+    (presses("2"), {"confirm": "true"}, "rejected"),
+    (answers(hangs_up_after_s=0.5), {"brief": "It is a long story that nobody wants to hear."}, "hung-up"),
+]
+
+
+@BOTH_PLACES
+@pytest.mark.parametrize(
+    "script, fields, reason", FAILURES,
+    ids=["busy", "refused", "unreachable", "no-answer", "voicemail", "declined", "hung-up"],
+)  # fmt: skip
+async def test_retrieve_that_fails_leaves_the_call_parked(redis_server, in_room, script, fields, reason):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        talk = await parked(system, in_room=in_room)
+        since_s = system.listening.now()
+        system.sandbox.phone(TARGET).script_in_turn(script, answers())
+        await failed(system, reason, "retrieve", talk.session, to=TARGET, **fields)
+        session = await is_parked(system, talk)
+        assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
+        assert tunes(system, talk.customer, since_s) == ["music"], system.listening.described()
+        assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", reason)]
+        await done(system, "retrieve", talk.session, to=TARGET)
+        await until_hears(system, talk.customer, [await dialled(system.sandbox, TARGET, 2)])
+        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
+        await customer_leaves(system, talk)
+
+
+@BOTH_PLACES
+async def test_customer_who_hangs_up_while_somebody_is_dialled_stops_that_phone(system, in_room):
+    talk = await parked(system, in_room=in_room)
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    command = await begins(system, "retrieve", talk.session, to=TARGET)
+    await system.until(talk.session, **{"transfer.status": "ringing"})
+    await customer_leaves(system, talk)
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
+    assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", "customer-left")]
+    assert dials_to(system, TARGET) == 1
+
+
+async def test_of_two_retrieves_at_once_one_is_carried_out(system):
+    talk = await parked(system)
+    for address in (TARGET, SECOND):
+        system.sandbox.phone(address).script_in_turn(answers())
+    first = await begins(system, "retrieve", talk.session, to=TARGET)
+    await rejected(system, "a transfer runs already; allowed now: ", "retrieve", talk.session, to=SECOND)
+    assert (await outcome_of(system, first)).status == "done"
+    await rejected(system, "the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
+    assert (dials_to(system, TARGET), dials_to(system, SECOND)) == (1, 0)
+    await customer_leaves(system, talk)
+
+
+@BOTH_PLACES
+async def test_end_of_a_parked_call_while_somebody_is_dialled_lets_everybody_go(system, in_room):
+    talk = await parked(system, in_room=in_room)
+    system.sandbox.phone(TARGET).script_in_turn(rings())
+    command = await begins(system, "retrieve", talk.session, to=TARGET)
+    await system.until(talk.session, **{"transfer.status": "ringing"})
+    await ended_by_command(system, talk.session)
+    assert (await outcome_of(system, command)).reason == "command"
+    assert (await transfers(system))[1:] == [("retrieve", TARGET, "cancelled", "command")]
+
+
+# ---- nobody takes it up ------------------------------------------------------------------------------------------
+
+SPEED = 20
+COMING_BACK = "said The call that you have parked is coming back to you. Nobody has taken it up."
+SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
+
+
+def short_world(redis_server, **settings):
+    """Calls go back soon; sentences take time, so the local Twilio's clock runs faster."""
+    return LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_PARK_TIMEOUT=0.5, CONFERRAL_RING_TIMEOUT=20, **settings)
+
+
+@STARTS
+async def test_call_goes_back_to_who_has_parked_it_and_he_is_told_so(redis_server, direction, in_room):
+    async with short_world(redis_server) as system:
+        talk = await parked(system, direction, in_room=in_room)
+        since_s = system.listening.now()
+        back = await dialled(system.sandbox, AGENT, 2)
+        await until_hears(system, talk.customer, [back])
+        await until_hears(system, back, [talk.customer])
+        assert sounds(system, back) == [COMING_BACK, frozenset({talk.customer.sid})]
+        assert tunes(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
+        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
+        session = await system.until(talk.session, state="conferenced", phase="")
+        assert session["party.agent.call_sid"] == back.sid
+        assert await transfers(system) == [("park", "", "completed", ""), ("park", AGENT, "recalled", "park-timeout")]
+        back.hang_up()
+        await everybody_is_gone(system, talk.session, "agent-left")
+
+
+@BOTH_PLACES
+async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(redis_server, in_room):
+    async with short_world(redis_server) as system:
+        system.agent_phone.script_in_turn(answers(), busy(), refuses())
+        talk = await parked(system, in_room=in_room)
+        since_s = system.listening.now()
+        ended = await everybody_is_gone(system, talk.session, "recall-failed")
+        assert ended["transfer.reason"] == "park-timeout, recall busy, recall rejected"
+        assert system.sandbox.request_log.dials_to(AGENT) == 3
+        assert tunes(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
+
+
+@BOTH_PLACES
+async def test_somebody_else_gets_it_where_the_settings_say_so(redis_server, in_room):
+    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
+        system.sandbox.phone(SECOND).script_in_turn(answers())
+        talk = await parked(system, in_room=in_room)
+        second = await dialled(system.sandbox, SECOND)
+        await until_hears(system, talk.customer, [second])
+        await until_hears(system, second, [talk.customer])
+        session = await system.until(talk.session, state="conferenced", phase="")
+        assert session["party.agent.call_sid"] == second.sid
+        assert system.sandbox.request_log.dials_to(AGENT) == 1
+        assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")
+        await customer_leaves(system, talk)
+
+
+async def test_somebody_else_who_is_not_reached_ends_it_with_a_sentence(redis_server):
+    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
+        system.sandbox.phone(SECOND).script_in_turn(unreachable())
+        talk = await parked(system)
+        ended = await everybody_is_gone(system, talk.session, "fallback-failed")
+        assert ended["transfer.reason"] == "park-timeout, fallback failed"
+        assert tunes(system, talk.customer)[-1] == SORRY
+        attempts = json.loads((await outcomes(system))[1]["attempts"])
+        assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
+
+
+@BOTH_PLACES
+async def test_customer_is_told_and_let_go_where_nobody_is_to_be_tried(redis_server, in_room):
+    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
+        talk = await parked(system, in_room=in_room)
+        since_s = system.listening.now()
+        await everybody_is_gone(system, talk.session, "park-timeout")
+        assert tunes(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+        assert system.sandbox.request_log.dials_to(AGENT) == 1
+
+
+async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(redis_server):
+    async with short_world(redis_server) as system:
+        talk = await parked(system)
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        before = (await system.session(talk.session))["parked_until"]
+        await failed(system, "busy", "retrieve", talk.session, to=TARGET)
+        assert (await is_parked(system, talk))["parked_until"] == before
+        back = await dialled(system.sandbox, AGENT, 2)
+        await until_hears(system, talk.customer, [back])
+        await customer_leaves(system, talk)
+
+
+async def test_customer_who_leaves_while_the_agent_is_rung_again_stops_that_phone(redis_server):
+    async with short_world(redis_server) as system:
+        system.agent_phone.script_in_turn(answers(), rings())
+        talk = await parked(system)
+        back = await dialled(system.sandbox, AGENT, 2)
+        await system.until(talk.session, **{"party.agent.status": "ringing"})
+        await customer_leaves(system, talk)
+        assert back.status in ("canceled", "no-answer", "completed")
+        assert (await transfers(system))[1][2:] == ("failed", "park-timeout, customer-left")

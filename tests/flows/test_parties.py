@@ -1,0 +1,400 @@
+"""More parties: added from everywhere, side by side, refused and removed; nothing ends until one is left."""
+
+import pytest
+
+from tests.flows.flow_helpers import CAROL, dial_requests, dials_to, longest_gap_s
+from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
+from tests.flows.three_party_call import GAP_S
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def nobody_ends_it(crowd: GroupCall) -> bool:
+    """Whether nobody's leaving ends the conference by itself."""
+    room = await crowd.system.sandbox_room()
+    return not any(one.end_on_exit for one in room.participants.values() if one.is_in)
+
+
+# ---- added -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize("start", STARTS)
+async def test_added_party_talks_with_both_and_the_call_goes_on_until_one_is_left(system, start):
+    crowd = await two(system, start)
+    await crowd.add("bob", BOB)
+    await crowd.talk("customer", "agent", "bob")
+    session = await crowd.session()
+    assert (session["state"], session["phase"]) == ("conferenced", "")
+    assert (session["party.bob.status"], session["party.bob.address"]) == ("connected", BOB)
+    assert await nobody_ends_it(crowd)
+    (dial,) = dial_requests(system, BOB)
+    assert (dial.path.endswith("/Participants.json"), dial.get("EarlyMedia")) == (True, "false")
+    assert session["conference_sid"] in dial.path
+    await crowd.leaves("agent")
+    await crowd.talk("customer", "bob")
+    crowd["bob"].hang_up()
+    await crowd.ends("agent-left")
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize("first, then, reason", [
+    ("customer", "agent", "customer-left"),
+    ("customer", "bob",   "customer-left"),
+    ("bob",      "agent", "agent-left"),
+    ("bob",      "customer", "customer-left"),
+    ("agent",    "customer", "agent-left"),
+])  # fmt: skip
+async def test_leaving_ends_nothing_until_one_is_left_and_the_reason_is_the_first_of_the_two(
+    system, first, then, reason
+):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.leaves(first)
+    await crowd.talk(*crowd.people)
+    crowd[then].hang_up()
+    await crowd.ends(reason)
+
+
+async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answers(system):
+    crowd = await two(system, "bridged")
+    phones = {"bob": BOB, "eve": EVE, "carol": CAROL}
+    added = {}
+    for name, to in phones.items():
+        system.sandbox.phone(to).script_in_turn(rings())
+        added[name] = await crowd.say("add", to=to, party=name)
+    legs = {name: await dialled(system.sandbox, to) for name, to in phones.items()}
+    for name in ("carol", "bob", "eve"):
+        legs[name].answer()
+        crowd.people[name] = legs[name]
+        assert await crowd.outcome(added[name]) == ("done", "")
+        await crowd.talk()
+    # Nobody's dial disturbs those who talk.
+    assert longest_gap_s(system, crowd["customer"], 0) < GAP_S, crowd.heard()
+    labels = await crowd.shown("label")
+    assert len(set(labels.values())) == 5
+    for name in ("eve", "customer", "carol"):
+        await crowd.leaves(name)
+        await crowd.talk()
+    crowd["bob"].hang_up()
+    await crowd.ends("customer-left")
+    assert all(dials_to(system, to) == 1 for to in phones.values())
+
+
+@pytest.mark.parametrize("script, reason, fields", [
+    (busy(),        "busy",      {}),
+    (refuses(),     "rejected",  {}),
+    (unreachable(), "failed",    {}),
+    (busy(),        "busy",      {"brief": "A question."}),
+    (presses("2"),  "rejected",  {"confirm": "true"}),
+], ids=["busy", "refuses", "unreachable", "busy-before-the-gate", "refuses-at-the-gate"])  # fmt: skip
+@pytest.mark.parametrize("start", ["bridged", "conferenced"])
+async def test_two_talk_on_when_somebody_can_not_be_added_and_it_can_be_tried_again(
+    system, start, script, reason, fields
+):
+    crowd = await two(system, start)
+    system.sandbox.phone(BOB).script_in_turn(script)
+    await crowd.failed(reason, "add", to=BOB, party="bob", **fields)
+    await crowd.talk("customer", "agent")
+    assert longest_gap_s(system, crowd["customer"], 0) < GAP_S, crowd.heard()
+    before = (await crowd.session())["party.bob.label"]
+    await crowd.add("bob", BOB)
+    await crowd.talk()
+    assert (await crowd.session())["party.bob.label"] != before
+    await crowd.let_go()
+    assert dials_to(system, BOB) == 2
+
+
+async def test_two_talk_on_when_nobody_picks_up(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        crowd = await two(system)
+        system.sandbox.phone(BOB).script_in_turn(rings())
+        await crowd.failed("no-answer", "add", to=BOB, party="bob", timeout="5")
+        await crowd.talk("customer", "agent")
+        system.sandbox.phone(BOB).script_in_turn(voicemail())
+        await crowd.failed("no-confirmation", "add", to=BOB, party="bob", confirm="true")
+        await crowd.talk("customer", "agent")
+        assert system.listening.never_heard(crowd["customer"], system.sandbox.calls_of(BOB)[1])
+        await crowd.let_go()
+
+
+@pytest.mark.parametrize("fields, script", [
+    ({"brief": "A question about a bill."},                  answers()),
+    ({"confirm": "true"},                                    presses("1")),
+    ({"brief": "A question.", "confirm": "true"},            presses("", "1", key_after_s=0.05)),
+], ids=["brief", "confirm", "both"])  # fmt: skip
+async def test_gated_party_is_heard_by_nobody_before_the_gate_is_passed(redis_server, fields, script):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        crowd = await two(system)
+        bob = await crowd.add("bob", BOB, script, **fields)
+        await crowd.talk()
+        spoken = [what for what in system.listening.whats(bob) if isinstance(what, str) and what.startswith("said ")]
+        assert bool(spoken)
+        assert ("brief" not in fields) or fields["brief"] in spoken[0]
+        (dial,) = dial_requests(system, BOB)
+        assert dial.path.endswith("/Calls.json")
+        # At the gate the party hears nobody, and nobody hears the party: whatever is said is said before.
+        joined_s = next(span.from_s for span in system.listening.heard(bob) if not isinstance(span.what, str))
+        for name in ("customer", "agent"):
+            assert system.listening.never_heard(crowd[name], bob, until_s=joined_s - 0.001)
+            assert set(system.listening.whats(crowd[name], joined_s - 0.5, joined_s - 0.001)) == {
+                frozenset({crowd["agent" if name == "customer" else "customer"].sid})
+            }
+        await crowd.leaves("customer")
+        await crowd.talk()
+        await crowd.let_go()
+
+
+async def test_digits_are_sent_to_an_extension_and_to_no_client(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB, digits="ww42")
+    (dial,) = dial_requests(system, BOB)
+    assert dial.get("SendDigits") == "ww42"
+    await crowd.rejected("to: a client has no keypad", "add", to=CAROL, party="carol", digits="42")
+    assert dials_to(system, CAROL) == 0
+    await crowd.let_go()
+
+
+async def test_party_is_dialled_only_when_twilio_has_confirmed_that_nobodys_leaving_ends_it(system):
+    crowd = await two(system)
+    system.sandbox.faults.next_rest(
+        "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
+    )
+    await crowd.failed("flag", "add", to=BOB, party="bob")
+    assert dials_to(system, BOB) == 0
+    await crowd.talk("customer", "agent")
+    system.sandbox.faults.clear()
+    await crowd.let_go()
+
+
+# ---- whoever hangs up while it rings -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver, stays", [("customer", "agent"), ("agent", "customer")])
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "busy"])
+async def test_who_stays_alone_while_it_rings_waits_for_the_answer_or_is_let_go(system, leaver, stays, answered):
+    crowd = await two(system)
+    added, bob = await crowd.rings("bob", BOB, rings())
+    await crowd.party("bob", status="ringing")
+    await crowd.leaves(leaver)
+    # Nobody is let go while somebody is being dialled.
+    assert crowd[stays].status == "in-progress"
+    crowd.people["bob"] = bob
+    if answered:
+        bob.answer()
+        await crowd.talk(stays, "bob")
+        assert await crowd.outcome(added) == ("done", "")
+        crowd[stays].hang_up()
+    else:
+        bob.reject()
+        assert await crowd.outcome(added) == ("failed", "rejected")
+    await crowd.ends(f"{leaver}-left")
+    assert dials_to(system, BOB) == 1
+
+
+async def test_phone_that_rings_is_stopped_when_both_have_left(system):
+    crowd = await two(system)
+    added, bob = await crowd.rings("bob", BOB, rings())
+    await crowd.leaves("customer")
+    crowd["agent"].hang_up()
+    await crowd.ends("customer-left")
+    status, reason = await crowd.outcome(added)
+    assert (status, reason) == ("failed", "customer-left")
+    assert bob.status in ("canceled", "completed")
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+async def test_names_that_are_taken_and_whom_nobody_has_are_refused(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    before = len(system.sandbox.request_log.requests("POST"))
+    for name in ("bob", "customer", "agent", "target", "supervisor", "agent-1"):
+        await crowd.rejected("", "add", to=EVE, party=name)
+    for kind in ("remove", "hold", "unhold", "mute", "unmute"):
+        await crowd.rejected("", kind, party="nobody")
+    assert len(system.sandbox.request_log.requests("POST")) == before
+    assert dials_to(system, EVE) == 0
+    await crowd.let_go()
+
+
+async def test_same_name_and_same_command_at_once_dial_once(system):
+    crowd = await two(system)
+    system.sandbox.phone(BOB).script_in_turn(answers())
+    first = await crowd.say("add", to=BOB, party="bob", id="add-1")
+    again = await crowd.say("add", to=BOB, party="bob", id="add-1")
+    other = await crowd.say("add", to=BOB, party="bob", id="add-2")
+    assert await crowd.outcome(first) == await crowd.outcome(again) == ("done", "")
+    assert (await crowd.outcome(other))[0] == "rejected"
+    assert dials_to(system, BOB) == 1
+    await crowd.let_go()
+
+
+async def test_nobody_is_added_before_anybody_has_answered_or_while_a_transfer_runs(system):
+    system.agent_phone.script_in_turn(rings())
+    customer = await system.customer_calls()
+    await system.until(customer.sid, phase="ringing", **{"party.agent.status": "ringing"})
+    crowd = GroupCall(system, customer.sid, {"customer": customer})
+    await crowd.rejected("nobody has answered yet", "add", to=BOB, party="bob")
+    (agent,) = system.sandbox.calls_of("client:alice")
+    agent.answer()
+    await crowd.wait_until(phase="connected")
+    system.sandbox.phone(EVE).script_in_turn(answers())
+    await crowd.done("transfer", to=EVE, mode="consult")
+    await crowd.rejected("", "add", to=BOB, party="bob")
+    assert dials_to(system, BOB) == 0
+    await crowd.done("cancel")
+    await crowd.add("bob", BOB)
+    await crowd.let_go()
+
+
+# ---- removed -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize("by_sid", [False, True], ids=["by-name", "by-call"])
+@pytest.mark.parametrize("who", ["bob", "agent"])
+async def test_removed_party_is_hung_up_and_the_others_talk_on(system, who, by_sid):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    gone = crowd.people.pop(who)
+    await crowd.done("remove", party=gone.sid if by_sid else who)
+    assert gone.status == "completed"
+    await crowd.talk()
+    assert (await crowd.session())[f"party.{who}.status"] == "left"
+    crowd["customer"].hang_up()
+    await crowd.ends("agent-left" if who == "agent" else "customer-left")
+
+
+@pytest.mark.parametrize("start", STARTS)
+async def test_removing_the_customer_ends_the_call(system, start):
+    crowd = await two(system, start)
+    if start != "bridged":
+        await crowd.add("bob", BOB)
+    await crowd.done("remove", party="customer")
+    await crowd.ends("command")
+
+
+@pytest.mark.parametrize("start", STARTS)
+async def test_removing_the_agent_of_two_leaves_the_customer_alone_and_ends_the_call(system, start):
+    crowd = await two(system, start)
+    await crowd.done("remove", party="agent")
+    await crowd.ends("agent-left")
+
+
+@pytest.mark.parametrize("fields", [{}, {"brief": "A question."}], ids=["straight", "gated"])
+async def test_removed_party_that_rings_stops_ringing(system, fields):
+    crowd = await two(system)
+    added, bob = await crowd.rings("bob", BOB, rings(), **fields)
+    await crowd.party("bob", status="ringing")
+    await crowd.done("remove", party="bob")
+    assert await crowd.outcome(added) == ("failed", "cancelled")
+    assert bob.status in ("canceled", "completed")
+    await crowd.talk("customer", "agent")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+
+
+# ---- then a transfer ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_call_with_an_added_party_is_handed_on_and_the_party_stays(system, mode):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    carol = await dialled(system.sandbox, CAROL)
+    if mode != "blind":
+        await crowd.done("complete")
+    crowd.people["agent-1"] = crowd.people.pop("agent")
+    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
+    assert crowd.people.pop("agent-1").status == "completed"
+    crowd.people["agent"] = carol
+    await crowd.talk("customer", "agent", "bob")
+    assert await nobody_ends_it(crowd)
+    await crowd.leaves("customer")
+    await crowd.talk("agent", "bob")
+    await crowd.let_go()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_as_many_take_part_as_twilio_lets_in(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        crowd = await two(system)
+        phones = [f"client:guest-{number}" for number in range(248)]
+        added = []
+        for number, to in enumerate(phones):
+            system.sandbox.phone(to).script_in_turn(answers())
+            added.append(await crowd.say("add", to=to, party=f"guest-no-{number}"))
+        for command_id in added:
+            assert await crowd.outcome(command_id) == ("done", "")
+        room = await system.sandbox_room()
+        assert len([one for one in room.participants.values() if one.is_in]) == 250
+        await crowd.rejected("", "add", to=BOB, party="bob")
+        assert dials_to(system, BOB) == 0
+        await crowd.let_go()
+        assert all(dials_to(system, to) == 1 for to in phones)
+
+
+@pytest.mark.parametrize("mode", ["consult", "warm", "blind"])
+async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_the_same(system, mode):
+    crowd = await two(system)
+    added, bob = await crowd.rings("bob", BOB, rings())
+    await crowd.party("bob", status="ringing")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    crowd.people |= {"bob": bob, "target": await dialled(system.sandbox, CAROL)}
+    bob.answer()
+    assert await crowd.outcome(added) == ("done", "")
+    if mode == "consult":
+        await crowd.expect_heard(customer="music", bob=["agent", "target"])
+        assert crowd.never_heard("customer", "target")
+    if mode != "blind":
+        await crowd.done("complete")
+    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
+    assert crowd.people.pop("agent").status == "completed"
+    await crowd.talk("customer", "bob", "target")
+    await crowd.leaves_as("target", "agent")
+    await crowd.talk("customer", "bob")
+    await crowd.let_go()
+    assert dials_to(system, BOB) == dials_to(system, CAROL) == 1
+
+
+@pytest.mark.parametrize("fault", [{"latency_s": 0.3}, {"status": 500}, {"cut": "before"}],
+                         ids=["late", "500", "cut-before"])  # fmt: skip
+async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_customer_along(system, fault):
+    """Nobody's leaving may end the conference before somebody is dialled, and that may take a while."""
+    crowd = await two(system)
+    system.sandbox.phone(BOB).script_in_turn(answers())
+    agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
+    system.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", **fault)
+    given = [await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")]
+    assert [await crowd.outcome(one) for one in given] == [("done", "")] * 2
+    crowd.people.pop("agent")
+    await crowd.comes("bob", BOB, 1)
+    await crowd.talk("customer", "bob")
+    crowd["bob"].hang_up()
+    await crowd.ends("agent-left")
+
+
+async def test_agent_is_let_go_in_time_though_his_flag_can_not_be_cleared(redis_server):
+    async with LocalSystem(redis_server.url, policy={"hold_timeout_ms": 400}) as system:
+        crowd = await two(system)
+        agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
+        system.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", status=400, count=99)
+        added, removed = await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")
+        assert await crowd.outcome(added) == ("failed", "flag")
+        assert await crowd.outcome(removed) == ("done", "")
+        await crowd.ends("agent-left")
+        assert dials_to(system, BOB) == 0

@@ -1,0 +1,237 @@
+"""What comes at the same time as something else: one clear outcome each, nobody stranded, nobody dialled twice."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.flows.flow_helpers import SECOND, TARGET, dials_to, everybody_is_gone
+from tests.flows.interruptions import (
+    BLIND,
+    CONSULT,
+    WARM,
+    Command,
+    SmallSystem,
+    Stage,
+    gives,
+    hangs_up,
+    nothing,
+    one_by_one,
+    says,
+)
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, dialled, rings
+
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("one_by_one")]
+__all__ = ["one_by_one"]
+
+# ---- the customer leaves at each step ----------------------------------------------------------------------------
+
+
+async def customer_leaves(cast: SmallSystem) -> None:
+    """Twilio tells of the customer's end before that of a target who is put out by it."""
+    cast.system.sandbox.faults.delay_callbacks("completed", 0.1, To=TARGET)
+    cast.hang_up("customer")
+
+
+@pytest.mark.parametrize(
+    "plot, converted",
+    [(CONSULT, True), (WARM, False), (BLIND, False), (BLIND, True)],
+    ids=["consult", "warm-from-bridge", "blind-from-bridge", "blind-from-room"],
+)
+async def test_customer_who_leaves_at_any_step_takes_everybody_along(redis_server, plot, converted):
+    async def ending(cast: SmallSystem) -> None:
+        told = await cast.ends("customer-left")
+        found = await cast.answers()
+        if plot is CONSULT:
+            assert cast.customer_never_heard_the_consult()
+        assert cast.recalls() == 0
+        assert len(told) == 1
+        completed = found[plot[-1][0]].status == "done"
+        assert (told[0]["result"], told[0]["reason"]) == (
+            ("completed", "") if completed else ("failed", "customer-left")
+        )
+
+    await Stage(redis_server.url, nothing, gives(plot), customer_leaves, ending, converted).play_at_every_step()
+
+
+# ---- agent and target leave at each step -------------------------------------------------------------------------
+
+#: A consult without the steps in between.
+SHORT: Sequence[Command] = (CONSULT[0], CONSULT[-1])
+#: Why a transfer of these stories can fail, in the words that commands and other systems are told.
+REASONS = {"", "no-answer", "hung-up", "target-left", "agent-left", "customer-left", "cancelled", "command"}
+
+
+@pytest.mark.parametrize("plot, converted", [(SHORT, True), (WARM, True)], ids=["consult", "warm"])
+async def test_agent_who_leaves_at_any_step_has_handed_over(redis_server, plot, converted):
+    async def ending(cast: SmallSystem) -> None:
+        assert await cast.company() == "target"
+        assert (await cast.answers())["transfer"].status == "done"
+        assert await cast.told() == ("completed", "")
+
+    await Stage(redis_server.url, nothing, gives(plot), hangs_up("agent"), ending, converted).play_at_every_step()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "plot, who",
+    [(SHORT, ("agent", "target")), (BLIND, ("target",))],
+    ids=["agent-and-target", "target-of-blind"],
+)
+async def test_customer_has_company_or_the_call_ends_when_others_leave_at_any_step(redis_server, plot, who):
+    """Where nobody is left whom the customer could talk to, the agent is rung again."""
+
+    async def ending(cast: SmallSystem) -> None:
+        left = cast.target is None or cast.target.status == "completed"
+        company = await cast.company()
+        result, reason = await cast.told()
+        assert reason in REASONS
+        assert {
+            "nobody": result in ("completed", "cancelled"),
+            "target": result == "completed" and not left,
+            "agent": result in ("cancelled", "failed") and "agent" not in who,
+            "recalled": result == "recalled" and cast.recalls() == 1,
+        }[company], (company, result, reason)
+
+    await Stage(redis_server.url, nothing, gives(plot), hangs_up(*who), ending).play_at_every_step()
+
+
+# ---- two things at once ------------------------------------------------------------------------------------------
+
+
+async def consults(cast: SmallSystem) -> None:
+    assert (await cast.give("transfer", to=TARGET, mode="consult")).status == "done"
+
+
+async def talks(cast: SmallSystem) -> None:
+    assert (await cast.give("transfer", to=TARGET, mode="warm")).status == "done"
+
+
+async def rings_for_consult(cast: SmallSystem) -> None:
+    cast.system.sandbox.phone(TARGET).script_in_turn(rings())
+    await cast.say("transfer", to=TARGET, mode="consult")
+    await dialled(cast.system.sandbox, TARGET)
+
+
+async def target_answers(cast: SmallSystem) -> None:
+    """Twilio tells of the join a moment later than of the answer."""
+    cast.system.sandbox.faults.delay_callbacks("participant-join", 0.05)
+    cast.target.answer()
+    await cast.is_quiet()
+
+
+async def target_picks_up(cast: SmallSystem) -> None:
+    cast.target.answer()
+
+
+async def target_leaves(cast: SmallSystem) -> None:
+    cast.hang_up("target")
+    await cast.is_quiet()
+
+
+async def agent_leaves(cast: SmallSystem) -> None:
+    cast.hang_up("agent")
+    await cast.is_quiet()
+
+
+COMPLETE, CANCEL = gives([("complete", {})]), gives([("cancel", {})])
+#: With whom the customer talks in the end, and what became of the commands and of the transfer.
+COMPLETED, CANCELLED = ("target", "completed"), ("agent", "cancelled")
+
+
+RACES = [
+    # complete and the target's leaving
+    (consults,          COMPLETE,       hangs_up("target"), {("done", "nobody", "completed"),
+                                                             ("done", "recalled", "recalled"),
+                                                             ("failed", *CANCELLED)}),
+    (talks,             COMPLETE,       hangs_up("target"), {("done", "nobody", "completed"),
+                                                             ("done", "recalled", "recalled"),
+                                                             ("failed", *CANCELLED)}),
+    (consults,          target_leaves,  says("complete"),   {("rejected", *CANCELLED), ("failed", *CANCELLED)}),
+    (talks,             target_leaves,  says("complete"),   {("rejected", *CANCELLED), ("failed", *CANCELLED)}),
+    # cancel and the target's answer
+    (rings_for_consult, target_answers, says("cancel"),     {("done", *CANCELLED)}),
+    (rings_for_consult, CANCEL,         target_picks_up,    {("done", *CANCELLED)}),
+    # complete and the target's answer
+    (rings_for_consult, target_answers, says("complete"),   {("done", *COMPLETED)}),
+    (rings_for_consult, COMPLETE,       target_picks_up,    {("done", *COMPLETED)}),
+    # complete and cancel
+    (consults,          COMPLETE,       says("cancel"),     {("done", "rejected", *COMPLETED),
+                                                             ("failed", "done", *CANCELLED)}),
+    (consults,          CANCEL,         says("complete"),   {("done", "rejected", *CANCELLED)}),
+    (talks,             COMPLETE,       says("cancel"),     {("done", "rejected", *COMPLETED)}),
+    (talks,             CANCEL,         says("complete"),   {("done", "rejected", *CANCELLED)}),
+    # agent and target leave
+    (consults,          agent_leaves,   hangs_up("target"), {("nobody", "completed"), ("recalled", "recalled")}),
+    (consults,          target_leaves,  hangs_up("agent"),  {("nobody", "cancelled"), ("recalled", "recalled")}),
+    (talks,             agent_leaves,   hangs_up("target"), {("nobody", "completed"), ("recalled", "recalled")}),
+]  # fmt: skip
+IDS = [
+    "target-leaves-after-complete", "target-leaves-after-complete-of-warm", "complete-after-target-left",
+    "complete-of-warm-after-target-left", "cancel-after-answer", "answer-after-cancel", "complete-after-answer",
+    "answer-after-complete", "cancel-after-complete", "complete-after-cancel", "cancel-after-complete-of-warm",
+    "complete-after-cancel-of-warm", "target-leaves-after-agent", "agent-leaves-after-target",
+    "target-leaves-after-agent-of-warm",
+]  # fmt: skip
+
+
+def _marked(race: tuple[Any, ...]) -> Any:
+    """A warm transfer goes a part of a consult's way: its races are in the long run alone."""
+    return pytest.param(*race, marks=[pytest.mark.soak] if race[0] is talks else [])
+
+
+@pytest.mark.parametrize("opening, plot, act, possible", [_marked(race) for race in RACES], ids=IDS)
+async def test_two_things_at_once_have_one_outcome(redis_server, opening, plot, act, possible):
+    """The second comes after each event of the first. No event of the first is without its turn."""
+
+    async def ending(cast: SmallSystem) -> None:
+        company = await cast.company()
+        found = await cast.answers()
+        commands = [outcome.status for kind, outcome in found.items() if kind != "transfer"]
+        result, reason = await cast.told()
+        assert (*commands, company, result) in possible, found
+        assert reason in REASONS
+
+    await Stage(redis_server.url, opening, plot, act, ending).play_at_every_step()
+
+
+# ---- two operators -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        for address in (TARGET, SECOND):
+            system.sandbox.phone(address).script_in_turn(answers())
+        yield system
+
+
+@pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
+@pytest.mark.parametrize("modes", [("consult", "blind"), ("blind", "warm"), ("warm", "consult"), ("blind", "blind")])
+async def test_of_two_transfers_at_once_one_is_rejected(system, converted, modes):
+    customer, _ = await (system.converted() if converted else system.talking())
+    wanted = zip((TARGET, SECOND), modes, strict=True)
+    given = [system.command("transfer", customer.sid, to=to, mode=mode) for to, mode in wanted]
+    first, second = sorted(await asyncio.gather(*given), key=lambda outcome: outcome.status)
+    assert (first.status, second.status) == ("done", "rejected")
+    assert second.reason.startswith("a transfer runs already")
+    assert sorted((dials_to(system, TARGET), dials_to(system, SECOND))) == [0, 1]
+    customer.hang_up()
+    await everybody_is_gone(system, customer.sid, "customer-left")
+
+
+async def test_same_command_given_twice_is_carried_out_once(system):
+    """With one id it is one command, with one answer; with another id it is another, which comes too late."""
+    customer, _ = await system.converted()
+    for kind, fields in CONSULT:
+        twice = [system.command(kind, customer.sid, id=f"the-{kind}", **fields) for _ in range(2)]
+        one, other = await asyncio.gather(*twice)
+        assert one == other
+        assert one.status == "done"
+    assert dials_to(system, TARGET) == 1
+    again = await system.command("complete", customer.sid)
+    assert again.status == "rejected"
+    customer.hang_up()
+    await everybody_is_gone(system, customer.sid, "customer-left")

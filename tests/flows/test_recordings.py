@@ -1,0 +1,474 @@
+"""Recordings: the customer's call from its answer, the conference from its start, and what is on none of them."""
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from conferral.sandbox.model import Behavior
+from conferral.sandbox.model.state import Recording
+from tests.flows.flow_helpers import (
+    TARGET,
+    done,
+    ended_by_command,
+    everybody_is_gone,
+    failed,
+    rejected,
+    talking,
+    until_hears,
+)
+from tests.flows.three_party_call import dials, joined_by_target, three, two
+from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, dialled, rings
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+
+STARTS = pytest.mark.parametrize(
+    "direction, in_room",
+    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
+    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
+)
+
+
+@pytest.fixture
+async def system(redis_server):
+    """Nothing is recorded unless somebody asks for it."""
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+@pytest.fixture
+async def of_customer(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
+        yield system
+
+
+@pytest.fixture
+async def of_room(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="true") as system:
+        yield system
+
+
+async def recording(system: LocalSystem, session: str, status: str = "in-progress") -> Recording:
+    """The one recording that there is, once the session shows it so."""
+    await system.until(session, **{"recording.status": status})
+    (found,) = system.sandbox.recordings()
+    return found
+
+
+def voices(found: Recording) -> frozenset[str]:
+    """Whose voices are on it now."""
+    last = found.spans[-1]
+    return last.voices if last.until_s is None else frozenset()
+
+
+async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
+    """Waits until just these people's voices go onto the recording."""
+
+    async def does() -> bool:
+        return bool(voices(system.sandbox.recordings()[-1]) == {call.sid for call in calls})
+
+    await system.eventually(does, f"{calls} are recorded, not {system.sandbox.recordings()}")
+
+
+# ---- the customer's call, from its answer ------------------------------------------------------------------------
+
+
+@STARTS
+async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(of_customer, direction, in_room):
+    system = of_customer
+    talk = await talking(system, direction)
+    found = await recording(system, talk.session)
+    assert (found.settings.channels, found.settings.source, found.settings.track) == (
+        2,
+        "StartCallRecordingAPI",
+        "both",
+    )
+    assert (found.leg_sid, found.conference_sid) == (talk.customer.sid, "")
+    assert voices(found) == {talk.customer.sid, talk.agent.sid}
+    if in_room:
+        await done(system, "convert", talk.session)
+        await until_records(system, talk.customer, talk.agent)
+    session = await system.session(talk.session)
+    assert session["recording.sid"] == found.sid
+    talk.agent.hang_up()
+    await everybody_is_gone(system, talk.session, "agent-left")
+    session = await system.until(talk.session, **{"recording.status": "completed"})
+    assert session["recording.url"].endswith(found.sid)
+    # One request: whatever moves the customer elsewhere moves his recording along.
+    asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "Recordings" in one.path]
+    assert len(asked) == 1
+
+
+async def test_nobody_is_recorded_before_somebody_answers(of_customer):
+    system = of_customer
+    system.agent_phone.script_in_turn(rings())
+    customer = await system.customer_calls()
+    leg = await dialled(system.sandbox, "client:alice")
+    await system.until(customer.sid, phase="ringing")
+    assert system.sandbox.recordings() == []
+    leg.answer()
+    found = await recording(system, customer.sid)
+    assert found.started_at_s >= leg.record.answered_at_s
+    await ended_by_command(system, customer.sid)
+
+
+@pytest.mark.parametrize("recorded_as", ["parents", "own", "refused"])
+async def test_customer_who_was_called_is_recorded_as_soon_as_twilio_can(redis_server, recorded_as):
+    """He is the child of a `<Dial>`: where Twilio refuses that, he is recorded once he is in a conference."""
+    rules = Behavior(recording_of_a_child=recorded_as)
+    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
+        talk = await talking(system, "outbound")
+        if recorded_as == "refused":
+            assert system.sandbox.recordings() == []
+        await done(system, "convert", talk.session)
+        found = await recording(system, talk.session)
+        assert found.leg_sid == talk.customer.sid
+        await until_records(system, talk.customer, talk.agent)
+        await ended_by_command(system, talk.session)
+
+
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429}], ids=str)
+async def test_request_without_an_answer_makes_one_recording(of_customer, fault):
+    system = of_customer
+    system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", **fault)
+    talk = await talking(system)
+    await recording(system, talk.session)
+    assert len(system.sandbox.recordings()) == 1
+    await ended_by_command(system, talk.session)
+
+
+async def test_call_that_can_not_be_recorded_goes_on_all_the_same(of_customer):
+    system = of_customer
+    system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403, count=9)
+    talk = await talking(system, in_room=True)
+    await until_hears(system, talk.customer, [talk.agent])
+    assert system.sandbox.recordings() == []
+    await ended_by_command(system, talk.session)
+    asked = [one for one in system.sandbox.request_log.rest if "Recordings" in one.path and one.method == "POST"]
+    assert len(asked) == 2
+
+
+async def test_consult_is_not_on_the_recording_of_the_customers_call(of_customer):
+    trio = await three(of_customer, "consult")
+    system = of_customer
+    found = await recording(system, trio.id)
+    await trio.only_two_talk("agent", "target")
+    await until_records(system, trio.customer)
+    since_s = system.listening.now()
+    assert system.listening.never_recorded(trio.target)
+    assert found.status == "in-progress"
+    await trio.done("merge")
+    await trio.all_talk()
+    await until_records(system, trio.customer, trio.agent, trio.target)
+    assert system.listening.never_recorded(trio.target, until_s=since_s)
+    await ended_by_command(system, trio.id)
+
+
+# ---- the conference, from its start ------------------------------------------------------------------------------
+
+
+async def test_conference_is_recorded_from_its_start_where_there_is_one(of_room):
+    system = of_room
+    talk = await talking(system)
+    assert system.sandbox.recordings() == []
+    await done(system, "convert", talk.session)
+    found = await recording(system, talk.session)
+    assert (found.settings.source, found.settings.channels) == ("Conference", 2)
+    await until_records(system, talk.customer, talk.agent)
+    talk.customer.hang_up()
+    await everybody_is_gone(system, talk.session, "customer-left")
+    session = await system.until(talk.session, **{"recording.status": "completed"})
+    assert session["recording.sid"] == found.sid
+
+
+async def test_who_waits_is_recorded_from_the_start_of_the_conference_and_not_while_he_waits(of_room):
+    system = of_room
+    system.agent_phone.script_in_turn(rings())
+    customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
+    await until_hears(system, customer, "music")
+    leg = await dialled(system.sandbox, "client:alice")
+    leg.answer()
+    await until_hears(system, customer, [leg])
+    found = await recording(system, customer.sid)
+    assert found.started_at_s >= leg.record.answered_at_s
+    await ended_by_command(system, customer.sid)
+
+
+async def asked_of_recording(system: LocalSystem) -> list[str]:
+    """What Twilio was asked to do with a recording, and how it is to pause."""
+    asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "/Recordings/" in one.path]
+    return [" ".join(filter(None, (one.get("Status"), one.get("PauseBehavior")))) for one in asked]
+
+
+@pytest.mark.parametrize("way_out", ["merge", "cancel", "complete", "target-leaves", "agent-leaves", "customer-leaves"])
+async def test_recording_of_a_conference_stands_still_for_a_consult_and_goes_on_after_it(of_room, way_out):
+    trio = await three(of_room, "consult")
+    system, target, agent = of_room, trio.target, trio.agent
+    found = await recording(system, trio.id, "paused")
+    await trio.only_two_talk("agent", "target")
+    assert await asked_of_recording(system) == ["paused skip"]
+    (dial,) = system.sandbox.request_log.requests("POST", "/Participants.json")
+    (pause,) = [one for one in system.sandbox.request_log.rest if one.get("Status") == "paused"]
+    assert system.sandbox.request_log.rest.index(pause) < system.sandbox.request_log.rest.index(dial)
+    since_s = system.listening.now()
+    assert system.listening.never_recorded(target)
+    if way_out == "customer-leaves":
+        trio.customer.hang_up()
+        await everybody_is_gone(system, trio.id, "customer-left")
+        assert system.listening.never_recorded(target)
+        return
+    others = {"merge": (agent, target), "complete": (target,), "agent-leaves": (target,)}.get(way_out, (agent,))
+    if way_out == "agent-leaves":
+        agent.hang_up()
+    elif way_out == "target-leaves":
+        target.hang_up()
+    else:
+        await trio.done(way_out)
+    await until_hears(system, trio.customer, list(others))
+    await recording(system, trio.id)
+    await until_records(system, trio.customer, *others)
+    assert system.listening.never_recorded(target, until_s=since_s)
+    if target not in others:
+        assert system.listening.never_recorded(target)
+    assert await asked_of_recording(system) == ["paused skip", "in-progress"]
+    await ended_by_command(system, trio.id)
+    assert found.status == "completed"
+
+
+@pytest.mark.parametrize("swaps", [1, 2])
+async def test_swap_lets_nothing_of_the_consult_onto_the_recording(of_room, swaps):
+    trio = await three(of_room, "consult")
+    for _ in range(swaps):
+        await trio.done("swap")
+    assert of_room.listening.never_recorded(trio.target)
+    await trio.done("cancel")
+    await until_records(of_room, trio.customer, trio.agent)
+    assert of_room.listening.never_recorded(trio.target)
+    await ended_by_command(of_room, trio.id)
+
+
+async def test_recording_goes_on_when_nobody_answers_the_consult(of_room):
+    trio = await two(of_room, "conferenced")
+    of_room.sandbox.phone(TARGET).script_in_turn(busy())
+    await failed(of_room, "busy", "transfer", trio.id, to=TARGET, mode="consult")
+    await recording(of_room, trio.id)
+    await until_records(of_room, trio.customer, trio.agent)
+    assert await asked_of_recording(of_room) == ["paused skip", "in-progress"]
+    await ended_by_command(of_room, trio.id)
+
+
+async def test_recording_that_can_not_be_paused_is_stopped_before_the_target_is_dialled(of_room):
+    system = of_room
+    trio = await two(system, "conferenced")
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
+    trio = await joined_by_target(trio, "consult")
+    await recording(system, trio.id, "completed")
+    assert system.listening.never_recorded(trio.target)
+    assert await asked_of_recording(system) == ["paused skip", "stopped"]
+    await trio.done("merge")
+    await trio.all_talk()
+    await rejected(
+        system, "the conference's recording was stopped and can't be started again", "record", trio.id, action="start"
+    )
+    assert system.listening.never_recorded(trio.target)
+    await ended_by_command(system, trio.id)
+
+
+async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_nor_stopped(of_room):
+    system = of_room
+    trio = await two(system, "conferenced")
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=99)
+    await failed(system, "recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    assert system.sandbox.calls_of(TARGET) == []
+    await until_hears(system, trio.customer, [trio.agent])
+    await trio.until(state="conferenced", phase="")
+    await ended_by_command(system, trio.id)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429, "retry_after_s": 0}], ids=str
+)
+@pytest.mark.parametrize("status", ["paused", "in-progress"])
+async def test_change_without_an_answer_is_repeated_until_it_is_so(of_room, status, fault):
+    system = of_room
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", Status=status, **fault)
+    trio = await three(system, "consult")
+    await trio.done("merge")
+    await trio.all_talk()
+    await until_records(system, trio.customer, trio.agent, trio.target)
+    assert len(system.sandbox.recordings()) == 1
+    await ended_by_command(system, trio.id)
+
+
+async def test_agent_who_leaves_before_the_target_answers_lets_the_recording_go_on(of_room):
+    system = of_room
+    trio = await dials(await two(system, "conferenced"), "consult")
+    await trio.until(transfer_status="ringing")
+    trio.agent.hang_up()
+    await trio.until(phase="blind")
+    trio.target.answer()
+    await until_hears(system, trio.customer, [trio.target])
+    await until_records(system, trio.customer, trio.target)
+    await ended_by_command(system, trio.id)
+
+
+async def test_warm_transfer_is_recorded_whole(of_room):
+    trio = await three(of_room, "warm")
+    await until_records(of_room, trio.customer, trio.agent, trio.target)
+    assert await asked_of_recording(of_room) == []
+    await ended_by_command(of_room, trio.id)
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+@STARTS
+async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, in_room):
+    talk = await talking(system, direction, in_room=in_room)
+    for action in ("pause", "resume", "stop"):
+        await rejected(system, "it is not recorded; allowed now: ", "record", talk.session, action=action)
+    await done(system, "record", talk.session, action="start")
+    found = await recording(system, talk.session)
+    assert (found.leg_sid, found.settings.channels) == (talk.customer.sid, 2)
+    await until_records(system, talk.customer, talk.agent)
+    await rejected(system, "it is recorded already; allowed now: ", "record", talk.session, action="start")
+    await done(system, "record", talk.session, action="resume")
+    await done(system, "record", talk.session, action="pause")
+    assert (await recording(system, talk.session, "paused")).status == "paused"
+    await done(system, "record", talk.session, action="pause")
+    assert voices(found) == frozenset()
+    await done(system, "record", talk.session, action="resume")
+    await until_records(system, talk.customer, talk.agent)
+    await done(system, "record", talk.session, action="stop")
+    await recording(system, talk.session, "completed")
+    await rejected(system, "it is not recorded; allowed now: ", "record", talk.session, action="stop")
+    await done(system, "record", talk.session, action="start")
+    assert len(system.sandbox.recordings()) == 2
+    await ended_by_command(system, talk.session)
+
+
+async def test_command_means_the_recording_of_the_conference_where_there_is_one(of_room):
+    system = of_room
+    talk = await talking(system, in_room=True)
+    found = await recording(system, talk.session)
+    await done(system, "record", talk.session, action="pause")
+    assert found.status == "paused"
+    await done(system, "record", talk.session, action="resume")
+    assert found.status == "in-progress"
+    await done(system, "record", talk.session, action="stop")
+    await recording(system, talk.session, "completed")
+    await rejected(
+        system, "the conference's recording was stopped and can't be started again", "record", talk.session,
+        action="start",
+    )  # fmt: skip
+    await ended_by_command(system, talk.session)
+
+
+async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(of_room):
+    system = of_room
+    trio = await two(system, "conferenced")
+    await trio.done("record", action="pause")
+    await joined_by_target(trio, "consult")
+    await trio.done("merge")
+    await trio.all_talk()
+    assert (await recording(system, trio.id, "paused")).status == "paused"
+    assert system.listening.never_recorded(trio.target)
+    await trio.done("record", action="resume")
+    await until_records(system, trio.customer, trio.agent, trio.target)
+    await ended_by_command(system, trio.id)
+
+
+async def test_nobody_can_let_a_recording_go_on_during_a_consult(of_room):
+    trio = await three(of_room, "consult")
+    await rejected(of_room, "agent and target talk without the customer", "record", trio.id, action="resume")
+    assert of_room.listening.never_recorded(trio.target)
+    await trio.done("record", action="stop")
+    await trio.done("merge")
+    await recording(of_room, trio.id, "completed")
+    assert of_room.listening.never_recorded(trio.target)
+    await ended_by_command(of_room, trio.id)
+
+
+@pytest.mark.parametrize("action, status", [("start", 0), ("pause", 400), ("stop", 400)])
+async def test_command_that_twilio_refuses_has_failed_and_leaves_everything_as_it_was(system, action, status):
+    talk = await talking(system)
+    if action == "start":
+        system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403)
+    else:
+        await done(system, "record", talk.session, action="start")
+        system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", status=status)
+    outcome = await system.command("record", talk.session, action=action)
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("Twilio refused (HTTP ")
+    running = [found for found in system.sandbox.recordings() if found.status == "in-progress"]
+    assert len(running) == (action != "start")
+    await until_hears(system, talk.customer, [talk.agent])
+    await ended_by_command(system, talk.session)
+
+
+async def test_recording_is_rejected_before_anybody_has_answered(system):
+    system.agent_phone.script_in_turn(rings())
+    customer = await system.customer_calls()
+    await dialled(system.sandbox, "client:alice")
+    await rejected(system, "nobody has answered yet; allowed now: ", "record", customer.sid, action="start")
+    await ended_by_command(system, customer.sid)
+
+
+async def test_recording_goes_on_while_the_call_is_parked_and_taken_up(of_customer):
+    system = of_customer
+    system.sandbox.phone(TARGET).script_in_turn(answers())
+    talk = await talking(system)
+    found = await recording(system, talk.session)
+    await done(system, "park", talk.session)
+    await until_records(system, talk.customer)
+    await done(system, "retrieve", talk.session, to=TARGET)
+    leg = await dialled(system.sandbox, TARGET)
+    await until_records(system, talk.customer, leg)
+    assert system.sandbox.recordings() == [found]
+    await ended_by_command(system, talk.session)
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
+@pytest.mark.parametrize("kept", ["customer", "true"])
+async def test_callbacks_of_a_recording_may_be_lost_doubled_or_late(redis_server, kept, fault):
+    async with LocalSystem(redis_server.url, CONFERRAL_RECORD=kept) as system:
+        for event in ("recording-in-progress", "recording-completed"):
+            getattr(system.sandbox.faults, fault)(event)
+        talk = await talking(system, in_room=True)
+        found = await recording(system, talk.session)
+        await done(system, "record", talk.session, action="pause")
+        assert found.status == "paused"
+        await done(system, "record", talk.session, action="resume")
+        await ended_by_command(system, talk.session)
+        assert found.status == "completed"
+
+
+async def test_recording_whose_file_is_there_long_after_the_end_is_told_in_session_and_log(redis_server):
+    rules = Behavior(recording_processing_s=0.3)
+    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
+        talk = await talking(system)
+        found = await recording(system, talk.session)
+        await ended_by_command(system, talk.session)
+        session = await system.until(talk.session, **{"recording.status": "completed"})
+        assert (session["state"], session["recording.sid"]) == ("ended", found.sid)
+        assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
+        told = [entry["detail"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
+        assert told[-1].startswith(f"{found.sid} completed, of the call"), told
+
+
+async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):
+    """It comes while nobody knows yet how the next one is called."""
+    talk = await talking(system)
+    await done(system, "record", talk.session, action="start")
+    system.sandbox.faults.delay_callbacks("recording-completed", 0.2)
+    await done(system, "record", talk.session, action="stop")
+    system.sandbox.faults.lose_callbacks("recording-in-progress")
+    system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", latency_s=0.5)
+    await done(system, "record", talk.session, action="start")
+    _, second = system.sandbox.recordings()
+    session = await system.session(talk.session)
+    assert (session["recording.sid"], session["recording.status"]) == (second.sid, "in-progress")
+    assert (session["recording.url"], session["recording.duration_s"]) == ("", "0")
+    await ended_by_command(system, talk.session)

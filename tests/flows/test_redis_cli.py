@@ -1,0 +1,118 @@
+"""What an operator does with nothing but redis-cli."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.redis_server import BUNDLED
+
+pytestmark = pytest.mark.redis
+PROGRAM = shutil.which("redis-cli") or str(BUNDLED.with_name("redis-cli"))
+
+
+async def redis_cli(system: LocalSystem, *arguments: str) -> list[str]:
+    """Lines that the real redis-cli prints."""
+    socket = system.redis_url.removeprefix("unix://")
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, "-s", socket, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    return output.decode().splitlines()
+
+
+def pairs(lines: list[str]) -> dict[str, str]:
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def test_call_is_moved_inspected_and_ended_with_redis_cli_alone(system):
+    customer, agent = await system.talking()
+    entry = await redis_cli(system, "XADD", "conferral:commands", "*", "type", "convert", "session", agent.sid)
+    await system.until(customer.sid, state="conferenced")
+
+    session = pairs(await redis_cli(system, "HGETALL", system.keys.session(customer.sid)))
+    assert session["id"] == customer.sid
+    assert session["state"] == "conferenced"
+    assert session["phase"] == ""
+    assert session["direction"] == "inbound"
+    assert session["conference_sid"].startswith("CF")
+    assert session["party.customer.call_sid"] == customer.sid
+    assert session["party.customer.address"] == CUSTOMER
+    assert session["party.agent.call_sid"] == agent.sid
+    assert session["party.agent.address"] == AGENT
+    for party in ("customer", "agent"):
+        assert session[f"party.{party}.status"] == "connected"
+        assert session[f"party.{party}.held"] == session[f"party.{party}.muted"] == "false"
+        assert session[f"party.{party}.label"] == f"{party}-1"
+    assert session["created_at"].endswith("Z")
+    assert session["ended_at"] == session["end_reason"] == ""
+
+    outcome = pairs(await redis_cli(system, "HGETALL", system.keys.command(entry[0])))
+    assert outcome["status"] == "done"
+    assert outcome["session"] == customer.sid
+    assert await redis_cli(system, "GET", system.keys.call(agent.sid)) == [customer.sid]
+
+    await redis_cli(system, "XADD", "conferral:commands", "*", "type", "end", "session", customer.sid)
+    await system.until(customer.sid, state="ended")
+    await system.settled()
+
+
+async def test_group_tells_the_committed_position_and_the_lag_and_the_length_what_is_undecided(system):
+    customer, _ = await system.talking()
+    stream = system.keys.events(system.keys.partition_of(customer.sid))
+    await system.stop_worker()
+    position = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
+    assert position["name"] == "workers"
+    assert await redis_cli(system, "XLEN", stream) == ["0"]
+
+    undecided = await redis_cli(system, "XADD", stream, "*", "type", "convert", "session", customer.sid, "token", "c1")
+    behind = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
+    assert behind["last-delivered-id"] == position["last-delivered-id"]
+    assert await redis_cli(system, "XLEN", stream) == ["1"]
+    if "lag" in behind:  # from Redis 7
+        assert (position["lag"], behind["lag"]) == ("0", "1")
+
+    system.start_worker()
+    await system.until(customer.sid, state="conferenced")
+    ahead = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
+    assert ahead["last-delivered-id"] >= undecided[0]
+    await system.command("end", customer.sid)
+    await system.settled()
+
+
+@pytest.mark.parametrize("fields, reason", [
+    (("type", "dance", "session", "x"),
+     ("unknown type 'dance'; known: add, announce, call, cancel, complete, convert, end, hold, "
+     "merge, mute, park, record, remove, retrieve, supervise, swap, transfer, unhold, unmute")),
+    (("type", "convert"), "convert needs the field session: a session's id or the SID of one of its calls"),
+    (("type", "convert", "session", "CA404"), "no session and no call CA404 is known"),
+    (("type", "convert", "session", "14155550123"), "no session and no call (digits alone) is known"),
+    (("type", "convert", "session", "CA404", "mode", "x"), "convert has no field 'mode'; it takes session and id"),
+])  # fmt: skip
+async def test_wrong_command_is_rejected_with_the_reason(system, fields, reason):
+    entry = await redis_cli(system, "XADD", "conferral:commands", "*", *fields)
+
+    async def is_decided() -> bool:
+        return bool(await redis_cli(system, "HEXISTS", system.keys.command(entry[0]), "status") == ["1"])
+
+    await system.eventually(is_decided, "the command is decided")
+    outcome = pairs(await redis_cli(system, "HGETALL", system.keys.command(entry[0])))
+    assert (outcome["status"], outcome["reason"]) == ("rejected", reason)
+    assert await redis_cli(system, "XLEN", system.keys.dead) == ["0"]
+
+
+async def test_entry_that_is_no_command_at_all_goes_to_the_dead_letters(system):
+    await redis_cli(system, "XADD", "conferral:commands", "*", "hello", "world")
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
+    customer, _ = await system.talking()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.command("end", customer.sid)
+    await system.settled()

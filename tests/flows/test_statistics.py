@@ -1,0 +1,56 @@
+"""What is counted in several places comes to the same, and processes tell what they have done."""
+
+import pytest
+
+from conferral.operations.health import rates, read_health
+from conferral.operations.session_queries import SessionQueries
+from conferral.operations.statistics import count_sessions
+from conferral.statemachine.states import State
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+
+async def test_counts_agree_wherever_they_are_shown(redis_server: RedisServer) -> None:
+    async with LocalSystem(redis_server.url) as system:
+        reader = SessionQueries(system.client, system.keys)
+        before = await read_health(reader)
+        await system.talking()
+        customer, _ = await system.converted()
+        ended, _ = await system.talking()
+        assert (await system.command("end", ended.sid)).status == "done"
+
+        now_ms = before.at_ms
+        listed = count_sessions(await reader.all_sessions(None, with_ended=True), now_ms)
+        assert listed.by_state == {"bridged": 1, "converting": 0, "conferenced": 1, "transferring": 0}
+        assert (listed.live, listed.lone) == (2, 0)
+        # The control API's list, page by page.
+        paged = [fields for state in State if state is not State.ENDED
+                 for fields in (await reader.list_sessions(state=state)).items]  # fmt: skip
+        assert count_sessions(paged, now_ms) == listed
+        # The console's health, and the metrics of the worker that holds everything.
+        health = await read_health(reader)
+        assert sum(one.live for one in health.partitions) == listed.live
+
+        async def is_measured() -> bool:
+            samples = [one for family in system.workers[0].metrics.sessions.collect() for one in family.samples]
+            return {one.labels["state"]: int(one.value) for one in samples} == listed.by_state
+
+        await system.eventually(is_measured, "the metrics count the same")
+
+        async def is_told() -> bool:
+            (worker,) = (await read_health(reader)).processes
+            return worker.stats is not None and worker.stats.requests > 0 and worker.stats.events > 10
+
+        await system.eventually(is_told, "the worker tells what it has done")
+        after = await read_health(reader)
+        measured = rates(before, after)
+        assert measured is not None
+        assert measured.events > 0
+        # Whoever hangs up takes the other one along, so our own request for that may come too late.
+        assert measured.failures.keys() <= {"21220"}
+        (worker,) = after.processes
+        assert (worker.kind, worker.name) == ("worker", system.workers[0].name)
+        assert {one.holder.name for one in after.partitions} == {worker.name}
+        assert customer.sid in await reader.live_ids()

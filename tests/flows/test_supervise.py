@@ -1,0 +1,394 @@
+"""Supervisors: what each party hears of whom in each mode, whoever leaves, whatever Twilio refuses."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from conferral.sandbox.request_log import RestEntry
+from tests.flows.flow_helpers import CAROL, begins, dial_requests, dials_to
+from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
+from tests.flows.three_party_call import Halt, ThreePartyCall
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+PARTICIPANT = "/Conferences/*/Participants/*"
+MODES = ("monitor", "whisper", "barge")
+#: From the leaving of a coached agent to the mute of whoever coached him: a callback, a request and a busy machine.
+AWAY_S = 0.5
+#: What Twilio is asked so that a mode comes true.
+ASKED = {
+    "monitor": {"Muted": "true", "Coaching": "false"},
+    "whisper": {"Muted": "false", "Coaching": "true"},
+    "barge": {"Muted": "false", "Coaching": "false"},
+}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def is_heard_as(crowd: GroupCall, mode: str) -> None:
+    """Waits until each of the three hears whom they should in that mode."""
+    also = {"monitor": (), "whisper": ("agent",), "barge": ("agent", "customer")}[mode]
+    await crowd.expect_heard(
+        supervisor=["customer", "agent"],
+        agent=["customer", *(["supervisor"] if "agent" in also else [])],
+        customer=["agent", *(["supervisor"] if "customer" in also else [])],
+    )
+
+
+def _word(request: RestEntry) -> str:
+    """A request in words, where it mutes somebody or hangs somebody up."""
+    sid = request.path.rpartition("/")[2].removesuffix(".json")
+    what = "mute" if request.get("Muted") == "true" else "hang up" if request.get("Status") == "completed" else ""
+    return f"{what} {sid}"
+
+
+# ---- who hears whom ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(3)
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("mode", MODES)
+async def test_supervisor_hears_all_and_is_heard_by_whom_the_mode_says_from_the_first_moment(system, start, mode):
+    crowd = await two(system, start)
+    await crowd.supervise(mode)
+    await is_heard_as(crowd, mode)
+    # Somebody who whispers, or listens, was heard by the customer at no moment, the first one included.
+    assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
+    assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
+    (dial,) = dial_requests(system, EVE)
+    asked = {name: dial.get(name) for name in ("Muted", "Coaching", "EarlyMedia", "StartConferenceOnEnter")}
+    assert asked["Muted"] == "true"
+    assert asked["Coaching"] in ("", "false")
+    assert asked["EarlyMedia"] == asked["StartConferenceOnEnter"] == "false"
+    crowd["customer"].hang_up()
+    # A supervisor is no company: whoever is left with one is let go.
+    await crowd.ends("customer-left")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_supervisor_stays_as_he_is_when_the_customer_is_held_and_let_back(system, mode):
+    crowd = await two(system)
+    await crowd.supervise(mode)
+    await crowd.done("hold", party="customer")
+    await crowd.expect_heard(customer="music")
+    assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
+    await crowd.done("unhold", party="customer")
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+async def test_modes_are_switched_by_one_request_each_and_nobody_hears_more_in_between(system):
+    crowd = await two(system)
+    await crowd.supervise("monitor")
+    for mode in ("whisper", "monitor", "whisper"):
+        before = len(system.sandbox.request_log.requests("POST"))
+        await crowd.done("supervise", to=EVE, mode=mode)
+        await is_heard_as(crowd, mode)
+        (request,) = system.sandbox.request_log.requests("POST")[before:]
+        assert {name: request.get(name) for name in ASKED[mode]} == ASKED[mode]
+    assert crowd.never_heard("customer", "supervisor")
+    for mode in ("barge", "whisper"):
+        await crowd.done("supervise", to=EVE, mode=mode)
+        await is_heard_as(crowd, mode)
+    back_s = system.listening.now()
+    await crowd.done("supervise", to=EVE, mode="whisper")
+    await crowd.done("supervise", to=EVE, mode="monitor")
+    assert crowd.never_heard("customer", "supervisor", back_s)
+    assert dials_to(system, EVE) == 1
+    await crowd.let_go()
+
+
+async def test_customer_does_not_hear_the_supervisors_phone_ring(system):
+    crowd = await two(system)
+    system.sandbox.phone(EVE).script_in_turn(rings())
+    given = await crowd.say("supervise", to=EVE, mode="whisper")
+    crowd.people["supervisor"] = await dialled(system.sandbox, EVE)
+    await crowd.party("supervisor", status="ringing")
+    await crowd.expect_heard(customer="agent", agent="customer")
+    # Another mode meanwhile is what counts when it is answered.
+    switched = await begins(system, "supervise", crowd.id, to=EVE, mode="monitor")
+    crowd["supervisor"].answer()
+    assert await crowd.outcome(switched) == ("done", "")
+    assert (await crowd.outcome(given))[0] == "failed"
+    await is_heard_as(crowd, "monitor")
+    assert crowd.never_heard("agent", "supervisor")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("fields, script", [
+    ({"brief": "A call about a bill."}, answers()), ({"confirm": "true"}, presses("1")),
+], ids=["brief", "confirm"])  # fmt: skip
+async def test_gated_supervisor_is_never_heard_by_the_customer(redis_server, fields, script):
+    async with LocalSystem(redis_server.url, speed=5.0) as system:
+        crowd = await two(system)
+        await crowd.supervise("whisper", EVE, script, **fields)
+        await is_heard_as(crowd, "whisper")
+        assert crowd.never_heard("customer", "supervisor")
+        await crowd.let_go()
+
+
+# ---- no company --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("leaver", ["customer", "agent"])
+async def test_who_is_left_with_a_supervisor_is_alone(system, mode, leaver):
+    crowd = await two(system)
+    supervisor, customer = await crowd.supervise(mode), crowd["customer"]
+    system.end_calls_in_test()
+    crowd[leaver].hang_up()
+    await crowd.ends(f"{leaver}-left")
+    # Of an agent who hangs up nobody knows before: until that is told, Twilio lets all hear who whispered to him.
+    heard_s = system.listening.seconds(customer, supervisor)
+    assert mode == "barge" or heard_s < (AWAY_S if (mode, leaver) == ("whisper", "agent") else 0.001)
+
+
+@pytest.mark.parametrize("how", ["hangs-up", "removed"])
+async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_again(system, how):
+    crowd = await two(system)
+    await crowd.supervise("whisper")
+    gone = crowd.people.pop("supervisor")
+    if how == "removed":
+        await crowd.done("remove", party="supervisor")
+    else:
+        gone.hang_up()
+    await crowd.talk("customer", "agent")
+    assert gone.status == "completed"
+    # Somebody else may supervise then.
+    await crowd.supervise("barge", BOB)
+    await is_heard_as(crowd, "barge")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+
+
+@pytest.mark.parametrize("script, reason", [
+    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"),
+], ids=["busy", "refuses", "unreachable"])  # fmt: skip
+async def test_two_talk_on_when_the_supervisor_is_not_reached(system, script, reason):
+    crowd = await two(system)
+    system.sandbox.phone(EVE).script_in_turn(script)
+    await crowd.failed(reason, "supervise", to=EVE, mode="whisper")
+    await crowd.talk("customer", "agent")
+    await crowd.supervise("whisper")
+    await is_heard_as(crowd, "whisper")
+    await crowd.let_go()
+
+
+async def test_supervisor_whose_phone_rings_is_no_company_either(system):
+    crowd = await two(system)
+    system.sandbox.phone(EVE).script_in_turn(rings())
+    given = await crowd.say("supervise", to=EVE, mode="monitor")
+    eve = await dialled(system.sandbox, EVE)
+    await crowd.party("supervisor", status="ringing")
+    crowd["agent"].hang_up()
+    await crowd.ends("agent-left")
+    assert (await crowd.outcome(given))[0] == "failed"
+    assert eve.status in ("canceled", "completed")
+
+
+# ---- the coached agent leaves ------------------------------------------------------------------------------------
+
+
+@pytest.mark.examples(3)
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_and_coaches_the_next(system, mode):
+    crowd = await two(system)
+    await crowd.supervise("whisper")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode=mode)
+    carol = await dialled(system.sandbox, CAROL)
+    if mode != "blind":
+        await crowd.done("complete")
+    crowd.people["agent-1"] = crowd.people.pop("agent")
+    crowd.people["agent"] = carol
+    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
+    await is_heard_as(crowd, "whisper")
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    # He was muted before the coached one was hung up, and Twilio had confirmed it.
+    muted, gone = f"mute {crowd['supervisor'].sid}", f"hang up {crowd['agent-1'].sid}"
+    asked = [word for word in map(_word, system.sandbox.request_log.requests("POST")) if word in (muted, gone)]
+    assert asked == [muted, gone]
+    assert crowd["agent-1"].status == "completed"
+    await crowd.let_go()
+
+
+async def test_coached_agent_who_is_removed_leaves_nobody_overheard(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    await crowd.expect_heard(
+        agent=["customer", "bob", "supervisor"], customer=["agent", "bob"], bob=["agent", "customer"]
+    )
+    await crowd.done("remove", party="agent")
+    crowd.people.pop("agent")
+    await crowd.expect_heard(customer="bob", bob="customer", supervisor=["customer", "bob"])
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    assert crowd.never_heard("bob", "supervisor"), crowd.heard()
+    await crowd.rejected("", "supervise", to=EVE, mode="whisper")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("orphan", ["heard", "unheard"])
+async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orphan):
+    """Whichever way Twilio takes it that nobody is there to be coached."""
+    async with LocalSystem(redis_server.url, rules=Behavior(orphaned_coach=orphan)) as system:
+        await coached_agent_hangs_up(system)
+
+
+async def coached_agent_hangs_up(system: LocalSystem) -> None:
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    left_s = system.listening.now()
+    await crowd.leaves("agent")
+    await crowd.expect_heard(customer="bob", bob="customer", supervisor=["customer", "bob"])
+    # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
+    assert system.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
+
+    async def is_muted() -> bool:  # where nobody hears him before either, hearing tells nothing of it
+        return (await crowd.member("supervisor")).muted
+
+    await system.eventually(is_muted, "the supervisor is muted")
+    await crowd.let_go()
+
+
+async def test_agent_who_hangs_up_in_a_warm_transfer_is_followed_by_the_next_whom_the_supervisor_coaches(system):
+    crowd = await two(system)
+    await crowd.supervise("whisper")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="warm")
+    carol = await dialled(system.sandbox, CAROL)
+    crowd.people.pop("agent").hang_up()
+    crowd.people["agent"] = carol
+    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
+    await is_heard_as(crowd, "whisper")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_customer_hears_nothing_of_a_consult_though_somebody_supervises(system, mode):
+    crowd = await two(system)
+    await crowd.supervise(mode)
+    since_s = system.listening.now()
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await crowd.done("transfer", to=CAROL, mode="consult")
+    crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    await crowd.expect_heard(customer="music", supervisor=["agent", "target"])
+    assert mode == "barge" or crowd.never_heard("target", "supervisor", since_s)
+    await crowd.done("cancel")
+    crowd.people.pop("target")
+    await is_heard_as(crowd, mode)
+    assert mode == "barge" or crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
+
+
+# ---- Twilio ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode, code", [("whisper", 13240), ("whisper", 16028), ("barge", 20001)])
+async def test_refused_mode_has_failed_and_the_supervisor_monitors(system, mode, code):
+    crowd = await two(system)
+    system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
+    system.sandbox.phone(EVE).script_in_turn(answers())
+    status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
+    assert (status, reason) == ("failed", f"Twilio refused (HTTP 400, code {code})")
+    await crowd.comes("supervisor", EVE, 1)
+    await is_heard_as(crowd, "monitor")
+    assert crowd.never_heard("customer", "supervisor")
+    system.sandbox.faults.clear()
+    await crowd.done("supervise", to=EVE, mode=mode)
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
+                         ids=["500", "429", "cut-before", "cut-after"])  # fmt: skip
+@pytest.mark.parametrize("mode", MODES)
+async def test_mode_comes_true_though_its_request_goes_wrong_once(system, mode, fault):
+    crowd = await two(system)
+    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
+    system.sandbox.faults.next_rest("POST", PARTICIPANT, **fault, **ASKED[mode])
+    await crowd.done("supervise", to=EVE, mode=mode)
+    assert not system.sandbox.faults.pending_count()
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_mode_is_done_though_every_callback_about_the_supervisor_is_lost(system, mode):
+    crowd = await two(system)
+    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
+    label = (await crowd.session())["party.supervisor.label"]
+    for event in ("participant-modify", "participant-mute", "participant-unmute"):
+        system.sandbox.faults.lose_callbacks(event, count=9, ParticipantLabel=label)
+    await crowd.done("supervise", to=EVE, mode=mode)
+    await is_heard_as(crowd, mode)
+    await crowd.let_go()
+
+
+async def test_supervisors_dial_of_unknown_outcome_is_not_repeated(system):
+    crowd = await two(system)
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after", To=EVE)
+    await crowd.supervise("whisper")
+    await is_heard_as(crowd, "whisper")
+    assert dials_to(system, EVE) == 1
+    await crowd.let_go()
+
+
+# ---- refused -----------------------------------------------------------------------------------------------------
+
+
+async def test_second_supervisor_and_changes_of_the_supervisor_are_refused(system):
+    crowd = await two(system)
+    await crowd.supervise("monitor")
+    await crowd.rejected("", "supervise", to=BOB, mode="barge")
+    for kind in ("hold", "unhold", "mute", "unmute"):
+        await crowd.rejected("", kind, party="supervisor")
+    await crowd.rejected("mode", "supervise", to=EVE, mode="shout")
+    assert dials_to(system, BOB) == 0
+    await is_heard_as(crowd, "monitor")
+    await crowd.let_go()
+
+
+async def test_agent_may_not_be_hung_up_before_the_mute_is_confirmed(system):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    await crowd.supervise("whisper")
+    trio = ThreePartyCall(system, crowd["customer"], crowd["agent"], id=crowd.id)
+    halt = Halt(trio, "hang up agent")
+    given = await crowd.say("remove", party="agent")
+    await halt.has_come()
+    assert (await crowd.member("supervisor")).muted
+    halt.go()
+    assert await crowd.outcome(given) == ("done", "")
+    assert crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
+
+
+@pytest.mark.parametrize("phase", ["ringing", "talking"])
+@pytest.mark.parametrize("mode", ["whisper", "monitor"])
+async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_agent_at_most(system, mode, phase):
+    crowd = await two(system)
+    system.sandbox.phone(CAROL).script_in_turn(rings())
+    moved = await crowd.say("transfer", to=CAROL, mode="consult")
+    await crowd.wait_until(**{"transfer.status": "ringing"})
+    carol = crowd.people["target"] = await dialled(system.sandbox, CAROL)
+    if phase == "talking":
+        carol.answer()
+        assert await crowd.outcome(moved) == ("done", "")
+    await crowd.supervise(mode)
+    carol.answer()
+    assert await crowd.outcome(moved) == ("done", "")
+    await crowd.expect_heard(customer="music", supervisor=["agent", "target"], target="agent")
+    await crowd.expect_heard(agent=["target", *(["supervisor"] if mode == "whisper" else [])])
+    await crowd.done("complete")
+    agent = crowd.people["agent-1"] = crowd.people.pop("agent")
+    crowd.people["agent"] = crowd.people.pop("target")
+    assert agent.status == "completed"
+    await is_heard_as(crowd, mode)
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    await crowd.let_go()

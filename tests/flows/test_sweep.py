@@ -1,0 +1,389 @@
+"""Whoever is alone is found by the account's lists when nothing is told any more, and nobody else is touched."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import pytest
+from aiohttp import web
+
+from conferral.sandbox import CallHandle
+from conferral.storage.codecs.timestamps import from_iso
+from conferral.worker.process import make_policy
+from conferral.worker.sweep.sweeper import SweepTimes
+from tests.flows.conference_starts import WAYS, in_conference, opened
+from tests.flows.flow_helpers import TARGET, dials_to, outcomes, talking, until_hears
+from tests.flows.group_call import BOB, EVE, GroupCall
+from tests.flows.three_party_call import ThreePartyCall, joined_by_target
+from tests.support.forked_worker import ForkedWorker
+from tests.support.local_system import AGENT, CUSTOMER, FAST, NUMBER, LocalSystem
+from tests.support.phones import answers, rings
+
+pytestmark = pytest.mark.redis
+INTERVAL_S = 0.4
+#: `CONFERRAL_LONE_GRACE` of a world.
+GRACE_MS = 300
+#: For reading Twilio and Redis on a busy machine; what this process stood still is added.
+SLACK_MS = 700
+CONFERENCE_EVENTS = ("participant-*", "conference-*", "announcement-*")
+
+
+@dataclass
+class Foreigners:
+    """Others who use the same account."""
+
+    system: LocalSystem
+    calls: list[CallHandle]
+    room: str
+
+    def are_untouched(self) -> bool:
+        """Whether no request has named one of them, reads among them, and all are as they were."""
+        sids = [*(call.sid for call in self.calls), self.room]
+        asked = [entry.path for entry in self.system.sandbox.request_log.rest if any(sid in entry.path for sid in sids)]
+        room = self.system.sandbox.model.state.conferences[self.room]
+        return not asked and room.status == "in-progress" and {call.status for call in self.calls} == {"in-progress"}
+
+
+def foreigners(system: LocalSystem) -> Foreigners:
+    return Foreigners(
+        system, system.sandbox.add_foreign_calls(3, age_s=60), system.sandbox.add_foreign_conference("lunch", age_s=60)
+    )
+
+
+@pytest.fixture
+async def system(redis_server) -> AsyncIterator[LocalSystem]:
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        yield system
+
+
+# ---- flows -----------------------------------------------------------------------------------------------------------
+
+
+async def inbound(system: LocalSystem) -> GroupCall:
+    talk = await talking(system, "inbound", in_room=True)
+    return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+
+
+async def outbound(system: LocalSystem) -> GroupCall:
+    talk = await talking(system, "outbound", in_room=True)
+    return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+
+
+def from_the_start(way: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
+    async def begin(system: LocalSystem) -> GroupCall:
+        opening, leg = await in_conference(system, way)
+        return GroupCall(system, opening.id, {opening.way.waiter: opening.waiter, opening.way.awaited: leg})
+
+    return begin
+
+
+def transferred(mode: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
+    async def begin(system: LocalSystem) -> GroupCall:
+        crowd = await inbound(system)
+        trio = await joined_by_target(ThreePartyCall(system, crowd["customer"], crowd["agent"], id=crowd.id), mode)
+        if mode != "blind":
+            await crowd.done("complete")
+        assert trio.target is not None
+        await crowd.wait_until(state="conferenced", phase="")
+        return GroupCall(system, crowd.id, {"customer": crowd["customer"], "agent": trio.target})
+
+    return begin
+
+
+async def group(system: LocalSystem) -> GroupCall:
+    """Three, of whom one has left again: nobody's leaving ends it by itself."""
+    crowd = await inbound(system)
+    await crowd.add("bob", BOB)
+    await crowd.done("remove", party="agent")
+    del crowd.people["agent"]
+    return crowd
+
+
+async def supervised(system: LocalSystem) -> GroupCall:
+    crowd = await inbound(system)
+    await crowd.supervise("monitor")
+    return crowd
+
+
+def parked(start: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
+    async def begin(system: LocalSystem) -> GroupCall:
+        talk = await talking(system, start, in_room=False)
+        crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+        if start == "inbound":
+            await crowd.done("convert")
+        await crowd.done("park")
+        return crowd
+
+    return begin
+
+
+class Flow(NamedTuple):
+    """How two, or one, came to be in a conference, who leaves it then, and why it ends."""
+
+    begin: Callable[[LocalSystem], Awaitable[GroupCall]]
+    leaver: str
+    reason: str
+
+
+FLOWS = {
+    "inbound-agent": Flow(inbound, "agent", "agent-left"),
+    "inbound-customer": Flow(inbound, "customer", "customer-left"),
+    "outbound-agent": Flow(outbound, "agent", "agent-left"),
+    "outbound-customer": Flow(outbound, "customer", "customer-left"),
+    "waiting-agent": Flow(from_the_start("waiting"), "agent", "agent-left"),
+    "waiting-customer": Flow(from_the_start("waiting"), "customer", "customer-left"),
+    "client-agent": Flow(from_the_start("client"), "agent", "agent-left"),
+    "client-customer": Flow(from_the_start("client"), "customer", "customer-left"),
+    "call-agent": Flow(from_the_start("call"), "agent", "agent-left"),
+    "call-customer": Flow(from_the_start("call"), "customer", "customer-left"),
+    "warm-agent": Flow(transferred("warm"), "agent", "agent-left"),
+    "consult-customer": Flow(transferred("consult"), "customer", "customer-left"),
+    "blind-agent": Flow(transferred("blind"), "agent", "agent-left"),
+    "group-bob": Flow(group, "bob", "agent-left"),
+    "group-customer": Flow(group, "customer", "agent-left"),
+    "supervised-agent": Flow(supervised, "agent", "agent-left"),
+    "parked-inbound": Flow(parked("inbound"), "customer", "customer-left"),
+    "parked-outbound": Flow(parked("outbound"), "customer", "customer-left"),
+}
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+def lose_conference_events(system: LocalSystem) -> None:
+    """Nobody is told any more who comes into a conference and who leaves it."""
+    for event in CONFERENCE_EVENTS:
+        system.sandbox.faults.lose_callbacks(event, count=10_000)
+
+
+def lose_everything(system: LocalSystem) -> None:
+    """Nor of calls; and actions of a `<Dial>` are not asked for, by which something could be noticed."""
+    system.sandbox.faults.lose_callbacks("*", count=10_000)
+    system.sandbox.faults.fail_fetches("/voice/dial-action", status=500, count=1_000)
+
+
+def sweeps(system: LocalSystem) -> int:
+    """Sweeps that were made (count)."""
+    return sum(int(worker.metrics.sweeps.labels("done")._value.get()) for worker in system.workers)
+
+
+async def swept(system: LocalSystem, times: int) -> None:
+    """Waits until the account was swept so many times more, from the beginning of a sweep on."""
+    before = sweeps(system) + 1  # one may be under way, whose lists are older than what was done
+
+    async def has_been() -> bool:
+        return sweeps(system) >= before + times
+
+    await system.eventually(has_been, f"{times} more sweeps")
+
+
+async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
+    """Waits until the session waits neither for Twilio nor for a moment, but for those that are minutes away."""
+    partition = system.keys.partition_of(session_id)
+
+    async def does() -> bool:
+        pipeline = system.client.pipeline(transaction=True)  # all of one moment
+        pipeline.hlen(system.keys.outbox(partition))
+        pipeline.xlen(system.keys.events(partition))
+        pipeline.hget(system.keys.session(session_id), "timers")
+        under_way, undecided, timers = await pipeline.execute()
+        names = {timer.partition("=")[0] for timer in timers.decode().split()}
+        return not under_way and not undecided and names <= {"age", "park"}
+
+    await system.eventually(does, f"{session_id} waits for nothing")
+
+
+async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
+    """Somebody hangs up, of which nobody is told: the grace and one sweep later everything is over."""
+    system = crowd.system
+    began_s = time.monotonic()
+    hung_up_ms = await now_ms(system)
+    crowd[flow.leaver].hang_up()
+    ended = await crowd.wait_until(state="ended")
+    assert ended["end_reason"] == flow.reason
+    assert [entry for entry in await system.log(crowd.id) if entry["event"] == "account_swept"], await system.report()
+    times = SweepTimes.for_interval(INTERVAL_S)
+    expected_ms = GRACE_MS + 1000 * (times.interval_s + times.settle_s)
+    lost_ms = 1000 * system.stalls.lost_s(began_s, time.monotonic())
+    assert from_iso(ended["ended_at"]) - hung_up_ms <= expected_ms + SLACK_MS + lost_ms, await system.report()
+
+
+async def now_ms(system: LocalSystem) -> int:
+    """Redis's time, Unix milliseconds."""
+    seconds, microseconds = await system.client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def nothing_is_left(crowd: GroupCall, reason: str) -> None:
+    """No call, no timer, no effect; and others were told of the end once."""
+    await crowd.system.settled()
+    told = [entry for entry in await outcomes(crowd.system) if entry["kind"] == "session"]
+    assert [(entry["session"], entry["reason"]) for entry in told] == [(crowd.id, reason)]
+
+
+# ---- the stories -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FLOWS)
+async def test_lone_participant_is_found_although_nobody_tells_of_anything(system, name):
+    """Not of the conference from its start, of calls and their documents from the leaving on."""
+    flow = FLOWS[name]
+    others = foreigners(system)
+    system.end_calls_in_test()
+    lose_conference_events(system)
+    crowd = await flow.begin(system)
+    await waits_for_nothing(system, crowd.id)
+    lose_everything(system)
+    await swept(system, 1)
+
+    await is_found_and_let_go(crowd, flow)
+
+    await nothing_is_left(crowd, flow.reason)
+    assert others.are_untouched()
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "waiting-agent" else pytest.param(name, marks=pytest.mark.soak) for name in FLOWS]
+)
+async def test_lone_participant_is_let_go_although_no_conference_event_ever_came(system, name):
+    """What comes of calls is enough; nobody is dialled twice on the way."""
+    flow = FLOWS[name]
+    others = foreigners(system)
+    system.end_calls_in_test()
+    lose_conference_events(system)
+    crowd = await flow.begin(system)
+
+    crowd[flow.leaver].hang_up()
+
+    assert (await crowd.wait_until(state="ended"))["end_reason"] == flow.reason
+    await nothing_is_left(crowd, flow.reason)
+    assert others.are_untouched()
+    for phone in (AGENT, CUSTOMER, TARGET, EVE):
+        assert dials_to(system, phone) <= 1
+
+
+async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(system):
+    others = foreigners(system)
+    crowd = await inbound(system)
+    await crowd.add("bob", BOB)
+    await waits_for_nothing(system, crowd.id)
+    lose_everything(system)
+
+    crowd.people.pop("agent").hang_up()
+
+    await crowd.party("agent", status="left")
+    await crowd.talk("customer", "bob")
+    await waits_for_nothing(system, crowd.id)
+    await swept(system, 1)
+    assert (await crowd.session())["state"] == "conferenced"
+    await crowd.talk("customer", "bob")
+    assert others.are_untouched()
+    await crowd.done("end")
+    await nothing_is_left(crowd, "command")
+
+
+async def test_bridged_call_whose_end_nobody_told_is_ended(system):
+    """Both legs are over at Twilio; here they would talk on for a day."""
+    talk = await talking(system)
+    crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+    lose_everything(system)
+    await swept(system, 1)
+
+    await is_found_and_let_go(crowd, Flow(inbound, "customer", "customer-left"))
+
+    await nothing_is_left(crowd, "customer-left")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_phone_stops_ringing_when_whoever_waited_is_found_gone(redis_server, way):
+    """Long before it would have stopped by itself."""
+    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, CONFERRAL_RING_TIMEOUT=60) as system:
+        lose_conference_events(system)
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(*([answers()] if way == "call" else []), rings())
+        opening = await opened(system, way)
+        leg = await opening.rings()
+        lose_everything(system)
+
+        opening.waiter.hang_up()
+
+        await opening.until(state="ended", end_reason=f"{opening.way.waiter}-left")
+        await system.settled()
+        assert leg.status in ("no-answer", "canceled", "completed")
+        assert dials_to(system, opening.way.phone) == 1
+
+
+async def test_customer_who_was_sent_on_is_left_alone(redis_server, tmp_path):
+    """He is in no conference and no session is live, and he may stay there as long as he likes."""
+    heard = "What did you think of us?"
+    async with survey(heard) as url:
+        directory = tmp_path / "directory.toml"
+        directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{url}"\n')
+        settings: dict[str, Any] = {"CONFERRAL_SWEEP_INTERVAL": INTERVAL_S, "CONFERRAL_DIRECTORY": directory}
+        async with LocalSystem(redis_server.url, **settings) as system:
+            crowd = await inbound(system)
+            await waits_for_nothing(system, crowd.id)
+            system.sandbox.faults.lose_callbacks("*", count=10_000)
+
+            crowd["agent"].hang_up()
+
+            await crowd.wait_until(state="ended", end_reason="agent-left")
+            await until_hears(system, crowd["customer"], f"said {heard}")
+            asked = len(system.sandbox.request_log.requests("POST"))
+            await swept(system, 3)
+            assert len(system.sandbox.request_log.requests("POST")) == asked
+            assert crowd["customer"].status == "in-progress"
+            crowd["customer"].hang_up()
+            await nothing_is_left(crowd, "agent-left")
+
+
+@asynccontextmanager
+async def survey(sentence: str) -> AsyncIterator[str]:
+    """Somebody else's TwiML, with which a customer goes on: a question, then a minute for the answer."""
+
+    async def ask(_request: web.Request) -> web.Response:
+        document = f"<Response><Say loop='0'>{sentence}</Say></Response>"
+        return web.Response(text=document, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/survey", ask)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/survey"
+    await runner.cleanup()
+
+
+@pytest.mark.soak
+@pytest.mark.processes
+async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_server, tmp_path):
+    """Nobody is told of the leaving, and the worker that would have found it dies in the same moment."""
+    lease_ms = 1_000
+    async with LocalSystem(redis_server.url, workers=0, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
+        policy = asdict(replace(make_policy(system.settings), **FAST))
+        with ExitStack() as rest:
+            with ForkedWorker(system, tmp_path, "first", lease_ms=lease_ms, policy=policy):
+                holder = await held_by_somebody_else(system, b"")
+                rest.enter_context(ForkedWorker(system, tmp_path, "second", lease_ms=lease_ms, policy=policy))
+                system.end_calls_in_test()
+                crowd = await inbound(system)
+                await waits_for_nothing(system, crowd.id)
+                lose_everything(system)
+            # Killed.
+            crowd["agent"].hang_up()
+            await held_by_somebody_else(system, holder)
+            await crowd.wait_until(state="ended", end_reason="agent-left")
+            log = await system.log(crowd.id)
+            assert [entry for entry in log if entry["event"] == "account_swept"], await system.report()
+            await nothing_is_left(crowd, "agent-left")
+
+
+async def held_by_somebody_else(system: LocalSystem, before: bytes) -> bytes:
+    """Waits until the sweep's lease has another holder; returns that one."""
+
+    async def has_moved() -> bool:
+        return (await system.client.hget(system.keys.sweep_lease, "holder") or before) != before
+
+    await system.eventually(has_moved, "the sweep's lease has moved")
+    return bytes(await system.client.hget(system.keys.sweep_lease, "holder"))

@@ -1,0 +1,191 @@
+"""Whoever hangs up while a transfer runs, however far it has come: who is let go, and who goes on with whom."""
+
+import pytest
+
+from conferral.sandbox import CallHandle
+from tests.flows.flow_helpers import TARGET, begins, dials_to, everybody_is_gone, outcome_of
+from tests.flows.three_party_call import GAP_S, LATE_S, PHASES, Halt, ThreePartyCall, held, parties, reached, told
+from tests.support.local_system import LocalSystem
+from tests.support.phones import dialled
+
+pytestmark = pytest.mark.redis
+
+EVERYWHERE = [(mode, phase) for mode, phases in PHASES.items() for phase in phases]
+TOGETHER = ("talking", "swapped", "merged")
+BEFORE_ANSWER = [(mode, phase) for mode, phase in EVERYWHERE if phase not in TOGETHER]
+AFTER_ANSWER = [(mode, phase) for mode, phase in EVERYWHERE if phase in TOGETHER]
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+def go_on(halt: Halt | None) -> None:
+    """Lets the request that was kept back take effect."""
+    if halt is not None:
+        halt.go()
+
+
+async def is_told(trio: ThreePartyCall, status: str, reason: str = "") -> None:
+    """Whoever asked for the transfer, before it was done, is told so; nobody is told twice."""
+    if trio.transfer_id:
+        outcome = await outcome_of(trio.system, trio.transfer_id)
+        assert (outcome.status, outcome.reason) == (status, reason)
+
+
+async def others_are_told(trio: ThreePartyCall, result: str, reason: str) -> None:
+    entries = [entry for entry in await told(trio.system, 1) if entry["kind"] == "transfer"]
+    assert [(entry["result"], entry["reason"], entry["to"]) for entry in entries] == [(result, reason, TARGET)]
+
+
+@pytest.mark.parametrize("mode, phase", EVERYWHERE)
+async def test_end_hangs_everybody_up_however_far_it_has_come(system, mode, phase):
+    trio, halt = await reached(system, mode, phase)
+    await trio.done("end")
+    go_on(halt)
+    session = await everybody_is_gone(system, trio.id, "command")
+    assert (session["transfer.status"], session["transfer.reason"]) == ("cancelled", "command")
+    await is_told(trio, "failed", "command")
+    await others_are_told(trio, "cancelled", "command")
+
+
+@pytest.mark.parametrize("mode, phase", EVERYWHERE)
+async def test_everybody_is_let_go_when_the_customer_hangs_up(system, mode, phase):
+    trio, halt = await reached(system, mode, phase)
+    trio.customer.hang_up()
+    go_on(halt)
+    session = await everybody_is_gone(system, trio.id, "customer-left")
+    assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "customer-left")
+    await is_told(trio, "failed", "customer-left")
+    await others_are_told(trio, "failed", "customer-left")
+    # Once he is gone there is nobody to dial for.
+    assert dials_to(system, TARGET) == (0 if trio.target is None else 1)
+
+
+@pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
+async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_ringback(system, mode, phase):
+    trio, halt = await reached(system, mode, phase)
+    trio.agent.hang_up()
+    go_on(halt)
+    target = trio.target = await dialled(system.sandbox, TARGET)
+    session = await trio.until(phase="blind", transfer_status="ringing")
+    # Whoever is on hold already may hear his music to its end before he hears ringing.
+    await trio.hears_a_tune("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
+    assert held(session) <= {"customer"}
+    target.answer()
+    await trio.only_two_talk("customer", "target")
+    await is_handed_over(trio)
+    await is_told(trio, "done")
+    # Twilio's own way from one room or document to the next, and once more for a hold.
+    assert trio.customer_was_never_in_silence(GAP_S + LATE_S), trio.heard()
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_leaves_before_the_answer(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        trio, _ = await reached(system, "consult", "ringing")
+        await trio.hear(customer="music")
+        trio.agent.hang_up()
+        await trio.hear(customer="ringback")
+        trio.target.answer()
+        await trio.only_two_talk("customer", "target")
+        trio.customer.hang_up()
+        await everybody_is_gone(system, trio.id, "customer-left")
+
+
+@pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
+async def test_agent_who_hangs_up_after_the_answer_hands_over(system, mode, phase):
+    trio, _ = await reached(system, mode, phase)
+    trio.agent.hang_up()
+    await trio.only_two_talk("customer", "target")
+    await is_handed_over(trio)
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+async def is_handed_over(trio: ThreePartyCall) -> None:
+    session = await trio.until(state="conferenced", transfer_status="completed")
+    assert not held(session)
+    everybody = parties(session)
+    assert everybody["agent"] == ("target-1", "connected")
+    assert everybody["agent-1"][1] == "left"
+    assert dials_to(trio.system, TARGET) == 1
+    await others_are_told(trio, "completed", "")
+
+
+@pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
+async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, mode, phase):
+    trio, _ = await reached(system, mode, phase)
+    trio.target.hang_up()
+    session = await trio.until(state="conferenced", transfer_status="cancelled", transfer_reason="target-left")
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    await others_are_told(trio, "cancelled", "target-left")
+    trio.agent.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("step, halt_before", [
+    ("complete", "unhold customer"),
+    ("merge",    "unhold customer"),
+    ("swap",     "hold target"),
+])  # fmt: skip
+@pytest.mark.parametrize("leaver", ["agent", "target", "customer"])
+async def test_hanging_up_in_the_middle_of_a_step_leaves_nobody_on_hold(system, step, halt_before, leaver):
+    trio, _ = await reached(system, "consult", "talking")
+    halt = Halt(trio, halt_before)
+    command_id = await begins(system, step, trio.id)
+    await halt.has_come()
+    leg: CallHandle = getattr(trio, leaver)
+    leg.hang_up()
+    halt.go()
+    outcome = await outcome_of(system, command_id)
+    assert outcome.status in ("done", "failed")
+    if leaver == "customer":
+        await everybody_is_gone(system, trio.id, "customer-left")
+        return
+    other = {"agent": "target", "target": "agent"}[leaver]
+    await trio.only_two_talk("customer", other)
+    session = await trio.until(state="conferenced")
+    assert session["transfer.status"] == {"agent": "completed", "target": "cancelled"}[leaver]
+    getattr(trio, other).hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
+async def test_complete_before_the_answer_lets_the_agent_go_and_the_call_goes_on_as_blind(system, mode, phase):
+    trio, halt = await reached(system, mode, phase)
+    command_id = await begins(system, "complete", trio.id)
+    go_on(halt)
+    target = trio.target = await dialled(system.sandbox, TARGET)
+    assert (await outcome_of(system, command_id)).status == "done"
+    assert trio.agent.status == "completed"
+    await trio.until(phase="blind", transfer_status="ringing")
+    assert system.listening.never_heard(trio.agent, target)
+    target.answer()
+    await trio.only_two_talk("customer", "target")
+    await is_handed_over(trio)
+    await is_told(trio, "done")
+    target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+@pytest.mark.parametrize("mode, phase", [one for one in BEFORE_ANSWER if one[1] != "ringing"])
+async def test_cancel_before_the_dial_lets_nobody_ring_and_the_two_talk_on(system, mode, phase):
+    trio, halt = await reached(system, mode, phase)
+    command_id = await begins(system, "cancel", trio.id)
+    go_on(halt)
+    assert (await outcome_of(system, command_id)).status == "done"
+    await is_told(trio, "failed", "cancelled")
+    session = await trio.until(state="conferenced", transfer_status="cancelled")
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    assert dials_to(system, TARGET) == 0
+    await others_are_told(trio, "cancelled", "command")
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")

@@ -1,0 +1,162 @@
+"""Twilio refuses our credentials, is away, or has enough of us: nobody who talks notices, and it goes on by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.sandbox.call_handle import CallHandle
+from conferral.worker.executor import adaptive_limit
+from tests.flows.test_redis_errors import readiness, talk, worker_lacks
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
+REFUSED = "twilio: credentials refused (20003)"
+
+
+@pytest.fixture
+async def system(redis_server: RedisServer) -> AsyncIterator[LocalSystem]:
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+def held_back(system: LocalSystem, reason: str) -> float | None:
+    registry = system.workers[0].metrics.registry
+    return registry.get_sample_value("conferral_rest_breaker_open", {"reason": reason})
+
+
+async def test_refused_credentials_stop_dialling_with_one_alarm_and_calls_go_on_until_they_are_taken_again(
+    system: LocalSystem, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(adaptive_limit, "CREDENTIALS_PAUSE_S", 0.5)
+    calls = [await system.talking() for _ in range(4)]
+    token, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
+    with capture_logs() as lines:
+        outcomes = await asyncio.gather(*(system.command("convert", customer.sid) for customer, _ in calls))
+        assert {outcome.status for outcome in outcomes} == {"failed"}
+        assert await worker_lacks(system) == [REFUSED]
+        assert held_back(system, "credentials") == 1
+        assert await readiness(system) == (200, []), "the webhooks ask Twilio for next to nothing"
+        for customer, agent in calls:
+            assert talk(customer, agent)
+            assert (await system.session(customer.sid))["state"] == "bridged"
+        system.sandbox.auth_token = token
+
+        async def converts() -> bool:
+            return (await system.command("convert", calls[0][0].sid)).status == "done"
+
+        await system.eventually(converts, "the worker tries again by itself")
+        outcomes = await asyncio.gather(*(system.command("convert", customer.sid) for customer, _ in calls))
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    alarms = [line for line in lines if line["event"] == "credentials_refused"]
+    assert [(line["status"], line["code"], line["log_level"]) for line in alarms] == [(401, 20003, "error")]
+    assert await worker_lacks(system) == []
+    assert held_back(system, "credentials") == 0
+    for customer, _ in calls:
+        customer.hang_up()
+    await system.settled()
+
+
+@pytest.mark.soak
+async def test_twilio_that_is_away_is_asked_now_and_then_and_those_who_are_to_be_hung_up_are(
+    system: LocalSystem, tell_figure: Callable[[str], None]
+):
+    calls = [await system.converted() for _ in range(8)]
+    talking = [await system.talking() for _ in range(8)]
+    faults, ledger = system.sandbox.faults, system.sandbox.request_log
+    faults.rate_500_before = 1.0
+    before = len(ledger.requests("POST"))
+    commands = [asyncio.create_task(system.command("convert", customer.sid, 30)) for customer, _ in talking]
+    async with asyncio.timeout(60):
+        while not await worker_lacks(system):
+            await asyncio.sleep(0.01)
+    assert await worker_lacks(system) == ["twilio: no answer"]
+    since = len(ledger.requests("POST"))
+    ends = [asyncio.create_task(system.command("end", customer.sid, 90)) for customer, _ in calls]
+    assert {outcome.status for outcome in await asyncio.gather(*commands)} == {"failed"}
+    sent = ledger.requests("POST")[since:]
+    ordinary = [entry for entry in sent if "Twiml" in dict(entry.params)]
+    assert len(ordinary) <= 12, "a single try every second, then more seldom"
+    tell_figure(
+        f"{since - before} requests until it counted as away, then {len(ordinary)} tries beside "
+        f"{len(sent) - len(ordinary)} of endings"
+    )
+    assert len(sent) > len(ordinary)
+    for customer, agent in talking:
+        assert talk(customer, agent)
+
+    faults.rate_500_before = 0.0
+    outcomes = await asyncio.gather(*ends)
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    assert await worker_lacks(system) == []
+    for customer, _ in talking:
+        customer.hang_up()
+    await system.settled()
+
+
+@pytest.mark.soak
+async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_refused_as_too_many(
+    system: LocalSystem, tell_figure: Callable[[str], None]
+):
+    calls = [await system.talking() for _ in range(12)]
+    system.sandbox.faults.rate_429 = 0.5
+    system.sandbox.faults.latency_s = (0.005, 0.03)
+
+    async def several(customer: CallHandle) -> list[str]:
+        """Each of them is a request or more, and needs the one before."""
+        done = []
+        for kind, fields in (("convert", {}), ("hold", {"party": "customer"}), ("unhold", {"party": "customer"}),
+                             ("mute", {"party": "agent"}), ("unmute", {"party": "agent"}), ("end", {})):  # fmt: skip
+            outcome = await system.command(kind, customer.sid, 60, **fields)
+            done.append(outcome.status)
+        return done
+
+    slots: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            executor = system.workers[0].executor
+            assert executor is not None
+            slots.append(executor.adaptive_limit.ordinary_slots)
+            await asyncio.sleep(0.02)
+
+    watching = asyncio.create_task(watch())
+    results = await asyncio.gather(*(several(customer) for customer, _ in calls))
+    watching.cancel()
+    posts = system.sandbox.request_log.requests("POST")
+    busy = [entry for entry in posts if entry.status == 429]
+    shown = f"slots for others than endings {max(slots):.0f} to {min(slots):.0f}"
+    tell_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
+    assert len(busy) > 30
+    assert min(slots) == adaptive_limit.WINDOW_MIN
+    # One that is refused for four seconds has failed; what was done, was done in order.
+    wanted = [("Hold", "true"), ("Hold", "false"), ("Muted", "true"), ("Muted", "false")]
+    for (customer, _), outcomes in zip(calls, results, strict=True):
+        seen = applied(system, (await system.session(customer.sid))["conference_sid"])
+        rest = iter(wanted)
+        assert all(change in rest for change in seen), seen
+        if outcomes == ["done"] * 6:
+            assert seen == wanted
+    failed = sum(outcomes.count("failed") for outcomes in results)
+    assert sum(outcomes.count("done") for outcomes in results) + failed == 72
+    assert failed <= 12, results
+    await system.settled()
+
+
+def applied(system: LocalSystem, conference_sid: str) -> list[tuple[str, str]]:
+    """What was changed of the participants of a conference, in the order in which Twilio did it.
+
+    Without the `Hold=false` that goes with each flag and changes nothing; of somebody on hold it would be a change.
+    """
+    changes, held = [], set()
+    for entry in system.sandbox.request_log.requests("POST", f"/Conferences/{conference_sid}/Participants/"):
+        if entry.status != 200:
+            continue
+        goes_with_flag = bool(entry.get("EndConferenceOnExit")) and entry.path not in held
+        changes += [(name, value) for name, value in entry.params if name == "Muted"]
+        if entry.get("Hold") and not goes_with_flag:
+            changes.append(("Hold", entry.get("Hold")))
+            (held.add if entry.get("Hold") == "true" else held.discard)(entry.path)
+    return changes

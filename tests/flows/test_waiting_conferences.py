@@ -1,0 +1,224 @@
+"""Conferences from the start, by each of the ways into them: who hears what, who is dialled, and how they end."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some, waits
+from tests.flows.flow_helpers import (
+    GAP_MAX_S,
+    begins,
+    done,
+    everybody_is_gone,
+    longest_gap_s,
+    outcome_of,
+    rejected,
+    sounds,
+    until_hears,
+)
+from tests.flows.three_party_call import told
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable, voicemail
+
+pytestmark = pytest.mark.redis
+OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+@by_way("waiting")
+async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(redis_server, way):
+    """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""
+    async with LocalSystem(redis_server.url, rules=Behavior(add_before_start="refused")) as system:
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+        opening = await opened(system, way)
+        await opening.talks()
+        asked = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
+        assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
+        assert len(system.sandbox.calls_of(opening.way.phone)) == 1
+        await done(system, "end", opening.id)
+        await opening.ends("command")
+
+
+@by_way("waiting")
+async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_talk(system, way):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    opening = await opened(system, way)
+    leg = await opening.rings()
+    await waits(opening)
+    session = await opening.until(state="conferenced", phase="ringing")
+    assert session["direction"] == ("inbound" if way == "waiting" else "outbound")
+    assert (session["party.agent.address"], session["party.customer.address"]) == (
+        "client:bea" if way == "client" else AGENT,
+        CUSTOMER,
+    )
+    leg.answer()
+    await opening.talks()
+    called = await opening.called()
+    assert called is None or called.status == "done"
+    await until_hears(system, opening.waiter, [leg])
+    # Who waits has heard the tune and nothing else before, without a gap between it and the voice.
+    assert sounds(system, opening.waiter)[-2:] == [opening.way.tune, frozenset([leg.sid])]
+    assert longest_gap_s(system, opening.waiter, 0) < GAP_MAX_S
+    # Nobody is moved: the two were in one room from the start, and the other one was dialled into it by its SID.
+    assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
+    room = await system.sandbox_room()
+    assert room.sid == (await opening.session())["conference_sid"]
+    (dial, *again) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
+    # Where Twilio adds no one before the start, they join by a document of ours.
+    assert [(dial.code, one.path) for one in again] in ([], [(16099, "/Calls.json")])
+    assert room.sid in dial.path
+    assert dial.get("EarlyMedia") == "false"
+    await done(system, "end", opening.id)
+    await opening.ends("command")
+
+
+@by_way("client")
+@pytest.mark.parametrize("leaver", some(["agent", "customer"], "agent"))
+async def test_whoever_hangs_up_ends_the_call_of_two(system, way, leaver):
+    opening, leg = await in_conference(system, way)
+    {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver].hang_up()
+    await opening.ends(f"{leaver}-left")
+    (entry,) = await told(system, 1)
+    assert (entry["kind"], entry["result"], entry["session"]) == ("session", "ended", opening.id)
+
+
+@pytest.mark.parametrize("way, binds", [("waiting", True), ("call", True), ("client", False)])
+async def test_both_carry_the_flag_that_ends_the_room_but_nobody_in_a_group(system, way, binds):
+    opening, _ = await in_conference(system, way)
+    if binds:
+        await opening.until(**{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
+    await done(system, "end", opening.id)
+    asked = [
+        entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
+    ]
+    assert bool(asked) is binds
+    await opening.ends("command")
+
+
+@by_way("call")
+@pytest.mark.parametrize("outcome", some(OUTCOMES, "rejected", "no-answer"))
+async def test_whoever_waits_is_told_that_nobody_was_reached(redis_server, way, outcome):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(OUTCOMES[outcome])
+        opening = await opened(system, way)
+        await opening.fails(f"{opening.way.awaited}-{outcome}")
+
+
+@by_way("waiting")
+async def test_whoever_waits_and_hangs_up_stops_the_others_phone(system, way):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    opening = await opened(system, way)
+    leg = await opening.rings()
+    opening.waiter.hang_up()
+    await opening.ends(f"{opening.way.waiter}-left")
+    assert leg.status in ("canceled", "completed")
+    assert leg.record.answered_at_s is None
+    called = await opening.called()
+    assert called is None or (called.status, called.reason) == ("failed", f"{opening.way.waiter}-left")
+
+
+@by_way("client")
+async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_works(system, way):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    opening = await opened(system, way)
+    await opening.rings()
+    before = await opening.session()
+    for kind, fields in (
+        ("transfer", {"to": "client:carol", "mode": "warm"}),
+        ("transfer", {"to": "client:carol", "mode": "blind"}),
+        ("park", {}),
+        ("add", {"to": "client:carol", "party": "expert"}),
+        ("hold", {"party": opening.way.waiter}),
+        ("mute", {"party": opening.way.waiter}),
+        ("supervise", {"to": "client:carol", "mode": "monitor"}),
+    ):
+        await rejected(system, "nobody has answered yet", kind, opening.id, **fields)
+    for kind in ("complete", "cancel", "swap", "merge"):
+        await rejected(system, "", kind, opening.id)
+    changed = {name for name, value in (await opening.session()).items() if before.get(name) != value}
+    assert changed <= {"version", "updated_at", "seen"}, changed
+    await done(system, "end", opening.id)
+    await opening.ends("command")
+
+
+@by_way("call")
+@pytest.mark.parametrize("whom", some(["waiter", "awaited"], "awaited"))
+async def test_whoever_is_removed_while_one_waits_ends_it(system, way, whom):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    opening = await opened(system, way)
+    await opening.rings()
+    await done(system, "remove", opening.id, party=getattr(opening.way, whom))
+    ended = await opening.until(state="ended")
+    await everybody_is_gone(system, opening.id, ended["end_reason"])
+
+
+async def test_agent_of_a_call_who_does_not_come_leaves_the_customer_uncalled(system):
+    system.agent_phone.script_in_turn(busy())
+    command = await begins(system, "call", "", agent=AGENT, customer=CUSTOMER, mode="conference")
+    outcome = await outcome_of(system, command)
+    assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
+    await everybody_is_gone(system, outcome.session, "agent-busy")
+    assert system.sandbox.request_log.dials_to(CUSTOMER) == 0
+
+
+async def test_agent_of_a_call_who_hangs_up_before_the_customer_answers_stops_his_phone(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    opening = await opened(system, "call", brief="This is a call.", session="order-7")
+    customer = await opening.rings()
+    assert sounds(system, opening.waiter)[0] == "said This is a call."
+    opening.waiter.hang_up()
+    await opening.ends("agent-left")
+    assert customer.record.answered_at_s is None
+
+
+async def test_second_call_with_the_id_of_a_session_is_rejected(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    opening = await opened(system, "call", session="order-7")
+    await opening.talks()
+    await rejected(
+        system,
+        "session: there is a session or a call of this id already",
+        "call",
+        "order-7",
+        agent=AGENT,
+        customer=CUSTOMER,
+        mode="conference",
+    )
+    assert system.sandbox.request_log.dials_to(CUSTOMER) == 1
+    await done(system, "end", opening.id)
+    await opening.ends("command")
+
+
+async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
+    async with LocalSystem(redis_server.url, speed=5, CONFERRAL_GREETING="Welcome to us.") as system:
+        system.agent_phone.script_in_turn(rings())
+        opening = await opened(system, "waiting")
+        agent = await dialled(system.sandbox, AGENT)
+        await waits(opening)
+        agent.answer()
+        await opening.talks()
+        assert sounds(system, opening.waiter) == ["said Welcome to us.", "music", frozenset([agent.sid])]
+        await until_hears(system, agent, [opening.waiter])
+        agent.hang_up()
+        await opening.ends("agent-left")
+
+
+@pytest.mark.parametrize("way", ["client", "call"])
+@pytest.mark.parametrize(
+    "script, reason",
+    [(voicemail(), "customer-no-confirmation"), (presses("2"), "customer-rejected")],
+    ids=["voicemail", "refuses"],
+)
+async def test_customer_who_has_to_press_a_key_and_does_not_ends_the_call_with_a_sentence(
+    redis_server, way, script, reason
+):
+    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
+        system.sandbox.phone(CUSTOMER).script_in_turn(script)
+        opening = await opened(system, way)
+        await opening.fails(reason)
+        machine = await dialled(system.sandbox, CUSTOMER)
+        assert system.listening.never_heard(opening.waiter, machine)

@@ -1,0 +1,218 @@
+"""Conferences from the start of which Twilio refuses or forgets a part: nobody is called twice or waits for nothing."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.flows.conference_starts import WAYS, by_way, opened, some, waits
+from tests.flows.flow_helpers import dials_to, done, sounds, until_hears
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, rings
+
+pytestmark = pytest.mark.redis
+EVENTS = ("initiated", "ringing", "in-progress", "conference-start", "participant-join", "*")
+BAD_ANSWERS = {
+    "429": {"status": 429},
+    "503": {"status": 503},
+    "500-after-effect": {"status": 500, "moment": "after"},
+    "cut-before": {"cut": "before"},
+    "cut-after": {"cut": "after"},
+}
+WAIT_FAILED = frozenset({11200})
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
+        yield system
+
+
+# ---- callbacks -------------------------------------------------------------------------------------------------------
+
+
+@by_way("waiting")
+@pytest.mark.parametrize("event", some(EVENTS, "participant-join", "*"))
+async def test_callbacks_that_are_lost_are_made_up_for_by_a_look(system, way, event):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    if event.startswith(("conference", "participant")):
+        system.sandbox.faults.lose_callbacks(event, count=3)
+    else:
+        system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, To=WAYS[way].phone)
+    await (await opened(system, way)).is_a_conference()
+
+
+@by_way("client")
+@pytest.mark.parametrize("fault", some(["doubled", "late", "reordered"], "doubled", "reordered"))
+async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing(system, way, fault):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    faults = system.sandbox.faults
+    if fault == "doubled":
+        faults.duplicate_callbacks("*", count=30, copies=3)
+    elif fault == "late":
+        faults.delay_callbacks("participant-join", 0.2, count=2)
+        faults.delay_callbacks("in-progress", 0.3)
+    else:
+        faults.hold_back_callbacks("*", count=8)
+    await (await opened(system, way)).is_a_conference()
+
+
+@by_way("call")
+async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_is_lost(redis_server, way):
+    async with LocalSystem(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as system:
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
+        system.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
+        system.sandbox.faults.lose_callbacks("participant-add-failed", count=9)
+        opening = await opened(system, way)
+        await opening.fails(f"{opening.way.awaited}-busy")
+
+
+@by_way("waiting")
+@pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
+async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_others_phone(system, way, lost):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    opening = await opened(system, way)
+    leg = await opening.rings()
+    faults = system.sandbox.faults
+    if lost != "completed":
+        faults.lose_callbacks("participant-leave")
+        faults.lose_callbacks("conference-end")
+    if lost != "participant-leave":
+        faults.lose_callbacks("completed", CallSid=opening.waiter.sid)
+    opening.waiter.hang_up()
+    await opening.ends(f"{opening.way.waiter}-left")
+    assert leg.record.answered_at_s is None
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+@by_way("client")
+@pytest.mark.parametrize("fault", some(BAD_ANSWERS, "cut-before", "cut-after"))
+async def test_whoever_is_waited_for_is_dialled_once_though_the_answer_is_bad(system, way, fault):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **BAD_ANSWERS[fault])
+    await (await opened(system, way)).is_a_conference()
+
+
+@by_way("call")
+@pytest.mark.parametrize("status", some([400, 401, 403], 400))
+async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
+        opening = await opened(system, way)
+        await opening.fails(f"{opening.way.awaited}-failed")
+        assert dials_to(system, opening.way.phone) == 0
+
+
+@by_way("waiting")
+async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(system, way):
+    """Twilio refuses the document with which he would be told: he is hung up without."""
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
+    system.sandbox.faults.next_rest("POST", "/Calls/*", status=400, Twiml="*")
+    opening = await opened(system, way)
+    await opening.ends(f"{opening.way.awaited}-busy")
+    # At once, and not only when the account is compared.
+    assert system.sandbox.request_log.requests("POST", f"/Calls/{opening.waiter.sid}")[-1].get("Status") == "completed"
+    assert not system.sandbox.request_log.requests("GET", "/Conferences.json")
+    assert not [what for what in sounds(system, opening.waiter) if str(what).startswith("said")]
+
+
+# ---- what is heard while one waits -----------------------------------------------------------------------------------
+
+
+@by_way("client")
+@pytest.mark.parametrize("status", some([500, 404], 404))
+async def test_wait_url_that_fails_leads_back_into_the_conference_and_the_call_goes_on(redis_server, way, status):
+    """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
+    # He may come out of it before his session was decided upon, and then asks again a second later.
+    async with LocalSystem(redis_server.url, policy={"arrive_timeout_ms": 5_000}) as system:
+        await _waits_although_the_wait_url_fails(system, way, status)
+
+
+async def _waits_although_the_wait_url_fails(system, way, status):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.sandbox.faults.fail_fetches("/voice/wait", status=status, count=20)
+    opening = await opened(system, way)
+
+    async def is_rung_for_the_second_room():
+        ringing = [one for one in system.sandbox.calls_of(opening.way.phone) if one.status == "ringing"]
+        return len(system.sandbox.model.state.conferences) == 2 and len(ringing) == 1 and await _shows(ringing[0])
+
+    async def _shows(leg):
+        return (await opening.session())[f"party.{opening.way.awaited}.call_sid"] == leg.sid
+
+    await system.eventually(is_rung_for_the_second_room, "the other one is dialled into the second room alone")
+    (await system.leg(opening.id, opening.way.awaited)).answer()
+    leg = await opening.talks()
+    assert opening.waiter.status == leg.status == "in-progress"
+    leg.hang_up()
+    await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, rooms=2)
+
+
+@pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
+async def test_caller_whose_music_fails_hears_twilios_own_however_that_is_reported(redis_server, failed_wait):
+    """Twilio may report like a hang-up that the wait document could not be fetched, while the call goes on."""
+    async with LocalSystem(redis_server.url, rules=Behavior(failed_wait=failed_wait)) as system:
+        system.sandbox.phone(WAYS["waiting"].phone).script_in_turn(rings())
+        system.sandbox.faults.fail_fetches("/voice/wait", status=404, count=20)
+        opening = await opened(system, "waiting")
+        await until_hears(system, opening.waiter, "music")
+        leg = await opening.rings()
+        leg.answer()
+        await opening.talks()
+        leg.hang_up()
+        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
+
+
+async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_server):
+    async with LocalSystem(redis_server.url, CONFERRAL_GREETING="Welcome.") as system:
+        system.agent_phone.script_in_turn(answers(0.3))
+        system.sandbox.faults.fail_fetches("/voice/wait", status=404)
+        opening = await opened(system, "waiting")
+        leg = await opening.talks()
+        leg.hang_up()
+        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
+
+
+async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
+    system.sandbox.faults.fail_fetches("/voice/conference", status=404)
+    opening = await opened(system, "waiting")
+    await system.until(opening.id, state="bridged", phase="connected")
+    agent = await system.agent_leg(opening.waiter)
+    await until_hears(system, opening.waiter, [agent])
+    await done(system, "end", opening.id)
+    await opening.ends("command", debugger=frozenset({11200}))
+
+
+# ---- nobody tells anything -------------------------------------------------------------------------------------------
+
+
+@by_way("call")
+async def test_one_who_is_left_alone_is_let_go_where_the_flag_does_not_work(system, way):
+    system.end_calls_in_test()
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    opening = await opened(system, way)
+    leg = await opening.talks()
+    left_s = system.listening.now()
+    leg.hang_up()
+    await opening.ends(f"{opening.way.awaited}-left")
+    # The lone grace is 0.3 s here.
+    assert system.listening.seconds(opening.waiter, "silence", left_s) < 2
+
+
+async def test_agent_of_a_call_is_dialled_once_though_the_answer_is_lost(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    opening = await opened(system, "call")
+    await opening.is_a_conference()
+    assert dials_to(system, AGENT) == 1
+
+
+async def test_gate_that_fails_once_lets_the_agent_of_a_call_in_by_the_fallback(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    system.sandbox.faults.fail_fetches("/voice/gate", status=503)
+    opening = await opened(system, "call")
+    await opening.rings()
+    await waits(opening)
+    assert dials_to(system, AGENT) == 1
+    await done(system, "end", opening.id)
+    await opening.ends("command", debugger=frozenset({11200}))

@@ -1,0 +1,93 @@
+"""Agents who have to press 1 before a caller who waits in a conference is let through to them."""
+
+import pytest
+
+from tests.flows.conference_starts import some
+from tests.flows.flow_helpers import dials_to, done, everybody_is_gone, sounds, until_hears
+from tests.support.local_system import NUMBER, LocalSystem
+from tests.support.phones import answers, dialled, presses, voicemail
+
+pytestmark = pytest.mark.redis
+PHONE = "+14155550188"
+BOB = "client:bob"
+QUESTION = "said Press 1 to take the call."
+
+
+@pytest.fixture
+def speed() -> float:
+    return 20
+
+
+@pytest.fixture
+async def system(redis_server, tmp_path, speed):
+    path = tmp_path / "directory.toml"
+    path.write_text(f'[inbound."{NUMBER}"]\nagents = ["{PHONE}", "{BOB}"]\nmode = "conference"\n')
+    async with LocalSystem(
+        redis_server.url, speed=speed, CONFERRAL_CONFIRM="phones", CONFERRAL_DIRECTORY=path
+    ) as system:
+        yield system
+
+
+#: The test presses the key itself, so the question must stay open for as long as a busy machine needs to get there.
+BY_HAND = pytest.mark.parametrize("speed", [1])
+
+
+@BY_HAND
+async def test_caller_waits_with_music_until_the_key_is_pressed(system):
+    system.sandbox.phone(PHONE).script_in_turn(answers())
+    customer = await system.customer_calls()
+    agent = await dialled(system.sandbox, PHONE)
+    await system.until(customer.sid, **{"party.agent.status": "confirming"})
+    await until_hears(system, customer, "music")
+    agent.press("1")
+    await until_hears(system, customer, [agent])
+    await until_hears(system, agent, [customer])
+    await system.until(customer.sid, state="conferenced", phase="")
+    assert sounds(system, agent) == [QUESTION, frozenset([customer.sid])]
+    assert (dials_to(system, PHONE), dials_to(system, BOB)) == (1, 0)
+    agent.hang_up()
+    await everybody_is_gone(system, customer.sid, "agent-left")
+
+
+@pytest.mark.parametrize("first", some(["voicemail", "declines"], "voicemail"))
+async def test_agent_who_does_not_press_one_leaves_the_caller_to_the_next(system, first):
+    system.sandbox.phone(PHONE).script_in_turn(voicemail() if first == "voicemail" else presses("2"))
+    system.sandbox.phone(BOB).script_in_turn(answers())
+    customer = await system.customer_calls()
+    bob = await dialled(system.sandbox, BOB, timeout_s=60)
+    await until_hears(system, customer, [bob])
+    (phone,) = system.sandbox.calls_of(PHONE)
+    assert system.listening.never_heard(phone, customer)
+    assert system.listening.never_heard(customer, phone)
+    await done(system, "end", customer.sid)
+    await everybody_is_gone(system, customer.sid, "command")
+    assert phone.status == "completed"
+
+
+@BY_HAND
+async def test_caller_who_hangs_up_while_the_agent_is_asked_leaves_him_with_no_call(system):
+    system.sandbox.phone(PHONE).script_in_turn(answers())
+    customer = await system.customer_calls()
+    agent = await dialled(system.sandbox, PHONE)
+    await system.until(customer.sid, **{"party.agent.status": "confirming"})
+    customer.hang_up()
+    await everybody_is_gone(system, customer.sid, "customer-left")
+    assert system.listening.never_heard(agent, customer)
+    assert (dials_to(system, PHONE), dials_to(system, BOB)) == (1, 0)
+    assert agent.status == "completed"
+
+
+@pytest.mark.soak
+async def test_key_that_is_pressed_when_the_room_has_failed_still_leads_to_the_caller(system):
+    """The music could not be had again while he was asked: he goes into the room that there is by then."""
+    system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.5))
+    customer = await system.customer_calls()
+    agent = await dialled(system.sandbox, PHONE)
+    await system.until(customer.sid, **{"party.agent.status": "confirming"})
+    system.sandbox.faults.fail_fetches("/voice/wait", status=404)
+    await until_hears(system, customer, [agent])
+    await until_hears(system, agent, [customer])
+    assert len(system.sandbox.model.state.conferences) == 2
+    assert dials_to(system, PHONE) == 1
+    await done(system, "end", customer.sid)
+    await everybody_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))

@@ -1,0 +1,148 @@
+"""Conferences from the start are ordinary ones afterwards: consult, blind transfer, and who may leave meanwhile."""
+
+import pytest
+
+from tests.flows.conference_starts import by_way, in_conference, some
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET, dials_to, done, everybody_is_gone, failed, until_hears
+from tests.flows.three_party_call import dials, joined_by_target, told
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers, busy, dialled
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def starts(system, way):
+    opening, leg = await in_conference(system, way)
+    return opening.trio(leg)
+
+
+async def target_stays(system, trio):
+    """The target has the call; when it hangs up nothing is left."""
+    session = await trio.until(state="conferenced", phase="", transfer_status="completed")
+    assert (session["party.agent.call_sid"], session["party.agent.address"]) == (trio.target.sid, TARGET)
+    assert session["party.customer.call_sid"] == trio.customer.sid
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+    transfer, end = await told(system, 2)
+    assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
+    assert (end["kind"], end["reason"]) == ("session", "agent-left")
+    assert dials_to(system, TARGET) == 1
+
+
+@by_way("waiting")
+async def test_consult_with_swap_and_merge_and_complete(system, way):
+    trio = await starts(system, way)
+    before_s = system.listening.now()
+    await joined_by_target(trio, "consult")
+    await trio.hear(customer="music")
+    await trio.only_two_talk("agent", "target")
+    assert trio.kept_apart(before_s)
+    await trio.done("swap")
+    await trio.hear(target="music")
+    await trio.only_two_talk("customer", "agent")
+    assert trio.kept_apart(before_s)
+    await trio.done("merge")
+    await trio.all_talk()
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    await target_stays(system, trio)
+
+
+@by_way("client")
+async def test_consult_that_is_cancelled_leaves_the_two_talking(system, way):
+    trio = await starts(system, way)
+    await joined_by_target(trio, "consult")
+    await trio.done("cancel")
+    await trio.only_two_talk("customer", "agent")
+    await trio.until(state="conferenced", phase="", transfer_status="cancelled")
+    assert trio.kept_apart()
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+@by_way("call")
+async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_until_the_answer(system, way):
+    trio = await starts(system, way)
+    agent = trio.agent
+    await dials(trio, "blind")
+    await trio.hear(customer="ringback")
+    await system.sandbox.wait_until(lambda: agent.status == "completed")
+    trio.target.answer()
+    await trio.only_two_talk("customer", "target")
+    assert system.listening.never_heard(agent, trio.target)
+    await target_stays(system, trio)
+
+
+@by_way("waiting")
+async def test_blind_transfer_that_fails_brings_the_agent_back(redis_server, way):
+    async with LocalSystem(redis_server.url, speed=5) as system:
+        trio = await starts(system, way)
+        address = (await trio.session())["party.agent.address"]
+        system.sandbox.phone(TARGET).script_in_turn(busy())
+        system.sandbox.phone(address).script_in_turn(answers())
+        before = len(system.sandbox.calls_of(address))
+        await failed(system, "busy", "transfer", trio.id, to=TARGET, mode="blind")
+        recalled = await dialled(system.sandbox, address, before + 1)
+        await until_hears(system, trio.customer, [recalled])
+        await until_hears(system, recalled, [trio.customer])
+        await trio.until(state="conferenced", phase="")
+        recalled.hang_up()
+        await everybody_is_gone(system, trio.id, "agent-left")
+
+
+@by_way("client")
+@pytest.mark.parametrize("mode", some(["warm", "consult"], "consult"))
+async def test_agent_who_hangs_up_while_all_are_there_hands_over(system, way, mode):
+    trio = await starts(system, way)
+    await joined_by_target(trio, mode)
+    trio.agent.hang_up()
+    await trio.only_two_talk("customer", "target")
+    await target_stays(system, trio)
+
+
+@by_way("call")
+@pytest.mark.parametrize("mode", some(["warm", "consult", "blind"], "blind"))
+async def test_customer_who_hangs_up_in_a_transfer_lets_everybody_go(system, way, mode):
+    trio = await starts(system, way)
+    await dials(trio, mode)
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+    transfer, _ = await told(system, 2)
+    assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
+    assert trio.target.record.answered_at_s is None
+
+
+@by_way("waiting")
+async def test_two_transfers_one_after_the_other(system, way):
+    trio = await starts(system, way)
+    for address, mode in ((TARGET, "blind"), (SECOND, "blind")):
+        system.sandbox.phone(address).script_in_turn(answers())
+        await done(system, "transfer", trio.id, to=address, mode=mode)
+        await until_hears(system, trio.customer, [await dialled(system.sandbox, address)])
+        await trio.until(state="conferenced", phase="")
+    assert dials_to(system, TARGET) == dials_to(system, SECOND) == 1
+    await done(system, "end", trio.id)
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_group_of_three_hands_over_and_goes_on_until_one_is_left(system):
+    """In a call of a browser's whoever leaves ends nothing, before and after a transfer."""
+    trio = await starts(system, "client")
+    system.sandbox.phone(CAROL).script_in_turn(answers())
+    await done(system, "add", trio.id, to=CAROL, party="expert")
+    carol = await dialled(system.sandbox, CAROL)
+    await until_hears(system, carol, [trio.customer, trio.agent])
+    await joined_by_target(trio, "warm")
+    await trio.done("complete")
+    await until_hears(system, carol, [trio.customer, trio.target])
+    trio.customer.hang_up()
+    await until_hears(system, carol, [trio.target])
+    await until_hears(system, trio.target, [carol])
+    carol.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")

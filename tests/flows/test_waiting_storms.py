@@ -1,0 +1,55 @@
+"""Everything goes wrong now and then at once on the way into a conference: nobody is left alone, or dialled twice."""
+
+import asyncio
+
+import pytest
+
+from tests.flows.conference_starts import WAYS, opened
+from tests.flows.flow_helpers import dials_to
+from tests.flows.interruptions import AT_ONCE, small_world
+from tests.support.local_system import AGENT
+from tests.support.phones import answers
+
+pytestmark = pytest.mark.redis
+SEEDS = range(12)
+
+
+async def play(redis_url, way, seed):
+    """One call; whoever was dialled hangs up after a while, if he was reached."""
+    async with small_world(
+        redis_url, speed=10, policy={"ring_timeout_ms": 1_000}, CONFERRAL_SWEEP_INTERVAL=5
+    ) as system:
+        faults = system.sandbox.faults
+        faults._random.seed(seed)
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(answers(hangs_up_after_s=4))
+        faults.callback_loss, faults.callback_duplication, faults.callback_reordering = 0.2, 0.2, 0.2
+        faults.rate_429, faults.rate_500_before, faults.rate_500_after, faults.cut_after = 0.1, 0.05, 0.05, 0.1
+        opening = await opened(system, way)
+
+        async def is_over():
+            return (await opening.session()).get("state") == "ended" and not system.sandbox.live_calls()
+
+        await system.eventually(is_over, "it is over, and every call with it", timeout_s=40)
+        assert dials_to(system, WAYS[way].phone) <= 1
+        assert way != "call" or dials_to(system, AGENT) <= 1
+        called = await opening.called()
+        assert called is None or called.is_final
+        faults.clear()
+        await system.settled()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("way", WAYS)
+async def test_storm_leaves_nobody_behind(redis_server, way):
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(seed):
+        async with places:
+            await play(redis_server.url, way, seed)
+
+    results = await asyncio.gather(*(one(seed) for seed in SEEDS), return_exceptions=True)
+    broken = {seed: error for seed, error in enumerate(results) if error is not None}
+    for error in broken.values():
+        error.add_note(f"it breaks with the seeds {list(broken)}")
+        raise error

@@ -1,0 +1,265 @@
+"""Warm transfers: all three talk until the agent leaves, and the customer hears somebody all the time."""
+
+import pytest
+
+from tests.flows.flow_helpers import (
+    CAROL,
+    SECOND,
+    TARGET,
+    begins,
+    dials_to,
+    everybody_is_gone,
+    failed,
+    outcome_of,
+    rejected,
+)
+from tests.flows.three_party_call import (
+    GAP_S,
+    STARTS,
+    ThreePartyCall,
+    dials,
+    held,
+    joined_by_target,
+    parties,
+    three,
+    told,
+    two,
+)
+from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.phones import answers, busy, dialled, refuses, rings, unreachable
+
+pytestmark = pytest.mark.redis
+
+#: What Twilio is asked before the dial, by where the call was. A bridged agent was never tied to the room.
+BEFORE_DIAL = {"bridged": ["move agent"], "conferenced": ["move agent", "free agent"]}
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def talk_on(trio: ThreePartyCall, **transfer: str) -> None:
+    """Customer and agent go on as before the transfer, which stands like this; leaving ends the room again."""
+    fields = {f"transfer.{name}": value for name, value in transfer.items()}
+    ends = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
+    session = await trio.until(state="conferenced", phase="", **fields, **ends)
+    assert not held(session)
+    await trio.only_two_talk("customer", "agent")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+
+
+# ---- it is taken, and the agent leaves ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaver, reason", [("target", "agent-left"), ("customer", "customer-left")])
+@pytest.mark.parametrize("start", STARTS)
+async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(system, start, leaver, reason):
+    trio = await three(system, "warm", start)
+    await trio.all_talk()
+    assert trio.asked() == [*BEFORE_DIAL[start], "dial target"]
+    session = await trio.until(transfer_status="merged")
+    assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "warm", "warm")
+    assert not held(session)
+
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    assert trio.agent.status == "completed"
+    assert trio.asked()[-1] == "hang up agent"
+    session = await trio.until(**{"party.agent.end_on_exit": "true"})
+    assert (session["state"], session["phase"], session["transfer.status"]) == ("conferenced", "", "completed")
+    assert parties(session) == {
+        "customer": ("customer-1", "connected"),
+        "agent": ("target-1", "connected"),
+        "agent-1": ("agent-1", "left"),
+    }
+    assert session["party.agent.address"] == TARGET
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    assert dials_to(system, TARGET) == 1
+
+    getattr(trio, leaver).hang_up()
+    await everybody_is_gone(system, trio.id, reason)
+    entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await told(system, 2)]
+    assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
+
+
+@pytest.mark.parametrize("leaver, reason", [("target", "agent-left"), ("customer", "customer-left")])
+async def test_agent_who_hangs_up_has_completed_and_the_call_ends_when_either_leaves(system, leaver, reason):
+    trio = await three(system, "warm")
+    trio.agent.hang_up()
+    session = await trio.until(state="conferenced", transfer_status="completed")
+    assert parties(session)["agent"] == ("target-1", "connected")
+    await trio.only_two_talk("customer", "target")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    getattr(trio, leaver).hang_up()
+    await everybody_is_gone(system, trio.id, reason)
+
+
+async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    await system.command("call", "out-1", agent=AGENT, customer=CUSTOMER)
+    await system.until("out-1", phase="connected")
+    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
+    trio = await joined_by_target(ThreePartyCall(system, customer, agent, id="out-1"), "warm")
+    await trio.all_talk()
+    assert trio.asked()[-2:] == ["move customer", "dial target"]
+    await trio.done("complete")
+    await trio.only_two_talk("customer", "target")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    trio.target.hang_up()
+    await everybody_is_gone(system, "out-1", "agent-left")
+
+
+async def test_both_hear_the_phone_ring(system):
+    trio = await dials(await two(system), "warm", rings())
+    # Early media: the ringing is heard beside the voices.
+    await trio.until(transfer_status="ringing")
+    await trio.hear(customer=[trio.agent, "ringing"], agent=[trio.customer, "ringing"])
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_ringback_until_the_answer(system):
+    trio = await dials(await two(system), "warm", rings())
+    await trio.until(transfer_status="ringing")
+    await trio.done("complete")
+    await trio.hear(customer="ringback")
+    assert trio.agent.status == "completed"
+    assert trio.asked()[-2:] == ["hold customer", "hang up agent"]
+    await trio.until(state="transferring", phase="blind")
+    trio.target.answer()
+    assert (await outcome_of(system, trio.transfer_id)).status == "done"
+    await trio.only_two_talk("customer", "target")
+    session = await trio.until(state="conferenced", transfer_status="completed")
+    assert not held(session)
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    assert dials_to(system, TARGET) == 1
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+# ---- nobody takes it ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("script, reason", [
+    (busy(),        "busy"),
+    (refuses(),     "rejected"),
+    (unreachable(), "failed"),
+], ids=["busy", "refuses", "unreachable"])  # fmt: skip
+async def test_customer_and_agent_talk_on_when_the_target_is_not_reached(system, start, script, reason):
+    trio = await two(system, start)
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    await failed(system, reason, "transfer", trio.id, to=TARGET, mode="warm")
+    await talk_on(trio, status="failed", reason=reason)
+    trio.agent.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+async def test_customer_and_agent_talk_on_when_nobody_picks_up(redis_server):
+    async with LocalSystem(redis_server.url, speed=20) as system:
+        trio = await two(system)
+        system.sandbox.phone(TARGET).script_in_turn(rings())
+        await failed(system, "no-answer", "transfer", trio.id, to=TARGET, mode="warm", timeout="5")
+        await trio.until(state="conferenced", transfer_status="failed", transfer_reason="no-answer")
+        await trio.only_two_talk("customer", "agent")
+        assert trio.customer_was_never_in_silence(GAP_S * 20), trio.heard()
+        await trio.done("end")
+        await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_talking(system):
+    trio = await dials(await two(system), "warm", answers(hangs_up_after_s=0.0))
+    session = await trio.until(state="conferenced")
+    assert (session["transfer.status"], session["transfer.reason"]) in (
+        ("cancelled", "target-left"),
+        ("failed", "hung-up"),
+    )
+    await talk_on(trio)
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["ringing", "talking"])
+async def test_cancel_lets_the_target_go_and_the_two_talk_on(system, answered):
+    trio = await dials(await two(system), "warm", answers() if answered else rings())
+    await trio.until(transfer_status="merged" if answered else "ringing")
+    await trio.done("cancel")
+    assert trio.asked()[-1] == "hang up target"
+    assert trio.target.status not in ("ringing", "in-progress")
+    outcome = await outcome_of(system, trio.transfer_id)
+    assert outcome.status == ("done" if answered else "failed")
+    await talk_on(trio, status="cancelled", reason="command")
+    trio.agent.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+
+
+# ---- one after the other -----------------------------------------------------------------------------------------
+
+
+async def test_call_is_handed_on_three_times_in_a_row(system):
+    trio = await two(system)
+    legs = [trio.agent]
+    for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
+        system.sandbox.phone(address).script_in_turn(answers())
+        await trio.done("transfer", to=address, mode=("warm", "consult", "warm")[number - 1])
+        legs.append(await dialled(system.sandbox, address))
+        trio.agent, trio.target = legs[-2:]
+        await trio.done("complete")
+        await trio.only_two_talk("customer", "target")
+    session = await trio.until(**{"party.agent.end_on_exit": "true"})
+    assert parties(session) == {
+        "customer": ("customer-1", "connected"),
+        "agent-1": ("agent-1", "left"),
+        "agent-2": ("target-1", "left"),
+        "agent-3": ("target-2", "left"),
+        "agent": ("target-3", "connected"),
+    }
+    assert session["party.agent.address"] == CAROL
+    assert session["transfer.to"] == CAROL
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    # A session is found by any of its calls, those of agents who have left too.
+    await rejected(system, "no transfer runs; allowed now: ", "cancel", legs[1].sid)
+    legs[-1].hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")
+    entries = [(entry["kind"], entry["result"]) for entry in await told(system, 4)]
+    assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
+
+
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+async def test_second_transfer_while_one_runs_is_rejected_and_changes_nothing(system, mode):
+    trio = await dials(await two(system), "warm", rings())
+    await trio.until(transfer_status="ringing")
+    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    assert dials_to(system, SECOND) == 0
+    trio.target.answer()
+    assert (await outcome_of(system, trio.transfer_id)).status == "done"
+    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    await trio.all_talk()
+    await trio.done("complete")
+    trio.customer.hang_up()
+    await everybody_is_gone(system, trio.id, "customer-left")
+
+
+async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
+    trio = await dials(await two(system), "warm", rings())
+    await trio.until(transfer_status="ringing")
+    for step in ("swap", "merge"):
+        await rejected(system, "the target has not answered yet; allowed now: ", step, trio.id)
+    trio.target.answer()
+    await trio.until(transfer_status="merged")
+    for step in ("swap", "merge"):
+        await rejected(system, "no consult is going on: all of them talk; allowed now: ", step, trio.id)
+    await trio.done("end")
+    await everybody_is_gone(system, trio.id, "command")
+
+
+async def test_complete_given_twice_is_done_once(system):
+    trio = await three(system, "warm")
+    first = await begins(system, "complete", trio.id)
+    assert (await outcome_of(system, first)).status == "done"
+    await rejected(system, "no transfer runs; allowed now: ", "complete", trio.id)
+    assert trio.asked().count("hang up agent") == 1
+    trio.target.hang_up()
+    await everybody_is_gone(system, trio.id, "agent-left")

@@ -1,0 +1,123 @@
+"""Time passes: what is due next, what has moved by then, and the sweep, which compares when a difference has lasted."""
+
+from conferral.statemachine.effects import FindCall
+from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.states import State
+from conferral.worker.sweep.diff import AccountDiff, EndedSession, Finding, LiveSession
+from tests.model_checking.canonical_values import LONG_AGO_MS, NOW_MS, earlier
+from tests.model_checking.configuration import AloneParty, CallbackInTransit, ModelInputs, Place
+from tests.model_checking.idle_reduction import later as event_later
+from tests.model_checking.jobs import SETTLE_MS, Job, JobState
+from tests.model_checking.jobs import later as order_later
+
+#: Between two sweeps (`CONFERRAL_SWEEP_INTERVAL`), and how long a session must have been quiet, milliseconds.
+SWEEP_MS = 10_000
+QUIET_MS = 5_000
+
+
+def next_due_ms(system: ModelInputs, place: Place) -> int | None:
+    """How long until something happens by itself, milliseconds; None when nothing ever does."""
+    session = system.sessions.known[place.session]
+    due = [system.exchanges.due_ms[place.exchange]]
+    if place.down_until_ms:
+        due.append(place.down_until_ms - NOW_MS)
+    else:
+        due += [at_ms - NOW_MS for name, at_ms in session.timers.items() if name != "age" and at_ms > NOW_MS]
+        due += [
+            order.since_ms + SETTLE_MS - NOW_MS
+            for order in map(system.orders.__getitem__, (*place.line[:1], *place.asides))
+            if order.stage is JobState.VERIFYING and order.was_looked_up and order.since_ms + SETTLE_MS > NOW_MS
+        ]
+    if place.differs_since_ms:
+        due.append(max(1, place.differs_since_ms + SWEEP_MS - NOW_MS))
+    return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+
+def is_moving(system: ModelInputs, place: Place) -> bool:
+    """Whether something can be done at this moment that does not depend on people: then no time passes by itself."""
+    if place.down_until_ms:
+        return False
+    if place.letters or place.stream:
+        return True
+    session = system.sessions.known[place.session]
+    if any(due_ms <= NOW_MS for due_ms in session.timers.values()):
+        return True
+    orders = map(system.orders.__getitem__, (*place.line[:1], *place.asides))
+    return any(order.stage is not JobState.VERIFYING or _can_be_looked_up(order) for order in orders)
+
+
+def _can_be_looked_up(order: Job) -> bool:
+    return not order.was_looked_up or order.since_ms + SETTLE_MS <= NOW_MS
+
+
+def later(system: ModelInputs, place: Place, by_ms: int) -> Place:
+    """The place after so many milliseconds; what the exchange has done meanwhile is not in it."""
+
+    def moved(number: int) -> int:
+        order = system.orders[number]
+        effect = earlier(order.effect, by_ms) if isinstance(order.effect, FindCall) else order.effect
+        return system.orders.number_of(order_later(order, effect, by_ms))
+
+    down_until_ms = place.down_until_ms - by_ms
+    session = system.sessions.later(place.session, by_ms)
+    system.idle.follows(place.session, session, by_ms)
+    return place._replace(
+        session=session,
+        line=tuple(map(moved, place.line)),
+        asides=tuple(sorted(map(moved, place.asides))),
+        letters=tuple(sorted(_letter_later(system, letter, by_ms) for letter in place.letters)),
+        down_until_ms=down_until_ms if down_until_ms > NOW_MS else 0,
+        lonely=tuple(AloneParty(sid, max(since_ms - by_ms, LONG_AGO_MS)) for sid, since_ms in place.lonely),
+        differs_since_ms=place.differs_since_ms and place.differs_since_ms - by_ms,
+    )
+
+
+def _letter_later(system: ModelInputs, letter: CallbackInTransit, by_ms: int) -> CallbackInTransit:
+    event = system.events[letter.event]
+    moved = event_later(event, by_ms)
+    return letter if moved is event else letter._replace(event=system.events.number_of(moved))
+
+
+# ---- the sweep ---------------------------------------------------------------------------------------------------
+
+
+def difference(
+    system: ModelInputs, place: Place, quiet_before_ms: int, missed: frozenset[str] = frozenset()
+) -> list[Finding]:
+    """What the sweep would tell of, or doubts."""
+    session = system.sessions.known[place.session]
+    if not session.version:
+        return []
+    account = system.exchanges.accounts[place.exchange]
+    comparison = AccountDiff(account, quiet_before_ms, missed)
+    if session.state is not State.ENDED:
+        calls = tuple(party.call_sid for party in session.parties.values() if party.call_sid and not party.is_gone)
+        comparison.compare_live(LiveSession(session.id, session.updated_at_ms, session.conference_sid, calls))
+        return comparison.findings
+    rooms = frozenset((session.conference_sid, *session.former_conferences)) - {""}
+    ended = EndedSession(NOW_MS - 60_000, rooms)
+    known = {party.call_sid for party in session.parties.values()} | set(session.former_calls)
+    for call_sid in sorted(comparison.unmatched_calls & known):
+        comparison.compare_ended(session.id, ended, call_sid=call_sid)
+    for conference_sid in sorted(comparison.unmatched_conferences):
+        comparison.compare_ended(session.id, ended, conference_sid=conference_sid)
+    return comparison.findings
+
+
+def swept(system: ModelInputs, place: Place) -> Place:
+    """The sweep's turn, if a difference has lasted for long enough: what it finds is put onto the stream."""
+    if not place.differs_since_ms or place.differs_since_ms + SWEEP_MS > NOW_MS:
+        return place
+    missed = frozenset(one.sid for one in difference(system, place, NOW_MS)) if place.was_missed else frozenset()
+    findings = difference(system, place, NOW_MS - QUIET_MS, missed)
+    events = [
+        AccountSwept(
+            session_id=finding.session_id,
+            finding=finding.difference.value,
+            call_sid="" if finding.is_of_conference else finding.sid,
+            conference_sid=finding.sid if finding.is_of_conference else "",
+        )
+        for finding in findings
+    ]
+    numbers = tuple(system.events.number_of(event) for event in events)
+    return place._replace(stream=(*place.stream, *numbers), differs_since_ms=NOW_MS, was_missed=True)

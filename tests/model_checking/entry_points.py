@@ -1,0 +1,253 @@
+"""The real ways in and out of the service: webhooks' handlers, requests to Twilio, looks at it, the sweep's lists.
+
+Nothing in here remembers a run: what the handlers read is handed in, and what they store is handed back. A pause of
+theirs takes no time.
+"""
+
+import asyncio
+import selectors
+import tempfile
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.sandbox.model import CallbackRequest, RestAnswer, RestRequest
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
+from conferral.storage.codecs import event_codec
+from conferral.storage.ingest.port import GateClaim, Ingest, SessionView
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.directory.model import DirectoryFile, load_directory
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.webhooks.twilio_queries import TwilioQueries
+from conferral.worker.executor.verification import Verification, verify
+from conferral.worker.process import make_twilio_api
+from tests.model_checking.twilio_states import Fetch, Visit
+from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
+
+_T = TypeVar("_T")
+
+NUMBER = "+14155550100"
+CUSTOMER = "+14155550123"
+AGENT = "client:alice"
+ACCOUNT_SID = "AC" + "0" * 32
+
+#: Who has passed the session's gate, as pairs of the hash's fields and values.
+Gates = tuple[tuple[str, str], ...]
+
+
+def settings_of(**changes: str) -> ServiceSettings:
+    """The settings of an exploration."""
+    values = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": "token",
+        "TWILIO_NUMBER": NUMBER,
+        "CONFERRAL_PUBLIC_URL": "https://service.example",
+        "CONFERRAL_AGENT": AGENT,
+        "REDIS_URL": "redis://127.0.0.1:1",
+    }
+    return load(ServiceSettings, values | changes)
+
+
+class _NoWait(selectors.DefaultSelector):
+    """Nothing comes from outside: in place of waiting, time is told to have passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise AssertionError("it waits for something that never comes")
+        self.passed_s += timeout
+        return []
+
+
+class InstantLoop(asyncio.SelectorEventLoop):
+    """A loop whose pauses take no time."""
+
+    def __init__(self) -> None:
+        self._no_wait = _NoWait()
+        super().__init__(self._no_wait)
+
+    def time(self) -> float:
+        return self._no_wait.passed_s
+
+
+class _Ingest(Ingest):
+    """What one request meets in Redis."""
+
+    def __init__(self) -> None:
+        self.facts: SessionView | None = None
+        self.gates: dict[str, str] = {}
+        self.published: list[Event] = []
+        #: Whether Redis was restarted a moment ago.
+        self.was_restarted = False
+
+    async def publish(self, event: Event, *, call_sid: str = "") -> None:
+        self.published.append(event)
+
+    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
+        self.published.append(event)
+        return self.facts
+
+    async def read(self, session_id: str) -> SessionView | None:
+        return self.facts
+
+    async def session_of(self, call_sid: str) -> str | None:
+        return None
+
+    async def claim_gate(
+        self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", gone: Sequence[str] = ()
+    ) -> GateClaim:
+        """As `claim_gate-1.lua` does."""
+        gates = self.gates
+        owner = gates.setdefault(f"dial:{dial_id}", call_sid)
+        if owner != call_sid:
+            return GateClaim.ANOTHER_CALL
+        if not ring_group:
+            return GateClaim.OURS
+        winner = gates.get(f"ring_group:{ring_group}", "")
+        if winner == dial_id:
+            return GateClaim.OURS
+        if (winner and winner not in gone) or f"lost:{dial_id}" in gates:
+            gates[f"lost:{dial_id}"] = "1"
+            return GateClaim.LOST
+        gates[f"ring_group:{ring_group}"] = dial_id
+        return GateClaim.OURS
+
+    def restarted_recently(self) -> bool:
+        return self.was_restarted
+
+    async def redis_error(self) -> str:
+        return ""
+
+
+def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> DirectoryFile:
+    """The directory, which may name several agents for the number that is called."""
+    directory = DirectoryFile(settings)
+    if agents:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "directory.toml"
+            path.write_text(f'[inbound."{NUMBER}"]\nagents = {list(agents)}\n', "utf-8")
+            directory.current = load_directory(settings.model_copy(update={"directory": path}))
+    return directory
+
+
+class _TwilioQueries(TwilioQueries):
+    """Tells that Twilio was asked: then the answer depends on Twilio, too."""
+
+    def __init__(self, way: "ServicePath") -> None:
+        self._way = way
+        self.was_asked = False
+
+    async def child_status(self, parent_call_sid: str) -> str | None:
+        self.was_asked = True
+        return await self._way.calls.child_status(parent_call_sid)
+
+    async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
+        self.was_asked = True
+        return await self._way.calls.is_alone(conference_sid, call_sid)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What came of one request of Twilio's."""
+
+    answer: Answered
+    #: What was put onto the stream, in order.
+    published: tuple[Event, ...]
+    gates: Gates
+    #: Whether Twilio was asked meanwhile.
+    asked_twilio: bool
+
+
+class ServicePath:
+    """Everything between the decisions and Twilio."""
+
+    def __init__(self, settings: ServiceSettings, agents: tuple[str, ...] = ()) -> None:
+        self._loop = InstantLoop()
+        clock, metrics = SystemClock(), Metrics()
+        self._visit: Visit | None = None
+        http = ExchangeHttp(self._answer, settings, clock, metrics)
+        allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        self.calls = make_twilio_api(settings, http, allowed)
+        self._ingest = _Ingest()
+        self._lookup = _TwilioQueries(self)
+        self._doors = Doors(settings, self._ingest, self._lookup, metrics, _directory_of(settings, agents))
+        self._callbacks: dict[CallbackRequest, Event] = {}
+
+    def close(self) -> None:
+        """Closes the loop."""
+        self._loop.close()
+
+    async def _answer(self, request: RestRequest) -> RestAnswer:
+        assert self._visit is not None, "Twilio is asked by nobody"
+        return await self._visit.answer(request)
+
+    def _run(self, work: Coroutine[Any, Any, _T], visit: Visit | None = None) -> _T:
+        self._visit = visit
+        try:
+            return self._loop.run_until_complete(work)
+        finally:
+            self._visit = None
+
+    # ---- in --------------------------------------------------------------------------------------------------------
+
+    def event_of(self, callback: CallbackRequest) -> Event:
+        """What a callback puts onto the stream; those routes look at nothing but the request."""
+        found = self._callbacks.get(callback)
+        if found is None:
+            found = self._callbacks[callback] = self._event_of(callback)
+        return found
+
+    def _event_of(self, callback: CallbackRequest) -> Event:
+        served = self.serve(Fetch(0, callback.call_sid, callback.url, callback.params, "callback"), None, (), None)
+        assert served.answer.status == 204, f"{callback.kind} {callback.event}: answered {served.answer.status}"
+        (event,) = served.published
+        # When it happened decides only what became of somebody who was held, muted or flagged.
+        return event if isinstance(event, ParticipantChanged) else replace(event, occurred_at_ms=0)
+
+    def serve(
+        self,
+        fetch: Fetch,
+        facts: SessionView | None,
+        gates: Gates,
+        visit: Visit | None,
+        *,
+        was_restarted: bool = False,
+    ) -> Served:
+        """What a request of Twilio's is answered.
+
+        Args:
+            fetch: The request.
+            facts: The session as it stands in Redis; None when nobody knows it.
+            gates: Who has passed its gate.
+            visit: Twilio, should it be asked.
+            was_restarted: Whether Redis was restarted a moment ago.
+        """
+        self._ingest.was_restarted = was_restarted
+        self._ingest.facts, self._ingest.gates, self._ingest.published = facts, dict(gates), []
+        self._lookup.was_asked = False
+        answer = self._run(self._doors.ask(fetch.url, fetch.params), visit)
+        published = tuple(event_codec.decode(event_codec.encode(one), "") for one in self._ingest.published)
+        return Served(answer, published, tuple(sorted(self._ingest.gates.items())), self._lookup.was_asked)
+
+    # ---- out -------------------------------------------------------------------------------------------------------
+
+    def perform(self, effect: Effect, visit: Visit) -> CallsRead | PlacedCall | StartedRecording | ProviderError | None:
+        """Carries an effect out, in one try; an error is returned."""
+        try:
+            return self._run(self.calls.perform(effect), visit)
+        except ProviderError as error:
+            return error
+
+    def look(self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int) -> Verification:
+        """Looks whether an effect has happened that may have been sent."""
+        return self._run(verify(effect, self.calls, since_s, settle_s, committed_at_ms), visit)

@@ -1,0 +1,195 @@
+"""The casts: who calls whom, what an operator may command, how phones may be answered, and where it begins."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conferral.sandbox.model import Behavior
+from conferral.statemachine.events import (
+    Add,
+    Announce,
+    Call,
+    Cancel,
+    Command,
+    Complete,
+    Convert,
+    End,
+    Hold,
+    Merge,
+    Mute,
+    Park,
+    Record,
+    Remove,
+    Retrieve,
+    Supervise,
+    Swap,
+    Transfer,
+    Unhold,
+    Unmute,
+)
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import AGENT as AGENT_PARTY
+from conferral.statemachine.session import CUSTOMER as CUSTOMER_PARTY
+from tests.model_checking.entry_points import AGENT, CUSTOMER
+
+BOB, CAROL, LAWYER, CHIEF = "+14155550111", "client:carol", "client:lawyer", "client:chief"
+
+Making = Callable[[str, str], Command]
+"""Makes a command, given the session's id and the command's."""
+
+#: Few recalls; everything else as it is by default, since time costs nothing here. Park for a short while.
+POLICY = Policy(recalls_max=1, park_timeout_ms=60_000)
+#: Music plays for longer than any run: what it is asked for again does not change who hears whom.
+RULES = Behavior(play_s=100_000.0, say_s_per_character=0.02)
+
+
+def command(kind: type[Command], **given: Any) -> Making:
+    """A command with these fields."""
+
+    def make(session_id: str, command_id: str) -> Command:
+        return kind(session_id=session_id, token=command_id, **given)
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What is explored."""
+
+    name: str
+    #: What it is about, in a few words.
+    about: str
+    #: Who begins: `inbound`, `conference` (a caller who waits in one), `client` (a browser), or a command `call`.
+    begins: str = "inbound"
+    #: The first command of an outbound call.
+    call: Making | None = None
+    #: What has happened before the exploration begins, in order and without any fault: acts of people at phones as
+    #: `answer ADDRESS`, or the name of a command of `commands`.
+    before: tuple[str, ...] = ()
+    #: The commands that may be given, by name, each once.
+    commands: Mapping[str, Making] = field(default_factory=dict)
+    #: Which of them is given as the exploration begins.
+    first: str = ""
+    #: What people may do with phones that ring, by address: `answer`, `reject`, `busy`, `fail`.
+    phones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What is pressed where a key is asked for.
+    keys: tuple[str, ...] = ("1", "2")
+    #: The agents to be tried, in their order, where the directory names several.
+    agents: tuple[str, ...] = ()
+    policy: Policy = POLICY
+    rules: Behavior = RULES
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def voice_path(self) -> str:
+        """The path of the number that is called."""
+        return {"conference": "/voice/conference", "client": "/voice/client"}.get(self.begins, "/voice/inbound")
+
+
+BROWSER = "client:desk"
+BOTH_TALK = (f"answer {AGENT}",)
+_ANSWERS = ("answer", "reject")
+
+_CONVERSION = {"convert": command(Convert)}
+_END = {"end": command(End)}
+_IN_ROOM = (*BOTH_TALK, "convert")
+
+
+def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
+    return {name: command(Transfer, mode=mode, **{"to": BOB, **given})}
+
+
+def _flow(name: str, about: str, begun: str, first: str, commands: Mapping[str, Making], **given: Any) -> Flow:
+    """A flow that begins with a command, when two talk: `bridged`, or in the `room`."""
+    before = _IN_ROOM if begun == "room" else BOTH_TALK
+    all_commands = {**commands, **_CONVERSION, **_END}
+    return Flow(name, about, before=(*before, *given.pop("then", ())), first=first, commands=all_commands, **given)
+
+
+_WARM, _CONSULT, _BLIND = _transfer("warm", "warm"), _transfer("consult", "consult"), _transfer("blind", "blind")
+_STEPS = {"complete": command(Complete), "cancel": command(Cancel)}
+_CONSULTING = {**_CONSULT, **_STEPS, "swap": command(Swap), "merge": command(Merge)}
+_PARK = {"park": command(Park), "retrieve": command(Retrieve, to=CAROL)}
+_BOB_MAY = {BOB: _ANSWERS}
+_AGENT_TOO = {BOB: _ANSWERS, AGENT: _ANSWERS}
+_OF_PARTIES = {
+    f"{kind.name} {party}": command(kind, party=party)
+    for kind in (Hold, Unhold, Mute, Unmute)
+    for party in (CUSTOMER_PARTY, AGENT_PARTY)
+}
+_SUPERVISE = {mode: command(Supervise, to=CHIEF, mode=mode) for mode in ("monitor", "whisper", "barge")}
+_RECORD = {f"record {action}": command(Record, action=action) for action in ("start", "pause", "resume", "stop")}
+_ADD = {"add": command(Add, to=LAWYER, party="lawyer"), "remove": command(Remove, party="lawyer")}
+
+ALL: tuple[Flow, ...] = (
+    Flow("inbound", "a call that is bridged, from its first ring", phones={AGENT: _ANSWERS},
+         commands={**_CONVERSION, **_END}),
+    Flow("next-agent", "two agents are to be tried, one after the other", phones={AGENT: _ANSWERS, CAROL: _ANSWERS},
+         commands={**_CONVERSION, **_END}, agents=(AGENT, CAROL)),
+    _flow("convert", "two who talk over a bridge are moved", "bridged", "convert", {}),
+    _flow("warm", "a warm transfer of a bridged call", "bridged", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
+    _flow("warm-room", "a warm transfer in a conference", "room", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
+    _flow("consult", "a consult that begins in a conference", "room", "consult", _CONSULTING, phones=_BOB_MAY),
+    _flow("consult-bridged", "a consult of a bridged call", "bridged", "consult", _CONSULTING, phones=_BOB_MAY),
+    _flow("consulting", "agent and target talk in a consult", "room", "", _CONSULTING,
+          then=("consult", f"answer {BOB}"), phones=_BOB_MAY),
+    _flow("swapped", "in a consult the customer is heard, and the target is held", "room", "", _CONSULTING,
+          then=("consult", f"answer {BOB}", "swap"), phones=_BOB_MAY),
+    _flow("three", "all three talk in a warm transfer", "room", "", {**_WARM, **_STEPS},
+          then=("warm", f"answer {BOB}"), phones=_BOB_MAY),
+    _flow("blind", "a blind transfer of a bridged call", "bridged", "blind", {**_BLIND, **_STEPS}, phones=_AGENT_TOO),
+    _flow("blind-room", "a blind transfer out of a conference", "room", "blind", {**_BLIND, **_STEPS},
+          phones=_AGENT_TOO),
+    _flow("gated", "a blind transfer to a phone that must press 1", "bridged", "blind",
+          {**_transfer("blind", "blind", confirm=True), **_STEPS}, phones=_AGENT_TOO),
+    _flow("recall", "the target of a blind transfer refuses, and the agent is rung again", "bridged", "blind",
+          {**_BLIND, **_STEPS}, phones={BOB: ("reject",), AGENT: _ANSWERS}),
+    _flow("several", "two targets ring, and the first takes the call", "room", "blind",
+          _transfer("blind", "blind", to=f"{BOB},{CAROL}"), phones={BOB: ("answer",), CAROL: _ANSWERS}),
+    _flow("several-warm", "two targets of a warm transfer ring", "room", "warm",
+          {**_transfer("warm", "warm", to=f"{BOB},{CAROL}"), **_STEPS}, phones={BOB: ("answer",), CAROL: _ANSWERS}),
+    _flow("fallback", "a blind transfer that fails goes to somebody else", "bridged", "blind", _BLIND,
+          phones={BOB: ("reject",), CAROL: _ANSWERS}, policy=replace(POLICY, fallback=CAROL)),
+    _flow("park", "a bridged call is parked", "bridged", "park", _PARK, phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
+    _flow("park-room", "a call in a conference is parked", "room", "park", _PARK,
+          phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
+    _flow("retrieve", "a parked call is taken up again", "bridged", "retrieve", _PARK, then=("park",),
+          phones={CAROL: _ANSWERS, AGENT: _ANSWERS}),
+    _flow("add", "somebody is added", "room", "add", _ADD, phones={LAWYER: _ANSWERS}),
+    _flow("remove", "somebody who was added is removed", "room", "remove", {**_ADD, **_BLIND},
+          then=("add", f"answer {LAWYER}"), phones={LAWYER: _ANSWERS, **_AGENT_TOO}),
+    _flow("hold", "somebody is held", "room", "hold customer", _OF_PARTIES),
+    _flow("mute", "somebody of a bridged call is muted", "bridged", "mute agent", _OF_PARTIES),
+    _flow("supervise", "somebody listens in", "room", "whisper", _SUPERVISE, phones={CHIEF: _ANSWERS}),
+    _flow("supervised", "somebody helps the agent, who hands over", "room", "blind", {**_SUPERVISE, **_BLIND},
+          then=("whisper", f"answer {CHIEF}"), phones={CHIEF: _ANSWERS, **_AGENT_TOO}),
+    _flow("announce", "something is said to all", "room", "announce", {"announce": command(Announce, say="Hello")}),
+    _flow("record", "the customer's call is recorded", "room", "record start", _RECORD),
+    Flow("recorded-consult", "a recorded conference, in which a consult begins", before=_IN_ROOM, first="consult",
+         commands={**_CONSULTING, **_CONVERSION, **_END}, phones=_BOB_MAY, settings={"CONFERRAL_RECORD": "true"}),
+    Flow("waiting", "a caller waits in a conference for the agent", begins="conference", phones={AGENT: _ANSWERS},
+         commands=_END),
+    Flow("browser", "a browser calls somebody", begins="client", phones={CUSTOMER: _ANSWERS}, commands=_END),
+    Flow("call", "an agent is called, then the customer", call=command(Call, agent=AGENT, customer=CUSTOMER),
+         phones={AGENT: _ANSWERS, CUSTOMER: _ANSWERS}, commands=_END),
+    Flow("call-room", "the same in a conference from the start",
+         call=command(Call, agent=AGENT, customer=CUSTOMER, mode="conference"),
+         phones={AGENT: _ANSWERS, CUSTOMER: _ANSWERS}, commands=_END),
+    Flow("call-blind", "a blind transfer of an outbound call", call=command(Call, agent=AGENT, customer=CUSTOMER),
+         before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="blind", phones=_AGENT_TOO,
+         commands={**_BLIND, **_STEPS, **_END}),
+    Flow("call-convert", "an outbound call is moved", call=command(Call, agent=AGENT, customer=CUSTOMER),
+         before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="convert", commands={**_CONVERSION, **_END}),
+)  # fmt: skip
+#: The same where Twilio adds no one before a conference starts, and a failed wait document looks like a hang-up.
+AWAITED = tuple(
+    replace(
+        flow,
+        name=f"{flow.name}-start-awaited",
+        about=f"{flow.about}, where nothing is done before the start",
+        rules=replace(flow.rules, add_before_start="refused", failed_wait="hung-up"),
+    )
+    for flow in ALL
+    if flow.name in ("waiting", "call-room", "blind", "park")
+)
+FLOWS = {flow.name: flow for flow in (*ALL, *AWAITED)}

@@ -1,0 +1,253 @@
+"""Orders on their way to Twilio, as plain values, and what comes of them: what `worker.carrying` does, step by step."""
+
+from dataclasses import replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import (
+    ChangeRecording,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    HangUpCall,
+    ReadCalls,
+    effect_id,
+)
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.storage.partition.dial_claims import DialStatus
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.redirect_check import RedirectResult
+from conferral.worker.executor.job import JobOutcome
+from conferral.worker.executor.retry import ExecutorPolicy
+from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verification
+from tests.model_checking.canonical_values import NOW_MS, OLD, since
+
+#: After how long a look counts that shows nothing, milliseconds.
+SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)
+#: How long nobody decides when a worker dies: its lease has to run out first, milliseconds.
+TAKE_OVER_MS = 5_000
+
+
+class JobState(IntEnum):
+    """How far an order is."""
+
+    #: Not at Twilio, or to be repeated.
+    UNSENT = 0
+    #: It may have happened and is looked up.
+    VERIFYING = 1
+    #: Twilio's answer is on its way, or was lost for good: the outcome is known, and not on the stream.
+    ANSWERED = 2
+
+
+class Job(NamedTuple):
+    """One order that has no outcome on the stream yet."""
+
+    effect: Effect
+    stage: JobState = JobState.UNSENT
+    outcome: JobOutcome | None = None
+    #: How many entries of the stream come before the outcome (count).
+    ahead: int = 0
+    #: Since when it is in doubt, and whether it was looked up once.
+    since_ms: int = 0
+    was_looked_up: bool = False
+    #: Whether a request may have been carried out.
+    maybe_done: bool = False
+    #: Whether it was found in the outbox, or stood in line: somebody may not wait for it any more.
+    to_be_asked: bool = False
+    #: It is not in the outbox any more: nobody is told of its outcome.
+    is_dropped: bool = False
+    #: When it was ordered, of what is looked for by that.
+    committed_at_ms: int = 0
+
+    @property
+    def stands_in_line(self) -> bool:
+        """Whether it is carried out in order, else beside everything else."""
+        return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall)
+
+    @property
+    def is_never_repeated(self) -> bool:
+        return isinstance(self.effect, AT_MOST_ONCE)
+
+
+def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
+    """The order with its outcome on the way, behind so many entries of the stream."""
+    return order._replace(stage=JobState.ANSWERED, outcome=outcome, ahead=ahead, since_ms=0, was_looked_up=False)
+
+
+def dial_status(session: Session, dial_id: str) -> DialStatus:
+    """What the session knows of a dial, as `DialClaims.dial_status` reads it."""
+    if session.state is State.ENDED:
+        return DialStatus(is_wanted=False)
+    known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+    for party in session.parties.values():
+        if party.dial_id == dial_id:
+            return DialStatus(not (party.is_gone or party.is_leaving), party.call_sid, known)
+    return DialStatus(is_wanted=False, known_calls=known)
+
+
+def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
+    """What is known of a dial before anything is sent: it was placed, or nobody wants it. None: it is sent."""
+    if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
+        return None
+    standing = dial_status(session, order.effect.effect_id)
+    if standing.call_sid:
+        return succeeded(order.effect, call_sid=standing.call_sid)
+    if is_withdrawn or not standing.is_wanted:
+        return unknown(order.effect) if order.maybe_done else failed(order.effect, None)
+    return None
+
+
+def outcome_of(order: Job, result: CallsRead | PlacedCall | StartedRecording | ProviderError | None) -> JobOutcome:
+    """The outcome that follows from Twilio's answer."""
+    effect = order.effect
+    match result:
+        case CallsRead():
+            return result
+        case PlacedCall():
+            return succeeded(effect, result.call_sid, result.queue_ms)
+        case StartedRecording():
+            return succeeded(effect, recording_sid=result.recording_sid)
+        case ProviderRefusedError():
+            # What is paused can't be paused: that it is refused may mean that an earlier request was carried out.
+            is_unclear = order.maybe_done and isinstance(effect, ChangeRecording)
+            return (
+                unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
+            )
+        case OutcomeUnknownError():  # its label is in use, and reads do not show it in time
+            return unknown(effect)
+        case None:
+            return succeeded(effect)
+        case _:
+            raise AssertionError(f"Twilio's model does not answer so: {result!r}")
+
+
+def after_lost_answer(order: Job, ahead: int) -> Job:
+    """Nobody knows what came of the request."""
+    if order.is_never_repeated:
+        return answered(order, unknown(order.effect), ahead)
+    if isinstance(order.effect, VERIFIABLE):
+        return order._replace(
+            stage=JobState.VERIFYING, since_ms=NOW_MS, was_looked_up=False, maybe_done=True, to_be_asked=True
+        )
+    return order._replace(maybe_done=True)
+
+
+def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
+    """An order that was just committed; after a rollback, it may have been sent before."""
+    order = Job(effect, committed_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
+    if may_be_sent and isinstance(effect, VERIFIABLE):
+        return order._replace(stage=JobState.VERIFYING, since_ms=NOW_MS, maybe_done=True)
+    return order
+
+
+def after_look(order: Job, found: Verification, session: Session, ahead: int) -> Job:
+    """What a look has shown."""
+    match found.verdict:
+        case RedirectResult.HAPPENED:
+            outcome = succeeded(order.effect, found.call_sid, recording_sid=found.recording_sid)
+            return answered(order, outcome, ahead)
+        case RedirectResult.GONE:
+            return answered(order, failed(order.effect, ProviderGoneError()), ahead)
+        case RedirectResult.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
+            return answered(order, succeeded(order.effect, call_sid), ahead)
+        case RedirectResult.NOT_HAPPENED:
+            return order._replace(stage=JobState.UNSENT, since_ms=0, was_looked_up=False, maybe_done=False)
+        case RedirectResult.WAIT if order.was_looked_up:
+            return answered(order, unknown(order.effect), ahead)  # its time runs out
+    return order._replace(was_looked_up=True)
+
+
+def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
+    """A call that is over and came of this dial: one that the session misses."""
+    if not found.ended_calls:
+        return ""
+    standing = dial_status(session, effect.effect_id)
+    return standing.call_sid or next((one for one in found.ended_calls if one not in standing.known_calls), "")
+
+
+def taken_over(order: Job, *, was_marked: bool = False) -> Job:
+    """The order as the next holder finds it in the outbox, once the lease of who died has run out."""
+    found = Job(order.effect, to_be_asked=True, committed_at_ms=order.committed_at_ms)
+    if order.is_never_repeated:
+        may_be_sent = was_marked or order.maybe_done or order.stage is JobState.ANSWERED
+        return answered(found, unknown(order.effect), 0) if may_be_sent else found
+    if isinstance(order.effect, VERIFIABLE):
+        return found._replace(stage=JobState.VERIFYING, since_ms=NOW_MS + TAKE_OVER_MS, maybe_done=True)
+    return found._replace(maybe_done=True)
+
+
+def stray(order: Job) -> Job | None:
+    """Who hangs up a call that was placed for a session that has ended meanwhile; None where there is none."""
+    outcome = order.outcome
+    if not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
+        return None
+    if not isinstance(order.effect, Dial | FindCall):
+        return None
+    name = effect_id(order.effect.session_id, order.effect.effect_id, 0, HangUpCall.kind, outcome.call_sid)
+    hang_up = HangUpCall(
+        effect_id=name, session_id=order.effect.session_id, party=order.effect.party, call_sid=outcome.call_sid
+    )
+    return Job(hang_up)
+
+
+def later(order: Job, effect: Effect, by_ms: int) -> Job:
+    """The order after so many milliseconds, with its effect as it is then."""
+    since_ms = max(order.since_ms - by_ms, NOW_MS - 60_000) if order.since_ms else 0
+    committed_at_ms = since(order.committed_at_ms - by_ms) if order.committed_at_ms else 0
+    return order._replace(effect=effect, since_ms=since_ms, committed_at_ms=committed_at_ms)
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------
+
+
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
+    return EffectSucceeded(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        detail=effect.detail,
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+        recording_sid=recording_sid,
+    )
+
+
+def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:
+    return EffectFailed(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        detail=effect.detail,
+        http_status=error.http_status if error else 0,
+        code=error.code if error else 0,
+        gone=isinstance(error, ProviderGoneError),
+    )
+
+
+def unknown(effect: Effect) -> EffectUnknown:
+    return EffectUnknown(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        detail=effect.detail,
+    )
+
+
+def with_old_look(order: Job) -> Job:
+    """The same order, now that facts have changed since its look was ordered."""
+    if isinstance(order.effect, ReadCalls):
+        order = order._replace(effect=replace(order.effect, read_version=OLD))
+    if isinstance(order.outcome, CallsRead):
+        order = order._replace(outcome=replace(order.outcome, read_version=OLD))
+    return order

@@ -1,0 +1,254 @@
+"""All sessions that were met, each once, and what was decided in them: asked again, the answer is known.
+
+What decides nothing is taken off a session before it is kept, so that histories that lead to the same place meet there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+
+from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
+from conferral.statemachine.events import Event
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.step import CommandReport, Outcome, Step
+from conferral.storage.codecs import session_codec
+from conferral.storage.ingest.port import SessionView
+from conferral.storage.ingest.session_view import view_of
+from tests.model_checking.canonical_values import (
+    FRESH,
+    LONG_AGO_MS,
+    NOW_MS,
+    VERSION,
+    digest,
+    flat,
+    merely,
+    renamed,
+    session_earlier,
+    session_renamed,
+    since,
+)
+
+#: A moment long past the end of every run.
+AGE_MS = NOW_MS + 86_400_000
+#: What an entry is called until it is known which names its effects are to have.
+_ENTRY = "entry"
+_NOT_COUNTING = {"version", "seen", "updated_at_ms"}
+_counting = attrgetter(*(field.name for field in fields(Session) if field.name not in _NOT_COUNTING))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one event has led to."""
+
+    #: Which session it is afterwards.
+    session: int
+    outcome: Outcome
+    reason: str
+    effects: tuple[Effect, ...]
+    reports: tuple[CommandReport, ...]
+    #: Whether it has ended by this.
+    ends: bool
+    #: Whether facts have changed, so that looks that were ordered before show something older.
+    outdates_looks: bool
+
+
+class SessionStates:
+    """Sessions by number."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.known: list[Session] = []
+        #: How many dials each has ordered (count): the next one is called by it.
+        self._dials: list[int] = []
+        self._numbers: dict[bytes, int] = {}
+        self._decisions: dict[tuple[int, Event, bool], Decision | Step] = {}
+        self._named: dict[tuple[int, Event, frozenset[str]], Decision] = {}
+        self._later: dict[tuple[int, int], int] = {}
+        self._facts: dict[int, SessionView | None] = {}
+        #: Events that were decided afresh (count).
+        self.decided = 0
+
+    def number_of(self, session: Session, dials: int = 0) -> int:
+        """The number of a session, whatever of it decides nothing."""
+        usual = normal(session)
+        key = digest((flat(usual), dials))
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.known)
+            self.known.append(usual)
+            self._dials.append(dials)
+        return number
+
+    def facts(self, number: int) -> SessionView | None:
+        """What webhooks read of it, by way of the stored record."""
+        if number not in self._facts:
+            session = self.known[number]
+            record = session_codec.encode(session) if session.version else {}
+            self._facts[number] = view_of({name.encode(): text.encode() for name, text in record.items()})
+        return self._facts[number]
+
+    def later(self, number: int, by_ms: int) -> int:
+        """The same session after so many milliseconds."""
+        key = number, by_ms
+        if key not in self._later:
+            moved = session_earlier(self.known[number], by_ms)
+            self._later[key] = self.number_of(moved, self._dials[number])
+        return self._later[key]
+
+    def rolled_back(self, number: int, lost: int) -> int:
+        """An earlier session, after which another one was lost; a new dial has no name of one that was lost."""
+        return self.number_of(self.known[number], self._dials[lost])
+
+    def decide(self, number: int, event: Event, *, was_taken: bool, used: frozenset[str]) -> Decision:
+        """Decides an event now.
+
+        Args:
+            number: Which session.
+            event: What happened.
+            was_taken: It was decided before: this is its repetition.
+            used: Names of effects that are still spoken of outside of the session.
+        """
+        key = number, event, was_taken
+        found = self._decisions.get(key)
+        if found is None:
+            found = self._decisions[key] = self._decide(number, event, was_taken)
+        if isinstance(found, Decision):
+            return found
+        named = number, event, used
+        decision = self._named.get(named)
+        if decision is None:
+            decision = self._named[named] = self._with_names(number, found, used)
+        return decision
+
+    def _decide(self, number: int, event: Event, was_taken: bool) -> "Decision | Step":
+        """A decision; where something is ordered, the bare step: what that is called depends on what is under way."""
+        self.decided += 1
+        before = self.known[number]
+        given = replace(before, seen=before.seen.with_event(event)) if was_taken else before
+        taken = step(given, replace(event, entry_id=_ENTRY), NOW_MS, self.policy)
+        if taken.effects:
+            return taken
+        is_same = not taken.reports and _is_same(before, taken.session)
+        after = number if is_same else self.number_of(taken.session, self._dials[number])
+        return _decision(before, taken, after, ())
+
+    def _with_names(self, number: int, taken: Step, used: frozenset[str]) -> Decision:
+        before, dials = self.known[number], self._dials[number]
+        names = _names(before, taken.effects, used, dials)
+        effects = tuple(_fresh(renamed(effect, names)) for effect in taken.effects)
+        after = self.number_of(
+            session_renamed(taken.session, names), dials + sum(isinstance(effect, Dial) for effect in effects)
+        )
+        return _decision(before, taken, after, effects)
+
+
+def _decision(before: Session, taken: Step, after: int, effects: tuple[Effect, ...]) -> Decision:
+    return Decision(
+        session=after,
+        outcome=taken.outcome,
+        reason=taken.reason,
+        effects=effects,
+        reports=taken.reports,
+        ends=taken.session.ended_at_ms > 0 and not before.ended_at_ms,
+        outdates_looks=before.version > 0 and taken.session.facts_version > before.facts_version,
+    )
+
+
+def _is_same(before: Session, after: Session) -> bool:
+    """Whether nothing has changed but what decides nothing; a quick answer where the machine has passed it over."""
+    pairs = zip(_counting(before), _counting(after), strict=True)
+    return all(one is other for one, other in pairs)
+
+
+def _names(before: Session, effects: Iterable[Effect], used: frozenset[str], dials: int) -> dict[str, str]:
+    """What new effects are called: a dial by its count, which stays for good, everything else by what is free."""
+    names: dict[str, str] = {}
+    taken = used | set(_referred(before))
+    for effect in effects:
+        if isinstance(effect, CreateCall | CreateParticipant):
+            dials += 1
+            names[effect.effect_id] = f"dial-{dials}"
+            continue
+        count = 1
+        while f"{effect.kind}-{count}" in taken:
+            count += 1
+        names[effect.effect_id] = f"{effect.kind}-{count}"
+        taken |= {f"{effect.kind}-{count}"}
+    return names
+
+
+def _referred(session: Session) -> Iterable[str]:
+    """Names of effects that a session waits for."""
+    yield from (*session.open_redirects, *session.end_effect_ids, session.open_read_id)
+    for party in session.parties.values():
+        yield party.update_effect_id
+    for order in session.pending_commands:
+        yield from order.effects
+    if session.recording is not None:
+        yield session.recording.update_effect_id
+
+
+def _fresh(effect: Effect) -> Effect:
+    """A look that was just ordered is as new as the facts."""
+    return replace(effect, read_version=FRESH) if isinstance(effect, ReadCalls) else effect
+
+
+# ---- what of a session counts ------------------------------------------------------------------------------------
+
+
+def normal(session: Session) -> Session:
+    """The session without what decides nothing: counters that only tell how long it has gone on, old moments."""
+    transfer = session.transfer
+    if transfer is not None:
+        attempts = tuple(
+            replace(
+                one,
+                started_at_ms=merely(one.started_at_ms),
+                answered_at_ms=merely(one.answered_at_ms),
+                ended_at_ms=merely(one.ended_at_ms),
+            )
+            for one in transfer.attempts
+        )
+        transfer = replace(transfer, started_at_ms=merely(transfer.started_at_ms), attempts=attempts)
+    return replace(
+        session,
+        version=VERSION if session.version else 0,
+        facts_version=FRESH,
+        created_at_ms=merely(session.created_at_ms),
+        ended_at_ms=merely(session.ended_at_ms),
+        # Only the sweep asks for it, to leave alone what has just changed; here it comes late enough by itself.
+        updated_at_ms=LONG_AGO_MS if session.updated_at_ms else 0,
+        open_read_since_ms=since(session.open_read_since_ms) if session.open_read_id else 0,
+        state_since_ms=merely(session.state_since_ms),
+        moved_at_ms=session.moved_at_ms and max(session.moved_at_ms, NOW_MS - 60_000),
+        timers=_timers(session.timers),
+        parties={name: _normal_party(party) for name, party in session.parties.items()},
+        pending_commands=tuple(replace(one, due_ms=_due(one.due_ms)) for one in session.pending_commands),
+        transfer=transfer,
+        seen=SeenEvents(),
+    )
+
+
+def _timers(timers: Mapping[str, int]) -> dict[str, int]:
+    """By name: they are looked up, and when two are due at once either may come first."""
+    return {name: AGE_MS if name == "age" else _due(timers[name]) for name in sorted(timers)}
+
+
+def _normal_party(party: Party) -> Party:
+    return replace(
+        party,
+        answered_at_ms=merely(party.answered_at_ms),
+        held_since_ms=merely(party.held_since_ms),
+        dialed_at_ms=since(party.dialed_at_ms),
+        dial_check_at_ms=_due(party.dial_check_at_ms),
+        pending_since_ms=since(party.pending_since_ms) if party.pending_update else 0,
+        repair_moved_at_ms=party.repair_moved_at_ms and max(party.repair_moved_at_ms, NOW_MS - 60_000),
+    )
+
+
+def _due(moment_ms: int) -> int:
+    """When something is due; how long it is overdue does not matter."""
+    return max(moment_ms, NOW_MS) if moment_ms else 0

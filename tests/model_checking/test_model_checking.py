@@ -1,0 +1,69 @@
+"""Every flow, explored: in every run as far as so many places lead, the whole of it in `make explore`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.model_checking.configuration import Left
+from tests.model_checking.flows import FLOWS
+from tests.model_checking.search import Bounds, Exploration, Explored
+from tests.model_checking.silent_log import quietly
+from tests.model_checking.traces import tell
+
+#: Flows that come to an end within a few seconds, whatever goes wrong once: all of it is seen in every run.
+WHOLE = ("inbound", "three")
+#: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
+BEGUN = ("convert", "warm", "consulting", "blind", "park", "waiting")
+#: Places that are looked at then (count): about 1 s each.
+PLACES_MAX = 600
+#: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
+ROLLED_BACK = ("inbound", "hold")
+
+
+def explored(name: str, bounds: Bounds) -> Explored:
+    """What was seen of a flow; fails with the story of the first law that was broken."""
+    quietly()
+    with Exploration(FLOWS[name], bounds) as exploration:
+        seen = exploration.explore()
+        stories = ["\n".join(tell(exploration, finding)) for finding in seen.findings]
+    assert not stories, "\n\n" + "\n\n".join(stories)
+    return seen
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_flow_with_one_disturbance(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 1), seconds_max=50))
+    assert seen.is_exhausted or seen.seconds > 50  # a machine may be that busy
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_flow_at_its_beginning(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 1), places_max=PLACES_MAX, seconds_max=50))
+    assert seen.moves > 0
+
+
+@pytest.mark.parametrize("name", ROLLED_BACK)
+def test_flow_with_a_rollback(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 0, 0, 1), faults=("rollback",), seconds_max=50))
+    assert seen.is_exhausted or seen.seconds > 50  # a machine may be that busy
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", FLOWS)
+def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 2), faults=("rollback",), seconds_max=15))
+    assert seen.moves > 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", FLOWS)
+def test_flow_for_half_a_minute(name: str, tell_figure: Callable[[str], None]) -> None:
+    seen = explored(name, Bounds(left=Left(1, 1, 1, 2), seconds_max=30))
+    how_far = "to its end" if seen.is_exhausted else f"all with fewer than {seen.unusual} unusual things"
+    tell_figure(f"{seen.places:,} places, {seen.moves:,} moves, {how_far}")
+
+
+def test_no_flow_is_forgotten() -> None:
+    assert {*WHOLE, *BEGUN, *ROLLED_BACK} <= set(FLOWS)

@@ -1,0 +1,224 @@
+"""The explorer itself: it finds what is planted, and tells places apart by what counts alone."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import fields, replace
+
+import pytest
+
+from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.telephony.redirect_check import RedirectResult
+from conferral.worker.executor.verification import Verification
+from tests.model_checking import entry_points
+from tests.model_checking.canonical_values import MOMENTS, digest, flat
+from tests.model_checking.clock_steps import next_due_ms
+from tests.model_checking.configuration import Left, Move, Place
+from tests.model_checking.decision import BrokenLawError
+from tests.model_checking.flows import FLOWS, Flow
+from tests.model_checking.idle_reduction import IdleReduction
+from tests.model_checking.invariants import is_at_rest
+from tests.model_checking.moves import FAULTS
+from tests.model_checking.search import Bounds, Exploration, Finding
+from tests.model_checking.silent_log import quietly
+from tests.model_checking.traces import moment, replay, said, tell
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    quietly()
+
+
+Begin = Callable[..., Exploration]
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Begins explorations, which are closed in the end."""
+    with ExitStack() as stack:
+        yield lambda flow, **given: stack.enter_context(Exploration(flow, Bounds(**given)))
+
+
+def found(begin: Begin, flow: Flow, left: Left, faults: tuple[str, ...]) -> tuple[Exploration, Finding]:
+    """The first law that is broken in a flow."""
+    exploration = begin(flow, left=left, faults=faults, places_max=20_000, seconds_max=50)
+    seen = exploration.explore()
+    assert seen.findings
+    return exploration, seen.findings[0]
+
+
+# ---- what is planted is found ------------------------------------------------------------------------------------
+
+
+def test_dial_that_is_repeated_without_a_look_is_found(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_found(*_args: object) -> Verification:
+        return Verification(RedirectResult.NOT_HAPPENED)
+
+    monkeypatch.setattr(entry_points, "verify", nothing_found)
+    exploration, finding = found(begin, FLOWS["warm-room"], Left(1, 0, 0, 1), ("unknown",))
+    assert finding.broken.law == "nobody is dialled twice for one intent"
+    story = "\n".join(tell(exploration, finding))
+    assert "the order create_participant target is sent, and its answer is lost after it has happened" in story
+    assert len(finding.moves) < 10
+
+
+def test_missing_lone_rule_is_found(begin: Begin) -> None:
+    flow = FLOWS["remove"]
+    flow = replace(flow, first="", policy=replace(flow.policy, lone_grace_ms=3_600_000))
+    _, finding = found(begin, flow, Left(0, 0, 2, 2), ())
+    assert finding.broken.law == "nobody is stranded"
+    assert [move.how for move in finding.moves if move.kind == "person"] == ["hang up", "hang up"]
+
+
+def test_error_while_deciding_is_found(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    exploration = begin(FLOWS["inbound"], left=Left())
+    real = exploration.system.sessions._decide
+
+    def fails(number: int, event: object, was_taken: bool) -> object:
+        if getattr(event, "status", "") == "in-progress":
+            raise LookupError("planted")
+        return real(number, event, was_taken)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(exploration.system.sessions, "_decide", fails)
+    seen = exploration.explore()
+    assert [finding.broken.law for finding in seen.findings] == ["nothing raises"]
+
+
+# ---- stories -----------------------------------------------------------------------------------------------------
+
+
+def test_story_that_was_told_leads_to_the_same_places_again(begin: Begin) -> None:
+    flow = FLOWS["remove"]
+    flow = replace(flow, first="", policy=replace(flow.policy, lone_grace_ms=3_600_000))
+    exploration, finding = found(begin, flow, Left(0, 0, 2, 2), ())
+    story = tell(exploration, finding)
+    places, broken = replay(exploration, story)
+    assert places == exploration.follow(exploration.full(finding.moves))[0]
+    assert isinstance(broken, BrokenLawError)
+    assert (broken.law, broken.reason) == (finding.broken.law, finding.broken.reason)
+
+
+def test_story_that_can_not_be_played_says_what_can_happen_there(begin: Begin) -> None:
+    exploration = begin(FLOWS["inbound"], left=Left())
+    with pytest.raises(LookupError, match="program document /voice/inbound is answered"):
+        replay(exploration, ["1. the sky falls"])
+
+
+def test_story_that_breaks_no_law_step_by_step_is_not_told(begin: Begin) -> None:
+    exploration = begin(FLOWS["convert"], left=Left())
+    sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
+    with pytest.raises(ValueError, match="'nobody is stranded' breaks None"):
+        tell(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
+
+
+#: The agent leaves as the call is parked, and of the room that the customer comes into the wait document is lost.
+_WITHOUT_MUSIC = """
+1. agent: hang up
+2. agent's ignored document /voice/dial-action is answered
+3. customer's program document /voice/dial-action is answered
+4. customer's wait document /voice/wait gets no answer
+5. customer's program document /voice/dial-action is answered
+"""
+
+
+def test_no_two_moves_are_said_alike_where_somebody_has_come_into_two_rooms(begin: Begin) -> None:
+    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
+    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
+    with exploration.system.step_by_step():
+        for _ in places[-1].stream:
+            decided = next(after for move, after in exploration.moves.of(places[-1]) if move.kind == "entry")
+            assert isinstance(decided, Place)
+            places.append(decided)
+        for place in places:
+            words = [said(exploration.system, place, move) for move, _ in exploration.moves.of(place)]
+            assert len(words) == len(set(words)), words
+    assert sum(word.startswith("participant_joined customer") for word in words) == 2
+
+
+def test_customer_of_a_parked_call_hears_music_though_it_could_not_be_had_where_he_came_first(begin: Begin) -> None:
+    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
+    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
+    place = exploration.settled(places[-1])
+    assert "hears music" in moment(exploration.system, place)
+
+
+# ---- places ------------------------------------------------------------------------------------------------------
+
+
+def test_two_orders_that_lead_to_the_same_place_meet_there(begin: Begin) -> None:
+    exploration = begin(FLOWS["convert"], left=Left())
+    sent = [after for move, after in exploration.moves.of(exploration.start) if move.kind == "send"]
+    (moved,) = sent
+    assert isinstance(moved, Place)
+    one, other = two_ways(exploration, moved, "answer", "fetch"), two_ways(exploration, moved, "fetch", "answer")
+    assert one == other
+
+
+def two_ways(exploration: Exploration, place: Place, *kinds: str) -> Place:
+    for kind in kinds:
+        after = next(after for move, after in exploration.moves.of(place) if move.kind == kind)
+        assert isinstance(after, Place)
+        place = after
+    return place
+
+
+def test_every_moment_of_a_session_is_moved_when_time_passes() -> None:
+    for kind in (Session, Party, PendingCommand, Recording, TransferState, Attempt):
+        moments = {field.name for field in fields(kind) if field.name.endswith("_ms")}
+        assert moments == set(MOMENTS.get(kind, ())), kind
+
+
+def test_digest_does_not_depend_on_which_texts_are_the_same_object() -> None:
+    one, other = "a" * 40, "".join(["a"] * 40)
+    assert one is not other
+    assert digest(flat((one, one))) == digest(flat((one, other)))
+
+
+# ---- callbacks that change nothing -------------------------------------------------------------------------------
+
+
+def test_callbacks_that_change_nothing_may_come_first(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shortcut and without it the same ends are reached."""
+    short, shorter = ends(begin, "inbound")
+    monkeypatch.setattr(IdleReduction, "takes", lambda *_: False)
+    long, longer = ends(begin, "inbound")
+    assert short == long
+    assert shorter < longer
+
+
+@pytest.mark.parametrize(("name", "faults"), [("consult-bridged", FAULTS), ("blind-room", ("crash",))])
+def test_every_place_is_reached_step_by_step_too(begin: Begin, name: str, faults: tuple[str, ...]) -> None:
+    """However much is learnt meanwhile of what must not be decided early."""
+    exploration = begin(FLOWS[name], left=Left(1, 1, 1, 2), faults=faults)
+    ways: dict[Place, tuple[Move, ...]] = {exploration.start: ()}
+    open_ = deque(ways)
+    while len(ways) < 1_500:
+        place = open_.popleft()
+        for move, after in exploration.moves.of(place):
+            if isinstance(after, Place) and after not in ways:
+                ways[after] = (*ways[place], move)
+                open_.append(after)
+    for place, way in list(ways.items())[::40]:
+        places, broken = exploration.follow(exploration.full(way))
+        assert (places[-1], broken) == (place, None)
+
+
+def ends(begin: Begin, name: str) -> tuple[set[bytes], int]:
+    """Where nothing happens any more, and how many places were seen."""
+    exploration = begin(FLOWS[name], left=Left(0, 0, 1, 1), seconds_max=50)
+    exploration.explore()  # by which it is known where the shortcut is none
+    system, places = exploration.system, [exploration.start]
+    known, at_rest = {exploration.start}, set()
+    for place in places:
+        if next_due_ms(system, place) is None and is_at_rest(system, place):
+            at_rest.add(
+                digest((flat(system.sessions.known[place.session]), flat(system.exchanges.legs[place.exchange])))
+            )
+        for _, after in exploration.moves.of(place):
+            assert isinstance(after, Place)
+            if after not in known:
+                known.add(after)
+                places.append(after)
+    return at_rest, len(places)

@@ -1,0 +1,350 @@
+"""All states of Twilio's model that were met, each once, and what follows in them: asked again, the answer is known.
+
+A phone that is told to ring does so at once. Documents that the exchange asks for stay with its state until they come.
+"""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from conferral.sandbox.model import (
+    FINAL,
+    Behavior,
+    Call,
+    CallbackRequest,
+    Conference,
+    DebuggerEntry,
+    FetchRequest,
+    Input,
+    Number,
+    Params,
+    PhoneRings,
+    RestAnswer,
+    RestRequest,
+    RingPhone,
+    State,
+    TimePassed,
+    TwilioModel,
+    sound_heard_by,
+)
+from conferral.sandbox.model.state import WaitAudio
+from conferral.sandbox.model.timers import Timers
+from conferral.telephony.account_lists import AccountSnapshot
+from conferral.telephony.callback_events import FIELDS_READ
+from tests.model_checking.canonical_values import NOW_S, digest, flat
+
+_T = TypeVar("_T")
+
+#: What is due later than this never is: the longest call, an hour of music.
+NEVER_S = 3_600.0
+_FAR_S = NOW_S + 10 * NEVER_S
+#: The documents that somebody who waits or is held listens to.
+TUNES = frozenset({"wait", "hold"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A document that Twilio asks us for."""
+
+    fetch_id: int
+    call_sid: str
+    url: str
+    params: Params
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One live call, as it is to be judged."""
+
+    sid: str
+    to: str
+    status: str
+    direction: str
+    activity: str
+    #: What is heard there: `parties`, `ringback`, `music`, `silence`, `speech`; empty where nobody listens.
+    hears: str
+    #: Whom it hears, by their calls.
+    whom: tuple[str, ...]
+    #: The room that it is in.
+    conference_sid: str
+    held: bool = False
+    muted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What came of one input."""
+
+    exchange: int
+    callbacks: tuple[CallbackRequest, ...]
+
+
+class TwilioStates:
+    """States of the exchange by number, and the way from one to the next."""
+
+    def __init__(self, account_sid: str, numbers: tuple[Number, ...], rules: Behavior) -> None:
+        self.account_sid = account_sid
+        self._numbers = numbers
+        self._rules = rules
+        self._states: list[bytes] = []
+        self.fetches: list[tuple[Fetch, ...]] = []
+        #: When something happens by itself, milliseconds from now; None for never.
+        self.due_ms: list[int | None] = []
+        self.legs: list[tuple[Leg, ...]] = []
+        #: What the account's lists show.
+        self.accounts: list[AccountSnapshot] = []
+        #: What was dialled twice, in words; empty where nothing was.
+        self.dialled_twice: list[str] = []
+        self._ids: dict[bytes, int] = {}
+        self._followed: dict[tuple[int, Input], Followed] = {}
+        self._later: dict[tuple[int, int], Followed] = {}
+        #: What Twilio's debugger would have shown, by code (count).
+        self.debugged: dict[int, int] = {}
+        #: Inputs that were handled afresh (count).
+        self.handled = 0
+        first = TwilioModel(account_sid, behavior=rules)
+        first.now_s = NOW_S
+        for number in numbers:
+            first.add_number(number)
+        self.first = self._number_of(first, {})
+
+    # ---- what happens --------------------------------------------------------------------------------------------
+
+    def follow(self, number: int, happened: Input) -> Followed:
+        """What follows when this happens now."""
+        key = number, happened
+        found = self._followed.get(key)
+        if found is None:
+            found = self._followed[key] = self.visit(number, lambda visit: visit.take(happened))[0]
+        return found
+
+    def later(self, number: int, by_ms: int) -> Followed:
+        """What has happened by itself after so many milliseconds."""
+        key = number, by_ms
+        found = self._later.get(key)
+        if found is None:
+            exchange, requests = self._load(number)
+            _move_back(exchange.state, by_ms / 1000)
+            visit = Visit(exchange, requests, self.debugged)
+            visit.take(TimePassed())
+            found = self._later[key] = self._end(visit)
+        return found
+
+    def visit(self, number: int, act: "Callable[[Visit], _T]") -> tuple[Followed, _T]:
+        """Does something with a copy of the exchange, several requests for instance; not remembered."""
+        visit = Visit(*self._load(number), self.debugged)
+        value = act(visit)
+        return self._end(visit), value
+
+    def state(self, number: int) -> State:
+        """A copy of a state, to be looked at."""
+        return self._load(number)[0].state
+
+    def _end(self, visit: "Visit") -> Followed:
+        self.handled += 1
+        return Followed(self._number_of(visit.exchange, visit.requests), tuple(visit.callbacks))
+
+    def _load(self, number: int) -> tuple[TwilioModel, dict[int, Fetch]]:
+        exchange = TwilioModel(self.account_sid, behavior=self._rules)
+        exchange.state = pickle.loads(self._states[number])
+        exchange.now_s = NOW_S
+        return exchange, {fetch.fetch_id: fetch for fetch in self.fetches[number]}
+
+    def _number_of(self, exchange: TwilioModel, requests: dict[int, Fetch]) -> int:
+        state = exchange.state
+        legs = tuple(_leg(state, sid) for sid in state.live_calls)
+        fetches = _normal(state, requests)
+        due = tuple((key, state.timers._due[key][0]) for key in state.timers)
+        key = digest((flat(fetches), due, *(flat(getattr(state, name)) for name in _PARTS)))
+        number = self._ids.get(key)
+        if number is None:
+            number = self._ids[key] = len(self._states)
+            self._states.append(pickle.dumps(state, pickle.HIGHEST_PROTOCOL))
+            self.fetches.append(fetches)
+            self.legs.append(legs)
+            self.dialled_twice.append(_dialled_twice(state))
+            rooms = {sid: one.name for sid, one in state.conferences.items() if one.status != "completed"}
+            self.accounts.append(AccountSnapshot(calls=frozenset(state.live_calls), conferences=rooms))
+            first = state.timers.first()
+            is_due = first is not None and first[0] - NOW_S <= NEVER_S
+            self.due_ms.append(max(0, round((first[0] - NOW_S) * 1000)) if first is not None and is_due else None)
+        return number
+
+
+class Visit:
+    """A copy of the exchange at work. Its outputs are gathered."""
+
+    def __init__(self, exchange: TwilioModel, requests: dict[int, Fetch], debugged: dict[int, int]) -> None:
+        self.exchange = exchange
+        self.requests = requests
+        self.callbacks: list[CallbackRequest] = []
+        self._debugged = debugged
+
+    def take(self, happened: Input) -> RestAnswer | None:
+        """Hands one input in, and lets every phone ring that is told to."""
+        result = self.exchange.handle(happened, NOW_S)
+        for output in result.outputs:
+            match output:
+                case CallbackRequest():
+                    self.callbacks.append(output)
+                case FetchRequest():
+                    self.requests[output.fetch_id] = Fetch(
+                        output.fetch_id, output.call_sid, output.url, _read(output.params), output.purpose
+                    )
+                case RingPhone():
+                    self.take(PhoneRings(output.call_sid))
+                case DebuggerEntry():
+                    self._debugged[output.code] = self._debugged.get(output.code, 0) + 1
+                case _:
+                    pass
+        return result.rest
+
+    async def answer(self, request: RestRequest) -> RestAnswer:
+        """Answers a request of the REST API."""
+        answer = self.take(request)
+        assert answer is not None
+        return answer
+
+
+def _read(params: Params) -> Params:
+    """The parameters that our webhooks look at: the others tell how long something took, for instance."""
+    return tuple((name, value) for name, value in params if name in FIELDS_READ or name == "AccountSid")
+
+
+# ---- what of a state counts --------------------------------------------------------------------------------------
+
+#: The parts of a state that differ from one to the next.
+_PARTS = (
+    "calls",
+    "live_calls",
+    "conferences",
+    "conference_sids",
+    "recordings",
+    "active_recordings",
+    "fetches",
+    "created_counts",
+)
+
+
+def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
+    """Takes off the state what decides nothing any more, and numbers what is fetched anew."""
+    wanted = {fetch_id: requests[fetch_id] for fetch_id in state.fetches}
+    order = sorted(wanted, key=lambda fetch_id: (wanted[fetch_id].call_sid, wanted[fetch_id].purpose, fetch_id))
+    numbers = {fetch_id: number for number, fetch_id in enumerate(order, 1)}
+    fetches = {}
+    for fetch_id in order:
+        fetch = state.fetches[fetch_id]
+        is_current = fetch.generation == state.calls[fetch.call_sid].generation
+        is_tune = fetch.purpose in {"wait", "hold", "announce"}
+        generation = numbers[fetch_id] if is_tune else int(is_current)
+        fetches[numbers[fetch_id]] = replace(fetch, fetch_id=numbers[fetch_id], generation=generation)
+    state.fetches = fetches
+    state.fetch_count = len(fetches)
+    for call in state.calls.values():
+        _normal_call(call)
+    for conference in state.conferences.values():
+        _normal_conference(conference, numbers)
+    for recording in state.recordings.values():
+        recording.started_at_s = recording.updated_at_s = NOW_S - 1
+        recording.ended_at_s = None if recording.ended_at_s is None else NOW_S
+        recording.paused_at_s = None if recording.paused_at_s is None else NOW_S
+        recording.skipped_s = 0.0
+        recording.spans = []
+    _normal_timers(state)
+    return tuple(replace(wanted[fetch_id], fetch_id=numbers[fetch_id]) for fetch_id in order)
+
+
+def _normal_call(call: Call) -> None:
+    call.updated_at_s = NOW_S
+    # When a dialled call was made may tell it from others to the same address.
+    is_dialled = call.direction == "outbound-api"
+    call.created_at_s = max(round(call.created_at_s, 3), NOW_S - 60) if is_dialled else NOW_S
+    call.answered_at_s = None if call.answered_at_s is None else NOW_S
+    call.ended_at_s = None if call.ended_at_s is None else NOW_S
+    call.generation = 1
+    if call.dial is not None and call.dial.bridged_at_s is not None:
+        call.dial.bridged_at_s = NOW_S
+    if call.status in FINAL:
+        call.program = call.dial = call.gather = call.join_settings = call.pending = call.start = (
+            call.record_settings
+        ) = None
+        call.custom = ()
+        call.send_digits = call.digits_sent = ""
+
+
+def _normal_conference(conference: Conference, numbers: dict[int, int]) -> None:
+    conference.created_at_s = conference.updated_at_s = NOW_S
+    tunes: list[WaitAudio | None] = [conference.announcement]
+    for participant in conference.participants.values():
+        participant.created_at_s = participant.updated_at_s = NOW_S
+        tunes += (participant.wait_audio, participant.hold_audio, participant.announcement)
+    for tune in tunes:
+        if tune is not None:
+            tune.generation = numbers.get(tune.generation, 0)
+            tune.requested_at_s = max(round(tune.requested_at_s, 3), NOW_S - 2)
+
+
+def _normal_timers(state: State) -> None:
+    """The same timers in the order in which they are due, so that nothing tells how they came about."""
+    timers = state.timers
+    state.timers = Timers()
+    for key in sorted(timers, key=lambda key: (timers._due[key][0], key)):
+        at_s = timers._due[key][0]
+        state.timers.set(key, round(at_s, 3) if at_s - NOW_S <= NEVER_S else _FAR_S)
+
+
+def _move_back(state: State, by_s: float) -> None:
+    """All moments that still count were so much earlier."""
+    timers = state.timers
+    state.timers = Timers()
+    for key in timers:
+        at_s = timers._due[key][0]
+        state.timers.set(key, at_s if at_s >= _FAR_S else round(at_s - by_s, 3))
+    for call in state.calls.values():
+        call.created_at_s -= by_s
+    for conference in state.conferences.values():
+        tunes: list[WaitAudio | None] = [conference.announcement]
+        for participant in conference.participants.values():
+            tunes += (participant.wait_audio, participant.hold_audio, participant.announcement)
+        for tune in tunes:
+            if tune is not None:
+                tune.requested_at_s -= by_s
+
+
+def _dialled_twice(state: State) -> str:
+    dials: Counter[str] = Counter()
+    for call in state.calls.values():
+        if call.direction == "outbound-api" and call.subscription is not None:
+            dials[_dial_of(call.subscription.url)] += 1
+    return ", ".join(f"{dial}: {count} calls" for dial, count in dials.items() if dial and count > 1)
+
+
+@lru_cache(maxsize=1024)
+def _dial_of(url: str) -> str:
+    """The dial that a call's callbacks tell of, by their address."""
+    return dict(parse_qsl(urlsplit(url).query)).get("dial", "")
+
+
+def _leg(state: State, sid: str) -> Leg:
+    call = state.calls[sid]
+    heard = sound_heard_by(state, sid)
+    conference = state.conferences.get(call.conference_sid)
+    participant = conference.participants.get(sid) if conference is not None else None
+    is_in = participant is not None and participant.is_in
+    return Leg(
+        sid=sid,
+        to=call.to,
+        status=call.status,
+        direction=call.direction,
+        activity=call.activity,
+        hears="" if heard is None else heard.kind,
+        whom=() if heard is None else tuple(sorted(heard.parties)),
+        conference_sid=call.conference_sid if is_in else "",
+        held=participant is not None and is_in and participant.is_held,
+        muted=participant is not None and is_in and participant.muted,
+    )

@@ -1,0 +1,111 @@
+"""Giving commands, for every surface: each done once, an id never used for two, a session looked up where one asks."""
+
+import asyncio
+
+import pytest
+
+from conferral.operations.command_submission import CommandSubmitter
+from conferral.operations.errors import CommandIdConflict, SessionExists, UnknownSession
+from conferral.operations.session_queries import SessionQueries
+from conferral.storage.connection.client import make_client
+from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, published, put, session, take_up, tell
+
+pytestmark = pytest.mark.redis
+END = {"type": "end", "session": CALLER}
+CALL = {"type": "call", "agent": "client:alice", "customer": "client:bob"}
+
+
+@pytest.fixture
+async def store(redis_server):
+    client = make_client(redis_server.url)
+    await put(client, session())
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def giver(store):
+    return CommandSubmitter(SessionQueries(store, KEYS))
+
+
+async def test_a_command_is_known_from_the_moment_it_is_given_and_published_once(giver, store):
+    given = await giver.submit(END)
+    again = await giver.submit(END, given.command_id)
+    assert again == given
+    assert (await giver.find_outcome(given.command_id)).exists
+
+    await take_up(store)
+    assert await giver.submit(END, given.command_id) == given
+    assert await published(store) == []
+
+
+@pytest.mark.parametrize("is_taken_up", [False, True])
+async def test_an_id_that_was_given_before_is_no_other_commands(giver, store, is_taken_up):
+    await giver.submit(END, "order-7")
+    if is_taken_up:
+        await take_up(store)
+    before = await published(store)
+
+    with pytest.raises(CommandIdConflict) as refused:
+        await giver.submit({**END, "type": "park"}, "order-7")
+
+    assert refused.value.reason == "the id order-7 was given before, for another command; nothing was done"
+    assert await published(store) == before
+
+
+async def test_of_two_that_are_given_at_once_under_one_id_one_is_published(giver, store):
+    commands = [{**END, "type": kind} for kind in ("end", "park", "convert")]
+
+    told = await asyncio.gather(*(giver.submit(one, "c1") for one in commands), return_exceptions=True)
+
+    assert sorted(type(one).__name__ for one in told) == ["CommandIdConflict", "CommandIdConflict", "SubmittedCommand"]
+    assert len(await published(store)) == 1
+
+
+async def test_a_session_is_looked_up_only_where_that_is_asked_for(giver, store):
+    nobodys = {**END, "session": "CA9"}
+
+    with pytest.raises(UnknownSession, match=r"^no session and no call CA9 is known$"):
+        await giver.submit(nobodys, check_session=True)
+    with pytest.raises(SessionExists, match="there is a session or a call of this id already; leave the field out"):
+        await giver.submit({**CALL, "session": CALLER}, check_session=True)
+    assert await store.keys("*command*") == []
+
+    for fields in (nobodys, {**CALL, "session": CALLER}):  # left to whoever takes commands
+        await giver.submit(fields)
+    await giver.submit(CALL, check_session=True)
+    assert [entry["type"] for entry in await published(store)] == ["end", "call", "call"]
+
+
+async def test_a_call_that_has_opened_its_session_is_the_same_command_still(giver, store):
+    opens = {**CALL, "session": "order-7"}
+    first = await giver.submit(opens, "c7", check_session=True)
+    await put(store, session("order-7"))  # before the entry's claim is seen
+
+    assert await giver.submit(opens, "c7", check_session=True) == first
+
+
+async def test_the_outcome_of_another_command_is_not_told_as_ones_own(giver, store):
+    mine = await giver.submit(END, "c1")
+    await take_up(store)
+    await tell(store, "c1", "done")
+    assert (await giver.wait_for_outcome(mine, 5)).status == "done"
+
+    await store.hset(KEYS.command("c1"), "digest", "0" * 16)
+    with pytest.raises(CommandIdConflict):
+        await giver.wait_for_outcome(mine, 5)
+
+
+async def test_whoever_has_gone_is_not_waited_for(giver):
+    given = await giver.submit(END)
+
+    async with asyncio.timeout(60):
+        assert (await giver.wait_for_outcome(given, 3600, lambda: True)).status == ""
+
+
+async def test_what_a_session_takes_is_told_by_its_calls_too(giver, store):
+    await store.set(KEYS.call(ALICE), CALLER)
+
+    assert await giver.allowed_commands(ALICE) == await giver.allowed_commands(CALLER)
+    assert "convert" in await giver.allowed_commands(ALICE)
+    assert await giver.allowed_commands("CA9") == await giver.allowed_commands("") == ()

@@ -1,0 +1,158 @@
+"""What sessions wait for, and which commands they take."""
+
+import pytest
+
+from conferral.operations.command_forms import CommandForm, command_forms
+from conferral.operations.history.timeline import EffectRequest
+from conferral.operations.pending import list_waits
+from conferral.statemachine.machine import allowed_commands
+from conferral.storage.codecs import session_codec
+from tests.statemachine.command_scenarios import added, ordering
+from tests.statemachine.conference_scenarios import parked
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.test_allowed import SITUATIONS
+from tests.statemachine.transfer_scenarios import conferenced, dialling, talking
+
+LOST = ("sweep", "the sweep, which notices callbacks that were lost", 0)
+OLD = "the session is ended for being a day old"
+
+
+def waits(story: Scenario) -> list[tuple[str, str, int]]:
+    """By whom, for what, and how soon, milliseconds."""
+    now_ms = story.session.updated_at_ms
+    found = list_waits(session_codec.encode(story.session), now_ms)
+    return [(one.by, one.for_, one.comes_at_ms and one.comes_at_ms - now_ms) for one in found]
+
+
+def test_a_ringing_agent_is_waited_for_until_twilio_is_asked() -> None:
+    assert waits(Scenario().comes_in().call("agent", "ringing")) == [
+        ("person", "agent to answer", 0),
+        ("timer", "Twilio is asked how the calls stand, should nobody have answered by then", 40_000),
+        LOST,
+    ]
+
+
+def test_people_who_talk_are_waited_for() -> None:
+    told = "people, who talk until somebody hangs up or a command is given"
+
+    assert waits(Scenario().answered()) == [("person", told, 0), ("timer", OLD, 86_400_000), LOST]
+
+
+def test_who_is_on_the_way_into_the_conference_is_waited_for() -> None:
+    assert waits(Scenario().answered().convert().joins("agent"))[:2] == [
+        ("twilio", "customer to come into the conference", 0),
+        ("timer", "whoever is missing in the conference is moved once more", 5_000),
+    ]
+
+
+def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
+    story = ordering().hold("customer")
+    found = list_waits(session_codec.encode(story.session), story.session.updated_at_ms)
+
+    assert [one.for_ for one in found][:2] == [
+        "Twilio's confirmation that customer is on hold",
+        "the command hold customer to be done",
+    ]
+    assert found[0].since_ms == story.session.updated_at_ms
+
+
+def test_who_is_on_hold_is_waited_for_and_those_who_talk_meanwhile() -> None:
+    two, three = ordering().hold("customer").confirms("customer"), added().hold("lawyer").confirms("lawyer")
+
+    assert [what for by, what, _ in waits(two) if by == "person"] == ["somebody to take customer off hold (unhold)"]
+    assert [what for by, what, _ in waits(three) if by == "person"] == [
+        "somebody to take lawyer off hold (unhold)",
+        "people, who talk until somebody hangs up or a command is given",
+    ]
+
+
+def test_a_parked_call_waits_for_somebody_to_take_it_up_and_goes_back_by_itself() -> None:
+    assert waits(parked())[:2] == [
+        ("person", "somebody to take the parked call up (retrieve)", 0),
+        ("timer", "the parked call goes back to the agent who parked it", 300_000),
+    ]
+
+
+def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None:
+    assert waits(dialling("consult").call("target", "ringing"))[0] == ("person", "target to answer", 0)
+    assert waits(talking("consult"))[0] == ("person", "the agent's next step: complete, cancel, swap or merge", 0)
+    assert waits(talking("warm"))[0] == ("person", "the agent's next step: complete, cancel", 0)
+
+
+def test_what_was_asked_of_twilio_is_waited_for_even_at_the_end() -> None:
+    asked = EffectRequest("e1", "hang_up_call", "agent", "hang agent up", 5)
+
+    (wait,) = list_waits(session_codec.encode(conferenced().end().session), 10, [asked])
+
+    assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang agent up", 5)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_live_session_waits_for_something(name: str) -> None:
+    session = SITUATIONS[name][0]().session
+    if session.version and session.state != "ended":
+        found = list_waits(session_codec.encode(session), session.updated_at_ms)
+        assert {one.by for one in found} > {"sweep"}
+
+
+# ---- what they can be told to do -----------------------------------------------------------------------------------
+
+
+def of(story: Scenario) -> dict[str, CommandForm]:
+    return {one.type: one for one in command_forms(session_codec.encode(story.session))}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_buttons_are_allowed_as_commands_are_and_those_that_are_not_say_why(name: str) -> None:
+    session = SITUATIONS[name][0]().session
+    found = command_forms(session_codec.encode(session)) if session.version else ()
+
+    allowed = set(allowed_commands(session))
+    idle = {one.type for one in found if one.type in allowed and not one.allowed}
+    assert {one.type for one in found if one.allowed} == allowed - idle
+    assert idle <= {"convert", "unhold", "unmute"}
+    assert all(bool(one.reason) != one.allowed for one in found)
+    assert len(found) in (0, 18)
+
+
+def test_what_has_nothing_to_do_says_so_unless_that_is_in_doubt() -> None:
+    settled, asked = of(conferenced()), of(ordering().hold("customer"))
+    held = of(ordering().hold("customer").confirms("customer"))
+
+    assert [(settled[kind].allowed, settled[kind].reason) for kind in ("convert", "unhold", "unmute")] == [
+        (False, "it is a conference already"), (False, "nobody is on hold"), (False, "nobody is muted"),
+    ]  # fmt: skip
+    assert asked["unhold"].allowed
+    assert (held["unhold"].allowed, held["unmute"].reason) == (True, "nobody is muted")
+    assert of(Scenario().answered())["convert"].allowed
+
+
+def test_buttons_stand_in_the_same_order_always() -> None:
+    orders = {tuple(of(begin())) for begin, _ in SITUATIONS.values() if begin().session.version}
+
+    assert len(orders) == 1
+
+
+def test_a_reason_is_the_machines_own() -> None:
+    assert of(talking("warm"))["swap"].reason == "no consult is going on: all of them talk"
+    assert of(conferenced().end())["hold"].reason == "the session has ended (command)"
+
+
+def test_only_what_would_be_taken_can_be_chosen() -> None:
+    held = of(ordering().hold("agent").confirms("agent"))
+
+    assert {field.name: field.options for field in held["supervise"].fields}["mode"] == ("monitor", "barge")
+    assert held["unhold"].fields[0].options == ("agent",)
+    assert of(conferenced())["hold"].fields[0].options == ("customer", "agent")
+
+
+def test_what_hangs_somebody_up_says_so() -> None:
+    found = of(conferenced())
+
+    assert found["end"].danger == "the customer and the agent will be hung up"
+    assert "without the customer the call ends" in found["remove"].danger
+    assert [one.type for one in found.values() if one.danger] == ["remove", "end"]
+
+
+def test_a_record_that_makes_no_sense_has_no_buttons() -> None:
+    assert command_forms({"id": "CA1", "state": "flying"}) == ()

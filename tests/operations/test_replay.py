@@ -1,0 +1,127 @@
+"""A session as it was at any version, and its history as a file."""
+
+import hypothesis
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conferral.operations import audibility, session_summary
+from conferral.operations.history import replay
+from conferral.operations.history.replay import BadHistoryError, SessionHistory
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.session import Session
+from conferral.storage.codecs import session_codec
+from tests.statemachine.scenario import Scenario
+from tests.statemachine.test_grid import MOVES
+from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
+from tests.statemachine.transfer_scenarios import conferenced, talking
+from tests.support.log_replay import shown
+from tests.support.sample_logs import told
+
+
+def assert_same_at_every_version(log: list[LogEntry], sessions: list[Session]) -> None:
+    last = session_codec.encode(sessions[-1])
+    for session in sessions:
+        folded = replay.at_version(log, session.version, last)
+        assert shown(folded) == shown(session_codec.encode(session))
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@given(st.data())
+@settings(max_examples=4, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
+def test_what_was_changed_folds_to_the_session_at_every_version(beginning: str, data: st.DataObject) -> None:
+    def play() -> Scenario:
+        history = OrderHistory(BEGINNINGS[beginning](), data)
+        for name in data.draw(st.lists(st.sampled_from([*MOVES, *ORDER_MOVES]), max_size=15)):
+            getattr(history, name)()
+        return history.story
+
+    assert_same_at_every_version(*told(play))
+
+
+def completed() -> Scenario:
+    return talking("consult").complete().leaves("agent").confirms("customer", "target")
+
+
+def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_called_by_now() -> None:
+    log, sessions = told(completed)
+    last = session_codec.encode(sessions[-1])
+    version = next(one.version for one in sessions if one.transfer and one.transfer.status == "consulting")
+
+    then = replay.at_version(log, version, last)
+
+    addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
+    assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
+    assert (
+        session_summary.participants_line(then)
+        == "agent client:alice and target client:bob talk; customer +…23 is held"
+    )
+    assert [one.text for one in audibility.audibility(then)][1:] == ["agent hears target", "target hears agent"]
+
+
+def test_no_address_is_in_what_was_changed() -> None:
+    log, _ = told(completed)
+
+    for entry in log:
+        assert "client:" not in entry["changes"]
+        assert "+1415" not in entry["changes"]
+
+
+def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
+    log, sessions = told(lambda: Scenario().answered().later(5_000).convert())
+    last = session_codec.encode(sessions[-1])
+    at_ms = sessions[-1].updated_at_ms
+
+    assert replay.at_time(log, at_ms - 1, last)["state"] == "bridged"
+    assert replay.at_time(log, at_ms, last)["state"] == "converting"
+    assert replay.version_at(log, 0) == 0
+
+
+def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_is_now() -> None:
+    log, sessions = told(lambda: conferenced().transfer("warm"))
+    last = session_codec.encode(sessions[-1])
+    late = [entry for entry in log if int(entry["version"]) >= 6]
+
+    then = replay.at_version(late, 6, last)
+
+    assert not SessionHistory(last, tuple(late)).is_complete
+    assert then["party.customer.call_sid"] == last["party.customer.call_sid"]
+    assert "transfer.mode" not in then
+    assert replay.at_version(late, sessions[-1].version, last)["transfer.mode"] == "warm"
+
+
+def test_what_was_asked_of_twilio_without_an_answer_is_pending() -> None:
+    log, sessions = told(lambda: Scenario().answered().convert())
+
+    (asked,) = replay.pending_effects_at(log, sessions[-1].version)
+
+    assert asked.text == "move agent into the conference"
+    assert replay.pending_effects_at(log, sessions[-1].version - 1) == ()
+
+
+def test_a_history_survives_its_file() -> None:
+    log, sessions = told(completed)
+    history = SessionHistory(session_codec.encode(sessions[-1]), tuple(log))
+
+    again = replay.parse_history(replay.to_json(history))
+
+    assert again == history
+    assert again.is_complete
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"session": {}}', b'{"session": {"id": 1}, "log": []}', b'{"session": {}, "log": [1]}', b"\xff"],
+)
+def test_what_is_no_history_is_refused(body: bytes) -> None:
+    with pytest.raises(BadHistoryError):
+        replay.parse_history(body)
+
+
+@pytest.mark.parametrize("changes", ["{", "[]", '{"phase": 1}', ""])
+def test_an_entry_that_makes_no_sense_changes_nothing(changes: str) -> None:
+    entry = LogEntry("1-0", {"version": "1", "to": "bridged", "changes": changes})
+
+    assert replay.at_version([entry], 1, {"id": "CA1"}).get("phase") is None
+    assert orjson.loads(replay.to_json(SessionHistory({}, (entry,))))["log"][0]["entry"] == "1-0"

@@ -1,0 +1,129 @@
+"""A session is found by what people know of a call, when only one fits; and nothing that is told holds a number."""
+
+import pytest
+
+from conferral.operations.errors import AmbiguousSession, UnknownSession
+from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_search import describe_matches, matcher
+from conferral.storage.connection.client import make_client
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
+
+CONFERENCE = "CF" + "3c" * 16
+FIELDS = {
+    "id": CALL,
+    "conference_sid": CONFERENCE,
+    "party.customer.address": "+14155550123",
+    "party.customer.label": "customer-1",
+    "party.agent.address": "client:Alice",
+    "party.agent.label": "agent-1",
+    "party.expert.address": "sip:+14155550167@example.com",
+    "transfer.to": "+14155550199",
+}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        CONFERENCE, "23", "0123", "14155550123", "+14155550123", "67", "alice", "ALICE", "client:alice", "agent-1",
+        "customer-1", "sip:+14155550167@example.com",
+    ],
+)  # fmt: skip
+def test_what_people_know_of_a_call_fits(named):
+    assert matcher(named)(FIELDS)
+
+
+@pytest.mark.parametrize(
+    "named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "agent", "", "customer", "55550123x", "1"]
+)
+def test_what_is_known_of_none_does_not(named):
+    assert not matcher(named)(FIELDS)
+
+
+@pytest.fixture
+async def reader(redis_server, monkeypatch):
+    client = make_client(redis_server.url)
+    yield SessionQueries(client, KEYS)
+    await client.aclose()
+
+
+@pytest.fixture
+def redis(redis_server):
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.mark.redis
+async def test_id_and_calls_come_first_then_live_ones_then_those_that_have_ended(reader, redis):
+    put(redis, ended("CA" + "8" * 32))
+    assert await reader.find("alice") == "CA" + "8" * 32
+    put(redis, make_session())
+    assert await reader.find("alice") == await reader.find("0123") == await reader.find(AGENT_CALL) == CALL
+    put(redis, make_session("alice"))
+    assert await reader.find("alice") == "alice"
+
+
+@pytest.mark.redis
+async def test_several_are_listed_without_a_number(reader, redis):
+    for number in range(7):
+        put(redis, make_session(f"S{number}"))
+    with pytest.raises(AmbiguousSession) as several:
+        await reader.find("+14155550123")
+    assert len(several.value.session_ids) == 7
+    told = str(several.value)
+    assert told.startswith("+…23 matches 7 live calls: S")
+    assert "(bridged, +…23, client:alice)" in told
+    assert told.endswith(" and 2 more; use an id")
+    assert "0123" not in told
+
+
+@pytest.mark.redis
+async def test_a_prefix_of_at_least_4_characters_selects_one_live_session(reader, redis):
+    put(redis, make_session("CA" + "7" * 32))
+    put(redis, ended("CA" + "78" * 16))
+    assert await reader.find("CA77") == await reader.find("CA7777777") == "CA" + "7" * 32
+    with pytest.raises(UnknownSession):
+        await reader.find("CA7")
+    put(redis, make_session("CA" + "79" * 16))
+    assert await reader.find("CA777") == "CA" + "7" * 32
+    put(redis, make_session("CA7" + "7a" * 15 + "0"))
+    with pytest.raises(AmbiguousSession, match=r"^CA77 matches 2 live calls: "):
+        await reader.find("CA77")
+
+
+@pytest.mark.redis
+async def test_a_name_that_only_ended_calls_have_says_so_and_selects_none_of_them_for_a_command(reader, redis):
+    put(redis, ended("S1"))
+    assert await reader.find("alice") == "S1"
+    with pytest.raises(UnknownSession, match=r"^no live call matches alice; 1 ended call does: S1 \(ended, "):
+        await reader.search("alice", live_only=True)
+    put(redis, ended("S2"))
+    with pytest.raises(AmbiguousSession, match=r"^no live call matches alice; 2 ended calls do: .*; use an id$"):
+        await reader.find("alice")
+
+
+@pytest.mark.redis
+async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis):
+    put(redis, make_session())
+    assert await reader.search("alice", live_only=True) == CALL
+    redis.hset(KEYS.session(CALL), "party.agent.status", "left")
+    assert await reader.search("alice", live_only=True) == ""
+
+
+def test_the_name_of_an_added_party_fits_and_those_that_every_session_has_do_not():
+    fields = {**FIELDS, "party.expert.address": "client:carol"}
+    assert matcher("expert")(fields)
+    assert not matcher("agent")(fields)
+
+
+def test_a_browser_that_is_named_by_a_number_is_told_by_its_last_digits():
+    told = describe_matches([{"id": "S1", "state": "bridged", "party.agent.address": "client:14155550123"}])
+    assert told == "S1 (bridged, client:+…23)"
+
+
+@pytest.mark.redis
+async def test_nobody_known_is_told_without_the_number(reader, redis):
+    put(redis, make_session())
+    for named, told in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
+        with pytest.raises(UnknownSession) as unknown:
+            await reader.find(named)
+        assert str(unknown.value) == f"no session and no call {told} is known"

@@ -1,0 +1,290 @@
+"""How a session stands: who talks to whom, and how its transfer goes."""
+
+import pytest
+
+from conferral.operations import session_summary, wording
+from conferral.operations.audibility import audibility
+from conferral.operations.pending import list_waits
+from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.states import Phase, State, TransferMode
+from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.timestamps import to_iso
+from tests.conferral.cli_helpers import CREATED_MS, make_session
+from tests.statemachine.scenario import OUTBOUND, Scenario
+
+
+def parties(**statuses):
+    """A record in which parties have statuses; `held`, `waits` and `is_leaving` say more of one who is connected."""
+    fields = {}
+    for name, status in statuses.items():
+        party = name.replace("_", "-")
+        fields[f"party.{party}.status"] = "connected" if status in ("held", "waits", "is_leaving") else status
+        fields[f"party.{party}.address"] = ""
+        if status in ("held", "waits", "is_leaving"):
+            fields[f"party.{party}.{'waits_for_start' if status == 'waits' else status}"] = "true"
+    return fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (parties(customer="connected", agent="connected"), "customer and agent talk"),
+        (parties(customer="connected", agent="ringing"), "customer waits; agent rings"),
+        (parties(customer="held", agent="connected", target="connected"), "agent and target talk; customer is held"),
+        (parties(customer="connected", agent="connected", target="held"), "customer and agent talk; target is held"),
+        (parties(customer="connected", agent="connected", target="connected"), "customer, agent and target talk"),
+        (
+            parties(customer="held", agent="connected", target="dialing"),
+            "agent waits; customer is held; target is being called",
+        ),
+        (parties(customer="waits", agent="left", target="confirming"), "customer waits; target is asked to press 1"),
+        (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent talk"),
+        (parties(customer="connected", agent="left"), "customer is alone"),
+        (parties(customer="held", agent="is_leaving", target="left"), "customer is held; agent is leaving"),
+        (parties(customer="left", agent="left"), ""),
+        ({}, ""),
+        (parties(customer="connected", agent="connected", expert="connected"), "customer, agent and expert talk"),
+        (parties(customer="waits", agent="left"), "customer waits"),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
+            "customer and agent talk; supervisor listens",
+        ),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
+            "customer and agent talk; supervisor whispers to the agent",
+        ),
+        (
+            parties(customer="connected", agent="connected", supervisor="connected")
+            | {"party.supervisor.supervises": "barge"},
+            "customer and agent talk; supervisor is heard by all",
+        ),
+        (
+            parties(customer="connected", agent="connected") | {"party.agent.muted": "true"},
+            "customer and agent talk; agent is muted",
+        ),
+    ],
+)
+def test_who_talks_to_whom_is_told_in_words(fields, told):
+    assert session_summary.participants_line(fields) == told
+
+
+def test_addresses_are_cut_unless_they_are_wanted_whole():
+    fields = parties(customer="connected", agent="connected")
+    fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
+
+    assert session_summary.participants_line(fields) == "customer +…23 and agent client:alice talk"
+    assert session_summary.participants_line(fields, full=True) == "customer +14155550123 and agent client:alice talk"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"transfer.to": "+14155550145"}, "warm to +…45 ringing"),
+        ({"transfer.mode": "park", "transfer.to": "", "transfer.status": "completed"}, "park completed"),
+        ({"transfer.to": "+14155550145,+14155550146,client:bob"}, "warm to +…45, +…46, client:bob ringing"),
+        ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
+    ],
+)
+def test_a_transfer_is_told_with_mode_target_status_and_reason(more, told):
+    fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
+
+    assert session_summary.transfer_line(fields) == told
+
+
+def test_without_a_transfer_nothing_is_told_of_one():
+    assert session_summary.transfer_line({}) == ""
+    assert session_summary.dial_attempts({}, CREATED_MS) == []
+
+
+def attempts(*tries):
+    """As a worker writes them."""
+    transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=tries)
+    return session_codec.encode(make_session(transfer=transfer))["transfer.attempts"]
+
+
+def test_every_attempt_is_told_with_how_long_it_rang_and_how_long_the_party_was_there():
+    started_ms = CREATED_MS + 10_000
+    busy = Attempt("target", "+14155550145", "d1", started_ms, ended_at_ms=started_ms + 2_500, result="busy")
+    answered = Attempt("agent", "client:alice", "d2", started_ms, started_ms + 4_000, started_ms + 64_000, "answered")
+    rings = Attempt("agent", "client:alice", "d3", started_ms)
+    fields = {"transfer.attempts": attempts(busy, answered, rings)}
+
+    assert session_summary.dial_attempts(fields, started_ms + 1_000) == [
+        ("target", "+…45", "busy", "2.5 s", ""),
+        ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
+        ("agent", "client:alice", "under way", "1.0 s", ""),
+    ]
+    assert session_summary.dial_attempts(fields, started_ms, full=True)[0][1] == "+14155550145"
+
+
+def test_an_attempt_lasts_no_longer_than_its_session():
+    fields = {
+        "transfer.attempts": attempts(Attempt("target", "client:bob", "d1", CREATED_MS, CREATED_MS + 3_000)),
+        "ended_at": to_iso(CREATED_MS + 9_000),
+    }
+
+    assert session_summary.dial_attempts(fields, CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
+
+
+@pytest.mark.parametrize("broken", ["{", "7", "[7]", "[[]]", '{"party": 1}', '[{"started_at_ms": "x"}]'])
+def test_attempts_that_can_not_be_understood_are_passed_over(broken):
+    assert session_summary.dial_attempts({"transfer.attempts": broken}, CREATED_MS) == []
+
+
+@pytest.mark.parametrize("broken", ["x", "-1", "٣", "9" * 30, ""])
+def test_a_number_of_agents_tried_that_can_not_be_understood_is_passed_over(broken):
+    fields = {"agents": "client:alice client:bob", "agent_number": broken, "phase": "ringing"}
+
+    assert session_summary.session_notes(fields) == ["agent 1 of 2"]
+    assert session_summary.agent_attempts_note(fields) == []
+
+
+def test_parties_stand_in_the_order_in_which_they_matter():
+    names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
+
+    told = wording.party_names({f"party.{name}.status": "left" for name in names})
+
+    expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
+    assert told == expected
+
+
+# ---- what is beside it -------------------------------------------------------------------------------------------
+
+
+def stored(**changes):
+    """As a worker writes it."""
+    return session_codec.encode(make_session(**changes))
+
+
+def test_a_parked_call_tells_until_when_it_waits():
+    fields = stored(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
+
+    assert session_summary.session_notes(fields) == ["parked until 08:01:01 UTC"]
+
+
+def test_agents_who_are_tried_are_counted_while_it_rings():
+    agents = ("client:alice", "+14155550145", "client:carol")
+
+    assert session_summary.session_notes(stored(phase=Phase.RINGING, agents=agents, agent_number=1)) == ["agent 2 of 3"]
+    assert session_summary.session_notes(stored(agents=agents, agent_number=1)) == []
+    assert session_summary.session_notes(stored(phase=Phase.RINGING, agents=agents[:1])) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "at_the_end"),
+    [
+        ("in-progress", ["recording"], []),
+        ("paused", ["recording paused"], []),
+        ("stopped", ["recording stopped"], []),
+        ("completed", ["recorded"], ["recorded"]),
+        ("absent", ["nothing recorded"], ["nothing recorded"]),
+        ("failed", ["recording failed"], ["recording failed"]),
+        ("hummed", ["recording hummed"], []),
+        ("", [], []),
+    ],
+)
+def test_a_recording_is_told_in_words(status, told, at_the_end):
+    fields = stored(recording=Recording(recording_sid="RE1", status=status))
+
+    assert session_summary.session_notes(fields) == told
+    assert session_summary.session_notes(fields | {"state": "ended"}) == at_the_end
+
+
+def test_commands_under_way_are_told_with_their_party():
+    orders = (
+        PendingCommand("c1", "add", "expert", to="+14155550145"),
+        PendingCommand("c2", "announce", say="Hello, +14155550146"),
+    )
+
+    assert session_summary.session_notes(stored(pending_commands=orders)) == [
+        "add expert under way",
+        "announce under way",
+    ]
+
+
+@pytest.mark.parametrize("broken", ["{", "7", "[7]", '[{"party": "x"}]'])
+def test_orders_that_can_not_be_understood_are_passed_over(broken):
+    assert session_summary.session_notes({"pending_commands": broken}) == []
+
+
+def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
+    fields = parties(customer="held", agent="connected", target_1="ringing", expert="connected", guest="dialing")
+    fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
+    fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
+
+    assert session_summary.short_notes(fields) == [
+        "customer is held",
+        "agent is muted",
+        "expert takes part",
+        "guest is being called",
+        "supervisor listens",
+        "recording",
+    ]
+
+
+def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
+    fields = parties(customer="held", agent="left", supervisor="connected")
+    fields |= {"party.customer.wait_audio": "music", "party.customer.muted": "true", "party.agent.left_reason": "busy"}
+    fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
+
+    assert session_summary.party_notes(fields, "customer") == ["held", "muted", "hears music"]
+    assert session_summary.party_notes(fields, "agent") == ["busy"]
+    assert session_summary.party_notes(fields, "supervisor") == ["listens"]
+
+
+def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
+    fields = {"agents": "client:a client:b client:c", "agent_number": "2"}
+
+    assert session_summary.agent_attempts_note(fields) == [("agent 1 of 3", "client:a"), ("agent 2 of 3", "client:b")]
+    assert session_summary.agent_attempts_note({**fields, "agent_number": "x"}) == []
+
+
+def test_who_has_left_a_call_that_goes_on_is_not_listed_with_it():
+    fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
+
+    assert session_summary.connected_address(fields, "agent") == ""
+    assert session_summary.connected_address({**fields, "state": "ended"}, "agent") == "client:a"
+    assert session_summary.connected_address({**fields, "party.agent.status": "connected"}, "agent") == "client:a"
+
+
+def test_of_who_has_left_only_the_reason_is_noted():
+    fields = {"party.customer.status": "left", "party.customer.left_reason": "released"}
+    fields |= {
+        "party.customer.wait_audio": "music",
+        "party.customer.waits_for_start": "true",
+        "party.customer.muted": "true",
+    }
+
+    assert session_summary.party_notes(fields, "customer") == ["released"]
+
+
+# ---- a call that we place ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
+    story = Scenario(session_id=OUTBOUND).calls_out(mode=mode)
+    told = []
+    for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
+        fields = session_codec.encode(go_on().session)
+        told.append(session_summary.participants_line(fields))
+        assert session_summary.party_notes(fields, "customer") == ["is dialed next"]
+        assert "customer is dialed next" in [one.text for one in audibility(fields)]
+        waits = [one.for_ for one in list_waits(fields, story.now_ms)]
+        assert waits[0].endswith("; then customer is dialed")
+        assert not any("call customer" in one for one in waits)
+    assert told == [
+        "agent client:alice is being called; customer +…23 is dialed next",
+        "agent client:alice rings; customer +…23 is dialed next",
+        "agent client:alice rings; customer +…23 is dialed next",
+    ]
+
+
+def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
+    story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
+    fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
+    assert session_summary.participants_line(fields) == "agent client:alice waits; customer +…23 is being called"
+    assert session_summary.party_notes(fields, "customer") == []

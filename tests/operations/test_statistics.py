@@ -1,0 +1,76 @@
+"""Sessions and transfers are counted in one place, and every surface shows what it says."""
+
+import orjson
+import pytest
+
+from conferral.operations import statistics
+from conferral.operations.session_queries import SessionQueries
+from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
+from conferral.storage.connection.client import make_client
+from conferral.storage.keys import Keys
+
+NOW_MS = 1_800_000_000_000
+KEYS = Keys("test", 4)
+TALKING = {"party.customer.status": "connected", "party.agent.status": "connected"}
+
+
+def session(state, **fields):
+    return {"state": state, "timers": f"age={NOW_MS + 1}", **TALKING, **fields}
+
+
+def outcome(result, *answers_s, kind="transfer", **fields):
+    attempts = [{"answered_at": "2026-11-20T08:24:07.123Z", "waited_s": one} for one in answers_s]
+    return {"kind": kind, "result": result, "attempts": orjson.dumps(attempts).decode(), **fields}
+
+
+def test_live_ones_are_counted_by_state_with_those_in_trouble():
+    alone = {"party.agent.status": "left"}
+    rows = [
+        session("bridged"),
+        session("conferenced"),
+        session("conferenced", **alone),
+        session("transferring", timers=f"stage={NOW_MS - 60_000}"),
+        session("ended", end_reason="convert-failed"),
+        {},
+    ]
+    by_state = {"bridged": 1, "converting": 0, "conferenced": 2, "transferring": 1}
+    assert statistics.count_sessions(rows, NOW_MS) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
+
+
+def test_hour_without_transfers_tells_no_percentage():
+    assert statistics.transfer_stats_of([outcome("ended", kind="session")]) == TransferStats(0, 0, None, None)
+
+
+def test_recalled_transfers_have_failed_and_cancelled_ones_have_not():
+    found = [outcome("completed", 2.5), outcome("cancelled"), outcome("recalled"), outcome("failed")]
+    assert statistics.transfer_stats_of(found) == TransferStats(4, 2, 50.0, 2.5)
+
+
+@pytest.mark.parametrize(("count", "p95_s"), [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])
+def test_time_to_answer_is_one_that_somebody_has_waited(count, p95_s):
+    found = [outcome("completed", *(float(one) for one in range(count, 0, -1)))]
+    assert statistics.transfer_stats_of(found).answer_p95_s == p95_s
+
+
+@pytest.mark.parametrize(
+    "attempts", ["nonsense", "7", '[{"answered_at": "x"}]', '[{"answered_at": 1, "waited_s": []}]']
+)
+def test_outcome_that_can_not_be_understood_still_counts_as_a_transfer(attempts):
+    assert statistics.transfer_stats_of(
+        [{"kind": "transfer", "result": "failed", "attempts": attempts}]
+    ) == TransferStats(1, 1, 100.0, None)
+
+
+@pytest.mark.redis
+async def test_only_the_last_hour_and_what_is_told_twice_once(redis_server):
+    client = make_client(redis_server.url)
+    told = [
+        (NOW_MS - HOUR_MS - 1, outcome("failed", id="old")),
+        (NOW_MS - HOUR_MS + 1, outcome("failed", id="a")),
+        (NOW_MS - 5, outcome("failed", id="a")),
+        (NOW_MS - 4, outcome("completed", 3.0, id="b")),
+    ]
+    for at_ms, fields in told:
+        await client.xadd(KEYS.outcomes, fields, id=f"{at_ms}-0")
+    assert await statistics.read_last_hour(SessionQueries(client, KEYS), NOW_MS) == TransferStats(2, 1, 50.0, 3.0)
+    await client.aclose()

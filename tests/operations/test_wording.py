@@ -1,0 +1,317 @@
+"""What a log entry says, in words."""
+
+import orjson
+import pytest
+
+from conferral.operations import wording
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.effects import EFFECTS
+from conferral.statemachine.events import (
+    EVENTS,
+    AccountSwept,
+    Add,
+    AnnouncementEnded,
+    Call,
+    CallProgressed,
+    CallReceived,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
+    RecordingChanged,
+    StageOverdue,
+    Swap,
+    Transfer,
+)
+from conferral.statemachine.session import ParticipantUpdate, Party, Session
+from conferral.statemachine.states import RecordingStatus
+from conferral.worker.consumer.log_entry import details
+from tests.conferral.cli_helpers import CALL, TARGET_CALL
+
+
+def entry(event, detail="", **more):
+    return LogEntry("1-0", {"event": event, "detail": detail, "from": "transferring", "to": "transferring", **more})
+
+
+CALLED = {"session_id": CALL, "call_sid": TARGET_CALL, "dial": "d1"}
+CHANGED = {"session_id": CALL, "conference_sid": "CF1", "call_sid": TARGET_CALL, "label": "target-2"}
+SESSION = Session(CALL, parties={"target": Party("target", "target-2", TARGET_CALL)})
+EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (CallProgressed(**CALLED, party="target", status="ringing"), "target rings"),
+        (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is held"),
+        (ParticipantChanged(**CHANGED, kind="participant-unhold"), "target is off hold"),
+        (ParticipantChanged(**CHANGED, kind="participant-modify"), "target's leaving does not end the conference now"),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", end_on_exit=True),
+            "target's leaving ends the conference now",
+        ),
+        (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
+        (GateReached(**CALLED), "somebody who was called has answered"),
+        (
+            GateDecided(**CALLED, decision="taken"),
+            "somebody who was called comes second, somebody else has taken the call",
+        ),
+        (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio has done it: call target into the conference"),
+        (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: call target"),
+        (
+            EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
+            "Twilio refused: change how target takes part (HTTP 404 code 20404)",
+        ),
+        (EffectSucceeded(**EFFECT, kind="update_participant", detail="hold"), "Twilio has done it: hold target"),
+        (
+            EffectFailed(**EFFECT, kind="update_participant", detail="whisper", http_status=400, code=16027),
+            "Twilio refused: let target be heard by the agent (HTTP 400 code 16027)",
+        ),
+        (
+            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", detail="paused"),
+            "Twilio has done it: pause the recording",
+        ),
+        (
+            EffectUnknown(session_id=CALL, effect_id="e1", kind="change_recording", detail="+14155550123"),
+            "no answer from Twilio: change the recording",
+        ),
+        (StageOverdue(session_id=CALL, due_ms=1), "it is time to look after the transfer"),
+        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "a transfer is asked for (warm to 2 targets)"),
+        (
+            Call(session_id=CALL, agent="client:a", customer="client:b"),
+            "a call to an agent and a customer is asked for",
+        ),
+        (Swap(session_id=CALL), "swap is asked for"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_what_happens_in_a_transfer_is_told_in_words(event, told):
+    assert wording.describe_entry(entry(event.name, details(event, SESSION))) == told
+
+
+def test_who_was_agent_before_is_not_told_as_the_agent():
+    assert wording.describe_entry(entry("participant_left", "agent-1")) == "agent-1 leaves the conference"
+
+
+@pytest.mark.parametrize(
+    ("ordered", "told"),
+    [
+        ([("create_call", "agent")], "it is time to ring the agent again"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "it is time to call target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "it is time to call target-1 and target-2"),
+        ([("update_participant", "customer")], "a step of the transfer takes too long"),
+        ([("read_calls", "")], "it is time to look how far the transfer has come"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "it is time to look how far the transfer has come"),
+    ],
+)
+def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
+    effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
+
+    assert wording.describe_entry(entry("stage_overdue", effects=effects)) == told
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "told"),
+    [
+        ("dial_ended", "agent bridge answered", "agent's bridge is over (answered)"),
+        ("dial_ended", "agent d1 answered", "agent's time in the conference is over"),
+        ("dial_ended", "agent d1 failed", "agent's time in the conference is over (failed)"),
+        ("participant_changed", "supervisor participant-unmute", "supervisor is heard by all"),
+        ("calls_read", "CA1 in-progress; 2 in the conference", "Twilio says: 2 in the conference, CA1 is on the line"),
+        (
+            "calls_read",
+            "agent completed; in the conference: customer",
+            "Twilio says: customer is in the conference, agent is off the line",
+        ),
+        ("participant_changed", "supervisor participant-mute (muted)", "supervisor listens, heard by nobody"),
+        ("participant_changed", "supervisor participant-unmute (coaches agent)", "supervisor is heard by agent alone"),
+    ],
+)
+def test_how_somebody_takes_part_is_told_in_words(event, detail, told):
+    assert wording.describe_entry(entry(event, detail)) == told
+
+
+def test_what_is_allowed_now_is_left_to_the_answer_of_the_command_that_was_refused():
+    refused = entry("swap", reason="no consult runs; allowed now: convert, end", outcome="refused")
+
+    assert wording.describe_change(refused) == "refused (no consult runs)"
+
+
+def test_what_is_asked_of_twilio_stands_apart_from_the_state():
+    effects = orjson.dumps([{"kind": "hang_up_call", "party": "agent"}]).decode()
+
+    told = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
+
+    assert told == "-> conferenced; Twilio is asked to hang agent up"
+
+
+def test_every_event_has_words_of_its_own():
+    made_up = wording.describe_entry(entry("made_up"))
+
+    assert made_up == "made up"
+    # What a conference says beside what counts is told by the name that Twilio gives it.
+    wordless = {"conference_event_ignored", "calls_read", "always"}
+    for event in EVENTS:
+        if event.name not in wordless:
+            assert wording.describe_entry(entry(event.name, "who what")) != f"{event.name.replace('_', ' ')} who what"
+
+
+def test_every_effect_has_words_of_its_own():
+    for effect in EFFECTS:
+        ordered = f'[{{"id":"1","kind":"{effect.kind}","party":"target","target":"x"}}]'
+
+        assert "_" not in wording.describe_change(entry("swap", effects=ordered))
+
+
+def test_whoever_is_at_the_gate_is_named_where_the_entry_tells():
+    of_one, of_two = '{"party.target.status":"connected"}', '{"party.a.status":"left","party.b.status":"left"}'
+
+    assert wording.describe_entry(entry("gate_reached", TARGET_CALL, changes=of_one)) == "target has answered"
+    assert (
+        wording.describe_entry(entry("gate_decided", f"{TARGET_CALL} accepted", changes=of_one)) == "target is let in"
+    )
+    assert (
+        wording.describe_entry(entry("gate_reached", TARGET_CALL, changes=of_two))
+        == "somebody who was called has answered"
+    )
+
+
+@pytest.mark.parametrize("decision", GateDecision)
+def test_every_decision_of_the_gate_has_words_of_its_own(decision):
+    told = wording.describe_entry(entry("gate_decided", f"{TARGET_CALL} {decision.value}"))
+
+    assert told.startswith("somebody who was called ")
+    assert told != f"somebody who was called {decision.value}"
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "told"),
+    [
+        ("hold", "customer", "hold is asked for (customer)"),
+        ("park", "", "park is asked for"),
+        ("account_swept", "call-missing CA1", "the account's list does not show a call of it"),
+        ("account_swept", "made-up", "the account's lists differ (made-up)"),
+        (
+            "conference_found",
+            "CF1; 2 in the conference",
+            "a conference of ours was found of which nothing was known any more, with 2 in it",
+        ),
+    ],
+)
+def test_what_happens_in_a_conference_is_told_in_words(event, detail, told):
+    assert wording.describe_entry(entry(event, detail)) == told
+
+
+ROOM = {"session_id": CALL, "conference_sid": "CF1"}
+RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (AnnouncementEnded(**ROOM), "everybody has heard the announcement"),
+        (AnnouncementEnded(**ROOM, call_sid=TARGET_CALL), "target has heard the announcement"),
+        (
+            AnnouncementEnded(**ROOM, failed=True, reason="not found"),
+            "the announcement can't be played to everybody (not found)",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="in-progress", of_conference=True),
+            "the recording of the conference runs",
+        ),
+        (
+            RecordingChanged(**RECORDED, status="completed", duration_s=61),
+            "the recording of the call can be fetched (61 s)",
+        ),
+        (RecordingChanged(**RECORDED, status="hummed"), "the recording of the call hummed"),
+        (
+            ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
+            "target is heard by target alone",
+        ),
+        (
+            CallProgressed(**CALLED, party="target", status="ringing", agent_number=1),
+            "target rings (agent number 2)",
+        ),
+        (
+            CallReceived(
+                session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", mode="conference",
+                other_agents=("client:b",),
+            ),
+            "a call comes in (conference, 2 agents to be tried)",
+        ),
+        (
+            EffectFailed(session_id=CALL, effect_id="e1", kind="change_recording", http_status=404, code=20404),
+            "Twilio refused: change the recording (HTTP 404 code 20404)",
+        ),
+        (
+            EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", recording_sid="RE" + "1" * 32),
+            f"Twilio has done it: change the recording (RE{'1' * 32})",
+        ),
+        (
+            AccountSwept(session_id=CALL, finding="call-live", call_sid=CALL),
+            "the account's list shows a call of it, though it has ended",
+        ),
+        (Add(session_id=CALL, to="client:c", party="expert"), "add is asked for (expert)"),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)  # fmt: skip
+def test_what_happens_in_a_room_is_told_in_words(event, told):
+    assert wording.describe_entry(entry(event.name, details(event, SESSION))) == told
+
+
+@pytest.mark.parametrize("status", RecordingStatus)
+def test_every_status_of_a_recording_has_words_of_its_own(status):
+    told = wording.describe_entry(entry("recording_changed", f"RE1 {status.value}, of the call"))
+
+    assert told.startswith("the recording of the call ")
+    assert told != f"the recording of the call {status.value}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "party", "what", "told"),
+    [
+        ("update_participant", "bob", "hold", "hold bob"),
+        ("update_participant", "bob", "clear-end-on-exit", "go on when bob leaves"),
+        ("update_participant", "supervisor", "whisper", "let supervisor be heard by the agent"),
+        ("update_participant", "bob", "hum", "change how bob takes part"),
+        ("change_recording", "", "paused", "pause the recording"),
+        ("play_announcement", "", "", "play an announcement to everybody"),
+        ("play_announcement", "bob", "", "play an announcement to bob"),
+        ("redirect_to_url", "customer", "", "send customer on to what follows the conference"),
+    ],
+)
+def test_what_is_asked_of_twilio_is_told_in_words(kind, party, what, told):
+    effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
+
+    assert wording.describe_change(entry("swap", effects=effects)) == f"Twilio is asked to {told}"
+
+
+@pytest.mark.parametrize("ask", ParticipantUpdate)
+def test_everything_that_can_be_asked_of_a_participant_has_words_of_its_own(ask):
+    effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
+
+    assert "flags" not in wording.describe_change(entry("swap", effects=effects))
+
+
+def test_what_came_of_commands_is_told_with_what_followed():
+    reports = [
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
+        {"command": "c2", "type": "end", "status": "done", "reason": ""},
+        {"command": "c3", "type": "park", "status": "rejected", "reason": "told by the entry itself"},
+    ]
+    told = entry("call_progressed", "expert busy", reports=orjson.dumps(reports).decode(), reason="why")
+
+    assert wording.describe_change(told) == "(why); add failed: busy; end done"
+
+
+@pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])
+def test_reports_that_make_no_sense_are_not_told(reports):
+    assert wording.describe_change(entry("swap", reports=reports)) == ""
+
+
+def test_one_of_several_agents_is_told_by_his_place():
+    assert wording.describe_entry(entry("call_progressed", "agent busy, agent 2 of 3")) == "agent 2 of 3 is busy"
+    assert wording.describe_entry(entry("call_progressed", "agent rejected")) == "agent refuses the call"

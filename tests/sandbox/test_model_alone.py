@@ -1,0 +1,72 @@
+"""For how long somebody was alone in a conference, or in silence."""
+
+import pytest
+
+from tests.sandbox.model_scenario import ModelScenario, room_twiml
+
+
+def seconds(story: ModelScenario) -> tuple[float, float]:
+    alone = story.exchange.alone_time
+    return alone.in_conference.seconds(story.now_s), alone.in_silence.seconds(story.now_s)
+
+
+def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
+    story = ModelScenario()
+    customer = story.member("waitUrl=''")
+    story.passes(3.0)
+    agent = story.member("waitUrl=''")
+    story.passes(10.0)
+    assert seconds(story) == pytest.approx((3.0, 3.0))
+
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+    story.passes(10.0)  # she hears music, and he hears nobody; but neither is alone
+    assert seconds(story) == pytest.approx((3.0, 13.0))
+
+    story.hangs_up(agent)
+    story.passes(4.0)
+    story.hangs_up(customer)
+    story.passes(100.0)
+    assert seconds(story) == pytest.approx((7.0, 13.0))
+
+
+def test_who_waits_with_music_is_alone_and_not_in_silence() -> None:
+    story = ModelScenario()
+    story.member()
+    story.passes(5.0)
+    assert seconds(story) == pytest.approx((5.0, 0.0))
+
+
+def test_who_is_still_being_dialled_is_no_company() -> None:
+    story = ModelScenario()
+    customer = story.member("waitUrl=''")
+    target = story.participant()
+    story.passes(5.0)
+    assert seconds(story)[0] == pytest.approx(5.0)
+    story.answers(target)
+    story.passes(5.0)
+    assert seconds(story)[0] == pytest.approx(5.0)
+    assert story.hears(customer) == {target}
+
+
+def test_calls_that_never_see_a_conference_count_in_silence_alone() -> None:
+    story = ModelScenario()
+    story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play></Response>")
+    story.passes(2.5)
+    assert seconds(story) == pytest.approx((0.0, 2.0))
+
+
+def test_calls_of_others_do_not_count() -> None:
+    story = ModelScenario()
+    story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=1)
+    story.passes(5.0)
+    assert seconds(story) == (0.0, 0.0)
+
+
+def test_a_call_that_moves_from_room_to_room_is_counted_in_each() -> None:
+    story = ModelScenario()
+    customer = story.member("waitUrl=''", name="first")
+    story.passes(1.0)
+    story.redirect(customer, room_twiml("waitUrl=''", name="second"))
+    story.passes(2.0)
+    assert seconds(story)[0] == pytest.approx(3.0)
+    assert story.exchange.alone_time.in_conference.since_s.keys() == {customer}

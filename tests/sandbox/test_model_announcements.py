@@ -1,0 +1,197 @@
+"""Announcements to a room and to one participant: who hears them, what is told when they end or fail."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.sandbox.model_scenario import APP, ModelScenario
+
+SAY = "<Response><Say>We close soon</Say></Response>"
+TO_ALL = (("AnnounceUrl", f"{APP}/announce"),)
+
+
+def announce(story: ModelScenario, *params: tuple[str, str], to: str = "") -> None:
+    path = f"/Conferences/{story.room()}" + (f"/Participants/{to}" if to else "")
+    status, body = story.rest("POST", f"{path}.json", *(params or TO_ALL))
+    assert status == 200, body
+
+
+def said(story: ModelScenario, sid: str) -> str:
+    heard = story.exchange.audibility.current(sid)
+    assert heard is not None
+    return heard.content
+
+
+def test_those_in_the_room_go_on_talking_until_the_document_has_come() -> None:
+    story = ModelScenario()
+    first, second = story.member(), story.member()
+
+    announce(story)
+    assert (story.hears(first), story.hears(second)) == ({second}, {first})
+    story.serve("/announce", SAY)
+
+    assert (said(story, first), said(story, second)) == ("We close soon", "We close soon")
+
+
+def test_held_participant_hears_the_hold_music_instead() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+
+    announce(story)
+    story.serve("/announce", SAY)
+    assert (story.hears(customer), said(story, agent)) == ("music", "We close soon")
+    story.passes(5.0)
+
+    announce(story, to=customer)
+    story.serve("/announce", SAY)
+    assert (said(story, customer), story.hears(agent)) == ("We close soon", "silence")
+
+
+def test_announcement_to_all_names_no_participant_and_one_to_somebody_does() -> None:
+    story = ModelScenario()
+    first = story.member("participantLabel='customer'")
+    story.member()
+
+    announce(story)
+    story.serve("/announce", SAY)
+    story.passes(5.0)
+    told = story.event("announcement-end")
+    assert ("CallSid" in told, told["AnnounceUrl"], told["FriendlyName"]) == (False, f"{APP}/announce", "room")
+
+    announce(story, ("AnnounceUrl", f"{APP}/announce?to=1"), to="customer")
+    story.serve("/announce", SAY)
+    story.passes(5.0)
+    told = story.event("announcement-end")
+    assert (told["CallSid"], told["ParticipantLabel"], told["Hold"]) == (first, "customer", "false")
+    assert told["AnnounceUrl"] == f"{APP}/announce?to=1"
+
+
+@pytest.mark.parametrize(("method", "params"), [("POST", ()), ("GET", (("AnnounceMethod", "GET"),))])
+def test_document_is_asked_for_by_the_method_that_was_told(method: str, params: tuple[tuple[str, str], ...]) -> None:
+    story = ModelScenario()
+    story.member()
+    story.member()
+
+    announce(story, *TO_ALL, *params)
+
+    assert story.asked("/announce").method == method
+
+
+def test_announcement_follows_a_redirect_and_names_the_address_that_was_given() -> None:
+    story = ModelScenario()
+    first = story.member()
+    story.member()
+    announce(story)
+
+    story.serve("/announce", "<Response><Say>One</Say><Redirect method='GET'>/more</Redirect></Response>")
+    story.passes(1.0)
+    assert story.asked("/more").method == "GET"
+    story.serve("/more", "<Response><Play>/two.wav</Play></Response>")
+    assert said(story, first) == f"{APP}/two.wav"
+    story.passes(5.0)
+
+    assert story.event("announcement-end")["AnnounceUrl"] == f"{APP}/announce"
+
+
+def test_others_are_heard_in_the_pauses_of_an_announcement() -> None:
+    story = ModelScenario()
+    first, second = story.member(), story.member()
+    announce(story)
+
+    story.serve("/announce", "<Response><Pause length='5'/><Say>Hello</Say></Response>")
+
+    assert story.hears(first) == {second}
+
+
+def test_second_announcement_takes_the_place_of_the_first() -> None:
+    story = ModelScenario()
+    first = story.member()
+    story.member()
+    announce(story)
+    story.serve("/announce", "<Response><Say loop='9'>We close soon</Say></Response>")
+
+    announce(story, ("AnnounceUrl", f"{APP}/other"))
+    story.serve("/other", "<Response><Say>We stay</Say></Response>")
+    assert said(story, first) == "We stay"
+    story.passes(60.0)
+
+    told = [dict(it.params)["AnnounceUrl"] for it in story.callbacks if it.event == "announcement-end"]
+    assert told == [f"{APP}/other"]
+
+
+@pytest.mark.parametrize("failure", ["connection", "status", "verb"])
+def test_announcement_that_cannot_be_had_is_told_to_have_failed(failure: str) -> None:
+    story = ModelScenario()
+    first, second = story.member(), story.member()
+    announce(story)
+
+    match failure:
+        case "connection":
+            story.fail("/announce")
+        case "status":
+            story.serve("/announce", "", status=500)
+        case _:
+            story.serve("/announce", "<Response><Hangup/></Response>")
+
+    told = story.event("announcement-fail")
+    assert (told["AnnounceUrl"], bool(told["ReasonAnnouncementFailed"])) == (f"{APP}/announce", True)
+    assert (story.hears(first), "CallSid" in told, len(story.errors)) == ({second}, False, 1)
+
+
+def test_failure_may_be_told_to_nobody() -> None:
+    story = ModelScenario(Behavior(announcement_failure="untold"))
+    first, second = story.member(), story.member()
+    announce(story)
+
+    story.fail("/announce")
+
+    assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
+
+
+def test_only_who_asked_for_announcements_is_told_of_them() -> None:
+    story = ModelScenario()
+    callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join leave'"
+    for _ in range(2):
+        story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
+    announce(story)
+
+    story.serve("/announce", SAY)
+    story.passes(5.0)
+
+    assert story.events() == ["participant-join", "participant-join"]
+
+
+@pytest.mark.parametrize(("rule", "told"), [("ended", 1), ("untold", 0)])
+def test_announcement_to_somebody_who_leaves_may_be_told_without_the_participant(rule: str, told: int) -> None:
+    story = ModelScenario(Behavior(announcement_of_a_leaver=rule))
+    first = story.member()
+    story.member()
+    announce(story, to=first)
+    story.serve("/announce", SAY)
+
+    story.hangs_up(first)
+    story.passes(10.0)
+
+    ends = [dict(it.params) for it in story.callbacks if it.event == "announcement-end"]
+    assert (len(ends), any("CallSid" in it for it in ends)) == (told, False)
+
+
+def test_announcement_to_all_goes_on_when_its_first_listener_leaves() -> None:
+    story = ModelScenario()
+    first, second = story.member(), story.member()
+    announce(story)
+    story.serve("/announce", "<Response><Say>One</Say><Redirect>/more</Redirect></Response>")
+
+    story.hangs_up(first)
+    story.passes(1.0)
+
+    assert dict(story.asked("/more").params)["CallSid"] == second
+
+
+def test_nothing_is_announced_in_a_conference_that_has_ended() -> None:
+    story = ModelScenario()
+    story.hangs_up(story.member())
+
+    status, body = story.rest("POST", f"/Conferences/{story.room()}.json", *TO_ALL)
+
+    assert (status, body["code"]) == (400, 16022)

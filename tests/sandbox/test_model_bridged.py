@@ -1,0 +1,352 @@
+"""Bridged calls: what becomes of both legs when one of them is redirected, completed or hung up."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, room_twiml
+
+
+def action(story: ModelScenario) -> dict[str, str]:
+    return dict(story.asked("/action").params)
+
+
+def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters() -> None:
+    story = ModelScenario()
+
+    sid = story.call_in()
+
+    fetch = story.asked("/voice")
+    params = dict(fetch.params)
+    assert (fetch.method, params["CallSid"], params["CallStatus"]) == ("POST", sid, "ringing")
+    assert params["From"] == params["Caller"] == CUSTOMER
+    assert params["To"] == params["Called"] == BUSINESS
+    assert (params["Direction"], params["ApiVersion"]) == ("inbound", "2010-04-01")
+    assert (params["FromCountry"], params["FromCity"]) == ("US", "")
+    assert params["CallToken"].startswith("%7B")
+    assert [name for name, _ in fetch.params] != sorted(params)
+
+
+def test_answer_on_bridge_keeps_the_caller_ringing_until_the_child_answers() -> None:
+    story = ModelScenario()
+    parent = story.call_in(bridge_twiml())
+    child = story.rings[-1].call_sid
+    story.happens(PhoneRings(child))
+    assert (story.status(parent), story.hears(parent)) == ("ringing", "ringback")
+
+    story.happens(PhoneAnswers(child), 2.0)
+
+    assert (story.status(parent), story.status(child)) == ("in-progress", "in-progress")
+    assert (story.hears(parent), story.hears(child)) == (frozenset({child}), frozenset({parent}))
+
+
+def test_without_answer_on_bridge_the_caller_is_answered_at_once() -> None:
+    story = ModelScenario()
+
+    parent = story.call_in(bridge_twiml(attributes=""))
+
+    assert (story.status(parent), story.hears(parent)) == ("in-progress", "ringback")
+
+
+def test_redirected_child_runs_new_twiml_and_the_parents_action_follows() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    story.passes(3.0)
+
+    status, body = story.redirect(child, room_twiml("participantLabel='agent'"))
+
+    assert (status, body["status"]) == (200, "in-progress")
+    told = action(story)
+    assert (told["CallSid"], told["CallStatus"], told["DialCallStatus"]) == (parent, "in-progress", "completed")
+    assert (told["DialCallSid"], told["DialCallDuration"], told["DialBridged"]) == (child, "3", "true")
+    assert story.call(child).activity == "conference"
+    assert story.hears(parent) == "silence"
+
+
+def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old_action() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+
+    story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
+
+    assert story.status(child) == "completed"
+    assert story.asked_paths() == []
+    story.passes(0.32)
+    assert story.asked_paths() == ["/action"]
+    assert action(story)["CallStatus"] == "in-progress"
+    story.passes(0.33)
+    assert story.asked_paths() == ["/action", "/target"]
+
+
+def test_redirected_parent_runs_the_new_twiml_even_if_the_old_action_answers_last() -> None:
+    story = ModelScenario()
+    parent, _ = story.bridged()
+    story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
+    story.passes(0.65)
+    story.serve("/target", room_twiml())
+
+    story.serve("/action", "<Response><Hangup/></Response>")
+
+    assert (story.status(parent), story.call(parent).activity) == ("in-progress", "conference")
+
+
+def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
+    story = ModelScenario(Behavior(old_action_on_redirect=False))
+    parent, child = story.bridged()
+
+    story.redirect(parent, room_twiml())
+
+    assert (story.status(child), story.call(parent).activity) == ("completed", "conference")
+    assert "/action" not in story.asked_paths()
+
+
+@pytest.mark.parametrize("act", ["hang up", "complete"])
+def test_child_that_goes_sends_the_parent_to_its_action(act: str) -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+
+    if act == "hang up":
+        story.hangs_up(child)
+    else:
+        story.rest("POST", f"/Calls/{child}.json", ("Status", "completed"))
+
+    assert story.status(child) == "completed"
+    told = action(story)
+    assert (told["CallSid"], told["DialCallStatus"], told["CallStatus"]) == (parent, "completed", "in-progress")
+
+
+@pytest.mark.parametrize("act", ["hang up", "complete"])
+def test_parent_that_goes_takes_the_child_along_and_the_action_is_asked_in_vain(act: str) -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+
+    if act == "hang up":
+        story.hangs_up(parent)
+    else:
+        story.rest("POST", f"/Calls/{parent}.json", ("Status", "completed"))
+
+    assert (story.status(parent), story.status(child)) == ("completed", "completed")
+    told = action(story)
+    assert (told["CallStatus"], told["DialCallStatus"], told["DialCallSid"]) == ("completed", "completed", child)
+    story.serve("/action", bridge_twiml())
+    assert story.exchange.live_calls() == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "sip_code"),
+    [(PhoneBusy, "busy", "486"), (PhoneRejects, "busy", "603"), (PhoneFails, "failed", "404")],
+)
+def test_child_that_does_not_answer_is_told_to_the_action(refusal: type, status: str, sip_code: str) -> None:
+    story = ModelScenario()
+    noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
+    parent = story.call_in(bridge_twiml(noun))
+
+    story.happens(refusal(story.rings[-1].call_sid))
+
+    assert story.event("completed")["SipResponseCode"] == sip_code
+    told = action(story)
+    assert (told["DialCallStatus"], told["CallStatus"], told["DialBridged"]) == (status, "ringing", "false")
+    assert "DialCallDuration" not in told
+    assert story.status(parent) == "ringing"
+
+
+def test_ring_time_counts_from_the_ringing() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml(attributes='timeout="10" action="/action"'))
+    story.passes(6.0)
+    story.happens(PhoneRings(story.rings[-1].call_sid))
+
+    story.passes(9.9)
+    assert story.asked_paths() == []
+    story.passes(0.1)
+
+    assert action(story)["DialCallStatus"] == "no-answer"
+
+
+def test_several_nouns_ring_together_and_the_first_answer_cancels_the_rest() -> None:
+    story = ModelScenario()
+    parent = story.call_in(bridge_twiml("<Client>alice</Client><Number>+15550111</Number><Sip>sip:c@d.example</Sip>"))
+    alice, number, sip = (ring.call_sid for ring in story.rings)
+
+    story.answers(number)
+
+    assert (story.status(alice), story.status(number), story.status(sip)) == ("canceled", "in-progress", "canceled")
+    assert story.hears(parent) == {number}
+    assert story.asked_paths() == []
+
+
+def test_last_of_several_to_fail_decides_the_dial_status() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml("<Client>alice</Client><Client>bob</Client>"))
+    alice, bob = (ring.call_sid for ring in story.rings)
+    story.happens(PhoneBusy(alice))
+    assert story.asked_paths() == []
+
+    story.happens(PhoneFails(bob))
+
+    assert (action(story)["DialCallStatus"], action(story)["DialCallSid"]) == ("failed", bob)
+
+
+def test_dial_without_action_goes_on_with_the_next_verb() -> None:
+    story = ModelScenario()
+    parent = story.call_in("<Response><Dial><Client>alice</Client></Dial><Say>Goodbye</Say></Response>")
+
+    story.happens(PhoneBusy(story.rings[-1].call_sid))
+
+    assert story.hears(parent) == "speech"
+    story.passes(60.0)
+    assert story.status(parent) == "completed"
+
+
+def test_time_limit_of_a_dial_hangs_the_child_up() -> None:
+    story = ModelScenario()
+    _, child = story.bridged(attributes='timeLimit="20" action="/action"')
+
+    story.passes(20.0)
+
+    assert story.status(child) == "completed"
+    assert action(story)["DialCallDuration"] == "20"
+
+
+def test_star_ends_a_dial_that_allows_it() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged(attributes='hangupOnStar="true" action="/action"')
+
+    story.presses(parent, "1*")
+
+    assert (story.status(child), action(story)["CallStatus"]) == ("completed", "in-progress")
+
+
+def test_whisper_is_heard_by_the_child_alone_before_both_are_bridged() -> None:
+    story = ModelScenario()
+    parent = story.call_in(bridge_twiml('<Client url="/whisper">alice</Client>'))
+    child = story.rings[-1].call_sid
+    story.answers(child)
+    story.serve("/whisper", "<Response><Say>A call from sales</Say></Response>")
+    assert (story.hears(child), story.hears(parent)) == ("speech", "ringback")
+
+    story.passes(5.0)
+
+    assert (story.hears(child), story.hears(parent)) == ({parent}, {child})
+
+
+def test_child_that_hangs_up_in_its_whisper_was_never_bridged() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml('<Client url="/whisper">alice</Client>'))
+    child = story.rings[-1].call_sid
+    story.answers(child)
+    story.serve("/whisper", "<Response><Hangup/></Response>")
+
+    assert (action(story)["DialCallStatus"], action(story)["DialBridged"]) == ("completed", "false")
+
+
+def test_caller_who_gives_up_cancels_the_ringing_child() -> None:
+    story = ModelScenario()
+    parent = story.call_in(bridge_twiml())
+    child = story.rings[-1].call_sid
+    story.happens(PhoneRings(child))
+
+    story.hangs_up(parent)
+
+    assert (story.status(parent), story.status(child)) == ("no-answer", "canceled")
+    assert action(story)["DialCallStatus"] == "canceled"
+    story.happens(PhoneAnswers(child))
+    assert story.status(child) == "canceled"
+
+
+def test_child_callbacks_count_from_zero_and_name_the_parent() -> None:
+    story = ModelScenario()
+    noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
+    parent, child = story.bridged(to=noun)
+    story.passes(61.0)
+
+    story.hangs_up(child)
+
+    assert story.events("call") == ["initiated", "ringing", "answered", "completed"]
+    told = [dict(callback.params) for callback in story.callbacks]
+    assert [it["CallStatus"] for it in told] == ["initiated", "ringing", "in-progress", "completed"]
+    assert [it["SequenceNumber"] for it in told] == ["0", "1", "2", "3"]
+    assert {it["ParentCallSid"] for it in told} == {parent}
+    assert {it["Direction"] for it in told} == {"outbound-dial"}
+    assert (told[3]["CallDuration"], told[3]["Duration"], told[3]["SipResponseCode"]) == ("61", "2", "200")
+    assert told[3]["CallbackSource"] == "call-progress-events"
+    assert told[0]["Timestamp"] == "Thu, 01 Jan 1970 00:16:40 +0000"
+    assert "FromCountry" not in told[0]
+
+
+def test_number_learns_only_the_end_of_its_call() -> None:
+    story = ModelScenario()
+    parent, _ = story.bridged()
+
+    story.hangs_up(parent)
+
+    assert story.events("call") == ["completed"]
+    assert story.event("completed")["SequenceNumber"] == "0"
+
+
+def test_a_client_who_calls_a_number_needs_a_caller_id() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml("<Number>+15550111</Number>"), from_="client:alice")
+
+    assert [error.code for error in story.errors] == [13214]
+    assert action(story)["DialCallStatus"] == "failed"
+
+
+@pytest.mark.parametrize(("shown", "codes"), [(CUSTOMER, []), (BUSINESS, []), ("+14155550188", [13214])])
+def test_dial_shows_the_caller_the_called_or_a_number_of_the_account(shown: str, codes: list[int]) -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml("<Number>+15550111</Number>", f'callerId="{shown}" action="/action"'))
+
+    assert [error.code for error in story.errors] == codes
+    assert bool(story.rings) is not bool(codes)
+
+
+def test_number_that_is_no_number_fails_the_dial() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml("<Number>(415) 555</Number>"))
+
+    assert [error.code for error in story.errors] == [13223]
+    assert action(story)["DialCallStatus"] == "failed"
+
+
+def test_redirected_child_can_outlive_its_parent() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    story.redirect(child, room_twiml())
+    story.serve("/action", "<Response><Hangup/></Response>")
+
+    assert (story.status(parent), story.status(child)) == ("completed", "in-progress")
+
+
+def test_failed_redirect_of_the_child_drops_it_and_leaves_the_parent_in_its_action() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    story.rest("POST", f"/Calls/{child}.json", ("Url", f"{APP}/child"))
+
+    story.serve("/child", "", status=500)
+    story.passes(10.0)
+
+    assert story.status(child) == "completed"
+    assert (story.status(parent), action(story)["DialCallStatus"]) == ("in-progress", "completed")
+
+
+def test_redirect_of_a_ringing_call_is_refused() -> None:
+    story = ModelScenario()
+    parent = story.call_in(bridge_twiml())
+    child = story.rings[-1].call_sid
+    story.happens(PhoneRings(child))
+
+    for sid in (parent, child):
+        status, body = story.redirect(sid, room_twiml())
+        assert (status, body["code"]) == (400, 21220)
+
+
+def test_ringing_child_is_completed_by_the_api_and_its_parent_learns_of_it() -> None:
+    story = ModelScenario()
+    story.call_in(bridge_twiml())
+    child = story.rings[-1].call_sid
+    story.happens(PhoneRings(child))
+
+    status, _ = story.rest("POST", f"/Calls/{child}.json", ("Status", "completed"))
+
+    assert (status, story.status(child)) == (200, "canceled")
+    assert action(story)["DialCallStatus"] == "canceled"

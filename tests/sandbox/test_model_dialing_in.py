@@ -1,0 +1,207 @@
+"""Dialling somebody into a room by the Participants API: ringing heard or not, and every way it can fail."""
+
+from collections.abc import Callable
+
+import pytest
+
+from conferral.sandbox.model import Behavior, Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+
+CALLBACKS = (
+    ("StatusCallback", f"{APP}/dial"),
+    *(("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed")),
+)
+
+
+def dialled(story: ModelScenario, *params: tuple[str, str]) -> str:
+    """A target who is being dialled into the room, by the SID of the room as an application would."""
+    return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, room=story.room())
+
+
+def no_answer(story: ModelScenario, sid: str) -> None:
+    story.happens(PhoneRings(sid))
+    story.passes(20.0)
+
+
+def phone(act: Callable[[str], Input]) -> Callable[[ModelScenario, str], None]:
+    return lambda story, sid: (story.happens(act(sid)), None)[1]
+
+
+@pytest.mark.parametrize(
+    ("fails", "status", "sip_code"),
+    [
+        (phone(PhoneBusy), "busy", "486"),
+        (phone(PhoneRejects), "busy", "603"),
+        (phone(PhoneFails), "failed", "404"),
+        (phone(PhoneHangsUp), "no-answer", "487"),
+        (no_answer, "no-answer", "487"),
+    ],
+    ids=["busy", "refused", "failed", "hung up", "timed out"],
+)
+def test_who_does_not_answer_is_told_by_the_call_and_by_the_room(
+    fails: Callable[[ModelScenario, str], None], status: str, sip_code: str
+) -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    target = dialled(story, ("Timeout", "20"))
+
+    fails(story, target)
+
+    ended = story.event("completed", CallSid=target)
+    assert (ended["CallStatus"], ended["SipResponseCode"], ended["CallDuration"]) == (status, sip_code, "0")
+    left = story.event("participant-leave", CallSid=target)
+    assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == ("participant_add_failed", status)
+    assert left["ParticipantLabel"] == "target"
+    assert "participant-join" not in [it.event for it in story.callbacks if it.call_sid == target]
+    assert story.rest("GET", f"/Conferences/{story.room()}/Participants/target.json")[0] == 404
+    assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
+
+
+def test_every_event_that_was_asked_for_in_fields_of_its_own_is_told() -> None:
+    story = ModelScenario()
+    story.member()
+
+    story.answers(dialled(story))
+
+    told = [dict(it.params) for it in story.callbacks if it.kind == "call"]
+    assert [(it["CallStatus"], it["SequenceNumber"]) for it in told] == [
+        ("initiated", "0"), ("ringing", "1"), ("in-progress", "2"),
+    ]  # fmt: skip
+
+
+def test_ring_time_counts_from_the_ringing_and_may_have_twilios_buffer() -> None:
+    story = ModelScenario(Behavior(ring_buffer_s=5.0))
+    story.member()
+    target = dialled(story, ("Timeout", "10"))
+    story.passes(8.0)
+    story.happens(PhoneRings(target))
+
+    story.passes(14.9)
+    assert story.status(target) == "ringing"
+    story.passes(0.2)
+
+    assert story.status(target) == "no-answer"
+
+
+def test_status_of_a_participant_goes_from_the_queue_to_the_room() -> None:
+    story = ModelScenario(Behavior(calls_per_second=1.0))
+    story.member()
+    story.dial("client:bob")
+    target = dialled(story)
+
+    def shown() -> str:
+        return str(story.rest("GET", f"/Conferences/{story.room()}/Participants/target.json")[1]["status"])
+
+    seen = [shown()]
+    story.passes(1.0)
+    seen.append(shown())
+    story.happens(PhoneRings(target))
+    seen.append(shown())
+    story.answers(target)
+    seen.append(shown())
+
+    assert seen == ["queued", "connecting", "ringing", "connected"]
+
+
+def test_queue_time_counts_calls_and_participants_together() -> None:
+    story = ModelScenario(Behavior(calls_per_second=1.0))
+    story.member()
+    story.dial("client:bob")
+
+    status, participant = story.rest(
+        "POST", f"/Conferences/{story.room()}/Participants.json", ("To", "client:carol"), ("From", BUSINESS)
+    )
+    _, call = story.rest(
+        "POST", "/Calls.json", ("To", "client:dan"), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("Timeout", "20")
+    )
+
+    assert (status, participant["queue_time"], call["queue_time"]) == (201, "1000", "2000")
+    assert (participant["status"], call["status"]) == ("queued", "queued")
+
+
+def test_those_inside_hear_it_ring_with_early_media_alone() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
+
+    quiet = story.participant("client:dan", ("EarlyMedia", "false"))
+    story.happens(PhoneRings(quiet))
+    assert story.hears(agent) == "silence"
+    loud = dialled(story, ("EarlyMedia", "true"))
+    assert story.hears(agent) == "silence"
+    story.happens(PhoneRings(loud))
+    assert (story.hears(agent), story.hears(customer)) == ("ringback", "music")
+
+    story.happens(PhoneRejects(loud))
+
+    assert story.hears(agent) == "silence"
+
+
+@pytest.mark.parametrize("early_media", ["true", "false"])
+def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_media: str) -> None:
+    story = ModelScenario(Behavior(early_media_counts_as_join=True))
+    story.member()
+    target = dialled(story, ("EarlyMedia", early_media))
+
+    story.happens(PhoneRings(target))
+    before_answer = [it.event for it in story.callbacks if it.call_sid == target]
+    story.answers(target)
+
+    early = early_media == "true"
+    assert before_answer == ["initiated", "ringing", *(["participant-join"] if early else [])]
+    told = [it.event for it in story.callbacks if it.call_sid == target]
+    assert (told.count("participant-join"), told.count("answered")) == (1, 1)
+
+
+def test_early_join_that_is_never_answered_is_a_leave_all_the_same() -> None:
+    story = ModelScenario(Behavior(early_media_counts_as_join=True))
+    story.member()
+    target = dialled(story)
+    story.happens(PhoneRings(target))
+
+    story.happens(PhoneBusy(target))
+
+    left = story.event("participant-leave", CallSid=target)
+    assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == ("participant_add_failed", "busy")
+
+
+@pytest.mark.parametrize("moment", ["queued", "connecting", "ringing"])
+def test_target_who_is_still_being_dialled_is_completed_by_its_call(moment: str) -> None:
+    story = ModelScenario(Behavior(calls_per_second=1.0))
+    story.member()
+    if moment == "queued":
+        story.dial("client:bob")
+    target = dialled(story)
+    if moment == "ringing":
+        story.happens(PhoneRings(target))
+
+    status, body = story.rest("POST", f"/Calls/{target}.json", ("Status", "completed"))
+
+    assert (status, body["status"]) == (200, "canceled")
+    left = story.event("participant-leave", CallSid=target)
+    assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == ("participant_add_failed", "canceled")
+    story.passes(60.0)
+    assert story.event("completed", CallSid=target)["CallStatus"] == "canceled"
+    assert (target in [ring.call_sid for ring in story.rings]) == (moment != "queued")
+
+
+def test_label_is_free_again_once_its_leg_has_failed() -> None:
+    story = ModelScenario()
+    story.member()
+    story.happens(PhoneBusy(dialled(story)))
+
+    story.answers(dialled(story))
+
+    assert story.event("participant-join")["ParticipantLabel"] == "target"
+
+
+def test_nobody_is_dialled_into_a_conference_that_has_ended() -> None:
+    story = ModelScenario()
+    story.member()
+    story.member()
+    path = f"/Conferences/{story.room()}"
+    story.rest("POST", f"{path}.json", ("Status", "completed"))
+
+    status, body = story.rest("POST", f"{path}/Participants.json", ("To", "client:carol"), ("From", BUSINESS))
+
+    assert (status, body["code"], story.rings) == (400, 16022, [])

@@ -1,0 +1,109 @@
+"""Who speaks, and callbacks that nobody knows yet."""
+
+import pytest
+
+from conferral.sandbox.model import NoSubscriberError, PhoneFallsSilent, PhoneSpeaks, UnknownCallback
+from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
+
+
+def test_speaking_is_told_from_its_beginning_to_its_end() -> None:
+    story = ModelScenario()
+    first = story.member("participantLabel='customer'")
+    story.member()
+
+    for happened in (PhoneSpeaks, PhoneSpeaks, PhoneFallsSilent, PhoneFallsSilent):
+        story.happens(happened(first))
+
+    assert story.events()[-2:] == ["participant-speech-start", "participant-speech-stop"]
+    told = story.event("participant-speech-stop")
+    assert (told["CallSid"], told["ParticipantLabel"], told["Muted"], told["Hold"]) == (
+        first, "customer", "false", "false",
+    )  # fmt: skip
+    assert story.events().count("participant-speech-start") == 1
+
+
+@pytest.mark.parametrize("change", ["Muted", "Hold"])
+def test_nothing_is_told_of_who_cannot_be_heard(change: str) -> None:
+    story = ModelScenario()
+    first = story.member()
+    story.member()
+    story.happens(PhoneSpeaks(first))
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{first}.json", (change, "true"))
+
+    for happened in (PhoneFallsSilent, PhoneSpeaks):
+        story.happens(happened(first))
+
+    assert [it for it in story.events() if "speech" in it] == ["participant-speech-start"]
+
+
+def test_nobody_is_told_who_has_not_asked_for_speakers() -> None:
+    story = ModelScenario()
+    callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join'"
+    sid = story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
+
+    story.happens(PhoneSpeaks(sid))
+
+    assert story.events() == ["participant-join"]
+
+
+def test_nothing_is_told_of_who_waits_for_the_start() -> None:
+    story = ModelScenario()
+    sid = story.member()
+
+    story.happens(PhoneSpeaks(sid))
+
+    assert story.events() == ["participant-join"]
+
+
+def test_speech_outside_of_a_room_is_nobodys_business() -> None:
+    story = ModelScenario()
+    parent, _child = story.bridged()
+
+    assert story.happens(PhoneSpeaks(parent)).outputs == ()
+
+
+def test_event_that_nobody_knows_goes_where_the_conferences_events_go() -> None:
+    story = ModelScenario()
+    sid = story.member("participantLabel='customer'")
+
+    story.happens(
+        UnknownCallback(story.room(), "participant-sang", (("CallSid", sid), ("Song", "alto"), ("Muted", "maybe")))
+    )
+
+    told = story.event("participant-sang")
+    assert (told["ConferenceSid"], told["SequenceNumber"], told["ParticipantLabel"]) == (story.room(), "2", "customer")
+    assert (told["Song"], told["Muted"], told["StatusCallbackEvent"]) == ("alto", "maybe", "participant-sang")
+    assert story.callbacks[-1].url == f"{APP}/conference"
+
+
+def test_call_status_that_nobody_knows_goes_where_the_calls_events_go() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Pause length='9'/></Response>")
+
+    story.happens(UnknownCallback(sid, "pondering", (("Mood", "calm"),)))
+
+    told = story.event("pondering")
+    assert (told["CallStatus"], told["Mood"], told["From"], told["SequenceNumber"]) == (
+        "pondering", "calm", CUSTOMER, "0",
+    )  # fmt: skip
+    assert story.callbacks[-1].url == f"{APP}/status"
+
+
+def test_recording_status_that_nobody_knows_goes_where_its_events_go() -> None:
+    story = ModelScenario()
+    sid = story.member()
+    _, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", ("RecordingStatusCallback", f"{APP}/recording"))
+
+    story.happens(UnknownCallback(body["sid"], "failed", (("ErrorCode", "16103"),)))
+
+    told = story.event("recording-failed")
+    assert (told["RecordingStatus"], told["ErrorCode"], told["RecordingSid"]) == ("failed", "16103", body["sid"])
+
+
+def test_there_must_be_somebody_to_tell() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+
+    for unknown in (sid, "CF" + "0" * 32, "CA" + "0" * 32):
+        with pytest.raises(NoSubscriberError, match=unknown):
+            story.happens(UnknownCallback(unknown, "event"))

@@ -1,0 +1,191 @@
+"""A conference from the start: greeting and music for who waits, limits, ways out, and TwiML that comes after."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.sandbox.model import Behavior, InboundCall, Number
+from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario, room_twiml
+
+APPLICATION = "AP" + "1" * 32
+WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'"
+MUSIC = "<Response><Play loop='0'>/music.wav</Play></Response>"
+
+
+def said(story: ModelScenario, sid: str) -> str:
+    heard = story.exchange.audibility.current(sid)
+    assert heard is not None
+    return heard.content
+
+
+@pytest.mark.parametrize("starts", ["true", "false"])
+def test_lone_caller_hears_the_greeting_and_then_music_for_as_long_as_it_takes(starts: str) -> None:
+    story = ModelScenario()
+    sid = story.member(f"startConferenceOnEnter='{starts}' waitUrl='{APP}/greeting'")
+
+    story.serve("/greeting", "<Response><Say>Welcome</Say><Redirect>/music</Redirect></Response>")
+    assert said(story, sid) == "Welcome"
+    story.passes(1.0)
+    story.serve("/music", MUSIC)
+    story.passes(600.0)
+
+    assert (said(story, sid), story.asked_paths()) == (f"{APP}/music.wav", [])
+
+
+@pytest.mark.parametrize(("loops", "then"), [(True, ["/greeting"]), (False, [])])
+def test_wait_document_without_a_redirect_is_asked_for_again_or_leaves_silence(loops: bool, then: list[str]) -> None:
+    story = ModelScenario(Behavior(wait_documents_loop=loops))
+    sid = story.member(WAITS)
+    story.serve("/greeting", "<Response><Say>Welcome to all of you</Say></Response>")
+
+    story.passes(5.0)
+
+    assert (story.asked_paths(), story.hears(sid)) == (then, "silence")
+
+
+def test_wait_document_that_redirects_to_itself_loops_in_either_case() -> None:
+    story = ModelScenario(Behavior(wait_documents_loop=False))
+    story.member(WAITS)
+
+    for _ in range(3):
+        story.serve("/greeting", "<Response><Say>Please hold the line</Say><Redirect/></Response>")
+        story.passes(3.0)
+
+    assert story.asked_paths() == ["/greeting"]
+
+
+def test_failing_music_after_the_greeting_lets_the_leg_go_on_at_its_action() -> None:
+    story = ModelScenario()
+    sid = story.member(WAITS)
+    story.serve("/greeting", "<Response><Say>Welcome</Say><Redirect>/music</Redirect></Response>")
+    story.passes(1.0)
+
+    story.fail("/music")
+
+    action = dict(story.asked("/after").params)
+    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (sid, "in-progress", "failed")
+
+
+def test_star_takes_a_member_out_where_the_dial_says_so() -> None:
+    story = ModelScenario()
+    stays = story.member()
+    goes = story.member(dial=f'hangupOnStar="true" action="{APP}/star"')
+
+    story.presses(stays, "*")
+    assert story.call(stays).activity == "conference"
+    story.presses(goes, "1*")
+
+    action = dict(story.asked("/star").params)
+    assert (action["CallSid"], action["CallStatus"]) == (goes, "in-progress")
+    assert story.event("participant-leave")["ParticipantCallStatus"] == "in-progress"
+    assert (story.hears(stays), story.call(stays).activity) == ("silence", "conference")
+
+
+def test_time_limit_takes_one_member_out_and_leaves_the_other() -> None:
+    story = ModelScenario()
+    stays = story.member()
+    goes = story.member(dial=f'timeLimit="30" action="{APP}/limit"')
+
+    story.passes(29.0)
+    assert story.hears(stays) == {goes}
+    story.passes(1.0)
+
+    assert dict(story.asked("/limit").params)["CallSid"] == goes
+    assert story.hears(stays) == "silence"
+
+
+def test_time_limit_of_a_dialled_participant_ends_its_call() -> None:
+    story = ModelScenario()
+    stays = story.member()
+    sid = story.participant("client:carol", ("TimeLimit", "60"))
+    story.answers(sid)
+
+    story.passes(60.0)
+
+    assert (story.status(sid), story.call(stays).activity) == ("completed", "conference")
+    assert story.event("participant-leave", CallSid=sid)["ReasonParticipantLeft"] == "participant_hung_up"
+
+
+def test_action_may_redirect_to_a_document_of_somebody_else() -> None:
+    story = ModelScenario()
+    sid = story.member()
+    ends = story.member("endConferenceOnExit='true'")
+    story.hangs_up(ends)
+
+    story.serve("/after", "<Response><Redirect>http://survey.example/ask</Redirect></Response>")
+    assert story.asked("/ask").url == "http://survey.example/ask"
+    story.serve("/ask", "<Response><Gather numDigits='1' action='/score'><Say>Happy?</Say></Gather></Response>")
+    story.presses(sid, "5")
+    assert story.asked("/score").url == "http://survey.example/score"
+    story.serve("/score", "<Response><Say>Thanks</Say><Pause/><Hangup/></Response>")
+    story.passes(10.0)
+
+    assert story.status(sid) == "completed"
+
+
+def test_member_can_be_sent_to_another_document_by_the_api() -> None:
+    story = ModelScenario()
+    sid = story.member()
+
+    status, _ = story.rest("POST", f"/Calls/{sid}.json", ("Url", "http://survey.example/ask"), ("Method", "GET"))
+
+    assert status == 200
+    assert story.asked("/ask").method == "GET"
+    left = story.event("participant-leave")
+    assert (left["ReasonParticipantLeft"], left["ParticipantCallStatus"]) == (
+        "participant_updated_via_api", "in-progress",
+    )  # fmt: skip
+
+
+# ---- other ways in -----------------------------------------------------------------------------------------------
+
+
+def test_browser_brings_its_own_parameters_through_an_application() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
+    custom = (("To", "client:bob"), ("SessionID", "abc"), ("CallSid", "CA-not-mine"), ("Muted", "true"))
+
+    sid = story.happens(InboundCall("client:alice", APPLICATION, custom)).call_sid
+
+    sent = story.asked("/client").params
+    told = dict(sent)
+    assert (told["From"], told["To"], told["Direction"], told["CallStatus"]) == (
+        "client:alice", "client:bob", "inbound", "ringing",
+    )  # fmt: skip
+    assert (told["SessionID"], told["ApplicationSid"], told["CallSid"], told["Muted"]) == (
+        "abc", APPLICATION, sid, "true",
+    )  # fmt: skip
+    assert len(sent) == len(told)
+    assert "CallToken" not in told
+    story.serve("/client", room_twiml())
+    assert story.call(sid).activity == "conference"
+
+
+def test_browser_that_sends_no_address_calls_nobody_in_particular() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
+
+    story.happens(InboundCall("client:alice", APPLICATION))
+
+    assert dict(story.asked("/client").params)["To"] == ""
+
+
+def test_one_call_can_ask_elsewhere_than_its_number_does() -> None:
+    story = ModelScenario()
+
+    story.happens(InboundCall(CUSTOMER, "+15550100", url=f"{APP}/voice/conference"))
+
+    assert story.asked_paths() == ["/voice/conference"]
+
+
+@pytest.mark.parametrize("rule, reason", [("add-failed", "participant_add_failed"), ("hung-up", "participant_hung_up")])
+def test_how_a_failed_wait_document_is_reported_is_a_rule(rule: str, reason: str) -> None:
+    story = ModelScenario(replace(Behavior(), failed_wait=rule))
+    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
+
+    story.fail("/wait")
+
+    told = story.event("participant-leave")
+    assert (told["ReasonParticipantLeft"], told["ParticipantCallStatus"]) == (reason, "in-progress")
+    action = dict(story.asked("/after").params)
+    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")

@@ -1,0 +1,183 @@
+"""Calls made by the API that run a document before they join: keys, digits sent, the queue, and hanging them up."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior, PhoneAnswers, PhoneRings
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, room_twiml
+
+GATHER = (
+    "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"
+    "<Say>Press one</Say></Gather></Response>"
+)
+
+
+def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+14155550199") -> str:
+    status, body = story.rest(
+        "POST", "/Calls.json", ("To", to), ("From", BUSINESS), ("Url", f"{APP}/gate"),
+        ("StatusCallback", f"{APP}/dial"), ("StatusCallbackEvent", "initiated"), ("StatusCallbackEvent", "ringing"),
+        ("StatusCallbackEvent", "answered"), ("StatusCallbackEvent", "completed"), *params,
+    )  # fmt: skip
+    assert (status, body["status"]) == (201, "queued")
+    return str(body["sid"])
+
+
+def test_gate_is_asked_at_the_answer_and_lets_the_call_into_the_room() -> None:
+    story = ModelScenario()
+    customer = story.member()
+    sid = dial_to_gate(story)
+    assert story.asked_paths() == []
+
+    story.answers(sid)
+    asked = dict(story.asked("/gate").params)
+    assert (asked["CallSid"], asked["CallStatus"], asked["Direction"]) == (sid, "in-progress", "outbound-api")
+    story.serve("/gate", GATHER)
+    assert (story.hears(sid), story.hears(customer)) == ("speech", "music")
+    story.presses(sid, "1")
+    story.serve("/key", room_twiml("participantLabel='target'", name=story.room()))
+
+    assert story.event("participant-join", CallSid=sid)["ParticipantLabel"] == "target"
+    assert (story.hears(sid), story.hears(customer)) == ({customer}, {sid})
+
+
+def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and_the_time_out() -> None:
+    story = ModelScenario()
+    sid = dial_to_gate(story)
+    story.answers(sid)
+    story.serve("/gate", GATHER)
+
+    story.passes(5.5)
+    assert story.asked_paths() == []
+    story.passes(0.2)
+
+    action = dict(story.asked("/key").params)
+    assert (action["Digits"], action["FinishedOnKey"], action["CallStatus"]) == ("", "", "in-progress")
+
+
+def test_finishing_key_is_told() -> None:
+    story = ModelScenario()
+    sid = dial_to_gate(story)
+    story.answers(sid)
+    story.serve("/gate", "<Response><Gather finishOnKey='#' action='/key'/></Response>")
+
+    story.presses(sid, "12#")
+
+    assert [dict(story.asked("/key").params)[name] for name in ("Digits", "FinishedOnKey")] == ["12", "#"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [("queued", "canceled"), ("ringing", "canceled"), ("asking", "completed"), ("gathering", "completed")],
+)
+def test_leg_that_has_not_joined_is_hung_up_by_the_api_wherever_it_is(moment: str, status: str) -> None:
+    story = ModelScenario(Behavior(calls_per_second=1.0))
+    story.dial("client:bob")
+    sid = dial_to_gate(story)
+    if moment != "queued":
+        story.passes(1.0)
+        story.happens(PhoneRings(sid))
+    if moment in {"asking", "gathering"}:
+        story.happens(PhoneAnswers(sid))
+    if moment == "gathering":
+        story.serve("/gate", GATHER)
+
+    answered, body = story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
+    if moment == "asking":
+        story.serve("/gate", GATHER)
+    story.passes(30.0)
+
+    assert (answered, body["status"], story.status(sid)) == (200, status, status)
+    assert story.event("completed", CallSid=sid)["CallStatus"] == status
+    assert story.asked_paths() == []
+    again, refusal = story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
+    assert (again, refusal["code"]) == (400, 21220)
+
+
+def test_digits_are_sent_after_the_answer_and_before_the_document() -> None:
+    story = ModelScenario()
+    sid = dial_to_gate(story, ("SendDigits", "ww12W3#"))
+
+    story.answers(sid)
+    story.passes(1.9)
+    assert (story.call(sid).digits_sent, story.asked_paths(), story.hears(sid)) == ("", [], "silence")
+    story.passes(0.1)
+
+    assert (story.call(sid).digits_sent, story.asked_paths()) == ("ww12W3#", ["/gate"])
+
+
+@pytest.mark.parametrize("act", ["hang-up", "redirect"])
+def test_leg_can_be_taken_elsewhere_while_its_digits_are_sent(act: str) -> None:
+    story = ModelScenario()
+    sid = dial_to_gate(story, ("SendDigits", "WW1"))
+    story.answers(sid)
+
+    if act == "hang-up":
+        story.hangs_up(sid)
+    else:
+        story.redirect(sid, "<Response><Pause length='60'/></Response>")
+    story.passes(5.0)
+
+    assert (story.call(sid).digits_sent, story.asked_paths()) == ("", [])
+    assert story.status(sid) == ("completed" if act == "hang-up" else "in-progress")
+
+
+@pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])
+def test_digits_that_cannot_be_sent_are_refused(digits: str) -> None:
+    story = ModelScenario()
+
+    status, body = story.rest(
+        "POST", "/Calls.json", ("To", CUSTOMER), ("From", BUSINESS), ("Url", f"{APP}/gate"), ("SendDigits", digits)
+    )
+
+    assert (status, body["code"], story.rings) == (400, 20001, [])
+
+
+def test_ring_time_of_a_call_is_its_timeout_and_begins_behind_the_queue() -> None:
+    story = ModelScenario(Behavior(calls_per_second=0.1))
+    story.dial("client:bob")
+    sid = dial_to_gate(story, ("Timeout", "5"))
+
+    story.passes(9.0)
+    assert (story.status(sid), story.call(sid).queue_ms) == ("queued", 10_000)
+    story.passes(1.0)
+    story.happens(PhoneRings(sid))
+    story.passes(4.9)
+    assert story.status(sid) == "ringing"
+    story.passes(0.1)
+
+    assert story.event("completed", CallSid=sid)["CallStatus"] == "no-answer"
+
+
+@pytest.mark.parametrize(("accepted", "status", "code"), [(True, 201, None), (False, 400, 21210)])
+@pytest.mark.parametrize("path", ["/Calls.json", "/Conferences/room/Participants.json"])
+def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
+    path: str, accepted: bool, status: int, code: int | None
+) -> None:
+    story = ModelScenario(Behavior(verify_callers=True, accept_call_tokens=accepted))
+    story.call_in()
+    token = dict(story.asked("/voice").params)["CallToken"]
+    form = (("To", "+14155550199"), ("From", CUSTOMER), ("Url", f"{APP}/gate"))
+
+    without, refusal = story.rest("POST", path, *form)
+    answered, body = story.rest("POST", path, *form, ("CallToken", token))
+
+    assert (without, refusal["code"]) == (400, 21210)
+    assert (answered, body.get("code")) == (status, code)
+    assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
+
+
+def test_call_of_a_dial_is_found_by_whom_it_was_placed_to() -> None:
+    story = ModelScenario()
+    for to in ("+14155550199", "client:bob", "sip:carol@sip.example.com"):
+        story.dial(to)
+        story.passes(10.0)
+    wanted = dial_to_gate(story)
+
+    def found(*query: tuple[str, str]) -> list[str]:
+        return [it["sid"] for it in story.rest("GET", "/Calls.json", *query)[1]["calls"]]
+
+    to_number = ("To", "+14155550199")
+    assert len(found(to_number)) == 2
+    assert found(to_number)[0] == wanted
+    assert len(found(("To", "sip:carol@sip.example.com"))) == 1
+    assert found(to_number, ("StartTime>", "1970-01-01T00:17:10Z")) == [wanted]
+    assert found(to_number, ("Status", "completed")) == []

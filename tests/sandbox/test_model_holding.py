@@ -1,0 +1,276 @@
+"""Hold with a tune, waiting with a tune, and whose leaving ends a room."""
+
+from typing import Any
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.sandbox.model_scenario import APP, ModelScenario, room_twiml
+
+LOOP = "<Response><Play loop='0'>/ringback.wav</Play></Response>"
+HELD = (("Hold", "true"), ("HoldUrl", f"{APP}/hold"))
+FLAGS = ("Hold", "Muted", "EndConferenceOnExit", "Coaching", "StartConferenceOnEnter")
+
+
+def update(story: ModelScenario, sid: str, *params: tuple[str, str]) -> dict[str, object]:
+    status, body = story.rest("POST", f"/Conferences/{story.room()}/Participants/{sid}.json", *params)
+    assert status == 200, body
+    return body
+
+
+def plays(story: ModelScenario, sid: str) -> str:
+    """The path of the file that a leg hears."""
+    heard = story.exchange.audibility.current(sid)
+    assert heard is not None
+    return heard.content.removeprefix(APP)
+
+
+# ---- hold --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "params"), [("GET", ()), ("POST", (("HoldMethod", "POST"),))])
+def test_held_one_hears_what_the_hold_url_plays_and_it_is_asked_again(
+    method: str, params: tuple[tuple[str, str], ...]
+) -> None:
+    story = ModelScenario()
+    customer, agent = story.member("participantLabel='customer'"), story.member()
+
+    body = update(story, "customer", *HELD, *params)
+
+    assert (body["hold"], body["call_sid"], body["label"]) == (True, customer, "customer")
+    assert story.asked("/hold").method == method
+    story.serve("/hold", "<Response><Play>/ringback.wav</Play></Response>")
+    assert (plays(story, customer), story.hears(agent)) == ("/ringback.wav", "silence")
+    story.passes(5.0)
+    assert (story.asked("/hold").method, story.asked_paths()) == (method, ["/hold"])
+
+
+def test_another_hold_url_takes_over_and_unhold_stops_it() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    update(story, customer, *HELD)
+    story.serve("/hold", LOOP)
+
+    update(story, customer, ("Hold", "true"), ("HoldUrl", f"{APP}/music"))
+    story.serve("/music", "<Response><Play>/music.wav</Play></Response>")
+    assert plays(story, customer) == "/music.wav"
+    update(story, customer, ("Hold", "false"))
+    story.passes(30.0)
+
+    assert (story.hears(customer), story.hears(agent), story.asked_paths()) == ({agent}, {customer}, [])
+    assert [it for it in story.events() if "hold" in it] == ["participant-hold", "participant-unhold"]
+
+
+def test_hold_url_that_fails_leaves_twilios_music() -> None:
+    story = ModelScenario()
+    customer = story.member()
+    story.member()
+    update(story, customer, *HELD)
+
+    story.fail("/hold")
+
+    assert (story.hears(customer), plays(story, customer)) == ("music", "")
+    assert story.call(customer).activity == "conference"
+
+
+def test_callbacks_of_updates_carry_how_the_participant_is_now() -> None:
+    story = ModelScenario()
+    story.member()
+    agent = story.member("endConferenceOnExit='true' participantLabel='agent'")
+
+    update(story, agent, ("EndConferenceOnExit", "false"))
+    update(story, agent, ("Hold", "true"))
+    update(story, agent, ("Muted", "true"))
+    update(story, agent, ("Hold", "false"), ("EndConferenceOnExit", "true"))
+
+    told = [dict(it.params) for it in story.callbacks if it.kind == "conference"][3:]
+    assert [(it["StatusCallbackEvent"], *(it[flag] for flag in FLAGS)) for it in told] == [
+        ("participant-modify", "false", "false", "false", "false", "true"),
+        ("participant-hold", "true", "false", "false", "false", "true"),
+        ("participant-mute", "true", "true", "false", "false", "true"),
+        ("participant-modify", "true", "true", "true", "false", "true"),
+        ("participant-unhold", "false", "true", "true", "false", "true"),
+    ]
+    assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in told} == {(agent, "agent", "room")}
+
+
+def test_lone_participant_can_be_held_before_the_room_has_started_where_that_is_taken() -> None:
+    story = ModelScenario(Behavior(update_before_start="taken"))
+    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
+    story.serve("/wait", "<Response><Play loop='0'>/music.wav</Play></Response>")
+
+    update(story, customer, *HELD)
+    story.serve("/hold", LOOP)
+    assert (plays(story, customer), story.event("participant-hold")["CallSid"]) == ("/ringback.wav", customer)
+    update(story, customer, ("Hold", "false"))
+
+    assert plays(story, customer) == "/music.wav"
+
+
+def test_held_customer_whom_all_have_left_stays_and_hears_the_tune_until_the_next_answers() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    update(story, customer, *HELD)
+    story.serve("/hold", LOOP)
+
+    story.rest("POST", f"/Calls/{agent}.json", ("Status", "completed"))
+    target = story.participant("client:carol", ("EarlyMedia", "false"), room=story.room())
+    story.answers(target)
+    assert (plays(story, customer), story.hears(target)) == ("/ringback.wav", "silence")
+    update(story, customer, ("Hold", "false"))
+
+    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
+
+
+# ---- waiting -----------------------------------------------------------------------------------------------------
+
+
+def test_lone_participant_hears_the_wait_url_until_the_room_starts() -> None:
+    story = ModelScenario()
+    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
+    assert story.asked("/wait").method == "POST"
+    assert dict(story.asked("/wait").params)["CallSid"] == customer
+    assert story.event("participant-join", CallSid=customer)["StartConferenceOnEnter"] == "false"
+
+    for _ in range(2):
+        story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
+        assert plays(story, customer) == "/ringback.wav"
+        story.passes(5.0)
+    target = story.participant("client:carol", room=story.room())
+    story.answers(target)
+
+    assert story.event("participant-join", CallSid=target)["StartConferenceOnEnter"] == "true"
+    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
+    story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
+    assert story.hears(customer) == {target}
+
+
+def test_last_one_of_a_started_room_hears_no_wait_music_again() -> None:
+    story = ModelScenario()
+    wait = f"waitUrl='{APP}/wait'"
+    customer = story.member(f"startConferenceOnEnter='false' {wait}")
+    story.serve("/wait", LOOP)
+    agent = story.member(wait)
+
+    story.hangs_up(agent)
+
+    assert (story.hears(customer), "/wait" in story.asked_paths()) == ("silence", False)
+
+
+@pytest.mark.parametrize("failure", ["status", "connection", "verb"])
+def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(failure: str) -> None:
+    story = ModelScenario()
+    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
+    first_room = story.room()
+
+    match failure:
+        case "status":
+            story.serve("/wait", "", status=500)
+        case "connection":
+            story.fail("/wait")
+        case _:
+            story.serve("/wait", "<Response><Gather/></Response>")
+
+    action = dict(story.asked("/after").params)
+    assert (action["CallSid"], action["CallStatus"], action["DialCallStatus"]) == (customer, "in-progress", "failed")
+    story.serve("/after", room_twiml("waitUrl='' startConferenceOnEnter='false'"))
+    assert (story.call(customer).activity, story.hears(customer)) == ("conference", "silence")
+    assert story.room() != first_room
+
+
+# ---- endConferenceOnExit -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("goes_by", "left_reason", "call_status", "how"),
+    [
+        ("hang-up", "participant_hung_up", "completed", "left"),
+        ("api hang-up", "participant_hung_up", "completed", "left"),
+        ("redirect", "participant_updated_via_api", "in-progress", "left"),
+        ("kick", "participant_updated_via_api", "in-progress", "kicked"),
+    ],
+)
+def test_whoever_ends_the_room_by_leaving_takes_everybody_along(
+    goes_by: str, left_reason: str, call_status: str, how: str
+) -> None:
+    story = ModelScenario()
+    goes = story.member("endConferenceOnExit='true' participantLabel='agent'")
+    stays = story.member(dial=f'action="{APP}/action-b"')
+    by_rest = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"), room=story.room())
+    story.answers(by_rest)
+
+    match goes_by:
+        case "hang-up":
+            story.hangs_up(goes)
+        case "api hang-up":
+            story.rest("POST", f"/Calls/{goes}.json", ("Status", "completed"))
+        case "redirect":
+            story.redirect(goes, "<Response><Pause length='60'/></Response>")
+        case _:
+            story.rest("DELETE", f"/Conferences/{story.room()}/Participants/agent.json")
+
+    told = [dict(it.params) for it in story.callbacks]
+    left = {it["CallSid"]: it for it in told if "ReasonParticipantLeft" in it}
+    assert (left[goes]["ReasonParticipantLeft"], left[goes]["ParticipantCallStatus"]) == (left_reason, call_status)
+    for sid in (stays, by_rest):
+        assert left[sid]["ReasonParticipantLeft"] == "moderator_ended_conference"
+    ended = story.event("conference-end")
+    assert ended["CallSidEndingConference"] == goes
+    assert ended["ReasonConferenceEnded"] == f"participant-with-end-conference-on-exit-{how}"
+    assert story.events()[-4:] == [*["participant-leave"] * 3, "conference-end"]
+    assert (story.status(stays), dict(story.asked("/action-b").params)["CallStatus"]) == ("in-progress", "in-progress")
+    assert story.event("completed", CallSid=by_rest)["CallStatus"] == "completed"
+
+
+def test_flag_that_was_cleared_lets_the_others_stay() -> None:
+    story = ModelScenario()
+    agent, customer = story.member("endConferenceOnExit='true'"), story.member()
+    target = story.participant("client:carol", room=story.room())
+    story.answers(target)
+
+    assert update(story, agent, ("EndConferenceOnExit", "false"))["end_conference_on_exit"] is False
+    story.rest("POST", f"/Calls/{agent}.json", ("Status", "completed"))
+    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
+    assert update(story, target, ("EndConferenceOnExit", "true"))["end_conference_on_exit"] is True
+    story.hangs_up(target)
+
+    assert story.event("conference-end")["CallSidEndingConference"] == target
+
+
+def test_exit_flag_of_somebody_who_still_rings_ends_nothing() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    target = story.participant("client:carol", ("EndConferenceOnExit", "true"), room=story.room())
+
+    story.hangs_up(target)
+
+    assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
+
+
+@pytest.mark.parametrize(
+    ("rule", "alone", "with_hold", "on_hold", "with_unhold"),
+    [
+        ("unless-held", True, True, False, True),
+        ("taken", True, True, True, True),
+        ("with-hold", False, True, False, True),
+    ],
+)
+def test_exit_flag_changes_as_the_rule_says(
+    rule: Any, alone: bool, with_hold: bool, on_hold: bool, with_unhold: bool
+) -> None:
+    sets, unhold = ("EndConferenceOnExit", "true"), ("Hold", "false")
+
+    def changed(*params: tuple[str, str], held: bool = False) -> bool:
+        story = ModelScenario(Behavior(end_on_exit_update=rule))
+        agent = story.member()
+        story.member()
+        if held:
+            update(story, agent, *HELD)
+        assert update(story, agent, *params)["end_conference_on_exit"] is True, "the answer shows what was asked for"
+        _, shown = story.rest("GET", f"/Conferences/{story.room()}/Participants/{agent}.json")
+        assert shown["end_conference_on_exit"] is ("participant-modify" in story.events())
+        return bool(shown["end_conference_on_exit"])
+
+    assert [
+        changed(sets), changed(sets, unhold), changed(sets, held=True), changed(sets, unhold, held=True)
+    ] == [alone, with_hold, on_hold, with_unhold]  # fmt: skip

@@ -1,0 +1,142 @@
+"""Lists of an account that others use too: pages that don't slip, foreign calls and rooms, many live calls."""
+
+import pytest
+
+from conferral.sandbox.model import TwilioModel
+from conferral.sandbox.model.timers import Timers
+from tests.sandbox.model_scenario import ModelScenario
+
+LIVE = ("Status", "in-progress")
+
+
+def pages(story: ModelScenario, path: str, key: str, *query: tuple[str, str]) -> list[list[str]]:
+    """Follows the links as a client does; the SIDs of each page."""
+    out: list[list[str]] = []
+    asked = query
+    while True:
+        status, page = story.rest("GET", path, *asked)
+        assert status == 200, page
+        out.append([it["sid"] for it in page[key]])
+        link = page["next_page_uri"]
+        if link is None:
+            return out
+        asked = tuple(tuple(pair.split("=", 1)) for pair in link.partition("?")[2].split("&"))
+
+
+def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight() -> None:
+    story = ModelScenario()
+    sids = story.exchange.add_foreign_calls(6, story.now_s)
+
+    _, first = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"))
+    for sid in sids[4:]:  # both are on the first page
+        story.rest("POST", f"/Calls/{sid}.json", ("Status", "completed"))
+    story.exchange.add_foreign_calls(3, story.now_s)
+    token = first["next_page_uri"].rpartition("PageToken=")[2]
+    _, second = story.rest("GET", "/Calls.json", LIVE, ("PageSize", "2"), ("Page", "1"), ("PageToken", token))
+
+    assert [it["sid"] for it in second["calls"]] == [sids[3], sids[2]]
+    assert story.rest("GET", "/Calls.json", ("PageToken", "x"))[1]["code"] == 20001
+
+
+def test_every_live_call_is_on_one_page_or_another_and_none_twice() -> None:
+    story = ModelScenario()
+    live = story.exchange.add_foreign_calls(7, story.now_s)
+    story.exchange.add_foreign_calls(3, story.now_s, status="completed")
+
+    found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "3"))
+
+    assert [len(page) for page in found] == [3, 3, 1]
+    assert [sid for page in found for sid in page] == live[::-1]
+
+
+def test_live_conferences_are_listed_in_pages_too() -> None:
+    story = ModelScenario()
+    rooms = [story.exchange.add_foreign_conference(f"room-{number}", story.now_s) for number in range(5)]
+    story.rest("POST", f"/Conferences/{rooms[0]}.json", ("Status", "completed"))
+
+    found = pages(story, "/Conferences.json", "conferences", LIVE, ("PageSize", "3"))
+
+    assert found == [[rooms[4], rooms[3], rooms[2]], [rooms[1]]]
+    named = story.rest("GET", "/Conferences.json", LIVE, ("FriendlyName", "room-2"))[1]["conferences"]
+    assert [it["sid"] for it in named] == [rooms[2]]
+
+
+def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
+    story = ModelScenario()
+    ours = story.call_in("<Response><Pause length='60'/></Response>")
+    (foreign,) = story.exchange.add_foreign_calls(1, story.now_s, age_s=600.0)
+
+    assert [call.sid for call in story.exchange.live_calls()] == [ours]
+    status, body = story.rest("GET", f"/Calls/{foreign}.json")
+    assert (status, body["status"], body["date_created"]) == (200, "in-progress", "Thu, 01 Jan 1970 00:06:40 +0000")
+    story.rest("POST", f"/Calls/{foreign}.json", ("Status", "completed"))
+    assert story.status(foreign) == "completed"
+
+
+def test_foreign_conference_has_members_and_tells_nobody() -> None:
+    story = ModelScenario()
+
+    room = story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=3)
+
+    _, listed = story.rest("GET", f"/Conferences/{room}/Participants.json")
+    assert len(listed["participants"]) == 3
+    assert (story.callbacks, story.fetches, story.exchange.next_due_s()) == ([], [], None)
+    with pytest.raises(ValueError, match="a name that no live one has"):
+        story.exchange.add_foreign_conference("theirs", story.now_s)
+
+
+def test_calls_are_listed_by_their_end() -> None:
+    story = ModelScenario()
+    story.dial()
+    over = story.dial()
+    story.hangs_up(over)
+
+    listed = story.rest("GET", "/Calls.json", ("EndTime>", "1970-01-01"))[1]["calls"]
+
+    assert [it["sid"] for it in listed] == [over]
+
+
+def test_conferences_are_listed_by_days_alone() -> None:
+    story = ModelScenario()
+    story.exchange.add_foreign_conference("theirs", story.now_s)
+
+    def found(name: str, value: str) -> int:
+        return len(story.rest("GET", "/Conferences.json", (name, value))[1].get("conferences", ()))
+
+    assert (found("DateCreated", "1970-01-01"), found("DateUpdated>", "1970-01-02")) == (1, 0)
+    status, body = story.rest("GET", "/Conferences.json", ("DateCreated>", "1970-01-01T00:00:00Z"))
+    assert (status, body["code"]) == (400, 20001)
+
+
+def test_ten_thousand_live_calls_are_ten_full_pages() -> None:
+    story = ModelScenario()
+    story.exchange.add_foreign_calls(10_000, story.now_s)
+
+    found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "1000"))
+
+    assert [len(page) for page in found] == [1_000] * 10
+
+
+def test_timers_come_in_order_of_time_and_equal_ones_in_the_order_of_setting() -> None:
+    timers = Timers()
+    for name, at_s in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0), ("b", 1.0)):
+        timers.set((name, "x"), at_s)
+    timers.stop(("d", "x"))
+
+    seen = []
+    while (first := timers.first()) is not None:
+        seen.append(first[1][0])
+        timers.stop(first[1])
+
+    assert seen == ["c", "b", "a"]
+
+
+def test_copy_of_an_exchange_has_timers_of_its_own() -> None:
+    story = ModelScenario()
+    story.call_in("<Response><Pause length='60'/></Response>")
+
+    copy: TwilioModel = story.exchange.copy()
+    assert copy.state == story.exchange.state
+    story.passes(100.0)
+
+    assert (len(copy.state.timers), len(story.exchange.state.timers)) == (1, 0)

@@ -1,0 +1,231 @@
+"""TwiML that a call runs: Say, Play, Pause, Gather, Redirect, Reject, and what happens when it can't be got."""
+
+import pytest
+
+from conferral.sandbox.model import InboundCall, Number, UnknownNumberError
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+
+
+def test_say_takes_time_by_its_length_and_then_the_call_ends() -> None:
+    story = ModelScenario()
+    sid = story.call_in(f"<Response><Say>{'x' * 100}</Say></Response>")
+    assert (story.status(sid), story.hears(sid)) == ("in-progress", "speech")
+
+    story.passes(5.9)
+    assert story.status(sid) == "in-progress"
+    story.passes(0.2)
+
+    assert story.status(sid) == "completed"
+
+
+def test_pause_at_the_start_keeps_the_caller_ringing() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Pause length='3'/><Say>Hello</Say></Response>")
+    assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
+
+    story.passes(3.0)
+
+    assert story.status(sid) == "in-progress"
+
+
+def test_play_without_end_goes_on() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Play loop='0'>tune.mp3</Play></Response>")
+
+    story.passes(1000.0)
+
+    assert story.hears(sid) == "music"
+
+
+@pytest.mark.parametrize(("reason", "sip_code"), [("rejected", 603), ("busy", 486)])
+def test_rejected_caller_was_never_answered(reason: str, sip_code: int) -> None:
+    story = ModelScenario()
+    sid = story.call_in(f"<Response><Reject reason='{reason}'/></Response>")
+
+    assert (story.status(sid), story.call(sid).answered_at_s, story.call(sid).sip_code) == ("busy", None, sip_code)
+
+
+def test_redirect_asks_the_next_address_relative_to_the_document() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Redirect method='GET'>../next?a=1</Redirect></Response>")
+
+    fetch = story.asked("/next")
+    assert fetch.method == "GET"
+    assert fetch.url.startswith(f"{APP}/next?a=1&Called=")
+    assert fetch.params == ()
+    assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
+
+
+def test_gather_stops_at_its_number_of_keys() -> None:
+    story = ModelScenario()
+    sid = story.call_in(
+        "<Response><Gather numDigits='1' action='/key'><Say>Press one</Say></Gather><Hangup/></Response>"
+    )
+    assert story.hears(sid) == "speech"
+
+    story.presses(sid, "1")
+
+    assert dict(story.asked("/key").params)["Digits"] == "1"
+
+
+def test_gather_without_keys_goes_on_with_the_next_verb() -> None:
+    story = ModelScenario()
+    sid = story.call_in(
+        "<Response><Gather timeout='5' action='/key'><Say>Hi</Say></Gather><Say>Nothing</Say></Response>"
+    )
+
+    story.passes(0.2)
+    assert story.hears(sid) == "silence"
+    story.passes(5.0)
+
+    assert (story.hears(sid), story.asked_paths()) == ("speech", [])
+
+
+def test_gather_tells_an_empty_result_where_it_is_asked_to() -> None:
+    story = ModelScenario()
+    story.call_in("<Response><Gather timeout='5' actionOnEmptyResult='true' action='/key'/></Response>")
+
+    story.passes(5.0)
+
+    assert dict(story.asked("/key").params)["Digits"] == ""
+
+
+def test_gather_ends_with_the_finishing_key_or_after_a_silence() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Gather action='/key'/></Response>")
+    story.presses(sid, "42#")
+    assert dict(story.asked("/key").params)["Digits"] == "42"
+
+    story.serve("/key", "<Response><Gather action='/more' timeout='3'/></Response>")
+    story.presses(sid, "7")
+    story.passes(3.0)
+
+    assert dict(story.asked("/more").params)["Digits"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "code"),
+    [
+        ("<Response><Nonsense/></Response>", "text/xml", 12200),
+        ("<Response>", "text/xml", 12100),
+        ("", "text/xml", 12100),
+        ("<Nothing/>", "text/xml", 12100),
+        ("<!DOCTYPE x><Response/>", "text/xml", 12100),
+        ("{}", "application/json", 12300),
+        ("<Response>" + " " * 65536 + "</Response>", "text/xml", 11750),
+    ],
+)
+def test_document_that_cannot_be_run_leads_to_an_application_error(body: str, content_type: str, code: int) -> None:
+    story = ModelScenario()
+    sid = story.call_in()
+
+    story.serve("/voice", body, content_type=content_type)
+
+    assert [error.code for error in story.errors] == [code]
+    assert story.hears(sid) == "speech"
+    story.passes(10.0)
+    assert story.status(sid) == "completed"
+
+
+def test_failing_voice_url_is_followed_by_the_fallback_with_the_error() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number(BUSINESS, f"{APP}/voice", voice_fallback_url=f"{APP}/fallback"))
+    sid = story.call_in()
+
+    story.serve("/voice", "", status=503)
+
+    told = dict(story.asked("/fallback").params)
+    assert (told["ErrorCode"], told["ErrorUrl"], told["CallSid"]) == ("11200", f"{APP}/voice", sid)
+    story.serve("/fallback", "<Response><Say>Hello</Say></Response>")
+    assert story.status(sid) == "in-progress"
+
+
+def test_failing_fallback_is_the_end() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number(BUSINESS, f"{APP}/voice", voice_fallback_url=f"{APP}/fallback"))
+    sid = story.call_in()
+    story.fail("/voice")
+
+    story.fail("/fallback")
+
+    assert [error.code for error in story.errors] == [11205, 11205]
+    story.passes(10.0)
+    assert (story.status(sid), story.asked_paths()) == ("completed", [])
+
+
+def test_answer_to_a_request_that_is_no_longer_waited_for_is_ignored() -> None:
+    story = ModelScenario()
+    sid = story.call_in("<Response><Say>Hello</Say><Redirect>/old</Redirect></Response>")
+    story.passes(1.0)
+    story.redirect(sid, "<Response><Pause length='60'/></Response>")
+
+    story.serve("/old", "<Response><Hangup/></Response>")
+
+    assert story.call(sid).activity == "pausing"
+
+
+def test_call_made_by_the_api_runs_its_twiml_when_answered() -> None:
+    story = ModelScenario()
+    _, body = story.rest(
+        "POST", "/Calls.json", ("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"),
+        ("StatusCallback", f"{APP}/dial"), ("StatusCallbackEvent", "answered"), ("StatusCallbackEvent", "completed"),
+    )  # fmt: skip
+    sid = body["sid"]
+    assert body["status"] == "queued"
+
+    story.answers(sid)
+
+    told = dict(story.asked("/agent").params)
+    assert (told["CallStatus"], told["Direction"]) == ("in-progress", "outbound-api")
+    story.serve("/agent", "<Response/>")
+    assert story.events("call") == ["answered", "completed"]
+    assert [dict(it.params)["SequenceNumber"] for it in story.callbacks] == ["0", "1"]
+
+
+def test_call_ends_at_its_time_limit() -> None:
+    story = ModelScenario()
+    _, body = story.rest(
+        "POST", "/Calls.json", ("To", "client:a"), ("From", BUSINESS), ("TimeLimit", "30"),
+        ("Twiml", "<Response><Pause length='600'/></Response>"),
+    )  # fmt: skip
+    story.answers(body["sid"])
+
+    story.passes(30.0)
+
+    assert story.status(body["sid"]) == "completed"
+
+
+def test_browser_parameters_arrive_beside_twilios_and_never_replace_them() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number("AP1", f"{APP}/voice/client", application_sid="AP1"))
+
+    story.happens(InboundCall("client:alice", "AP1", (("To", "+15550111"), ("Customer", "42"), ("CallSid", "forged"))))
+
+    told = dict(story.asked("/voice/client").params)
+    assert (told["Customer"], told["ApplicationSid"], told["To"]) == ("42", "AP1", "+15550111")
+    assert told["CallSid"].startswith("CA")
+    assert "FromCountry" not in told
+
+
+def test_same_inputs_give_the_same_outputs_and_a_copy_goes_its_own_way() -> None:
+    def tell() -> ModelScenario:
+        story = ModelScenario()
+        story.bridged()
+        return story
+
+    one, two = tell(), tell()
+    assert one.fetches == two.fetches
+    assert one.exchange.state == two.exchange.state
+
+    other = one.exchange.copy()
+    one.hangs_up(next(iter(one.exchange.state.live_calls)))
+
+    assert other.state == two.exchange.state
+    assert one.exchange.state != other.state
+
+
+def test_number_that_was_never_added_cannot_be_called() -> None:
+    story = ModelScenario()
+
+    with pytest.raises(UnknownNumberError, match="no number"):
+        story.happens(InboundCall("+14155550123", "+15559999"))

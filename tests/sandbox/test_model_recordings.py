@@ -1,0 +1,323 @@
+"""Recordings of calls and conferences: what is on them, pauses, callbacks, refusals."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior, Recording
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
+
+ALL_EVENTS = tuple(("RecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent"))
+CALLBACK = (("RecordingStatusCallback", f"{APP}/recording"), *ALL_EVENTS)
+RECORDED = f"record='record-from-start' recordingStatusCallback='{APP}/recording' "
+EVENTS = "recordingStatusCallbackEvent='in-progress completed absent'"
+SKIP = (("Status", "paused"), ("PauseBehavior", "skip"))
+
+
+def record(story: ModelScenario, sid: str, *params: tuple[str, str]) -> Recording:
+    status, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", *CALLBACK, *params)
+    assert status == 201, body
+    return story.exchange.state.recordings[body["sid"]]
+
+
+def only(story: ModelScenario) -> Recording:
+    (recording,) = story.exchange.state.recordings.values()
+    return recording
+
+
+def spans(recording: Recording) -> list[tuple[float, float | None, frozenset[str]]]:
+    """Times are seconds since the recording's start."""
+    began_s = recording.started_at_s
+    return [
+        (it.since_s - began_s, None if it.until_s is None else it.until_s - began_s, it.voices)
+        for it in recording.spans
+    ]
+
+
+def hold(story: ModelScenario, sid: str, value: str) -> None:
+    assert story.rest("POST", f"/Conferences/{story.room()}/Participants/{sid}.json", ("Hold", value))[0] == 200
+
+
+# ---- whose voices are on it --------------------------------------------------------------------------------------
+
+
+def test_consult_is_not_on_the_recording_of_the_held_customers_call() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(), story.member()
+    recording = record(story, customer, ("RecordingChannels", "dual"))
+    story.passes(5.0)
+    hold(story, customer, "true")
+    held_s = story.now_s
+    target = story.participant()
+    story.answers(target)
+    story.passes(5.0)
+    story.hangs_up(target)
+    hold(story, customer, "false")
+    unheld_s = story.now_s
+    story.passes(5.0)
+
+    assert not recording.has_voice_of(target)
+    assert not recording.has_voice_of(agent, held_s, unheld_s)
+    assert recording.has_voice_of(agent, since_s=unheld_s)
+    both = frozenset({customer, agent})
+    assert spans(recording) == [(0.0, 5.0, both), (5.0, 10.0, frozenset({customer})), (10.0, None, both)]
+
+
+def test_paused_conference_recording_has_nothing_of_the_pause() -> None:
+    story = ModelScenario()
+    customer = story.member(RECORDED + EVENTS)
+    agent = story.member()
+    recording = only(story)
+    path = f"/Conferences/{story.room()}/Recordings/Twilio.CURRENT.json"
+    story.passes(5.0)
+
+    assert story.rest("POST", path, *SKIP)[1]["status"] == "paused"
+    target = story.participant()
+    story.answers(target)
+    story.passes(20.0)
+    story.hangs_up(target)
+    assert story.rest("POST", path, ("Status", "in-progress"))[1]["status"] == "in-progress"
+    story.passes(3.0)
+    story.rest("POST", f"/Conferences/{story.room()}.json", ("Status", "completed"))
+
+    assert not recording.has_voice_of(target)
+    both = frozenset({customer, agent})
+    assert spans(recording) == [(0.0, 5.0, both), (25.0, 28.0, both)]
+    told = story.event("recording-completed")
+    assert told["RecordingChannels"] == "2"
+    assert (told["RecordingDuration"], told["ConferenceSid"], told["RecordingSource"]) == (
+        "8",
+        story.room(),
+        "Conference",
+    )
+
+
+def test_pause_with_silence_counts_as_length_but_has_no_voices() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+    story.answers(sid)
+    recording = record(story, sid)
+    story.passes(2.0)
+    story.rest("POST", f"/Calls/{sid}/Recordings/{recording.sid}.json", ("Status", "paused"))
+    story.passes(10.0)
+    story.hangs_up(sid)
+
+    assert story.event("recording-completed")["RecordingDuration"] == "12"
+    assert spans(recording) == [(0.0, 2.0, frozenset({sid}))]
+
+
+def test_conference_recording_has_nobody_who_is_muted_held_or_coaching() -> None:
+    story = ModelScenario()
+    customer, agent = story.member(RECORDED), story.member()
+    recording = only(story)
+    lead = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
+    story.answers(lead)
+    story.passes(1.0)
+    story.rest("POST", f"/Conferences/{story.room()}/Participants/{agent}.json", ("Muted", "true"))
+    story.passes(1.0)
+    hold(story, customer, "true")
+    story.passes(1.0)
+
+    assert spans(recording) == [
+        (0.0, 1.0, frozenset({customer, agent})), (1.0, 2.0, frozenset({customer})), (2.0, None, frozenset()),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("track", "own", "other"), [("inbound", 1, 0), ("outbound", 0, 1), ("both", 1, 1)])
+def test_track_tells_which_side_is_recorded(track: str, own: int, other: int) -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    recording = record(story, parent, ("RecordingTrack", track))
+    story.passes(1.0)
+
+    assert (recording.has_voice_of(parent), recording.has_voice_of(child)) == (bool(own), bool(other))
+
+
+def test_recording_goes_on_when_the_call_moves_into_a_room_and_ends_with_it() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    recording = record(story, parent)
+    story.redirect(child, "<Response><Dial><Conference>room</Conference></Dial></Response>")
+    story.serve("/action", "<Response><Dial><Conference>room</Conference></Dial></Response>")
+    story.passes(1.0)
+    assert recording.spans[-1].voices == {parent, child}
+
+    story.hangs_up(parent)
+
+    assert (recording.status, recording.spans[-1].until_s) == ("completed", story.now_s)
+
+
+def test_call_made_with_record_is_recorded_from_its_answer() -> None:
+    story = ModelScenario()
+    form = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", "<Response><Pause length='60'/></Response>"))
+    _, body = story.rest("POST", "/Calls.json", *form, ("Record", "true"), *CALLBACK)
+    assert story.exchange.state.recordings == {}
+
+    story.answers(body["sid"])
+
+    assert (only(story).settings.source, story.event("recording-in-progress")["CallSid"]) == (
+        "OutboundAPI",
+        body["sid"],
+    )
+
+
+def test_participant_can_be_recorded_by_itself() -> None:
+    story = ModelScenario()
+    member = story.member()
+    sid = story.participant("client:carol", ("Record", "true"), ("RecordingStatusCallback", f"{APP}/recording"))
+    story.answers(sid)
+    story.passes(1.0)
+    story.hangs_up(sid)
+
+    assert only(story).spans[0].voices == {member, sid}
+    assert story.event("recording-completed")["CallSid"] == sid
+
+
+# ---- callbacks ---------------------------------------------------------------------------------------------------
+
+
+def test_callbacks_tell_the_start_and_the_end_with_twilios_parameters() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+    story.answers(sid)
+    recording = record(story, sid, ("RecordingChannels", "dual"))
+    story.passes(3.0)
+    story.hangs_up(sid)
+
+    started, ended = [dict(it.params) for it in story.callbacks if it.kind == "recording"]
+    same = {
+        "AccountSid", "CallSid", "RecordingSid", "RecordingUrl", "RecordingStatus", "RecordingChannels",
+        "RecordingStartTime", "RecordingSource", "RecordingTrack", "ErrorCode",
+    }  # fmt: skip
+    assert (set(started), set(ended)) == (same, same | {"RecordingDuration"})
+    assert (started["RecordingStatus"], ended["RecordingStatus"]) == ("in-progress", "completed")
+    assert (ended["RecordingChannels"], ended["RecordingDuration"], ended["ErrorCode"]) == ("2", "3", "0")
+    assert ended["RecordingUrl"].endswith(f"/Recordings/{recording.sid}")
+
+
+def test_recording_that_is_too_short_is_absent() -> None:
+    story = ModelScenario(Behavior(recording_min_s=1.0))
+    sid = story.dial()
+    story.answers(sid)
+    recording = record(story, sid)
+    story.passes(0.5)
+    story.hangs_up(sid)
+
+    told = story.event("recording-absent")
+    assert (told["RecordingStatus"], told["ErrorCode"]) == ("absent", "16101")
+    assert story.rest("GET", f"/Calls/{sid}/Recordings/{recording.sid}.json")[1]["error_code"] == 16101
+
+
+def test_file_may_take_time_to_be_there() -> None:
+    story = ModelScenario(Behavior(recording_processing_s=30.0))
+    sid = story.dial()
+    story.answers(sid)
+    record(story, sid)
+    story.passes(2.0)
+    story.hangs_up(sid)
+    assert (only(story).status, story.events("recording")) == ("processing", ["recording-in-progress"])
+
+    story.passes(30.0)
+
+    assert story.event("recording-completed")["RecordingDuration"] == "2"
+
+
+def test_first_participants_order_decides_about_the_conferences_recording() -> None:
+    story = ModelScenario()
+    story.member()
+    story.member(RECORDED)
+
+    assert story.exchange.state.recordings == {}
+
+
+def test_conference_record_of_a_dialled_participant_begins_when_two_are_in() -> None:
+    story = ModelScenario()
+    events = [("ConferenceRecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent")]
+    first = story.participant(
+        "client:carol",
+        ("ConferenceRecord", "true"),
+        ("ConferenceTrim", "do-not-trim"),
+        ("ConferenceRecordingStatusCallback", f"{APP}/recording"),
+        *events,
+    )
+    story.answers(first)
+    assert story.events("recording") == []
+
+    second = story.participant("client:dan", room=story.room())
+    story.answers(second)
+
+    assert story.events("recording") == ["recording-in-progress"]
+    assert only(story).settings.trim == "do-not-trim"
+
+
+# ---- requests ----------------------------------------------------------------------------------------------------
+
+
+def test_stopped_recording_can_be_followed_by_another_one() -> None:
+    story = ModelScenario()
+    customer, _agent = story.member(), story.member()
+    first = record(story, customer)
+    story.passes(1.0)
+    path = f"/Calls/{customer}/Recordings"
+    assert story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "stopped"))[1]["status"] == "stopped"
+    second = record(story, customer)
+
+    assert story.rest("POST", f"{path}/{first.sid}.json", ("Status", "paused"))[0] == 404
+    assert story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "paused"))[1]["sid"] == second.sid
+    listed = story.rest("GET", f"{path}.json")[1]["recordings"]
+    assert [(it["sid"], it["status"]) for it in listed] == [(second.sid, "paused"), (first.sid, "completed")]
+
+
+@pytest.mark.parametrize(
+    "form", [(("Status", "over"),), (("Status", "paused"), ("PauseBehavior", "sometimes"))], ids=["status", "behavior"]
+)
+def test_update_that_means_nothing_is_refused(form: tuple[tuple[str, str], ...]) -> None:
+    story = ModelScenario()
+    customer = story.member()
+    record(story, customer)
+
+    status, body = story.rest("POST", f"/Calls/{customer}/Recordings/Twilio.CURRENT.json", *form)
+
+    assert (status, body["code"], only(story).status) == (400, 20001, "in-progress")
+
+
+def test_conference_cannot_be_recorded_by_request() -> None:
+    story = ModelScenario()
+    story.member()
+
+    assert story.rest("POST", f"/Conferences/{story.room()}/Recordings.json")[0] == 405
+
+
+@pytest.mark.parametrize(("rule", "shown"), [("parents", "parent"), ("own", "child")])
+def test_recording_of_a_bridged_child_may_be_shown_as_its_parents(rule: str, shown: str) -> None:
+    story = ModelScenario(Behavior(recording_of_a_child=rule))
+    parent, child = story.bridged()
+
+    recording = record(story, child)
+
+    assert recording.call_sid == {"parent": parent, "child": child}[shown]
+    path = f"/Calls/{child}/Recordings/{recording.sid}.json"
+    assert story.rest("POST", path, ("Status", "paused"))[1]["call_sid"] == recording.call_sid
+    story.hangs_up(child)
+    assert recording.ended_at_s is not None
+
+
+def test_bridged_child_may_be_refused_until_it_is_in_a_room() -> None:
+    story = ModelScenario(Behavior(recording_of_a_child="refused"))
+    _parent, child = story.bridged()
+
+    status, body = story.rest("POST", f"/Calls/{child}/Recordings.json", *CALLBACK)
+    assert (status, body["code"]) == (400, 21220)
+    story.redirect(child, "<Response><Dial><Conference>room</Conference></Dial></Response>")
+
+    assert record(story, child).call_sid == child
+
+
+def test_deleted_recording_is_gone_and_nobody_is_told_of_its_end() -> None:
+    story = ModelScenario()
+    customer = story.member()
+    recording = record(story, customer)
+
+    assert story.rest("DELETE", f"/Calls/{customer}/Recordings/{recording.sid}.json")[0] == 204
+    story.passes(1.0)
+    story.hangs_up(customer)
+
+    assert story.events("recording") == ["recording-in-progress"]

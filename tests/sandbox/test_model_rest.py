@@ -1,0 +1,317 @@
+"""The REST API's Calls, Conferences, recordings: forms, refusals, filters, pages."""
+
+import pytest
+
+from conferral.sandbox.model import Behavior
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml
+
+CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
+
+
+def without(name: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in CALL if pair[0] != name) + more
+
+
+def test_call_is_shown_as_twilio_describes_it() -> None:
+    story = ModelScenario()
+
+    status, body = story.rest("POST", "/Calls.json", *CALL)
+
+    assert status == 201
+    assert set(body) == {
+        "sid", "date_created", "date_updated", "parent_call_sid", "account_sid", "to", "to_formatted", "from",
+        "from_formatted", "phone_number_sid", "status", "start_time", "end_time", "duration", "price", "price_unit",
+        "direction", "answered_by", "api_version", "forwarded_from", "group_sid", "caller_name", "queue_time",
+        "trunk_sid", "uri", "subresource_uris",
+    }  # fmt: skip
+    assert (body["status"], body["direction"], body["queue_time"]) == ("queued", "outbound-api", "0")
+    assert (body["start_time"], body["end_time"], body["duration"]) == (None, None, None)
+    assert body["date_created"] == "Thu, 01 Jan 1970 00:16:40 +0000"
+    assert body["uri"].endswith(f"/Calls/{body['sid']}.json")
+
+
+def test_finished_call_tells_its_times_as_texts() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+    story.answers(sid)
+    story.passes(7.9)
+    story.hangs_up(sid)
+
+    _, body = story.rest("GET", f"/Calls/{sid}.json")
+
+    assert (body["status"], body["duration"]) == ("completed", "7")
+    assert body["end_time"] == "Thu, 01 Jan 1970 00:16:47 +0000"
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        (without("To"), 21201),
+        (without("From"), 21213),
+        (without("Url"), 21205),
+        (without("Url", ("Url", "not-a-url")), 21205),
+        (without("Url", ("Url", "http://under_score.example/")), 21205),
+        (without("To", ("To", "(415) 555-1212")), 21211),
+        (without("From", ("From", "anonymous")), 21212),
+        ((*CALL, ("Timeout", "601")), 20001),
+        ((*CALL, ("Method", "PUT")), 20001),
+        ((*without("Url"), ("Twiml", "x" * 4001)), 20001),
+    ],
+)
+def test_call_that_cannot_be_made_is_refused(form: tuple[tuple[str, str], ...], code: int) -> None:
+    story = ModelScenario()
+
+    status, body = story.rest("POST", "/Calls.json", *form)
+
+    assert (status, body["code"], body["status"]) == (400, code, 400)
+    assert body["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
+    assert story.exchange.state.calls == {}
+
+
+def test_events_joined_by_spaces_are_no_subscription() -> None:
+    story = ModelScenario()
+    _, body = story.rest(
+        "POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial"), ("StatusCallbackEvent", "ringing answered")
+    )
+
+    story.answers(body["sid"])
+
+    assert [error.code for error in story.errors] == [21626]
+    assert story.events("call") == []
+
+
+def test_call_events_default_to_the_end() -> None:
+    story = ModelScenario()
+    _, body = story.rest("POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial"))
+
+    story.answers(body["sid"])
+    story.hangs_up(body["sid"])
+
+    assert story.events("call") == ["completed"]
+
+
+def test_status_callback_may_be_asked_for_by_get() -> None:
+    story = ModelScenario()
+    _, body = story.rest(
+        "POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial?x=1#rc=2"), ("StatusCallbackMethod", "GET")
+    )
+
+    story.hangs_up(body["sid"])
+
+    (callback,) = story.callbacks
+    assert (callback.method, callback.params) == ("GET", ())
+    assert callback.url.startswith(f"{APP}/dial?x=1&Called=")
+    assert callback.url.endswith("#rc=2")
+
+
+def test_unknown_resources_are_not_found() -> None:
+    story = ModelScenario()
+
+    paths = (
+        "/Calls/CA1.json", "/Conferences/CF1.json", "/Conferences/CF1/Participants.json", "/Recordings/RE1.json",
+    )  # fmt: skip
+    for path in paths:
+        status, body = story.rest("GET", path)
+        assert (status, body["code"], body["more_info"]) == (404, 20404, "https://www.twilio.com/docs/errors/20404")
+
+
+def test_paths_that_are_not_modeled_say_so() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+
+    for path in ("/Messages.json", f"/Calls/{sid}/Streams.json", f"/Calls/{sid}/Participants.json", "/Queues/QU1.json"):
+        status, body = story.rest("GET", path)
+        assert (status, body["code"], body["status"]) == (404, 20404, 404)
+        assert body["more_info"].startswith("the sandbox does not model this path")
+
+
+@pytest.mark.parametrize("status", ["completed", "canceled", ""])
+def test_finished_call_cannot_be_updated(status: str) -> None:
+    story = ModelScenario()
+    sid = story.dial()
+    story.answers(sid)
+    story.hangs_up(sid)
+
+    form = (("Status", status),) if status else (("Twiml", "<Response/>"),)
+    code, body = story.rest("POST", f"/Calls/{sid}.json", *form)
+
+    assert (code, body["code"]) == (400, 21220)
+
+
+def test_canceled_ends_only_what_was_not_answered() -> None:
+    story = ModelScenario()
+    ringing, talking = story.dial(), story.dial()
+    story.answers(talking)
+
+    for sid in (ringing, talking):
+        assert story.rest("POST", f"/Calls/{sid}.json", ("Status", "canceled"))[0] == 200
+
+    assert (story.status(ringing), story.status(talking)) == ("canceled", "in-progress")
+
+
+def test_queued_call_is_completed() -> None:
+    story = ModelScenario(Behavior(calls_per_second=0.5))
+    story.dial()
+    queued = story.dial()
+
+    story.rest("POST", f"/Calls/{queued}.json", ("Status", "completed"))
+    story.passes(10.0)
+
+    assert story.status(queued) == "canceled"
+    assert len(story.rings) == 1
+
+
+def test_update_changes_where_the_end_is_told() -> None:
+    story = ModelScenario()
+    sid = story.call_in(bridge_twiml(attributes=""))
+
+    story.rest("POST", f"/Calls/{sid}.json", ("StatusCallback", f"{APP}/other"))
+    story.hangs_up(sid)
+
+    assert story.callbacks[-1].url == f"{APP}/other"
+
+
+def test_calls_are_listed_newest_first_and_filtered() -> None:
+    story = ModelScenario()
+    parent, child = story.bridged()
+    other = story.dial("client:bob")
+
+    def sids(*query: tuple[str, str]) -> list[str]:
+        return [it["sid"] for it in story.rest("GET", "/Calls.json", *query)[1]["calls"]]
+
+    assert sids() == [other, child, parent]
+    assert sids(("To", "client:bob")) == [other]
+    assert sids(("From", CUSTOMER), ("To", BUSINESS)) == [parent]
+    assert sids(("ParentCallSid", parent)) == [child]
+    assert sids(("Status", "in-progress")) == [child, parent]
+
+
+def test_list_comes_in_pages_that_link_to_each_other() -> None:
+    story = ModelScenario()
+    for _ in range(5):
+        story.dial()
+
+    _, first = story.rest("GET", "/Calls.json", ("PageSize", "2"), ("Status", "queued"))
+    assert set(first) == {
+        "calls", "end", "first_page_uri", "next_page_uri", "page", "page_size", "previous_page_uri", "start", "uri"
+    }  # fmt: skip
+    assert (len(first["calls"]), first["page"], first["start"], first["end"]) == (2, 0, 0, 1)
+    assert "Status=queued&PageSize=2&Page=1&PageToken=" in first["next_page_uri"]
+    assert first["previous_page_uri"] is None
+
+    _, last = story.rest("GET", "/Calls.json", ("PageSize", "2"), ("Page", "2"))
+    assert (len(last["calls"]), last["next_page_uri"]) == (1, None)
+
+
+def test_page_size_has_bounds() -> None:
+    story = ModelScenario()
+
+    status, body = story.rest("GET", "/Calls.json", ("PageSize", "1001"))
+
+    assert (status, body["code"]) == (400, 20001)
+
+
+def test_conference_is_shown_as_twilio_describes_it_and_found_by_name() -> None:
+    story = ModelScenario()
+    story.member()
+    story.member()
+
+    _, found = story.rest("GET", "/Conferences.json", ("FriendlyName", "room"), ("Status", "in-progress"))
+
+    (body,) = found["conferences"]
+    assert set(body) == {
+        "account_sid", "date_created", "date_updated", "api_version", "friendly_name", "region", "sid", "status",
+        "uri", "subresource_uris", "reason_conference_ended", "call_sid_ending_conference",
+    }  # fmt: skip
+    assert body == story.rest("GET", f"/Conferences/{story.room()}.json")[1]
+    assert story.rest("GET", "/Conferences.json", ("FriendlyName", "roo"))[1]["conferences"] == []
+
+
+def test_caller_id_must_be_ours_where_the_rules_check_it() -> None:
+    story = ModelScenario(Behavior(verify_callers=True))
+
+    assert story.rest("POST", "/Calls.json", *without("From", ("From", CUSTOMER)))[1]["code"] == 21210
+    assert story.rest("POST", "/Calls.json", *CALL)[0] == 201
+
+
+def test_call_token_lets_a_dial_show_the_callers_number() -> None:
+    story = ModelScenario(Behavior(verify_callers=True))
+    story.call_in()
+    token = dict(story.asked("/voice").params)["CallToken"]
+
+    status, _ = story.rest("POST", "/Calls.json", *without("From", ("From", CUSTOMER), ("CallToken", token)))
+
+    assert status == 201
+
+
+def test_call_token_can_be_refused() -> None:
+    story = ModelScenario(Behavior(accept_call_tokens=False))
+
+    status, body = story.rest("POST", "/Calls.json", *CALL, ("CallToken", "x"))
+
+    assert (status, body["code"]) == (400, 21210)
+
+
+def test_recording_of_a_call_is_started_paused_and_stopped() -> None:
+    story = ModelScenario()
+    sid = story.dial()
+    story.answers(sid)
+    path = f"/Calls/{sid}/Recordings"
+
+    status, body = story.rest(
+        "POST", f"{path}.json", ("RecordingChannels", "dual"), ("RecordingStatusCallback", f"{APP}/recording")
+    )
+    assert (status, body["channels"], body["status"], body["source"]) == (
+        201, 2, "in-progress", "StartCallRecordingAPI"
+    )  # fmt: skip
+    story.passes(4.0)
+    paused = story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "paused"), ("PauseBehavior", "skip"))
+    assert paused[1]["status"] == "paused"
+    story.passes(9.0)
+    stopped = story.rest("POST", f"{path}/{body['sid']}.json", ("Status", "stopped"))[1]
+    assert (stopped["duration"], stopped["status"]) == ("4", "stopped")
+
+    assert story.event("recording-completed")["CallSid"] == sid
+    assert story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "paused"))[0] == 404
+
+
+def test_call_that_is_not_answered_cannot_be_recorded() -> None:
+    story = ModelScenario()
+
+    status, body = story.rest("POST", f"/Calls/{story.dial()}/Recordings.json")
+
+    assert (status, body["code"]) == (400, 21220)
+
+
+def test_method_that_is_not_there_is_refused() -> None:
+    story = ModelScenario()
+
+    assert story.rest("DELETE", "/Calls.json")[0] == 405
+
+
+def test_calls_are_listed_by_their_time() -> None:
+    story = ModelScenario()
+    early = story.dial()
+    story.passes(60.0)
+    late = story.dial()
+
+    def sids(name: str, value: str) -> list[str]:
+        return [it["sid"] for it in story.rest("GET", "/Calls.json", (name, value))[1]["calls"]]
+
+    assert sids("StartTime>", "1970-01-01T00:17:00Z") == [late]
+    assert sids("StartTime<", "1970-01-01T00:17:00Z") == [early]
+    assert sids("StartTime", "1970-01-01") == [late, early]
+    assert sids("StartTime", "1970-01-02") == []
+    assert story.rest("GET", "/Calls.json", ("StartTime>", "soon"))[1]["code"] == 20001
+
+
+def test_lists_may_lag_behind() -> None:
+    story = ModelScenario(Behavior(list_delay_s=2.0))
+    sid = story.member()
+    assert story.rest("GET", "/Conferences.json")[1]["conferences"] == []
+    assert story.rest("GET", "/Calls.json")[1]["calls"] == []
+    assert story.rest("GET", f"/Calls/{sid}.json")[0] == 200
+
+    story.passes(2.0)
+
+    assert len(story.rest("GET", "/Conferences.json")[1]["conferences"]) == 1

@@ -1,0 +1,488 @@
+"""Who judges a run: at every moment what may be heard and what may be stored, in the end that nothing is left."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from conferral.sandbox.model import Audibility, Call, State
+from conferral.sandbox.phones import phone_address
+from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.keys import Keys
+from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
+from tests.simulation.call_owners import CallOwners
+from tests.simulation.longest_waits import ALONE, SILENT, LongestWaits, Wait, decisions_of, faults_of_session
+from tests.simulation.replay import Replays
+from tests.simulation.virtual_twilio import VirtualTwilio
+from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
+
+#: Commands after which somebody may rightly hear nobody.
+QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
+#: How long after its end a session is judged, seconds: late callbacks have come by then.
+LATE_S = 200.0
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that must not be."""
+
+    session_id: str
+    what: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"at {self.at_s:.3f} s, session {self.session_id or '(none)'}: {self.what}"
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the judge knows of a session."""
+
+    session_id: str
+    #: Its calls, in the order in which they were seen first.
+    calls: dict[str, None] = field(default_factory=dict)
+    version: int = 0
+    is_ended: bool = False
+    ended_s: float = 0.0
+    #: When it was parked, and by now is not.
+    parked: list[Span] = field(default_factory=list)
+    parked_since_s: float | None = None
+    #: Who must not be heard as it stands.
+    unheard: list[AudibilityRules] = field(default_factory=list)
+    supervision: Supervision | None = None
+    #: Redis's history was rewound while it lived.
+    was_rewound: bool = False
+
+
+class WatchedHearing(Audibility):
+    """Tells of every leg about which something may have changed."""
+
+    tell: Callable[[list[str]], None]
+
+    def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
+        """See `Hearing.note`."""
+        sids = sorted(touched)
+        legs = super().update(state, sids, now_s)
+        self.tell([sid for sid in sorted({*sids, *legs}) if sid in state.calls])
+        return legs
+
+
+class InvariantChecker:
+    """Watches one run.
+
+    Attributes:
+        problems: What must not be, in the order in which it was seen.
+        double_dials: Dials that were placed more than once (count).
+        mistaken: The same, where another session had taken the first call for its own (count).
+        stranded: Times that somebody was alone for too long (count).
+        put_aside: Entries that were put aside because workers had died over them, by chance (count).
+        left: Sessions that went on when the run was over, or whose calls did (count).
+        lone_s: The longest time that somebody of a session was alone, for each session that is over, seconds.
+        silent_s: The longest time that somebody of a session who was not alone heard nobody and nothing, likewise;
+            without sessions in which somebody was put on hold, muted and so on by command.
+        judged: Sessions that were judged (count).
+        call_s: How long all legs together lasted, seconds.
+        log_entries: Entries of all logs (count).
+        waits: The longest of those times, with their causes.
+    """
+
+    def __init__(
+        self,
+        twilio: VirtualTwilio,
+        values: Callable[[], dict[bytes, Any]],
+        keys: Keys,
+        *,
+        may_be_dialled: Iterable[str],
+        lone_max_s: float,
+        silent_max_s: float,
+        quieted: Callable[[str], bool],
+        replays: Replays,
+        died_over: Callable[[str], bool],
+        disturbed: Callable[[int], list[tuple[float, str]]] = lambda _partition: [],
+    ) -> None:
+        """Begins to watch.
+
+        Args:
+            twilio: Whose exchange is watched.
+            values: Redis's keys.
+            keys: Their names.
+            may_be_dialled: Addresses.
+            lone_max_s: How long somebody may be alone, seconds.
+            silent_max_s: How long one who is not may hear nobody and nothing, seconds.
+            quieted: Whether a command was given to a session after which somebody may hear nobody.
+            replays: Decides a sample of the sessions again.
+            died_over: Whether all died, or slept too long, who had marked an entry before it was put aside.
+            disturbed: What happened to a partition's worker or to Redis, and when.
+        """
+        self.problems: list[Problem] = []
+        self.double_dials = self.stranded = self.left = self.mistaken = self.put_aside = 0
+        self.lone_s: list[float] = []
+        self.silent_s: list[float] = []
+        self.judged = 0
+        self.call_s = 0.0
+        self.log_entries = 0
+        self._twilio = twilio
+        self._values = values
+        self._keys = keys
+        self._owners = CallOwners(keys)
+        self._may_be_dialled = frozenset(may_be_dialled)
+        self._lone_max_s = lone_max_s
+        self._silent_max_s = silent_max_s
+        self._quieted = quieted
+        self._replays = replays
+        self._died_over = died_over
+        self._disturbed = disturbed
+        self.waits = LongestWaits()
+        self._letters = 0
+        self._sessions: dict[str, Watched] = {}
+        self._session_of: dict[str, str] = {}
+        self._judged: set[str] = set()
+        hearing = WatchedHearing()
+        hearing.tell = self._heard
+        twilio.model.audibility = hearing
+
+    def blame(self, session_id: str, what: str) -> None:
+        """Notes a problem."""
+        self.problems.append(Problem(session_id, what, self._twilio.now_s))
+
+    # ---- all along ------------------------------------------------------------------------------------------------
+
+    def _heard(self, sids: list[str]) -> None:
+        for sid in sids:
+            session = self._of_call(sid)
+            if session.unheard:
+                self._check_unheard(session, (sid,))
+
+    def _of_call(self, sid: str) -> Watched:
+        session_id = self._session_of.get(sid)
+        if session_id is None:
+            call = self._twilio.model.state.calls[sid]
+            session_id = self._session_of[sid] = self._belongs_to(call)
+            self._watched(session_id).calls[sid] = None
+            to = phone_address(call.to)
+            # A browser that has called in and is an agent's may be rung again.
+            if call.direction != "inbound" and to not in self._may_be_dialled and not to.startswith("client:"):
+                self.blame(session_id, f"{call.to} was dialled, which may not be")
+        return self._watched(session_id)
+
+    def _belongs_to(self, call: Call) -> str:
+        if call.parent_sid:
+            return self._of_call(call.parent_sid).session_id
+        if call.direction == "inbound":
+            return dict(call.custom).get("SessionID", "") or call.sid
+        url = call.subscription.url if call.subscription else ""
+        return dict(parse_qsl(urlsplit(url).query)).get("session", "")
+
+    def _watched(self, session_id: str) -> Watched:
+        found = self._sessions.get(session_id)
+        if found is None:
+            found = self._sessions[session_id] = Watched(session_id)
+        return found
+
+    def committed(self, session_ids: Iterable[str]) -> None:
+        """Sessions were stored."""
+        values = self._values()
+        now_s = self._twilio.now_s
+        for session_id in session_ids:
+            if session_id in self._judged:
+                continue  # what comes so late is only noted
+            record = values.get(self._keys.session(session_id).encode())
+            if not isinstance(record, dict):
+                self.blame(session_id, "its record is gone")
+                continue
+            session = self._watched(session_id)
+            version = int(record[b"version"])
+            if version <= session.version:
+                self.blame(session_id, f"version {version} was stored after {session.version}")
+            session.version = version
+            is_ended = record[b"state"] == b"ended"
+            if session.is_ended and not is_ended:
+                self.blame(session_id, "it lives again after its end")
+            if is_ended and not session.is_ended:
+                session.ended_s = now_s
+            session.is_ended = is_ended
+            self._note_parking(session, is_parked=record.get(b"phase") == b"parked" and not is_ended, now_s=now_s)
+            session.supervision = note_supervision(record, session.supervision)
+            session.unheard = apart(record) + supervised(record, session.supervision)
+            if session.unheard:
+                self._check_unheard(session, session.calls)
+
+    def _note_parking(self, session: Watched, *, is_parked: bool, now_s: float) -> None:
+        if is_parked and session.parked_since_s is None:
+            session.parked_since_s = now_s
+        elif not is_parked and session.parked_since_s is not None:
+            session.parked.append((session.parked_since_s, now_s))
+            session.parked_since_s = None
+
+    def _check_unheard(self, session: Watched, listeners: Iterable[str]) -> None:
+        if session.was_rewound:
+            return
+        for listener in listeners:
+            heard = self._twilio.model.audibility.current(listener)
+            for one in session.unheard if heard is not None and heard.parties else ():
+                assert heard is not None
+                if one.speaker in heard.parties and one.forbids(listener) and self._holds(one):
+                    self.blame(session.session_id, f"{one.why} {one.speaker} is heard by {listener}")
+
+    def _holds(self, one: AudibilityRules) -> bool:
+        calls = self._twilio.model.state.calls
+        return not one.while_live or any(sid in calls and not calls[sid].is_final for sid in one.while_live)
+
+    def rewound(self) -> None:
+        """Redis knows less than it did: what was stored is compared with what is there now."""
+        for session in self._sessions.values():
+            if session.is_ended and self._twilio.now_s - session.ended_s > LATE_S:
+                continue
+            record = self._values().get(self._keys.session(session.session_id).encode())
+            session.was_rewound = True
+            fields = record if isinstance(record, dict) else {}
+            session.version = int(fields.get(b"version", 0))
+            session.is_ended = fields.get(b"state") == b"ended"
+            session.unheard.clear()
+
+    # ---- a session that is over -----------------------------------------------------------------------------------
+
+    def judge_ended(self, *, all_of_them: bool = False) -> None:
+        """Judges the sessions that ended a while ago, and forgets their logs."""
+        self._judge_dead_letters()
+        self._owners.note(self._twilio.dialled, self._values())
+        now_s = self._twilio.now_s
+        calls = self._twilio.model.state.calls
+        for session in list(self._sessions.values()):
+            is_over = session.is_ended and now_s - session.ended_s > LATE_S
+            if not (is_over or all_of_them):
+                continue
+            live = [sid for sid in session.calls if not calls[sid].is_final]
+            if live and not all_of_them:
+                continue  # it is judged when they are over, or at the end of the run
+            self.left += bool(live or (session.version and not session.is_ended))
+            if live:
+                self.blame(session.session_id, f"calls go on: {', '.join(live)}")
+            elif session.version and not session.is_ended:
+                self.blame(session.session_id, "all have hung up, and it has not ended")
+            self._judge_loneliness(session)
+            self._judge_log(session)
+            self.judged += 1
+            self._judged.add(session.session_id)
+            del self._sessions[session.session_id]
+
+    def _judge_log(self, session: Watched) -> None:
+        """That the log leads, without a gap, to the state that is stored."""
+        values = self._values()
+        record = values.get(self._keys.session(session.session_id).encode())
+        log_key = self._keys.log(session.session_id).encode()
+        log = values.get(log_key)
+        if not record or log is None:
+            if session.version:
+                self.blame(session.session_id, "its record or its log is gone")
+            return
+        state, version = b"", 0
+        entries = entries_of(log)
+        for fields in entries:
+            if int(fields[b"version"]) != version + 1:
+                self.blame(session.session_id, f"version {fields[b'version'].decode()} follows {version} in its log")
+            if version and fields[b"from"] != state:
+                self.blame(
+                    session.session_id, f"its log goes on from {fields[b'from'].decode()} after {state.decode()}"
+                )
+            version, state = int(fields[b"version"]), fields[b"to"]
+            self.log_entries += 1
+        if version != int(record[b"version"]) or state != record[b"state"]:
+            self.blame(session.session_id, f"its log ends at {version} {state.decode()}, not where the session is")
+        if session.version != version:
+            self.blame(session.session_id, f"version {version} is there, {session.version} was stored")
+        if complaint := self._replays.complaint(session.session_id, entries, record):
+            self.blame(session.session_id, complaint)
+        if not self.problems:
+            del values[log_key]  # so that a long run needs little memory; where something is wrong all is kept
+
+    def _judge_loneliness(self, session: Watched) -> None:
+        calls = [self._twilio.model.state.calls[sid] for sid in session.calls]
+        now_s = self._twilio.now_s
+        live = {call.sid: (call.created_at_s, now_s if call.ended_at_s is None else call.ended_at_s) for call in calls}
+        parked = session.parked + ([(session.parked_since_s, now_s)] if session.parked_since_s is not None else [])
+        longest_s = silent_s = 0.0
+        for call in calls:
+            created_s, ended_s = live[call.sid]
+            self.call_s += ended_s - created_s
+            began_s = created_s if call.direction == "inbound" else call.answered_at_s
+            if began_s is None:
+                continue
+            company = [span for sid, span in live.items() if sid != call.sid] + parked
+            alone = without((began_s, ended_s), company)
+            for since_s, until_s in alone:
+                longest_s = max(longest_s, until_s - since_s)
+                self._note_wait(Wait(ALONE, session.session_id, call.sid, since_s, until_s))
+                if until_s - since_s > self._lone_max_s:
+                    self.stranded += 1
+                    self.blame(
+                        session.session_id,
+                        f"{call.sid} was alone for {until_s - since_s:.1f} s from {since_s:.3f} s on",
+                    )
+            for silence in [] if self._quieted(session.session_id) else self._silences(call.sid, now_s):
+                for since_s, until_s in without(silence, alone):
+                    silent_s = max(silent_s, until_s - since_s)
+                    self._note_wait(Wait(SILENT, session.session_id, call.sid, since_s, until_s))
+                    if until_s - since_s > self._silent_max_s:
+                        words = f"{call.sid} was not alone and heard nothing for {until_s - since_s:.1f} s"
+                        self.blame(session.session_id, f"{words} from {since_s:.3f} s on")
+        self.lone_s.append(longest_s)
+        if not self._quieted(session.session_id):
+            self.silent_s.append(silent_s)
+
+    def _note_wait(self, wait: Wait) -> None:
+        session_id = wait.session_id
+
+        def moments() -> tuple[list[tuple[float, str]], list[tuple[float, str]]]:
+            faults = faults_of_session(self._twilio.request_log, session_id, set(self._sessions[session_id].calls))
+            log = self._values().get(self._keys.log(session_id).encode())
+            return faults + self._disturbed(self._keys.partition_of(session_id)), decisions_of(entries_of(log))
+
+        self.waits.note(wait, moments)
+
+    def _silences(self, sid: str, now_s: float) -> list[Span]:
+        intervals = self._twilio.model.audibility.intervals(sid)
+        return [
+            (one.since_s, now_s if one.until_s is None else one.until_s)
+            for one in intervals
+            if one.sound.kind == "silence"
+        ]
+
+    # ---- the end of the run ---------------------------------------------------------------------------------------
+
+    def leftovers(self) -> list[str]:
+        """What is still to be done, in words: none once everything is over."""
+        values, keys = self._values(), self._keys
+        names = [keys.commands]
+        for partition in range(keys.partitions):
+            names += (keys.events(partition), keys.outbox(partition), keys.timers(partition), keys.live(partition))
+        sizes = {name: size_of(values.get(name.encode())) for name in names}
+        left = [f"{name} holds {count}" for name, count in sizes.items() if count]
+        if calls := self._twilio.model.live_calls():
+            left.append(f"{len(calls)} calls go on: {', '.join(call.sid for call in calls[:5])}")
+        return left
+
+    def judge_dials(self) -> None:
+        """That no dial was placed twice.
+
+        Twilio's list of calls tells no label: of two sessions that dial one address in the same seconds, and hear
+        nothing of either call, one may take the other's for its own. That can't be told apart, so it is only counted.
+        """
+        self._owners.note(self._twilio.dialled, self._values())
+        for dial_id, legs in self._twilio.dialled.items():
+            if len(legs) > 1 and self._owners.is_mistaken(dial_id):
+                self.mistaken += 1
+            elif len(legs) > 1:
+                self.double_dials += 1
+                sids = ", ".join(leg.call_sid for leg in legs)
+                self.blame(legs[0].session_id, f"dial {dial_id} was placed {len(legs)} times: {sids}")
+
+    def _judge_dead_letters(self) -> None:
+        """That no entry was given up, but for one that really was there at so many deaths: chance may look like poison.
+
+        Whoever dies of an entry can't be told from who dies over it; the third death puts it aside. Where workers die
+        every few seconds, that meets an innocent one now and then.
+        """
+        letters = entries_of(self._values().get(self._keys.dead.encode()))
+        for fields in letters[min(self._letters, len(letters)) :]:
+            what, reason, session_id, entry_id = (
+                fields.get(name, b"").decode(errors="replace")
+                for name in (b"type", b"dead_reason", b"session", b"dead_entry")
+            )
+            if reason == "workers died deciding it" and self._died_over(entry_id):
+                self.put_aside += 1
+            else:
+                self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")
+        self._letters = len(letters)
+
+    # ---- stories --------------------------------------------------------------------------------------------------
+
+    def story_of(self, session_id: str) -> str:
+        """What happened to a session, for whoever has to understand it."""
+        values = self._values()
+        record = values.get(self._keys.session(session_id).encode()) or {}
+        lines = [f"session {session_id}"]
+        lines += [f"  {name.decode()} = {value.decode()}" for name, value in record.items()]
+        moments: list[tuple[float, str]] = []
+        log = values.get(self._keys.log(session_id).encode())
+        for fields in entries_of(log):
+            text = {name.decode(): value.decode() for name, value in fields.items()}
+            words = f"{text['event']} {text.get('detail', '')} [{text['outcome']}] {text['from']} -> {text['to']}"
+            effects = text.get("effects", "[]")
+            more = f" effects {effects}" if effects != "[]" else ""
+            reason = f" ({text['reason']})" if text.get("reason") else ""
+            moments.append((from_iso(text["at"]) / 1000, f"decided {text['version']}: {words}{reason}{more}"))
+        moments += self._moments_of_calls(session_id)
+        lines += [f"{at_s:14.3f}  {words}" for at_s, words in sorted(moments)]
+        return "\n".join(lines)
+
+    def _moments_of_calls(self, session_id: str) -> list[tuple[float, str]]:
+        exchange, moments = self._twilio.model, []
+        sids = {sid for sid, owner in self._session_of.items() if owner == session_id}
+        for sid in sorted(sids):
+            call = exchange.state.calls[sid]
+            moments.append((call.created_at_s, f"{sid} {call.direction} to {call.to}"))
+            if call.ended_at_s is not None:
+                moments.append((call.ended_at_s, f"{sid} {call.status}"))
+            moments += [(one.since_s, f"{sid} hears {one.sound}") for one in exchange.audibility.intervals(sid)]
+        ledger = self._twilio.request_log
+        for entry in ledger.rest:
+            if any(sid in entry.path for sid in sids) or session_id in str(entry.params):
+                shown = {name: value for name, value in entry.params if name not in _LONG}
+                moments.append((entry.at_s, f"REST {entry.method} {entry.path} {shown} {entry.status} {entry.fault}"))
+        for told in ledger.deliveries:
+            if told.call_sid in sids or session_id in told.url:
+                tries = [(attempt.status, attempt.failure) for attempt in told.attempts]
+                moments.append((told.at_s, f"told {told.event} {told.call_sid} {told.fault} {tries}"))
+                moments += [(attempt.at_s, f"  came: {told.event} {told.call_sid}") for attempt in told.attempts]
+        return moments
+
+
+_LONG = frozenset({"Twiml", "StatusCallback", "ConferenceStatusCallback", "StatusCallbackEvent",
+                   "ConferenceStatusCallbackEvent", "RecordingStatusCallback", "WaitUrl", "CallToken"})  # fmt: skip
+
+
+def entries_of(stream: Any) -> list[dict[bytes, bytes]]:
+    """The entries of a stream, oldest first."""
+    if not isinstance(stream, Stream):
+        return []
+    found = (parts for _, parts in stream.between(FIRST_ID, LAST_ID, None))
+    return [dict(zip(parts[::2], parts[1::2], strict=True)) for parts in found]
+
+
+def size_of(value: Any) -> int:
+    """How much a key holds (count); 0 where there is none."""
+    if value is None:
+        return 0
+    return len(value.entries) if isinstance(value, Stream) else len(getattr(value, "scores", value))
+
+
+def without(span: Span, others: Iterable[Span]) -> list[Span]:
+    """What of a span is in none of the others.
+
+    >>> without((0.0, 10.0), [(2.0, 3.0), (2.5, 5.0), (9.0, 20.0)])
+    [(0.0, 2.0), (5.0, 9.0)]
+    """
+    at_s, end_s = span
+    left = []
+    for since_s, until_s in sorted(others):
+        if since_s > at_s:
+            left.append((at_s, min(since_s, end_s)))
+        at_s = max(at_s, until_s)
+        if at_s >= end_s:
+            return [one for one in left if one[1] > one[0]]
+    left.append((at_s, end_s))
+    return [one for one in left if one[1] > one[0]]
+
+
+def percentile(sorted_values: list[float], share: float) -> float:
+    """The value below which that share of the values lies; 0 where there are none."""
+    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))] if sorted_values else 0.0
+
+
+def share_above(sorted_values: list[float], bound: float) -> float:
+    """Which share of the values is above a bound."""
+    return 1 - bisect_left(sorted_values, bound) / len(sorted_values) if sorted_values else 0.0

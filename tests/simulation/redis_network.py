@@ -1,0 +1,133 @@
+"""The way to Redis: a server in memory that is restarted and rewound, and clients of processes that can be killed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
+from tests.simulation.plan import Plan
+from tests.simulation.virtual_loop import Process, VirtualLoop
+from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
+from tests.support.memory_redis.values import Reply
+
+#: What a refused command meets, the usual one several times.
+_REFUSALS = (Fault.UNREACHABLE,) * 5 + (Fault.LOADING, Fault.READ_ONLY, Fault.FULL, Fault.SILENT)
+_LOST = (Fault.REPLY_LOST,) * 5 + (Fault.SILENT_AFTER,)
+
+
+class Network:
+    """One server and the ways to it.
+
+    Attributes:
+        server: The server.
+        counts: What went wrong, by name.
+        committed: Told of the sessions of every commit that was stored, in the very moment.
+        marked: Told of every entry that is marked as one that a worker may die of, and of the lease's holder.
+    """
+
+    def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
+        self.counts: Counter[str] = Counter()
+        self.committed: Callable[[Iterable[str]], None] = lambda _session_ids: None
+        self.marked: Callable[[str, str], None] = lambda _entry_id, _holder: None
+        self.server = _WatchedServer(now_ms, self)
+        self._loop = loop
+        self._plan = plan
+        self._chance = plan.chance("Redis")
+        self._away = 0
+        if plan.redis_refused or plan.redis_reply_lost:
+            self.server.fault = self._fault
+
+    @property
+    def values(self) -> dict[bytes, Any]:
+        """All keys as they stand now."""
+        return self.server.db.values
+
+    def client(self, process: Process | None, *, blocking: bool = False) -> MemoryClient:
+        """A client for a process; for nobody's, one that is never killed."""
+        client = _Client(self, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
+        if process is not None:
+            process.when_dead(client.kill)
+        return client
+
+    def _fault(self, _name: str) -> Fault | None:
+        drawn, plan = self._chance.random(), self._plan
+        if drawn >= plan.redis_refused + plan.redis_reply_lost:
+            return None
+        fault = self._chance.choice(_REFUSALS if drawn < plan.redis_refused else _LOST)
+        self.counts[f"Redis {fault.value}"] += 1
+        return fault
+
+    def travel_s(self) -> float:
+        """How long one way takes: usually nothing that counts."""
+        if not self._plan.redis_slow or self._chance.random() >= self._plan.redis_slow:
+            return 0.0
+        self.counts["Redis slow"] += 1
+        return self._chance.uniform(0.0, self._plan.redis_slow_s)
+
+    async def restart(self, away_s: float) -> None:
+        """Down for a while, with nothing lost."""
+        self._stop()
+        await asyncio.sleep(away_s)
+        self._start()
+
+    async def rewind(self, *, after_s: float, away_s: float) -> None:
+        """A failover: what was stored in the last `after_s` seconds is gone."""
+        copy = self.server.snapshot()
+        await asyncio.sleep(after_s)
+        self.server.db.rewind(copy)
+        await self.restart(away_s)
+
+    def _stop(self) -> None:
+        self._away += 1
+        self.server.stop()
+
+    def _start(self) -> None:
+        self._away -= 1
+        if not self._away:
+            self.server.start()
+
+
+class _WatchedServer(MemoryServer):
+    """Tells of commits and marks."""
+
+    def __init__(self, now_ms: Callable[[], int], network: Network) -> None:
+        super().__init__(now_ms)
+        self._network = network
+
+    def perform(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
+        """See `MemoryServer.perform`."""
+        replies, fault = super().perform(commands)
+        for argv, reply in zip(commands, replies, strict=False):
+            name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
+            if name == "mark_suspect":
+                self._network.marked(argv[-2].decode(), argv[-1].decode())
+            elif name == "commit_batch":
+                self._network.counts["commits"] += 1
+                if isinstance(reply, list) and reply[0] == 1:
+                    keys = argv[3 : 3 + int(argv[2])]
+                    self._network.committed([key.partition(b":session:")[2].decode() for key in keys[7::2]])
+        return replies, fault
+
+
+class _Client(MemoryClient):
+    """A client whose commands may take their time."""
+
+    def __init__(self, network: Network, *, timeout_s: float) -> None:
+        super().__init__(network.server, timeout_s=timeout_s)
+        self._network = network
+
+    async def exchange(self, commands: Sequence[list[bytes]]) -> list[Reply]:
+        """See `MemoryClient.exchange`."""
+        there_s, back_s = self._network.travel_s(), self._network.travel_s()
+        if there_s:
+            await asyncio.sleep(there_s)
+        epoch = self.server.epoch
+        replies = await super().exchange(commands)
+        if back_s:
+            await asyncio.sleep(back_s)
+            if epoch != self.server.epoch:
+                raise RedisConnectionError("Connection closed by server.")
+        return replies

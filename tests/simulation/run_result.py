@@ -1,0 +1,37 @@
+"""What came of a run."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.simulation.invariants import Problem
+from tests.simulation.longest_waits import LongestWaits
+from tests.simulation.plan import Plan
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a run."""
+
+    plan: Plan
+    problems: list[Problem] = field(default_factory=list)
+    #: Complaints of the loop and exceptions of tasks, in words.
+    exceptions: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    lone_s: list[float] = field(default_factory=list)
+    silent_s: list[float] = field(default_factory=list)
+    #: The longest of both, with their causes.
+    waits: LongestWaits = field(default_factory=LongestWaits)
+    #: From a worker's death to the moment when each of its partitions had another holder, seconds: where nothing else
+    #: happened meanwhile, and where somebody who could have taken it died or stood still too, or Redis was away.
+    taken_over_s: list[float] = field(default_factory=list)
+    taken_over_disturbed_s: list[float] = field(default_factory=list)
+    #: What nobody may be alone for longer than.
+    lone_max_s: float = 0.0
+    call_s: float = 0.0
+    virtual_s: float = 0.0
+    real_s: float = 0.0
+    #: From the last hang-up until nothing was left, seconds.
+    ending_s: float = 0.0
+    stories: list[str] = field(default_factory=list)
+    #: Rows of the transition table that no session took.
+    rows_never_taken: list[str] = field(default_factory=list)

@@ -1,0 +1,127 @@
+"""What a run is held to: that the judge sees what must not be, and that a failing run tells how it is played again."""
+
+import shlex
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from conferral.statemachine.events import ConferenceStarted
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.storage.codecs import session_codec
+from conferral.storage.keys import Keys
+from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
+from tests.simulation.call_owners import CallOwners
+from tests.simulation.plan import CALM, HARSH, Plan
+from tests.simulation.replay import Replays
+from tests.simulation.report import repeat_command
+from tests.simulation.run_result import Run
+from tests.simulation.virtual_twilio import Dialled
+from tests.support.decisions import Kept
+
+# ---- played again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, HARSH, CALM, {"redis_rewound_every_s": 60.0, "restart_s": (0.5, 1.0)}])
+def test_run_tells_how_it_is_played_again(changes: dict[str, float]) -> None:
+    plan = replace(Plan(seed=7, sessions=50), **changes)  # type: ignore[arg-type]  # a float for each
+    words = shlex.split(repeat_command(Run(plan)))
+    told = dict(word.split("=", 1) for word in words[2:])
+    again = Plan(seed=int(told["SEED"]), sessions=int(told["SESSIONS"]))
+    assert again.changed(told.get("WORLD", "").replace("--set ", "").split()) == plan
+
+
+def test_setting_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="no setting"):
+        Plan(seed=1).changed(["chance=1"])
+
+
+# ---- who must not be heard -------------------------------------------------------------------------------------------
+
+SUPERVISED = {
+    b"state": b"conferenced",
+    b"party.agent.call_sid": b"CA2",
+    b"party.supervisor.call_sid": b"CA3",
+    b"party.supervisor.status": b"connected",
+    b"party.supervisor.in_conference": b"true",
+    b"party.supervisor.muted": b"true",
+}
+
+
+@pytest.mark.parametrize(
+    "modes, confirmed, heard_by",
+    [
+        (["monitor"], {}, set()),
+        (["whisper"], {}, {"CA2"}),
+        (["monitor", "whisper"], {b"muted": b"false", b"coaches": b"CA2"}, {"CA2"}),
+        (["barge"], {b"muted": b"false"}, {"CA1", "CA2"}),
+        (["barge", "monitor"], {b"muted": b"false", b"asked": b"monitor"}, {"CA1", "CA2"}),
+        (["barge", "monitor"], {}, set()),
+        (["barge", "whisper"], {b"muted": b"false", b"coaches": b"CA2"}, {"CA2"}),
+        (["monitor"], {b"refused_updates": b"4"}, {"CA1", "CA2"}),
+    ],
+)
+def test_supervisor_is_heard_as_his_mode_says(
+    modes: list[str], confirmed: dict[bytes, bytes], heard_by: set[str]
+) -> None:
+    known: Supervision | None = None
+    record = SUPERVISED | {b"party.supervisor." + name: value for name, value in confirmed.items()}
+    for mode in modes:
+        record |= {b"party.supervisor.supervises": mode.encode()}
+        known = note_supervision(record, known)
+    rules = supervised(record, known)
+    assert {listener for listener in ("CA1", "CA2") if not any(one.forbids(listener) for one in rules)} == heard_by
+    assert all(one.while_live == ({"CA2"} if "whisper" in one.why else set()) for one in rules)
+    assert note_supervision(record | {b"party.supervisor.status": b"left"}, known) is None
+
+
+def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
+    record = {
+        b"state": b"transferring", b"phase": b"consult", b"transfer.status": b"consulting",
+        b"transfer.stage": b"talking", b"party.customer.call_sid": b"CA1", b"party.target.call_sid": b"CA3",
+    }  # fmt: skip
+    pairs = {(one.speaker, other) for one in apart(record) for other in ("CA1", "CA2", "CA3") if one.forbids(other)}
+    assert pairs == {("CA1", "CA3"), ("CA3", "CA1")}
+    assert apart(record | {b"transfer.stage": b"merging"}) == []
+
+
+# ---- dialled twice ---------------------------------------------------------------------------------------------------
+
+
+def test_dial_whose_call_another_session_had_taken_is_known_when_redis_has_forgotten_it() -> None:
+    keys = Keys("conferral", 4)
+    dialled = {
+        "taken": [Dialled("CA1", "s1", "taken"), Dialled("CA2", "s1", "taken")],
+        "twice": [Dialled("CA3", "s1", "twice"), Dialled("CA4", "s1", "twice")],
+    }
+    owners = CallOwners(keys)
+    owners.note(dialled, {keys.call("CA1").encode(): b"s2", keys.call("CA3").encode(): b"s1"})
+    owners.note(dialled, {})
+    assert [owners.is_mistaken(dial_id) for dial_id in dialled] == [True, False]
+
+
+# ---- decided again ---------------------------------------------------------------------------------------------------
+
+
+def test_log_that_comes_to_something_else_is_complained_about() -> None:
+    event = ConferenceStarted(session_id="s1", entry_id="1-0", conference_sid="CF1")
+    decided = step(Session("s1"), event, 5_000, Policy())
+    stored = {name.encode(): value.encode() for name, value in session_codec.encode(decided.session).items()}
+    logged = {
+        "version": str(decided.session.version),
+        "to": decided.session.state.value,
+        "changes": orjson.dumps(session_codec.public_changes(decided.session, Session("s1"))).decode(),
+    }
+    entry = {name.encode(): value.encode() for name, value in logged.items()}
+
+    def complaint(record: dict[bytes, bytes], *log: dict[bytes, bytes]) -> str:
+        replays = Replays(1)
+        replays.keep(Kept("s1", decided.session.version, event, 5_000, Policy(), logged))
+        return replays.complaint("s1", log, record)
+
+    assert complaint(stored, entry) == ""
+    assert "updated_at" in complaint(stored | {b"updated_at": b"later"}, entry)
+    assert "nobody has decided" in complaint(stored, entry | {b"at": b"another time"})
+    assert Replays(0).complaint("s1", [entry], {}) == ""

@@ -1,0 +1,285 @@
+"""Twilio in virtual time: the sandbox's own switchboard over its pure exchange, without sockets.
+
+The clock is the loop's, requests to webhooks are handed to whoever serves them, REST requests come from the product's
+real HTTP client. What travels takes time, and may be lost, doubled or overtaken, as the faults say.
+"""
+
+import asyncio
+import contextvars
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
+from conferral.sandbox.faults import CallbackPlan, Faults
+from conferral.sandbox.model import (
+    Behavior,
+    CallbackRequest,
+    FetchRequest,
+    Params,
+    RestAnswer,
+    RestRequest,
+    RingPhone,
+)
+from conferral.sandbox.model.rest.form import error_answer
+from conferral.sandbox.phones import Phone, PhoneScript, phone_address
+from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
+from conferral.sandbox.rest_routes import ERRORS
+from conferral.sandbox.runtime import SandboxRuntime
+from conferral.sandbox.webhook_delivery import WebhookResponse
+from conferral.telephony.http_client import TOTAL_TIMEOUT_S
+from tests.simulation.plan import Plan
+from tests.simulation.virtual_loop import KilledError, VirtualLoop
+from tests.support.in_memory_services import Answered
+
+_T = TypeVar("_T")
+#: What of the ledger is kept for the story of a session that went wrong, count.
+LEDGER_MAX = 100_000
+#: How long a request travels one way, seconds, least and most.
+TRAVEL_S = (0.002, 0.06)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A leg that was placed by REST."""
+
+    call_sid: str
+    session_id: str
+    dial_id: str
+
+
+class VirtualTwilio(SandboxRuntime):
+    """The sandbox without its sockets.
+
+    Attributes:
+        counts: What was asked and what went wrong, by name.
+        dialled: Legs placed by REST, by the id of the dial that ordered them: more than one is one too many.
+    """
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        ask: Callable[[str, Params], Awaitable[Answered]],
+        *,
+        epoch_s: float,
+        seed: str,
+        chance: Random,
+        faults: Faults | None = None,
+        rules: Behavior | None = None,
+        script_of: Callable[[str], PhoneScript] | None = None,
+        travel_s: tuple[float, float] = TRAVEL_S,
+    ) -> None:
+        """Binds what is needed.
+
+        Args:
+            loop: Whose time counts.
+            ask: Asks a webhook; raises `KilledError` when that dies meanwhile, or when none is there.
+            epoch_s: The exchange's seconds at the loop's zero.
+            seed: Of SIDs.
+            chance: Of travelling times.
+            faults: What goes wrong, and how often.
+            rules: Of the exchange.
+            script_of: What the phone of an address does when it is dialled once more.
+            travel_s: How long a request travels one way, seconds, least and most.
+        """
+        self._loop = loop
+        self._ask = ask
+        self._begin_s = epoch_s
+        self._chance = chance
+        self._script_of = script_of
+        self._travel_s = travel_s
+        super().__init__(seed=seed, faults=faults, behavior=rules)
+        self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
+        self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
+        self.counts: Counter[str] = Counter()
+        self.dialled: dict[str, list[Dialled]] = {}
+
+    @property
+    def now_s(self) -> float:
+        """The exchange's clock."""
+        return self._begin_s + self._loop.time()
+
+    def notify(self) -> None:
+        """Nobody waits here."""
+
+    def phone(self, address: str) -> Phone:
+        """The phone of an address; what it does at each call is drawn anew."""
+        address = phone_address(address)
+        if address not in self.phones and self._script_of is not None:
+            self.phones[address] = _DrawingPhone(address, self._script_of)
+        return super().phone(address)
+
+    def _ring_phone(self, ring: RingPhone) -> None:
+        super()._ring_phone(ring)
+        del self.request_log.dials[:-1]
+
+    # ---- requests of ours ----------------------------------------------------------------------------------------
+
+    async def rest(self, asked: RestRequest) -> RestAnswer:
+        """Answers one request, or breaks as a connection does. What was sent goes on when the asker is gone.
+
+        Raises:
+            ProviderError: as a broken connection.
+        """
+        answer = self.beside(self._rest(asked))
+        try:
+            async with asyncio.timeout(TOTAL_TIMEOUT_S):
+                return await answer
+        except TimeoutError:
+            raise OutcomeUnknownError from None
+
+    def beside(self, work: Coroutine[Any, Any, _T]) -> asyncio.Future[_T]:
+        """Does something that belongs to no process; the future has what came of it."""
+        result: asyncio.Future[_T] = self._loop.create_future()
+
+        def hand_over(done: asyncio.Task[_T]) -> None:
+            error = done.exception()
+            if result.done():
+                return
+            if error is not None:
+                result.set_exception(error)
+                result.exception()  # whoever has asked may be dead by now
+            else:
+                result.set_result(done.result())
+
+        task = self._loop.create_task(work, context=contextvars.Context())
+        task.add_done_callback(hand_over, context=contextvars.Context())
+        return result
+
+    async def _rest(self, asked: RestRequest) -> RestAnswer:
+        await self._travel()
+        plan = self.faults.plan_rest(asked.method, asked.path, asked.params)
+        entry = RestEntry(self.now_s, asked.method, asked.path, asked.params, fault=plan.fault)
+        self.request_log.rest.append(entry)
+        self.counts[f"rest {asked.method}"] += 1
+        if plan.fault and plan.fault != "latency":
+            self.counts[f"rest {plan.fault}"] += 1
+        if plan.latency_s:
+            await asyncio.sleep(plan.latency_s)
+        if plan.moment == "before" and (plan.cuts_connection or plan.status):
+            return self._refused(plan.cuts_connection, plan.status, entry)
+        answer = self.apply(asked).rest
+        assert answer is not None
+        entry.applied = True
+        self._note_dial(asked, answer)
+        await self._travel()
+        if plan.cuts_connection or plan.status:
+            return self._refused(plan.cuts_connection, plan.status, entry)
+        entry.status = answer.status
+        entry.code = answer.body.get("code", 0) if answer.body else 0
+        return answer
+
+    def _refused(self, cut: bool, status: int, entry: RestEntry) -> RestAnswer:
+        if cut:
+            raise (OutcomeUnknownError if entry.applied or self._chance.random() < 0.5 else ProviderUnreachableError)
+        entry.status = status
+        entry.code, message = ERRORS.get(status, (status, "Refused on demand"))
+        return error_answer(status, entry.code, message)
+
+    def _note_dial(self, asked: RestRequest, answer: RestAnswer) -> None:
+        if asked.method != "POST" or not asked.path.endswith(("/Calls.json", "/Participants.json")):
+            return
+        if answer.status != 201 or answer.body is None:
+            return
+        params = dict(asked.params)
+        query = dict(parse_qsl(urlsplit(params.get("StatusCallback", "")).query))
+        call_sid = answer.body.get("call_sid") or answer.body["sid"]
+        found = Dialled(call_sid, query.get("session", ""), query.get("dial", ""))
+        self.dialled.setdefault(found.dial_id, []).append(found)
+        self.counts["dials"] += 1
+
+    # ---- requests of Twilio's ------------------------------------------------------------------------------------
+
+    async def _travel(self) -> None:
+        if self._travel_s[1] > 0:
+            await asyncio.sleep(self._chance.uniform(*self._travel_s))
+
+    def _send_callback(self, request: CallbackRequest) -> None:
+        """Each copy goes its own way: one may come seconds after the other."""
+        entry = self._log_delivery(request)
+        plan = self.faults.plan_callback(request)
+        entry.fault = plan.fault
+        self.counts["callbacks"] += 1
+        if plan.copies != 1:
+            self.counts["callbacks lost" if plan.copies == 0 else "callbacks doubled"] += 1
+        for copy in range(plan.copies):
+            least_s, most_s = self.faults.callback_delay_s
+            delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._chance.uniform(least_s, most_s)
+            self._spawn(self._deliver(request, entry, CallbackPlan(1, delay_s)))
+
+    async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
+        self.counts["fetches"] += 1
+        await super()._fetch(request, entry)
+
+    async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
+        """Asks until there is an answer that isn't to be asked for again, as the URL's overrides say."""
+        target = parse_target(url)
+        overrides = target.overrides
+        until_s = self._loop.time() + overrides.total_ms / 1000
+        answer = WebhookResponse(0, error_code=11205, failure="ct")
+        for _ in range(1 + overrides.retries):
+            left_s = until_s - self._loop.time()
+            if left_s <= 0:
+                break
+            answer = await self._try(target.url, entry, overrides, left_s)
+            if not answer.failure or not overrides.is_retried(answer.failure):
+                break
+            self.counts["deliveries repeated"] += 1
+        return answer
+
+    async def _try(
+        self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
+    ) -> WebhookResponse:
+        began_s = self._loop.time()
+        try:
+            async with asyncio.timeout(min(left_s, overrides.read_ms / 1000)):
+                await self._travel()
+                answered = await self._ask(url, entry.params if entry.method == "POST" else ())
+        except TimeoutError:
+            answer = WebhookResponse(0, error_code=11200, failure="rt")
+        except KilledError:
+            answer = WebhookResponse(0, error_code=11200, failure="rt")
+        else:
+            failure = {4: "4xx", 5: "5xx"}.get(answered.status // 100, "")
+            code = 11200 if failure else 0
+            answer = WebhookResponse(answered.status, answered.content_type, answered.body, "", code, failure)
+        if answer.failure:
+            self.counts[f"deliveries failed: {answer.status or answer.failure}"] += 1
+        duration_ms = (self._loop.time() - began_s) * 1000
+        entry.attempts.append(DeliveryAttempt(self.now_s, answer.status, answer.failure, duration_ms))
+        return answer
+
+
+class _DrawingPhone(Phone):
+    """A phone that does something else at each call."""
+
+    def __init__(self, address: str, script_of: Callable[[str], PhoneScript]) -> None:
+        super().__init__(address)
+        self._script_of = script_of
+
+    def on_dialed(self, call_sid: str) -> PhoneScript:
+        """A leg reaches it."""
+        script = self.active_scripts[call_sid] = self._script_of(self.address)
+        self.call_sids.append(call_sid)
+        return script
+
+
+def faults_of(plan: Plan) -> Faults:
+    """What goes wrong between Twilio and us."""
+    return Faults(
+        seed=plan.seed,
+        callback_loss=plan.callback_loss,
+        callback_duplication=plan.callback_duplication,
+        callback_delay_s=plan.callback_delay_s,
+        fetch_delay_s=plan.fetch_delay_s,
+        latency_s=plan.rest_latency_s,
+        rate_429=plan.rest_429,
+        rate_500_before=plan.rest_500_before,
+        rate_500_after=plan.rest_500_after,
+        cut_before=plan.rest_cut_before,
+        cut_after=plan.rest_cut_after,
+    )

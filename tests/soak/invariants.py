@@ -1,0 +1,299 @@
+"""Holds a run against the laws, by the sandbox's ledger and by what is left in Redis.
+
+1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, nobody is on the phone, nothing was
+   put aside.
+2. One call an intent: of each dial, and of each label in a conference, there is one call at most.
+3. Every session that is stored has ended, its log has no gap, and the last entry is what is stored.
+4. Nobody was on the line alone, with nobody being dialled, for longer than may be, but for those who were parked.
+5. No process ended by itself.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from conferral.runtime.errors import StoreError
+from conferral.sandbox import Sandbox
+from conferral.sandbox.model import Call
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+from tests.soak.services import Services
+from tests.support.stalls import Stalls
+
+#: How often it is looked whether anything is left, seconds.
+LOOK_EVERY_S = 0.5
+#: Reads in one pipeline, count.
+CHUNK = 200
+
+Span = tuple[float, float]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found; the laws that were broken are sentences."""
+
+    broken: list[str] = field(default_factory=list)
+    sessions: int = 0
+    calls: int = 0
+    settled_s: float = 0.0
+    #: Sessions that were parked at some time: whoever is parked is alone on purpose.
+    parked: set[str] = field(default_factory=set)
+    #: Time alone of everybody who was alone at all, seconds, longest first, with the call.
+    alone: list[tuple[float, str]] = field(default_factory=list)
+
+
+async def judge(
+    sandbox: Sandbox,
+    client: Client,
+    keys: Keys,
+    services: Services,
+    stalls: Stalls,
+    *,
+    settle_s: float,
+    alone_s: float,
+) -> Verdict:
+    """Waits until everything has come to its end, then looks.
+
+    Args:
+        sandbox: Where everybody has hung up.
+        client: Of Redis.
+        keys: Its keys.
+        services: The processes.
+        stalls: When this process stood still, and Twilio and all people with it: that time does not count.
+        settle_s: How long the end may take, seconds.
+        alone_s: How long somebody may have been on the line alone, seconds.
+    """
+    verdict = Verdict(calls=len(sandbox.model.state.calls))
+    began_s = time.monotonic()
+    left = await _what_is_left(sandbox, client, keys)
+    while left and time.monotonic() < began_s + settle_s:
+        await asyncio.sleep(LOOK_EVERY_S)
+        left = await _what_is_left(sandbox, client, keys)
+    verdict.settled_s = time.monotonic() - began_s
+    verdict.broken += left
+    verdict.broken += _dialled_twice(sandbox)
+    verdict.broken += await _wrong_logs(client, keys, verdict)
+    verdict.alone = sorted(_times_alone(sandbox, verdict.parked, stalls), reverse=True)
+    verdict.broken += [f"{sid} was alone for {seconds:.1f} s" for seconds, sid in verdict.alone if seconds > alone_s]
+    verdict.broken += services.unexpected_ends()
+    return verdict
+
+
+async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[str]:
+    left = [f"on the phone: {call!r}" for call in sandbox.live_calls()]
+    try:
+        with store_errors():
+            for name, length in (("commands", client.xlen(keys.commands)), ("dead letters", client.xlen(keys.dead))):
+                if count := await length:
+                    left.append(f"{count} {name}")
+            pipeline = client.pipeline(transaction=False)
+            for number in range(keys.partitions):
+                pipeline.xlen(keys.events(number))
+                pipeline.hlen(keys.outbox(number))
+                pipeline.zcard(keys.timers(number))
+                pipeline.scard(keys.live(number))
+            found = await pipeline.execute()
+    except StoreError as error:
+        return [*left, str(error)]
+    names = ("events", "effects", "timers", "live sessions")
+    return left + [f"{count} {names[at % 4]} in partition {at // 4}" for at, count in enumerate(found) if count]
+
+
+def _dialled_twice(sandbox: Sandbox) -> list[str]:
+    intents: Counter[str] = Counter()
+    for call in sandbox.model.state.calls.values():
+        if call.parent_sid:
+            intents[f"<Dial> of {call.parent_sid} to {call.to}"] += 1
+        elif call.direction == "outbound-api" and (dial := _field(call, "dial")):
+            intents[f"dial {dial} of {_field(call, 'session')}"] += 1
+    for entry in sandbox.request_log.dials:
+        if entry.label:
+            call = sandbox.model.state.calls[entry.call_sid]
+            intents[f"label {entry.label} of {_field(call, 'session')}"] += 1
+    return [f"{count} calls for one intent: {intent}" for intent, count in intents.items() if count > 1]
+
+
+def _field(call: Call, name: str) -> str:
+    """A field of the callback URL that a call was placed with."""
+    url = call.subscription.url if call.subscription else ""
+    return parse_qs(urlsplit(url).query).get(name, [""])[0]
+
+
+async def _wrong_logs(client: Client, keys: Keys, verdict: Verdict) -> list[str]:
+    names: list[str] = []
+    for number in range(keys.partitions):
+        names += [name.decode() for name in await client.zrange(keys.ended(number), 0, -1)]
+    verdict.sessions = len(names)
+    wrong = []
+    for start in range(0, len(names), CHUNK):
+        some = names[start : start + CHUNK]
+        pipeline = client.pipeline(transaction=False)
+        for name in some:
+            pipeline.hmget(keys.session(name), ["state", "version"])
+            pipeline.xrange(keys.log(name))
+        answers = await pipeline.execute()
+        for name, stored, log in zip(some, answers[::2], answers[1::2], strict=True):
+            if any(fields[b"event"] == b"park" for _, fields in log):
+                verdict.parked.add(name)
+            wrong += [f"{name}: {what}" for what in _gaps(stored, [fields for _, fields in log])]
+    return wrong
+
+
+def _gaps(stored: list[bytes | None], log: list[dict[bytes, bytes]]) -> list[str]:
+    versions = [int(entry[b"version"]) for entry in log]
+    found = []
+    if stored[0] != b"ended":
+        found.append(f"stored as {stored[0]!r}")
+    if not log or versions != list(range(1, len(log) + 1)):
+        found.append(f"versions {versions}")
+    elif [log[-1][b"to"], log[-1][b"version"]] != stored:
+        found.append(f"the log ends at {log[-1]}, stored is {stored}")
+    found += [f"{one} is followed by {other}" for one, other in pairwise(log) if other[b"from"] != one[b"to"]]
+    return found
+
+
+# ---- who was alone ---------------------------------------------------------------------------------------------------
+
+
+def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> list[tuple[float, str]]:
+    """How long each call was on the line while no other of its session was, nor was anybody rung."""
+    of_session: dict[str, list[Call]] = defaultdict(list)
+    calls = sandbox.model.state.calls
+    for call in calls.values():
+        first = call
+        while first.parent_sid:
+            first = calls[first.parent_sid]
+        of_session[_field(first, "session") or first.sid].append(call)
+    found = []
+    offset_s = time.monotonic() - sandbox.now_s  # from the sandbox's clock to ours
+    for name, together in of_session.items():
+        for call in [] if name in parked else together:
+            spans = _alone(call, together, sandbox.now_s)
+            found += [
+                (end_s - start_s - stalls.lost_s(offset_s + start_s, offset_s + end_s), call.sid)
+                for start_s, end_s in spans
+            ]
+    return found
+
+
+def _alone(call: Call, together: list[Call], now_s: float) -> list[Span]:
+    since_s = call.created_at_s if call.direction == "inbound" else call.answered_at_s
+    if since_s is None:
+        return []
+    spans = [(since_s, _end_s(call, now_s))]
+    for other in together:
+        if other is not call:
+            taken = (other.created_at_s, _end_s(other, now_s))
+            spans = [rest for span in spans for rest in _without(span, taken)]
+    return spans
+
+
+def _end_s(call: Call, now_s: float) -> float:
+    return now_s if call.ended_at_s is None else call.ended_at_s
+
+
+def _without(span: Span, taken: Span) -> list[Span]:
+    parts = [(span[0], min(span[1], taken[0])), (max(span[0], taken[1]), span[1])]
+    return [part for part in parts if part[0] < part[1]]
+
+
+# ---- who holds what --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A partition came to another holder."""
+
+    at_s: float
+    partition: int
+    before: str
+    after: str
+    #: How long nobody could commit for it: from the end of the former lease, or its being given back, seconds; None
+    #: where nobody had it before.
+    gap_s: float | None
+
+
+class LeaseWatch:
+    """Notes who holds each partition, as Redis has it, a few times a second."""
+
+    LOOK_EVERY_S = 0.02
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self.holders: list[str] = [""] * keys.partitions
+        self.changes: list[Change] = []
+        #: Since when a partition is given back and not taken, by `time.monotonic()`.
+        self._free_since_s: dict[int, float] = {}
+
+    async def watch(self) -> None:
+        """Looks until it is cancelled; while Redis is away nothing is noted."""
+        while True:
+            with suppress(StoreError):
+                await self._look()
+            await asyncio.sleep(self.LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for number in range(self._keys.partitions):
+                pipeline.hmget(self._keys.lease(number), ["holder", "until"])
+            found = await pipeline.execute()
+        now_s = time.monotonic()
+        for number, (holder, until) in enumerate(found):
+            self._note(number, (holder or b"").decode(), int(until or 0), now_s)
+
+    def _note(self, number: int, holder: str, until_ms: int, now_s: float) -> None:
+        before = self.holders[number]
+        if holder != before:
+            since_s = self._free_since_s.pop(number, None)
+            gap_s = None if not before else 0.0 if since_s is None else now_s - since_s
+            self.changes.append(Change(now_s, number, before, holder, gap_s))
+            self.holders[number] = holder
+        if until_ms == 0:
+            self._free_since_s.setdefault(number, now_s)
+        else:
+            self._free_since_s.pop(number, None)
+
+    def held_by(self, pid: int) -> int:
+        """How many partitions a process holds (count)."""
+        return sum(pid_of(holder) == pid for holder in self.holders)
+
+    def shares(self) -> dict[int, int]:
+        """How many partitions each process holds that holds any, by its id; those given back are nobody's."""
+        holders = (holder for at, holder in enumerate(self.holders) if holder and at not in self._free_since_s)
+        return dict(Counter(map(pid_of, holders)))
+
+
+def pid_of(holder: str) -> int:
+    """The process of a lease's holder: `7:host-123-4f1c…`."""
+    parts = holder.rsplit("-", 2)
+    return int(parts[1]) if len(parts) == 3 else 0
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def described(values: list[float]) -> str:
+    """`n 12, p50 0.21, p99 1.30, max 1.44`."""
+    if not values:
+        return "none"
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return f"n {len(ordered)}, p50 {median(ordered):.2f}, p99 {p99:.2f}, max {ordered[-1]:.2f}"
+
+
+async def until(holds: Callable[[], Any], timeout_s: float, what: str) -> float:
+    """Waits until something holds; returns how long it took, seconds."""
+    began_s = time.monotonic()
+    while not holds():
+        assert time.monotonic() < began_s + timeout_s, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began_s

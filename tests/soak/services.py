@@ -1,0 +1,207 @@
+"""All processes of the service as they are run in earnest, with a supervisor that starts anew whatever has died."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+#: How often the supervisor looks, seconds.
+LOOK_EVERY_S = 0.05
+#: How long a process may take to stop when asked: the contract, seconds.
+STOP_S = 10.0
+
+
+@dataclass(slots=True)
+class Process:
+    """One process and how it is started."""
+
+    name: str
+    command: list[str]
+    log: Path
+    running: subprocess.Popen[bytes]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it is started anew when it has died.
+    is_restarted: bool = True
+    #: Exit codes so far, with the moment by `time.monotonic()`.
+    ends: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def is_up(self) -> bool:
+        return self.running.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self.running.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        self.running.send_signal(number)
+
+
+class Services:
+    """Webhooks behind a balancer, and workers.
+
+        with Services(environ) as services:
+            services.start_webhooks(2)
+            services.start_workers(3)
+            ...
+            services.workers[0].signal(signal.SIGKILL)
+
+    All are ended at the end, whatever happens, by their process ids.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="conferral-endurance-"))
+        self.port = free_port()
+        self.webhook_ports: list[int] = []
+        self.processes: dict[str, Process] = {}
+        self._environ = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            "PYTHONUTF8": "1", "CONFERRAL_LOG_FORMAT": "json", "PYTHONPATH": str(REPOSITORY), **environ,
+        }  # fmt: skip
+        #: CPU seconds by name.
+        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+        self._is_ending = False
+
+    def add_settings(self, **settings: str) -> None:
+        """For the processes that are started from now on."""
+        self._environ |= settings
+
+    @property
+    def public_url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def workers(self) -> list[Process]:
+        return [one for one in self.processes.values() if one.name.startswith("worker")]
+
+    @property
+    def webhooks(self) -> list[Process]:
+        return [one for one in self.processes.values() if one.name.startswith("webhooks")]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._is_ending = True
+        for process in self.processes.values():
+            if process.is_up:
+                process.signal(signal.SIGCONT)
+                process.signal(signal.SIGKILL)
+            process.running.wait()
+        if exc[0] is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            sys.stderr.write(f"the logs are in {self.folder}\n")
+
+    def start_webhooks(self, count: int) -> None:
+        ports = self.webhook_ports = [free_port() for _ in range(count)]
+        for number, port in enumerate(ports):
+            self._start(f"webhooks-{number}", ["conferral", "webhooks", "--port", str(port)])
+        self._start("balancer", ["tests.soak.balancer", str(self.port), *map(str, ports)])
+
+    def start_workers(self, count: int) -> None:
+        for _ in range(count):
+            self.start_worker()
+
+    def start_worker(self, **settings: str) -> Process:
+        """One more worker.
+
+        Args:
+            settings: Of this one alone.
+        """
+        return self._start(f"worker-{len(self.workers)}", ["conferral", "worker"], settings)
+
+    def is_answering(self) -> bool:
+        """Whether all webhooks take connections."""
+        with ExitStack() as probes:
+            for port in self.webhook_ports:
+                probe = probes.enter_context(socket.socket())
+                if probe.connect_ex((HOST, port)):
+                    return False
+        return True
+
+    async def supervise(self) -> None:
+        """Starts anew what has died, until it is cancelled."""
+        while True:
+            for process in list(self.processes.values()):
+                if not process.is_up and process.is_restarted and not self._is_ending:
+                    self.start_again(process)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def start_again(self, process: Process) -> None:
+        process.ends.append((time.monotonic(), process.running.wait()))
+        process.running = self._run(process.command, process.log, process.settings)
+
+    async def stop(self, process: Process) -> float:
+        """Asks a process to stop as a supervisor does, and waits; returns how long it took, seconds."""
+        process.is_restarted = False
+        began_s = time.monotonic()
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(process.running.wait, STOP_S + 5.0)
+        assert process.running.returncode == 0, f"{process.name} ended with {process.running.returncode}"
+        return time.monotonic() - began_s
+
+    async def restart(self, process: Process) -> float:
+        """Stops a process in good order and starts it anew; returns how long the stop took, seconds."""
+        took_s = await self.stop(process)
+        process.is_restarted = True
+        self.start_again(process)
+        return took_s
+
+    async def measure(self) -> None:
+        """Adds up what the processes use, until it is cancelled."""
+        seen: dict[int, float] = {}
+        while True:
+            for process in self.processes.values():
+                used_s = _cpu_s(process.pid)
+                self.cpu_s[process.name] += max(0.0, used_s - seen.get(process.pid, 0.0))
+                seen[process.pid] = max(used_s, seen.get(process.pid, 0.0))
+            await asyncio.sleep(0.5)
+
+    def unexpected_ends(self) -> list[str]:
+        """Processes that ended by themselves: not killed, and not asked to."""
+        good = (-signal.SIGKILL, 0)
+        return [f"{one.name}: {code}" for one in self.processes.values() for _, code in one.ends if code not in good]
+
+    def text(self, name: str) -> str:
+        return self.processes[name].log.read_text(errors="replace")
+
+    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str] | None = None) -> Process:
+        command, log, settings = [sys.executable, "-m", *arguments], self.folder / f"{name}.log", settings or {}
+        process = self.processes[name] = Process(name, command, log, self._run(command, log, settings), settings)
+        return process
+
+    def _run(self, command: list[str], log: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            environ = {**self._environ, **settings}
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used; 0 where it is gone, or the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,198 @@
+"""Operators, programs and the control API speak to a Redis Cluster as to a single Redis."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from conferral.check.cluster import check_cluster
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage.connection.client import make_client
+from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.keys import Keys
+from conferral.webhooks.api.app import add_api
+from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX
+from tests.soak.soak_environment import ALONE
+from tests.support.command_line import CommandLine
+from tests.support.local_system import LocalSystem
+from tests.support.phones import answers
+from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers
+
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
+TARGET = "client:bob"
+TOKEN = "t" * 32
+
+
+#: A cluster that takes no node for dead while a test lasts, milliseconds.
+PATIENT_MS = 120_000
+#: Well above what a refusal takes: two tries of Redis's time-out of 2 s.
+REFUSED_WITHIN_S = 12.0
+#: Well above what it takes to go on: a request that waits for the silent node is given up after 2 s.
+RESUMED_WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def running(redis_program: Path) -> Iterator[ClusterServers]:
+    with ClusterServers(redis_program) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def system(running: ClusterServers) -> AsyncIterator[LocalSystem]:
+    running.reset()
+    async with LocalSystem(running.url, workers=2, CONFERRAL_PARTITIONS=64, CONFERRAL_API_TOKEN=TOKEN) as system:
+        system.sandbox.phone(TARGET).script_in_turn(answers())
+        yield system
+
+
+def environment(system: LocalSystem) -> dict[str, str]:
+    return {
+        "REDIS_URL": system.redis_url, "TWILIO_ACCOUNT_SID": system.sandbox.account_sid,
+        "TWILIO_AUTH_TOKEN": system.sandbox.auth_token, "TWILIO_API_URL": system.sandbox.url,
+        "TWILIO_NUMBER": system.settings.number, "CONFERRAL_PUBLIC_URL": system.public_url,
+        "CONFERRAL_AGENT": str(system.settings.agent), "CONFERRAL_PARTITIONS": "64",
+    }  # fmt: skip
+
+
+async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> None:
+    caller, _ = await system.talking()
+    async with CommandLine(**environment(system)) as line:
+        code, out, err = await line.type("check", "--json")
+        assert code == 0, out + err
+        found = {one["name"]: (one["status"], one["found"]) for one in json.loads(out)}
+        assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
+        assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
+        assert found["shares"] == ("ok", "64 partitions fall 22/21/21 on the nodes")
+        assert found["persistence"][0] == found["scripts"][0] == found["workers"][0] == "ok", found
+        code, out, err = await line.type("convert", caller.sid, "--json")
+        assert code == 0, out + err
+        code, out, err = await line.type("transfer", caller.sid, "--to", TARGET, "--mode", "warm", "--json")
+        assert code == 0, out + err
+        code, out, err = await line.type("sessions", "--json")
+        assert [one["id"] for one in json.loads(out)] == [caller.sid], out + err
+        code, out, err = await line.type("show", caller.sid, "--json")
+        assert code == 0, out + err
+        assert json.loads(out)["state"] == "transferring", out
+        code, out, err = await line.type("end", caller.sid, "--yes", "--json")
+        assert code == 0, out + err
+    await system.settled()
+
+
+async def test_check_tells_what_calls_would_not_outlive(system: LocalSystem, running: ClusterServers) -> None:
+    client = make_client(system.redis_url)
+    await client.config_set("cluster-require-full-coverage", "yes", target_nodes=client.ALL_NODES)
+    primary = running.primaries()[0]
+    replica = running.replica_of(primary)
+    replica.kill()
+    try:
+        await until_known(client)
+        lines = {line.name: line for line in await check_cluster(client, Keys("other", 16))}
+        assert lines["cluster"].found == f"1 of 3 primaries have no replica: 127.0.0.1:{primary.port}"
+        assert lines["coverage"].status == lines["shares"].status == "warn"
+    finally:
+        replica.start()
+        await client.config_set("cluster-require-full-coverage", "no", target_nodes=client.PRIMARIES)
+        await client.aclose()
+
+
+async def until_known(client: ClusterClient) -> None:
+    """Waits until the cluster does not name the replica any more that has died."""
+    async with asyncio.timeout(30):
+        while all(client.replica_counts().values()):
+            client._initialize = True
+            await client.initialize()
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def control_api(system: LocalSystem) -> AsyncIterator[aiohttp.ClientSession]:
+    """The control API on a port of its own, and who asks it."""
+    store = make_client(system.redis_url, max_connections=CONCURRENT_MAX)
+    app = web.Application()
+    add_api(app, system.settings, store, system.keys, Metrics(), SystemClock())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=headers) as client:
+        yield client
+    await runner.cleanup()
+    await store.aclose()
+
+
+async def test_control_api_works_on_a_cluster(system: LocalSystem) -> None:
+    caller, _ = await system.talking()
+    async with control_api(system) as client:
+        commands = f"/sessions/{caller.sid}/commands?wait=30"
+        async with client.post(commands, json={"type": "convert"}) as response:
+            assert (await response.json())["status"] == "done"
+        async with client.get("/sessions?state=conferenced") as response:
+            assert [one["id"] for one in (await response.json())["sessions"]] == [caller.sid]
+        async with client.get(f"/sessions/{caller.sid}/log?limit=500") as response:
+            assert {"call_received", "convert"} <= {one["event"] for one in (await response.json())["entries"]}
+        async with client.post(commands, json={"type": "end"}) as response:
+            assert (await response.json())["status"] == "done"
+    await system.settled()
+
+
+async def test_commands_are_refused_soon_while_their_node_is_silent_and_go_on_behind_it(
+    system: LocalSystem, running: ClusterServers
+) -> None:
+    """The stream of commands is one key: while its node is silent, none can be taken; each is refused at once."""
+    caller, _ = await system.talking()
+    commands = f"/sessions/{caller.sid}/commands?wait=30"
+    async with control_api(system) as client, CommandLine(**environment(system)) as line:
+        for one in running.up():
+            one.ask("CONFIG", "SET", "cluster-node-timeout", str(PATIENT_MS))
+        node = running.owner_of(system.keys.commands)
+        node.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(REFUSED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
+                assert response.status == 503
+                assert response.headers["Retry-After"] == "1"
+                assert (await response.json())["error"]["type"] == "store"
+            async with asyncio.timeout(REFUSED_WITHIN_S):
+                code, out, err = await line.type("convert", caller.sid)
+            assert code == 1, out + err
+        finally:
+            node.signal(signal.SIGCONT)
+            for one in running.up():
+                one.ask("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT_MS))
+        async with asyncio.timeout(RESUMED_WITHIN_S), client.post(commands, json={"type": "convert"}) as response:
+            assert (await response.json())["status"] == "done"
+        async with client.post(commands, json={"type": "end"}) as response:
+            assert (await response.json())["status"] == "done"
+    await system.settled()
+
+
+async def test_commands_go_on_once_a_replica_has_their_stream(system: LocalSystem, running: ClusterServers) -> None:
+    caller, _ = await system.talking()
+    async with control_api(system) as client:
+        silent = running.owner_of(system.keys.commands)
+        replica = running.replica_of(silent)
+        silent.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(30):
+                while not replica.is_primary():
+                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(RESUMED_WITHIN_S):
+                while (status := await given(client, caller.sid)) != 200:
+                    assert status == 503
+                    await asyncio.sleep(0.05)
+        finally:
+            silent.signal(signal.SIGCONT)
+    await system.settled()
+
+
+async def given(client: aiohttp.ClientSession, session: str) -> int:
+    """What the API says to an `end` that is given once, however often it is sent."""
+    path = f"/sessions/{session}/commands?wait=30"
+    async with client.post(path, json={"type": "end", "id": "once"}) as response:
+        return response.status

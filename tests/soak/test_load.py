@@ -1,0 +1,68 @@
+"""A thousand calls at once while processes are killed, and while all of them are restarted one by one."""
+
+import asyncio
+import signal
+import time
+from random import Random
+
+import pytest
+
+from tests.soak.invariants import described, until
+from tests.soak.soak_environment import ALONE, START_S, SWEEP_S, gets_worse, soak_environment
+from tests.soak.traffic import talking
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(900), ALONE]
+#: Calls that shall go on at the same time (count), how many begin a second, and how long each lasts.
+AT_ONCE = 1_000
+PER_SECOND = 5.0
+#: How long it goes wrong once all are there, seconds, and how often something is killed.
+TROUBLE_S = 90.0
+KILL_EVERY_S = 4.0
+#: How long somebody may be alone at the most: the grace, a take-over, two sweeps and a busy machine.
+ALONE_S = 2 + 7 + 2 * SWEEP_S + 10
+#: How long the end may take: an effect that was refused is repeated for so long.
+SETTLE_S = 120.0
+
+
+async def test_a_thousand_calls_while_processes_are_killed(durable_redis: RedisServer, chance: Random) -> None:
+    async with soak_environment(durable_redis.url, chance) as on:
+        traffic = on.traffic(per_second=PER_SECOND, lasts_s=AT_ONCE / PER_SECOND)
+        traffic.start()
+        await on.filled(traffic, int(AT_ONCE), 2 * AT_ONCE / PER_SECOND)
+        gets_worse(on.sandbox.faults)
+        killed, began_s = 0, time.monotonic()
+        while time.monotonic() < began_s + TROUBLE_S:
+            await asyncio.sleep(KILL_EVERY_S * chance.uniform(0.5, 1.5))
+            victim = chance.choice([*on.services.workers, *on.services.webhooks])
+            if victim.is_up:
+                victim.signal(signal.SIGKILL)
+                killed += 1
+        on.say(f"killed {killed} processes in {TROUBLE_S:.0f} s, {talking(on.sandbox)} callers on the line")
+        on.say(f"{len(on.gaps_since(began_s))} partitions changed hands")
+        await on.all_hang_up(traffic)
+        await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def test_all_processes_are_restarted_one_by_one_under_load(durable_redis: RedisServer, chance: Random) -> None:
+    async with soak_environment(durable_redis.url, chance) as on:
+        traffic = on.traffic(per_second=PER_SECOND, lasts_s=AT_ONCE / PER_SECOND)
+        traffic.start()
+        await on.filled(traffic, int(AT_ONCE), 2 * AT_ONCE / PER_SECOND)
+        gets_worse(on.sandbox.faults)
+        await on.is_fair()
+        began_s = time.monotonic()
+        stops = []
+        for worker in on.services.workers:
+            stops.append(await on.services.restart(worker))
+            await on.is_fair()
+        on.say(f"seconds a worker took to stop: {described(stops)}")
+        on.say(f"seconds a partition had no holder: {described(on.gaps_since(began_s))}")
+        stops = []
+        for webhooks in on.services.webhooks:
+            stops.append(await on.services.restart(webhooks))
+            await until(on.services.is_answering, START_S, "the webhooks answer again")
+        on.say(f"seconds a process of webhooks took to stop: {described(stops)}")
+        await on.all_hang_up(traffic)
+        verdict = await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+        assert not [one for one in traffic.figures.told if not one.status], verdict

@@ -1,0 +1,130 @@
+"""The calls of a story, and effects in a few words."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conferral.statemachine.effects import (
+    ChangeRecording,
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    EndConference,
+    FindCall,
+    HangUpCall,
+    PlayAnnouncement,
+    ReadCalls,
+    RedirectCall,
+    RedirectToUrl,
+    SayAndHangUp,
+    StartRecording,
+    UpdateParticipant,
+)
+
+CUSTOMER_CALL = "CA" + "c" * 32
+AGENT_CALL = "CA" + "a" * 32
+GUEST_CALL = "CA" + "7" * 32
+ROOM = "CF" + "f" * 32
+OTHER_ROOM = "CF" + "e" * 32
+
+
+@dataclass
+class Leg:
+    """One call as Twilio has it. A party who is dialled once more has another leg."""
+
+    call_sid: str
+    party: str
+    label: str
+    #: Id of the dial that made it; empty where it came in or was dialled by TwiML.
+    dial: str = ""
+    is_gated: bool = False
+    #: What Twilio has done: told by the callbacks that the story lets come.
+    held: bool = False
+    end_on_exit: bool = False
+    muted: bool = False
+    #: SID of the call that this one coaches.
+    coaches: str = ""
+    #: Whether callbacks leave that out, as Twilio may: then only a look tells it.
+    hides_coaching: bool = False
+    in_conference: bool = False
+    #: Whether a look shows it as on the way into the conference.
+    is_ringing: bool = False
+    is_over: bool = False
+    #: StartConferenceOnEnter.
+    starts: bool = True
+
+
+class Legs(dict[str, Leg]):
+    """Legs by the name under which they were dialled; the one before of the same name is `former NAME`, and so on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            customer=Leg(CUSTOMER_CALL, "customer", "customer-1"),
+            agent=Leg(AGENT_CALL, "agent", "agent-1"),
+            guest=Leg(GUEST_CALL, "", "guest"),
+        )
+        self._dials = 0
+
+    def dial(self, effect: Dial, label: str) -> None:
+        """Somebody is dialled, who has a call of his own from here on."""
+        self._dials += 1
+        self._make_room(effect.party)
+        call_sid = f"CA{self._dials:032x}"
+        gated = isinstance(effect, CreateCall)
+        self[effect.party] = Leg(call_sid, effect.party, label, dial=effect.effect_id, is_gated=gated)
+
+    def fork(self) -> "Legs":
+        """The same legs, which change on their own from here on."""
+        other = Legs()
+        other.update({name: replace(leg) for name, leg in self.items()})
+        other._dials = self._dials
+        return other
+
+    def _make_room(self, name: str) -> None:
+        if name in self:
+            self._make_room(f"former {name}")
+            self[f"former {name}"] = self[name]
+
+    def of_call(self, call_sid: str) -> Leg:
+        """The leg of a call."""
+        return next(leg for leg in self.values() if leg.call_sid == call_sid)
+
+
+def words(effect: Effect) -> str:
+    """An effect in a few words: `hold customer`, `dial target`."""
+    match effect:
+        case UpdateParticipant(end_on_exit=bool()):
+            return f"{'flag' if effect.end_on_exit else 'unflag'} {effect.party}"
+        case UpdateParticipant():
+            return f"{effect.detail} {effect.party}"
+        case PlayAnnouncement():
+            return f"play to {effect.party or 'all'}"
+        case ChangeRecording():
+            return f"{effect.status} recording"
+        case CreateParticipant():
+            return f"dial {effect.party}"
+        case CreateCall():
+            return f"dial {effect.party} to the gate"
+    verbs: dict[type[Effect], str] = {
+        RedirectCall: "move", FindCall: "find", HangUpCall: "hang up", SayAndHangUp: "say goodbye to",
+        RedirectToUrl: "send away", StartRecording: "record",
+    }  # fmt: skip
+    fixed: dict[type[Effect], str] = {EndConference: "end room", ReadCalls: "look"}
+    return fixed.get(type(effect)) or f"{verbs[type(effect)]} {effect.party or 'a call'}"
+
+
+def flags_of(leg: Leg) -> dict[str, Any]:
+    """How the leg is, as a callback says it."""
+    coaches = "" if leg.hides_coaching else leg.coaches
+    return {"held": leg.held, "muted": leg.muted, "end_on_exit": leg.end_on_exit, "coaches": coaches}
+
+
+def apply(effect: UpdateParticipant, leg: Leg) -> None:
+    """The leg is as Twilio was asked to make it."""
+    leg.held = leg.held if effect.hold is None else effect.hold
+    if effect.end_on_exit is not None and not leg.held:
+        leg.end_on_exit = effect.end_on_exit
+    leg.muted = leg.muted if effect.muted is None else effect.muted
+    if effect.supervises:
+        leg.muted = effect.supervises == "monitor"
+        leg.coaches = effect.coaches if effect.supervises == "whisper" else ""

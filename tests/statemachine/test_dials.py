@@ -1,0 +1,413 @@
+"""Whom a transfer dials, how, and what is made of everything that can be heard of it, and of nothing."""
+
+import pytest
+
+from conferral.statemachine.effects import CreateCall, CreateParticipant
+from conferral.statemachine.events import DialOverdue
+from conferral.statemachine.policy import Policy
+from tests.statemachine.scenario import BOB, CAROL, CUSTOMER_NUMBER, ROOM, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
+
+DAN = "+14155550199"
+
+
+def dials(story: Scenario) -> list[str]:
+    """To whom dials were ordered so far."""
+    return [effect.to for effect in story.effects if isinstance(effect, CreateCall | CreateParticipant)]
+
+
+# ---- straight or through the gate --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"brief": "a caller"}, {"confirm": True}, {"digits": "ww12"}])
+def test_what_needs_the_gate_goes_through_it(options):
+    story = dialling("warm", **options).expect("transferring", "dial target to the gate")
+    story.takes_part("target").expect_transfer("merged")
+
+
+def test_phone_numbers_are_confirmed_where_the_settings_say_so():
+    policy = Policy(confirm_phones=True)
+    story = dialling("warm", DAN, policy=policy).expect("transferring", "dial target to the gate")
+    assert story.session.parties["target"].confirm
+    dialling("warm", BOB, policy=policy).expect("transferring", "dial target")
+
+
+def test_ring_time_is_the_commands_or_that_of_the_settings():
+    assert dialling("warm").last.effects[0].timeout_s == 30
+    story = dialling("warm", timeout_s=12)
+    assert story.last.effects[0].timeout_s == 12
+    assert story.placed("target").session.timers["dial"] - story.now_ms == 22_000
+
+
+def test_status_shows_the_ringing_and_the_confirming():
+    story = dialling("warm", confirm=True).placed("target").call("target", "ringing").expect_transfer("ringing")
+    story.gate("target").expect_transfer("confirming").expect_parties(
+        customer="connected", agent="connected", target="confirming"
+    )
+    story.gate("target", "accepted").expect_transfer("confirming").joins("target").expect_transfer("merged")
+
+
+@pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
+def test_target_who_is_turned_away_at_the_gate(decision):
+    story = dialling("warm", confirm=True).placed("target").gate("target").gate("target", decision)
+    story.expect("conferenced", "flag agent").expect_transfer("failed", decision).expect_attempts((BOB, decision))
+    story.call("target", "completed").expect("conferenced", outcome="stale")
+
+
+def test_call_at_the_gate_tells_that_the_dial_was_placed():
+    """Its callback may overtake the answer of the request."""
+    story = dialling("warm", brief="a caller").gate("target").gate("target", "accepted").joins("target")
+    story.expect_transfer("merged").placed("target").expect("transferring")
+
+
+def test_join_through_the_gate_proves_the_answer():
+    """The gate's callbacks may come later than the join; early media there is none."""
+    story = dialling("warm", brief="a caller").placed("target").joins("target").call("target", "in-progress")
+    story.expect_transfer("merged")
+
+
+# ---- answered ----------------------------------------------------------------------------------------------------
+
+
+def test_join_before_the_answer_is_early_media():
+    story = dialling("warm").placed("target").call("target", "ringing").joins("target").expect("transferring")
+    story.expect_command("transfer-1", "accepted").call("target", "in-progress").expect_transfer("merged")
+
+
+def test_early_media_of_somebody_who_then_does_not_answer():
+    story = dialling("warm").placed("target").call("target", "ringing").joins("target")
+    # Twilio says `busy` of a refusal too; the call's own callback tells them apart.
+    story.leaves("target", status="busy", reason="participant_add_failed").expect("transferring").expect_timers("dial")
+    story.call("target", "busy", sip=603).expect("conferenced", "flag agent").expect_transfer("failed", "rejected")
+
+
+def test_early_media_of_somebody_who_is_told_only_by_the_conference():
+    story = dialling("warm").placed("target").call("target", "ringing").joins("target")
+    story.leaves("target", status="no-answer", reason="participant_add_failed").expect("conferenced", "flag agent")
+    story.expect_transfer("failed", "no-answer")
+
+
+def test_busy_target_of_whom_the_conference_alone_tells_is_looked_at():
+    story = dialling("warm").placed("target")
+    story.leaves("target", status="busy", reason="participant_add_failed").fires(DialOverdue)
+    story.expect("transferring", "look").reads(target="busy").expect("conferenced", "flag agent")
+    story.expect_transfer("failed", "busy")
+
+
+def test_answer_before_the_join_is_no_transfer_yet():
+    story = dialling("warm").placed("target").call("target", "in-progress").expect_command("transfer-1", "accepted")
+    story.joins("target").expect_command("transfer-1", "accepted", "done")
+
+
+def test_answer_whose_callback_is_lost_is_found_by_a_look():
+    story = dialling("warm").placed("target").joins("target").fires(DialOverdue).expect("transferring", "look")
+    story.reads(target="in-progress", conference=ROOM, inside=("customer", "agent", "target")).expect_transfer("merged")
+
+
+def test_look_that_takes_long_is_believed_though_the_dial_was_looked_after_meanwhile():
+    story = dialling("warm").placed("target").call("target", "in-progress").fires(DialOverdue)
+    story.expect("transferring", "look")
+    began = story.session.version
+    story.fires(DialOverdue)
+    assert story.session.version > began
+
+    story.legs["target"].in_conference = True
+    story.reads(target="in-progress", conference=ROOM, inside=("customer", "agent", "target"), version=began)
+
+    story.expect_transfer("merged")
+
+
+def test_look_that_is_older_than_an_answer_is_not_believed():
+    story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    began = story.session.version
+    story.call("target", "in-progress").reads(target="no-answer", version=began).expect("transferring")
+    story.joins("target").expect_transfer("merged")
+
+
+def test_callbacks_of_a_dial_may_come_before_its_answer():
+    story = dialling("warm").call("target", "ringing").expect_transfer("ringing").call("target", "in-progress")
+    story.joins("target").expect_transfer("merged").placed("target").expect("transferring")
+
+
+# ---- who is not heard of -----------------------------------------------------------------------------------------
+
+
+def test_target_of_whom_nothing_is_heard_is_looked_at_and_then_given_up():
+    story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look").expect_timers("dial")
+    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
+        "failed", "no-answer"
+    )
+
+
+def test_target_whose_end_was_not_told_is_found_by_the_look():
+    story = dialling("warm").placed("target").fires(DialOverdue).reads(target="busy")
+    story.expect("conferenced", "flag agent").expect_transfer("failed", "busy")
+
+
+def test_time_of_a_dial_begins_when_it_was_placed_and_twilios_queue_counts_in():
+    story = dialling("warm").expect_timers().later(90_000).placed("target", queue_ms=7_000)
+    assert story.session.timers["dial"] == story.now_ms + 47_000
+
+
+def test_refused_dial_fails_the_transfer():
+    story = dialling("warm").refused("target").expect("conferenced", "flag agent").expect_transfer("failed", "failed")
+    assert dials(story) == [BOB]
+
+
+# ---- unknown outcomes: never dialled a second time ---------------------------------------------------------------
+
+
+def test_straight_dial_of_unknown_outcome_has_failed():
+    """It was looked up by its label before that."""
+    story = dialling("warm").in_doubt("target").expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
+    assert dials(story) == [BOB]
+    story.call("target", "ringing").expect("conferenced", "hang up target")
+    story.call("target", "completed").expect("conferenced", outcome="stale")
+
+
+def test_straight_dial_of_unknown_outcome_whose_callback_came_first_goes_on():
+    story = dialling("warm").call("target", "ringing").in_doubt("target").expect("transferring")
+    story.call("target", "in-progress").joins("target").expect_transfer("merged")
+
+
+def test_late_leg_of_a_dial_that_was_given_up_is_hung_up_when_it_joins():
+    story = dialling("warm").in_doubt("target").joins("target").expect("conferenced", "hang up a call")
+    assert story.session.parties["target"].is_gone
+
+
+def test_gated_dial_of_unknown_outcome_is_told_by_a_callback():
+    story = dialling("warm", confirm=True).in_doubt("target").expect("transferring").expect_timers("dial")
+    assert story.session.timers["dial"] - story.now_ms == 5_000
+    story.later(3_000).call("target", "ringing").expect("transferring").gate("target").gate("target", "accepted")
+    story.joins("target").expect_transfer("merged")
+
+
+def test_gated_dial_of_unknown_outcome_is_searched_for_after_five_seconds():
+    story = dialling("warm", confirm=True)
+    ordered_ms = story.now_ms
+    story.later(100).in_doubt("target").fires(DialOverdue).expect("transferring", "find target")
+    assert (story.last.effects[0].to, story.last.effects[0].since_ms) == (BOB, ordered_ms)
+    story.found("target").expect("transferring").gate("target").gate("target", "accepted").joins("target")
+    story.expect_transfer("merged")
+    assert dials(story) == [BOB]
+
+
+@pytest.mark.parametrize("how", ["nothing", "refused", "unknown"])
+def test_gated_dial_that_is_not_found_has_failed(how):
+    story = dialling("warm", confirm=True).in_doubt("target").fires(DialOverdue)
+    if how == "nothing":
+        story.found("target", call_sid="")
+    elif how == "refused":
+        story.fails("find_call", "target", status=401)
+    else:
+        story.is_unknown("find_call", "target")
+    story.expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
+    story.gate("target").expect("conferenced", "hang up target")
+
+
+# ---- several targets ---------------------------------------------------------------------------------------------
+
+
+def three() -> Scenario:
+    story = dialling("warm", BOB, CAROL, DAN)
+    gated = [f"dial target-{number} to the gate" for number in (1, 2, 3)]
+    story.expect("transferring", *gated).expect_parties(
+        customer="connected", agent="connected", target_1="dialing", target_2="dialing", target_3="dialing"
+    )
+    return story.placed("target-1").placed("target-2").placed("target-3")
+
+
+def test_several_targets_ring_and_the_first_to_take_it_wins():
+    story = three().call("target-2", "ringing").gate("target-2").gate("target-2", "accepted")
+    story.joins("target-2").expect("transferring", "hang up target-1", "hang up target-3").expect_transfer("merged")
+    assert story.session.parties["target"].call_sid == story.legs["target-2"].call_sid
+    story.call("target-1", "canceled").call("target-3", "completed").expect("transferring")
+    story.complete().leaves("agent").expect("conferenced", "flag agent")
+    story.expect_attempts((BOB, "cancelled"), (CAROL, "answered"), (DAN, "cancelled"))
+    assert story.session.parties["agent"].address == CAROL
+
+
+def test_who_comes_second_hears_that_it_is_taken():
+    story = three().gate("target-1").gate("target-2").gate("target-2", "accepted").gate("target-1", "taken")
+    story.expect("transferring").joins("target-2").expect("transferring", "hang up target-3")
+    story.call("target-3", "completed")
+    assert [one.result for one in story.session.transfer.attempts] == ["taken", "answered", "cancelled"]
+
+
+def test_they_share_a_contest_and_have_labels_of_their_own():
+    parties = [story_party for name, story_party in three().session.parties.items() if name.startswith("target")]
+    assert len({party.ring_group for party in parties}) == 1
+    assert len({party.label for party in parties}) == len({party.dial_id for party in parties}) == 3
+
+
+def test_all_of_several_fail_and_the_last_ones_reason_counts():
+    story = three().call("target-3", "busy").expect("transferring").call("target-1", "no-answer").expect("transferring")
+    story.call("target-2", "failed").expect("conferenced", "flag agent")
+    story.expect_attempts((BOB, "no-answer"), (CAROL, "failed"), (DAN, "busy"))
+    # The last in the command's order.
+    story.expect_transfer("failed", "busy")
+
+
+def test_one_of_several_who_may_not_have_been_dialled_is_not_waited_for_once_somebody_took_it():
+    story = dialling("warm", BOB, CAROL).placed("target-1").in_doubt("target-2").expect("transferring")
+    story.takes_part("target-1").expect("transferring").expect_transfer("merged")
+    assert story.session.parties["target-2"].is_gone
+    story.call("target-2", "ringing").expect("transferring", "hang up target-2")
+
+
+def test_one_of_several_that_is_refused_does_not_stop_the_others():
+    story = dialling("warm", BOB, CAROL).refused("target-1").expect("transferring").takes_part("target-2")
+    story.expect_transfer("merged").expect_attempts((BOB, "failed"), (CAROL, "answered"))
+
+
+def test_cancel_stops_all_of_them():
+    story = three().cancel().expect("transferring", "hang up target-1", "hang up target-2", "hang up target-3")
+    for number in (1, 2, 3):
+        story.call(f"target-{number}", "canceled")
+    story.expect("conferenced", "flag agent").expect_command("cancel-1", "accepted", "done")
+
+
+def test_customer_who_hangs_up_stops_all_of_them():
+    story = three().leaves("customer")
+    story.expect(
+        "ended", "end room", "hang up target-1", "hang up target-2", "hang up target-3", reason="customer-left"
+    )
+
+
+def test_loser_who_lingers_does_not_hold_up_the_end_of_the_transfer():
+    story = three().gate("target-2").gate("target-2", "accepted").joins("target-2").complete().leaves("agent")
+    story.expect("conferenced", "flag agent").expect_transfer("completed")
+    story.call("target-1", "canceled").expect("conferenced")
+
+
+def test_second_contest_has_a_word_of_its_own():
+    story = three()
+    first = story.session.parties["target-1"].ring_group
+    for number in (1, 2, 3):
+        story.call(f"target-{number}", "busy")
+    story.confirms("agent").transfer("warm", BOB, CAROL, command_id="transfer-2").confirms("agent")
+    assert story.session.parties["target-4"].ring_group not in ("", first)
+
+
+# ---- caller ID ---------------------------------------------------------------------------------------------------
+
+SHOWS = Policy(shows_customer_number=True)
+
+
+def showing(**options: bool) -> Scenario:
+    return blind_from_bridge(policy=SHOWS, call_token="secret", **options)
+
+
+def test_customers_number_goes_with_its_token():
+    effect = showing().last.effects[0]
+    assert (effect.caller_id, effect.call_token) == (CUSTOMER_NUMBER, "secret")
+
+
+def test_business_number_is_shown_without_a_token_and_without_the_setting():
+    for story in (blind_from_bridge(policy=SHOWS), blind_from_bridge(call_token="secret")):
+        assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("", "")
+
+
+@pytest.mark.parametrize("options, dial", [({}, "dial target"), ({"confirm": True}, "dial target to the gate")])
+def test_refused_number_is_replaced_by_the_business_number_once(options, dial):
+    story = showing(**options).refused("target", code=21210).expect("transferring", dial)
+    assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("", "")
+    assert story.last.effects[0].label == story.session.parties["target"].label if not options else True
+    story.refused("target", code=21210).expect("transferring", "dial agent to the gate", phase="recall")
+    story.expect_transfer("failed", "failed")
+
+
+CALLED, CHOSEN = "+14155550101", "+14155550102"
+
+
+def shown(story: Scenario) -> tuple[str, str]:
+    """The caller ID and the token of the newest effect."""
+    effect = story.last.effects[0]
+    return effect.caller_id, effect.call_token
+
+
+def test_number_that_was_called_is_shown_in_an_inbound_session():
+    assert shown(blind_from_bridge(called_number=CALLED)) == (CALLED, "")
+    assert shown(blind_from_bridge(called_number=CALLED, call_token="secret")) == (CALLED, "")
+    assert shown(showing(called_number=CALLED)) == (CUSTOMER_NUMBER, "secret")
+
+
+@pytest.mark.parametrize("policy", [Policy(), SHOWS])
+def test_caller_id_of_a_command_comes_before_every_default(policy):
+    story = blind_from_bridge(policy=policy, call_token="secret", called_number=CALLED, caller_id=CHOSEN)
+    assert shown(story) == (CHOSEN, "")
+
+
+def test_customers_number_that_is_refused_gives_way_to_the_number_that_was_called_once():
+    story = showing(called_number=CALLED).refused("target", code=21210).expect("transferring", "dial target")
+    assert shown(story) == (CALLED, "")
+    story.refused("target", code=21210).expect("transferring", "dial agent to the gate", phase="recall")
+
+
+@pytest.mark.parametrize("given", [{"called_number": CALLED}, {"caller_id": CHOSEN}])
+def test_caller_id_that_is_refused_gives_way_to_our_own_number_once(given):
+    story = blind_from_bridge(**given).refused("target", code=21210).expect("transferring", "dial target")
+    assert shown(story) == ("", "")
+    story.refused("target", code=21210).expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_recalled_agent_sees_the_default_and_not_the_caller_id_of_the_command():
+    story = blind_from_bridge(called_number=CALLED, caller_id=CHOSEN).placed("target").call("target", "busy")
+    assert [effect.caller_id for effect in story.last.effects if effect.kind == "create_call"] == [CALLED]
+
+
+def test_second_dial_is_the_one_that_counts():
+    story = showing().refused("target", code=21210).placed("target").takes_part("target")
+    story.expect("conferenced", "flag customer", "flag agent").expect_attempts((BOB, "answered"))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_other_refusals_are_not_about_the_number(status):
+    story = showing().refused("target", status=status, code=0)
+    assert "dial target" not in story.words()
+    story.expect_transfer("failed", "failed")
+
+
+def test_number_whose_dial_is_in_doubt_is_not_dialled_again():
+    assert dials(showing().in_doubt("target"))[:-1] == [BOB]
+
+
+def test_token_is_forgotten_at_the_end():
+    assert showing().call("customer", "completed").expect("ended", "end room").session.call_token == ""
+
+
+# ---- late legs ---------------------------------------------------------------------------------------------------
+
+
+def test_leg_that_shows_up_after_the_end_is_hung_up():
+    story = dialling("warm").end().expect("ended", "end room").call("target", "ringing")
+    story.expect("ended", "hang up a call")
+
+
+def test_target_who_joins_after_cancel_is_hung_up():
+    story = dialling("warm").cancel().joins("target").expect("transferring", "hang up a call")
+    story.leaves("target").expect("conferenced", "flag agent")
+
+
+def test_target_of_the_earlier_transfer_who_shows_up_during_the_next_one():
+    story = dialling("warm").in_doubt("target").confirms("agent")
+    story.transfer("warm", CAROL, command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
+    story.call("former target", "ringing").expect("transferring", "hang up a call")
+    story.call("former target", "in-progress").expect("transferring", outcome="stale")
+    story.joins("former target").expect("transferring", "hang up a call")
+    story.expect_parties(customer="connected", agent="connected", target="dialing")
+
+
+def test_leg_of_somebody_else_is_a_guest_and_no_target():
+    story = conferenced().transfer("warm").confirms("agent").joins("guest").expect("transferring", "unflag customer")
+    story.expect_command("transfer-1", "accepted")
+
+
+def test_label_is_never_used_twice():
+    story = talking("warm").complete().leaves("agent").confirms("target")
+    for number in (2, 3, 4):
+        story.transfer("warm", command_id=f"transfer-{number}")
+        story.confirms("target").takes_part("target").complete(f"complete-{number}").leaves("former target")
+        story.confirms("target")
+    labels = [party.label for party in story.session.parties.values()]
+    assert len(labels) == len(set(labels)) == 6

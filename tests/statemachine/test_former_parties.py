@@ -1,0 +1,90 @@
+"""Parties that have left: they stay for a while, then the session forgets them, so that a long call stays small."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from conferral.statemachine.former_parties import FORMER_CALLS_MAX, LATER_DEPARTURES_MAX
+from conferral.storage.codecs import session_codec
+from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.scenario import BOB, CAROL
+from tests.statemachine.transfer_scenarios import conferenced, talking
+
+
+def comes_and_goes(story: Orders, name: str) -> None:
+    """Somebody is added, takes part, and leaves."""
+    story.add(name, f"add-{name}").takes_part(name)
+    story.call(name, "completed").leaves(name)
+
+
+def group() -> Orders:
+    story = added()
+    story.decides_twice = False
+    return story
+
+
+def size(fields: Mapping[str, str]) -> int:
+    return sum(len(name) + len(text) for name, text in fields.items())
+
+
+@pytest.mark.parametrize("people", [200, pytest.param(2_000, marks=pytest.mark.soak)])
+def test_long_call_with_many_people_stays_small(people):
+    story, whole, written = group(), [], []
+    for number in range(people):
+        comes_and_goes(story, f"guest{number}")
+        before = session_codec.encode(story.session)
+        story.unmute("nobody", f"refused-{number}")
+        after = session_codec.encode(story.session)
+        whole.append(size(after))
+        written.append(size({name: text for name, text in after.items() if text != before.get(name)}))
+    assert len(story.session.parties) == 3 + LATER_DEPARTURES_MAX
+    assert len(story.session.former_calls) == FORMER_CALLS_MAX
+    # Only how many digits the numbers have still grows.
+    settled = FORMER_CALLS_MAX + LATER_DEPARTURES_MAX
+    assert max(whole) < 1.1 * whole[settled] < 64 * 1024
+    assert max(written) < 1.1 * written[settled] < 16 * 1024
+
+
+def test_party_is_there_until_twenty_later_ones_have_left():
+    story = group()
+    comes_and_goes(story, "first")
+    for number in range(LATER_DEPARTURES_MAX - 1):
+        comes_and_goes(story, f"later{number}")
+    assert story.session.parties["first"].is_gone
+    call_sid = story.legs["first"].call_sid
+    comes_and_goes(story, "last")
+    assert "first" not in story.session.parties
+    assert call_sid in story.session.former_calls, "what comes late is known to be late"
+    story.call("first", "completed").expect("conferenced", outcome="stale")
+
+
+def test_party_that_something_open_names_stays():
+    story = group()
+    story.add("slow", "add-slow").in_doubt("slow").remove("slow")
+    for number in range(LATER_DEPARTURES_MAX + 1):
+        comes_and_goes(story, f"later{number}")
+    assert "slow" in story.session.parties
+    assert {"customer", "agent"} <= story.session.parties.keys()
+
+
+def test_number_of_a_name_is_never_given_twice():
+    story = ordering(conferenced)
+    story.decides_twice = False
+    for number in range(1, LATER_DEPARTURES_MAX + 3):
+        # The target of a transfer is the agent of the next.
+        before, after = ("agent", "agent") if number == 1 else ("target", "former target")
+        story.transfer("warm", command_id=f"transfer-{number}").confirms(before).takes_part("target")
+        story.complete(f"complete-{number}").leaves(after).confirms("target")
+        assert story.session.parties[f"agent-{number}"].is_gone
+    assert "agent-1" not in story.session.parties
+    assert story.session.name_numbers == {"agent": LATER_DEPARTURES_MAX + 2}
+
+
+def test_second_group_of_targets_has_other_numbers():
+    story = talking("warm").cancel().leaves("target").confirms("agent")
+    story.transfer("blind", BOB, CAROL, command_id="transfer-2").confirms("agent").confirms("customer")
+    assert {"target-1", "target-2"} <= story.session.parties.keys()
+    for name in ("target-1", "target-2"):
+        story.placed(name).call(name, "busy")
+    story.leaves("agent")
+    assert story.session.name_numbers["target"] == 2

@@ -1,0 +1,465 @@
+"""Those whom only a look shows in the conference: Redis was rewound, or their join was lost. They are company."""
+
+import pytest
+
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import DialOverdue, LoneOverdue, ParkOverdue
+from conferral.statemachine.policy import Policy
+from tests.statemachine.call_legs import Leg
+from tests.statemachine.command_scenarios import Orders
+from tests.statemachine.conference_scenarios import Room, as_room, parked, received, waiting
+from tests.statemachine.scenario import ROOM, Scenario
+from tests.statemachine.transfer_scenarios import conferenced, dialling, ringing, talking
+
+
+def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: object) -> Room:
+    """A call of which the session knows nothing."""
+    story.legs[name] = Leg("CA" + digit * 32, name, label, **how)
+    return as_room(story)
+
+
+def rewound(begin=conferenced, **target: object) -> Room:
+    """By all that is known customer and agent are in the conference; a look follows, since the agent's call is over."""
+    story = as_room(begin().later(30_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
+    return with_leg(story, "target", "target-1", **target)
+
+
+def shows(story: Scenario, *inside: str, agent: str = "completed", **given: object) -> Room:
+    return as_room(story.reads(customer="in-progress", agent=agent, conference=ROOM, inside=inside, **given))
+
+
+def is_alone(story: Scenario) -> bool:
+    return "lone" in story.session.timers
+
+
+# ---- the target of a transfer that is forgotten ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begin", [conferenced, received])
+def test_customer_who_was_handed_over_is_not_alone(begin):
+    story = shows(rewound(begin), "customer", "target")
+    assert not is_alone(story)
+    agent = story.session.parties["agent"]
+    assert (agent.call_sid, agent.takes_part, agent.desired_end_on_exit) == (story.legs["target"].call_sid, True, True)
+    assert story.session.parties["agent-1"].is_gone
+
+
+@pytest.mark.parametrize(("leaver", "reason"), [("target", "agent-left"), ("customer", "customer-left")])
+def test_either_who_hangs_up_ends_it(leaver: str, reason: str):
+    story = shows(rewound(), "customer", "target").leaves(leaver)
+    story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
+
+
+def test_whoever_took_over_can_transfer_in_turn_under_a_label_that_nobody_had():
+    story = shows(rewound(), "customer", "target")
+    story.confirms("target").transfer("warm").expect("transferring", "unflag agent")
+    story.confirms("target").expect("transferring", "dial target")
+    assert story.last.effects[0].label == "target-2"
+
+
+def test_late_callback_of_whoever_took_over_hangs_nobody_up():
+    story = shows(rewound(), "customer", "target")
+    story.call("target", "in-progress", dial="some-dial").expect("conferenced", outcome="stale")
+
+
+def test_late_callback_of_a_guest_whom_we_have_dialled_hangs_nobody_up():
+    story = with_leg(rewound(), "lawyer", "lawyer-2", "9")
+    story = with_leg(story, "second", "lawyer-3", "6")
+    shows(story, "customer", "target", "lawyer", "second")
+    assert story.session.parties["guest-1"].call_sid == story.legs["lawyer"].call_sid
+    story.call("lawyer", "in-progress", dial="some-dial").expect("conferenced", outcome="stale")
+
+
+def test_newest_of_those_of_one_name_has_it():
+    story = with_leg(rewound(), "second", "target-4", "9")
+    shows(story, "customer", "target", "second")
+    parties = story.session.parties
+    assert parties["agent"].call_sid == story.legs["second"].call_sid
+    assert parties["guest-1"].call_sid == story.legs["target"].call_sid
+    assert (story.session.dials, story.session.is_group) == (4, True)
+    assert not any(party.desired_end_on_exit for party in parties.values())
+
+
+def test_target_who_is_found_alone_is_not_made_to_end_the_conference():
+    """Customer and agent have hung up: there is no one whom the target's leaving could disconnect."""
+    story = as_room(rewound().reads(customer="completed", agent="completed", conference=ROOM, inside=("target",)))
+    story.expect("conferenced").expect_timers("lone").expect_parties(customer="left", agent_1="left", agent="connected")
+    assert not story.session.parties["agent"].desired_end_on_exit
+
+
+# ---- on the way in ---------------------------------------------------------------------------------------------------
+
+
+def test_target_who_still_rings_is_waited_for():
+    story = shows(rewound(is_ringing=True), "customer", "target")
+    story.expect_parties(customer="connected", agent_1="left", agent="ringing")
+    assert not is_alone(story)
+    story.joins("target").expect_parties(customer="connected", agent_1="left", agent="connected")
+
+
+def test_target_who_rings_for_too_long_is_given_up_and_the_customer_let_go():
+    story = shows(rewound(is_ringing=True), "customer", "target")
+    story.fires(DialOverdue).expect("conferenced", "look")
+    story.fires(DialOverdue).expect("conferenced", "hang up agent")
+    assert is_alone(story)
+
+
+def test_somebody_whom_we_dial_is_not_in_the_conference_while_a_look_shows_that_he_rings():
+    story = ringing("warm")
+    story.legs["target"].is_ringing = True
+    story.reads(customer="in-progress", agent="in-progress", target="ringing", conference=ROOM,
+                inside=("customer", "agent", "target"))  # fmt: skip
+    assert not story.session.parties["target"].in_conference
+
+
+# ---- who is no company -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [{"label": "supervisor-1", "muted": True}, {"label": "supervisor-1"},
+                                 {"label": "Boss", "coaches": "CA" + "a" * 32}])  # fmt: skip
+def test_supervisor_is_none(how: dict[str, object]):
+    story = with_leg(rewound(), "supervisor", digit="9", **how)
+    shows(story, "customer", "supervisor")
+    assert story.session.parties["supervisor"].is_supervisor
+    assert is_alone(story)
+
+
+def test_supervisor_stays_one_while_the_others_go_on():
+    story = with_leg(rewound(), "supervisor", "supervisor-2", "9", muted=True)
+    shows(story, "customer", "target", "supervisor")
+    assert story.session.parties["supervisor"].supervises == "monitor"
+    assert not story.session.is_group
+    story.leaves("target")
+    assert is_alone(story)
+
+
+def test_somebody_elses_muted_listener_is_none_until_he_is_heard():
+    story = with_leg(rewound(), "listener", "Boss", "9", muted=True)
+    shows(story, "customer", "listener")
+    assert is_alone(story)
+    story.legs["listener"].muted = False
+    story.changes("listener", kind="participant-unmute")
+    assert not is_alone(story)
+
+
+def test_somebody_elses_call_that_is_heard_is_company():
+    story = shows(rewound(), "customer", "guest")
+    assert not is_alone(story)
+    assert story.session.parties["guest-1"].call_sid == story.legs["guest"].call_sid
+
+
+def test_label_with_a_phone_number_is_nobodys_name():
+    story = shows(with_leg(rewound(), "guest", "x1-415-555_0123-4", "9"), "customer", "guest")
+    assert set(story.session.parties) == {"customer", "agent", "guest-1"}
+
+
+# ---- looks and leaves ------------------------------------------------------------------------------------------------
+
+
+def test_look_that_began_before_somebody_unknown_has_left_does_not_bring_him_back():
+    story = rewound()
+    began = story.session.version
+    story.leaves("target").expect("conferenced", outcome="unexpected")
+    shows(story, "customer", "target", version=began)
+    assert set(story.session.parties) == {"customer", "agent"}
+
+
+def test_look_behind_its_time_does_not_bring_back_whoever_has_hung_up():
+    story = rewound()
+    story.leaves("target")
+    shows(story, "customer", "target")
+    assert is_alone(story)
+
+
+def test_look_that_began_before_somebody_with_an_earlier_label_has_left_does_not_bring_him_back():
+    story = shows(with_leg(rewound(), "second", "target-4", "9"), "customer", "second")
+    story = with_leg(story, "third", "target-3", "6").sweep_finds("call-missing", "customer")
+    began = story.session.version
+    story.leaves("third").expect("conferenced", outcome="stayed")
+    shows(story, "customer", "second", "third", version=began).expect("conferenced", phase="")
+    assert story.session.find_party(call_sid=story.legs["third"].call_sid) is None
+
+
+# ---- a transfer that waits for the agent -----------------------------------------------------------------------------
+
+
+def transferring() -> Room:
+    """By all that is known the two talk; in truth a transfer was begun, so that nobody's leaving ends it."""
+    story = rewound()
+    story.legs["customer"].end_on_exit = story.legs["agent"].end_on_exit = False
+    return story
+
+
+def test_consult_that_is_forgotten_goes_on_and_the_customer_hears_nothing_of_it():
+    story = transferring()
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("transferring", phase="consult")
+    story.expect_transfer("consulting").expect_held("customer").complete().expect("transferring", "unhold customer")
+
+
+def consult_rings() -> Room:
+    story = transferring()
+    story.legs["customer"].held = story.legs["target"].is_ringing = True
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("transferring", phase="consult")
+    return as_room(story.expect_transfer("ringing").expect_held("customer"))
+
+
+def test_consult_whose_target_still_rings_goes_on_and_the_customer_hears_nothing_of_it():
+    story = consult_rings().call("target", "in-progress", dial="some-dial").joins("target")
+    story.expect("transferring", phase="consult").expect_transfer("consulting").expect_held("customer")
+    story.complete().expect("transferring", "unhold customer")
+
+
+def test_customer_talks_to_the_agent_again_when_the_target_of_a_forgotten_consult_is_not_reached():
+    story = consult_rings().call("target", "busy", dial="some-dial").expect("transferring", "unhold customer")
+    story.confirms("customer").expect("conferenced", "flag customer", "flag agent", phase="")
+
+
+def test_consult_with_one_of_several_is_one_too():
+    story = with_leg(transferring(), "second", "target-2-2", "9")
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", "second", agent="in-progress").expect("transferring", phase="consult")
+    story.expect_held("customer")
+    assert story.session.parties["target"].call_sid == story.legs["second"].call_sid
+    assert story.session.parties["guest-1"].takes_part
+
+
+def ring_group(**second: object) -> Room:
+    """A consult whose three targets Redis has forgotten; all of them still ring, or the second was quicker."""
+    story = transferring()
+    story.legs["customer"].held = story.legs["target"].is_ringing = True
+    story = with_leg(story, "second", "target-2", "9", **{"is_ringing": True, **second})
+    story = with_leg(story, "third", "target-3", "6", is_ringing=True)
+    inside = ("customer", "agent", "target", "second", "third")
+    return shows(story, *inside, agent="in-progress")
+
+
+def test_all_targets_of_a_ring_group_are_recovered():
+    story = ring_group().expect("transferring", phase="consult").expect_transfer("ringing").expect_held("customer")
+    assert {party.call_sid for party in story.session.targets} == {
+        story.legs[name].call_sid for name in ("target", "second", "third")
+    }
+    assert "dial" in story.session.timers
+
+
+@pytest.mark.parametrize("winner", ["target", "second", "third"])
+def test_recovered_ring_group_goes_to_the_target_that_answers_first(winner: str):
+    story = ring_group().call(winner, "in-progress", dial="some-dial").joins(winner)
+    assert story.session.parties["target"].call_sid == story.legs[winner].call_sid
+    rivals = {story.legs[name].call_sid for name in ("target", "second", "third") if name != winner}
+    assert {effect.call_sid for effect in story.last.effects} == rivals
+    assert all(words.startswith("hang up target-") for words in story.words())
+    story.expect_transfer("consulting").expect_held("customer")
+
+
+def test_agent_gets_the_customer_back_when_no_target_of_a_recovered_ring_group_answers():
+    story = ring_group().call("target", "busy").call("second", "no-answer").expect("transferring")
+    story.call("third", "no-answer").expect("transferring", "unhold customer")
+
+
+def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollback():
+    story = ring_group(is_ringing=False).expect_transfer("consulting").expect_held("customer")
+    assert story.session.parties["target"].call_sid == story.legs["second"].call_sid
+    story.expect("transferring", "hang up target-1", "hang up target-2", phase="consult")
+    assert {effect.call_sid for effect in story.last.effects} == {
+        story.legs[name].call_sid for name in ("target", "third")
+    }
+
+
+def test_three_who_talk_are_a_warm_transfer():
+    story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="warm").complete().expect("transferring", "hang up agent")
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent")
+
+
+def test_agent_who_hangs_up_has_handed_over():
+    story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
+    story.leaves("agent").expect("conferenced", "flag customer", "flag agent")
+
+
+def test_three_who_talk_beside_a_guest_are_a_group():
+    story = shows(transferring(), "customer", "agent", "target", "guest", agent="in-progress")
+    story.expect("conferenced", phase="")
+    assert story.session.is_group
+    assert {"guest-1", "guest-2"} <= set(story.session.parties)
+
+
+def test_two_who_by_all_that_is_known_are_on_their_way_are_in_a_transfer():
+    story = with_leg(Scenario().answered().convert(), "target", "target-1")
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
+
+
+def test_customer_who_by_all_that_is_known_is_on_his_way_talks_to_whoever_took_over():
+    story = with_leg(Scenario().answered().convert(), "target", "target-1")
+    shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
+    story.expect_command("convert-1", "accepted", "done").expect_timers("confirm")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+
+
+def test_customer_who_is_on_his_way_and_meets_a_supervisor_alone_is_let_go():
+    story = with_leg(Scenario().answered().convert(), "supervisor", "supervisor-1", muted=True)
+    shows(story, "customer", "supervisor").expect("ended", "end room", "hang up customer", reason="agent-left")
+
+
+# ---- dials that are still to be decided again ------------------------------------------------------------------------
+
+
+def test_target_of_a_transfer_that_is_still_to_dial_is_found_by_that_dial():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    story = shows(with_leg(story, "target", "target-1"), "customer", "agent", "target", agent="in-progress")
+    assert set(story.session.parties) == {"customer", "agent"}
+    story.confirms("agent").expect("transferring", "dial target")
+    assert story.last.effects[0].label == "target-1"
+
+
+def test_dial_that_finds_whoever_came_in_before_it_was_decided_takes_his_place():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    with_leg(story, "target", "target-1").joins("target")
+    assert story.session.parties["guest-1"].in_conference
+    story.confirms("agent").expect("transferring", "dial target")
+    story.legs["target"].call_sid = story.legs["former target"].call_sid
+    story.placed("target").expect_transfer("dialing").call("target", "in-progress").expect_transfer("merged")
+    assert set(story.session.parties) == {"customer", "agent", "target"}
+    story.complete().expect("transferring", "hang up agent")
+
+
+def test_guest_keeps_his_place_when_another_one_turns_out_to_be_the_target():
+    story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
+    story = with_leg(story, "target", "target-1").joins("target").joins("guest")
+    story.confirms("agent").expect("transferring", "dial target")
+    story.legs["target"].call_sid = story.legs["former target"].call_sid
+    with_leg(story.placed("target"), "third", "Boss", "6").joins("third")
+    calls = [story.legs[one].call_sid for one in ("target", "guest", "third")]
+    assert {story.session.find_party(call_sid=sid).name for sid in calls} == {
+        "target", "guest-2", "guest-3",
+    }  # fmt: skip
+
+
+def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
+    story = as_room(conferenced())
+    story.__class__ = Orders
+    story.add().expect("conferenced", "unflag customer", "unflag agent")
+    story = shows(with_leg(story, "lawyer", "lawyer-1"), "customer", "agent", "lawyer", agent="in-progress")
+    assert "lawyer" not in story.session.parties
+
+
+# ---- a transfer that is known ----------------------------------------------------------------------------------------
+
+
+def test_customer_who_talks_to_somebody_unknown_is_not_let_go_when_the_transfer_fails():
+    story = with_leg(talking("warm"), "lawyer", "lawyer-7", "9")
+    story.policy = Policy(fallback="end")
+    story.reads(
+        customer="in-progress", agent="completed", target="completed", conference=ROOM, inside=("customer", "lawyer")
+    )
+    assert story.session.state != "ended"
+    assert story.session.parties["lawyer"].takes_part
+    story.leaves("lawyer")
+    assert story.session.state == "ended" or is_alone(story)
+
+
+def test_consult_knows_a_supervisor_of_whom_it_has_forgotten():
+    story = with_leg(dialling("warm"), "supervisor", "supervisor-4", "9", muted=True)
+    shows(story, "customer", "agent", "supervisor", agent="in-progress")
+    assert story.session.parties["supervisor"].is_supervisor
+
+
+# ---- somebody waits, by all that is known ----------------------------------------------------------------------------
+
+
+def test_caller_who_waits_talks_to_the_next_agent_already():
+    story = waiting(other_agents=("client:dave",)).placed("agent")
+    with_leg(story, "next", "agent-2")
+    story.reads(customer="in-progress", agent="no-answer", conference=ROOM, inside=("customer", "next"))
+    assert (story.session.state, story.session.phase, story.session.opening) == ("conferenced", "", "")
+    assert story.session.parties["agent"].call_sid == story.legs["next"].call_sid
+    assert not any(word.startswith("dial") for word in story.words())
+
+
+def test_parked_call_that_was_taken_up_is_so():
+    story = parked()
+    with_leg(story, "taker", "agent-5")
+    story.legs["customer"].held = False
+    story.reads(customer="in-progress", conference=ROOM, inside=("customer", "taker"))
+    assert (story.session.phase, "park" in story.session.timers) == ("", False)
+    assert "hold customer" not in story.words()
+
+
+# ---- what was not heard of a conference ------------------------------------------------------------------------------
+
+
+def with_gap(story: Room) -> Room:
+    """Something of the conference was told that did not come."""
+    story._sequences[ROOM] += 1
+    return story
+
+
+def test_whoever_is_alone_by_all_that_is_known_is_looked_for_when_something_was_not_heard():
+    story = with_leg(with_gap(as_room(conferenced())), "target", "target-1").leaves("agent").expect("conferenced")
+    story.fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer", "target")
+    assert not is_alone(story)
+
+
+def test_whoever_is_alone_indeed_is_let_go_after_the_look():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer").expect("conferenced")
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+
+
+def test_nobody_is_let_go_before_the_look_has_an_answer():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    story.fires(LoneOverdue).expect("conferenced")
+    assert is_alone(story)
+
+
+def test_look_that_does_not_show_the_conference_tells_nothing_of_who_is_there():
+    story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress").expect("conferenced")
+    story.fires(LoneOverdue).expect("conferenced", "look")
+    shows(story, "customer").fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_whoever_is_alone_is_let_go_although_looks_fail_for_good():
+    story = with_gap(as_room(conferenced())).leaves("agent")
+    began_ms = story.now_ms
+    while story.fires(LoneOverdue).session.state != "ended":
+        assert story.now_ms - began_ms < 40_000
+        story.fails("read_calls")
+    assert story.now_ms - began_ms > 25_000
+
+
+def test_parked_call_goes_back_although_looks_fail_for_good():
+    story = with_gap(parked()).changes("customer")
+    began_ms = story.session.timers["park"]
+    while story.fires(ParkOverdue).session.state != "transferring":
+        assert story.now_ms - began_ms < 40_000
+        story.fails("read_calls")
+    assert story.now_ms - began_ms > 25_000
+
+
+def test_what_a_look_has_made_up_for_needs_no_other():
+    story = with_gap(as_room(conferenced())).changes("customer").sweep_finds("call-missing", "agent")
+    shows(story, "customer", "agent", agent="in-progress").leaves("agent")
+    story.fires(LoneOverdue).expect("ended", "end room")
+
+
+def test_parked_call_is_looked_at_before_it_goes_back_when_something_was_not_heard():
+    story = with_leg(with_gap(parked()), "taker", "agent-5")
+    story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
+    story.legs["customer"].held = False
+    story.reads(customer="in-progress", conference=ROOM, inside=("customer", "taker"))
+    assert story.session.phase == ""
+
+
+def test_leg_of_ours_that_looks_like_a_guest_is_hung_up():
+    """Redis has forgotten its dial; its label is one of ours."""
+    story = with_leg(conferenced().transfer("warm").confirms("agent").placed("target"), "stray", "target-1").joins(
+        "stray"
+    )
+    assert "guest-1" in story.session.parties
+    story.end()
+    hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}
+    assert story.legs["stray"].call_sid in hung_up

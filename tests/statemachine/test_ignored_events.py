@@ -1,0 +1,70 @@
+"""What may be left out under load decides nothing: read from the table, and tried in every situation."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from conferral.statemachine.deduplication import WINDOW_BITS
+from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, Event, ParticipantLeft
+from conferral.statemachine.machine import step
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome
+from conferral.statemachine.table import IGNORED, TABLE
+from tests.statemachine.scenario import AGENT_CALL, ROOM
+from tests.statemachine.test_grid import BEGINNINGS
+from tests.statemachine.transfer_scenarios import conferenced
+
+IGNORED_EVERYWHERE = {
+    event for event in EVENTS if all(any(event in e.events and state in e.states for e in IGNORED) for state in State)
+}
+#: What a log and a count of events show, and nothing is decided by.
+SHOWN_ONLY = {"version"}
+
+
+def noted(number: int, session_id: str = "S") -> ConferenceEventIgnored:
+    return ConferenceEventIgnored(
+        session_id=session_id, entry_id=f"9000000-{number}", source=ROOM, sequence=number, conference_sid=ROOM,
+        kind="participant-speech-start", call_sid=AGENT_CALL,
+    )  # fmt: skip
+
+
+def what_decides(session: Session) -> dict[str, object]:
+    return {one.name: getattr(session, one.name) for one in fields(session) if one.name not in SHOWN_ONLY}
+
+
+def test_exactly_what_no_state_asks_for_decides_nothing():
+    assert {event for event in EVENTS if event.ignored_because} == IGNORED_EVERYWHERE == {ConferenceEventIgnored}
+
+
+@pytest.mark.parametrize("event", sorted(IGNORED_EVERYWHERE, key=lambda event: event.name), ids=lambda e: e.name)
+def test_what_decides_nothing_has_no_row(event: type[Event]):
+    assert not [row for row in TABLE if row.event is event]
+
+
+@pytest.mark.parametrize("situation", BEGINNINGS)
+def test_what_decides_nothing_changes_nothing_but_the_version(situation: str):
+    before = BEGINNINGS[situation]().session
+    taken = step(before, noted(900, before.id), before.updated_at_ms + 1000)
+
+    assert what_decides(taken.session) == what_decides(before)
+    assert taken.session.version == (before.version + 1 if before.version else 0)
+    assert (taken.effects, taken.timers, taken.reports, taken.outcome_records) == ((), (), (), ())
+    assert taken.outcome is (Outcome.STALE if before.version else Outcome.UNEXPECTED)
+
+
+def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
+    """Two people who speak cause events by the dozen, with numbers of the same conference."""
+    session = conferenced().session
+    first = max(highest for source, (highest, _) in session.seen.windows.items() if source == ROOM) + 1
+    left = ParticipantLeft(
+        session_id=session.id, entry_id="9500000-0", source=ROOM, sequence=first, conference_sid=ROOM,
+        call_sid=AGENT_CALL, call_status="completed", left_reason="participant_hung_up",
+    )  # fmt: skip
+    for number in range(first + 1, first + 2 * WINDOW_BITS):
+        session = step(session, noted(number, session.id), session.updated_at_ms + 20).session
+
+    taken = step(session, left, session.updated_at_ms + 20)
+    assert taken.outcome is not Outcome.STALE, taken.reason
+    again = step(taken.session, replace(left, entry_id="9600000-0"), session.updated_at_ms + 40)
+    assert (again.outcome, again.reason) == (Outcome.STALE, "taken before")

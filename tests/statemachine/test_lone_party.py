@@ -1,0 +1,112 @@
+"""Who counts as company: all but supervisors, whoever is held by command too; nobody is alone who has some."""
+
+import pytest
+
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import LoneOverdue
+from tests.statemachine.command_scenarios import Orders
+from tests.statemachine.conference_scenarios import browser_talks, called_in, received, waiting
+from tests.statemachine.transfer_scenarios import conferenced
+
+
+def talks_to_customer():
+    return called_in().takes_part("customer").confirms("customer", "agent")
+
+
+BEGINNINGS = pytest.mark.parametrize("begin", [conferenced, received, talks_to_customer, browser_talks])
+
+
+def orders(story):
+    """The same story, with the commands about parties."""
+    story.__class__ = Orders
+    return story
+
+
+def with_supervisor(begin):
+    story = orders(begin()).supervise("monitor")
+    flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
+    story.confirms(*flagged) if flagged else story
+    return story.takes_part("supervisor").expect_command("supervise-1", "accepted", "done")
+
+
+def with_held_customer(begin):
+    story = orders(begin()).hold("customer").confirms("customer")
+    return story.expect_command("hold-1", "accepted", "done").expect_held("customer")
+
+
+# ---- supervisors -------------------------------------------------------------------------------------------------
+
+
+@BEGINNINGS
+@pytest.mark.parametrize("leaver", ["agent", "customer"])
+def test_supervisor_is_no_company(begin, leaver):
+    story = with_supervisor(begin).leaves(leaver).expect("conferenced")
+    assert "lone" in story.session.timers
+    story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
+
+
+@BEGINNINGS
+def test_supervisor_who_is_left_behind_by_both_is_let_go_at_once(begin):
+    with_supervisor(begin).leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
+
+
+@BEGINNINGS
+def test_supervisor_who_leaves_ends_nothing(begin):
+    story = with_supervisor(begin).leaves("supervisor")
+    assert story.session.state == "conferenced"
+    assert "lone" not in story.session.timers
+
+
+@BEGINNINGS
+def test_supervisor_who_is_being_dialled_is_not_waited_for(begin):
+    story = orders(begin()).supervise("monitor")
+    flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
+    if flagged:
+        story.confirms(*flagged)
+    story.placed("supervisor").leaves("agent")
+    assert "lone" in story.session.timers
+    story.fires(LoneOverdue).expect("ended", "end room", "hang up supervisor", reason="agent-left")
+    story.expect_command("supervise-1", "accepted", "failed", reason="agent-left")
+
+
+def test_supervisor_is_let_go_when_the_customer_goes_on_elsewhere():
+    after = ConferenceAttributes(after_url="https://example.com/survey")
+    story = orders(waiting(attributes=after).takes_part("agent").confirms("customer")).supervise("monitor")
+    story.confirms("customer").takes_part("supervisor").leaves("agent").fires(LoneOverdue)
+    story.expect("ended", "send away customer", "hang up supervisor", reason="agent-left")
+
+
+# ---- held parties ------------------------------------------------------------------------------------------------
+
+
+@BEGINNINGS
+def test_held_party_is_company(begin):
+    assert "lone" not in with_held_customer(begin).session.timers
+
+
+@BEGINNINGS
+def test_held_customer_whom_the_agent_leaves_is_alone(begin):
+    story = with_held_customer(begin).leaves("agent").expect("conferenced")
+    assert "lone" in story.session.timers
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
+
+
+@BEGINNINGS
+def test_agent_whom_the_held_customer_leaves_is_alone(begin):
+    story = with_held_customer(begin).leaves("customer").expect("conferenced")
+    story.fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+# ---- somebody who is being dialled -------------------------------------------------------------------------------
+
+
+@BEGINNINGS
+def test_party_that_is_being_dialled_in_is_waited_for_and_not_beyond_its_failure(begin):
+    story = orders(begin()).add()
+    flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
+    if flagged:
+        story.confirms(*flagged)
+    story.placed("lawyer").call("lawyer", "ringing").leaves("agent").expect("conferenced")
+    assert "lone" not in story.session.timers
+    story.call("lawyer", "busy").expect("conferenced").fires(LoneOverdue).expect("ended", "end room")
+    assert story.session.end_reason == "agent-left"

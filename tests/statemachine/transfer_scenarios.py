@@ -1,0 +1,70 @@
+"""Where stories of transfers begin: the moments to which they all have to come."""
+
+from typing import Any
+
+from conferral.statemachine.policy import Policy
+from tests.statemachine.scenario import OUTBOUND, Scenario
+
+#: What follows when both are in and nothing else is to come.
+FLAGS = ("flag customer", "flag agent")
+
+
+def converted(policy: Policy | None = None, **given: Any) -> Scenario:
+    """Both are in the conference; Twilio was asked that the leaving of each ends it."""
+    story = Scenario(policy).comes_in(**given)
+    for status in ("initiated", "ringing", "in-progress"):
+        story.call("agent", status)
+    story.convert().joins("agent").conference_starts().joins("customer")
+    return story.expect("conferenced", *FLAGS).expect_timers("confirm")
+
+
+def conferenced(policy: Policy | None = None, **given: Any) -> Scenario:
+    """Both are in the conference, and Twilio has confirmed that the leaving of each ends it."""
+    return converted(policy, **given).confirms("customer", "agent").expect("conferenced").expect_timers()
+
+
+def succeeds_all(story: Scenario) -> Scenario:
+    """Twilio has carried out everything that the last event ordered."""
+    assert story.last is not None
+    for effect in story.last.effects:
+        story.succeeds(effect.kind, effect.party, effect.effect_id)
+    return story
+
+
+def outbound(policy: Policy | None = None) -> Scenario:
+    """The agent of an outbound session has picked up, has been let in by our gate, and talks to the customer."""
+    story = (
+        Scenario(policy, session_id=OUTBOUND).calls_out().expect("bridged", "dial agent to the gate", phase="ringing")
+    )
+    story.placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
+    story.call("customer", "initiated").call("customer", "ringing").call("customer", "in-progress")
+    return story.expect("bridged", phase="connected").expect_timers().expect_command("call-1", "accepted", "done")
+
+
+def dialling(mode: str, *to: str, policy: Policy | None = None, **options: Any) -> Scenario:
+    """A transfer out of the conference, and the target has just been dialled."""
+    story = conferenced(policy).transfer(mode, *to, **options).expect("transferring", "unflag agent", phase=mode)
+    story.confirms("agent")
+    if mode != "warm":
+        story.expect("transferring", "hold customer").confirms("customer")
+    return story.expect_transfer("dialing")
+
+
+def ringing(mode: str) -> Scenario:
+    """The target's phone rings."""
+    return dialling(mode).placed("target").call("target", "ringing").expect_transfer("ringing")
+
+
+def talking(mode: str) -> Scenario:
+    """The target takes part: all three talk, or agent and target with the customer on hold."""
+    story = dialling(mode).takes_part("target").expect("transferring", phase=mode)
+    return story.expect_transfer("merged" if mode == "warm" else "consulting")
+
+
+def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) -> Scenario:
+    """A blind transfer of an inbound call: the agent is gone, the customer waits in a room, the target is dialled."""
+    call_token, called_number = options.pop("call_token", ""), options.pop("called_number", "")
+    story = Scenario(policy).comes_in(call_token=call_token, called_number=called_number)
+    story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)
+    story.expect("transferring", "hang up agent", phase="blind").dial_ends("completed").call("agent", "completed")
+    return story.joins("customer", starts=False)

@@ -1,0 +1,259 @@
+"""Commands: what a valid one looks like, and outcomes that only move forward."""
+
+import asyncio
+import dataclasses
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.statemachine.events import COMMANDS, Call, Convert, Event, Transfer
+from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import scripts
+from conferral.storage.codecs.effect_codec import ReportCommand
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_models import MODELS
+from conferral.storage.commands.command_stream import BadCommandError
+from conferral.storage.partition.partition_store import report_command
+
+NUMBER = "+14155550123"
+TRANSFER = {"type": "transfer", "session": "s", "to": NUMBER, "mode": "warm"}
+CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+TYPES = (
+    "add, announce, call, cancel, complete, convert, end, hold, merge, mute, park, record, remove, retrieve, "
+    "supervise, swap, transfer, unhold, unmute"
+)
+
+
+@pytest.mark.parametrize("fields, words", [
+    ({"type": "dance", "session": "s"}, f"unknown type 'dance'; known: {TYPES}"),
+    ({"session": "s"}, f"the field type is missing: which command it is; known: {TYPES}"),
+    ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); known: {TYPES}"),
+    ({"type": "convert"}, "convert needs the field session: a session's id or the SID of one of its calls"),
+    ({"type": "convert", "session": "a*"}, "session must be 1 to 64 letters, digits, _ or -"),
+    ({"type": "convert", "session": "{0}x"}, "session must be 1 to 64 letters, digits, _ or -"),
+    ({"type": "convert", "session": "x" * 65}, "session must be 1 to 64 letters, digits, _ or -"),
+    ({"type": "end", "session": "s", "to": "x"}, "end has no field 'to'; it takes session and id"),
+    ({"type": "end", "session": "s", NUMBER: "x"}, "end has no field (unprintable); it takes session and id"),
+    ({**TRANSFER, "timeout_s": "9"},
+     ("transfer has no field 'timeout_s'; "
+     "it takes session, to, mode, brief, confirm, timeout, digits, caller_id and id")),
+    ({**TRANSFER, "session": ""}, "transfer needs the field session: a session's id or the SID of one of its calls"),
+    ({**TRANSFER, "to": ""}, "transfer needs the field to: whom to dial"),
+    ({**TRANSFER, "mode": ""}, "transfer needs the field mode: warm, consult or blind"),
+    ({**TRANSFER, "mode": "cold"}, "mode must be warm, consult or blind"),
+    ({**TRANSFER, "mode": NUMBER}, "mode must be warm, consult or blind"),
+    ({**TRANSFER, "to": ","}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": f"{NUMBER},"}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": f"{NUMBER}, ,client:a"}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": ",".join(f"client:a{n}" for n in range(11))},
+     "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": "x" * 5_200}, "to must be 1 to 10 destinations, separated by commas"),
+    ({**TRANSFER, "to": f"{NUMBER},client:a, {NUMBER}"}, "to must not name a destination twice"),
+    ({**TRANSFER, "brief": "x" * 501}, "brief must be at most 500 characters, without control characters"),
+    ({**TRANSFER, "brief": "one\ntwo"}, "brief must be at most 500 characters, without control characters"),
+    ({**TRANSFER, "brief": "\x1b[31m"}, "brief must be at most 500 characters, without control characters"),
+    ({**TRANSFER, "brief": "\uffff"}, "brief must be at most 500 characters, without control characters"),
+    ({**TRANSFER, "confirm": "yes"}, "confirm must be true or false"),
+    ({**TRANSFER, "confirm": "True"}, "confirm must be true or false"),
+    ({**TRANSFER, "timeout": "4"}, "timeout must be whole seconds, 5 to 600"),
+    ({**TRANSFER, "timeout": "601"}, "timeout must be whole seconds, 5 to 600"),
+    ({**TRANSFER, "timeout": "30.5"}, "timeout must be whole seconds, 5 to 600"),
+    ({**TRANSFER, "timeout": "\u0663\u0660"}, "timeout must be whole seconds, 5 to 600"),
+    ({**TRANSFER, "timeout": "9" * 5_000}, "timeout must be whole seconds, 5 to 600"),
+    ({**TRANSFER, "digits": "12x"}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
+    ({**TRANSFER, "digits": "1" * 33}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
+    ({**TRANSFER, "digits": "1\n"}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
+    ({**CALL, "agent": ""}, "call needs the field agent: whom to call first"),
+    ({**CALL, "customer": ""}, "call needs the field customer: whom to call once the agent has answered"),
+    ({**CALL, "agent": f"{NUMBER},client:a"}, "agent must be one destination"),
+    ({**CALL, "customer": "x" * 513}, "customer must be one destination"),
+    ({**CALL, "mode": "warm"}, "mode must be bridge or conference"),
+    ({**CALL, "session": "a b"}, "session must be 1 to 64 letters, digits, _ or -"),
+    ({**CALL, "session": "14155550123"}, f"session {NO_PHONE_NUMBER_RULE}"),
+    ({**CALL, "id": "123456789012345"}, f"id {NO_PHONE_NUMBER_RULE}"),
+    ({**CALL, "to": NUMBER},
+     ("call has no field 'to'; "
+     "it takes session, agent, customer, mode, brief, confirm, timeout, digits, caller_id and id")),
+])  # fmt: skip
+def test_command_that_is_wrong_is_told_in_words(fields, words):
+    with pytest.raises(BadCommandError) as refused:
+        command_stream.parse(fields)
+    assert str(refused.value) == words
+
+
+def test_transfer_is_taken_with_all_its_options():
+    fields = {"to": f"{NUMBER}, client:bob", "mode": "consult", "brief": "Überweisung 👋", "confirm": "true"}
+    parsed = command_stream.parse({**TRANSFER, **fields, "timeout": "20", "digits": "ww12#", "id": "c1"})
+    assert (parsed.event_type, parsed.session) == (Transfer, "s")
+    assert parsed.event("s", "c1", 5) == Transfer(
+        session_id="s", token="c1", occurred_at_ms=5, to=f"{NUMBER},client:bob", mode="consult",
+        brief="Überweisung 👋", confirm=True, timeout_s=20, digits="ww12#",
+    )  # fmt: skip
+
+
+def test_call_needs_no_session_and_is_a_bridge_unless_told_otherwise():
+    parsed = command_stream.parse({**CALL, "confirm": "false", "id": "c1"})
+    assert (parsed.event_type, parsed.session) == (Call, "")
+    expected = Call(session_id="CS1", token="c1", agent="client:alice", customer=NUMBER)
+    assert parsed.event("CS1", "c1", 0) == expected
+    assert expected.mode == "bridge"
+    assert command_stream.parse({**CALL, "session": "mine", "mode": "bridge"}).session == "mine"
+
+
+def test_empty_field_counts_as_not_given():
+    empty = {"brief": "", "confirm": "", "timeout": "", "digits": "", "id": ""}
+    assert command_stream.parse({**TRANSFER, **empty}) == command_stream.parse(TRANSFER)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMMANDS if not MODELS[kind.name].own_names()])
+def test_command_without_fields_of_its_own_takes_a_session_alone(kind):
+    parsed = command_stream.parse({"type": kind.name, "session": "CA1"})
+    assert parsed.event("s", "c", 1) == kind(session_id="s", token="c", occurred_at_ms=1)
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_every_attribute_of_a_command_can_be_given(kind):
+    common = {field.name for field in dataclasses.fields(Event)} | {"by", "refused"}
+    own = {field.name: field.default for field in dataclasses.fields(kind) if field.name not in common}
+    model = MODELS[kind.name]
+    found = {name: field for name, field in model.model_fields.items() if name not in {"type", "session", "id", "by"}}
+    assert found.keys() == own.keys()
+    assert {name: field.is_required() for name, field in found.items()} == {
+        name: default is dataclasses.MISSING for name, default in own.items()
+    }
+    assert {name: field.default for name, field in found.items() if not field.is_required()} == {
+        name: default for name, default in own.items() if default is not dataclasses.MISSING
+    }
+
+
+OPTIONS = st.dictionaries(st.sampled_from(["to", "mode", "brief", "confirm", "timeout", "digits", "agent", "customer",
+                                           "session", "+14155550199"]), st.text(max_size=40))  # fmt: skip
+
+
+@given(st.sampled_from([TRANSFER, CALL, {"type": "convert", "session": "s"}]), OPTIONS)
+def test_whatever_is_given_is_taken_or_refused_without_repeating_a_number(valid, changes):
+    number = "15005550006"
+    fields = {name: value + number for name, value in (valid | changes).items() if name != "type"}
+    try:
+        parsed = command_stream.parse({"type": valid["type"], **fields})
+    except BadCommandError as refused:
+        shown = str(refused)
+    else:
+        shown = repr(parsed).replace(repr(fields.get("session", "")), "")
+    assert "5005550006" not in shown
+    assert not re.search(r"\d{7}", shown)
+
+
+def test_command_without_an_id_of_its_session_opens_one_of_its_own():
+    assert (
+        command_stream.session_id_of("1-0")
+        == command_stream.session_id_of("1-0")
+        != command_stream.session_id_of("1-1")
+    )
+    assert re.fullmatch(r"CS[0-9a-f]{32}", command_stream.session_id_of("1-0"))
+    assert command_stream.ID_PATTERN.fullmatch(command_stream.session_id_of("1-0"))
+    assert (
+        command_stream.parse({"type": "convert", "session": command_stream.session_id_of("1-0")}).event_type is Convert
+    )
+
+
+@pytest.mark.parametrize("given", ["a b", "{0}", "x" * 65, "é"])
+def test_id_outside_the_pattern_is_refused(given):
+    with pytest.raises(BadCommandError):
+        command_stream.command_id_of({"id": given}, "1-0")
+
+
+def test_stream_entrys_id_is_the_default():
+    assert command_stream.command_id_of({}, "1-0") == "1-0"
+    assert command_stream.command_id_of({"id": "mine"}, "1-0") == "mine"
+
+
+async def tell(client, keys, status, reason=""):
+    await report_command(client, keys, ReportCommand("s", CommandReport("c", CommandStatus(status), reason)))
+    found = await command_stream.read_outcome(client, keys, "c")
+    return found.status, found.reason
+
+
+@pytest.mark.redis
+async def test_outcome_only_moves_forward(client, keys):
+    assert await tell(client, keys, "accepted") == ("accepted", "")
+    assert await tell(client, keys, "failed", "busy") == ("failed", "busy")
+    assert await tell(client, keys, "accepted") == ("failed", "busy")
+    assert await tell(client, keys, "done") == ("failed", "busy")
+    assert 86_000 < await client.ttl(keys.command("c")) <= 86_400
+
+
+@pytest.mark.redis
+async def test_command_id_belongs_to_the_entry_that_asked_first(client, keys):
+    async def claim(entry, session="s", digest="d"):
+        owner, claimed_for = await scripts.claim_command(client, [keys.command("c")], [entry, session, digest, 100])
+        return int(owner), claimed_for.decode()
+
+    assert await claim("1-0") == (1, "s")
+    assert await claim("1-0", "other") == (1, "s"), "the same entry may claim it again after a crash, for the same"
+    assert await claim("2-0") == (0, "")
+    assert await claim("2-0", digest="other") == (-1, "")
+    assert await claim("1-0") == (1, "s"), "and it stays the first one's"
+    await client.hdel(keys.command("c"), "digest")
+    assert await claim("2-0", digest="other") == (0, ""), "what an older version has claimed tells nothing"
+    assert 90 < await client.ttl(keys.command("c")) <= 100
+    assert await client.hget(keys.command("c"), "session") == b"s"
+
+
+@pytest.mark.redis
+async def test_command_can_be_claimed_for_no_session(client, keys):
+    async def claim():
+        return await scripts.claim_command(client, [keys.command("c")], ["1-0", "", "d", 100])
+
+    assert await claim() == [1, b""]
+    assert await claim() == [1, b""]
+
+
+@pytest.mark.redis
+async def test_waiting_ends_with_the_outcome_or_with_the_time(client, keys):
+    assert (await command_stream.wait_for_outcome(client, keys, "c", 0.01)).status == ""
+    await tell(client, keys, "done")
+    assert (await command_stream.wait_for_outcome(client, keys, "c", 1)).status == "done"
+
+
+@pytest.mark.redis
+async def test_nobody_waits_for_the_outcome_of_another_command(client, keys):
+    await scripts.claim_command(client, [keys.command("c")], ["1-0", "s", command_stream.digest_of(TRANSFER), 100])
+    digest = command_stream.digest_of(CALL)
+    async with asyncio.timeout(5):
+        found = await command_stream.wait_for_outcome(client, keys, "c", 60, digest=digest)
+    assert found.is_of_another_command(digest)
+    assert not found.is_of_another_command(command_stream.digest_of({**TRANSFER, "id": "c"}))
+
+
+@pytest.mark.parametrize("changes", [{"to": "client:bob"}, {"mode": "blind"}, {"confirm": "true"}, {"session": "t"}])
+def test_digest_tells_one_command_from_another(changes):
+    assert command_stream.digest_of(TRANSFER | changes) != command_stream.digest_of(TRANSFER)
+
+
+def test_digest_is_of_what_is_asked_for_alone():
+    same = {"id": "c1", "brief": "", **dict(reversed(TRANSFER.items()))}
+    assert command_stream.digest_of(same) == command_stream.digest_of(TRANSFER)
+    assert re.fullmatch("[0-9a-f]{16}", command_stream.digest_of(TRANSFER))
+
+
+# ---- a stream that no worker reads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_no_command_that_waits_is_trimmed_and_more_are_refused(client, keys, monkeypatch):
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 300)
+    fields = {"type": "end", "session": "s"}
+    given = [await command_stream.publish(client, keys, {**fields, "id": f"c{number}"}) for number in range(300)]
+
+    for number in range(300, 600):
+        with pytest.raises(command_stream.CommandsFullError, match="300 commands wait to be routed"):
+            await command_stream.publish(client, keys, {**fields, "id": f"c{number}"})
+    direct = await client.xadd(keys.commands, fields)
+
+    assert [entry.decode() for entry, _ in await client.xrange(keys.commands)] == [*given, direct.decode()]
+    await client.xdel(keys.commands, given[0], given[1])  # as the router does with what it has routed
+    assert await command_stream.publish(client, keys, fields)

@@ -1,0 +1,314 @@
+"""A Redis that does not take writes: told in stable words, and nothing counts as stored that was not."""
+
+import asyncio
+import random
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.statemachine.events import CallProgressed
+from conferral.storage.connection.client import Client, make_client, store_errors
+from conferral.storage.connection.reconnect import REFRESH_EVERY_S
+from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.keys import Keys
+from tests.support.redis_server import RedisServer
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+SESSION = "CA" + "1" * 32
+
+
+def event(number: int) -> CallProgressed:
+    return CallProgressed(
+        session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
+    )
+
+
+async def stored(client: Client, keys: Keys) -> set[int]:
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    return {int(fields[b"sequence"]) for _, fields in entries}
+
+
+@pytest.fixture
+def alone(single: RedisServer) -> RedisServer:
+    """One server that is given back as it was."""
+    return single
+
+
+@pytest.fixture
+async def publisher(client: Client, keys: Keys, clock: SystemClock) -> AsyncIterator[BatchingIngest]:
+    publisher = BatchingIngest(client, keys, clock, deadline_s=0.5)
+    yield publisher
+    await publisher.close()
+
+
+class Trouble:
+    """One way of not taking writes."""
+
+    def __init__(self, state: str, begin: Callable[[Any], object], end: Callable[[Any], object]) -> None:
+        self.state = state
+        self.begin = begin
+        self.end = end
+
+
+TROUBLES = {
+    "full": Trouble(
+        "full (OOM)",
+        lambda redis: redis.config_set("maxmemory", "100kb"),
+        lambda redis: redis.config_set("maxmemory", 0),
+    ),
+    "read-only": Trouble(
+        "read-only (READONLY)",
+        lambda redis: redis.replicaof("127.0.0.1", 1),
+        lambda redis: redis.replicaof("NO", "ONE"),
+    ),
+    "too few replicas": Trouble(
+        "too few replicas (NOREPLICAS)",
+        lambda redis: redis.config_set("min-replicas-to-write", 1),
+        lambda redis: redis.config_set("min-replicas-to-write", 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+async def test_state_is_named_and_nothing_is_acknowledged_that_was_not_stored(
+    alone: RedisServer, publisher: BatchingIngest, client: Client, keys: Keys, name: str
+):
+    trouble = TROUBLES[name]
+    await publisher.publish(event(0))
+    assert await publisher.redis_error() == ""
+    with alone.client() as redis:
+        trouble.begin(redis)
+        try:
+            assert await publisher.redis_error() == trouble.state
+            results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(1, 20)), return_exceptions=True)
+            refused = [result for result in results if isinstance(result, StoreUnreachableError)]
+            assert {error.state for error in refused} == {trouble.state}
+            assert len(refused) == 19
+            assert await stored(client, keys) == {0}
+        finally:
+            trouble.end(redis)
+    assert await publisher.redis_error() == ""
+    await publisher.publish(event(99))
+    assert await stored(client, keys) == {0, 99}
+
+
+async def test_silent_redis_is_named(alone: RedisServer, publisher: BatchingIngest, client: Client, monkeypatch):
+    client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
+    alone.signal(signal.SIGSTOP)
+    try:
+        assert await publisher.redis_error() == "no answer"
+    finally:
+        alone.signal(signal.SIGCONT)
+    assert await publisher.redis_error() == ""
+
+
+async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowledged_is_in_it(
+    alone: RedisServer, keys: Keys, clock: SystemClock
+):
+    with RedisServer(alone.program, append_only=True, ignores_file_size=True) as own:
+        client = make_client(own.url)
+        publisher = BatchingIngest(client, keys, clock, deadline_s=0.5)
+        acknowledged: list[int] = []
+        states: set[str] = set()
+        assert own.process is not None
+        size = own.append_only_file.stat().st_size
+        resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (size + 5_000, resource.RLIM_INFINITY))
+        for number in range(200):
+            try:
+                await publisher.publish(event(number))
+            except StoreError as error:
+                states.add(error.state)
+                break
+            acknowledged.append(number)
+        assert 10 < len(acknowledged) < 200
+        assert states == {"can't write to its disk (MISCONF)"}
+        assert await publisher.redis_error() == "can't write to its disk (MISCONF)"
+        resource.prlimit(own.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        async with asyncio.timeout(60):
+            while await publisher.redis_error():
+                await asyncio.sleep(0.05)
+        await publisher.publish(event(1_000))
+        await publisher.close()
+        # Behind a slow fsync Redis keeps what is to be written for up to two seconds; that is its own promise.
+        async with asyncio.timeout(60):
+            while (await client.info("persistence"))["aof_buffer_length"]:
+                await asyncio.sleep(0.05)
+        await client.aclose()
+        own.kill()
+        own.start()
+        client = make_client(own.url)
+        assert await stored(client, keys) >= {*acknowledged, 1_000}
+        await client.aclose()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_only_what_is_stored_is_acknowledged_while_states_change(
+    alone: RedisServer, client: Client, keys: Keys, clock: SystemClock, seed: int
+):
+    chance = random.Random(seed)
+    publisher = BatchingIngest(client, keys, clock, deadline_s=0.3)
+    acknowledged: set[int] = set()
+
+    async def publish(number: int) -> None:
+        try:
+            await publisher.publish(event(number))
+        except StoreUnreachableError:
+            return
+        acknowledged.add(number)
+
+    tasks, number = [], 0
+    with alone.client() as redis:
+        for _ in range(12):
+            trouble = chance.choice([None, *TROUBLES.values()])
+            if trouble is not None:
+                trouble.begin(redis)
+            for _ in range(chance.randrange(40)):
+                tasks.append(asyncio.create_task(publish(number)))
+                number += 1
+                if chance.random() < 0.2:
+                    await asyncio.sleep(0.005)  # a delay: the moment is drawn by seed
+            await asyncio.sleep(chance.uniform(0, 0.1))  # a delay: the moment is drawn by seed
+            if trouble is not None:
+                trouble.end(redis)
+    await asyncio.gather(*tasks)
+    await publisher.close()
+    assert acknowledged <= await stored(client, keys)
+    assert acknowledged
+
+
+# ---- words of Redis's own, by a server that says nothing else ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, state, passes",
+    [
+        ("LOADING Redis is loading the dataset in memory", "loading", True),
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+         "busy with a script (BUSY)", True),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+         "primary down (MASTERDOWN)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: -READONLY You can't write against a replica.",
+         "read-only (READONLY)", True),
+        ("ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -OOM command not allowed when used",
+         "full (OOM)", True),
+        ("NOAUTH Authentication required.", "password refused", False),
+        ("NOPERM this user has no permissions to run the 'set' command", "not permitted (NOPERM)", False),
+        ("ERR something of tomorrow", "refuses (ERR)", False),
+    ],
+)  # fmt: skip
+async def test_words_of_redis_are_told_as_states(tmp_path: Path, words: str, state: str, passes: bool):
+    answering: set[asyncio.StreamWriter] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(writer)
+        while data := await reader.read(4096):
+            is_greeting = b"SETINFO" in data and b"SET\r\n" not in data
+            count = data.count(b"SETINFO") if is_greeting else 1
+            writer.write(b"+OK\r\n" * count if is_greeting else f"-{words}\r\n".encode())
+        writer.close()
+
+    listener = await asyncio.start_unix_server(answer, tmp_path / "redis.sock")
+    client = make_client(f"unix://{tmp_path}/redis.sock")
+    try:
+        with pytest.raises(StoreError) as raised, store_errors():
+            await client.set("a", "b")
+    finally:
+        await client.aclose()
+        listener.close()
+        for writer in answering:
+            writer.close()
+    assert raised.value.state == state
+    assert isinstance(raised.value, StoreUnreachableError) == passes or state == "password refused"
+
+
+# ---- a primary that was demoted ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def after_failover(alone: RedisServer) -> AsyncIterator[tuple[Relay, RedisServer, RedisServer]]:
+    """An address that leads to another server by now, and connections of before that stay open to the first."""
+    with RedisServer(alone.program) as other:
+        async with Relay(alone.socket) as relay:
+            yield relay, alone, other
+        with alone.client() as redis:
+            redis.replicaof("NO", "ONE")
+
+
+def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
+    with old.client() as redis:
+        redis.replicaof("127.0.0.1", 1)
+    relay.lead_to(new.socket, cut=False)
+
+
+async def test_what_is_refused_by_a_demoted_server_is_stored_at_the_new_one(
+    after_failover: tuple[Relay, RedisServer, RedisServer], keys: Keys, clock: SystemClock
+):
+    relay, old, new = after_failover
+    client, at_new = make_client(relay.url), make_client(new.url)
+    publisher = BatchingIngest(client, keys, clock, deadline_s=2.0)
+    await asyncio.gather(*(publisher.publish(event(number)) for number in range(20)))
+    fail_over(relay, old, new)
+
+    await asyncio.gather(*(publisher.publish(event(number)) for number in range(100, 120)))
+
+    assert await stored(at_new, keys) == set(range(100, 120))
+    await publisher.close()
+    await client.aclose()
+    await at_new.aclose()
+
+
+async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(
+    after_failover: tuple[Relay, RedisServer, RedisServer],
+):
+    relay, old, new = after_failover
+    client, blocking = make_client(relay.url), make_client(relay.url, blocking=True)
+    elsewhere = make_client(old.url)
+    for each in (client, blocking, elsewhere):
+        await each.get("a")
+    fail_over(relay, old, new)
+    assert await blocking.xread({"s": "0"}, block=10) in ([], {}), "it answers reads, and shows nothing of the new one"
+    with new.client() as redis:
+        redis.xadd("s", {"a": "b"})
+    assert not await blocking.xread({"s": "0"}, block=10)
+
+    with pytest.raises(StoreUnreachableError), store_errors():
+        await client.set("a", "b")
+    assert await blocking.xread({"s": "0"}, block=10)
+    await client.set("a", "b")
+    assert await elsewhere.get("a") is None, "a client of another address has nothing to do with it"
+    for each in (client, blocking, elsewhere):
+        await each.aclose()
+
+
+async def test_address_that_still_leads_to_the_demoted_server_is_asked_again_but_not_all_the_time(
+    after_failover: tuple[Relay, RedisServer, RedisServer],
+):
+    relay, old, new = after_failover
+    client = make_client(relay.url)
+    await client.set("a", "b")
+    fail_over(relay, old, old)
+    with old.client() as redis:
+        before = redis.info("stats")["total_connections_received"]
+        for _ in range(50):
+            with pytest.raises(StoreUnreachableError), store_errors():
+                await client.set("a", "b")
+        assert redis.info("stats")["total_connections_received"] - before <= 2
+    relay.lead_to(new.socket, cut=False)
+    async with asyncio.timeout(10 * REFRESH_EVERY_S):
+        while True:
+            try:
+                with store_errors():
+                    await client.set("a", "b")
+                break
+            except StoreUnreachableError:
+                await asyncio.sleep(0.02)
+    with new.client() as redis:
+        assert redis.get("a") == "b"
+    await client.aclose()

@@ -1,0 +1,284 @@
+"""Placing calls: the mark before a request that can't be looked up, turns of all workers, and whose a call is."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.statemachine.effects import CreateCall
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, State
+from conferral.storage import scripts
+from conferral.storage.codecs import effect_codec, session_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.dial_claims import RETRY_MAX_S, DialClaims, DialStatus, MarkResult
+from conferral.storage.partition.lease import Lease
+from tests.support.redis_clients import client_of
+
+pytestmark = pytest.mark.redis
+PARTITION = 0
+DIAL = CreateCall(
+    effect_id="d1", session_id="S1", party="target", to="client:bob", timeout_s=30, digits='1"sent_at_ms":5,'
+)
+ENTRY = OutboxEntry(DIAL, 1_000)
+
+
+@pytest.fixture
+def dials(client, keys) -> DialClaims:
+    return DialClaims(client, keys, session_ttl_s=3600)
+
+
+@pytest.fixture
+async def lease(client, keys, clock) -> Lease:
+    lease, _ = await leases.acquire(client, keys.lease(PARTITION), "one", clock)
+    assert isinstance(lease, Lease)
+    return lease
+
+
+@pytest.fixture
+async def ordered(client, keys):
+    await client.hset(keys.outbox(PARTITION), "d1", effect_codec.encode(ENTRY))
+
+
+async def entry(client, keys) -> OutboxEntry | None:
+    return effect_codec.decode(await client.hget(keys.outbox(PARTITION), "d1"))
+
+
+# ---- marks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("ordered")
+async def test_first_mark_is_written_and_the_second_is_told(client, keys, dials, lease):
+    assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
+    assert await dials.mark_sent(PARTITION, lease, "d1", 8_000) is MarkResult.ALREADY_MARKED
+
+    assert await entry(client, keys) == replace(ENTRY, sent_at_ms=7_000)
+
+
+@pytest.mark.usefixtures("ordered")
+async def test_mark_is_what_the_codec_writes(client, keys, dials, lease):
+    await dials.mark_sent(PARTITION, lease, "d1", 7_000)
+
+    body = await client.hget(keys.outbox(PARTITION), "d1")
+    assert body == effect_codec.encode(replace(ENTRY, sent_at_ms=7_000))
+
+
+@pytest.mark.usefixtures("ordered")
+async def test_who_lost_the_lease_marks_nothing(client, keys, clock, dials, lease):
+    await client.hset(keys.lease(PARTITION), "until", 1)
+    await leases.acquire(client, keys.lease(PARTITION), "two", clock)
+
+    assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
+    assert await entry(client, keys) == ENTRY
+
+
+async def test_what_nobody_waits_for_is_not_marked(client, keys, dials, lease):
+    assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
+    assert not await client.exists(keys.outbox(PARTITION))
+
+    await client.hset(keys.outbox(PARTITION), "d1", "done")
+    assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
+    assert await client.hget(keys.outbox(PARTITION), "d1") == b"done"
+
+
+@pytest.mark.usefixtures("ordered")
+async def test_mark_passes_when_redis_is_full(client, dials, lease):
+    await client.config_set("maxmemory", "100kb")
+    try:
+        assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
+    finally:
+        await client.config_set("maxmemory", "0")
+
+
+# ---- whose a call is -------------------------------------------------------------------------------------------------
+
+
+async def test_call_is_whose_notes_it_first(client, keys, dials):
+    assert await dials.claim_call("S1", "CA1")
+    assert await dials.claim_call("S1", "CA1")
+    assert not await dials.claim_call("S2", "CA1")
+
+    assert await client.get(keys.call("CA1")) == b"S1"
+    assert await client.ttl(keys.call("CA1")) > 86_400
+
+
+@pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, True)])
+async def test_session_has_ended_or_is_forgotten(client, keys, dials, state, has_ended):
+    if state is not None:
+        await client.hset(keys.session("S1"), "state", state)
+
+    assert await dials.has_ended("S1") is has_ended
+
+
+async def test_order_without_a_commit_stands_in_the_outbox_once(client, keys, dials):
+    await dials.append_job(PARTITION, DIAL, 1_000)
+    await dials.append_job(PARTITION, DIAL, 2_000)
+
+    assert await entry(client, keys) == ENTRY
+
+
+# ---- what the session knows of a dial --------------------------------------------------------------------------------
+
+PARTY = Party("target", label="target-2", dial_id="d1")
+
+
+@pytest.mark.parametrize("state, party, standing", [
+    (State.TRANSFERRING, PARTY,                                    DialStatus(is_wanted=True)),
+    (State.TRANSFERRING, replace(PARTY, call_sid="CA1"),           DialStatus(is_wanted=True, call_sid="CA1")),
+    (State.TRANSFERRING, replace(PARTY, status=PartyStatus.LEFT),  DialStatus(is_wanted=False)),
+    (State.TRANSFERRING, replace(PARTY, is_leaving=True),          DialStatus(is_wanted=False)),
+    (State.TRANSFERRING, replace(PARTY, dial_id="d2"),             DialStatus(is_wanted=False)),
+    (State.ENDED,        PARTY,                                    DialStatus(is_wanted=False)),
+])  # fmt: skip
+async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials, state, party, standing):
+    session = Session("S1", state=state, parties={"agent": Party("agent", label="agent-1"), party.name: party})
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
+
+    assert await dials.dial_status("S1", "d1") == standing
+
+
+async def test_calls_that_the_session_knows_are_told_with_a_dial(client, keys, dials):
+    parties = {"agent": Party("agent", label="agent-1", call_sid="CA1"), PARTY.name: PARTY}
+    session = Session("S1", state=State.TRANSFERRING, parties=parties, former_calls=("CA2", "CA3"))
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
+
+    assert (await dials.dial_status("S1", "d1")).known_calls == {"CA1", "CA2", "CA3"}
+
+
+async def test_dial_of_a_forgotten_session_is_not_wanted(dials):
+    assert await dials.dial_status("S1", "d1") == DialStatus(is_wanted=False)
+
+
+# ---- turns -----------------------------------------------------------------------------------------------------------
+
+
+async def becomes_due(client, keys) -> None:
+    """The time of the next turn has come."""
+    await client.hset(keys.dial_rate, "next", 0)
+
+
+async def asks(dials: DialClaims, name: str, *, urgent: bool = True) -> bool:
+    return await dials.acquire_dial_permit(name, 0.01, urgent=urgent) == 0.0
+
+
+async def test_turns_are_as_far_apart_as_was_asked_for(client, keys, dials):
+    assert await dials.acquire_dial_permit("one", 2, urgent=True) == 0.0
+    assert 0.4 < await dials.acquire_dial_permit("one", 2, urgent=True) <= 0.5
+    assert 0.4 < await dials.acquire_dial_permit("two", 2, urgent=True) <= 0.5
+
+
+async def test_wait_for_a_turn_that_is_far_off_is_cut_so_that_who_stops_asking_is_noticed(dials):
+    assert await dials.acquire_dial_permit("one", 0.01, urgent=True) == 0.0
+    assert await dials.acquire_dial_permit("two", 0.01, urgent=True) == RETRY_MAX_S
+
+
+async def test_pause_saves_no_turns(client, keys, dials):
+    assert await asks(dials, "one")
+    await becomes_due(client, keys)
+    assert await asks(dials, "one")
+    assert not await asks(dials, "one")
+
+
+async def test_who_asks_a_little_late_does_not_slow_the_pace(client, keys, dials):
+    assert await asks(dials, "one")
+    assert not await asks(dials, "one")
+    seconds, micros = await client.time()
+    now_us = seconds * 1_000_000 + micros
+    # It has waited since before the turn was due, and asks three seconds after that.
+    await client.hset(keys.dial_rate, "one", f"0 {now_us - 9_000_000} {now_us + 1_000_000}")
+    await client.hset(keys.dial_rate, "next", now_us - 3_000_000)
+
+    assert await asks(dials, "one")
+
+    following_us = int(await client.hget(keys.dial_rate, "next"))
+    assert following_us == now_us - 3_000_000 + 100_000_000
+
+
+async def test_workers_take_turns(client, keys, dials):
+    """Each has more to dial all the time, and whoever asks first and most often gets no more for it."""
+    names = ["one", "two", "three"]
+    for name in names:
+        await asks(dials, name)
+        await asks(dials, name)
+    got: list[str] = []
+    for _ in range(30):
+        await becomes_due(client, keys)
+        for name in ["one", "one", *names]:
+            if await asks(dials, name):
+                got.append(name)
+                assert not await asks(dials, name)
+
+    assert len(got) == 30
+    assert {name: got.count(name) for name in names} == dict.fromkeys(names, 10)
+
+
+async def test_dial_that_nobody_waits_for_gets_no_turn_while_a_caller_waits(client, keys, dials):
+    assert await asks(dials, "one")
+    assert not await asks(dials, "one", urgent=False)
+    assert not await asks(dials, "two", urgent=True)
+    for _ in range(3):
+        await becomes_due(client, keys)
+        assert not await asks(dials, "one", urgent=False)
+        assert await asks(dials, "two", urgent=True)
+        assert not await asks(dials, "two", urgent=True)
+
+    await client.hdel(keys.dial_rate, "two")
+    await becomes_due(client, keys)
+    assert await asks(dials, "one", urgent=False)
+
+
+async def test_who_stops_asking_is_forgotten(client, keys, dials):
+    assert await asks(dials, "one")
+    assert not await asks(dials, "gone", urgent=True)
+    await becomes_due(client, keys)
+    assert not await asks(dials, "one", urgent=False)
+
+    word, since, _ = (await client.hget(keys.dial_rate, "gone")).split()
+    await client.hset(keys.dial_rate, "gone", b"%s %s 5" % (word, since))
+
+    assert await asks(dials, "one", urgent=False)
+    assert not await client.hexists(keys.dial_rate, "gone")
+
+
+async def test_clock_that_went_back_or_a_pace_that_was_raised_holds_nobody_up(client, keys, dials):
+    seconds, _ = await client.time()
+    await client.hset(keys.dial_rate, "next", (seconds + 86_400) * 1_000_000)
+    await client.hset(keys.dial_rate, "gone", f"0 {(seconds + 86_000) * 1_000_000} {(seconds + 86_400) * 1_000_000}")
+
+    assert 0.4 < await dials.acquire_dial_permit("one", 2, urgent=False) <= 0.5
+
+    assert not await client.hexists(keys.dial_rate, "gone")
+
+
+async def test_nonsense_in_the_key_is_passed_over(client, keys, dials):
+    await client.hset(keys.dial_rate, mapping={"next": "soon", "odd": "?"})
+
+    assert await asks(dials, "one")
+
+
+async def test_pace_that_nobody_needs_any_more_is_forgotten(client, keys, dials):
+    await dials.acquire_dial_permit("one", 1, urgent=True)
+
+    assert 0 < await client.pttl(keys.dial_rate) <= 3_000
+
+
+async def test_turns_are_given_when_redis_is_full(client, dials):
+    await client.config_set("maxmemory", "100kb")
+    try:
+        assert await asks(dials, "one")
+        assert not await asks(dials, "two")
+    finally:
+        await client.config_set("maxmemory", "0")
+
+
+async def test_of_many_who_ask_at_once_one_gets_the_turn(server, keys):
+    clients = [client_of(server) for _ in range(8)]
+    try:
+        answers = [
+            scripts.acquire_dial_permit(client, [keys.dial_rate], [f"w{number}", 0.01, 1, 1000])
+            for number, client in enumerate(clients)
+        ]
+        assert sorted([int((await answer)[0]) for answer in answers]) == [0] * 7 + [1]
+    finally:
+        for client in clients:
+            await client.aclose()

@@ -1,0 +1,311 @@
+"""The webhooks' way into Redis: grouped, tried again within its deadline, honest when it did not work."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.statemachine.events import CallProgressed, CallReceived, ClientCallReceived
+from conferral.statemachine.states import WaitAudio
+from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.port import PartyView, ReplayedCallError, SessionView
+from conferral.storage.ingest.writer import (
+    CALL_INDEX_TTL_S,
+    IDENTITY_WINDOW_S,
+    NEW_CALL_S,
+    PIPELINES_IN_FLIGHT_MAX,
+    BatchingIngest,
+    _make_settler,
+    _Operation,
+)
+
+pytestmark = pytest.mark.redis
+SESSION = "CA" + "1" * 32
+
+
+def event(number: int = 0) -> CallProgressed:
+    return CallProgressed(
+        session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
+    )
+
+
+@pytest.fixture
+async def publisher(client, keys, clock):
+    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
+    yield publisher
+    await publisher.close()
+
+
+async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher, client, keys):
+    await publisher.publish(event(), call_sid="CA2")
+    assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
+    assert await client.get(keys.call("CA2")) == SESSION.encode()
+    assert await client.ttl(keys.call("CA2")) > 86_400
+
+
+OPENING = [
+    CallReceived(
+        session_id=SESSION,
+        token="call_received",
+        call_sid=SESSION,
+        customer_address="+14155550123",
+        agent_address="client:alice",
+    ),
+    ClientCallReceived(
+        session_id="order-7", call_sid=SESSION, customer_address="+14155550123", agent_address="client:alice"
+    ),
+]
+
+
+@pytest.mark.parametrize("opening", OPENING, ids=["inbound", "browser"])
+@pytest.mark.parametrize(
+    "left_s, is_replayed",
+    [
+        (None, False),
+        (CALL_INDEX_TTL_S + 604_800, False),
+        (CALL_INDEX_TTL_S + 604_800 - NEW_CALL_S + 30, False),
+        (CALL_INDEX_TTL_S + 604_800 - NEW_CALL_S - 1, True),
+        (604_800, True),
+        (1, True),
+    ],
+    ids=["unknown", "new", "fresh", "old", "ended", "long-ended"],
+)
+async def test_call_opens_a_session_only_while_it_can_be_new(publisher, client, keys, opening, left_s, is_replayed):
+    if left_s is not None:
+        await client.set(keys.call(SESSION), opening.session_id, ex=left_s)
+    for publish in (publisher.publish, publisher.publish_and_read):
+        if is_replayed:
+            with pytest.raises(ReplayedCallError):
+                await publish(opening, call_sid=SESSION)
+        else:
+            await publish(opening, call_sid=SESSION)
+    stream = keys.events(keys.partition_of(opening.session_id))
+    assert await client.xlen(stream) == (0 if is_replayed else 2)
+
+
+async def test_session_that_is_still_kept_decides_for_itself_what_is_old(publisher, client, keys):
+    await client.set(keys.call(SESSION), SESSION, ex=60)
+    await client.hset(keys.session(SESSION), mapping={"id": SESSION, "state": "ended"})
+    facts = await publisher.publish_and_read(OPENING[0], call_sid=SESSION)
+    assert facts is not None
+    assert facts.state == "ended"
+
+
+async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publisher, client, keys, clock):
+    other = BatchingIngest(client, keys, clock)
+
+    async def too_many(call_sid, at=publisher, identity="client:alice"):
+        return await at.exceeds_call_limit(identity, call_sid, 2)
+
+    assert [await too_many("CA1"), await too_many("CA2", other), await too_many("CA1", other)] == [False] * 3
+    assert await asyncio.gather(too_many("CA3"), too_many("CA4", other)) == [True, True]
+    assert not await too_many("CA3", identity="client:bob")
+    await publisher.uncount_call("client:alice", "CA1")
+    assert [await too_many("CA3"), await too_many("CA1")] == [False, True]
+    await other.close()
+
+
+async def test_calls_of_an_identity_are_forgotten_after_a_minute_and_no_key_holds_it(publisher, client, keys):
+    identity = "sip:+14155550123@example.com"
+    assert not await publisher.exceeds_call_limit(identity, "CA1", 1)
+    key = publisher._identity_key(identity)
+    assert "4155550123" not in key
+    assert 0 < await client.ttl(key) <= IDENTITY_WINDOW_S
+    second_us, microseconds = await client.time()
+    now_us = second_us * 1_000_000 + microseconds
+    for past_us in (now_us - IDENTITY_WINDOW_S * 1_000_000, now_us + 2 * IDENTITY_WINDOW_S * 1_000_000):
+        await client.delete(key)
+        await client.zadd(key, {"CA1": past_us})
+        assert not await publisher.exceeds_call_limit(identity, "CA2", 1)
+    await client.delete(key)
+    await client.zadd(key, {"CA1": now_us - (IDENTITY_WINDOW_S - 20) * 1_000_000})
+    assert await publisher.exceeds_call_limit(identity, "CA2", 1)
+
+
+async def test_session_of_a_call_is_found(publisher):
+    await publisher.publish(event(), call_sid="CA2")
+    assert (await publisher.session_of("CA2"), await publisher.session_of("CA3")) == (SESSION, None)
+
+
+async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher, client, keys, monkeypatch):
+    flights = []
+    send = publisher._send
+    monkeypatch.setattr(publisher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
+    await asyncio.gather(*(publisher.publish(event(n)) for n in range(100)))
+    assert flights == [100]
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    assert [int(fields[b"sequence"]) for _, fields in entries] == list(range(100))
+
+
+async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
+    assert await publisher.publish_and_read(event()) is None
+    fields = {
+        "state": "transferring", "phase": "blind", "direction": "outbound", "conference_sid": "CF1", "of_tomorrow": "x",
+        "party.customer.call_sid": "CA1", "party.customer.label": "customer-1", "party.customer.wait_audio": "ringback",
+        "party.customer.address": "+14155550199", "party.customer.is_leaving": "true", "party.customer.new": "x",
+        "party.target-1.dial_id": "d1", "party.target-1.brief": "About an invoice.", "party.target-1.confirm": "true",
+        "party.target-1.ring_group": "c1", "party.target-1.status": "ringing", "party.target-1.call_sid": "",
+        "party.agent.recall_reason": "busy", "party.agent.wait_audio": "of-tomorrow", "transfer.mode": "blind",
+    }  # fmt: skip
+    await client.hset(keys.session(SESSION), mapping=fields)
+    facts = await publisher.publish_and_read(event())
+    assert facts == SessionView(
+        state="transferring", phase="blind", conference_sid="CF1", direction="outbound",
+        parties={
+            "customer": PartyView(
+                call_sid="CA1", label="customer-1", address="+14155550199", wait_audio=WaitAudio.RINGBACK,
+                is_leaving=True,
+            ),
+            "target-1": PartyView(
+                status="ringing", dial_id="d1", brief="About an invoice.", confirm=True, ring_group="c1"
+            ),
+            "agent": PartyView(recall_reason="busy"),
+        },
+    )  # fmt: skip
+    assert (facts.party_of("CA1"), facts.party_of("CA9")) == ("customer", "")
+    assert (facts.dialled_by("d1"), facts.dialled_by("d9")) == ("target-1", "")
+    assert "0199" not in repr(facts)
+    assert "invoice" not in repr(facts)
+
+
+async def test_session_of_an_older_version_is_read_too(publisher, client, keys):
+    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.customer.call_sid": "CA1"})
+    assert await publisher.read(SESSION) == SessionView("bridged", parties={"customer": PartyView(call_sid="CA1")})
+
+
+async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client, keys):
+    other = next(f"s{n}" for n in range(100) if keys.partition_of(f"s{n}") != keys.partition_of(SESSION))
+    await client.set(keys.events(keys.partition_of(SESSION)), "of a wrong type")
+    good = CallProgressed(session_id=other, party="agent", call_sid="x", status="ringing")
+    results = await asyncio.gather(publisher.publish(event()), publisher.publish(good), return_exceptions=True)
+    assert isinstance(results[0], StoreError)
+    assert results[1] is None
+
+
+async def test_full_redis_is_told_as_out_of_reach(publisher, client):
+    await client.config_set("maxmemory", "100kb")
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event())
+        assert await publisher.redis_error() == "full (OOM)"
+    finally:
+        await client.config_set("maxmemory", "0")
+    assert await publisher.redis_error() == ""
+
+
+async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher, clock):
+    await publisher.publish(event(0))
+    server.signal(signal.SIGSTOP)
+    try:
+        began_s = clock.monotonic_s()
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event(1))
+        assert clock.monotonic_s() - began_s < 1.5
+        assert publisher.restarted_recently()
+    finally:
+        server.signal(signal.SIGCONT)
+
+
+async def test_event_is_stored_though_the_connection_broke_in_between(single, publisher, client, keys):
+    """Every pooled connection is cut: the write is tried again on a new one within its deadline."""
+    await publisher.publish(event(0))
+    with single.client() as other:
+        for connection in other.client_list():
+            if connection["id"] != str(other.client_id()):
+                other.client_kill_filter(_id=connection["id"])
+    await publisher.publish(event(1))
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    assert {fields[b"sequence"] for _, fields in entries} == {b"0", b"1"}
+
+
+async def test_restart_of_redis_is_noticed(single, keys, clock):
+    from tests.support.redis_server import RedisServer
+
+    with RedisServer(Path(single.program), append_only=True) as own:
+        client = make_client(own.url)
+        publisher = BatchingIngest(client, keys, clock)
+        stop = asyncio.Event()
+        assert publisher.restarted_recently(), "nothing is known yet"
+        await publisher._check_server()
+        publisher._changed_at_s = None  # as if it had been up for long
+        assert not publisher.restarted_recently()
+        await publisher.publish(event(0))
+        own.kill()
+        own.start()
+        await publisher.publish(event(1))
+        watching = asyncio.create_task(publisher.watch_server(stop))
+        async with asyncio.timeout(5):
+            while not publisher.restarted_recently():
+                await asyncio.sleep(0.01)
+        stop.set()
+        await watching
+        assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 2
+        await publisher.close()
+        await client.aclose()
+
+
+async def test_too_many_waiting_writes_are_refused_at_once(publisher, monkeypatch):
+    monkeypatch.setattr("conferral.storage.ingest.writer.WAITING_MAX", 3)
+    results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(10)), return_exceptions=True)
+    assert sum(isinstance(result, StoreUnreachableError) for result in results) == 7
+
+
+async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, client, keys):
+    """A failover takes its second; Twilio's own repetitions may be over by then."""
+    await client.config_set("min-replicas-to-write", 9)
+    publishing = asyncio.create_task(publisher.publish(event()))
+    await asyncio.sleep(0.2)  # a delay: nothing may happen for this long
+    assert not publishing.done()
+    await client.config_set("min-replicas-to-write", 0)
+    await publishing
+    assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
+
+
+async def test_refusal_that_does_not_pass_is_told_at_the_deadline(publisher, client):
+    await client.config_set("min-replicas-to-write", 9)
+    try:
+        with pytest.raises(StoreUnreachableError):
+            await publisher.publish(event())
+    finally:
+        await client.config_set("min-replicas-to-write", 0)
+
+
+async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publisher, client, keys):
+    """Flights that have landed in the meantime make no room: the number of pipelines stays bounded."""
+    loop, stored = asyncio.get_running_loop(), keys.events(keys.partition_of(SESSION))
+    landed = loop.create_task(asyncio.sleep(0))
+    await landed
+    stuck = [loop.create_task(asyncio.Event().wait()) for _ in range(PIPELINES_IN_FLIGHT_MAX)]
+    publisher._flushes.update(stuck)
+    publishing = loop.create_task(publisher.publish(event(), call_sid="CA2"))
+    try:
+        publisher._stop_counting(landed)
+        await client.ping()
+        assert not await client.exists(stored)
+        publisher._stop_counting(stuck[0])
+        await publishing
+        assert await client.xlen(stored) == 1
+    finally:
+        publisher._flushes.difference_update(stuck)
+        for flight in (publishing, *stuck):
+            flight.cancel()
+
+
+async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():
+    future = asyncio.get_running_loop().create_future
+    two, one, refused = (_Operation([("PING",)] * count, future(), 0.0) for count in (2, 1, 1))
+    answered = _make_settler([two, one, refused])
+    answered(1, "second")
+    assert not two.done.done()
+    answered(2, "other")
+    assert one.done.result() == ["other"]
+    answered(0, "first")
+    assert two.done.result() == ["first", "second"]
+    answered(3, ConnectionError("away"))
+    assert not refused.done.done()
+    one.done = future()
+    one.done.cancel()
+    answered(2, "other")  # the one who waited has given up
+    assert one.done.cancelled()

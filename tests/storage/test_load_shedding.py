@@ -1,0 +1,235 @@
+"""What is left out under load: only what decides nothing, for a reason that is counted, and told at a bounded rate."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import CallProgressed, ConferenceEventIgnored, Event
+from conferral.storage.connection.client import Client
+from conferral.storage.ingest import load_shedding
+from conferral.storage.ingest import writer as publishing
+from conferral.storage.ingest.load_shedding import LoadShedding, Reason, SessionRates
+from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.keys import Keys
+from tests.support.redis_clients import AnyServer, client_of
+
+SESSION = "CA" + "1" * 32
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def monotonic_s(self) -> float:
+        return self.s
+
+    def wall_ms(self) -> int:
+        return 0
+
+
+def noted(number: int = 0, session_id: str = SESSION) -> ConferenceEventIgnored:
+    return ConferenceEventIgnored(
+        session_id=session_id, source="CF1", sequence=number, conference_sid="CF1", kind="participant-speech-start"
+    )
+
+
+def deciding(number: int = 0, session_id: str = SESSION) -> CallProgressed:
+    return CallProgressed(
+        session_id=session_id, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
+    )
+
+
+def shed(metrics: Metrics) -> dict[str, int]:
+    counts = {reason.value: metrics.registry.get_sample_value("conferral_events_shed_total", {"reason": reason.value})
+              for reason in Reason}  # fmt: skip
+    return {reason: int(count) for reason, count in counts.items() if count}
+
+
+# ---- the rate of a session ---------------------------------------------------------------------------------------
+
+
+def test_session_has_fifty_events_a_second_in_the_long_run():
+    clock = Hands()
+    rates = SessionRates(clock)
+    taken = 0
+    for _ in range(2_000):  # ten seconds of 200 a second
+        clock.s += 0.005
+        taken += rates.try_acquire("noisy")
+    assert 50 * 10 <= taken <= 50 * 11
+    assert rates.try_acquire("quiet")
+
+
+def test_only_so_many_sessions_are_kept(monkeypatch):
+    monkeypatch.setattr(load_shedding, "SESSIONS_MAX", 10)
+    rates = SessionRates(Hands())
+    for number in range(1_000):
+        rates.try_acquire(f"s{number}")
+    assert len(rates._buckets) == 10
+
+
+def test_session_that_is_too_fast_loses_what_decides_nothing_and_nothing_else():
+    metrics, clock = Metrics(), Hands()
+    watched = LoadShedding(clock, metrics)
+    left_out: dict[type[Event], int] = {ConferenceEventIgnored: 0, CallProgressed: 0}
+    for number in range(400):  # two seconds of 200 a second, one in four of them decides
+        clock.s += 0.005
+        event = deciding(number) if number % 4 == 0 else noted(number)
+        left_out[type(event)] += watched.should_shed(event, 0, is_overloaded=False)
+    assert left_out[CallProgressed] == 0
+    assert shed(metrics) == {"session": left_out[ConferenceEventIgnored]}
+    stored = 300 - left_out[ConferenceEventIgnored]
+    assert 2 * 50 <= stored <= 2 * 50 + 50, "the rate, and once the burst"
+
+
+@pytest.mark.parametrize("event", [deciding(), noted()], ids=lambda event: event.name)
+@pytest.mark.parametrize("reason", Reason)
+def test_what_decides_is_left_out_for_no_reason(event: Event, reason: Reason, monkeypatch):
+    metrics = Metrics()
+    watched = LoadShedding(Hands(), metrics)
+    if reason is Reason.SESSION:
+        monkeypatch.setattr(load_shedding, "SESSION_BURST", 0.0)
+    if reason is Reason.BACKLOG:
+        assert watched.backlogs.is_due(3)
+        watched.backlogs.update(3, load_shedding.BEHIND_EVENTS + 1)
+
+    assert watched.should_shed(event, 3, is_overloaded=reason is Reason.WAITING) == bool(event.ignored_because)
+    assert shed(metrics) == ({reason.value: 1} if event.ignored_because else {})
+
+
+def test_log_tells_what_was_left_out_once_in_a_while():
+    clock = Hands()
+    watched = LoadShedding(clock, Metrics())
+    with capture_logs() as lines:
+        for number in range(1_000):
+            clock.s += 0.025
+            watched.should_shed(noted(number), 0, is_overloaded=True)
+    told = [line for line in lines if line["event"] == "events_shed"]
+    assert [(line["reason"], line["log_level"]) for line in told] == [("waiting", "warning")] * 3
+    assert [line["count"] for line in told] == [1, 400, 400]
+
+
+# ---- the publisher -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def publisher(client: Client, keys: Keys, clock: SystemClock, metrics: Metrics) -> AsyncIterator[BatchingIngest]:
+    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0, metrics=metrics)
+    yield publisher
+    await publisher.close()
+
+
+@pytest.mark.redis
+async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_has_caught_up(
+    publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
+):
+    monkeypatch.setattr(load_shedding, "BEHIND_EVENTS", 10)
+    hands = Hands()
+    publisher._shedding = LoadShedding(hands, metrics)
+    stream = keys.events(keys.partition_of(SESSION))
+    for _ in range(11):
+        await client.xadd(stream, {"type": "of before"})
+
+    await publisher.publish(noted(1))  # asks
+    await publisher.publish(noted(2))
+    await publisher.publish(deciding(3))
+    other = next(name for name in map(str, range(99)) if keys.partition_of(name) != keys.partition_of(SESSION))
+    await publisher.publish(noted(4, other))
+    assert shed(metrics) == {"backlog": 1}
+    assert await client.xlen(stream) == 11 + 2
+
+    await client.delete(stream)
+    hands.s += load_shedding.BACKLOG_READ_EVERY_S
+    await publisher.publish(noted(5))  # asks again
+    await publisher.publish(noted(6))
+    assert shed(metrics) == {"backlog": 1}
+    assert await client.xlen(stream) == 2
+
+
+@pytest.mark.redis
+async def test_length_of_a_stream_is_asked_for_once_a_second(publisher: BatchingIngest, metrics: Metrics, monkeypatch):
+    hands, sent = Hands(), Counter[str]()
+    publisher._shedding = LoadShedding(hands, metrics)
+    run = publisher._run
+    monkeypatch.setattr(publisher, "_run", lambda commands: sent.update(one[0] for one in commands) or run(commands))
+    for second in (1, 2):
+        await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
+        assert sent == {"XADD": 100 * second, "XLEN": second}
+        hands.s += load_shedding.BACKLOG_READ_EVERY_S
+
+
+@pytest.mark.redis
+async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
+    server: AnyServer, publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
+):
+    one = sum(sum(map(len, command)) for command in publisher._writes(deciding(10), ""))
+    monkeypatch.setattr(publishing, "WAITING_BYTES_MAX", 10 * one + one // 2)
+    monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)
+    await publisher.publish(deciding(1))
+    server.signal(signal.SIGSTOP)
+    try:
+        waiting = [asyncio.create_task(publisher.publish(deciding(10 + number))) for number in range(10)]
+        await asyncio.sleep(0)
+        await publisher.publish(noted(1))  # returns at once
+        with pytest.raises(StoreUnreachableError, match="too much waits"):
+            await publisher.publish(deciding(30))
+        assert not any(task.done() for task in waiting)
+    finally:
+        server.signal(signal.SIGCONT)
+    await asyncio.gather(*waiting)
+    assert shed(metrics) == {"waiting": 1}
+    assert publisher._waiting_bytes == 0
+
+    await publisher.publish(deciding(31))
+    await publisher.publish(noted(2))
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    sequences = sorted(int(fields[b"sequence"]) for _, fields in entries)
+    assert sequences == [1, 2, *range(10, 20), 31]
+
+
+@pytest.mark.redis
+async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys: Keys, clock: SystemClock):
+    client = client_of(server)
+    publisher = BatchingIngest(client, keys, clock, deadline_s=0.2)
+    server.signal(signal.SIGSTOP)
+    try:
+        results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(20)), return_exceptions=True)
+        cancelled = asyncio.create_task(publisher.publish(deciding(99)))
+        await asyncio.sleep(0.01)  # a delay: the write has to be under way
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+    finally:
+        server.signal(signal.SIGCONT)
+    assert all(isinstance(result, StoreUnreachableError) for result in results)
+    assert publisher._waiting_bytes == 0
+    await publisher.publish(deciding(100))
+    await publisher.close()
+    await client.aclose()
+
+
+@pytest.mark.redis
+async def test_those_in_front_who_gave_up_hold_nobody_up(
+    publisher: BatchingIngest, client: Client, keys: Keys, monkeypatch
+):
+    """A whole pipeline of operations that nobody waits for any more, and behind it one that somebody does."""
+    monkeypatch.setattr(publishing, "PIPELINE_MAX", 3)
+    given_up = [asyncio.create_task(publisher.publish(deciding(number))) for number in range(3)]
+    await asyncio.sleep(0)  # they are waiting, and nothing is sent before the next turn
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, publisher.publish(deciding(9)), return_exceptions=True)
+    entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
+    assert b"9" in {fields[b"sequence"] for _, fields in entries}

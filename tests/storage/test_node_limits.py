@@ -1,0 +1,151 @@
+"""A silent node of a cluster holds up its own commands and no others. In virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite, ReportCommand
+from conferral.storage.connection.node_limits import NodeLimits
+from conferral.storage.ingest.port import GateClaim
+from conferral.storage.ingest.writer import CLAIMS_MAX, BatchingIngest
+from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import POST_COMMIT_WRITES_MAX, PartitionStore
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.memory_redis import MemoryServer
+from tests.support.split_redis import SplitClient
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
+
+KEYS = Keys("test", 2)
+SICK = next(name for name in map("sick{}".format, range(9)) if KEYS.partition_of(name) == 0)
+WELL = next(name for name in map("well{}".format, range(9)) if KEYS.partition_of(name) == 1)
+
+
+def split(key: str) -> str:
+    return "a" if "{0}" in key or "sick" in key else "b"
+
+
+def in_virtual_time(body: Callable[[SplitClient, ClusterClock], Awaitable[None]]) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        client = SplitClient(MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), split)
+        await body(client, ClusterClock(loop, 1_000.0))
+
+    run(main)
+
+
+async def ignoring_silence(work: Awaitable[Any]) -> None:
+    try:
+        await work
+    except StoreUnreachableError:
+        return
+
+
+def test_no_more_than_so_many_commands_are_at_one_node() -> None:
+    async def body(client: SplitClient, _clock: ClusterClock) -> None:
+        limits, at, most = NodeLimits(client, 3), {"a": 0, "b": 0}, {"a": 0, "b": 0}
+
+        async def use(key: str) -> None:
+            async with limits.permit(key):
+                at[split(key)] += 1
+                most[split(key)] = max(most[split(key)], at[split(key)])
+                await asyncio.sleep(1)  # a delay: virtual time passes
+                at[split(key)] -= 1
+
+        began_s = asyncio.get_running_loop().time()
+        await asyncio.gather(*(use(key) for key in ["sick"] * 9 + ["well"] * 9))
+        assert most == {"a": 3, "b": 3}
+        assert asyncio.get_running_loop().time() - began_s == pytest.approx(3.0)
+
+    in_virtual_time(body)
+
+
+def test_node_that_owes_an_answer_is_slow_until_it_has_answered() -> None:
+    async def body(client: SplitClient, _clock: ClusterClock) -> None:
+        limits = NodeLimits(client, 3)
+        async with limits.permit("sick"):
+            assert not limits.is_slow("sick", 0.2)
+            await asyncio.sleep(0.3)  # a delay: virtual time passes
+            async with limits.permit("sick"):
+                assert limits.is_slow("sick", 0.2)
+            assert limits.any_is_slow(0.2)
+            assert not limits.is_slow("well", 0.2)
+        assert not limits.any_is_slow(0.2)
+
+    in_virtual_time(body)
+
+
+def test_gates_on_healthy_nodes_are_claimed_at_once_while_a_node_is_silent() -> None:
+    async def body(client: SplitClient, clock: ClusterClock) -> None:
+        publisher = BatchingIngest(client, KEYS, clock)
+        client.silent = {"a"}
+        silent = [
+            asyncio.ensure_future(ignoring_silence(publisher.claim_gate(SICK, f"d{number}", f"CA{number}")))
+            for number in range(10 * CLAIMS_MAX)
+        ]
+        await asyncio.sleep(0.1)  # a delay: virtual time passes
+        began_s = asyncio.get_running_loop().time()
+        claims = [await publisher.claim_gate(WELL, f"d{number}", f"CA{number}") for number in range(10)]
+        assert claims == [GateClaim.OURS] * 10
+        assert asyncio.get_running_loop().time() - began_s < 0.1
+        await asyncio.gather(*silent)
+        await publisher.close()
+
+    in_virtual_time(body)
+
+
+def sick_and_well_chores(number: int) -> tuple[PostCommitWrite, PostCommitWrite]:
+    def told(name: str) -> ReportCommand:
+        return ReportCommand(name, CommandReport(f"{name}-{number}", CommandStatus.DONE, ""))
+
+    if number % 2:
+        return told(SICK), told(WELL)
+    return ExpireCalls(SICK, (f"CA-well-{number}", f"CA-sick-{number}")), ExpireCalls(WELL, (f"CA-well-{number}",))
+
+
+def test_chores_for_healthy_nodes_are_done_at_once_while_a_node_is_silent() -> None:
+    async def body(client: SplitClient, _clock: ClusterClock) -> None:
+        access = PartitionStore(client, client, KEYS)
+        client.silent = {"a"}
+        chores = [sick_and_well_chores(number) for number in range(4 * POST_COMMIT_WRITES_MAX)]
+        silent = [
+            asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
+            for sick, _ in chores
+        ]
+        await asyncio.sleep(0.1)  # a delay: virtual time passes
+        began_s = asyncio.get_running_loop().time()
+        await asyncio.gather(*(access.finish_write(1, well, session_ttl_s=60) for _, well in chores))
+        assert asyncio.get_running_loop().time() - began_s < 0.1
+        await asyncio.gather(*silent)
+
+    in_virtual_time(body)
+
+
+def test_chores_at_one_node_are_bounded() -> None:
+    async def body(client: SplitClient, _clock: ClusterClock) -> None:
+        access = PartitionStore(client, client, KEYS)
+        client.silent = {"a"}
+        silent = [
+            asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))
+            for sick, _ in map(sick_and_well_chores, range(4 * POST_COMMIT_WRITES_MAX))
+        ]
+        await asyncio.sleep(1)  # a delay: virtual time passes
+        assert len(client.unanswered) == POST_COMMIT_WRITES_MAX
+        await asyncio.gather(*silent)
+
+    in_virtual_time(body)
+
+
+def test_health_checks_have_a_connection_of_their_own() -> None:
+    async def body(client: SplitClient, clock: ClusterClock) -> None:
+        probing = SplitClient(client.server, split)
+        publisher = BatchingIngest(client, KEYS, clock, probe_client=probing)
+        client.silent = {"a", "b"}
+        assert await publisher.redis_error() == ""
+        client.silent, probing.silent = set(), {"a", "b"}
+        assert await publisher.redis_error() == "no answer"
+        await publisher.close()
+
+    in_virtual_time(body)

@@ -1,0 +1,66 @@
+"""Hints by Pub/Sub: heard by the others, on a cluster through any node."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from conferral.storage.rebalance_channel import RebalanceChannel
+from tests.support.redis_clients import client_of
+
+pytestmark = pytest.mark.redis
+
+
+class Listener:
+    """Counts what it hears."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def expect_heard(self) -> None:
+        self.heard += 1
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def listening(server, keys, name: str) -> AsyncIterator[Listener]:
+    client, listener, stop = client_of(server), Listener(), asyncio.Event()
+    task = asyncio.create_task(RebalanceChannel(client, keys, name).subscribe(stop, listener.expect_heard))
+    await until(lambda: listener.heard == 1)  # told when listening begins: something may have been missed
+    await asyncio.sleep(0.05)  # a delay: the subscription reaches every node
+    try:
+        yield listener
+    finally:
+        stop.set()
+        await task
+        await client.aclose()
+
+
+async def test_hint_is_heard_by_the_others(server, client, keys):
+    async with listening(server, keys, "one") as one, listening(server, keys, "two") as two:
+        await RebalanceChannel(client, keys, "three").notify()
+        await until(lambda: (one.heard, two.heard) == (2, 2))
+
+
+async def test_own_hint_is_passed_over(server, client, keys):
+    async with listening(server, keys, "one") as one, listening(server, keys, "two") as two:
+        await RebalanceChannel(client, keys, "one").notify()
+        await until(lambda: two.heard == 2)
+        await RebalanceChannel(client, keys, "two").notify()
+        await until(lambda: one.heard == 2)
+        assert two.heard == 2
+
+
+async def test_listening_goes_on_after_the_connection_broke(single, client, keys):
+    async with listening(single, keys, "one") as one:
+        await client.client_kill_filter(_type="pubsub")
+        await until(lambda: one.heard >= 2)
+        before = one.heard
+        await RebalanceChannel(client, keys, "two").notify()
+        await until(lambda: one.heard > before)

@@ -1,0 +1,126 @@
+"""Twilio and the webhooks in one process without a socket: REST requests reach an exchange, its requests our handlers.
+
+Nothing in here waits: a coroutine that only uses these can be run to its end with `at_once`.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import orjson
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.sandbox.model import Params, RestAnswer, RestRequest
+from conferral.storage.ingest.port import Ingest
+from conferral.telephony.callback_events import MalformedCallbackError
+from conferral.telephony.callback_urls import CallbackUrlError
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_send_allowed
+from conferral.webhooks.app import signed_routes
+from conferral.webhooks.errors import RejectedError
+from conferral.webhooks.form import parse_form
+from conferral.webhooks.twilio_queries import TwilioQueries
+
+_T = TypeVar("_T")
+_VERSION = "/2010-04-01/Accounts/"
+
+
+def at_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """The result of a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        value: _T = done.value
+        return value
+    work.close()
+    raise AssertionError("it waits for something")
+
+
+class ExchangeHttp(PooledHttpClient):
+    """Our HTTP client for Twilio, whose requests are answered in this process: all but the socket is the real one."""
+
+    def __init__(
+        self,
+        answer: Callable[[RestRequest], Awaitable[RestAnswer]],
+        settings: ServiceSettings,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer,
+    ) -> None:
+        """Binds who answers.
+
+        Args:
+            answer: Answers a request, or raises a `ProviderError` as a broken connection would.
+            settings: Of the process.
+            clock: For durations.
+            metrics: Where is counted.
+            change: What becomes of an answer on its way.
+        """
+        super().__init__(api_url=settings.api_url, clock=clock, metrics=metrics)
+        self._answer = answer
+        self._change = change
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, object] | None,
+        data: Mapping[str, object] | None,
+        headers: dict[str, str],
+    ) -> HttpAnswer:
+        check_send_allowed()
+        parts = urlsplit(url)
+        rest = parts.path.partition(_VERSION)[2].partition("/")[2]
+        path = "/" + "/".join(unquote(part) for part in rest.split("/"))
+        sent = parts.query + "&" + urlencode(data or params or {}, doseq=True)
+        answer = await self._answer(RestRequest(method.upper(), path, tuple(parse_qsl(sent, keep_blank_values=True))))
+        retry = {"Retry-After": "1"} if answer.status == 429 else {}
+        body = b"" if answer.body is None else orjson.dumps(answer.body)
+        return self._change(HttpAnswer(answer.status, retry, body))
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the webhooks answered."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Doors:
+    """The webhooks' own handlers, asked without a socket or a signature; the check of those has tests of its own."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        ingest: Ingest,
+        child_lookup: TwilioQueries,
+        metrics: Metrics,
+        directory: DirectoryFile | None = None,
+    ) -> None:
+        """Binds what the handlers need; see `webhooks.app.make_app`."""
+        given = directory or DirectoryFile(settings)
+        self._routes = signed_routes(settings, ingest, child_lookup, metrics, given)
+        self._prefix = urlsplit(settings.public_url).path.rstrip("/")
+
+    async def ask(self, url: str, params: Params) -> Answered:
+        """Asks as Twilio does: form parameters beside the URL's query. A 503 when what was told could not be stored."""
+        parts = urlsplit(url)
+        action = self._routes[unquote(parts.path).removeprefix(self._prefix)]
+        try:
+            response = await action(parse_form(urlencode(params).encode()), parts.query)
+        except RejectedError as error:
+            return Answered(error.status, "", b"")
+        except (CallbackUrlError, MalformedCallbackError):
+            return Answered(400, "", b"")
+        body = response.body
+        assert body is None or isinstance(body, bytes)
+        return Answered(response.status, response.content_type, body or b"")

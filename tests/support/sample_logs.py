@@ -1,0 +1,35 @@
+"""Logs of stories, as a worker writes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.session import Session
+from conferral.statemachine.step import Step
+from conferral.worker.consumer import batch
+from tests.statemachine.scenario import Scenario
+
+
+def told(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session]]:
+    """The log of a story, and the session at each version."""
+    taken: list[tuple[Session, Any, Step, int]] = []
+    take = Scenario.take
+
+    def note(story: Scenario, event: Any) -> Scenario:
+        before = story.session
+        take(story, event)
+        assert story.last is not None
+        taken.append((before, event, story.last, story.now_ms))
+        return story
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scenario, "take", note)
+        play()
+    counted = [one for one in taken if one[2].session.version != one[0].version]
+    log = [
+        LogEntry(f"{now_ms}-{number}", batch._log_entry(event, step, before, now_ms))
+        for number, (before, event, step, now_ms) in enumerate(counted)
+    ]
+    return log, [step.session for _, _, step, _ in counted]

@@ -1,0 +1,222 @@
+"""The account's lists: every page of every status of what is live, at a bounded pace, and nothing of anybody else's."""
+
+import random
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from conferral.runtime.errors import (
+    LeaseLostError,
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.telephony.account_lists import FAILURES_MAX, PAGE_PAUSE_S, REFUSALS_MAX, AccountListReader
+from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
+
+LISTS = [
+    ("Calls", "queued"), ("Calls", "ringing"), ("Calls", "in-progress"), ("Conferences", "init"),
+    ("Conferences", "in-progress"),
+]  # fmt: skip
+
+
+class ListingHttp(ScriptedHttp):
+    """An account's lists in pages; faults come before the answers."""
+
+    def __init__(self, lists: Mapping[tuple[str, str], list[dict[str, Any]]] | None = None) -> None:
+        super().__init__({})
+        self.lists = lists or {}
+        self.faults: deque[ProviderError] = deque()
+        self.asked: list[tuple[str, str, int]] = []
+
+    async def request(
+        self, method: str, uri: str, params: Mapping[str, object] | None = None, *_args: Any, **_others: Any
+    ) -> Response:
+        parts = urlsplit(uri)
+        kind = f"{parts.scheme}://{parts.netloc}{parts.path}".removeprefix(BASE).removesuffix(".json")
+        query = dict(parse_qsl(parts.query)) | {name: str(value) for name, value in (params or {}).items()}
+        number, size = int(query.get("Page", 0)), int(query["PageSize"])
+        self.asked.append((kind, query["Status"], number))
+        if self.faults:
+            raise self.faults.popleft()
+        records = self.lists.get((kind, query["Status"]), [])
+        rest = len(records) > (number + 1) * size
+        path = f"/2010-04-01/Accounts/{ACCOUNT}/{kind}.json"
+        following = f"{path}?Status={query['Status']}&PageSize={size}&Page={number + 1}&PageToken=PA1" if rest else None
+        body = {kind.lower(): records[number * size : (number + 1) * size], "next_page_uri": following, "page": number}
+        return Response(200, orjson.dumps(body).decode())
+
+
+class Pauses(list[float]):
+    """Time that is waited out at once."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def reader_of(http: ListingHttp, **more: Any) -> tuple[AccountListReader, Pauses]:
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    pauses = Pauses()
+    return AccountListReader(client, sleep=pauses, rng=random.Random(1), **more), pauses
+
+
+def calls(count: int, letter: str = "0") -> list[dict[str, Any]]:
+    return [{"sid": f"CA{letter}{number}"} for number in range(count)]
+
+
+def conferences(*names: str | None) -> list[dict[str, Any]]:
+    return [{"sid": f"CF{number}", "friendly_name": name} for number, name in enumerate(names)]
+
+
+async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() -> None:
+    """A call that begins to ring, or is answered, while the lists are read is in one of them."""
+    http = ListingHttp({
+        ("Calls", "queued"): calls(1, "q"), ("Calls", "ringing"): calls(1, "r"),
+        ("Calls", "in-progress"): calls(1, "p"),
+        ("Conferences", "init"): [{"sid": "CFi", "friendly_name": "one"}],
+        ("Conferences", "in-progress"): [{"sid": "CFp", "friendly_name": "two"}],
+    })  # fmt: skip
+    reader, _ = reader_of(http)
+
+    account = await reader.read()
+
+    assert account.calls == {"CAq0", "CAr0", "CAp0"}
+    assert account.answered == {"CAp0"}
+    assert account.conferences == {"CFi": "one", "CFp": "two"}
+    assert http.asked == [(kind, status, 0) for kind, status in LISTS]
+
+
+async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> None:
+    http = ListingHttp({
+        ("Calls", "in-progress"): calls(10_000),
+        ("Conferences", "in-progress"): conferences(*(f"s{number}" for number in range(5_000))),
+    })  # fmt: skip
+    reader, pauses = reader_of(http)
+
+    account = await reader.read()
+
+    assert (len(account.calls), len(account.conferences)) == (10_000, 5_000)
+    asked = [(kind, status) for kind, status, _ in http.asked]
+    assert [asked.count(one) for one in LISTS] == [1, 1, 10, 1, 5]
+    # An empty list is a page too.
+    assert (account.call_pages, account.conference_pages) == (12, 6)
+    assert pauses == [PAGE_PAUSE_S] * 13
+
+
+async def test_conference_whose_name_can_be_no_session_is_not_kept() -> None:
+    http = ListingHttp({("Conferences", "in-progress"): conferences("mine", "Sales of +14155550123", None, "", "a/b")})
+    reader, _ = reader_of(http)
+
+    account = await reader.read()
+
+    assert account.conferences == {"CF0": "mine"}
+    assert "mine" not in repr(account)
+
+
+async def test_pages_are_bounded_and_what_was_not_read_is_said() -> None:
+    http = ListingHttp({("Calls", "ringing"): calls(2_500), ("Conferences", "in-progress"): conferences("a")})
+    reader, _ = reader_of(http, pages_max=3)
+
+    account = await reader.read()
+
+    assert (account.has_all_calls, account.has_all_conferences) == (False, True)
+    assert (account.call_pages, len(account.calls)) == (3, 2_000)
+
+
+async def test_list_that_ends_with_its_bound_is_whole_and_one_that_was_not_begun_is_not() -> None:
+    http = ListingHttp({("Calls", "in-progress"): calls(1_000)})
+    whole, _ = reader_of(http, pages_max=3)
+    cut, _ = reader_of(http, pages_max=2)
+
+    assert (await whole.read()).has_all_calls
+    account = await cut.read()
+    assert (account.has_all_calls, account.calls) == (False, frozenset())
+
+
+async def test_refusal_for_load_is_waited_out_and_the_same_page_asked_for_again() -> None:
+    http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
+    reader, pauses = reader_of(http)
+    http.faults.extend([ProviderBusyError(http_status=429, retry_after_s=3.0), ProviderBusyError(http_status=429)])
+
+    assert len((await reader.read()).calls) == 1_500
+
+    assert http.asked[:3] == [("Calls", "queued", 0)] * 3
+    assert pauses[0] == 3.0
+    assert 1.0 <= pauses[1] <= 2.0
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=503), ProviderUnreachableError()])
+async def test_page_that_could_not_be_had_is_asked_for_again(error: ProviderError) -> None:
+    http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
+    reader, pauses = reader_of(http)
+    http.faults.extend([error] * FAILURES_MAX)
+
+    assert len((await reader.read()).calls) == 1_500
+
+    assert http.asked[:3] == [("Calls", "queued", 0)] * 3
+    assert 0.5 <= pauses[0] <= 1.0 <= pauses[1] <= 2.0
+
+
+@pytest.mark.parametrize(
+    "faults, asked",
+    [
+        ([ProviderBusyError(http_status=429)] * 9, REFUSALS_MAX + 1),
+        ([ProviderBusyError(http_status=429, retry_after_s=60.0)], 1),
+        ([ProviderRefusedError(http_status=401, code=20003)], 1),
+        ([OutcomeUnknownError(http_status=503)] * 9, FAILURES_MAX + 1),
+        ([ProviderUnreachableError()] * 9, FAILURES_MAX + 1),
+    ],
+    ids=["busy-for-long", "busy-for-a-minute", "denied", "unavailable", "unreachable"],
+)
+async def test_reading_that_is_refused_is_given_up(faults: list[ProviderError], asked: int) -> None:
+    http = ListingHttp()
+    reader, _ = reader_of(http)
+    http.faults.extend(faults)
+
+    with pytest.raises(type(faults[0])):
+        await reader.read()
+
+    assert len(http.asked) == asked
+
+
+@pytest.mark.parametrize("calls", ['"?"', "5", "null", "{}", "[5]", '[{"sid": "CA1", "date_created": 5}]'])
+async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missing(calls: str) -> None:
+    class Odd(ListingHttp):
+        async def request(self, method: str, uri: str, *more: Any, **others: Any) -> Response:
+            if "Calls" in uri:
+                return Response(200, f'{{"calls": {calls}, "next_page_uri": null}}')
+            return await super().request(method, uri, *more, **others)
+
+    reader, _ = reader_of(Odd())
+
+    with capture_logs() as lines:
+        try:
+            account = await reader.read()
+        except OutcomeUnknownError:
+            return
+    assert "unexpected_error" not in [line["event"] for line in lines], "odd answers are a known fault, no mistake"
+    assert account.calls == frozenset()
+    assert account.has_all_calls is (calls == "{}")
+
+
+async def test_reading_ends_before_the_next_request_when_it_is_told_to() -> None:
+    http = ListingHttp({("Calls", "in-progress"): calls(5_000)})
+    reader, _ = reader_of(http)
+
+    def check() -> None:
+        if len(http.asked) == 4:
+            raise LeaseLostError("somebody else sweeps")
+
+    with pytest.raises(LeaseLostError):
+        await reader.read(check)
+
+    assert len(http.asked) == 4

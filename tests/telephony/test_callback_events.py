@@ -1,0 +1,488 @@
+"""Form bodies as Twilio sends them, each named after the moment; numbers, SIDs and places are made up."""
+
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import (
+    AnnouncementEnded,
+    CallProgressed,
+    CallReceived,
+    ClientCallReceived,
+    ConferenceEnded,
+    ConferenceEventIgnored,
+    ConferenceStarted,
+    DialEnded,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    ParticipantChanged,
+    ParticipantJoined,
+    ParticipantLeft,
+)
+from conferral.statemachine.states import SessionMode
+from conferral.telephony import callback_events
+from conferral.telephony.callback_events import (
+    FIELDS_READ,
+    MalformedCallbackError,
+    call_progressed,
+    call_received,
+    callee_of,
+    caller_callback,
+    client_call_received,
+    conference_event,
+    dial_ended,
+    digits_of,
+    gate_decided,
+    gate_reached,
+    is_outbound_leg,
+    recording_changed,
+    session_id_of,
+)
+from conferral.telephony.callback_urls import (
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    RecordingCallback,
+)
+
+BODIES = Path(__file__).parent / "bodies"
+CALLER, AGENT, TARGET = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "4" * 32
+SUPERVISOR, RECORDING = "CA" + "5" * 32, "RE" + "6" * 32
+CONFERENCE = "CF" + "3" * 32
+OWN_NUMBER = "+14155550100"
+EIGHT_O_CLOCK_MS = 1_795_161_600_000
+GATE = Gate(CALLER, "d1")
+
+
+def fields(name, **changes):
+    form = dict(parse_qsl((BODIES / f"{name}.txt").read_text(), keep_blank_values=True))
+    form |= changes
+    return {name: value for name, value in form.items() if value is not None}
+
+
+def status(form):
+    return caller_callback(form, None)
+
+
+def progressed(form):
+    return call_progressed(form, CallCallback(CALLER, "agent"), OWN_NUMBER)
+
+
+def conference(form):
+    return conference_event(form, ConferenceCallback(CALLER))
+
+
+def recording(form):
+    return recording_changed(form, RecordingCallback(CALLER))
+
+
+def client_call(form):
+    return client_call_received(form, session_id=session_id_of(form), customer_address="+14155550177")
+
+
+def test_a_call_that_arrives_is_a_session_of_its_own():
+    event = call_received(fields("call_arrives"), "+14155550123")
+
+    assert event == CallReceived(
+        session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+        agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
+    )  # fmt: skip
+
+
+def test_a_call_that_waits_in_a_conference_tells_how_it_is_set_up_and_who_else_is_tried():
+    attributes = ConferenceAttributes(beep="onEnter", after_url="https://example.com/survey")
+
+    event = call_received(
+        fields("call_arrives"), "client:bob", mode=SessionMode.CONFERENCE,
+        other_agents=("client:carol", "+14155550123"), attributes=attributes,
+    )  # fmt: skip
+
+    assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
+        "conference", "client:bob", ("client:carol", "+14155550123"), attributes,
+    )  # fmt: skip
+
+
+def test_somebody_who_calls_from_a_browser_is_the_agent_of_a_session_that_he_may_name():
+    event = client_call(fields("browser_calls_somebody"))
+
+    assert event == ClientCallReceived(
+        session_id="order-17", token=f"client_call_received:{CALLER}", call_sid=CALLER,
+        agent_address="client:alice", customer_address="+14155550177",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [None, ""])
+def test_a_browser_that_names_no_session_gets_one_of_its_calls_name(named):
+    assert client_call(fields("browser_calls_somebody", SessionID=named)).session_id == CALLER
+
+
+@pytest.mark.parametrize("named", ["a b", "{x}", "a" * 65, "\u0661"])
+def test_a_session_name_that_is_no_id_is_refused(named):
+    with pytest.raises(MalformedCallbackError) as caught:
+        session_id_of(fields("browser_calls_somebody", SessionID=named))
+
+    assert caught.value.field == "SessionID"
+
+
+@pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 256)])
+def test_whom_a_browser_calls_is_what_it_wrote(to, expected):
+    assert callee_of(fields("browser_calls_somebody", To=to)) == expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"), [("inbound", False), (None, False), ("outbound-api", True), ("outbound-dial", True)]
+)
+def test_a_call_came_in_or_was_placed(direction, expected):
+    assert is_outbound_leg(fields("call_arrives", Direction=direction)) is expected
+
+
+@pytest.mark.parametrize("token", [None, "", "a\nb", "\u00e9", "a" * 4097])
+def test_a_call_token_that_none_of_twilios_can_be_is_left_behind(token):
+    assert call_received(fields("call_arrives", CallToken=token), "client:bob").call_token == ""
+
+
+def test_a_call_token_of_4_kib_is_kept_whole():
+    assert call_received(fields("call_arrives", CallToken="a" * 4096), "client:bob").call_token == "a" * 4096
+
+
+@pytest.mark.parametrize(
+    ("moment", "customer"),
+    [("call_from_browser_arrives", "client:alice"), ("call_with_withheld_number_arrives", "anonymous")],
+)
+def test_a_caller_need_not_have_a_number(moment, customer):
+    assert call_received(fields(moment), "client:bob").customer_address == customer
+
+
+def test_an_agent_who_rings_is_told_by_party_sequence_and_time():
+    event = progressed(fields("agent_rings"))
+
+    assert event == CallProgressed(
+        session_id=CALLER, source=AGENT, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 1000, party="agent",
+        call_sid=AGENT, status="ringing", address="+14155550123", customer_address="+14155550199",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("moment", "status", "sequence", "sip", "final"),
+    [
+        ("agent_is_called", "initiated",   0, 0,   False),
+        ("agent_answers",   "in-progress", 2, 0,   False),
+        ("agent_is_busy",   "busy",        2, 486, True),
+        ("agent_hangs_up",  "completed",   3, 200, True),
+    ],
+)  # fmt: skip
+def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequence, sip, final):
+    event = progressed(fields(moment))
+
+    assert (event.status, event.sequence, event.sip_response_code, event.is_final) == (status, sequence, sip, final)
+
+
+def test_a_call_that_was_placed_by_rest_is_told_by_its_dial():
+    event = call_progressed(fields("target_rings"), CallCallback(CALLER, "target", "d1"), OWN_NUMBER)
+
+    assert (event.party, event.dial, event.call_sid, event.status) == ("target", "d1", TARGET, "ringing")
+    assert event.address == "+14155550177"
+
+
+def test_which_of_several_agents_rings_is_told_by_the_url():
+    event = call_progressed(fields("agent_rings"), CallCallback(CALLER, "agent", agent_number=2), OWN_NUMBER)
+
+    assert (event.party, event.agent_number) == ("agent", 2)
+
+
+def test_our_own_number_shown_to_the_agent_is_not_the_customers():
+    assert progressed(fields("agent_rings", From=OWN_NUMBER)).customer_address == ""
+
+
+@pytest.mark.parametrize("known, session", [(None, CALLER), (CALLER, CALLER), ("order-7", "order-7")])
+def test_the_numbers_status_callback_is_the_callers(known, session):
+    form = fields("caller_has_hung_up")
+
+    event = call_progressed(form, caller_callback(form, known), OWN_NUMBER)
+
+    assert (event.session_id, event.party, event.call_sid) == (session, "customer", CALLER)
+    assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
+
+
+def test_without_a_sequence_the_token_tells_the_event():
+    event = progressed(fields("agent_rings", SequenceNumber=None))
+
+    assert (event.sequence, event.token) == (None, f"call_progressed:{AGENT}:ringing")
+
+
+def test_a_dial_that_ends_keeps_both_statuses():
+    event = dial_ended(fields("dial_ends_answered"), DialAction(CALLER, "customer", DialKind.BRIDGE))
+
+    assert event == DialEnded(
+        session_id=CALLER, token=f"dial_ended:bridge:{CALLER}:1:in-progress", party="customer", call_sid=CALLER,
+        dial="bridge", dial_call_status="completed", call_status="in-progress",
+    )  # fmt: skip
+
+
+def test_an_action_that_is_asked_again_tells_of_the_same_end():
+    action = DialAction(CALLER, "customer", DialKind.BRIDGE)
+    first = dial_ended(fields("dial_ends_answered"), action)
+
+    again = dial_ended(fields("dial_ends_answered", DialCallStatus=None), action.next_request("completed"))
+
+    assert again == first
+
+
+def test_the_dials_to_several_agents_end_each_by_itself():
+    form = fields("dial_ends_busy")
+
+    ends = [dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE, agent_number=n)) for n in range(3)]
+
+    assert [end.agent_number for end in ends] == [0, 1, 2]
+    assert len({end.token for end in ends}) == 3
+
+
+def test_a_second_try_of_a_dial_is_another_event():
+    form = fields("dial_into_conference_ends")
+
+    tokens = {dial_ended(form, DialAction(CALLER, "agent", DialKind.CONFERENCE, n)).token for n in (1, 2)}
+
+    assert len(tokens) == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("agent_joins", ParticipantJoined(
+            session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1")),
+        ("conference_starts", ConferenceStarted(
+            session_id=CALLER, source=CONFERENCE, sequence=3, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE)),
+        ("agent_leaves", ParticipantLeft(
+            session_id=CALLER, source=CONFERENCE, sequence=4, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", call_status="completed",
+            left_reason="participant_hung_up")),
+        ("customer_is_held", ParticipantChanged(
+            session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", kind="participant-hold", held=True)),
+        ("customer_waits", ParticipantJoined(
+            session_id=CALLER, source=CONFERENCE, sequence=1, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=CALLER, label="customer-1", start_on_enter=False)),
+        ("agent_carries_the_flag", ParticipantChanged(
+            session_id=CALLER, source=CONFERENCE, sequence=5, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=AGENT, label="agent-1", kind="participant-modify", muted=True,
+            end_on_exit=True)),
+        ("conference_ends", ConferenceEnded(
+            session_id=CALLER, source=CONFERENCE, sequence=6, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, conference_reason="last-participant-left", call_sid_ending=CALLER)),
+        ("announcement_ends", AnnouncementEnded(
+            session_id=CALLER, source=CONFERENCE, sequence=7, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, command="c1")),
+        ("announcement_to_one_fails", AnnouncementEnded(
+            session_id=CALLER, source=CONFERENCE, sequence=8, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=CALLER, url="https://example.com/a.wav", failed=True,
+            reason="Internal error")),
+        ("supervisor_whispers", ParticipantChanged(
+            session_id=CALLER, source=CONFERENCE, sequence=9, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, call_sid=SUPERVISOR, label="supervisor-3", kind="participant-modify",
+            coaches=AGENT)),
+        ("customer_speaks", ConferenceEventIgnored(
+            session_id=CALLER, source=CONFERENCE, sequence=10, occurred_at_ms=EIGHT_O_CLOCK_MS + 60_000,
+            conference_sid=CONFERENCE, kind="participant-speech-start", call_sid=CALLER)),
+    ],
+)  # fmt: skip
+def test_each_conference_callback_is_an_event(moment, expected):
+    assert conference(fields(moment)) == expected
+
+
+def test_somebody_who_joins_starts_the_conference_unless_twilio_says_otherwise():
+    event = conference(fields("agent_joins", StartConferenceOnEnter=None))
+
+    assert isinstance(event, ParticipantJoined)
+    assert event.start_on_enter
+
+
+@pytest.mark.parametrize("flags", [{"Hold": None, "Muted": None}, {"Hold": "", "Muted": ""}])
+@pytest.mark.parametrize(
+    ("kind", "held", "muted"),
+    [
+        ("participant-hold",   True,  False),
+        ("participant-unhold", False, False),
+        ("participant-mute",   False, True),
+        ("participant-unmute", False, False),
+        ("participant-modify", False, False),
+    ],
+)  # fmt: skip
+def test_a_change_without_flags_is_told_by_its_name(kind, held, muted, flags):
+    event = conference(fields("customer_is_held", StatusCallbackEvent=kind, **flags))
+
+    assert isinstance(event, ParticipantChanged)
+    assert (event.kind, event.held, event.muted) == (kind, held, muted)
+
+
+@pytest.mark.parametrize(
+    ("coaching", "to_coach", "coaches"),
+    [("true", AGENT, AGENT), (None, AGENT, AGENT), ("false", AGENT, ""), ("true", None, ""), ("true", "", "")],
+)
+def test_whom_somebody_coaches_is_told_only_while_he_does(coaching, to_coach, coaches):
+    event = conference(fields("supervisor_whispers", Coaching=coaching, CallSidToCoach=to_coach))
+
+    assert isinstance(event, ParticipantChanged)
+    assert event.coaches == coaches
+
+
+@pytest.mark.parametrize("kind", ["participant-speech-stop", "announcement-begin", "participant-levitate"])
+def test_other_conference_events_are_noted(kind):
+    event = conference(fields("agent_joins", StatusCallbackEvent=kind, Levitation="3 m"))
+
+    assert isinstance(event, ConferenceEventIgnored)
+    assert (event.kind, event.call_sid) == (kind, AGENT)
+
+
+def test_a_gate_that_is_reached_is_the_same_event_however_often_it_is_asked():
+    first = gate_reached(fields("target_answers_at_the_gate"), GATE)
+
+    assert first == GateReached(
+        session_id=CALLER, token=f"gate_reached:d1:{TARGET}", dial="d1", call_sid=TARGET,
+    )  # fmt: skip
+    assert gate_reached(fields("target_answers_at_the_gate"), GATE.next_request("")) == first
+
+
+def test_what_the_gate_decides_is_told_by_dial_call_and_decision():
+    assert gate_decided(fields("target_presses_a_key"), Gate(CALLER, "d1", 2), GateDecision.ACCEPTED) == GateDecided(
+        session_id=CALLER, token=f"gate_decided:d1:{TARGET}:accepted", dial="d1", call_sid=TARGET, decision="accepted",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "gate", "digits"),
+    [
+        ({"Digits": "1"}, GATE, "1"),
+        ({"Digits": "#"}, GATE, "#"),
+        ({"Digits": ""}, GATE, ""),
+        ({}, GATE, ""),
+        ({}, GATE.next_request("1"), "1"),
+        ({}, GATE.next_request("*"), "other"),
+    ],
+)
+def test_a_key_is_told_by_the_first_request_and_remembered_by_those_that_follow(form, gate, digits):
+    assert digits_of(form, gate) == digits
+
+
+@pytest.mark.parametrize("read", [lambda form: gate_reached(form, GATE),
+                                  lambda form: gate_decided(form, GATE, GateDecision.TAKEN)])  # fmt: skip
+def test_a_gate_without_a_call_is_refused(read):
+    with pytest.raises(MalformedCallbackError) as caught:
+        read(fields("target_answers_at_the_gate", CallSid="{x}"))
+
+    assert caught.value.field == "CallSid"
+
+
+def test_a_conference_event_of_a_later_day_is_kept_by_its_name():
+    event = conference(fields("agent_joins", StatusCallbackEvent="participant-levitate"))
+
+    assert isinstance(event, ConferenceEventIgnored)
+    assert event.kind == "participant-levitate"
+
+
+def test_a_conference_event_without_sequence_is_told_by_its_token():
+    tokens = {
+        conference(fields(moment, SequenceNumber=None)).token
+        for moment in ("agent_joins", "agent_leaves", "conference_starts", "conference_ends")
+    }
+
+    assert len(tokens) == 4
+    assert "" not in tokens
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["", "yesterday", "Fri, 99 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 25:00:00 +0000"]
+)
+def test_a_time_that_cannot_be_read_is_no_reason_to_refuse(timestamp):
+    assert progressed(fields("agent_rings", Timestamp=timestamp)).occurred_at_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"CallSid": None}, "CallSid"),
+        ({"CallSid": ""}, "CallSid"),
+        ({"CallSid": "CA1\n"}, "CallSid"),
+        ({"CallSid": "{x}"}, "CallSid"),
+        ({"CallSid": "C" * 65}, "CallSid"),
+        ({"CallStatus": None}, "CallStatus"),
+        ({"CallStatus": "in progress"}, "CallStatus"),
+        ({"SequenceNumber": "-1"}, "SequenceNumber"),
+        ({"SequenceNumber": "1" * 10}, "SequenceNumber"),
+        ({"SequenceNumber": "\u0661"}, "SequenceNumber"),
+        ({"SipResponseCode": "busy"}, "SipResponseCode"),
+    ],
+)
+def test_a_malformed_call_callback_names_the_field_and_not_its_value(changes, field):
+    with pytest.raises(MalformedCallbackError) as caught:
+        progressed(fields("agent_rings", **changes))
+
+    assert caught.value.field == field
+    assert str(caught.value) == "malformed field"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"ConferenceSid": None}, "ConferenceSid"),
+        ({"StatusCallbackEvent": None}, "StatusCallbackEvent"),
+        ({"CallSid": None}, "CallSid"),
+        ({"CallSid": "a b"}, "CallSid"),
+        ({"ParticipantLabel": "a\r\nb"}, "ParticipantLabel"),
+        ({"SequenceNumber": "x"}, "SequenceNumber"),
+    ],
+)
+def test_a_malformed_conference_callback_names_the_field(changes, field):
+    with pytest.raises(MalformedCallbackError) as caught:
+        conference(fields("agent_joins", **changes))
+
+    assert caught.value.field == field
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS_READ)), st.text()))
+def test_no_form_raises_anything_but_our_error(form):
+    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), status,
+                 lambda given: gate_reached(given, GATE), recording, client_call):  # fmt: skip
+        try:
+            event = read(form)
+        except MalformedCallbackError:
+            continue
+        assert event.session_id
+
+
+class Recorder(dict):
+    """Fields that remember which of them were asked for."""
+
+    def __init__(self, form):
+        super().__init__(form)
+        self.asked = set()
+
+    def get(self, name, default=None):
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def test_the_list_of_fields_read_is_complete():
+    asked = set()
+    for body in BODIES.glob("*.txt"):
+        for read in (
+            progressed, conference, status, callback_events.error_url_of, callback_events.parent_call_sid_of,
+            lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
+            lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
+            lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,
+        ):  # fmt: skip
+            recorder = Recorder(fields(body.stem))
+            with suppress(MalformedCallbackError):
+                read(recorder)
+            asked |= recorder.asked
+
+    assert asked | {"AccountSid"} == FIELDS_READ

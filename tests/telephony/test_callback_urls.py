@@ -1,0 +1,279 @@
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.states import WaitAudio
+from conferral.telephony.callback_urls import (
+    Announcement,
+    CallbackUrlError,
+    CallbackUrls,
+    CallCallback,
+    ConferenceCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    RecordingCallback,
+    Wait,
+    parse_announcement,
+    parse_call,
+    parse_conference,
+    parse_dial_action,
+    parse_gate,
+    parse_recording,
+    parse_wait,
+)
+
+URLS = CallbackUrls("https://example.com/conferral")
+IDS = st.from_regex(ID_PATTERN, fullmatch=True)
+WORDS = st.sampled_from(["", "completed", "answered", "busy", "no-answer", "failed", "canceled"])
+
+
+@st.composite
+def actions(draw):
+    asked = draw(st.integers(1, 9))
+    return DialAction(
+        session_id=draw(IDS),
+        party=draw(IDS),
+        dial=draw(st.sampled_from(DialKind)),
+        attempt=draw(st.integers(1, 9)),
+        request_number=asked,
+        dial_call_status=draw(WORDS) if asked > 1 else "",
+        agent_number=draw(st.integers(0, 99)),
+        conference_name=draw(st.from_regex(r"([A-Za-z0-9_-]{65,128})?", fullmatch=True)),
+    )
+
+
+@given(actions())
+def test_a_dial_action_is_read_back_as_it_was_built(action):
+    url = URLS.dial_action(action)
+
+    assert parse_dial_action(urlsplit(url).query) == action
+    assert URLS.parse_dial_action_url(url) == action
+
+
+@given(IDS, IDS, st.just("") | IDS, st.integers(0, 99))
+def test_a_call_callback_is_read_back_as_it_was_built(session_id, party, dial, agent_number):
+    callback = CallCallback(session_id, party, dial, agent_number)
+
+    assert parse_call(urlsplit(URLS.call(callback)).query) == callback
+
+
+def test_a_call_that_was_not_placed_by_rest_names_no_dial():
+    url = URLS.call(CallCallback("CA1", "agent"))
+
+    assert url.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
+
+
+@st.composite
+def gates(draw):
+    waited = draw(st.integers(1, 9))
+    key = draw(st.sampled_from(["", "0", "1", "9", "other"])) if waited > 1 else ""
+    asked, briefed = draw(st.integers(1, 3)), draw(st.booleans())
+    return Gate(draw(IDS), draw(IDS), question=asked, request_number=waited, key=key, briefed=briefed)
+
+
+@given(gates())
+def test_a_gate_is_read_back_as_it_was_built(gate):
+    url = URLS.gate(gate)
+
+    assert parse_gate(urlsplit(url).query) == gate
+    assert URLS.parse_gate_url(url) == gate
+
+
+@given(IDS, IDS, st.sampled_from([WaitAudio.RINGBACK, WaitAudio.MUSIC]), st.booleans())
+def test_a_wait_is_read_back_as_it_was_built(session_id, party, wait_audio, greets):
+    wait = Wait(session_id, party, wait_audio, greets)
+
+    assert parse_wait(urlsplit(URLS.wait(wait)).query) == wait
+    assert wait.after_greeting() == Wait(session_id, party, wait_audio)
+
+
+@given(IDS, IDS)
+def test_an_announcement_is_read_back_as_it_was_built(session_id, command_id):
+    announcement = Announcement(session_id, command_id)
+
+    assert parse_announcement(urlsplit(URLS.announcement(announcement)).query) == announcement
+
+
+@given(IDS)
+def test_a_recording_callback_is_read_back_as_it_was_built(session_id):
+    url = URLS.recording(RecordingCallback(session_id))
+
+    assert parse_recording(urlsplit(url).query) == RecordingCallback(session_id)
+
+
+def test_the_next_question_of_a_gate_forgets_what_came_before():
+    gate = Gate("CA1", "d1").next_request("1")
+
+    assert gate.next_question() == Gate("CA1", "d1", question=2)
+
+
+def test_a_gate_remembers_that_the_brief_was_said_however_often_it_is_asked_again():
+    gate = Gate("CA1", "d1").next_request("").after_brief()
+
+    assert gate == Gate("CA1", "d1", briefed=True)
+    assert gate.next_request("") == Gate("CA1", "d1", request_number=2, briefed=True)
+
+
+@pytest.mark.parametrize(
+    ("pressed", "key"), [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")]
+)
+def test_a_gate_that_is_asked_again_remembers_the_key(pressed, key):
+    again = Gate("CA1", "d1", question=2).next_request(pressed)
+
+    assert again == Gate("CA1", "d1", question=2, request_number=2, key=key)
+    assert again.next_request(again.key) == Gate("CA1", "d1", question=2, request_number=3, key=key)
+
+
+@given(IDS)
+def test_a_conference_callback_is_read_back_as_it_was_built(session_id):
+    url = URLS.conference(ConferenceCallback(session_id))
+
+    assert parse_conference(urlsplit(url).query) == ConferenceCallback(session_id)
+
+
+@given(st.text() | st.text(alphabet="&=%+session party dial attempt asked 123 bridge waited key tune music command"))
+@pytest.mark.parametrize("parse", [
+    parse_dial_action, parse_call, parse_conference, parse_gate, parse_wait, parse_announcement, parse_recording,
+])  # fmt: skip
+def test_no_query_raises_anything_but_our_error(parse, query):
+    with suppress(CallbackUrlError):
+        parse(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("party=customer&dial=bridge", "session"),
+        ("session=&party=customer&dial=bridge", "session"),
+        ("session=a{b}&party=customer&dial=bridge", "session"),
+        ("session=a%0Ab&party=customer&dial=bridge", "session"),
+        ("session=" + "a" * 65 + "&party=customer&dial=bridge", "session"),
+        ("session=a&dial=bridge", "party"),
+        ("session=a&party=customer", "dial"),
+        ("session=a&party=customer&dial=other", "dial"),
+        ("session=a&party=customer&dial=bridge&attempt=0", "attempt"),
+        ("session=a&party=customer&dial=bridge&attempt=10", "attempt"),
+        ("session=a&party=customer&dial=bridge&asked=x", "asked"),
+        ("session=a&party=customer&dial=bridge&status=<b>", "status"),
+        ("session=a&party=customer&dial=bridge&agent=", "agent"),
+        ("session=a&party=customer&dial=bridge&agent=100", "agent"),
+        ("session=a&party=customer&dial=bridge&agent=-1", "agent"),
+        ("session=a&session=b&party=customer&dial=bridge", "query"),
+    ],
+)
+def test_a_query_that_was_not_built_here_names_its_field(query, field):
+    with pytest.raises(CallbackUrlError) as caught:
+        parse_dial_action(query)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("parse", "query", "field"),
+    [
+        (parse_call, "session=a&party=agent&dial=", "dial"),
+        (parse_call, "session=a&party=agent&dial={d}", "dial"),
+        (parse_call, "session=a&party=agent&agent=x", "agent"),
+        (parse_gate, "dial=d", "session"),
+        (parse_gate, "session=a", "dial"),
+        (parse_gate, "session=a&dial=d%0A", "dial"),
+        (parse_gate, "session=a&dial=d&asked=0", "asked"),
+        (parse_gate, "session=a&dial=d&asked=4", "asked"),
+        (parse_gate, "session=a&dial=d&waited=0", "waited"),
+        (parse_gate, "session=a&dial=d&waited=10", "waited"),
+        (parse_gate, "session=a&dial=d&key=*", "key"),
+        (parse_gate, "session=a&dial=d&key=12", "key"),
+        (parse_gate, "session=a&dial=d&briefed=0", "briefed"),
+        (parse_gate, "session=a&dial=d&briefed=", "briefed"),
+        (parse_wait, "party=customer&tune=music", "session"),
+        (parse_wait, "session=a&tune=music", "party"),
+        (parse_wait, "session=a&party=customer", "tune"),
+        (parse_wait, "session=a&party=customer&tune=", "tune"),
+        (parse_wait, "session=a&party=customer&tune=jazz", "tune"),
+        (parse_wait, "session=a&party=customer&tune=music&greeting=0", "greeting"),
+        (parse_announcement, "command=c", "session"),
+        (parse_announcement, "session=a", "command"),
+        (parse_announcement, "session=a&command=hello%20all", "command"),
+        (parse_recording, "", "session"),
+        (parse_recording, "session={a}", "session"),
+    ],
+)
+def test_each_kind_of_url_names_the_field_at_fault(parse, query, field):
+    with pytest.raises(CallbackUrlError) as caught:
+        parse(query)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE)),
+        "https://example.com/voice/gate?session=a&dial=d",
+        "https://evil.example/conferral/voice/gate?session=a&dial=d",
+        "https://example.com/conferral/voice/gate",
+        "https://example.com/conferral/voice/gate?session=a",
+    ],
+)
+def test_other_urls_are_no_gate_of_ours(url):
+    assert URLS.parse_gate_url(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://example.com/conferral/voice/inbound",
+        "https://example.com/voice/dial-action?session=a&party=customer&dial=bridge",
+        "https://evil.example/conferral/voice/dial-action?session=a&party=customer&dial=bridge",
+        "https://example.com/conferral/voice/dial-action",
+        "https://example.com/conferral/voice/dial-action?session=a",
+    ],
+)
+def test_other_urls_are_no_dial_action_of_ours(url):
+    assert URLS.parse_dial_action_url(url) is None
+
+
+def overrides(url):
+    return dict(pair.split("=") for pair in urlsplit(url).fragment.split("&"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URLS.dial_action(DialAction("s", "customer", DialKind.BRIDGE)),
+        URLS.call(CallCallback("s", "agent")),
+        URLS.conference(ConferenceCallback("s")),
+        URLS.gate(Gate("s", "d")),
+        URLS.wait(Wait("s", "customer", WaitAudio.MUSIC)),
+        URLS.wait(Wait("s", "customer", WaitAudio.MUSIC, with_greeting=True)),
+        URLS.announcement(Announcement("s", "c")),
+        URLS.recording(RecordingCallback("s")),
+        URLS.fallback(),
+    ],
+)
+def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
+    asked = overrides(url)
+
+    assert asked["rp"] == "5xx,ct,rt"
+    assert int(asked["rc"]) >= 2
+    assert (1 + int(asked["rc"])) * (int(asked["ct"]) + int(asked["rt"])) <= 15_000
+
+
+def test_a_first_question_does_not_mention_how_often_it_was_asked():
+    url = URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
+
+    assert url.startswith(
+        "https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge&attempt=1#"
+    )
+
+
+def test_the_first_agents_urls_name_no_number():
+    assert "agent=" not in URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
+    assert "agent=" not in URLS.call(CallCallback("CA1", "customer"))

@@ -1,0 +1,417 @@
+"""Dials, holds and sentences as REST requests: what Twilio is told, to the last field, and what it is never asked."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.effects import (
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    RedirectCall,
+    RedirectToUrl,
+    SayAndHangUp,
+    UpdateParticipant,
+)
+from conferral.statemachine.states import WaitAudio
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.callback_urls import (
+    CallbackUrls,
+    CallCallback,
+    ConferenceCallback,
+    Gate,
+    RecordingCallback,
+    Wait,
+    parse_call,
+    parse_gate,
+)
+from conferral.telephony.errors import from_status
+from conferral.telephony.parameters.dial import CallSetup, PlacedCall
+from conferral.telephony.phrases import Phrase, sentence_in
+from conferral.telephony.twiml import TwimlBuilder
+from tests.telephony.scripted_http import call, calls_with, page
+
+OWN, TARGET = "+14155550100", "+14155550177"
+URLS = CallbackUrls("https://example.com")
+DOCUMENTS = TwimlBuilder(URLS, language="en-US", voice=None)
+SETUP = CallSetup(URLS, DOCUMENTS, own_number=OWN, allowed=AllowList.from_setting(None, OWN))
+GONE, OVER = from_status(404, 20404), from_status(400, 21220)
+LATELY = "Fri, 20 Nov 2026 08:00:00 +0000"
+EIGHT_O_CLOCK_MS = 1_795_161_600_000
+
+PARTICIPANT = CreateParticipant(
+    effect_id="d1", session_id="S1", party="target", to=TARGET, timeout_s=25, conference="CF1", label="target-3",
+    early_media=True,
+)  # fmt: skip
+CALL = CreateCall(effect_id="d2", session_id="S1", party="agent", to="client:alice", timeout_s=30)
+FIND = FindCall(
+    effect_id="e3", session_id="S1", party="agent", dial_id="d2", to="client:alice", since_ms=EIGHT_O_CLOCK_MS
+)
+UPDATE = UpdateParticipant(effect_id="e4", session_id="S1", party="customer", call_sid="CA1", conference_sid="CF1")
+SAY = SayAndHangUp(effect_id="e5", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
+
+TO_PARTICIPANTS, TO_CALLS = "POST Conferences/CF1/Participants", "POST Calls"
+DIALS = [(PARTICIPANT, TO_PARTICIPANTS), (CALL, TO_CALLS)]
+PLACED = {"sid": "CA7", "call_sid": "CA7", "queue_time": "1500"}
+
+
+async def test_somebody_is_dialled_straight_into_the_conference() -> None:
+    calls, http = calls_with({TO_PARTICIPANTS: PLACED}, SETUP)
+
+    assert await calls.perform(PARTICIPANT) == PlacedCall("CA7", queue_ms=1500)
+
+    assert http.requests == [
+        (TO_PARTICIPANTS, {
+            "From": OWN, "To": TARGET, "Label": "target-3", "Timeout": 25, "EarlyMedia": "true", "Beep": "false",
+            "StartConferenceOnEnter": "true", "EndConferenceOnExit": "false", "WaitUrl": "",
+            "StatusCallback": URLS.call(CallCallback("S1", "target", "d1")), "StatusCallbackMethod": "POST",
+            "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
+            "ConferenceStatusCallback": URLS.conference(ConferenceCallback("S1")),
+            "ConferenceStatusCallbackMethod": "POST",
+            "ConferenceStatusCallbackEvent": [
+                "start", "end", "join", "leave", "mute", "hold", "modify", "announcement",
+            ],
+        }),
+    ]  # fmt: skip
+
+
+async def sent_for(effect: CreateParticipant, setup: CallSetup = SETUP) -> dict[str, object]:
+    calls, http = calls_with({TO_PARTICIPANTS: PLACED}, setup)
+    await calls.perform(effect)
+    ((_, sent),) = http.requests
+    return dict(sent)
+
+
+async def test_somebody_is_dialled_into_a_room_that_is_set_up_as_the_directory_says() -> None:
+    attributes = ConferenceAttributes(
+        record="true", beep="onExit", jitter_buffer_size="off", region="de1", trim="do-not-trim", max_participants=9,
+        wait_url="https://example.com/a.wav", greeting="Hello", time_limit_s=60, hangup_on_star=True,
+        after_url="https://example.com/b",
+    )  # fmt: skip
+
+    assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT) | {
+        "Beep": "onExit", "JitterBufferSize": "off", "Region": "de1", "MaxParticipants": 9, "ConferenceRecord": "true",
+        "ConferenceTrim": "do-not-trim",
+        "ConferenceRecordingStatusCallback": URLS.recording(RecordingCallback("S1")),
+        "ConferenceRecordingStatusCallbackMethod": "POST",
+        "ConferenceRecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("record", ["false", "customer"])
+async def test_somebody_who_is_dialled_into_a_room_that_is_not_recorded_does_not_change_that(record: str) -> None:
+    attributes = ConferenceAttributes(record=record, trim="do-not-trim")
+
+    assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT)
+
+
+async def test_a_supervisor_is_dialled_muted_and_starts_nothing() -> None:
+    effect = replace(PARTICIPANT, party="supervisor", label="supervisor-3", early_media=False)
+
+    assert await sent_for(replace(effect, supervises=True)) == await sent_for(effect) | {
+        "Muted": "true", "StartConferenceOnEnter": "false",
+    }  # fmt: skip
+
+
+async def test_somebody_who_is_dialled_asks_for_the_same_events_as_those_who_join() -> None:
+    documents = TwimlBuilder(URLS, language="en-US", voice=None, with_speaker_events=True)
+
+    sent = await sent_for(PARTICIPANT, replace(SETUP, twiml=documents))
+
+    assert sent["ConferenceStatusCallbackEvent"] == [
+        "start", "end", "join", "leave", "mute", "hold", "modify", "announcement", "speaker",
+    ]  # fmt: skip
+
+
+async def test_somebody_is_dialled_to_the_gate() -> None:
+    calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
+
+    assert await calls.perform(replace(CALL, digits="ww12#")) == PlacedCall("CA7", queue_ms=1500)
+
+    assert http.requests == [
+        (TO_CALLS, {
+            "From": OWN, "To": "client:alice", "Timeout": 30, "SendDigits": "ww12#",
+            "Url": URLS.gate(Gate("S1", "d2")), "Method": "POST",
+            "FallbackUrl": URLS.fallback(), "FallbackMethod": "POST",
+            "StatusCallback": URLS.call(CallCallback("S1", "agent", "d2")), "StatusCallbackMethod": "POST",
+            "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
+        }),
+    ]  # fmt: skip
+
+
+async def test_gate_and_callbacks_of_a_dial_carry_its_id() -> None:
+    calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
+
+    await calls.perform(CALL)
+
+    ((_, sent),) = http.requests
+    assert parse_gate(urlsplit(str(sent["Url"])).query).dial == "d2"
+    assert parse_call(urlsplit(str(sent["StatusCallback"])).query).dial == "d2"
+
+
+@pytest.mark.parametrize("effect, name", DIALS)
+async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: str) -> None:
+    calls, http = calls_with({name: PLACED}, SETUP)
+
+    await calls.perform(replace(effect, caller_id="+14155550199", call_token="%7B%22x%22%7D"))
+
+    ((_, sent),) = http.requests
+    assert (sent["From"], sent["CallToken"]) == ("+14155550199", "%7B%22x%22%7D")
+
+
+@pytest.mark.parametrize("is_heard, sent", [(True, "true"), (False, "false")])
+async def test_those_inside_hear_it_ring_only_where_they_shall(is_heard: bool, sent: str) -> None:
+    calls, http = calls_with({TO_PARTICIPANTS: PLACED}, SETUP)
+
+    await calls.perform(replace(PARTICIPANT, early_media=is_heard))
+
+    assert http.requests[0][1]["EarlyMedia"] == sent
+
+
+@pytest.mark.parametrize("queue_time, expected", [
+    ("0", 0), ("2000", 2000), (None, 0), ("", 0), ("soon", 0), (5, 0), ("\u0663", 0), ("9" * 12, 999_999_999),
+])  # fmt: skip
+async def test_time_in_the_queue_is_text_in_milliseconds(queue_time: Any, expected: int) -> None:
+    calls, _ = calls_with({TO_CALLS: PLACED | {"queue_time": queue_time}}, SETUP)
+
+    assert await calls.perform(CALL) == PlacedCall("CA7", queue_ms=expected)
+
+
+@pytest.mark.parametrize("effect, name", DIALS)
+@pytest.mark.parametrize("sid", [None, "", "{x}", 7])
+async def test_a_dial_whose_answer_names_no_call_has_an_unknown_outcome(effect: Dial, name: str, sid: Any) -> None:
+    calls, _ = calls_with({name: PLACED | {"sid": sid, "call_sid": sid}}, SETUP)
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(effect)
+
+
+@pytest.mark.parametrize("effect, name", DIALS)
+@pytest.mark.parametrize("error", [
+    from_status(400, 16025), from_status(400, 16024), from_status(400, 21211), from_status(400, 21210),
+    from_status(403, 20403), GONE, from_status(429, 20429), from_status(503), OutcomeUnknownError(),
+])  # fmt: skip
+async def test_what_twilio_says_to_a_dial_is_raised_as_it_is_after_one_request(
+    effect: Dial, name: str, error: ProviderError
+) -> None:
+    calls, http = calls_with({name: error}, SETUP)
+
+    with pytest.raises(type(error)) as caught:
+        await calls.perform(effect)
+
+    assert caught.value is error
+    assert len(http.requests) == 1
+
+
+@pytest.mark.parametrize("code", [16023, 16024, 16025])
+def test_a_label_that_twilio_does_not_take_is_refused_for_good(code: int) -> None:
+    error = from_status(400, code)
+
+    assert isinstance(error, ProviderRefusedError)
+    assert not isinstance(error, ProviderGoneError | ProviderBusyError)
+
+
+# ---- the allow-list ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("effect, _name", DIALS)
+@pytest.mark.parametrize("to", [
+    "+4420794600", "+442079460018", "+18765550123", "911", "+19005550123", "alice", "", "sip:bob@example.com",
+    "client:alice?admin=true", " +14155550177",
+])  # fmt: skip
+async def test_who_is_not_on_the_allow_list_is_never_dialled(effect: Dial, _name: str, to: str) -> None:
+    calls, http = calls_with({}, SETUP)
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await calls.perform(replace(effect, to=to))
+
+    assert (caught.value.http_status, caught.value.code) == (0, 0)
+    assert http.requests == []
+
+
+async def test_a_refusal_is_logged_without_the_address() -> None:
+    calls, _ = calls_with({}, SETUP)
+
+    with capture_logs() as logs, pytest.raises(ProviderRefusedError):
+        await calls.perform(replace(PARTICIPANT, to="+442079460018"))
+
+    assert logs == [
+        {
+            "event": "destination_not_allowed", "log_level": "warning", "effect": "create_participant",
+            "effect_id": "d1",
+            "session_id": "S1", "party": "target", "reason": "the allow-list does not name its region GB",
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("effect, _name", DIALS)
+async def test_a_setup_without_a_list_dials_nobody(effect: Dial, _name: str) -> None:
+    calls, http = calls_with({}, CallSetup(URLS, DOCUMENTS, own_number=OWN))
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(effect)
+
+    assert http.requests == []
+
+
+@pytest.mark.parametrize("effect", [PARTICIPANT, CALL, FIND, SAY, replace(UPDATE, hold=True, wait_audio="music")])
+async def test_without_a_setup_nothing_is_sent_that_needs_it(effect: Effect) -> None:
+    calls, http = calls_with({})
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(effect)
+
+    assert http.requests == []
+
+
+def test_a_setup_shows_no_number() -> None:
+    assert OWN not in repr(SETUP)
+
+
+# ---- looking -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside, expected", [
+    ([], ""),
+    ([{"call_sid": "CA1", "label": "customer-1"}], ""),
+    ([{"call_sid": "CA1", "label": None}, {"call_sid": "CA7", "label": "target-3", "status": "ringing"}], "CA7"),
+])  # fmt: skip
+async def test_a_dial_is_looked_for_by_its_label(inside: list[dict[str, Any]], expected: str) -> None:
+    calls, http = calls_with({"GET Conferences/CF1/Participants": page("participants", *inside)})
+
+    assert await calls.find_dial(PARTICIPANT) == expected
+
+    assert len(http.requests) == 1
+
+
+async def test_nobody_is_being_dialled_into_a_conference_that_is_over() -> None:
+    calls, _ = calls_with({"GET Conferences/CF1/Participants": GONE})
+
+    assert await calls.find_dial(PARTICIPANT) == ""
+
+
+async def test_trouble_with_a_look_is_not_taken_for_nobody() -> None:
+    error = from_status(503)
+    calls, _ = calls_with({"GET Conferences/CF1/Participants": error})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.find_dial(PARTICIPANT)
+
+
+def placed(sid: str, direction: str = "outbound-api", created: str = LATELY) -> dict[str, Any]:
+    return call(sid, "ringing", "client:alice", created) | {"direction": direction, "from": OWN}
+
+
+OLD, JUST_BEFORE = "Fri, 20 Nov 2026 07:59:57 +0000", "Fri, 20 Nov 2026 07:59:58 +0000"
+
+
+@pytest.mark.parametrize("listed, expected", [
+    ([], ""),
+    ([placed("CA7")], "CA7"),
+    ([placed("CA7", created=JUST_BEFORE)], "CA7"),
+    ([placed("CA7", created=OLD)], ""),
+    ([placed("CA7", created="")], ""),
+    ([placed("CA7", direction="outbound-dial")], ""),
+    ([placed("CA7", direction="inbound")], ""),
+    ([placed("CA7"), placed("CA8")], ""),
+    ([placed("CA8", direction="outbound-dial"), placed("CA7"), placed("CA6", created=OLD)], "CA7"),
+])  # fmt: skip
+async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[str, Any]], expected: str) -> None:
+    calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
+
+    assert await calls.perform(FIND) == PlacedCall(expected)
+
+    assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
+
+
+async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> None:
+    listed = [
+        placed("CA1"),
+        placed("CA2") | {"status": "busy"},
+        placed("CA3") | {"status": "completed"},
+        placed("CA4", created=OLD) | {"status": "completed"},
+        placed("CA5", direction="inbound") | {"status": "completed"},
+    ]
+    calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
+
+    assert await calls.find_ended_dials(PARTICIPANT, EIGHT_O_CLOCK_MS) == ("CA2", "CA3")
+
+    assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
+
+
+# ---- participants and sentences ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes, sent", [
+    ({"hold": True, "wait_audio": "ringback"}, {
+        "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", WaitAudio.RINGBACK)), "HoldMethod": "POST",
+    }),
+    ({"hold": True, "wait_audio": "of-a-newer-version"}, {
+        "Hold": "true", "HoldUrl": URLS.wait(Wait("S1", "customer", WaitAudio.MUSIC)), "HoldMethod": "POST",
+    }),
+    ({"hold": True}, {"Hold": "true"}),
+    ({"hold": False}, {"Hold": "false"}),
+    ({"hold": False, "wait_audio": "music"}, {"Hold": "false"}),
+    ({"end_on_exit": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
+    ({"end_on_exit": False}, {"Hold": "false", "EndConferenceOnExit": "false"}),
+    ({"hold": False, "end_on_exit": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
+])  # fmt: skip
+async def test_of_a_participant_only_what_is_named_is_changed(changes: dict[str, Any], sent: dict[str, str]) -> None:
+    calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"}}, SETUP)
+
+    assert await calls.perform(replace(UPDATE, **changes)) is None
+
+    assert http.requests == [("POST Conferences/CF1/Participants/CA1", sent)]
+
+
+async def test_a_participant_that_is_gone_was_not_changed() -> None:
+    calls, _ = calls_with({"POST Conferences/CF1/Participants/CA1": GONE}, SETUP)
+
+    with pytest.raises(ProviderGoneError):
+        await calls.perform(replace(UPDATE, hold=True, wait_audio="music"))
+
+
+FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}
+
+
+@pytest.mark.parametrize("effect", [
+    RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1", conference="S1", label="agent-1"),
+    RedirectToUrl(effect_id="e1", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey"),
+], ids=lambda effect: effect.kind)  # fmt: skip
+async def test_a_call_that_gets_other_twiml_gets_a_fallback_with_it(effect) -> None:
+    calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
+
+    assert await calls.perform(effect) is None
+
+    ((_, data),) = http.requests
+    assert data.items() >= FALLBACK.items()
+
+
+async def test_a_sentence_is_sent_inline() -> None:
+    calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
+
+    assert await calls.perform(SAY) is None
+
+    document = DOCUMENTS.say_and_hang_up(Phrase.TRANSFER_FAILED)
+    assert sentence_in(Phrase.TRANSFER_FAILED, "en-US") in document
+    assert http.requests == [("POST Calls/CA1", {"Twiml": document, **FALLBACK})]
+
+
+@pytest.mark.parametrize("error", [GONE, OVER])
+async def test_nobody_is_left_to_be_told_anything_on_a_call_that_is_over(error: ProviderError) -> None:
+    calls, _ = calls_with({"POST Calls/CA1": error}, SETUP)
+
+    assert await calls.perform(SAY) is None

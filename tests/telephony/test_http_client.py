@@ -1,0 +1,497 @@
+"""The HTTP client under twilio-python, against a scripted server on loopback."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.runtime.log import KEYS
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.effects import HangUpCall, RedirectCall
+from conferral.telephony import http_client as client_module
+from conferral.telephony.http_client import (
+    PooledHttpClient,
+    RequestResult,
+    http_client,
+    label_requests,
+    rest_client,
+    send_guard,
+)
+from conferral.telephony.twilio_api import TwilioApi
+
+ACCOUNT = "AC" + "a" * 32
+KEY = "SK" + "b" * 32
+NUMBER = "+14155550123"
+URI = "https://api.twilio.com/2010-04-01/Accounts/AC1/Calls/CA1.json"
+ERROR_21220 = {"code": 21220, "message": f"Call to {NUMBER} is not in-progress", "status": 400}
+RFC_9457 = {"type": "about:blank", "title": "Gone", "status": 400, "code": 21220, "detail": NUMBER}
+
+
+@dataclass
+class Request:
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: str
+
+
+Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def answered(status: int, body: bytes | dict[str, object], *headers: str, length: int | None = None) -> Reply:
+    """An answer; `length` is what Content-Length claims."""
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+
+    async def reply(writer: asyncio.StreamWriter) -> None:
+        claimed = len(content) if length is None else length
+        lines = (f"HTTP/1.1 {status} Whatever", f"Content-Length: {claimed}", *headers, "", "")
+        writer.write("\r\n".join(lines).encode() + content)
+        await writer.drain()
+        if claimed != len(content):
+            writer.close()
+
+    return reply
+
+
+async def cut(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def cut_in_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    await writer.drain()
+    writer.close()
+
+
+async def nonsense(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+@dataclass
+class ScriptedTwilio:
+    """Answers each request by the next line of its script; the last line serves for all that follow."""
+
+    script: list[Reply] = field(default_factory=lambda: [answered(200, {"sid": "CA1"})])
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    at_once: int = 0
+    at_once_max: int = 0
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while not writer.is_closing():
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                first, *lines = head.strip().split("\r\n")
+                headers = dict(line.split(": ", 1) for line in lines)
+                body = await reader.readexactly(int(headers.get("Content-Length", 0)))
+                method, target, _ = first.split(" ")
+                self.requests.append(Request(method, target, headers, body.decode()))
+                self.at_once += 1
+                self.at_once_max = max(self.at_once_max, self.at_once)
+                await (self.script.pop(0) if len(self.script) > 1 else self.script[0])(writer)
+                self.at_once -= 1
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except asyncio.CancelledError:
+            pass  # the server is closed while a request hangs
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def twilio() -> AsyncIterator[ScriptedTwilio]:
+    scripted = ScriptedTwilio()
+    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield scripted
+    server.close()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def http(twilio: ScriptedTwilio, metrics: Metrics) -> AsyncIterator[PooledHttpClient]:
+    client = PooledHttpClient(
+        api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=5, requests_max=2
+    )
+    yield client
+    await client.close()
+
+
+def settings(api_url: str, **more: str) -> ServiceSettings:
+    values = {
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": "token",
+        "TWILIO_NUMBER": "+15550100000",
+        "CONFERRAL_PUBLIC_URL": "https://example.com",
+        "TWILIO_API_URL": api_url,
+    }
+    return load(ServiceSettings, values | more)
+
+
+def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:
+    return TwilioApi(rest_client(settings("http://unused", **more), http), join_document=lambda _: "<Response/>")
+
+
+REDIRECT = RedirectCall(
+    effect_id="e1", session_id="CA0", party="agent", call_sid="CA1", conference="CA0", label="agent-1"
+)
+HANG_UP = HangUpCall(effect_id="e2", session_id="CA0", party="agent", call_sid="CA1")
+
+
+async def test_base_url_is_replaced_and_path_and_query_are_kept(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+    client = PooledHttpClient(api_url=twilio.url + "/twilio/", clock=SystemClock(), metrics=metrics)
+
+    await client.request("GET", URI + "?Page=1&PageToken=a%2Bb", params={"PageSize": 50})
+    await client.close()
+
+    assert twilio.requests[0].target == (
+        "/twilio/2010-04-01/Accounts/AC1/Calls/CA1.json?Page=1&PageToken=a%2Bb&PageSize=50"
+    )
+
+
+async def test_host_that_is_not_twilios_is_never_asked(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+    with pytest.raises(OutcomeUnknownError):
+        await http.request("GET", "https://elsewhere.example/2010-04-01/x.json", auth=("AC1", "secret"))
+
+    assert twilio.requests == []
+
+
+async def test_redirect_is_one_form_encoded_post_with_inline_twiml(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    await calls_over(http).perform(REDIRECT)
+
+    (request,) = twilio.requests
+    assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Calls/CA1.json")
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(request.body) == {"Twiml": ["<Response/>"]}
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({}, f"{ACCOUNT}:token"),
+        ({"TWILIO_API_KEY": KEY, "TWILIO_API_SECRET": "secret"}, f"{KEY}:secret"),
+    ],
+)
+async def test_api_key_is_used_where_one_is_set(
+    twilio: ScriptedTwilio, http: PooledHttpClient, more: dict[str, str], expected: str
+) -> None:
+    await calls_over(http, **more).perform(HANG_UP)
+
+    (request,) = twilio.requests
+    assert request.headers["Authorization"] == "Basic " + base64.b64encode(expected.encode()).decode()
+    assert f"/Accounts/{ACCOUNT}/" in request.target
+
+
+async def test_region_and_edge_of_the_environment_change_nothing(
+    twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_EDGE", "dublin")
+    monkeypatch.setenv("TWILIO_REGION", "ie1")
+
+    await calls_over(http).perform(HANG_UP)
+
+    assert len(twilio.requests) == 1
+
+
+async def test_client_from_settings_goes_to_the_configured_url(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+    client = http_client(settings(twilio.url), clock=SystemClock(), metrics=metrics)
+
+    await calls_over(client).perform(HANG_UP)
+    await client.close()
+
+    assert len(twilio.requests) == 1
+
+
+async def test_one_connection_serves_requests_that_follow_each_other(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    for _ in range(5):
+        await http.request("POST", URI, data={"Status": "completed"})
+
+    assert (len(twilio.requests), twilio.connections) == (5, 1)
+
+
+async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sent(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    """As after a stop of the whole process, which may have lasted longer than its lease. It says nothing of Twilio."""
+    answers = iter([True, False])
+    told: list[RequestResult] = []
+    http.observe(told.append)
+    with send_guard(lambda: next(answers)):
+        await http.request("POST", URI, data={"Status": "completed"})
+        with pytest.raises(ProviderUnreachableError):
+            await http.request("POST", URI, data={"Status": "completed"})
+    await http.request("POST", URI, data={"Status": "canceled"})
+
+    assert [request.body for request in twilio.requests] == ["Status=completed", "Status=canceled"]
+    assert [answer.status for answer in told] == [200, 200]
+
+
+async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+    gate = asyncio.Event()
+    two_are_in = asyncio.Event()
+
+    async def held(writer: asyncio.StreamWriter) -> None:
+        if twilio.at_once == 2:
+            two_are_in.set()
+        await gate.wait()
+        await answered(200, {"sid": "CA1"})(writer)
+
+    twilio.script = [held]
+    requests = [asyncio.create_task(http.request("GET", URI)) for _ in range(5)]
+    await two_are_in.wait()
+    gate.set()
+    await asyncio.gather(*requests)
+
+    assert (len(twilio.requests), twilio.at_once_max, twilio.connections) == (5, 2, 2)
+
+
+async def test_waiting_for_a_slot_costs_nothing_of_the_time_to_connect(
+    twilio: ScriptedTwilio, metrics: Metrics
+) -> None:
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.03)  # a delay: a slow answer is the case
+        await answered(200, {"sid": "CA1"})(writer)
+
+    twilio.script = [slow]
+    client = PooledHttpClient(
+        api_url=twilio.url, clock=SystemClock(), metrics=metrics, connect_timeout_s=0.02, requests_max=1
+    )
+
+    await asyncio.gather(*(client.request("GET", URI) for _ in range(3)))
+    await client.close()
+
+    assert len(twilio.requests) == 3
+
+
+HTML = b"<html><body>Bad gateway</body></html>"
+
+
+@pytest.mark.parametrize(
+    "reply, expected, http_status, code, wait_s",
+    [
+        pytest.param(cut, OutcomeUnknownError, 0, 0, 0, id="cut before the answer"),
+        pytest.param(reset, OutcomeUnknownError, 0, 0, 0, id="connection reset"),
+        pytest.param(cut_in_headers, OutcomeUnknownError, 0, 0, 0, id="cut in the headers"),
+        pytest.param(nonsense, OutcomeUnknownError, 0, 0, 0, id="not HTTP"),
+        pytest.param(answered(200, b'{"sid": "C', length=90), OutcomeUnknownError, 0, 0, 0, id="half body"),
+        pytest.param(answered(200, b'{"sid": "C'), OutcomeUnknownError, 200, 0, 0, id="half JSON"),
+        pytest.param(answered(200, HTML), OutcomeUnknownError, 200, 0, 0, id="HTML with 200"),
+        pytest.param(answered(200, b"\xff\xfe\x00"), OutcomeUnknownError, 200, 0, 0, id="not UTF-8"),
+        pytest.param(answered(200, b"[]"), OutcomeUnknownError, 200, 0, 0, id="a list"),
+        pytest.param(answered(500, {"code": 20500}), OutcomeUnknownError, 500, 20500, 0, id="500"),
+        pytest.param(answered(502, HTML), OutcomeUnknownError, 502, 0, 0, id="HTML with 502"),
+        pytest.param(answered(503, b"", "Retry-After: 2"), OutcomeUnknownError, 503, 0, 2, id="503 with Retry-After"),
+        pytest.param(answered(429, {"code": 20429}), ProviderBusyError, 429, 20429, 0, id="429"),
+        pytest.param(answered(429, HTML, "Retry-After: 3"), ProviderBusyError, 429, 0, 3, id="429 with Retry-After"),
+        pytest.param(answered(401, {"code": 20003}), ProviderRefusedError, 401, 20003, 0, id="401"),
+        pytest.param(answered(404, {"code": 20404}), ProviderGoneError, 404, 20404, 0, id="404 of Twilio's"),
+        pytest.param(answered(404, HTML), ProviderRefusedError, 404, 0, 0, id="404 of somebody else's"),
+        pytest.param(answered(400, ERROR_21220), ProviderGoneError, 400, 21220, 0, id="21220"),
+        pytest.param(answered(400, RFC_9457), ProviderGoneError, 400, 21220, 0, id="21220 as RFC 9457"),
+        pytest.param(answered(302, b"", "Location: /other"), ProviderRefusedError, 302, 0, 0, id="a redirect"),
+    ],
+)
+async def test_each_trouble_is_one_request_and_one_error_of_ours(
+    twilio: ScriptedTwilio,
+    http: PooledHttpClient,
+    metrics: Metrics,
+    reply: Reply,
+    expected: type[ProviderError],
+    http_status: int,
+    code: int,
+    wait_s: float,
+) -> None:
+    twilio.script = [reply]
+
+    with capture_logs() as lines, pytest.raises(ProviderError) as caught:
+        await calls_over(http).perform(REDIRECT)
+
+    error = caught.value
+    assert type(error) is expected
+    assert (error.http_status, error.code, error.retry_after_s) == (http_status, code, wait_s)
+    assert len(twilio.requests) == 1
+    assert NUMBER not in str(error) + str(lines)
+    assert error.__cause__ is None
+    counted = {"kind": "redirect_call", "status": str(http_status)}
+    assert metrics.registry.get_sample_value("conferral_rest_request_seconds_count", counted) == 1
+
+
+async def test_failures_are_counted_by_what_failed_and_there_are_only_so_many(
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FAILURES_MAX", 4)
+    made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in (7, 123_456, 21999, 21998)]
+    twilio.script = [answered(400, ERROR_21220), answered(503, b""), cut, *made_up, answered(200, {"sid": "CA1"})]
+    for _ in range(7):
+        with pytest.raises(ProviderError):
+            await http.request("POST", URI)
+    await http.request("POST", URI)
+
+    (family,) = metrics.rest_failures.collect()
+    counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
+    # Codes that are none of Twilio's go by the status; the last two are one too many.
+    assert counted == {"21220": 1, "http-503": 1, "no-answer": 1, "http-400": 2, "other": 2}
+
+
+async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debug(
+    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics
+) -> None:
+    hang_up = HangUpCall(effect_id="e1", session_id="CA1", party="agent", call_sid="CA1")
+    no_code = {"message": "nothing here", "status": 404}
+    twilio.script = [answered(400, ERROR_21220), answered(404, no_code), answered(400, ERROR_21220)]
+
+    with capture_logs() as lines:
+        await calls_over(http).perform(hang_up)
+        with pytest.raises(ProviderRefusedError):
+            await calls_over(http).perform(hang_up)
+        with pytest.raises(ProviderGoneError):
+            await calls_over(http).perform(REDIRECT)
+
+    told = [(line["effect"], line["status"], line["code"]) for line in lines]
+    assert told == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]
+    (family,) = metrics.rest_failures.collect()
+    counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
+    # A proxy's 404 says nothing of a call, and whoever is to be moved is not where he is wanted.
+    assert counted == {"http-404": 1, "21220": 1}
+
+
+async def test_connection_that_broke_is_not_used_again(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+    twilio.script = [answered(200, b"{", length=90), answered(200, {"sid": "CA1"})]
+
+    with pytest.raises(OutcomeUnknownError):
+        await http.request("POST", URI)
+    await http.request("POST", URI)
+
+    assert twilio.connections == 2
+
+
+async def test_no_connection_means_that_it_has_not_happened(metrics: Metrics) -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    client = PooledHttpClient(api_url=f"http://127.0.0.1:{port}", clock=SystemClock(), metrics=metrics)
+
+    with pytest.raises(ProviderUnreachableError) as caught:
+        await client.request("POST", URI)
+    await client.close()
+
+    assert str(port) not in str(caught.value)
+
+
+async def test_silence_ends_at_the_deadline_with_an_unknown_outcome(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+    async def silent(_writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    twilio.script = [silent]
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, read_timeout_s=0.02)
+
+    with pytest.raises(OutcomeUnknownError):
+        await client.request("POST", URI)
+    await client.close()
+
+    assert len(twilio.requests) == 1
+
+
+async def test_trickle_ends_at_the_total_deadline(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+    async def trickling(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    twilio.script = [trickling]
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=0.05)
+
+    with pytest.raises(OutcomeUnknownError):
+        await client.request("GET", URI)
+    await client.close()
+
+
+async def test_endless_body_is_cut_off(
+    twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "BODY_MAX_BYTES", 100)
+    twilio.script = [answered(200, {"sid": "C" * 200})]
+
+    with pytest.raises(OutcomeUnknownError):
+        await http.request("GET", URI)
+
+
+async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+    arrived = asyncio.Event()
+
+    async def silent(_writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    twilio.script = [silent, answered(200, {"sid": "CA1"})]
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, requests_max=1)
+    request = asyncio.create_task(client.request("POST", URI))
+    await arrived.wait()
+
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await client.request("POST", URI)
+    await client.close()
+
+    assert len(twilio.requests) == 2
+
+
+async def test_each_request_leaves_one_debug_line_with_known_keys(
+    twilio: ScriptedTwilio, http: PooledHttpClient
+) -> None:
+    twilio.script = [answered(400, ERROR_21220, "Twilio-Request-Id: RQ1")]
+
+    with capture_logs() as lines, label_requests("verify"), pytest.raises(ProviderGoneError):
+        await http.request("POST", URI, data={"To": NUMBER}, auth=("AC1", "secret"))
+
+    (line,) = lines
+    assert line.keys() - {"event", "log_level"} <= KEYS
+    assert line["duration_ms"] >= 0
+    assert {name: line[name] for name in ("event", "log_level", "effect", "status", "code", "request_id")} == {
+        "event": "rest_completed",
+        "log_level": "debug",
+        "effect": "verify",
+        "status": 400,
+        "code": 21220,
+        "request_id": "RQ1",
+    }
+    assert "secret" not in str(line)
+
+
+async def test_closing_a_client_that_was_never_used_is_fine(metrics: Metrics) -> None:
+    await PooledHttpClient(api_url="http://127.0.0.1:1", clock=SystemClock(), metrics=metrics).close()

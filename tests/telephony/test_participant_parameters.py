@@ -1,0 +1,118 @@
+"""Muting, supervising and announcing as REST requests: what Twilio is told, to the last field."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.callback_urls import Announcement, CallbackUrls, parse_announcement
+from conferral.telephony.errors import from_status
+from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.twiml import TwimlBuilder
+from tests.telephony.scripted_http import calls_with
+
+URLS = CallbackUrls("https://example.com")
+SETUP = CallSetup(
+    URLS, TwimlBuilder(URLS, language="en-US", voice=None), own_number="+14155550100", allowed=AllowList()
+)
+GONE = from_status(404, 20404)
+
+SUPERVISOR = UpdateParticipant(
+    effect_id="e1", session_id="S1", party="supervisor", call_sid="CA5", conference_sid="CF1"
+)
+TO_SUPERVISOR = "POST Conferences/CF1/Participants/CA5"
+TO_ALL = PlayAnnouncement(effect_id="e2", session_id="S1", conference_sid="CF1", command_id="c1")
+TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
+
+
+@pytest.mark.parametrize("changes, sent", [
+    ({"muted": True}, {"Muted": "true"}),
+    ({"muted": False}, {"Muted": "false"}),
+    ({"supervises": "monitor"}, {"Muted": "true", "Coaching": "false"}),
+    ({"supervises": "monitor", "coaches": "CA2"}, {"Muted": "true", "Coaching": "false"}),
+    ({"supervises": "whisper", "coaches": "CA2"}, {"Muted": "false", "Coaching": "true", "CallSidToCoach": "CA2"}),
+    ({"supervises": "barge"}, {"Muted": "false", "Coaching": "false"}),
+    ({"supervises": "barge", "hold": False}, {"Muted": "false", "Coaching": "false", "Hold": "false"}),
+])  # fmt: skip
+async def test_by_whom_a_supervisor_is_heard_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
+    calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}}, SETUP)
+
+    assert await calls.perform(replace(SUPERVISOR, **changes)) is None
+
+    assert http.requests == [(TO_SUPERVISOR, sent)]
+
+
+async def test_nobody_whispers_without_somebody_who_hears_it() -> None:
+    calls, http = calls_with({}, SETUP)
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(replace(SUPERVISOR, supervises="whisper"))
+
+    assert http.requests == []
+
+
+async def test_mode_that_only_a_newer_version_knows_is_refused() -> None:
+    calls, http = calls_with({}, SETUP)
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(replace(SUPERVISOR, supervises="shout"))
+
+    assert http.requests == []
+
+
+@pytest.mark.parametrize("code", [13240, 16028])
+async def test_a_coach_of_somebody_who_is_not_in_the_room_is_refused_but_not_gone(code: int) -> None:
+    error = from_status(400, code)
+    calls, _ = calls_with({TO_SUPERVISOR: error}, SETUP)
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await calls.perform(replace(SUPERVISOR, supervises="whisper", coaches="CA2"))
+
+    assert caught.value is error
+    assert not isinstance(caught.value, ProviderGoneError)
+
+
+@pytest.mark.parametrize("effect, name", [
+    (TO_ALL, "POST Conferences/CF1"), (TO_ONE, "POST Conferences/CF1/Participants/CA1"),
+])  # fmt: skip
+async def test_a_sentence_is_announced_by_a_document_of_ours(effect: PlayAnnouncement, name: str) -> None:
+    calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
+
+    assert await calls.perform(effect) is None
+
+    ((asked, sent),) = http.requests
+    assert asked == name
+    assert sent == {"AnnounceUrl": URLS.announcement(Announcement("S1", "c1")), "AnnounceMethod": "POST"}
+    assert parse_announcement(urlsplit(str(sent["AnnounceUrl"])).query) == Announcement("S1", "c1")
+
+
+@pytest.mark.parametrize("effect, name", [
+    (TO_ALL, "POST Conferences/CF1"), (TO_ONE, "POST Conferences/CF1/Participants/CA1"),
+])  # fmt: skip
+async def test_somebody_elses_audio_is_announced_as_the_file_that_it_may_be(
+    effect: PlayAnnouncement, name: str
+) -> None:
+    calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
+
+    await calls.perform(replace(effect, url="https://example.com/a.wav"))
+
+    assert http.requests == [(name, {"AnnounceUrl": "https://example.com/a.wav", "AnnounceMethod": "GET"})]
+
+
+@pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])
+async def test_an_announcement_is_asked_for_once_whatever_comes_of_it(error: ProviderError) -> None:
+    calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": error}, SETUP)
+
+    with pytest.raises(type(error)) as caught:
+        await calls.perform(TO_ONE)
+
+    assert caught.value is error
+    assert len(http.requests) == 1
+
+
+async def test_an_announcement_shows_no_url() -> None:
+    assert "https://" not in repr(replace(TO_ALL, url="https://u:p@example.com/a.wav"))

@@ -1,0 +1,176 @@
+"""Recordings as REST requests, the look for one that may have begun, and what it means that one is gone."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
+from conferral.statemachine.effects import ChangeRecording, StartRecording
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.callback_urls import CallbackUrls, RecordingCallback
+from conferral.telephony.errors import from_status
+from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.twiml import TwimlBuilder
+from tests.telephony.scripted_http import calls_with, page
+
+URLS = CallbackUrls("https://example.com")
+SETUP = CallSetup(
+    URLS, TwimlBuilder(URLS, language="en-US", voice=None), own_number="+14155550100", allowed=AllowList()
+)
+GONE, OVER = from_status(404, 20404), from_status(400, 21220)
+
+START = StartRecording(effect_id="e1", session_id="S1", party="customer", call_sid="CA1")
+TO_CALL = "POST Calls/CA1/Recordings"
+OF_CALL = ChangeRecording(effect_id="e2", session_id="S1", call_sid="CA1", status="stopped")
+OF_CONFERENCE = ChangeRecording(effect_id="e3", session_id="S1", conference_sid="CF1", status="stopped")
+
+
+async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
+    calls, http = calls_with({TO_CALL: {"sid": "RE1"}}, SETUP)
+
+    assert await calls.perform(START) == StartedRecording("RE1")
+
+    assert http.requests == [
+        (TO_CALL, {
+            "RecordingChannels": "dual", "RecordingStatusCallback": URLS.recording(RecordingCallback("S1")),
+            "RecordingStatusCallbackMethod": "POST",
+            "RecordingStatusCallbackEvent": ["in-progress", "completed", "absent"],
+        }),
+    ]  # fmt: skip
+
+
+async def test_without_a_setup_nothing_is_recorded() -> None:
+    calls, http = calls_with({})
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(START)
+
+    assert http.requests == []
+
+
+@pytest.mark.parametrize("sid", [None, "", "{x}", 7])
+async def test_a_recording_that_the_answer_does_not_name_has_an_unknown_outcome(sid: Any) -> None:
+    calls, _ = calls_with({TO_CALL: {"sid": sid}}, SETUP)
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(START)
+
+
+async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
+    calls, _ = calls_with({TO_CALL: OVER}, SETUP)
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await calls.perform(START)
+
+    assert not isinstance(caught.value, ProviderGoneError)
+    assert (caught.value.http_status, caught.value.code) == (400, 21220)
+
+
+@pytest.mark.parametrize("error", [GONE, from_status(403, 20403), from_status(408), from_status(429, 20429)])
+async def test_what_twilio_says_to_a_start_is_raised_as_it_is(error: ProviderError) -> None:
+    calls, http = calls_with({TO_CALL: error}, SETUP)
+
+    with pytest.raises(type(error)) as caught:
+        await calls.perform(START)
+
+    assert caught.value is error
+    assert len(http.requests) == 1
+
+
+@pytest.mark.parametrize("effect, path", [(OF_CALL, "Calls/CA1"), (OF_CONFERENCE, "Conferences/CF1")])
+@pytest.mark.parametrize("sid, named", [("RE1", "RE1"), ("", "Twilio.CURRENT")])
+@pytest.mark.parametrize("status, sent", [
+    ("stopped",     {"Status": "stopped"}),
+    ("in-progress", {"Status": "in-progress"}),
+    ("paused",      {"Status": "paused", "PauseBehavior": "skip"}),
+])  # fmt: skip
+async def test_a_recording_is_changed_by_its_sid_or_as_the_one_that_runs(
+    effect: ChangeRecording, path: str, sid: str, named: str, status: str, sent: dict[str, str]
+) -> None:
+    name = f"POST {path}/Recordings/{named}"
+    calls, http = calls_with({name: {"sid": "RE1"}})
+
+    assert await calls.perform(replace(effect, recording_sid=sid, status=status)) is None
+
+    assert http.requests == [(name, sent)]
+
+
+@pytest.mark.parametrize("error", [GONE, OVER])
+@pytest.mark.parametrize("effect, name", [
+    (OF_CALL, "Calls/CA1/Recordings/Twilio.CURRENT"),
+    (replace(OF_CALL, recording_sid="RE1"), "Calls/CA1/Recordings/RE1"),
+    (replace(OF_CONFERENCE, recording_sid="RE1"), "Conferences/CF1/Recordings/RE1"),
+])  # fmt: skip
+async def test_stopping_what_is_over_already_has_succeeded(
+    effect: ChangeRecording, name: str, error: ProviderError
+) -> None:
+    calls, _ = calls_with({f"POST {name}": error})
+
+    assert await calls.perform(effect) is None
+
+
+@pytest.mark.parametrize("effect, name", [
+    # It may not have begun, and would then still begin.
+    (OF_CONFERENCE, "Conferences/CF1/Recordings/Twilio.CURRENT"),
+    (replace(OF_CALL, status="paused"), "Calls/CA1/Recordings/Twilio.CURRENT"),
+    (replace(OF_CALL, status="in-progress", recording_sid="RE1"), "Calls/CA1/Recordings/RE1"),
+    (replace(OF_CONFERENCE, status="paused", recording_sid="RE1"), "Conferences/CF1/Recordings/RE1"),
+])  # fmt: skip
+async def test_every_other_change_of_what_is_gone_has_not_succeeded(effect: ChangeRecording, name: str) -> None:
+    calls, _ = calls_with({f"POST {name}": GONE})
+
+    with pytest.raises(ProviderGoneError):
+        await calls.perform(effect)
+
+
+@pytest.mark.parametrize("error", [from_status(408), from_status(500)])
+async def test_a_change_that_takes_its_time_may_have_happened(error: ProviderError) -> None:
+    calls, _ = calls_with({"POST Calls/CA1/Recordings/Twilio.CURRENT": error})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(OF_CALL)
+
+
+def recording(sid: str, status: str, source: str | None = "StartCallRecordingAPI") -> dict[str, Any]:
+    return {"sid": sid, "call_sid": "CA1", "status": status, "source": source}
+
+
+@pytest.mark.parametrize("listed, expected", [
+    ([], ""),
+    ([recording("RE1", "in-progress")], "RE1"),
+    ([recording("RE1", "paused")], "RE1"),
+    ([recording("RE1", "stopped"), recording("RE2", "processing"), recording("RE3", "completed")], ""),
+    ([recording("RE2", "in-progress"), recording("RE1", "completed")], "RE2"),
+    ([recording("RE2", "in-progress"), recording("RE1", "in-progress")], "RE2"),
+    ([recording("RE1", "in-progress", "DialVerb"), recording("RE2", "in-progress", "OutboundAPI")], ""),
+    ([recording("RE1", "in-progress", None)], "RE1"),
+    ([recording("{x}", "in-progress")], ""),
+])  # fmt: skip
+async def test_a_recording_is_looked_for_among_those_of_the_call(listed: list[dict[str, Any]], expected: str) -> None:
+    calls, http = calls_with({"GET Calls/CA1/Recordings": page("recordings", *listed)})
+
+    assert await calls.find_recording(START) == expected
+
+    assert http.requests == [("GET Calls/CA1/Recordings", {"PageSize": 50})]
+
+
+@pytest.mark.parametrize("error", [GONE, OVER])
+async def test_a_call_that_is_over_is_not_recorded(error: ProviderError) -> None:
+    calls, _ = calls_with({"GET Calls/CA1/Recordings": error})
+
+    assert await calls.find_recording(START) == ""
+
+
+async def test_trouble_with_a_look_is_not_taken_for_no_recording() -> None:
+    calls, _ = calls_with({"GET Calls/CA1/Recordings": ProviderBusyError(http_status=429)})
+
+    with pytest.raises(ProviderBusyError):
+        await calls.find_recording(START)

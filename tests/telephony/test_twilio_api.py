@@ -1,0 +1,491 @@
+"""Effects as REST requests, over twilio-python with a scripted HTTP client in place of the network."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import pytest
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, RedirectToUrl
+from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from conferral.telephony.errors import from_status
+from conferral.telephony.redirect_check import RedirectSeen
+from conferral.telephony.twilio_api import TwilioApi
+from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, calls_with, page
+
+GONE = from_status(404, 20404)
+OVER = from_status(400, 21220)
+
+REDIRECT = RedirectCall(
+    effect_id="e1", session_id="S1", party="agent", call_sid="CA2", conference="S1", label="agent-1"
+)
+HANG_UP = HangUpCall(effect_id="e2", session_id="S1", party="agent", call_sid="CA2")
+END = EndConference(effect_id="e3", session_id="S1", conference_sid="CF1")
+AWAY = RedirectToUrl(
+    effect_id="e6", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey?x=1"
+)
+READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
+READ_CALLS_ONLY = ReadCalls(
+    effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
+)
+
+
+@pytest.mark.parametrize(
+    "effect, name, data",
+    [
+        (REDIRECT, "POST Calls/CA2", {"Twiml": "<Join>agent-1</Join>"}),
+        (HANG_UP, "POST Calls/CA2", {"Status": "completed"}),
+        (END, "POST Conferences/CF1", {"Status": "completed"}),
+        (AWAY, "POST Calls/CA1", {"Url": "https://example.com/survey?x=1", "Method": "POST"}),
+    ],
+)
+async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
+    calls, http = calls_with({name: {"sid": "X"}})
+
+    assert await calls.perform(effect) is None
+
+    assert http.requests == [(name, data)]
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+async def test_everyone_in_a_conference_that_can_not_be_ended_is_hung_up(code: int) -> None:
+    """Twilio ends no conference that has not started."""
+    calls, http = calls_with(
+        PICTURE
+        | {
+            "POST Conferences/CF1": from_status(400, code),
+            "POST Calls/CA1": {"sid": "CA1"},
+            "POST Calls/CA8": from_status(404, 20404),
+            "POST Calls/CA9": {"sid": "CA9"},
+        }
+    )
+
+    assert await calls.perform(END) is None
+
+    assert [name for name, _ in http.requests] == [
+        "POST Conferences/CF1",
+        "GET Conferences/CF1/Participants",
+        "POST Calls/CA1",
+        "POST Calls/CA8",
+        "POST Calls/CA9",
+    ]
+
+
+async def test_end_that_is_refused_for_another_reason_fails() -> None:
+    calls, http = calls_with({"POST Conferences/CF1": from_status(403, 20403)})
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(END)
+
+    assert len(http.requests) == 1
+
+
+@pytest.mark.parametrize("error", [GONE, OVER])
+@pytest.mark.parametrize(
+    "effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1"), (AWAY, "POST Calls/CA1")]
+)
+async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
+    calls, _ = calls_with({name: error})
+
+    assert await calls.perform(effect) is None
+
+
+async def test_redirect_of_a_call_that_is_over_has_not_succeeded() -> None:
+    calls, _ = calls_with({"POST Calls/CA2": OVER})
+
+    with pytest.raises(ProviderGoneError):
+        await calls.perform(REDIRECT)
+
+
+async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> None:
+    calls, _ = calls_with({"POST Calls/CA2": from_status(404)})
+
+    with pytest.raises(ProviderRefusedError) as caught:
+        await calls.perform(HANG_UP)
+
+    assert not isinstance(caught.value, ProviderGoneError)
+
+
+ROOM = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
+PICTURE: dict[str, Answer] = {
+    "GET Calls/CA1": call("CA1", "in-progress"),
+    "GET Calls": page("calls", call("CA2", "ringing", "client:alice")),
+    "GET Conferences": page("conferences", ROOM),
+    "GET Conferences/CF1/Participants": page(
+        "participants",
+        {
+            "call_sid": "CA1", "label": "customer-1", "hold": True, "muted": False, "end_conference_on_exit": True,
+            "status": "connected", "coaching": False, "call_sid_to_coach": None,
+        },
+        {
+            "call_sid": "CA8", "label": "supervisor-3", "hold": False, "muted": False, "end_conference_on_exit": False,
+            "status": "connected", "coaching": True, "call_sid_to_coach": "CA2",
+        },
+        {
+            "call_sid": "CA9", "label": "x-4", "hold": False, "muted": True, "end_conference_on_exit": False,
+            "status": "ringing", "coaching": False, "call_sid_to_coach": "CA2",
+        },
+    ),
+}  # fmt: skip
+
+
+async def test_read_tells_calls_and_conference() -> None:
+    calls, http = calls_with(PICTURE)
+
+    read = await calls.perform(READ)
+
+    assert read == CallsRead(
+        session_id="S1",
+        token="e4:outcome",
+        effect_id="e4",
+        read_version=7,
+        calls=(
+            CallSeen(call_sid="CA1", status="in-progress", to="+15550100001"),
+            CallSeen(call_sid="CA2", status="ringing", parent_call_sid="CA1", to="client:alice"),
+        ),
+        conference_sid="CF1",
+        participants=(
+            ParticipantSeen(call_sid="CA1", label="customer-1", held=True, end_on_exit=True),
+            ParticipantSeen(call_sid="CA8", label="supervisor-3", coaches="CA2"),
+            ParticipantSeen(call_sid="CA9", label="x-4", muted=True, is_ringing=True),
+        ),
+    )
+    asked = dict(http.requests)
+    assert asked["GET Calls"] == {"ParentCallSid": "CA1", "PageSize": 50}
+    assert asked["GET Conferences"] == {"FriendlyName": "S1", "PageSize": 20}
+
+
+async def test_read_of_calls_only_asks_for_no_conference() -> None:
+    calls, http = calls_with(PICTURE)
+
+    read = await calls.perform(READ_CALLS_ONLY)
+
+    assert isinstance(read, CallsRead)
+    assert (read.conference_sid, read.participants) == ("", ())
+    assert {name for name, _ in http.requests} == {"GET Calls/CA1", "GET Calls"}
+
+
+async def test_read_tells_other_calls_too_each_once() -> None:
+    calls, http = calls_with(
+        PICTURE
+        | {
+            "GET Calls/CA3": call("CA3", "ringing", "+15550100003"),
+            "GET Calls/CA4": GONE,
+            "GET Calls/CA5": call("CA5", "in-progress") | {"parent_call_sid": "CA9"},
+            "GET Calls/CA6": call("CA6", "queued"),
+        }
+    )
+
+    read = await calls.perform(replace(READ, call_sids=("CA1", "CA2", "CA3", "CA4", "CA3", "CA5", "CA6")))
+
+    assert isinstance(read, CallsRead)
+    assert read.calls[2:] == (
+        CallSeen(call_sid="CA3", status="ringing", to="+15550100003"),
+        CallSeen(call_sid="CA4", status="completed"),
+        CallSeen(call_sid="CA5", status="in-progress", parent_call_sid="CA9", to="+15550100001"),
+        CallSeen(call_sid="CA6", status="queued", to="+15550100001"),
+    )
+    asked = [name for name, _ in http.requests]
+    assert len(asked) == len(set(asked)) == 8
+
+
+async def test_read_without_a_parent_asks_for_none() -> None:
+    calls, http = calls_with({"GET Calls/CA3": call("CA3", "ringing")})
+
+    read = await calls.perform(replace(READ_CALLS_ONLY, parent_call_sid="", call_sids=("CA3",)))
+
+    assert isinstance(read, CallsRead)
+    assert read.calls == (CallSeen(call_sid="CA3", status="ringing", to="+15550100001"),)
+    assert [name for name, _ in http.requests] == ["GET Calls/CA3"]
+
+
+async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
+    calls, _ = calls_with({"GET Calls/CA1": GONE, "GET Calls": page("calls")})
+
+    read = await calls.perform(READ_CALLS_ONLY)
+
+    assert isinstance(read, CallsRead)
+    assert read.calls == (CallSeen(call_sid="CA1", status="completed"),)
+
+
+@pytest.mark.parametrize("status, is_found", [("init", True), ("in-progress", True), ("completed", False)])
+async def test_only_a_live_conference_is_told(status: str, is_found: bool) -> None:
+    calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", ROOM | {"status": status})})
+
+    read = await calls.perform(READ)
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == ("CF1" if is_found else "")
+
+
+async def test_of_two_live_rooms_the_fullest_is_told() -> None:
+    second = ROOM | {"sid": "CF2"}
+    calls, _ = calls_with(
+        PICTURE
+        | {
+            "GET Conferences": page("conferences", second, ROOM),
+            "GET Conferences/CF1/Participants": page("participants", {"call_sid": "CA1"}, {"call_sid": "CA2"}),
+            "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA3"}),
+        }
+    )
+
+    read = await calls.perform(READ)
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == "CF1"
+
+
+async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
+    waiting = ROOM | {"sid": "CF2", "status": "init"}
+    ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
+    calls, _ = calls_with(
+        PICTURE
+        | {
+            "GET Conferences": page("conferences", waiting, ROOM),
+            "GET Conferences/CF1/Participants": ours,
+            "GET Conferences/CF2/Participants": ours,
+        }
+    )
+
+    read = await calls.perform(READ)
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == "CF1"
+
+
+@pytest.mark.parametrize(
+    "inside, known, is_ours",
+    [
+        ({"call_sid": "CA9", "label": "lunch"}, "", False),
+        ({"call_sid": "CA9", "label": None}, "", False),
+        ({"call_sid": "CA9", "label": "lunch"}, "CF1", True),
+        ({"call_sid": "CA1", "label": None}, "", True),
+        ({"call_sid": "CA9", "label": "target-2"}, "", True),
+    ],
+    ids=["stranger", "without-label", "known-by-sid", "our-call", "our-label"],
+)
+async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_alone(
+    inside: dict[str, Any], known: str, is_ours: bool
+) -> None:
+    calls, http = calls_with(PICTURE | {"GET Conferences/CF1/Participants": page("participants", inside)})
+
+    read = await calls.perform(replace(READ, conference_name="lunch-1", conference_sid=known))
+
+    assert isinstance(read, CallsRead)
+    assert (read.conference_sid, len(read.participants)) == (("CF1", 1) if is_ours else ("", 0))
+    assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
+
+
+async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
+    calls, _ = calls_with(PICTURE | {"GET Conferences/CF1/Participants": GONE})
+
+    read = await calls.perform(READ)
+
+    assert isinstance(read, CallsRead)
+    assert read.participants == ()
+
+
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_trouble_with_any_part_of_a_read_is_raised_as_it_is(name: str) -> None:
+    error = ProviderBusyError(http_status=429, retry_after_s=3)
+    calls, _ = calls_with(PICTURE | {name: error})
+
+    with pytest.raises(ProviderBusyError) as caught:
+        await calls.perform(READ)
+
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=500), ProviderUnreachableError()])
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, error: ProviderError) -> None:
+    calls, http = calls_with(PICTURE)
+    whole = await calls.perform(READ)
+    asked = Counter(request for request, _ in http.requests)
+
+    calls, http = calls_with(PICTURE)
+    http.first_answers[name] = error
+    assert await calls.perform(READ) == whole
+    assert Counter(request for request, _ in http.requests) == asked + Counter([name])
+
+
+@pytest.mark.parametrize("name", list(PICTURE))
+async def test_part_of_a_read_that_fails_again_fails_the_read(name: str) -> None:
+    error = OutcomeUnknownError(http_status=500)
+    calls, http = calls_with(PICTURE | {name: error})
+
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await calls.perform(READ)
+
+    assert caught.value is error
+    assert [request for request, _ in http.requests].count(name) == 2
+
+
+async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_names() -> None:
+    name = next(iter(PICTURE))
+    calls, http = calls_with(PICTURE)
+    http.first_answers[name] = OutcomeUnknownError(http_status=503, retry_after_s=2)
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(READ)
+
+    assert [request for request, _ in http.requests].count(name) == 1
+
+
+async def test_independent_reads_run_side_by_side() -> None:
+    calls, http = calls_with(PICTURE)
+    three_are_in = asyncio.Event()
+
+    class Meeting(ScriptedHttp):
+        async def request(self, method: str, uri: str, *arguments: Any, **others: Any) -> Response:
+            answer = await super().request(method, uri, *arguments, **others)
+            if len(self.requests) == 3:
+                three_are_in.set()
+            await three_are_in.wait()
+            return answer
+
+    http.__class__ = Meeting
+    async with asyncio.timeout(5):
+        assert await calls.perform(READ) is not None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"calls": "none"},
+        {"calls": ["CA2"]},
+        {"calls": [{"sid": "CA2", "date_created": 5}]},
+        {"calls": [{"sid": "CA2", "date_created": "Fri, 99 Feb 2011 21:07:19 +0000"}]},
+        {"calls": [{"sid": "CA2", "date_created": "Fri, 18 Feb 99999999999 21:07:19 +0000"}]},
+        {"calls": [], "unexpected": 1},
+        {},
+    ],
+)
+async def test_page_of_another_shape_is_an_unknown_outcome(answer: dict[str, Any]) -> None:
+    calls, _ = calls_with(PICTURE | {"GET Calls": answer})
+
+    with pytest.raises(OutcomeUnknownError):
+        await calls.perform(READ)
+
+
+async def test_paging_links_are_not_followed() -> None:
+    endless = page("calls") | {"next_page_uri": "/2010-04-01/x.json?Page=1"}
+    calls, http = calls_with({"GET Calls": endless})
+
+    assert await calls.child_status("CA1") is None
+
+    assert len(http.requests) == 1
+
+
+EARLY, LATE = "Fri, 20 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 08:00:30 +0000"
+
+
+@pytest.mark.parametrize(
+    "children, expected",
+    [
+        ([], None),
+        ([call("CA2", "in-progress", created=EARLY)], "in-progress"),
+        ([call("CA2", "busy", created=EARLY), call("CA3", "in-progress", created=LATE)], "in-progress"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=EARLY)], "ringing"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=LATE)], "ringing"),
+        ([call("CA2", "completed")], "completed"),
+    ],
+)
+async def test_child_status_is_that_of_the_newest_child(children: list[dict[str, Any]], expected: str | None) -> None:
+    calls, _ = calls_with({"GET Calls": page("calls", *children)})
+
+    assert await calls.child_status("CA1") == expected
+
+
+@pytest.mark.parametrize(
+    "inside, expected",
+    [
+        (["CA1"],        True),
+        (["CA1", "CA2"], False),
+        (["CA2"],        False),
+        ([],             False),  # a list may lag
+    ],
+)  # fmt: skip
+async def test_whoever_is_alone_in_a_conference_is_its_only_participant(inside: list[str], expected: bool) -> None:
+    there = page("participants", *({"call_sid": sid, "label": "x-1"} for sid in inside))
+    calls, _ = calls_with({"GET Conferences/CF1/Participants": there})
+
+    assert await calls.is_alone("CF1", "CA1") is expected
+
+
+@pytest.mark.parametrize(
+    "participant, in_conference",
+    [
+        ({"call_sid": "CA9", "label": "agent-1"}, True),
+        ({"call_sid": "CA2", "label": None}, True),
+        ({"call_sid": "CA9", "label": "agent-2"}, False),
+    ],
+)
+async def test_look_finds_the_label_or_the_call_in_the_live_room(
+    participant: dict[str, Any], in_conference: bool
+) -> None:
+    calls, _ = calls_with(
+        {
+            "GET Calls/CA2": call("CA2", "in-progress"),
+            "GET Conferences": page("conferences", ROOM),
+            "GET Conferences/CF1/Participants": page("participants", participant),
+        }
+    )
+
+    assert await calls.find_redirect(REDIRECT) == RedirectSeen(call_status="in-progress", in_conference=in_conference)
+
+
+async def test_look_goes_straight_into_a_room_that_the_list_misses() -> None:
+    known = RedirectCall(
+        effect_id="e1", session_id="S1", party="agent", call_sid="CA2", conference="CF7", label="agent-1"
+    )
+    calls, _ = calls_with(
+        {
+            "GET Calls/CA2": call("CA2", "in-progress"),
+            "GET Conferences": page("conferences"),
+            "GET Conferences/CF7/Participants": page("participants", {"call_sid": "CA2", "label": "agent-1"}),
+        }
+    )
+
+    assert (await calls.find_redirect(known)).in_conference
+
+
+async def test_look_at_a_call_that_twilio_does_not_know_sees_it_completed() -> None:
+    calls, _ = calls_with({"GET Calls/CA2": OVER, "GET Conferences": page("conferences")})
+
+    assert await calls.find_redirect(REDIRECT) == RedirectSeen(call_status="completed", in_conference=False)
+
+
+async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Whistle(Effect):
+        kind: ClassVar[str] = "whistle"
+
+    calls, _ = calls_with({})
+
+    with pytest.raises(TypeError, match="whistle"):
+        await calls.perform(Whistle(effect_id="e9", session_id="S1"))
+
+
+async def test_fault_in_the_document_is_not_taken_for_an_answer() -> None:
+    def broken(_effect: RedirectCall) -> str:
+        raise ValueError("no such room")
+
+    http = ScriptedHttp({})
+    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+
+    with pytest.raises(ValueError, match="no such room"):
+        await TwilioApi(client, join_document=broken).perform(REDIRECT)
+
+    assert http.requests == []

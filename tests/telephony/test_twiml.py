@@ -1,0 +1,499 @@
+import inspect
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+from twilio.twiml.voice_response import Dial, VoiceResponse
+
+from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.effects import Sentence
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.states import WaitAudio
+from conferral.telephony.addresses import parse_address
+from conferral.telephony.callback_urls import (
+    CallbackUrls,
+    CallCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    RecordingCallback,
+    Wait,
+    parse_call,
+    parse_conference,
+    parse_dial_action,
+    parse_gate,
+    parse_recording,
+    parse_wait,
+)
+from conferral.telephony.phrases import GATE_REJECTIONS, SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
+from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
+
+SESSION = "CA" + "1" * 32
+URLS = CallbackUrls("https://example.com")
+DOCUMENTS = TwimlBuilder(URLS, language="en-US", voice=None)
+GATE = Gate(SESSION, "d1")
+SET_UP = ConferenceAttributes(
+    record="true", beep="onEnter", jitter_buffer_size="small", region="ie1", trim="do-not-trim",
+    wait_url="https://example.com/a.wav", greeting="Hello", max_participants=12, time_limit_s=3600,
+    hangup_on_star=True, after_url="https://example.com/survey",
+)  # fmt: skip
+
+
+def bridge(*, agent="+14155550123", caller="+14155550199", agent_number=0):
+    return ET.fromstring(
+        DOCUMENTS.bridge_to_agent(
+            SESSION, parse_address(agent), caller=caller, own_number="+14155550100", ring_timeout_s=30,
+            agent_number=agent_number,
+        )
+    )  # fmt: skip
+
+
+def join(party="customer", *, label="customer-1", conference="CF1", documents=DOCUMENTS, **more):
+    """The `<Dial>` of a join, and the `<Conference>` in it."""
+    dial = ET.fromstring(documents.join_conference(SESSION, party, label=label, conference=conference, **more)).find(
+        "Dial"
+    )
+    return dial, dial.find("Conference")
+
+
+def query_of(url):
+    return urlsplit(url).query
+
+
+def test_the_caller_hears_real_ringing_and_can_be_moved_later():
+    dial = bridge().find("Dial")
+
+    assert dial.attrib | {"action": ""} == {
+        "action": "", "method": "POST", "answerOnBridge": "true", "timeout": "30", "callerId": "+14155550199",
+    }  # fmt: skip
+    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "customer", DialKind.BRIDGE)
+
+
+@pytest.mark.parametrize(
+    ("agent", "tag", "text"),
+    [
+        ("+14155550123", "Number", "+14155550123"),
+        ("client:alice", "Client", "alice"),
+        ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
+    ],
+)
+def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, text):
+    (noun,) = bridge(agent=agent).find("Dial")
+
+    assert (noun.tag, noun.text) == (tag, text)
+    assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
+    assert noun.get("statusCallbackMethod") == "POST"
+    assert parse_call(query_of(noun.get("statusCallback"))).party == "agent"
+
+
+@pytest.mark.parametrize("caller", ["client:alice", "anonymous", "", "+266696687", "sip:bob@example.com"])
+def test_a_caller_without_a_number_is_shown_as_our_own_number(caller):
+    assert bridge(caller=caller).find("Dial").get("callerId") == "+14155550100"
+
+
+def test_the_next_agent_is_told_by_the_action_and_by_the_callbacks_of_the_call():
+    dial = bridge(agent="client:carol", agent_number=2).find("Dial")
+
+    expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
+    assert parse_dial_action(query_of(dial.get("action"))) == expected
+    assert parse_call(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
+
+
+def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
+    document = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference="CF1", attempt=2))
+
+    dial = document.find("Dial")
+    (conference,) = dial
+    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.CONFERENCE, 2)
+    assert conference.text == "CF1"
+    assert conference.attrib | {"statusCallback": ""} == {
+        "participantLabel": "agent-1", "beep": "false", "startConferenceOnEnter": "true",
+        "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
+        "statusCallbackEvent": "start end join leave mute hold modify announcement",
+    }  # fmt: skip
+    assert parse_conference(query_of(conference.get("statusCallback"))).session_id == SESSION
+
+
+@pytest.mark.parametrize("wait_audio", ["ringback", "music"])
+def test_who_waits_hears_a_tune_and_does_not_start_the_room(wait_audio):
+    join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio=wait_audio)
+
+    conference = ET.fromstring(join).find("Dial/Conference")
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitMethod")) == ("false", "POST")
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "customer", WaitAudio(wait_audio))
+
+
+@pytest.mark.parametrize("default_music, wait_url", [(True, None), (False, "")])
+def test_without_a_tune_there_is_silence_or_twilios_own_music(default_music, wait_url):
+    _, conference = join(start_on_enter=False, default_music=default_music)
+
+    assert (conference.get("startConferenceOnEnter"), conference.get("waitUrl")) == ("false", wait_url)
+    assert conference.get("waitMethod") is None
+
+
+def test_tune_that_only_a_newer_version_knows_is_music():
+    _, conference = join("customer", label="customer-1", conference=SESSION, wait_audio="jazz")
+
+    assert parse_wait(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC
+
+
+def test_who_calls_from_a_browser_starts_the_room_and_hears_ringback_until_somebody_joins():
+    _, conference = join("agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback")
+
+    assert conference.get("startConferenceOnEnter") == "true"
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", WaitAudio.RINGBACK)
+
+
+def test_the_agent_of_a_call_whom_the_gate_lets_in_may_wait_with_ringback_too():
+    (dial,) = ET.fromstring(
+        DOCUMENTS.brief_and_join(
+            SESSION,
+            "agent",
+            label="agent-1",
+            conference=SESSION,
+            start_on_enter=True,
+            wait_audio="ringback",
+            attributes=SET_UP,
+        )
+    )
+
+    _, conference = join(
+        "agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback", attributes=SET_UP
+    )  # fmt: skip
+    assert ET.tostring(dial[0]) == ET.tostring(conference)
+
+
+def test_who_waits_in_a_conference_is_greeted_first():
+    _, conference = join(conference=SESSION, wait_audio="music", with_greeting=True)
+
+    assert conference.get("startConferenceOnEnter") == "false"
+    assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(
+        SESSION, "customer", WaitAudio.MUSIC, with_greeting=True
+    )
+
+
+def test_in_silence_nobody_is_greeted():
+    _, conference = join(start_on_enter=False, with_greeting=True)
+
+    assert conference.get("waitUrl") == ""
+
+
+@pytest.mark.parametrize("more", [{}, {"start_on_enter": True}, {"start_on_enter": True, "wait_audio": "ringback"}])
+def test_a_supervisor_comes_in_muted_and_starts_nothing(more):
+    plain, muted = (join("supervisor", label="supervisor-3", supervises=is_one, **more)[1] for is_one in (False, True))
+
+    assert plain.attrib | {"muted": "true", "startConferenceOnEnter": "false"} == muted.attrib
+
+
+def test_a_supervisor_who_comes_by_the_gate_is_muted_too():
+    (dial,) = ET.fromstring(
+        DOCUMENTS.brief_and_join(SESSION, "supervisor", label="supervisor-3", conference="CF1", supervises=True)
+    )
+
+    assert dial[0].attrib == join("supervisor", label="supervisor-3", supervises=True)[1].attrib
+
+
+def test_a_room_is_set_up_as_the_directory_says():
+    dial, conference = join(attributes=SET_UP)
+    plain = join()[1].attrib
+
+    assert conference.attrib == plain | {
+        "beep": "onEnter", "jitterBufferSize": "small", "region": "ie1", "trim": "do-not-trim",
+        "maxParticipants": "12", "record": "record-from-start",
+        "recordingStatusCallback": URLS.recording(RecordingCallback(SESSION)),
+        "recordingStatusCallbackEvent": "in-progress completed absent", "recordingStatusCallbackMethod": "POST",
+    }  # fmt: skip
+    assert parse_recording(query_of(conference.get("recordingStatusCallback"))).session_id == SESSION
+    assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("3600", "true")
+
+
+@pytest.mark.parametrize("record", ["false", "customer"])
+def test_a_room_that_is_not_recorded_says_nothing_of_recordings(record):
+    _, conference = join(attributes=ConferenceAttributes(record=record, trim="do-not-trim"))
+
+    assert conference.attrib == join()[1].attrib
+
+
+@pytest.mark.parametrize("party", ["agent", "target", "supervisor", "target-2"])
+def test_only_the_customers_time_is_bounded(party):
+    dial, conference = join(party, label="x-1", attributes=SET_UP)
+
+    assert set(dial.attrib) == {"action", "method"}
+    assert conference.get("region") == "ie1"
+
+
+def test_who_speaks_is_told_only_where_it_is_asked_for():
+    documents = TwimlBuilder(URLS, language="en-US", voice=None, with_speaker_events=True)
+
+    _, conference = join(documents=documents)
+
+    assert conference.get("statusCallbackEvent") == "start end join leave mute hold modify announcement speaker"
+    assert "speaker" not in join()[1].get("statusCallbackEvent")
+
+
+def test_every_attribute_that_is_sent_is_one_of_the_librarys():
+    known = set(inspect.signature(Dial.conference).parameters) | set(inspect.signature(VoiceResponse.dial).parameters)
+    dial, conference = join(attributes=SET_UP, wait_audio="music", supervises=True)
+
+    sent = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in (*dial.keys(), *conference.keys())}
+    assert sent <= known
+
+
+def test_every_join_of_a_session_names_the_same_callbacks():
+    joins = [
+        DOCUMENTS.brief_and_join(SESSION, "target", label="target-3", conference="CF1"),
+        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio="music"),
+        DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference=SESSION),
+        DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference="CF1", attempt=2),
+    ]
+
+    named = {
+        tuple((name, value) for name, value in conference.items() if name.startswith("statusCallback"))
+        for conference in (ET.fromstring(join).find("Dial/Conference") for join in joins)
+    }
+    assert len(named) == 1
+
+
+@pytest.mark.parametrize(("attributes", "longest_url"), [(DEFAULT_ATTRIBUTES, 700), (SET_UP, 450)])
+def test_the_longest_join_fits_into_a_rest_update(attributes, longest_url):
+    urls = CallbackUrls("https://" + "a" * (longest_url - len("https://")))
+    documents = TwimlBuilder(urls, language="en-US", voice=None, with_speaker_events=True)
+
+    assert len(documents.longest_inline_join(attributes)) <= INLINE_LENGTH_MAX
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr"])
+@pytest.mark.parametrize("sentence", Sentence)
+def test_every_sentence_fits_into_a_rest_update(sentence, language):
+    documents = TwimlBuilder(URLS, language=language, voice="Polly.Vicki")
+
+    inline = documents.say_and_hang_up_inline(sentence.value)
+
+    assert len(inline) <= INLINE_LENGTH_MAX
+    assert inline == documents.say_and_hang_up(SENTENCE_PHRASES[sentence])
+
+
+def test_a_sentence_that_does_not_exist_is_a_fault():
+    with pytest.raises(ValueError, match="once-upon-a-time"):
+        DOCUMENTS.say_and_hang_up_inline("once-upon-a-time")
+
+
+def test_ampersands_of_urls_are_escaped():
+    assert "&amp;party=customer&amp;dial=conference" in DOCUMENTS.join_conference(
+        SESSION, "customer", label="customer-1", conference=SESSION
+    )
+
+
+def test_a_sentence_is_said_in_the_settings_language_and_voice_before_the_end():
+    documents = TwimlBuilder(URLS, language="de-DE", voice="Polly.Vicki")
+
+    say, hangup = ET.fromstring(documents.say_and_hang_up(Phrase.BUSY))
+
+    assert say.attrib == {"language": "de-DE", "voice": "Polly.Vicki"}
+    assert say.text == sentence_in(Phrase.BUSY, "de-DE")
+    assert hangup.tag == "Hangup"
+
+
+def test_without_a_voice_twilio_chooses_its_own():
+    assert "voice" not in ET.fromstring(DOCUMENTS.say_and_hang_up(Phrase.BUSY)).find("Say").attrib
+
+
+@pytest.mark.parametrize(
+    ("customer", "tag", "text"),
+    [
+        ("+14155550123", "Number", "+14155550123"),
+        ("client:carol", "Client", "carol"),
+        ("sip:bob@example.com", "Sip", "sip:bob@example.com"),
+    ],
+)
+def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
+    (dial,) = ET.fromstring(
+        DOCUMENTS.bridge_to_customer(
+            SESSION, parse_address(customer), own_number="+14155550100", ring_timeout_s=25
+        )
+    )  # fmt: skip
+
+    assert dial.attrib | {"action": ""} == {
+        "action": "", "method": "POST", "timeout": "25", "callerId": "+14155550100",
+    }  # fmt: skip
+    assert parse_dial_action(query_of(dial.get("action"))) == DialAction(SESSION, "agent", DialKind.BRIDGE)
+    (noun,) = dial
+    assert (noun.tag, noun.text) == (tag, text)
+    assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
+    assert parse_call(query_of(noun.get("statusCallback"))) == CallCallback(SESSION, "customer")
+
+
+def test_the_agent_of_a_call_is_told_what_it_is_about_first():
+    say, dial = ET.fromstring(
+        DOCUMENTS.bridge_to_customer(
+            SESSION, parse_address("+14155550123"), own_number="+14155550100", ring_timeout_s=25, brief="A new order"
+        )
+    )
+
+    assert (say.tag, say.text, dial.tag) == ("Say", "A new order", "Dial")
+
+
+def test_whom_the_gate_lets_in_joins_the_room_and_starts_it():
+    (dial,) = ET.fromstring(DOCUMENTS.brief_and_join(SESSION, "target", label="target-3", conference="CF1"))
+
+    join = DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1")
+    assert ET.tostring(dial) == ET.tostring(ET.fromstring(join).find("Dial"))
+
+
+@pytest.mark.parametrize(
+    ("brief", "recall_reason", "said"),
+    [
+        ("", "", []),
+        ("About an invoice", "", ["About an invoice"]),
+        ("", "busy", [sentence_in(Phrase.RECALL_BUSY, "en")]),
+        ("About an invoice", "busy", [sentence_in(Phrase.RECALL_BUSY, "en"), "About an invoice"]),
+    ],
+)
+def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recall_reason, said):
+    join = ET.fromstring(
+        DOCUMENTS.brief_and_join(
+            SESSION, "agent", label="agent-3", conference="CF1", brief=brief, recall_reason=recall_reason
+        )
+    )
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, brief=brief, recall_reason=recall_reason))
+    alone = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief=brief, recall_reason=recall_reason))
+
+    assert [verb.tag for verb in alone] == ["Say"] * len(said) + ["Redirect"]
+    assert [say.text for say in alone.findall("Say")] == said
+    assert [verb.tag for verb in join] == ["Say"] * len(said) + ["Dial"]
+    assert [say.text for say in join.findall("Say")] == said
+    assert [say.text for say in gather] == [*said, sentence_in(Phrase.PRESS_ONE, "en")]
+
+
+def test_the_gate_takes_one_key_and_is_told_of_none_too():
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE))
+
+    assert gather.attrib | {"action": ""} == {
+        "action": "", "method": "POST", "numDigits": "1", "timeout": "5", "finishOnKey": "",
+        "actionOnEmptyResult": "true",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_each_question_of_the_gate_leads_to_the_next(asked):
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(Gate(SESSION, "d1", asked)))
+
+    assert parse_gate(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
+
+
+def test_the_gate_is_asked_for_the_way_in_once_the_brief_was_heard():
+    redirect = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief="About an invoice")).find("Redirect")
+
+    assert redirect.get("method") == "POST"
+    assert parse_gate(query_of(redirect.text)) == Gate(SESSION, "d1", briefed=True)
+
+
+def test_a_gate_that_waits_puts_the_same_request_again():
+    gate = Gate(SESSION, "d1", 2).next_request("1")
+
+    pause, redirect = ET.fromstring(DOCUMENTS.retry_gate(gate))
+
+    assert pause.attrib == {"length": "1"}
+    assert redirect.get("method") == "POST"
+    assert parse_gate(query_of(redirect.text)) == gate
+
+
+def test_words_that_no_document_could_hold_do_not_break_it():
+    (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE, brief="Smith & <Sons>\x00\x0b\ud800"))
+
+    assert gather[0].text == "Smith & <Sons>   "
+
+
+def test_a_tune_is_played_once_and_then_asked_for_again():
+    wait = Wait(SESSION, "customer", WaitAudio.MUSIC)
+
+    play, redirect = ET.fromstring(DOCUMENTS.wait(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
+
+    assert (play.tag, play.text, play.attrib) == ("Play", "https://example.com/a.wav?x=1&y=2", {})
+    assert (redirect.tag, redirect.get("method")) == ("Redirect", "POST")
+    assert parse_wait(query_of(redirect.text)) == wait
+
+
+def test_a_greeting_is_said_once_and_then_the_tune_is_asked_for():
+    wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
+    documents = TwimlBuilder(URLS, language="de-DE", voice="Polly.Vicki")
+
+    say, redirect = ET.fromstring(documents.greeting(wait, "Smith & <Sons>\x00"))
+
+    assert (say.text, say.attrib) == ("Smith & <Sons> ", {"language": "de-DE", "voice": "Polly.Vicki"})
+    assert redirect.get("method") == "POST"
+    assert parse_wait(query_of(redirect.text)) == Wait(SESSION, "customer", WaitAudio.MUSIC)
+
+
+def test_without_a_greeting_the_tune_is_asked_for_at_once():
+    wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
+
+    (redirect,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
+
+    assert parse_wait(query_of(redirect.text)) == wait.after_greeting()
+
+
+def test_an_announcement_is_said_and_nothing_else():
+    (say,) = ET.fromstring(DOCUMENTS.announcement("We close at 6 & <soon>\x0b"))
+
+    assert (say.tag, say.text, say.get("language")) == ("Say", "We close at 6 & <soon> ", "en-US")
+
+
+def test_an_announcement_of_nothing_is_a_moment_of_silence():
+    (pause,) = ET.fromstring(DOCUMENTS.announcement(""))
+
+    assert (pause.tag, pause.attrib) == ("Pause", {"length": "1"})
+
+
+def test_a_call_goes_on_elsewhere_by_post():
+    (redirect,) = ET.fromstring(DOCUMENTS.redirect("https://example.com/survey?x=1&y=2"))
+
+    assert (redirect.tag, redirect.text) == ("Redirect", "https://example.com/survey?x=1&y=2")
+    assert redirect.attrib == {"method": "POST"}
+
+
+def test_silence_is_a_pause_that_ends():
+    pause, redirect = ET.fromstring(DOCUMENTS.wait(Wait(SESSION, "customer", WaitAudio.RINGBACK), audio_url=None))
+
+    assert (pause.tag, pause.attrib, redirect.tag) == ("Pause", {"length": "10"}, "Redirect")
+
+
+def test_waiting_is_a_pause_and_the_same_question_again():
+    action = DialAction(SESSION, "customer", DialKind.BRIDGE).next_request("completed")
+
+    pause, redirect = ET.fromstring(DOCUMENTS.retry_dial_action(action))
+
+    assert pause.attrib == {"length": "1"}
+    assert redirect.get("method") == "POST"
+    assert parse_dial_action(query_of(redirect.text)) == action
+
+
+def test_hanging_up_says_nothing():
+    assert [verb.tag for verb in ET.fromstring(DOCUMENTS.hang_up())] == ["Hangup"]
+
+
+@pytest.mark.parametrize("language", ["en-US", "en-GB", "de-DE", "es-MX", "fr", "it-IT"])
+@pytest.mark.parametrize("phrase", Phrase)
+def test_there_are_words_for_everything_in_every_language(phrase, language):
+    assert sentence_in(phrase, language)
+
+
+def test_whoever_is_turned_away_hears_why():
+    assert set(GATE_REJECTIONS) == set(GateDecision) - {GateDecision.ACCEPTED}
+
+
+@pytest.mark.parametrize(("reason", "phrase"), [
+        ("busy", Phrase.RECALL_BUSY),
+        ("no-answer", Phrase.RECALL_NO_ANSWER),
+        ("rejected", Phrase.RECALL_REJECTED),
+        ("no-confirmation", Phrase.RECALL_NO_CONFIRMATION),
+        ("park-timeout", Phrase.RECALL_PARKED),
+        ("failed", Phrase.RECALL_FAILED),
+        ("a-word-of-a-later-day", Phrase.RECALL_FAILED),
+])  # fmt: skip
+def test_an_agent_who_is_rung_again_hears_what_failed(reason, phrase):
+    assert recall_phrase(reason) is phrase
+
+
+def test_a_language_without_words_hears_english():
+    assert sentence_in(Phrase.BUSY, "it-IT") == sentence_in(Phrase.BUSY, "en-US")

@@ -1,0 +1,94 @@
+"""What Twilio tells under names that nobody here knows."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conferral.telephony.callback_events import conference_event, recording_changed
+from conferral.telephony.callback_urls import ConferenceCallback, RecordingCallback
+from conferral.telephony.unknown_parameters import STORED_BYTES_MAX, summarize_unknown
+from tests.telephony.test_callback_events import BODIES, CALLER, fields
+
+KNOWN = frozenset({"CallSid"})
+
+
+def kept(form):
+    return json.loads(summarize_unknown(form, KNOWN) or "{}")
+
+
+def test_what_is_known_is_not_kept_and_everything_else_is():
+    assert kept({"CallSid": "CA1"}) == {}
+    assert kept({"CallSid": "CA1", "Mood": "cheerful", "Altitude": "", "Ünit": "m"}) == {
+        "Altitude": "", "Mood": "cheerful", "Ünit": "m",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        ("+14155550123", "+…23"),
+        ("4155550123", "+…23"),
+        ("sip:+1 (415) 555-0123@example.com", "sip:+…23@example.com"),
+        ("see https://user:secret@example.com/a?token=b now", "see … now"),
+        ("a\x1b[31m\r\nb", "a…[31m……b"),
+        ("CA" + "1" * 32, "CA" + "1" * 32),
+        ("CA" + "1" * 31, "CA+…11"),
+        ("x" * 500, "x" * 200),
+        ("x" * 195 + "+14155550123", "x" * 195 + "+…23"),
+    ],
+)
+def test_numbers_and_secrets_are_not_carried_on_be_they_value_or_name(value, shown):
+    assert kept({"Mood": value}) == {"Mood": shown}
+    assert kept({value: "fine"}) == {shown: "fine"}
+
+
+@pytest.mark.parametrize("sign", ["a", ":", "1", "1-", "+"])
+def test_a_word_as_long_as_a_body_keeps_nobody_waiting(sign):
+    word = sign * (64 * 1024 // len(sign))
+    started_s = time.perf_counter()
+    form = fields("announcement_to_one_fails", ReasonAnnouncementFailed=word, Mood=word)
+    event = conference_event(form, ConferenceCallback(CALLER))
+    assert time.perf_counter() - started_s < 1
+    assert (len(event.reason) <= 200, len(json.loads(event.other)["Mood"]) <= 200) == (True, True)
+
+
+def test_what_is_too_much_is_counted():
+    found = summarize_unknown({f"Name{number:03}": "v" * 100 for number in range(300)}, KNOWN)
+    assert len(found.encode()) <= STORED_BYTES_MAX
+    last = json.loads(found).popitem()
+    assert last == ("…", "292 more")
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=30))
+def test_whatever_comes_it_is_short_json_of_texts(form):
+    found = summarize_unknown(form, KNOWN)
+    assert len(found.encode()) <= STORED_BYTES_MAX
+    assert bool(found) == bool(form.keys() - KNOWN)
+    assert not found or all(isinstance(value, str) for value in json.loads(found).values())
+
+
+def test_every_callback_of_a_conference_or_recording_keeps_them():
+    seen = 0
+    for body in BODIES.glob("*.txt"):
+        form = fields(body.stem, Mood="cheerful")
+        if "StatusCallbackEvent" in form:
+            event = conference_event(form, ConferenceCallback(CALLER))
+        elif "RecordingSid" in form:
+            event = recording_changed(form, RecordingCallback(CALLER))
+        else:
+            continue
+        seen += 1
+        assert json.loads(event.other).pop("Mood") == "cheerful", body.stem
+    assert seen > 8
+
+
+@pytest.mark.parametrize("body", sorted(body.stem for body in BODIES.glob("*.txt")))
+def test_what_twilio_documents_is_known(body):
+    form = fields(body)
+    if "StatusCallbackEvent" in form:
+        assert conference_event(form, ConferenceCallback(CALLER)).other == ""
+    elif "RecordingSid" in form:
+        assert recording_changed(form, RecordingCallback(CALLER)).other == ""

@@ -1,0 +1,96 @@
+"""A control API over a real Redis, sessions to look at, and what a worker would do with commands."""
+
+from aiohttp import web
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
+from conferral.statemachine.states import PartyStatus, Phase, State
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import scripts
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.effect_codec import ReportCommand
+from conferral.storage.commands import command_stream
+from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, report_command
+from conferral.webhooks.api.app import add_api
+
+KEYS = Keys("conferral", 4)
+TOKEN = "a-token.of~letters_and+1/2=="
+CALLER, ALICE = "CA" + "1" * 32, "CA" + "2" * 32
+NUMBER, CUSTOMER_NUMBER = "+14155550100", "+14155550199"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "12345",
+    "TWILIO_NUMBER": NUMBER,
+    "TWILIO_API_KEY": "SK" + "3" * 32,
+    "TWILIO_API_SECRET": "s" * 32,
+    "TWILIO_TWIML_APP_SID": "AP" + "4" * 32,
+    "CONFERRAL_PUBLIC_URL": "https://example.com",
+    "CONFERRAL_AGENT": "client:alice",
+    "CONFERRAL_API_TOKEN": TOKEN,
+}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def settings(**changes):
+    return load(ServiceSettings, {name: value for name, value in (ENVIRON | changes).items() if value is not None})
+
+
+def app_of(store, metrics, **changes):
+    app = web.Application()
+    add_api(app, settings(**changes), store, KEYS, metrics, SystemClock())
+    return app
+
+
+def session(session_id=CALLER, **changes):
+    """Customer and agent talk, by a bridge."""
+    parties = {
+        CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), session_id, CUSTOMER_NUMBER, PartyStatus.CONNECTED),
+        AGENT: Party(AGENT, first_label(AGENT), ALICE, "client:alice", PartyStatus.CONNECTED),
+    }
+    given = {"version": 3, "phase": Phase.CONNECTED, "parties": parties, "created_at_ms": 1_795_000_000_000} | changes
+    return Session(session_id, **given)
+
+
+def refusal(kind, reason, allowed=()):
+    """The error of an answer that says no."""
+    return {"type": kind, "reason": reason, "allowed": [*allowed], "docs": f"docs/reference/errors.md#{kind}"}
+
+
+async def put(store, *sessions):
+    """Puts sessions where a worker would have put them."""
+    for one in sessions:
+        partition = KEYS.partition_of(one.id)
+        await store.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
+        if one.state is State.ENDED:
+            await store.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
+        else:
+            await store.sadd(KEYS.live(partition), one.id)
+
+
+async def published(store):
+    """The commands on the stream, as text."""
+    entries = await store.xrange(KEYS.commands)
+    return [{name.decode(): text.decode() for name, text in fields.items()} for _, fields in entries]
+
+
+async def take_up(store):
+    """Claims every command on the stream for its session, as the router does; returns their ids."""
+    taken = []
+    for entry_id, entry in await store.xrange(KEYS.commands):
+        fields = {name.decode(): text.decode() for name, text in entry.items()}
+        command_id = command_stream.command_id_of(fields, entry_id.decode())
+        digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
+        arguments = [entry_id, fields.get("session", ""), digest, COMMAND_TTL_S, by]
+        owner, _ = await scripts.claim_command(store, [KEYS.command(command_id)], arguments)
+        if int(owner) == 1:
+            taken.append(command_id)
+        await store.xdel(KEYS.commands, entry_id)
+    return taken
+
+
+async def tell(store, command_id, status, reason="", session_id=CALLER):
+    """Writes what became of a command."""
+    report = CommandReport(command_id, CommandStatus(status), reason)
+    await report_command(store, KEYS, ReportCommand(session_id, report))

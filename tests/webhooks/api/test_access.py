@@ -1,0 +1,289 @@
+"""Who is let in, and what is said to those who are not."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from conferral.runtime.clock import SystemClock
+from conferral.webhooks.api import bearer
+from conferral.webhooks.api.bearer import WrongTokenLimiter
+from conferral.webhooks.api.body import BODY_BYTES_MAX
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.routes import ROUTES
+from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
+
+pytestmark = pytest.mark.redis
+OURS = [route for route in ROUTES if route.is_ours]
+CLOSED = [route for route in OURS if route.needs_token]
+OPEN = [route for route in OURS if not route.needs_token]
+JSON = {"Content-Type": "application/json"}
+
+
+def path_of(route):
+    return route.path.format(session="CS1", command="c1") if "{" in route.path else route.path
+
+
+async def ask(client, method, path, **options):
+    async with client.request(method, path, **options) as response:
+        return response.status, await response.json(), response.headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer \udcff"},
+    ],
+    ids=["none", "wrong", "longer", "shorter", "scheme", "bare", "empty", "bytes"],
+)
+async def test_without_the_token_nothing_is_told(open_api, sent):
+    client = await open_api(headers=sent)
+
+    for route in CLOSED:
+        status, told, headers = await ask(client, route.method, path_of(route))
+
+        assert (status, told["error"]["type"]) == (401, "unauthorized")
+        assert headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_token_that_is_given_twice_is_none(open_api):
+    client = await open_api(headers=[("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {TOKEN}")])
+
+    assert (await ask(client, "GET", "/sessions"))[0] == 401
+
+
+async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_api, monkeypatch, lines):
+    client = await open_api(headers={})
+    wrong, right = {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {TOKEN}"}
+
+    answers = [await ask(client, "GET", "/sessions", headers=wrong) for _ in range(40)]
+
+    assert [status for status, _, _ in answers] == [401] * 20 + [429] * 20
+    _, told, headers = answers[-1]
+    assert told["error"]["type"] == "too-many"
+    assert 1 <= int(headers["Retry-After"]) <= 60
+    assert (await ask(client, "GET", "/sessions", headers=right))[0] == 200
+    for missing in ({}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"}):
+        assert (await ask(client, "GET", "/sessions", headers=missing))[0] == 401
+    assert [(line["event"], line.get("count")) for line in lines if line["log_level"] != "debug"] == [
+        ("api_token_refused", None), ("api_tokens_limited", 20),
+    ]  # fmt: skip
+
+
+async def test_a_missing_token_is_never_too_many(open_api):
+    client = await open_api(headers={})
+
+    assert {(await ask(client, "GET", "/sessions"))[0] for _ in range(40)} == {401}
+
+
+class HandClock(SystemClock):
+    """Shows what the test says."""
+
+    now_s = 0.0
+
+    def monotonic_s(self):
+        return self.now_s
+
+
+def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
+    clock = HandClock()
+    wrong = WrongTokenLimiter(clock)
+    assert [wrong.record("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
+    assert wrong.record("192.0.2.2") == 0.0, "another address"
+    clock.now_s = 59.0
+    assert wrong.record("192.0.2.1") == 1.0
+    clock.now_s = 60.0
+    assert [wrong.record("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
+
+    monkeypatch.setattr(bearer, "ADDRESSES_MAX", 3)
+    for number in range(100):
+        wrong.record(f"198.51.100.{number}")
+    assert len(wrong._sent_s) == 3
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_may_be_written_in_any_case(open_api, scheme):
+    client = await open_api(headers={"Authorization": f"{scheme} {TOKEN}"})
+
+    assert (await ask(client, "GET", "/sessions"))[0] == 200
+
+
+async def test_without_the_setting_the_api_is_shut_whatever_is_sent(open_api):
+    client = await open_api(CONFERRAL_API_TOKEN=None)
+
+    for route in CLOSED:
+        status, told, _ = await ask(client, route.method, path_of(route))
+
+        assert (status, told["error"]["type"]) == (503, "not-set-up")
+        assert "CONFERRAL_API_TOKEN" in told["error"]["reason"]
+
+
+async def test_the_descriptions_need_no_token(open_api):
+    client = await open_api(headers={}, CONFERRAL_API_TOKEN=None)
+
+    for route in OPEN:
+        assert (await ask(client, "GET", route.path))[0] == 200
+
+
+# ---- methods, paths ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_a_path_tells_which_methods_it_has(api, method):
+    for path in {path_of(route) for route in OURS}:
+        methods = [route.method for route in OURS if path_of(route) == path]
+
+        status, told, headers = await ask(api, method, path)
+
+        assert (status, told["error"]["type"], told["error"]["allowed"]) == (405, "method", methods)
+        assert headers["Allow"] == ", ".join(methods)
+
+
+async def test_the_head_of_what_can_be_got_can_be_had(api):
+    async with api.head("/sessions") as response:
+        assert (response.status, response.content_type) == (200, "application/json")
+
+
+async def test_the_paths_are_found_under_the_public_urls_path_too(open_api):
+    client = await open_api(CONFERRAL_PUBLIC_URL="https://example.com/conferral")
+
+    for path in ("/sessions", "/conferral/sessions"):
+        assert (await ask(client, "GET", path))[0] == 200
+    assert (await ask(client, "GET", "/openapi.json"))[1]["servers"] == [{"url": "https://example.com/conferral"}]
+
+
+async def test_nothing_that_is_told_is_kept_by_anybody(api):
+    for path in ("/sessions", "/sessions/CS1"):
+        assert (await ask(api, "GET", path))[2]["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("state=gone", "state must be one of bridged, converting, conferenced, transferring, ended"),
+        ("state=", "state must be one of bridged, converting, conferenced, transferring, ended"),
+        ("limit=0", "limit must be a whole number, 1 to 500"),
+        ("limit=501", "limit must be a whole number, 1 to 500"),
+        ("limit=1e2", "limit must be a whole number, 1 to 500"),
+        ("cursor=", "cursor must be what the page before told as cursor"),
+        ("cursor=x", "cursor must be that of the page before"),
+        ("limit=1&limit=2", "limit is given more than once"),
+        ("colour=red", "the query has a parameter that this path does not know; it takes state, limit, cursor"),
+    ],
+)
+async def test_a_wrong_query_is_told_in_words(api, query, reason):
+    status, told, _ = await ask(api, "GET", f"/sessions?{query}")
+
+    assert (status, told["error"]) == (422, refusal("invalid", reason))
+
+
+@pytest.mark.parametrize("wait", ["-1", "61", "60.1", "nan", "inf", "1e9999", "6_0", " 1", "", "x"])
+async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
+    status, told, _ = await ask(api, "POST", f"/sessions/CS1/commands?wait={wait}", json={"type": "end"})
+
+    assert (status, told["error"]["reason"]) == (422, "wait must be seconds, 0 to 60")
+
+
+# ---- bodies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "kind"),
+    [
+        (b"{", JSON, 400, "malformed"),
+        (b"", JSON, 400, "malformed"),
+        (b'{"identity": "\\ud800"}', JSON, 400, "malformed"),
+        (b'{"identity": NaN}', JSON, 400, "malformed"),
+        (b"\xff", JSON, 400, "malformed"),
+        (b'{"identity": "a"}', {"Content-Type": "text/plain"}, 400, "malformed"),
+        (b'{"identity": "a"}', JSON | {"Content-Encoding": "gzip"}, 400, "malformed"),
+        (b"[]", JSON, 422, "invalid"),
+        (b"null", JSON, 422, "invalid"),
+        (b" " * (BODY_BYTES_MAX + 1), JSON, 413, "too-large"),
+    ],
+    ids=["cut", "empty", "half-character", "nan", "bytes", "type", "packed", "list", "null", "large"],
+)
+async def test_a_body_that_is_no_json_object_is_refused(open_api, body, headers, status, kind):
+    client = await open_api(headers=BEARER | headers)
+
+    found, told, _ = await ask(client, "POST", "/tokens", data=body, skip_auto_headers=["Content-Type"])
+
+    assert (found, told["error"]["type"]) == (status, kind)
+
+
+async def test_a_body_of_unknown_length_is_read_no_further_than_the_limit(store, metrics):
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.add_subapp("/x/", app_of(store, metrics))
+
+    async def endless():
+        for _ in range(BODY_BYTES_MAX // 1024 + 2):
+            yield b" " * 1024
+
+    async with TestClient(TestServer(app), headers=BEARER | JSON) as client:
+        assert (await ask(client, "POST", "/x/tokens", data=endless()))[0] == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(open_api, monkeypatch):
+    monkeypatch.setattr("conferral.webhooks.api.body._READ_DEADLINE_S", 0.01)
+    client = await open_api(headers=BEARER | JSON)
+    never = asyncio.Event()
+
+    async def stalled():
+        yield b"{"
+        await never.wait()
+
+    async with client.post("/tokens", data=stalled()) as response:
+        assert (response.status, (await response.json())["error"]["type"]) == (408, "too-slow")
+    never.set()
+
+
+@pytest.mark.parametrize("path", ["/sessions/", "/sessions/CS1/logs", "/sessions/CS1/log/2", "/commands", "/tokens/x"])
+async def test_path_that_there_is_not_is_refused_in_json(api, path):
+    status, told, _ = await ask(api, "GET", path)
+
+    assert (status, told["error"]["type"], told["error"]["allowed"]) == (404, "unknown", [])
+    assert told["error"]["reason"] == "there is no such path; GET /openapi.json tells them all"
+
+
+async def test_path_that_only_begins_like_one_of_the_apis_is_not_its_own(api):
+    async with api.get("/sessionsome") as response:
+        assert (response.status, response.content_type) == (404, "text/plain")
+
+
+# ---- what is written down ----------------------------------------------------------------------------------------
+
+
+async def test_requests_are_counted_by_route_and_status_and_never_by_id(api, metrics):
+    await ask(api, "GET", "/sessions/CS1")
+    await ask(api, "GET", "/sessions?state=gone")
+    await ask(api, "PUT", "/sessions/CS2")
+
+    counted = {
+        tuple(sample.labels.values())
+        for family in metrics.api_requests.collect()
+        for sample in family.samples
+        if sample.name.endswith("_count")
+    }
+    assert counted == {("GET /sessions/{session}", "404"), ("GET /sessions", "422"), ("/sessions/{session}", "405")}
+
+
+async def test_the_log_has_neither_ids_from_paths_nor_queries_nor_bodies(api, lines):
+    await ask(api, "GET", "/sessions/14155550199")
+    await ask(api, "GET", "/sessions?cursor=14155550199")
+    await ask(api, "POST", "/tokens", json={"identity": "+14155550199"})
+
+    assert [line["event"] for line in lines] == ["api_refused"] * 3
+    assert "5550199" not in str(lines)
+    assert {"url_path": "GET /sessions/{session}", "status": 404, "reason": "unknown"}.items() <= lines[0].items()
+
+
+def test_every_kind_of_refusal_has_a_status():
+    assert set(STATUS) == set(ErrorType)

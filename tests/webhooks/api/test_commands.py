@@ -1,0 +1,427 @@
+"""Commands over HTTP: the same as on the stream, with the same words, and each done once."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.states import Phase, State
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_models import MODELS, BadCommandError, validate
+from conferral.webhooks.api import commands
+from tests.webhooks.api.api_helpers import (
+    ALICE,
+    BEARER,
+    CALLER,
+    KEYS,
+    app_of,
+    published,
+    put,
+    refusal,
+    session,
+    take_up,
+    tell,
+)
+
+pytestmark = pytest.mark.redis
+COMMANDS = f"/sessions/{CALLER}/commands"
+#: One of each command that a session can be given, but for what stands in the path.
+EXAMPLES = {
+    "convert": {},
+    "transfer": {"to": "+14155550145,client:bob", "mode": "warm", "confirm": True, "timeout": 20, "brief": "Hello"},
+    "complete": {},
+    "cancel": {},
+    "swap": {},
+    "merge": {},
+    "park": {},
+    "retrieve": {"to": "billing", "digits": "1w2"},
+    "add": {"to": "client:bob", "party": "bob", "timeout": "30", "confirm": "false"},
+    "remove": {"party": "agent"},
+    "hold": {"party": ALICE},
+    "unhold": {"party": "customer"},
+    "mute": {"party": "agent"},
+    "unmute": {"party": "agent"},
+    "supervise": {"to": "client:carol", "mode": "monitor"},
+    "announce": {"say": "One moment, please."},
+    "record": {"action": "start"},
+    "end": {},
+}
+
+
+@pytest.fixture
+async def bridged(store):
+    await put(store, session())
+
+
+async def ask(client, path, body):
+    async with client.post(path, json=body) as response:
+        return response.status, await response.json()
+
+
+async def asked(client, command_id):
+    async with client.get(f"/commands/{command_id}") as response:
+        return response.status, await response.json()
+
+
+async def eventually(condition):
+    async with asyncio.timeout(60):
+        while not (found := await condition()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+# ---- what is published -------------------------------------------------------------------------------------------
+
+
+def test_there_is_an_example_of_every_command():
+    assert {*EXAMPLES, "call"} == set(MODELS)
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_every_command_is_published_as_the_stream_takes_it(api, store):
+    for name, fields in EXAMPLES.items():
+        status, told = await ask(api, COMMANDS, {"type": name, **fields})
+        entry = (await published(store))[-1]
+
+        assert status == 202
+        assert entry["id"] == told["command"]
+        assert list(told) == ["command"]
+        of_stream = {name: text.lower() if isinstance(text, bool) else text for name, text in entry.items()}
+        assert validate(of_stream).values() == validate({"type": name, "session": CALLER, **fields}).values()
+        assert command_stream.parse(entry).session == CALLER
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_a_session_may_be_named_by_any_of_its_calls(api, store):
+    await store.set(KEYS.call(ALICE), CALLER)
+
+    assert (await ask(api, f"/sessions/{ALICE}/commands", {"type": "end"}))[0] == 202
+    assert (await published(store))[0]["session"] == ALICE
+
+
+@pytest.mark.parametrize("named", ["CS1", "14155550199"])
+async def test_a_session_that_nobody_knows_takes_no_command(api, store, named):
+    status, told = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
+
+    assert (status, told["error"]["type"]) == (404, "unknown")
+    assert "5550199" not in told["error"]["reason"]
+    assert await store.keys() == []
+
+
+@pytest.mark.parametrize("named", ["%7B0%7D", "x" * 65])
+async def test_a_session_of_a_command_that_can_be_none_is_a_wrong_field(api, store, named):
+    status, told = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
+
+    assert (status, told["error"]["reason"]) == (422, "session must be 1 to 64 letters, digits, _ or -")
+    assert await store.keys() == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"type": "dance"},
+        {"type": 7},
+        {"type": None},
+        {"type": ["end"]},
+        {"type": "transfer"},
+        {"type": "transfer", "to": "client:a", "mode": "cold"},
+        {"type": "transfer", "to": ["client:a"], "mode": "warm"},
+        {"type": "transfer", "to": "client:a", "mode": "warm", "timeout": 4},
+        {"type": "transfer", "to": "client:a", "mode": "warm", "confirm": "yes"},
+        {"type": "end", "id": "a b"},
+        {"type": "end", "to": "+14155550199"},
+        {"type": "add", "to": "client:a", "party": "agent"},
+        {"type": "announce"},
+    ],
+)
+@pytest.mark.usefixtures("bridged")
+async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, fields):
+    with pytest.raises(BadCommandError) as refused:
+        validate({**fields, "session": CALLER})
+
+    status, told = await ask(api, COMMANDS, fields)
+
+    assert (status, told["error"]) == (422, refusal("invalid", str(refused.value)))
+    assert await published(store) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "reason"),
+    [
+        (COMMANDS, {"type": "end", "session": CALLER}, "session is not given here: it stands in the path"),
+        (COMMANDS, {"type": "call", "agent": "client:a"}, "call opens a session: POST it to /sessions"),
+        ("/sessions", {"type": "call"}, "type is not given here: this path takes the fields of call"),
+        ("/sessions", {"agent": "client:a"}, "call needs the field customer: whom to call once the agent has answered"),
+    ],
+)
+@pytest.mark.usefixtures("bridged")
+async def test_what_stands_in_the_path_is_not_given_again(api, store, path, fields, reason):
+    status, told = await ask(api, path, fields)
+
+    assert (status, told["error"]["reason"]) == (422, reason)
+    assert await published(store) == []
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_no_address_that_was_sent_is_logged_or_told(api, lines):
+    told = [
+        await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "cold"}),
+        await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "warm"}),
+        await ask(api, COMMANDS, {"type": "end", "id": "14155550145"}),
+    ]
+
+    assert "5550145" not in str(lines)
+    assert "5550145" not in str(told)
+    assert [line["event"] for line in lines] == ["api_refused", "command_published", "api_refused"]
+
+
+# ---- a new session -----------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_told_the_id_that_its_session_will_have(api, store):
+    body = {"agent": "client:alice", "customer": "+14155550199", "mode": "conference", "timeout": 40}
+
+    status, told = await ask(api, "/sessions", body)
+
+    (entry,) = await published(store)
+    assert status == 202
+    assert told == {"command": entry["id"], "session": command_stream.session_id_of(entry["id"])}
+    assert entry == {"type": "call", "id": told["command"], **body, "timeout": "40", "by": "api"}
+
+
+async def test_a_call_may_name_its_session(api):
+    body = {"agent": "client:alice", "customer": "+14155550199", "session": "order-7", "id": "c7"}
+
+    assert await ask(api, "/sessions", body) == (202, {"command": "c7", "session": "order-7"})
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api, store):
+    await store.set(KEYS.call(ALICE), CALLER)
+    for named in (CALLER, ALICE):
+        status, told = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
+
+        assert (status, told["error"]["type"]) == (409, "taken")
+        assert told["error"]["reason"].startswith("session: there is a session or a call of this id already")
+    assert await published(store) == []
+
+
+# ---- ids ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_the_same_command_under_the_same_id_is_answered_the_same(api, store):
+    body = {"type": "end", "id": "night-17"}
+
+    first = await ask(api, COMMANDS, body)
+    assert await take_up(store) == ["night-17"]
+    again = await ask(api, COMMANDS, body)
+
+    assert first == again == (202, {"command": "night-17"})
+    assert await published(store) == []  # it was done once
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_the_same_id_serves_when_the_session_is_forgotten(api, store):
+    body = {"type": "end", "id": "night-17"}
+    await ask(api, COMMANDS, body)
+    await take_up(store)
+    await tell(store, "night-17", "done")
+    await store.delete(KEYS.session(CALLER))
+
+    status, told = await ask(api, f"{COMMANDS}?wait=5", body)
+
+    assert (status, told["status"]) == (200, "done")
+
+
+@pytest.mark.usefixtures("bridged")
+@pytest.mark.parametrize("is_taken_up", [False, True])
+async def test_another_command_under_that_id_is_refused(api, store, is_taken_up):
+    await ask(api, COMMANDS, {"type": "end", "id": "night-17"})
+    if is_taken_up:
+        await take_up(store)
+    before = await published(store)
+
+    status, told = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
+
+    assert (status, told["error"]["type"]) == (409, "taken")
+    assert told["error"]["reason"] == "the id night-17 was given before, for another command; nothing was done"
+    assert await published(store) == before
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_of_two_commands_at_once_under_one_id_one_is_published(api, store):
+    bodies = [{"type": name, "id": "night-17"} for name in ("end", "convert", "park", "swap", "merge")]
+
+    answers = await asyncio.gather(*(ask(api, COMMANDS, body) for body in bodies))
+
+    assert sorted(status for status, _ in answers) == [202, 409, 409, 409, 409]
+    assert len(await published(store)) == 1
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_what_was_announced_and_never_published_is_published_when_it_is_given_again(api, store, monkeypatch):
+    body = {"type": "end", "id": "night-17"}
+
+    async def fails(*_arguments):
+        raise StoreUnreachableError("Redis can't be reached")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(command_stream, "publish", fails)
+        assert (await ask(api, COMMANDS, body))[0] == 503
+
+    assert await ask(api, COMMANDS, body) == (202, {"command": "night-17"})
+    assert [entry["id"] for entry in await published(store)] == ["night-17"]
+
+
+# ---- outcomes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
+    _, told = await ask(api, COMMANDS, {"type": "end"})
+
+    empty = {"command": told["command"], "status": "", "reason": "", "session": "", "by": ""}
+    assert await asked(api, told["command"]) == (200, empty)
+
+    await take_up(store)
+    await tell(store, told["command"], "accepted")
+    assert await asked(api, told["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
+
+
+async def test_the_outcome_of_a_command_from_the_stream_is_told_too(api, store):
+    await put(store, session())
+    command_id = await command_stream.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
+    await take_up(store)
+    await tell(store, command_id, "failed", "busy")
+
+    assert await asked(api, command_id) == (
+        200,
+        {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER, "by": "night shift"},
+    )
+
+
+@pytest.mark.parametrize(("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "of this id")])
+async def test_a_command_that_nobody_knows_is_not_found(api, named, shown):
+    status, told = await asked(api, named)
+
+    assert (status, told["error"]["reason"]) == (404, f"no command {shown} is known; outcomes are kept for a day")
+
+
+@pytest.mark.usefixtures("bridged")
+@pytest.mark.parametrize(("outcome", "reason"), [("done", ""), ("failed", "no-answer")])
+async def test_an_outcome_can_be_waited_for(api, store, outcome, reason):
+    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "convert"}))
+    (command_id,) = await eventually(lambda: take_up(store))
+    await tell(store, command_id, "accepted")
+    await tell(store, command_id, outcome, reason)
+
+    assert await waiting == (
+        200, {"command": command_id, "status": outcome, "reason": reason, "session": CALLER, "by": "api"},
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_a_rejection_names_what_the_session_takes_instead(api, store):
+    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "merge"}))
+    (command_id,) = await eventually(lambda: take_up(store))
+    await tell(store, command_id, "rejected", "no consult runs")
+
+    status, told = await waiting
+
+    assert (status, told["error"]["type"], told["error"]["reason"]) == (409, "rejected", "no consult runs")
+    assert {"convert", "transfer", "end"} <= set(told["error"]["allowed"])
+    assert "merge" not in told["error"]["allowed"]
+
+
+@pytest.mark.parametrize("record", ["ended", "broken", "gone"])
+async def test_a_rejection_names_nothing_where_nothing_is_taken(api, store, record):
+    await put(store, session(state=State.ENDED, phase=Phase.NONE, ended_at_ms=1))
+    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "end"}))
+    (command_id,) = await eventually(lambda: take_up(store))
+    if record == "broken":
+        await store.hset(KEYS.session(CALLER), "version", "x")
+    elif record == "gone":
+        await store.delete(KEYS.session(CALLER))
+    await tell(store, command_id, "rejected", "it has ended")
+
+    status, told = await waiting
+
+    assert (status, told["error"]["allowed"]) == (409, [])
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_when_the_time_is_up_the_command_is_only_named(api, store):
+    status, told = await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"})
+
+    assert (status, told) == (202, {"command": "c1"})
+    await take_up(store)
+    await tell(store, "c1", "accepted")
+    assert await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"}) == (202, {"command": "c1"})
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_at_the_stop_of_the_process_nobody_is_kept_waiting(api, store):
+    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
+    await eventually(lambda: take_up(store))
+
+    async with asyncio.timeout(5):
+        await api.server.app.shutdown()
+
+        assert await waiting == (202, {"command": "c1"})
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_beyond_many_who_wait_nobody_waits(api, store, monkeypatch):
+    monkeypatch.setattr(commands, "WAITERS_MAX", 1)
+    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
+    await eventually(lambda: take_up(store))
+
+    async with asyncio.timeout(5):
+        assert await ask(api, f"{COMMANDS}?wait=60", {"type": "convert", "id": "c2"}) == (202, {"command": "c2"})
+        await tell(store, "c1", "done")
+        assert (await waiting)[0] == 200
+
+
+@pytest.mark.usefixtures("bridged")
+async def test_whoever_has_gone_is_waited_for_no_longer(store, metrics, monkeypatch):
+    over = asyncio.Event()
+    wait_for_outcome = commands.ApiCommands.wait_for_outcome
+
+    async def noted(self, *arguments):
+        await wait_for_outcome(self, *arguments)
+        over.set()
+
+    monkeypatch.setattr(commands.ApiCommands, "wait_for_outcome", noted)
+    # As the process serves it: a handler outlives its client.
+    runner = web.AppRunner(app_of(store, metrics), handler_cancellation=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}", headers=BEARER) as client:
+        waiting = asyncio.create_task(ask(client, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
+        await eventually(lambda: take_up(store))
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+    async with asyncio.timeout(5):
+        await over.wait()
+    await runner.cleanup()
+
+
+async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store, monkeypatch):
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 1)
+    await put(store, session())
+    assert (await ask(api, COMMANDS, {"type": "convert"}))[0] == 202
+
+    async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
+        told = (await response.json())["error"]
+        assert (response.status, told["type"], response.headers["Retry-After"]) == (503, "full", "5")
+        assert "commands wait to be routed" in told["reason"]
+
+    assert len(await published(store)) == 1
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 2)
+    async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
+        assert response.status == 202, "the same id is taken once there is room"

@@ -1,0 +1,130 @@
+"""The API against its own description: what it describes is what it does, whatever is sent."""
+
+import asyncio
+import json
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from conferral.runtime.clock import SystemClock
+from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor
+from conferral.webhooks.api.app import add_api
+from conferral.webhooks.app import make_app
+from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, session, settings, take_up, tell
+from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
+
+pytestmark = pytest.mark.redis
+
+
+@asynccontextmanager
+async def served(app):
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def carry_out(store):
+    """What a worker does: every command is done, but for those that are rejected or fail."""
+    statuses = ["done", "rejected", "failed"]
+    number = 0
+    while True:
+        for command_id in await take_up(store):
+            await tell(store, command_id, statuses[number % 3], "busy")
+            number += 1
+        await asyncio.sleep(0.005)
+
+
+def settings_of(folder, *, long):
+    """Ids and cursors of what there is, so that more is seen than that there is none.
+
+    No description can say which text is a cursor, so one which is none may be refused; nor that no destination may be
+    named twice, nor that a command has one id, in its body or in a header.
+    """
+    named = {
+        "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
+        "sessions": [CALLER, ALICE],
+        "commands": ["c1"],
+        "places": [LiveCursor(1, "").text, EndedCursor(None, "").text, EndedCursor(7, CALLER).text],
+        "entries": [LogCursor("0-1").text, LogCursor("1-1").text],
+        "nothing": [""],
+    }
+    lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in named.items()]
+    lines.append(
+        """
+        [parameters]
+        "path.session" = { dictionary = "sessions", probability = 0.7 }
+        "path.command" = { dictionary = "commands", probability = 0.5 }
+        "header.Idempotency-Key" = { dictionary = "nothing", probability = 1.0 }
+        [[operations]]
+        include-operation-id = "list_sessions"
+        parameters = { "query.cursor" = { dictionary = "places" } }
+        checks = { positive_data_acceptance = { expected-statuses = ["200", "422"] } }
+        [[operations]]
+        include-operation-id = "show_log"
+        parameters = { "query.cursor" = { dictionary = "entries" } }
+        checks = { positive_data_acceptance = { expected-statuses = ["200", "404", "422"] } }
+        [[operations]]
+        include-operation-id = "submit_command"
+        parameters = { "body.to" = { dictionary = "destinations" } }
+        """
+    )
+    if not long:  # the corners of all commands take a minute
+        lines.append("phases = { coverage = { enabled = false } }")
+    path = folder / "schemathesis.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+async def run(url, folder, *options, long):
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings_of(folder, long=long)),
+        "run", f"{url}/openapi.json", "--url", url, "--header", f"Authorization: Bearer {TOKEN}",
+        "--generation-database", "none", "--no-color", "--workers", "1", "--continue-on-failure",
+        "--phases", "coverage,fuzzing", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder,
+    )  # fmt: skip
+    try:
+        told, _ = await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    return program.returncode, told.decode(errors="replace")
+
+
+async def fuzzed(store, metrics, folder, *, seed, examples, long=False):
+    await put(store, session())
+    await store.set(KEYS.call(ALICE), CALLER)
+    await store.xadd(KEYS.log(CALLER), {"event": "call_received", "from": "bridged", "to": "bridged", "effects": "[]"})
+    await tell(store, "c1", "done")
+    worker = asyncio.create_task(carry_out(store))
+    try:
+        app = make_app(settings(), FakeIngest(), FakeTwilioQueries(), metrics, SystemClock())
+        add_api(app, settings(), store, KEYS, metrics, SystemClock())
+        async with served(app) as url:
+            return await run(url, folder, "--seed", str(seed), "--max-examples", str(examples), long=long)
+    finally:
+        worker.cancel()
+
+
+@pytest.mark.timeout(180)
+async def test_the_api_does_what_its_description_says(store, metrics, tmp_path):
+    code, told = await fuzzed(store, metrics, tmp_path, seed=20, examples=6)
+
+    assert code == 0, told
+    assert metrics.api_requests.labels("POST /sessions/{session}/commands", "202")._sum.get() > 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_is_sent_the_api_does_what_its_description_says(store, metrics, tmp_path, seed):
+    code, told = await fuzzed(store, metrics, tmp_path, seed=seed, examples=200, long=True)
+
+    assert code == 0, told

@@ -1,0 +1,101 @@
+"""The header Idempotency-Key: a request that is sent again is the same command; the key is the command's id."""
+
+import asyncio
+
+import pytest
+from multidict import CIMultiDict
+
+from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, refusal, session, take_up, tell
+
+pytestmark = pytest.mark.redis
+COMMANDS = f"/sessions/{CALLER}/commands"
+CALL = {"agent": "client:alice", "customer": "+14155550199", "session": "order-7"}
+KEY = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+
+
+@pytest.fixture(autouse=True)
+async def bridged(store):
+    await put(store, session())
+
+
+async def ask(client, path, body, *keys):
+    headers = CIMultiDict([("Idempotency-Key", key) for key in keys])
+    async with client.post(path, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize(("path", "body"), [(COMMANDS, {"type": "end"}), ("/sessions", CALL)])
+async def test_the_same_request_is_one_command_and_answered_the_same(api, store, path, body):
+    first = await ask(api, path, body, KEY)
+    assert await take_up(store) == [KEY]
+    again = await ask(api, path, body, f'"{KEY}"')  # as the draft has it, and as many send it
+
+    assert first == again
+    assert (first[0], first[1]["command"]) == (202, KEY)
+    assert await published(store) == []
+
+
+async def test_of_many_at_once_one_is_done(api, store):
+    answers = await asyncio.gather(*(ask(api, COMMANDS, {"type": "end"}, KEY) for _ in range(8)))
+
+    assert answers == [(202, {"command": KEY})] * 8
+    assert await take_up(store) == [KEY]
+
+
+async def test_its_outcome_is_the_answer_as_often_as_it_is_waited_for(api, store):
+    await ask(api, COMMANDS, {"type": "end"}, KEY)
+    await take_up(store)
+    await tell(store, KEY, "rejected", "no consult runs")
+
+    for _ in range(2):
+        status, told = await ask(api, f"{COMMANDS}?wait=5", {"type": "end"}, KEY)
+        assert (status, told["error"]["reason"]) == (409, "no consult runs")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(COMMANDS, {"type": "park"}), ("/sessions/CA7/commands", {"type": "end"}), ("/sessions", CALL)],
+    ids=["another command", "of another session", "that opens one"],
+)
+async def test_the_key_of_one_command_is_no_others(api, store, path, body):
+    await put(store, session("CA7"))
+    await ask(api, COMMANDS, {"type": "end"}, KEY)
+    before = await published(store)
+
+    status, told = await ask(api, path, body, KEY)
+
+    reason = f"the id {KEY} was given before, for another command; nothing was done"
+    assert (status, told["error"]) == (409, refusal("taken", reason))
+    assert await published(store) == before
+
+
+@pytest.mark.parametrize("key", ["a b", '"', '""', '"c1', "c1;a=1", "x" * 65, "+14155550199"])
+async def test_a_key_that_can_be_no_id_is_refused(api, store, key):
+    status, told = await ask(api, COMMANDS, {"type": "end"}, key)
+
+    reason = "Idempotency-Key must be 1 to 64 letters, digits, _ or -, with or without quotes"
+    assert (status, told["error"]) == (422, refusal("invalid", reason))
+    assert await published(store) == []
+
+
+async def test_a_command_has_one_id(api, store):
+    assert await ask(api, COMMANDS, {"type": "end", "id": "c1"}, "c1") == (202, {"command": "c1"})
+    assert (await ask(api, COMMANDS, {"type": "end"}, ""))[0] == 202  # as if there were none
+    before = await published(store)
+
+    twice = await ask(api, COMMANDS, {"type": "end"}, "c1", "c1")
+    other = await ask(api, COMMANDS, {"type": "end", "id": "c1"}, "c2")
+
+    assert [(status, told["error"]["reason"]) for status, told in (twice, other)] == [
+        (422, "Idempotency-Key is given more than once"),
+        (422, "id is another one than that of the header Idempotency-Key; one will do"),
+    ]
+    assert await published(store) == before
+
+
+async def test_a_request_that_was_refused_has_used_no_key(api, store):
+    assert (await ask(api, "/sessions/CA9/commands", {"type": "end"}, KEY))[0] == 404
+    assert (await ask(api, COMMANDS, {"type": "hold"}, KEY))[0] == 422
+    assert await store.exists(KEYS.command(KEY)) == 0
+
+    assert await ask(api, COMMANDS, {"type": "end"}, KEY) == (202, {"command": KEY})

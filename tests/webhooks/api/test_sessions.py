@@ -1,0 +1,205 @@
+"""What is told of sessions: what stands in Redis, and no more."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from conferral.statemachine.states import Phase, State
+from conferral.storage.codecs import session_codec
+from tests.webhooks.api.api_helpers import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
+
+pytestmark = pytest.mark.redis
+
+
+async def get(client, path):
+    async with client.get(path) as response:
+        return response.status, await response.json()
+
+
+async def all_pages(client, query):
+    found, cursor, pages = [], "", 0
+    while True:
+        status, page = await get(client, f"/sessions?{query}" + (f"&cursor={cursor}" if cursor else ""))
+        assert status == 200
+        found += [one["id"] for one in page["sessions"]]
+        cursor, pages = page["cursor"], pages + 1
+        if not cursor:
+            return found, pages
+
+
+# ---- one ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_told_as_it_stands_in_redis(api, store):
+    await put(store, session())
+
+    status, told = await get(api, f"/sessions/{CALLER}")
+
+    assert (status, told) == (200, session_codec.encode(session()))
+    assert told["party.customer.address"] == CUSTOMER_NUMBER  # whoever has the token may know it
+
+
+async def test_a_session_is_found_by_any_of_its_calls(api, store):
+    await put(store, session())
+    await store.set(KEYS.call(ALICE), CALLER)
+
+    for path in ("", "/log"):
+        assert (await get(api, f"/sessions/{ALICE}{path}"))[0] == 200
+    assert (await get(api, f"/sessions/{ALICE}"))[1]["id"] == CALLER
+
+
+async def test_the_call_token_is_told_to_nobody(api, store):
+    await put(store, replace(session(), call_token="a-token-with-a-number"))
+
+    for path in (f"/sessions/{CALLER}", "/sessions"):
+        assert "a-token-with-a-number" not in str(await get(api, path))
+
+
+async def test_fields_of_a_later_version_are_told_too(api, store):
+    await put(store, session())
+    await store.hset(KEYS.session(CALLER), mapping={"mood": "good", "party.customer.mood": "better"})
+
+    _, told = await get(api, f"/sessions/{CALLER}")
+
+    assert (told["mood"], told["party.customer.mood"]) == ("good", "better")
+
+
+@pytest.mark.parametrize("path", ["/sessions/{}", "/sessions/{}/log"])
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ("CS1", "CS1"),
+        ("14155550199", "(digits alone)"),
+        ("%7B0%7D", "of this id"),
+        ("a%2Fb", "of this id"),
+        ("x" * 65, "of this id"),
+        ("%00", "of this id"),
+    ],
+)
+async def test_a_session_that_nobody_knows_is_not_found(api, path, named, shown):
+    status, told = await get(api, path.format(named))
+
+    assert status == 404
+    assert told["error"] == refusal("unknown", f"no session and no call {shown} is known")
+
+
+async def test_a_key_that_is_somebody_elses_is_no_session(api, store):
+    await store.set(KEYS.session(CALLER), "text")
+
+    assert (await get(api, f"/sessions/{CALLER}"))[0] == 404
+
+
+# ---- lists -------------------------------------------------------------------------------------------------------
+
+
+def ended(session_id, at_ms):
+    return replace(session(session_id), state=State.ENDED, phase=Phase.NONE, ended_at_ms=at_ms, end_reason="command")
+
+
+async def test_a_list_leads_through_all_sessions_the_live_ones_first(api, store):
+    live = [f"live-{number}" for number in range(25)]
+    over = [f"over-{number}" for number in range(25)]
+    await put(store, *map(session, live), *(ended(one, 1_000 + number) for number, one in enumerate(over)))
+
+    for limit in (7, 500):
+        found, pages = await all_pages(api, f"limit={limit}")
+
+        assert sorted(found) == sorted(live + over)
+        assert set(found[:25]) == set(live)
+        assert pages == 1 or limit == 7
+
+
+@pytest.mark.parametrize("state", list(State))
+async def test_a_list_can_be_of_one_state(api, store, state):
+    moved = [replace(session(f"s-{one}"), state=one) for one in State if one is not State.ENDED]
+    await put(store, *moved, ended("s-ended", 1_000))
+
+    assert await all_pages(api, f"state={state}") == ([f"s-{state}"], 1)
+
+
+@pytest.mark.parametrize("lost", ["id", "state"])
+async def test_a_record_that_is_no_session_costs_the_list_nothing_else(api, store, lost):
+    await put(store, session("s-1"), session("s-2"), session("s-3"))
+    await store.hdel(KEYS.session("s-2"), lost)
+
+    found, _ = await all_pages(api, "limit=1")
+
+    assert sorted(found) == ["s-1", "s-3"]
+    assert (await get(api, "/sessions/s-2"))[0] == 404
+
+
+async def test_an_empty_list_has_no_next_page(api):
+    assert await get(api, "/sessions") == (200, {"sessions": [], "cursor": ""})
+
+
+# ---- logs --------------------------------------------------------------------------------------------------------
+
+
+def entry(number, **fields):
+    told = {
+        "at": "2026-11-20T08:24:07.123Z", "event": "call_progressed", "from": "bridged", "to": "bridged",
+        "outcome": "stayed", "version": str(number), "reason": "", "effects": "[]",
+    }  # fmt: skip
+    return told | fields
+
+
+async def test_a_log_is_told_page_by_page_oldest_first(api, store):
+    await put(store, session())
+    for number in range(7):
+        await store.xadd(KEYS.log(CALLER), entry(number))
+
+    _, first = await get(api, f"/sessions/{CALLER}/log?limit=4")
+    _, second = await get(api, f"/sessions/{CALLER}/log?limit=4&cursor={first['cursor']}")
+
+    assert [one["version"] for one in first["entries"] + second["entries"]] == [str(number) for number in range(7)]
+    assert (len(first["entries"]), second["cursor"]) == (4, "")
+
+
+async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
+    await put(store, session())
+    effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
+    reports = [{"command": "c1", "type": "hold", "status": "done"}]
+    changes = {"phase": "parked", "parked_until": None}
+    lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
+    tries = {"attempts": "3", "failed_attempts": '["503 x2"]'}
+    entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, detail="to", command="c1", mood="good"))
+
+    _, told = await get(api, f"/sessions/{CALLER}/log")
+
+    (one,) = told["entries"]
+    assert one == entry(4, detail="to", command="c1", mood="good") | {
+        "entry": entry_id.decode(), "other": "", "effects": [effects[0] | {"detail": ""}],
+        "reports": [reports[0] | {"reason": ""}], "effect": "", "by": "", "changes": changes,
+        **tries,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("effects", ["{", "1", '{"id": 1}', "[1]", ""])
+async def test_effects_that_cannot_be_understood_are_left_out(api, store, effects):
+    await put(store, session())
+    await store.xadd(KEYS.log(CALLER), entry(4, effects=effects))
+
+    status, told = await get(api, f"/sessions/{CALLER}/log")
+
+    assert (status, told["entries"][0]["effects"]) == (200, [])
+
+
+async def test_effects_with_other_values_than_text_do_not_stand_in_the_way(api, store):
+    await put(store, session())
+    await store.xadd(KEYS.log(CALLER), entry(4, effects='[{"id": 1, "kind": null}]'))
+
+    assert (await get(api, f"/sessions/{CALLER}/log"))[0] == 200
+
+
+async def test_the_cursor_of_one_list_is_none_of_another(api, store):
+    await put(store, *(session(f"s-{number}") for number in range(3)))
+    await put(store, session())
+    for number in range(3):
+        await store.xadd(KEYS.log(CALLER), entry(number))
+    _, sessions = await get(api, "/sessions?limit=1")
+    _, log = await get(api, f"/sessions/{CALLER}/log?limit=1")
+
+    for path in (f"/sessions?cursor={log['cursor']}", f"/sessions/{CALLER}/log?cursor={sessions['cursor']}"):
+        status, told = await get(api, path)
+        assert (status, told["error"]["reason"]) == (422, "cursor must be that of the page before")

@@ -1,0 +1,143 @@
+"""The way into Redis: never longer than the deadline, never many at a time, and nothing left behind."""
+
+import asyncio
+
+import pytest
+
+from conferral.operations.command_submission import CommandSubmitter
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection.client import make_client
+from conferral.webhooks.api import redis_limiter as turns_module
+from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX, RedisLimiter
+from tests.webhooks.api.api_helpers import CALLER, KEYS, put, session, take_up, tell
+
+PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
+
+
+async def read(client, method, path, **options):
+    async with client.request(method, path, **options) as response:
+        return response.status, await response.json()
+
+
+# ---- turns -------------------------------------------------------------------------------------------------------
+
+
+async def test_only_so_many_are_under_way_at_a_time():
+    turns, running, most = RedisLimiter(), 0, 0
+
+    async def act():
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return "told"
+
+    assert await asyncio.gather(*(turns(act()) for _ in range(50))) == ["told"] * 50
+    assert most == CONCURRENT_MAX
+    await turns.close()
+
+
+async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_turn():
+    turns, gate = RedisLimiter(deadline_s=0.05), asyncio.Event()
+
+    for _ in range(CONCURRENT_MAX):
+        with pytest.raises(StoreUnreachableError, match="did not answer in time"):
+            await turns(gate.wait())
+    with pytest.raises(StoreUnreachableError, match="too much to do"):
+        await turns(gate.wait())
+
+    gate.set()
+    await turns.close()
+    assert await turns(gate.wait()) is True
+
+
+async def test_a_failure_is_told_and_gives_the_turn_back():
+    turns = RedisLimiter()
+
+    async def fails():
+        raise StoreUnreachableError("away")
+
+    for _ in range(CONCURRENT_MAX + 1):
+        with pytest.raises(StoreUnreachableError, match="away"):
+            await turns(fails())
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog):
+    turns, gate = RedisLimiter(deadline_s=0.01), asyncio.Event()
+
+    async def fails():
+        await gate.wait()
+        raise StoreUnreachableError("away")
+
+    with pytest.raises(StoreUnreachableError, match="did not answer in time"):
+        await turns(fails())
+    gate.set()
+    await turns.close()
+    assert caplog.records == []
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_without_redis_the_answer_is_503(open_api, lines):
+    away = make_client("redis://127.0.0.1:1/0", max_connections=CONCURRENT_MAX)
+    client = await open_api(redis=away)
+
+    asked = [("GET", path, {}) for path in PATHS]
+    asked.append(("POST", "/sessions", {"json": {"agent": "client:a", "customer": "client:b"}}))
+    asked.append(("POST", f"/sessions/{CALLER}/commands?wait=60", {"json": {"type": "end"}}))
+    for method, path, options in asked:
+        status, told = await read(client, method, path, **options)
+
+        assert (status, told["error"]["type"]) == (503, "store")
+    assert {line["event"] for line in lines} == {"store_unreachable", "api_refused"}
+    await away.aclose()
+
+
+@pytest.mark.redis
+async def test_a_redis_that_does_not_answer_is_not_waited_for(open_api, redis_server, monkeypatch):
+    monkeypatch.setattr(turns_module.RedisLimiter.__init__, "__defaults__", (0.1,))
+    client = await open_api()
+    with redis_server.client() as other:
+        other.execute_command("CLIENT", "PAUSE", 600, "ALL")
+    async with asyncio.timeout(0.5):
+        status, told = await read(client, "GET", "/sessions")
+
+    assert (status, told["error"]["reason"]) == (503, "Redis did not answer in time")
+
+
+@pytest.mark.redis
+async def test_what_redis_refuses_is_no_error_of_ours(api, store):
+    await store.set(KEYS.commands, "text")
+    await put(store, session())
+
+    status, told = await read(api, "POST", f"/sessions/{CALLER}/commands", json={"type": "end"})
+
+    assert (status, told["error"]["type"]) == (503, "store")
+
+
+@pytest.mark.redis
+async def test_while_redis_is_away_an_outcome_is_still_waited_for(api, store, monkeypatch, lines):
+    await put(store, session())
+    look, failures = CommandSubmitter.find_outcome, 3
+
+    async def fails_at_first(self, command_id):
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreUnreachableError("away")
+        return await look(self, command_id)
+
+    monkeypatch.setattr(CommandSubmitter, "find_outcome", fails_at_first)
+    path = f"/sessions/{CALLER}/commands?wait=30"
+    waiting = asyncio.create_task(read(api, "POST", path, json={"type": "end"}))
+    async with asyncio.timeout(60):
+        while not (taken := await take_up(store)):
+            await asyncio.sleep(0.01)
+    await tell(store, taken[0], "done")
+
+    status, told = await waiting
+    assert (status, told["status"], failures) == (200, "done", 0)
+    assert [line["event"] for line in lines].count("store_unreachable") == 1

@@ -1,0 +1,90 @@
+"""Access tokens of browser agents."""
+
+import jwt
+import pytest
+
+from conferral.storage.codecs.timestamps import from_iso
+from tests.webhooks.api.api_helpers import ENVIRON
+
+pytestmark = pytest.mark.redis
+
+
+async def ask(client, body):
+    async with client.post("/tokens", json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_a_token_lets_somebody_call_and_be_called_for_an_hour(api):
+    status, told = await ask(api, {"identity": "alice_2"})
+
+    held = jwt.decode(told["token"], ENVIRON["TWILIO_API_SECRET"], algorithms=["HS256"], options={"require": ["exp"]})
+    head = jwt.get_unverified_header(told["token"])
+    assert status == 200
+    # Source: Twilio docs, Access Tokens.
+    assert (head["typ"], head["alg"], head["cty"]) == ("JWT", "HS256", "twilio-fpa;v=1")
+    assert (held["iss"], held["sub"]) == (ENVIRON["TWILIO_API_KEY"], ENVIRON["TWILIO_ACCOUNT_SID"])
+    assert held["grants"] == {
+        "identity": "alice_2",
+        "voice": {
+            "incoming": {"allow": True},
+            "outgoing": {"application_sid": ENVIRON["TWILIO_TWIML_APP_SID"]},
+        },
+    }
+    assert (told["identity"], from_iso(told["expires_at"])) == ("alice_2", held["exp"] * 1000)
+    issued_s = int(held["jti"].rpartition("-")[2])
+    assert 3600 <= held["exp"] - issued_s + 1 <= 3602
+    assert "nbf" not in held
+
+
+@pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 121])
+async def test_an_identity_is_letters_digits_and_underscores(api, identity):
+    assert (await ask(api, {"identity": identity}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True]
+)
+async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
+    status, told = await ask(api, {"identity": identity})
+
+    assert (status, told["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits or _")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "an access token needs the field identity: whom it is for"),
+        ({"identity": "a", "ttl": 9}, "an access token takes the field identity and no other"),
+    ],
+)
+async def test_a_token_is_asked_for_by_its_identity_alone(api, body, reason):
+    status, told = await ask(api, body)
+
+    assert (status, told["error"]["reason"]) == (422, reason)
+
+
+@pytest.mark.parametrize(
+    ("without", "named"),
+    [
+        (["TWILIO_TWIML_APP_SID"], "TWILIO_TWIML_APP_SID"),
+        (["TWILIO_API_KEY", "TWILIO_API_SECRET"], "TWILIO_API_KEY, TWILIO_API_SECRET"),
+        (
+            ["TWILIO_API_KEY", "TWILIO_API_SECRET", "TWILIO_TWIML_APP_SID"],
+            "TWILIO_API_KEY, TWILIO_API_SECRET, TWILIO_TWIML_APP_SID",
+        ),
+    ],
+)
+async def test_settings_that_are_missing_are_named(open_api, without, named):
+    client = await open_api(**dict.fromkeys(without))
+
+    status, told = await ask(client, {"identity": "alice"})
+
+    assert (status, told["error"]["type"]) == (503, "not-set-up")
+    assert told["error"]["reason"] == f"access tokens need {named}; not set"
+
+
+async def test_a_token_stands_in_no_log(api, lines):
+    _, told = await ask(api, {"identity": "alice"})
+
+    assert told["token"] not in str(lines)
+    assert "alice" not in str(lines)

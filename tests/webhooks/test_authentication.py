@@ -1,0 +1,469 @@
+"""Who is let in. Whatever is turned away publishes nothing and leaves one line that holds nothing of it."""
+
+import asyncio
+import base64
+import hmac
+import io
+import json
+from contextlib import nullcontext
+from urllib.parse import urlencode
+
+import pytest
+import structlog
+from aiohttp import http_parser
+
+from conferral.runtime.log import configure
+from conferral.webhooks import authentication, large_bodies
+from tests.webhooks.webhook_helpers import (
+    AGENT_CALL,
+    CALLER,
+    DIAL_ACTION,
+    FORM,
+    PUBLIC_URL,
+    ROOM,
+    SECOND_TOKEN,
+    TOKEN,
+    facts,
+    fields,
+    post,
+    signed,
+)
+
+MEBIBYTE = 2**20
+ROUTES = [
+    "/voice/inbound",
+    "/voice/conference",
+    "/voice/client",
+    "/voice/fallback",
+    "/voice/status",
+    DIAL_ACTION,
+    AGENT_CALL,
+    ROOM,
+    f"/callbacks/recording?session={CALLER}",
+    f"/voice/announcement?session={CALLER}&command=c1",
+]
+
+
+def rejections(lines):
+    return [(line["status"], line["reason"]) for line in lines if line["event"] == "webhook_rejected"]
+
+
+async def send(client, target, body, headers):
+    async with client.post(target, data=body, headers=headers) as response:
+        return response.status, await response.read()
+
+
+@pytest.mark.parametrize("target", ROUTES)
+async def test_an_unsigned_request_gets_403_without_a_word(client, ingest, lines, target):
+    answered = await send(client, target, urlencode(fields("call_arrives")), {"Content-Type": FORM})
+
+    assert answered == (403, b"")
+    assert ingest.events == []
+    assert rejections(lines) == [(403, "unsigned")]
+
+
+@pytest.mark.parametrize("target", ROUTES)
+async def test_a_wrongly_signed_request_gets_403(client, ingest, lines, target):
+    status, body = await post(client, target, fields("call_arrives"), token="another")
+
+    assert (status, body) == (403, "")
+    assert ingest.events == []
+    assert rejections(lines) == [(403, "wrong-signature")]
+
+
+async def test_a_field_changed_after_signing_gets_403(client, ingest):
+    headers = signed(AGENT_CALL, fields("agent_rings"))
+
+    status, _ = await send(client, AGENT_CALL, urlencode(fields("agent_rings", CallStatus="completed")), headers)
+
+    assert (status, ingest.events) == (403, [])
+
+
+async def test_a_signature_for_another_url_gets_403(client, ingest):
+    headers = signed(AGENT_CALL, fields("agent_rings"))
+
+    status, _ = await send(client, AGENT_CALL + "&x=1", urlencode(fields("agent_rings")), headers)
+
+    assert (status, ingest.events) == (403, [])
+
+
+async def test_another_accounts_request_gets_403_though_it_is_signed(client, ingest, lines):
+    status, body = await post(client, AGENT_CALL, fields("agent_rings", AccountSid="AC" + "9" * 32))
+
+    assert (status, body) == (403, "")
+    assert ingest.events == []
+    assert rejections(lines) == [(403, "foreign-account")]
+
+
+@pytest.mark.parametrize("account", ["", None])
+@pytest.mark.parametrize("target", ROUTES)
+async def test_a_signed_request_that_names_no_account_is_ours(client, ingest, lines, target, account):
+    form = fields("call_arrives", AccountSid=account) if "/voice/" in target else fields("agent_rings")
+    status, _ = await post(client, target, form | ({"AccountSid": account} if account is not None else {}))
+
+    assert status != 403
+    assert (403, "foreign-account") not in rejections(lines)
+
+
+async def post_large(client, target, form):
+    body = io.BytesIO(urlencode(form).encode())
+    return await send(client, target, body, signed(target, form) | {"Content-Length": str(len(body.getbuffer()))})
+
+
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/fallback", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+        (DIAL_ACTION, "call_arrives"),
+        (f"/voice/wait?session={CALLER}&party=customer&tune=music", "call_arrives"),
+    ],
+)
+async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, ingest, lines, target, moment):
+    ingest.facts = facts("bridged")
+    form = fields(moment, DialCallStatus="no-answer")
+    status, document = await post(client, target, form)
+    large = form | {f"field {number}": "" for number in range(2_000)} | {"HandoffData": ""}
+    large["HandoffData"] = "x" * (MEBIBYTE - len(urlencode(large)))
+
+    assert (status, document[:5]) == (200, "<?xml")
+    assert await post_large(client, target, large) == (status, document.encode())
+    assert rejections(lines) == []
+
+
+@pytest.mark.parametrize("length", [MEBIBYTE + 1, 2 * MEBIBYTE])
+async def test_a_voice_request_above_a_mebibyte_gets_413(client, ingest, length):
+    form = fields("call_arrives")
+    form["padding"] = "x" * (length - len(urlencode(form | {"padding": ""})))
+
+    status, _ = await post_large(client, "/voice/inbound", form)
+
+    assert (status, ingest.events) == (413, [])
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": FORM}, {"Content-Type": FORM, "X-Twilio-Signature": "x"}])
+async def test_a_large_voice_request_that_is_not_twilios_gets_403(client, ingest, headers):
+    body = urlencode(fields("call_arrives", padding="x" * 500_000))
+
+    assert await send(client, "/voice/inbound", body, headers) == (403, b"")
+    assert ingest.events == []
+
+
+def signed_bytes(target, pairs):
+    """The signature as Twilio makes it, over bytes."""
+    text = (PUBLIC_URL + target).encode() + b"".join(name + value for name, value in sorted(pairs))
+    signature = base64.b64encode(hmac.digest(TOKEN.encode(), text, "sha1")).decode()
+    return {"X-Twilio-Signature": signature, "Content-Type": FORM}
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("value", [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"\xc3\xa9\xc3", b"x" * 100_000 + b"\xfe"])
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/fallback", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+        (DIAL_ACTION, "call_arrives"),
+    ],
+)
+async def test_a_signed_voice_request_that_is_not_utf_8_gets_twiml(
+    client, ingest, lines, target, moment, value, escapes
+):
+    ingest.facts = facts("bridged")
+    form = fields(moment, DialCallStatus="no-answer")
+    usual = await post(client, target, form)
+    pairs = [(name.encode(), text.encode()) for name, text in form.items()] + [(b"CallerName", value), (value, b"")]
+    body = urlencode(pairs)
+    if not escapes:
+        body = body.encode()
+        for byte in value:
+            if byte > 0x7F:
+                body = body.replace(b"%%%02X" % byte, bytes([byte]))
+
+    status, document = await send(client, target, body, signed_bytes(target, pairs))
+
+    assert (status, document.decode()) == usual
+    assert status == 200
+    assert rejections(lines) == []
+
+
+async def test_bytes_that_are_not_utf_8_are_read_as_a_replacement(client, ingest):
+    pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives", From=None).items()]
+    pairs.append((b"From", b"client:caf\xe9"))
+
+    status, document = await send(client, "/voice/inbound", urlencode(pairs), signed_bytes("/voice/inbound", pairs))
+
+    assert (status, document[:5]) == (200, b"<?xml")
+    assert [event.customer_address for event in ingest.events] == ["client:caf\ufffd"]
+
+
+async def test_a_byte_changed_after_signing_gets_403(client, ingest):
+    pairs = [(name.encode(), text.encode()) for name, text in fields("call_arrives").items()]
+    headers = signed_bytes("/voice/inbound", [*pairs, (b"CallerName", b"\xff")])
+
+    status, _ = await send(client, "/voice/inbound", urlencode([*pairs, (b"CallerName", b"\xfe")]), headers)
+
+    assert (status, ingest.events) == (403, [])
+
+
+async def open_slowly(client, sent):
+    """A connection that sends the head and a part of a large voice body with a signature that is none."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    head = f"POST /voice/inbound HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nX-Twilio-Signature: x\r\n"
+    writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b"x" * sent)
+    return reader, writer
+
+
+async def test_of_many_large_bodies_that_trickle_in_the_slowest_makes_room(client, ingest, lines):
+    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 3)]
+    answers = [asyncio.ensure_future(reader.readline()) for reader, _ in trickling]
+    while not all(answer.done() for answer in answers[:3]):
+        await asyncio.sleep(0.01)
+
+    form = fields("call_arrives", HandoffData="x" * 500_000)
+    status, document = await post_large(client, "/voice/inbound", form)
+
+    assert (status, document[:5]) == (200, b"<?xml")
+    await asyncio.wait(answers[:4])
+    assert [answer.result()[:12] for answer in answers[:4]] == [b"HTTP/1.1 408"] * 4
+    assert not any(answer.done() for answer in answers[4:])
+    for answer, (_, writer) in zip(answers, trickling, strict=True):
+        answer.cancel()
+        writer.close()
+
+
+async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, ingest, monkeypatch):
+    running, most = [], []
+    parse = authentication.parse_form
+
+    def watched(body, **options):
+        if len(body) <= authentication.BODY_BYTES_MAX:
+            return parse(body, **options)
+        running.append(1)
+        most.append(len(running))
+        try:
+            return parse(body, **options)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(authentication, "parse_form", watched)
+    form = fields("call_arrives", HandoffData="x" * 300_000) | {f"field {number}": "%" for number in range(5_000)}
+    junk = (urlencode(form), {"Content-Type": FORM, "X-Twilio-Signature": "x"})
+
+    answers = await asyncio.gather(
+        *(send(client, "/voice/inbound", *junk) for _ in range(10)),
+        *(post_large(client, "/voice/inbound", form) for _ in range(40)),
+    )
+
+    assert [status for status, _ in answers] == [403] * 10 + [200] * 40
+    assert max(most) == 1
+
+
+async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest, lines, monkeypatch):
+    monkeypatch.setattr(large_bodies, "_SLOT_DEADLINE_S", 0.01)
+    monkeypatch.setattr(
+        large_bodies.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
+    )  # none makes room
+    trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 1)]
+
+    while not rejections(lines):
+        await asyncio.sleep(0.01)
+
+    assert rejections(lines) == [(503, "busy")]
+    for _, writer in trickling:
+        writer.close()
+
+
+async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client, ingest):
+    client = await open_client(TWILIO_AUTH_TOKEN_SECONDARY=SECOND_TOKEN)
+
+    first, _ = await post(client, AGENT_CALL, fields("agent_rings"))
+    second, _ = await post(client, AGENT_CALL, fields("agent_answers"), token=SECOND_TOKEN)
+
+    assert (first, second) == (204, 204)
+    assert len(ingest.events) == 2
+
+
+async def test_what_a_request_says_of_its_host_is_never_believed(client):
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+
+    accepted, _ = await post(client, AGENT_CALL, fields("agent_rings"), headers=forged)
+    refused, _ = await post(client, AGENT_CALL, fields("agent_rings"), headers=forged, public_url="http://evil.example")
+
+    assert (accepted, refused) == (204, 403)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("prefix", ["/conferral", "/voice", "/a/b%20c"])
+async def test_a_proxy_may_strip_or_keep_the_public_urls_path(open_client, prefix, keeps):
+    client = await open_client(CONFERRAL_PUBLIC_URL=PUBLIC_URL + prefix)
+    target = "/voice/inbound"
+
+    status, _ = await post(
+        client,
+        target,
+        fields("call_arrives"),
+        path=prefix + target if keeps else target,
+        public_url=PUBLIC_URL + prefix,
+    )
+
+    assert status == 200
+
+
+async def test_two_signatures_are_none(client, lines):
+    headers = signed(AGENT_CALL, fields("agent_rings"))
+    doubled = [*headers.items(), ("X-Twilio-Signature", headers["X-Twilio-Signature"])]
+
+    status, _ = await send(client, AGENT_CALL, urlencode(fields("agent_rings")), doubled)
+
+    assert (status, rejections(lines)) == (403, [(403, "unsigned")])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
+async def test_other_methods_get_405(client, ingest, lines, method):
+    async with client.request(method, AGENT_CALL) as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "POST"
+
+    assert rejections(lines) == [(405, "method")]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accepted"),
+    [
+        ("application/x-www-form-urlencoded", True),
+        ("Application/X-WWW-Form-URLEncoded ; charset=utf-8", True),
+        ("application/json", False),
+        ("multipart/form-data; boundary=x", False),
+        ("text/plain", False),
+        ("", False),
+    ],
+)
+async def test_only_forms_are_read(client, ingest, content_type, accepted):
+    status, _ = await post(client, AGENT_CALL, fields("agent_rings"), headers={"Content-Type": content_type})
+
+    assert status == (204 if accepted else 400)
+    assert len(ingest.events) == accepted
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity"])
+async def test_a_packed_body_is_not_unpacked(client, ingest, lines, encoding):
+    headers = signed(AGENT_CALL, fields("agent_rings")) | {"Content-Encoding": encoding}
+
+    async with client.post(
+        AGENT_CALL, data=urlencode(fields("agent_rings")).encode(), headers=headers, skip_auto_headers=["Accept"]
+    ) as response:
+        assert response.status == 400
+
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize("body", [b"CallSid=\xff", b"CallSid=%FF", b"&".join([b"a=1"] * 600)])
+async def test_a_body_that_is_no_form_gets_400_before_its_signature_is_looked_at(client, ingest, lines, body):
+    status, _ = await send(client, AGENT_CALL, body, {"Content-Type": FORM})
+
+    assert (status, rejections(lines)) == (400, [(400, "malformed-body")])
+
+
+@pytest.mark.parametrize("name", ["CallSid", "CallStatus", "From", "AccountSid"])
+async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, ingest, lines, name):
+    form = fields("agent_rings")
+    pairs = [*form.items(), (name, form[name] + "0")]
+
+    class Doubled(dict):
+        def getall(self, wanted):
+            return [value for other, value in pairs if other == wanted]
+
+    status, _ = await send(client, AGENT_CALL, urlencode(pairs), signed(AGENT_CALL, Doubled(pairs)))
+
+    # The account is compared first, by its first value: a second one changes nothing about it.
+    assert (status, ingest.events) == (400, [])
+    assert rejections(lines) == [(400, "repeated-field")]
+
+
+async def test_a_field_of_a_strangers_that_is_sent_twice_is_no_matter(client, ingest):
+    pairs = [*fields("agent_rings").items(), ("colour", "red"), ("colour", "blue"), ("colour", "red")]
+
+    class Doubled(dict):
+        def getall(self, wanted):
+            return [value for other, value in pairs if other == wanted]
+
+    status, _ = await send(client, AGENT_CALL, urlencode(pairs), signed(AGENT_CALL, Doubled(pairs)))
+
+    assert (status, len(ingest.events)) == (204, 1)
+
+
+async def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not_hashed(client, ingest, lines, monkeypatch):
+    hashed = []
+    check = authentication.SignatureCheck.is_valid
+    monkeypatch.setattr(
+        authentication.SignatureCheck, "is_valid", lambda *given, **named: hashed.append(1) or check(*given, **named)
+    )
+    form = fields("agent_rings")
+    form["padding"] = "x" * (authentication.BODY_BYTES_MAX - len(urlencode(form | {"padding": ""})))
+
+    fits, _ = await post(client, AGENT_CALL, form)
+    large, _ = await post(client, AGENT_CALL, form | {"padding": form["padding"] + "x"})
+
+    assert (fits, large) == (204, 413)
+    assert len(hashed) == len(ingest.events) == 1
+    assert rejections(lines) == [(413, "too-large")]
+
+
+async def test_an_old_request_sent_again_carries_the_same_identity(client, ingest):
+    for _ in range(2):
+        await post(client, AGENT_CALL, fields("agent_rings"))
+
+    first, second = ingest.events
+    assert (first.source, first.sequence) == (second.source, second.sequence)
+
+
+async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, ingest, fresh_logs):
+    stream = io.StringIO()
+    configure("json", stream, level="debug")
+    try:
+        client = await open_client()
+        for target in ROUTES:
+            for form in (fields("call_arrives"), fields("agent_rings"), fields("agent_joins", SequenceNumber="x")):
+                await post(client, target, form)
+                await post(client, target, form, token="another")
+        await post(client, "/voice/client", fields("browser_calls_somebody"))
+        await post(client, "/voice/client", fields("browser_calls_somebody", To="+19005550123"))
+        ingest.away = True
+        await post(client, AGENT_CALL, fields("agent_rings"))
+        await post(client, "/voice/inbound", fields("call_arrives"))
+        await post(client, "/voice/client", fields("browser_calls_somebody"))
+    finally:
+        structlog.reset_defaults()
+
+    logged = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(logged) > 30
+    for line in logged:
+        del line["timestamp"]
+        assert "555" not in json.dumps(line)
+        assert "parentCallInfoToken" not in json.dumps(line)
+        assert "?" not in line.get("url_path", "")
+
+
+async def test_requests_are_counted_by_route_and_status(client, metrics):
+    await post(client, AGENT_CALL, fields("agent_rings"))
+    await post(client, AGENT_CALL, fields("agent_rings"), token="another")
+
+    text = metrics.exposition().decode()
+    assert 'conferral_webhook_request_seconds_count{route="/callbacks/call",status="204"} 1.0' in text
+    assert 'conferral_webhook_request_seconds_count{route="/callbacks/call",status="403"} 1.0' in text
+
+
+def test_the_parser_in_use_is_the_compiled_one():
+    # The one in plain Python has had holes through which requests are smuggled.
+    assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
+
+
+async def test_the_session_in_the_url_stands_whatever_the_form_says(client, ingest):
+    await post(client, ROOM, fields("agent_joins", FriendlyName="another"))
+
+    assert ingest.events[0].session_id == CALLER

@@ -1,0 +1,410 @@
+import pytest
+
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.states import Opening, Phase, State, WaitAudio
+from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.telephony.callback_urls import DialKind
+from conferral.webhooks.dial_action_policy import (
+    REDIS_READS_MAX,
+    DialActionAnswer,
+    DialOutcome,
+    decide,
+    decide_by_child,
+    decide_without_redis,
+    first_waiting_party,
+    party_of,
+)
+from tests.webhooks.webhook_helpers import AGENT, CALLER, facts
+
+BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
+JOIN, BY_NAME, HANG_UP, ASK = (
+    DialActionAnswer.JOIN,
+    DialActionAnswer.JOIN_BY_NAME,
+    DialActionAnswer.HANG_UP,
+    DialActionAnswer.READ_CHILD_CALL,
+)
+IN_ROOM, IN_ANOTHER, NO_TUNE = (
+    DialActionAnswer.WAIT_IN_CONFERENCE,
+    DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
+    DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
+)
+NEXT, GO_ON, WAIT = DialActionAnswer.DIAL_NEXT_AGENT, DialActionAnswer.CONTINUE, DialActionAnswer.WAIT
+BUSY, SILENT, UNREACHABLE = DialActionAnswer.SAY_BUSY, DialActionAnswer.SAY_NO_ANSWER, DialActionAnswer.SAY_UNREACHABLE
+
+
+def outcome(
+    dial=BRIDGE, status="completed", *, call="in-progress", attempt=1, asked=1, sid=CALLER, party="customer", more=False
+):
+    return DialOutcome(party, sid, dial, status, call, attempt, asked, more)
+
+
+def customer(**known):
+    return PartyView(call_sid=CALLER, label="customer-1", **known)
+
+
+def agent(**known):
+    return PartyView(call_sid=AGENT, label="agent-1", **known)
+
+
+@pytest.mark.parametrize(
+    ("state",        "dial", "status",      "attempt", "expected"),
+    [
+        ("bridged",      BRIDGE, "completed",   1, HANG_UP),      # the agent has hung up
+        ("bridged",      BRIDGE, "answered",    1, HANG_UP),
+        ("bridged",      BRIDGE, "busy",        1, BUSY),
+        ("bridged",      BRIDGE, "no-answer",   1, SILENT),
+        ("bridged",      BRIDGE, "failed",      1, UNREACHABLE),
+        ("bridged",      BRIDGE, "canceled",    1, UNREACHABLE),
+        ("bridged",      BRIDGE, "",            1, HANG_UP),
+        ("bridged",      BRIDGE, "a-new-word",  1, HANG_UP),
+        ("bridged",      CONF,   "answered",    1, HANG_UP),
+        ("converting",   BRIDGE, "completed",   1, JOIN),         # the agent was moved: follow
+        ("converting",   BRIDGE, "busy",        1, JOIN),
+        ("converting",   CONF,   "answered",    1, BY_NAME),      # refused by the room: once more
+        ("converting",   CONF,   "failed",      1, BY_NAME),
+        ("converting",   CONF,   "answered",    2, HANG_UP),
+        ("conferenced",  BRIDGE, "completed",   1, JOIN),         # a late parent
+        ("conferenced",  CONF,   "answered",    1, HANG_UP),      # the room is over
+        ("transferring", BRIDGE, "completed",   1, JOIN),
+        ("transferring", BRIDGE, "busy",        1, JOIN),
+        ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leaving has ended the room
+        ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the room
+        ("transferring", CONF,   "answered",    2, NO_TUNE),   # its music can't be had
+        ("transferring", CONF,   "answered",    3, HANG_UP),
+        ("transferring", CONF,   "answered",    9, HANG_UP),
+        ("ended",        BRIDGE, "completed",   1, HANG_UP),
+        ("ended",        BRIDGE, "busy",        1, HANG_UP),
+        ("ended",        CONF,   "answered",    1, HANG_UP),
+        ("of-tomorrow",  BRIDGE, "completed",   1, HANG_UP),
+    ],
+)  # fmt: skip
+def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, attempt, expected):
+    assert decide(outcome(dial, status, attempt=attempt), facts(state), may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "state",    "party", "dial", "expected"),
+    [
+        # Inbound, the customer is the parent and the agent the child.
+        ("inbound",  "bridged",      agent(), BRIDGE, HANG_UP),
+        ("inbound",  "converting",   agent(), CONF,   BY_NAME),
+        ("inbound",  "conferenced",  agent(), CONF,   HANG_UP),
+        ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # he has left, or his flag has ended the room
+        ("inbound",  "transferring", customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, IN_ROOM),   # blind from a bridge
+        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    BRIDGE, IN_ROOM),
+        ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    CONF,   IN_ANOTHER),
+        ("inbound",  "converting",   customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
+        ("inbound",  "conferenced",  customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, JOIN),
+        ("inbound",  "bridged",      customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, HANG_UP),
+        # Outbound, the agent is.
+        ("outbound", "bridged",      agent(), BRIDGE, HANG_UP),    # the customer has hung up
+        ("outbound", "converting",   agent(), BRIDGE, JOIN),
+        ("outbound", "conferenced",  agent(), BRIDGE, JOIN),
+        ("outbound", "transferring", agent(), BRIDGE, JOIN),
+        ("outbound", "transferring", agent(wait_audio=WaitAudio.MUSIC), BRIDGE, JOIN),   # only a customer waits
+        ("outbound", "transferring", agent(is_leaving=True), BRIDGE, HANG_UP),      # blind: the customer was moved
+        ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
+        ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
+        ("outbound", "transferring", customer(wait_audio=WaitAudio.RINGBACK), CONF, IN_ANOTHER),
+        # Whoever takes part beside the two hangs up when the room is over.
+        ("inbound",  "transferring", PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+        ("inbound",  "conferenced",  PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+    ],
+)  # fmt: skip
+def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, state, party, dial, expected):
+    name = party.label.rpartition("-")[0]
+    given = facts(state, direction=direction, **{name: party})
+
+    assert decide(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE), ("canceled", UNREACHABLE)],
+)
+def test_in_an_outbound_session_the_agent_is_told_why_the_customer_was_not_reached(status, expected):
+    given = facts("bridged", direction="outbound")
+
+    assert decide(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("dial", DialKind)
+@pytest.mark.parametrize("status", ["completed", "busy", ""])
+@pytest.mark.parametrize("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
+@pytest.mark.parametrize("old", [True, False])
+def test_whoever_is_to_be_out_is_hung_up_in_every_state(state, dial, status, wait_audio, old):
+    given = facts(state, customer=customer(is_leaving=True, wait_audio=wait_audio))
+
+    assert decide(outcome(dial, status), given, may_be_old=old) is HANG_UP
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("dial", DialKind)
+@pytest.mark.parametrize("call", ["completed", "busy", "failed", "no-answer", "canceled"])
+def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, dial, call):
+    assert decide(outcome(dial, call=call), facts(state), may_be_old=True) is HANG_UP
+    assert decide_without_redis(outcome(dial, call=call)) is HANG_UP
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("dial", DialKind)
+def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
+    stranger = outcome(dial, sid="CA" + "9" * 32)
+
+    assert decide(stranger, facts(state), may_be_old=False) is HANG_UP
+
+
+@pytest.mark.parametrize(
+    ("known",          "dial", "status",    "expected"),
+    [
+        (None,             BRIDGE, "completed", ASK),
+        (None,             BRIDGE, "",          ASK),
+        (None,             BRIDGE, "busy",      BUSY),     # never answered, so never moved
+        (None,             CONF,   "answered",  WAIT),     # it may not have been decided upon yet
+        ("bridged",        BRIDGE, "completed", ASK),
+        ("bridged",        BRIDGE, "busy",      BUSY),
+        ("converting",     BRIDGE, "completed", JOIN),     # the intent was committed: not to be forgotten
+        ("converting",     CONF,   "answered",  BY_NAME),
+        ("conferenced",    BRIDGE, "completed", JOIN),
+        ("conferenced",    CONF,   "answered",  HANG_UP),
+        ("transferring",   BRIDGE, "completed", JOIN),
+        ("transferring",   CONF,   "answered",  IN_ANOTHER),
+        ("ended",          BRIDGE, "completed", HANG_UP),  # final, however old
+        ("of-tomorrow",    BRIDGE, "completed", ASK),
+    ],
+)  # fmt: skip
+def test_twilio_is_asked_when_redis_does_not_know_or_may_have_forgotten(known, dial, status, expected):
+    given = facts(known) if known else None
+
+    assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
+
+
+@pytest.mark.parametrize(
+    ("dial", "status",     "asked",       "expected"),
+    [
+        (BRIDGE, "completed",  1,             DialActionAnswer.WAIT),
+        (BRIDGE, "completed",  REDIS_READS_MAX - 1, DialActionAnswer.WAIT),
+        (BRIDGE, "completed",  REDIS_READS_MAX,     ASK),
+        (BRIDGE, "completed",  9,             ASK),
+        (BRIDGE, "",           1,             DialActionAnswer.WAIT),
+        (BRIDGE, "busy",       1,             BUSY),
+        (BRIDGE, "no-answer",  1,             SILENT),
+        (CONF,   "answered",   1,             DialActionAnswer.WAIT),
+        (CONF,   "answered",   REDIS_READS_MAX,     HANG_UP),
+    ],
+)  # fmt: skip
+def test_without_redis_it_waits_a_little_and_then_asks_twilio(dial, status, asked, expected):
+    assert decide_without_redis(outcome(dial, status, asked=asked)) is expected
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, HANG_UP)],
+)
+def test_an_other_side_that_lives_was_moved(child, expected):
+    assert decide_by_child(child, outcome(), facts("bridged")) is expected
+    assert decide_by_child(child, outcome(), None) is expected
+
+
+# ---- the next agent ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known",        "status",    "more",  "expected"),
+    [
+        ("bridged",      "busy",      True,  NEXT),
+        ("bridged",      "no-answer", True,  NEXT),
+        ("bridged",      "failed",    True,  NEXT),
+        ("bridged",      "canceled",  True,  UNREACHABLE),   # that was wanted
+        ("bridged",      "completed", True,  HANG_UP),
+        ("bridged",      "",          True,  HANG_UP),
+        ("bridged",      "busy",      False, BUSY),
+        (None,           "busy",      True,  NEXT),          # the worker need not be waited for
+        (None,           "busy",      False, BUSY),
+        ("ended",        "busy",      True,  HANG_UP),
+        ("converting",   "busy",      True,  JOIN),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("old", [True, False])
+def test_when_an_agent_could_not_be_had_the_next_is_rung(known, status, more, expected, old):
+    given = facts(known) if known else None
+    if old and status in ("completed", ""):
+        expected = ASK
+
+    assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=old) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "call", "expected"),
+    [
+        ("busy", True, "in-progress", NEXT),
+        ("no-answer", True, "ringing", NEXT),
+        ("busy", True, "completed", HANG_UP),
+        ("busy", False, "in-progress", BUSY),
+        ("canceled", True, "in-progress", UNREACHABLE),
+    ],
+)
+def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
+    assert decide_without_redis(outcome(BRIDGE, status, more=more, call=call)) is expected
+
+
+# ---- a conference from the start ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opening", [Opening.ARRIVING, Opening.DIALING])
+@pytest.mark.parametrize(
+    ("direction", "sid", "party", "attempt", "expected"),
+    [
+        ("inbound",  CALLER, "customer", 1, NO_TUNE),   # the greeting or the music could not be had
+        ("inbound",  CALLER, "customer", 2, HANG_UP),
+        ("inbound",  AGENT,  "agent",    1, HANG_UP),      # he is not who waits
+        ("outbound", AGENT,  "agent",    1, NO_TUNE),
+        ("outbound", AGENT,  "agent",    2, HANG_UP),
+        ("outbound", CALLER, "customer", 1, HANG_UP),
+    ],
+)  # fmt: skip
+def test_who_waits_for_the_other_goes_back_once(opening, direction, sid, party, attempt, expected):
+    given = facts("conferenced", direction=direction, mode="conference", opening=opening.value)
+    asking = outcome(CONF, "answered", sid=sid, party=party, attempt=attempt)
+
+    assert decide(asking, given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("inbound", "customer"), ("outbound", "agent")])
+def test_who_waits_first_is_who_has_called(direction, expected):
+    given = facts("conferenced", direction=direction, opening="dialing")
+
+    assert first_waiting_party(given) == expected
+    assert first_waiting_party(facts("conferenced", direction=direction)) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "expected"), [("completed", False, HANG_UP), ("busy", False, BUSY), ("busy", True, NEXT)]
+)
+def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_as_one_who_was(status, more, expected):
+    """Redis had stored the call, and its answer was lost: so the caller was bridged after all."""
+    given = facts("conferenced", mode="conference", opening="arriving")
+
+    assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("party", "attempt", "asked", "expected"),
+    [
+        ("customer", 1, 1, WAIT),
+        ("customer", 1, REDIS_READS_MAX, NO_TUNE),
+        ("agent", 1, REDIS_READS_MAX, NO_TUNE),
+        ("target", 1, REDIS_READS_MAX, HANG_UP),
+        ("customer", 2, 1, WAIT),
+        ("customer", 2, REDIS_READS_MAX, HANG_UP),
+    ],
+)
+def test_a_session_that_nobody_has_decided_upon_yet_is_waited_for(party, attempt, asked, expected):
+    asking = outcome(CONF, "answered", party=party, attempt=attempt, asked=asked)
+
+    assert decide(asking, None, may_be_old=False) is expected
+
+
+# ---- parked ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [("transferring", Phase.PARK), ("conferenced", Phase.PARKED), ("transferring", Phase.RETRIEVE)],
+)
+@pytest.mark.parametrize(
+    ("dial", "attempt", "wait_audio", "expected"),
+    [
+        (BRIDGE, 1, WaitAudio.MUSIC, IN_ROOM),
+        (BRIDGE, 1, WaitAudio.NONE, JOIN),
+        (CONF, 1, WaitAudio.MUSIC, IN_ANOTHER),
+        (CONF, 1, WaitAudio.NONE, IN_ANOTHER),
+        (CONF, 2, WaitAudio.MUSIC, NO_TUNE),
+        (CONF, 3, WaitAudio.MUSIC, HANG_UP),
+    ],
+)
+def test_a_parked_customer_waits_and_goes_back(state, phase, dial, attempt, wait_audio, expected):
+    given = facts(state, phase=phase.value, customer=customer(wait_audio=wait_audio))
+
+    assert decide(outcome(dial, attempt=attempt), given, may_be_old=False) is expected
+
+
+def test_the_agent_who_has_parked_the_call_is_hung_up():
+    given = facts("conferenced", phase="parked", agent=agent(is_leaving=True))
+
+    assert decide(outcome(BRIDGE, sid=AGENT, party="agent"), given, may_be_old=False) is HANG_UP
+
+
+# ---- after the others have left ----------------------------------------------------------------------------------
+
+SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
+
+
+@pytest.mark.parametrize(
+    ("state",        "reason",          "dial",  "status",    "expected"),
+    [
+        ("ended",        "agent-left",      CONF,   "answered",  GO_ON),
+        ("ended",        "alone",           CONF,   "answered",  GO_ON),
+        ("ended",        "customer-left",   CONF,   "answered",  GO_ON),    # by the star key, or after the time limit
+        ("ended",        "agent-left",      BRIDGE, "completed", GO_ON),
+        ("ended",        "command",         CONF,   "answered",  HANG_UP),
+        ("ended",        "too-old",         CONF,   "answered",  HANG_UP),
+        ("ended",        "transfer-failed", CONF,   "answered",  HANG_UP),  # a sentence is said by the worker
+        ("ended",        "agent-busy",      BRIDGE, "busy",      HANG_UP),
+        ("ended",        "",                CONF,   "answered",  HANG_UP),
+        ("conferenced",  "",                CONF,   "answered",  GO_ON),    # the session has not heard of it yet
+        ("bridged",      "",                BRIDGE, "completed", GO_ON),
+        ("bridged",      "",                BRIDGE, "answered",  GO_ON),
+        ("bridged",      "",                BRIDGE, "",          HANG_UP),  # nobody knows whether they have talked
+        ("bridged",      "",                BRIDGE, "no-answer", SILENT),
+        ("converting",   "",                BRIDGE, "completed", JOIN),
+        ("transferring", "",                CONF,   "answered",  IN_ANOTHER),
+    ],
+)  # fmt: skip
+def test_a_customer_whom_the_others_have_left_goes_on(state, reason, dial, status, expected):
+    given = facts(state, end_reason=reason, attributes=SURVEY)
+
+    assert decide(outcome(dial, status), given, may_be_old=False) is expected
+
+
+@pytest.mark.parametrize("state", ["ended", "conferenced", "bridged"])
+def test_nobody_else_goes_on_and_nobody_where_nothing_is_named(state):
+    named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, ConferenceAttributes()))
+
+    assert decide(outcome(CONF, sid=AGENT, party="agent"), named, may_be_old=False) is HANG_UP
+    assert decide(outcome(CONF), none, may_be_old=False) is HANG_UP
+    assert decide(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
+
+
+def test_a_customer_who_is_to_be_out_does_not_go_on():
+    given = facts("conferenced", attributes=SURVEY, customer=customer(is_leaving=True))
+
+    assert decide(outcome(CONF), given, may_be_old=False) is HANG_UP
+
+
+@pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])
+def test_the_other_side_decides_first_whether_the_customer_goes_on(child, expected):
+    assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY)) is expected
+
+
+@pytest.mark.parametrize(
+    ("sid", "party",    "state",        "known", "expected"),
+    [
+        (CALLER, "customer", "converting",   {"customer": customer()}, "customer"),
+        (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call tells
+        (AGENT,  "target",   "conferenced",  {"agent": agent()}, "agent"),             # the target has become the agent
+        (AGENT,  "agent",    "conferenced",  {"agent": PartyView("CA7"), "agent-1": agent()}, "agent-1"),
+        (AGENT,  "agent",    "converting",   {"customer": customer()}, "agent"),       # not heard of yet
+        (AGENT,  "agent",    "converting",   {"agent": PartyView("")}, "agent"),
+        (AGENT,  "agent",    "converting",   {"agent": PartyView(CALLER)}, ""),
+        (AGENT,  "target",   "transferring", {"customer": customer()}, ""),  # there is no such party
+        (AGENT,  "agent",    "bridged",      {"agent": PartyView("", dial_id="d")}, "agent"),  # the agent of a `call`
+        (AGENT,  "agent",    "transferring", {"agent": PartyView("", dial_id="d")}, ""),       # another agent is rung
+    ],
+)  # fmt: skip
+def test_a_call_tells_its_party_and_else_the_url_does(sid, party, state, known, expected):
+    given = SessionView(state, parties=known)
+
+    assert party_of(outcome(sid=sid, party=party), given) == expected
+    assert party_of(outcome(sid=sid, party=party), None) == party

@@ -1,0 +1,190 @@
+import pytest
+
+from conferral.statemachine.events import GateDecision
+from conferral.statemachine.states import Opening, PartyStatus, State
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts
+
+ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateDecision.NO_CONFIRMATION
+TAKEN, LATE = GateDecision.TAKEN, GateDecision.TOO_LATE
+ASK = None
+CONFERENCE, CUSTOMER, NOWHERE = GateRoute.CONFERENCE, GateRoute.CUSTOMER, GateRoute.NOWHERE
+EMPTY = GateRoute.EMPTY_CONFERENCE
+
+
+def dialled(**known):
+    return PartyView(dial_id=DIAL, **({"status": "ringing"} | known))
+
+
+@pytest.mark.parametrize(
+    ("state",        "direction", "party",   "expected"),
+    [
+        ("bridged",      "inbound",  "target",   NOWHERE),
+        ("bridged",      "inbound",  "agent",    NOWHERE),
+        ("bridged",      "outbound", "target",   NOWHERE),
+        ("bridged",      "outbound", "customer", NOWHERE),
+        ("bridged",      "outbound", "agent",    CUSTOMER),     # of a `call`
+        ("converting",   "inbound",  "target",   NOWHERE),
+        ("converting",   "outbound", "agent",    NOWHERE),
+        ("conferenced",  "inbound",  "target",   NOWHERE),      # somebody else has taken it, or it was cancelled
+        ("conferenced",  "outbound", "agent",    NOWHERE),
+        ("transferring", "inbound",  "target",   CONFERENCE),
+        ("transferring", "inbound",  "target_2", CONFERENCE),
+        ("transferring", "inbound",  "agent",    CONFERENCE),   # rung again
+        ("transferring", "outbound", "target",   CONFERENCE),
+        ("transferring", "outbound", "agent",    CONFERENCE),
+        ("ended",        "inbound",  "target",   NOWHERE),
+        ("ended",        "outbound", "agent",    NOWHERE),
+        ("of-tomorrow",  "inbound",  "target",   NOWHERE),
+    ],
+)  # fmt: skip
+def test_a_dial_leads_where_the_session_waits_for_it(state, direction, party, expected):
+    assert route_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+
+
+@pytest.mark.parametrize(
+    ("state",        "party",      "expected"),
+    [
+        ("bridged",      "supervisor", NOWHERE),         # it converts first, and dials then
+        ("converting",   "supervisor", NOWHERE),
+        ("conferenced",  "supervisor", CONFERENCE),
+        ("transferring", "supervisor", CONFERENCE),
+        ("ended",        "supervisor", NOWHERE),
+        ("converting",   "expert",     NOWHERE),
+        ("conferenced",  "expert",     CONFERENCE),      # of an `add`
+        ("transferring", "expert",     CONFERENCE),
+        ("conferenced",  "target_2",   NOWHERE),
+        ("conferenced",  "target",     NOWHERE),
+        ("conferenced",  "customer",   NOWHERE),
+        ("ended",        "expert",     NOWHERE),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, direction, expected):
+    assert route_of(facts(state, direction=direction, **{party: dialled()}), DIAL) is expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "party",    "opening",          "expected"),
+    [
+        ("outbound",  "agent",    Opening.CALLING,    EMPTY),       # of a `call` with mode `conference`
+        ("outbound",  "agent",    Opening.ARRIVING,   EMPTY),       # the same request once more
+        ("outbound",  "agent",    Opening.DIALING,    EMPTY),
+        ("outbound",  "agent",    Opening.OVER,       NOWHERE),
+        ("outbound",  "customer", Opening.DIALING,    CONFERENCE),  # every phone must press 1
+        ("inbound",   "agent",    Opening.DIALING,    CONFERENCE),
+        ("inbound",   "agent",    Opening.OVER,       NOWHERE),
+    ],
+)  # fmt: skip
+def test_a_conference_from_the_start_lets_in_whom_it_waits_for(direction, party, opening, expected):
+    given = {"mode": "conference", "opening": opening.value, "direction": direction, party: dialled()}
+
+    assert route_of(facts("conferenced", **given), DIAL) is expected
+    assert route_of(facts("ended", **given), DIAL) is NOWHERE
+
+
+@pytest.mark.parametrize("status", PartyStatus)
+@pytest.mark.parametrize("is_leaving", [True, False])
+def test_whoever_has_left_or_is_to_leave_is_not_waited_for(status, is_leaving):
+    target = dialled(status=status.value, is_leaving=is_leaving)
+    lost = is_leaving or status is PartyStatus.LEFT
+
+    assert route_of(facts("transferring", target=target), DIAL) is (NOWHERE if lost else CONFERENCE)
+    assert route_of(facts("bridged", direction="outbound", agent=target), DIAL) is (NOWHERE if lost else CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    ("rival", "is_gone"),
+    [
+        (PartyView(dial_id="e1", ring_group="word", status="left"),                          True),
+        (PartyView(dial_id="e1", ring_group="word", status="ringing", is_leaving=True),      True),
+        (PartyView(dial_id="e1", ring_group="word", status="ringing"),                       False),
+        (PartyView(dial_id="e1", ring_group="word", status="connected"),                     False),
+        (PartyView(dial_id="e1", ring_group="another", status="left"),                       False),
+        (PartyView(dial_id="",   ring_group="word", status="left"),                          False),
+        (PartyView(call_sid=AGENT, status="left"),                                        False),
+    ],
+)  # fmt: skip
+def test_of_those_who_ring_for_the_same_call_some_may_have_gone(rival, is_gone):
+    given = facts("transferring", target_1=dialled(ring_group="word"), target_2=rival)
+
+    assert released_targets(given, DIAL) == (("e1",) if is_gone else ())
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_dial_that_is_nobodys_leads_nowhere(state):
+    assert route_of(facts(state, target=PartyView(dial_id="e" * 20)), DIAL) is NOWHERE
+    assert route_of(facts(state), DIAL) is NOWHERE
+    assert route_of(None, DIAL) is NOWHERE
+
+
+@pytest.mark.parametrize(
+    ("waited_for", "confirm", "asked", "pressed", "expected"),
+    [
+        (True,  False, 1, "",      ACCEPTED),
+        (True,  False, 1, "5",     ACCEPTED),    # nobody has asked for a key yet
+        (True,  True,  1, "",      ASK),
+        (True,  True,  1, "1",     ASK),
+        (True,  True,  2, "1",     ACCEPTED),
+        (True,  True,  2, "2",     REJECTED),
+        (True,  True,  2, "#",     REJECTED),
+        (True,  True,  2, "other", REJECTED),
+        (True,  True,  2, "11",    REJECTED),
+        (True,  True,  2, "",      ASK),         # once more
+        (True,  True,  3, "1",     ACCEPTED),
+        (True,  True,  3, "2",     REJECTED),
+        (True,  True,  3, "",      SILENT),
+        (True,  False, 2, "1",     ACCEPTED),    # who was asked has to answer, whatever is said of the dial by now
+        (True,  False, 2, "",      ASK),
+        (True,  False, 3, "",      SILENT),
+        (False, False, 1, "",      LATE),
+        (False, True,  1, "",      LATE),
+        (False, True,  2, "1",     LATE),
+        (False, True,  2, "",      LATE),
+        (False, True,  2, "2",     REJECTED),    # the same as before the session had heard of it
+        (False, True,  3, "1",     LATE),
+        (False, True,  3, "2",     REJECTED),
+        (False, True,  3, "",      SILENT),
+    ],
+)  # fmt: skip
+def test_the_key_decides_where_one_was_asked_for(waited_for, confirm, asked, pressed, expected):
+    given = facts("transferring" if waited_for else "ended", target=dialled(confirm=confirm))
+
+    assert decide(given, DIAL, question=asked, pressed=pressed) is expected
+
+
+def test_the_agent_of_a_call_is_asked_like_everybody_else():
+    def decided(asked, pressed, *, confirm):
+        given = facts("bridged", direction="outbound", agent=dialled(confirm=confirm))
+        return decide(given, DIAL, question=asked, pressed=pressed)
+
+    assert decided(1, "", confirm=False) is ACCEPTED
+    assert [decided(1, "", confirm=True), decided(2, "1", confirm=True)] == [ASK, ACCEPTED]
+    assert [decided(2, "3", confirm=True), decided(3, "", confirm=True)] == [REJECTED, SILENT]
+
+
+@pytest.mark.parametrize("pressed", ["", "1"])
+def test_a_call_of_a_session_that_nobody_knows_is_too_late(pressed):
+    assert decide(None, DIAL, question=1, pressed=pressed) is LATE
+    assert decide(None, DIAL, question=2, pressed=pressed) is LATE
+
+
+@pytest.mark.parametrize(
+    ("decision", "customer", "direction", "expected"),
+    [
+        (REJECTED, PartyView(CALLER, status="left"), "inbound", Phrase.DECLINED),
+        (SILENT,   PartyView(CALLER, status="left"), "inbound", Phrase.NO_KEY),
+        (TAKEN,    PartyView(CALLER, status="left"), "inbound", Phrase.TAKEN),
+        (LATE,     PartyView(CALLER, status="left"), "inbound", Phrase.CALLER_HUNG_UP),
+        (LATE,     PartyView(CALLER, status="left", is_leaving=True), "inbound", Phrase.TOO_LATE),  # hung up by us
+        (LATE,     PartyView(CALLER, status="connected"), "inbound", Phrase.TOO_LATE),
+        (LATE,     PartyView(CALLER, status="left"), "outbound", Phrase.TOO_LATE),                  # is no caller
+    ],
+)  # fmt: skip
+def test_who_is_turned_away_hears_why(decision, customer, direction, expected):
+    given = facts("ended", direction=direction, customer=customer, agent=PartyView(AGENT, status="left"))
+
+    assert refusal_phrase(decision, given) is expected
+    assert refusal_phrase(decision, None) is (Phrase.TOO_LATE if decision is LATE else expected)

@@ -1,0 +1,203 @@
+"""Several ring for the same call at the gate: when one of them has won, and what becomes of the others."""
+
+import pytest
+
+from conferral.statemachine.events import GateDecided
+from conferral.storage.ingest.port import PartyView
+from tests.webhooks.gate_helpers import (
+    GATE,
+    OTHER,
+    OTHER_DIAL,
+    TARGET,
+    answered,
+    at,
+    next_url,
+    pressed,
+    said,
+    target,
+    told,
+    verbs,
+)
+from tests.webhooks.webhook_helpers import CALLER, DIAL, facts, post
+
+
+def two_targets(**known):
+    """Two who ring for the same call, the first with what is told; `first` and `second` are their facts."""
+    second = {"label": "target-2", "dial_id": OTHER_DIAL, "ring_group": "word", "brief": "About an invoice."}
+    return {
+        "target_1": target(**({"ring_group": "word", "brief": "About an invoice."} | known)),
+        "target_2": target(**second),
+    }
+
+
+async def briefed(client, dial, call_sid):
+    """Somebody picks up and hears the brief; gives what is asked afterwards."""
+    _, document = await post(client, at(1, dial), answered(CallSid=call_sid))
+    assert (verbs(document), said(document)) == (["Say", "Redirect"], "About an invoice.")
+    return next_url(document, "Redirect")
+
+
+def decisions(ingest):
+    return [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
+
+
+@pytest.mark.parametrize("first", [DIAL, OTHER_DIAL])
+async def test_of_several_who_take_it_the_first_wins_and_the_others_are_told(client, ingest, first):
+    ingest.facts = facts(
+        "transferring",
+        target_1=target(label="target-1", confirm=True, ring_group="word"),
+        target_2=target(label="target-2", confirm=True, ring_group="word", dial_id=OTHER_DIAL),
+    )
+    calls = {DIAL: TARGET, OTHER_DIAL: OTHER}
+    second = OTHER_DIAL if first == DIAL else DIAL
+    for dial, call_sid in calls.items():
+        await post(client, at(1, dial), answered(CallSid=call_sid))
+
+    _, won = await post(client, at(2, first), pressed("1", CallSid=calls[first]))
+    _, lost = await post(client, at(2, second), pressed("1", CallSid=calls[second]))
+
+    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
+    assert "Somebody else" in said(lost)
+    decided = [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
+    assert decided == [(first, "accepted"), (second, "taken")]
+
+
+async def test_who_hears_a_brief_beside_others_has_won_nothing_until_it_is_over(client, ingest, lines):
+    ingest.facts = facts("transferring", **two_targets())
+
+    way_in = await briefed(client, DIAL, TARGET)
+    assert told(ingest) == ["gate_reached"]
+    assert not [key for key in ingest.gates if key[1] == "ring_group"]
+    assert [line["outcome"] for line in lines if line["event"] == "gate_answered"] == ["briefed"]
+    also = await briefed(client, OTHER_DIAL, OTHER)
+
+    _, won = await post(client, also, answered(CallSid=OTHER))
+    _, lost = await post(client, way_in, answered())
+    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
+    assert "Somebody else" in said(lost)
+    assert decisions(ingest) == [(OTHER_DIAL, "accepted"), (DIAL, "taken")]
+
+
+@pytest.mark.parametrize("brief", ["", "About an invoice."])
+async def test_who_is_asked_for_a_key_hears_the_brief_with_the_question(client, ingest, brief):
+    ingest.facts = facts("transferring", target_1=target(confirm=True, ring_group="word", brief=brief))
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == ["Gather"]
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"ring_group": "word"},             ["Dial"]),         # nothing is to be said
+        ({"brief": "About an invoice."},  ["Say", "Dial"]),  # nobody else rings
+    ],
+)  # fmt: skip
+async def test_without_others_or_without_a_brief_one_request_is_enough(client, ingest, known, expected):
+    ingest.facts = facts("transferring", target=target(**known))
+
+    _, document = await post(client, GATE, answered())
+
+    assert verbs(document) == expected
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+@pytest.mark.parametrize("asked_again", ["brief", "way in"])
+async def test_brief_and_way_in_are_the_same_however_often_they_are_asked_for(client, ingest, asked_again):
+    ingest.facts = facts("transferring", **two_targets())
+    url = GATE if asked_again == "brief" else await briefed(client, DIAL, TARGET)
+
+    first = await post(client, url, answered())
+    events = set(ingest.events)
+
+    assert [await post(client, url, answered()) for _ in range(2)] == [first] * 2
+    assert set(ingest.events) == events
+
+
+@pytest.mark.parametrize("gone", [{"status": "left"}, {"is_leaving": True}])
+async def test_who_has_won_and_left_does_not_keep_others_from_taking_the_call(client, ingest, gone):
+    ingest.facts = facts("transferring", **two_targets(brief=""))
+    _, document = await post(client, GATE, answered())
+    assert verbs(document) == ["Dial"]
+
+    ingest.facts = facts("transferring", **two_targets(brief="", **gone))
+    _, document = await post(client, await briefed(client, OTHER_DIAL, OTHER), answered(CallSid=OTHER))
+
+    assert verbs(document) == ["Dial"]
+    assert decisions(ingest) == [(DIAL, "accepted"), (OTHER_DIAL, "accepted")]
+
+
+async def test_who_has_lost_hears_so_again_when_the_winner_has_left_since(client, ingest):
+    ingest.facts = facts("transferring", **two_targets())
+    ways_in = {call: await briefed(client, dial, call) for dial, call in ((DIAL, TARGET), (OTHER_DIAL, OTHER))}
+    await post(client, ways_in[TARGET], answered())
+    first = await post(client, ways_in[OTHER], answered(CallSid=OTHER))
+    assert "Somebody else" in said(first[1])
+
+    ingest.facts = facts("transferring", **two_targets(status="left"))
+
+    assert await post(client, ways_in[OTHER], answered(CallSid=OTHER)) == first
+
+
+@pytest.mark.parametrize(
+    ("given", "decision", "words"),
+    [
+        (facts("ended", customer=PartyView(CALLER, status="left"), **two_targets()), "too-late", "caller has hung up"),
+        (facts("conferenced", **two_targets()), "too-late", "no longer waiting"),
+        (facts("transferring", **two_targets(is_leaving=True)), "too-late", "no longer waiting"),
+        (None, "too-late", "no longer waiting"),
+    ],
+    ids=["ended", "cancelled", "let go", "unknown"],
+)
+async def test_a_call_that_nobody_waits_for_any_more_after_the_brief_is_told_so(client, ingest, given, decision, words):
+    ingest.facts = facts("transferring", **two_targets())
+    way_in = await briefed(client, DIAL, TARGET)
+    ingest.facts = given
+
+    _, document = await post(client, way_in, answered())
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert words in said(document)
+    assert told(ingest) == ["gate_reached", decision]
+
+
+async def test_being_asked_wins_nothing_yet(client, ingest):
+    ingest.facts = facts("transferring", target_1=target(confirm=True, ring_group="word"))
+
+    await post(client, GATE, answered())
+
+    assert not [key for key in ingest.gates if key[1] == "ring_group"]
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------------
+
+
+async def test_without_redis_after_the_brief_it_waits_and_then_lets_in_without_another_brief(client, ingest):
+    ingest.facts = facts("transferring", **two_targets())
+    url = await briefed(client, DIAL, TARGET)
+
+    ingest.away = True
+    for _ in range(2):
+        _, document = await post(client, url, answered())
+        assert verbs(document) == ["Pause", "Redirect"]
+        url = next_url(document, "Redirect")
+    ingest.away = False
+
+    _, document = await post(client, url, answered())
+    assert verbs(document) == ["Dial"]
+    assert told(ingest) == ["gate_reached", "accepted"]
+
+
+async def test_without_redis_after_the_brief_it_gives_up_in_the_end(client, ingest):
+    ingest.facts = facts("transferring", **two_targets())
+    url, answers = await briefed(client, DIAL, TARGET), []
+    ingest.away = True
+
+    while not answers or answers[-1] == ["Pause", "Redirect"]:
+        _, document = await post(client, url, answered())
+        answers.append(verbs(document))
+        url = next_url(document, "Redirect") if answers[-1] == ["Pause", "Redirect"] else url
+
+    assert answers == [["Pause", "Redirect"]] * 2 + [["Say", "Hangup"]]
+    assert decisions(ingest) == []

@@ -1,0 +1,215 @@
+"""Somebody who waits comes out of the conference, or is left there: what the action of the `<Dial>` is answered."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.states import WaitAudio
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_dial_action
+from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, facts, fields, post
+
+#: Of the two who may wait first: whose call it is, and the direction of the session.
+CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, "outbound")
+
+
+def left(party, attempt=1):
+    return f"/voice/dial-action?session={CALLER}&party={party}&dial=conference&attempt={attempt}"
+
+
+def form(call_sid=CALLER, **changes):
+    return fields("dial_into_conference_ends", CallSid=call_sid, **changes)
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+def own_action(document):
+    url = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    return f"{url.path}?{url.query}"
+
+
+@pytest.mark.parametrize("opening", ["arriving", "dialing"])
+@pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
+async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, ingest, party, sid, direction, opening):
+    attributes = ConferenceAttributes(max_participants=7)
+    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening=opening, attributes=attributes)
+
+    _, document = await post(client, left(party), form(sid))
+
+    conference = room(document)
+    # By name: the room that it was in may be over.
+    assert (conference.text, conference.get("participantLabel")) == (CALLER, f"{party}-1")
+    # Without a wait URL, Twilio plays its own music.
+    assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
+    assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
+    assert parse_dial_action(urlsplit(own_action(document)).query).attempt == 2
+    assert [event.dial for event in ingest.events] == ["conference"]
+
+
+@pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
+async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, ingest, party, sid, direction):
+    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing")
+    _, document = await post(client, left(party), form(sid))
+
+    _, document = await post(client, own_action(document), form(sid))
+
+    assert verbs(document) == ["Hangup"]
+
+
+@pytest.mark.parametrize(("party", "starts"), [("customer", "false"), ("agent", "true")])
+async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_joined_with_twilios_music(
+    client, ingest, child_lookup, party, starts
+):
+    target, answers = left(party), []
+
+    while True:
+        _, document = await post(client, target, form())
+        answers.append(verbs(document))
+        if answers[-1] != ["Pause", "Redirect"]:
+            break
+        url = urlsplit(ET.fromstring(document).find("Redirect").text)
+        target = f"{url.path}?{url.query}"
+
+    assert answers == [["Pause", "Redirect"]] * 2 + [["Dial"]]
+    assert (room(document).get("waitUrl"), room(document).get("startConferenceOnEnter")) == (None, starts)
+    assert child_lookup.asked == [], "who comes out of a conference has no child"
+
+
+async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
+    _, document = await post(client, left("customer"), form())
+    url = urlsplit(ET.fromstring(document).find("Redirect").text)
+    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
+
+    _, document = await post(client, f"{url.path}?{url.query}", form())
+
+    assert room(document).get("participantLabel") == "customer-1"
+
+
+async def test_the_caller_who_leaves_is_told_of_and_not_sent_back(client, ingest):
+    ingest.facts = facts("conferenced", mode="conference", opening="dialing")
+
+    _, document = await post(client, left("customer"), form(CallStatus="completed"))
+
+    assert verbs(document) == ["Hangup"]
+    assert ingest.events[0].party_is_gone
+
+
+@pytest.mark.parametrize("party", ["customer", "agent"])
+async def test_when_both_have_talked_the_end_of_the_room_is_the_end(client, ingest, party):
+    ingest.facts = facts("conferenced", mode="conference")
+
+    _, document = await post(client, left(party), form(CALLER if party == "customer" else AGENT))
+
+    assert verbs(document) == ["Hangup"]
+
+
+# ---- parked ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, ingest):
+    parked = PartyView(CALLER, label="customer-2")
+    ingest.facts, target, heard = facts("conferenced", phase="parked", customer=parked), left("customer"), []
+
+    while True:
+        _, document = await post(client, target, form())
+        if verbs(document) != ["Dial"]:
+            break
+        conference = room(document)
+        assert conference.get("participantLabel") == "customer-2"
+        heard.append(("tune=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
+        target = own_action(document)
+
+    assert heard == [(True, "false"), (False, "false")]
+    assert verbs(document) == ["Hangup"]
+
+
+async def test_a_customer_who_is_parked_from_a_bridge_waits_with_music(client, ingest):
+    ingest.facts = facts(
+        "conferenced", phase="parked", conference_sid="", customer=PartyView(CALLER, wait_audio=WaitAudio.MUSIC)
+    )
+    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+
+    _, document = await post(client, target, fields("dial_ends_answered"))
+
+    assert (room(document).text, room(document).get("startConferenceOnEnter")) == (CALLER, "false")
+    assert "tune=music" in room(document).get("waitUrl")
+
+
+# ---- after the others have left ----------------------------------------------------------------------------------
+
+SURVEY = "https://example.com/survey?a=1&b=2"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "ended", "moment"),
+    [
+        ("ended", "agent-left", "dial=conference&attempt=1", "dial_into_conference_ends"),
+        ("ended", "alone", "dial=conference&attempt=2", "dial_into_conference_ends"),
+        ("conferenced", "", "dial=conference&attempt=1", "dial_into_conference_ends"),
+        ("bridged", "", "dial=bridge&attempt=1", "dial_ends_answered"),
+        ("ended", "agent-left", "dial=bridge&attempt=1", "dial_ends_answered"),
+    ],
+)
+async def test_the_customer_goes_on_where_the_directory_says(client, ingest, state, reason, ended, moment):
+    ingest.facts = facts(state, end_reason=reason, attributes=ConferenceAttributes(after_url=SURVEY))
+    target = f"/voice/dial-action?session={CALLER}&party=customer&{ended}"
+
+    _, document = await post(client, target, fields(moment, CallSid=CALLER))
+
+    assert verbs(document) == ["Redirect"]
+    assert ET.fromstring(document).find("Redirect").text == SURVEY
+
+
+@pytest.mark.parametrize("child", ["completed", "in-progress"])
+async def test_after_a_restart_of_redis_twilio_says_first_whether_the_agent_has_left(
+    client, ingest, child_lookup, child
+):
+    ingest.old, ingest.facts = True, facts("bridged", attributes=ConferenceAttributes(after_url=SURVEY))
+    child_lookup.status = child
+    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+
+    _, document = await post(client, target, fields("dial_ends_answered"))
+
+    assert verbs(document) == (["Redirect"] if child == "completed" else ["Dial"])
+
+
+# ---- whoever joins late ------------------------------------------------------------------------------------------
+
+
+async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(client, ingest):
+    ingest.facts = facts("converting", attributes=ConferenceAttributes(record="true", time_limit_s=90))
+    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+
+    _, document = await post(client, target, fields("dial_ends_answered"))
+
+    assert (room(document).text, room(document).get("record")) == (CONFERENCE, "record-from-start")
+    assert ET.fromstring(document).find("Dial").get("timeLimit") == "90"
+
+
+async def test_a_supervisor_who_was_refused_by_the_room_comes_in_muted_the_second_time_too(client, ingest):
+    supervisor = PartyView("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
+    ingest.facts = facts("converting", supervisor=supervisor)
+
+    _, document = await post(client, left("supervisor"), form(supervisor.call_sid))
+
+    assert (room(document).get("muted"), room(document).get("startConferenceOnEnter")) == ("true", "false")
+
+
+async def test_of_a_session_that_redis_has_lost_the_directory_tells_the_attributes(
+    open_client, child_lookup, write_directory
+):
+    client = await open_client(**write_directory('[inbound."+14155550100"]\nbeep = "onEnter"\n'))
+    child_lookup.status = "in-progress"
+    target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+
+    _, document = await post(client, target, fields("dial_ends_answered", To="+14155550100"))
+
+    assert room(document).get("beep") == "onEnter"

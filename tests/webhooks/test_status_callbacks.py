@@ -1,0 +1,202 @@
+import pytest
+
+from conferral.runtime.errors import StoreError
+from conferral.statemachine.events import ConferenceEventIgnored
+from conferral.webhooks import status_callbacks
+from tests.webhooks.webhook_helpers import AGENT, AGENT_CALL, CALLER, CONFERENCE, DIAL_ACTION, ROOM, fields, post
+
+RECORDING = f"/callbacks/recording?session={CALLER}"
+
+
+@pytest.mark.parametrize(
+    ("target", "moment", "name", "indexed"),
+    [
+        (AGENT_CALL, "agent_rings", "call_progressed", [(AGENT, CALLER)]),
+        (AGENT_CALL, "agent_hangs_up", "call_progressed", [(AGENT, CALLER)]),
+        ("/voice/status", "caller_has_hung_up", "call_progressed", [(CALLER, CALLER)]),
+        (ROOM, "agent_joins", "participant_joined", [(AGENT, CALLER)]),
+        (ROOM, "agent_leaves", "participant_left", []),
+        (ROOM, "conference_starts", "conference_started", []),
+        (ROOM, "conference_ends", "conference_ended", []),
+        (ROOM, "customer_is_held", "participant_changed", []),
+        (ROOM, "supervisor_whispers", "participant_changed", []),
+        (ROOM, "announcement_ends", "announcement_ended", []),
+        (ROOM, "announcement_to_one_fails", "announcement_ended", []),
+        (ROOM, "customer_speaks", "conference_event_ignored", []),
+        (RECORDING, "conference_is_recorded", "recording_changed", []),
+        (RECORDING, "customers_call_was_recorded", "recording_changed", []),
+    ],
+)
+async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, target, moment, name, indexed):
+    status, body = await post(client, target, fields(moment))
+
+    assert (status, body) == (204, "")
+    assert [(event.name, event.session_id) for event in ingest.events] == [(name, CALLER)]
+    assert ingest.indexed == indexed
+
+
+async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_has_named(client, ingest):
+    ingest.sessions[CALLER] = "order-7"
+
+    status, _ = await post(client, "/voice/status", fields("caller_has_hung_up", From="client:alice"))
+
+    assert status == 204
+    assert [(event.session_id, event.call_sid, event.status) for event in ingest.events] == [
+        ("order-7", CALLER, "completed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "moment"),
+    [
+        (AGENT_CALL, "agent_rings"),
+        ("/voice/status", "caller_has_hung_up"),
+        (ROOM, "agent_joins"),
+        (RECORDING, "conference_is_recorded"),
+    ],
+)
+async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, ingest, metrics, lines, target, moment):
+    ingest.away = True
+
+    status, _ = await post(client, target, fields(moment))
+
+    assert status == 503
+    assert metrics.webhook_store_errors.labels(target.partition("?")[0])._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+
+
+async def test_a_call_is_put_into_the_index_once(client, ingest):
+    for moment in ("agent_is_called", "agent_rings", "agent_answers"):
+        await post(client, AGENT_CALL, fields(moment))
+
+    assert ingest.indexed == [(AGENT, CALLER)]
+
+
+async def test_after_a_restart_of_redis_the_index_is_written_again(client, ingest):
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+    ingest.old = True
+    await post(client, AGENT_CALL, fields("agent_rings"))
+
+    assert ingest.indexed == [(AGENT, CALLER)] * 2
+
+
+async def test_what_was_not_stored_is_not_taken_as_indexed(client, ingest):
+    ingest.away = True
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+    ingest.away = False
+    await post(client, AGENT_CALL, fields("agent_is_called"))
+
+    assert ingest.indexed == [(AGENT, CALLER)]
+
+
+async def test_the_list_of_indexed_calls_is_bounded(client, ingest, monkeypatch):
+    monkeypatch.setattr(status_callbacks, "_INDEXED_MAX", 1)
+    other = "CA" + "9" * 32
+    for call_sid in (AGENT, other, AGENT):
+        await post(client, AGENT_CALL, fields("agent_rings", CallSid=call_sid))
+
+    assert ingest.indexed == [(AGENT, CALLER), (other, CALLER), (AGENT, CALLER)]
+
+
+async def test_a_redis_that_refuses_what_is_written_is_no_better_than_none(client, ingest):
+    ingest.away, ingest.error = True, StoreError
+
+    assert (await post(client, AGENT_CALL, fields("agent_rings")))[0] == 503
+    assert (await post(client, "/voice/inbound", fields("call_arrives")))[0] == 200
+    assert (await post(client, DIAL_ACTION, fields("dial_ends_answered")))[0] == 200
+
+
+async def test_a_child_of_another_call_is_believed_since_the_url_was_signed(client, ingest):
+    status, _ = await post(client, AGENT_CALL, fields("agent_rings", ParentCallSid="CA" + "9" * 32))
+
+    assert status == 204
+    assert ingest.events[0].session_id == CALLER
+
+
+async def test_fields_of_a_later_day_change_nothing(client, ingest):
+    await post(client, AGENT_CALL, fields("agent_rings"))
+    await post(client, AGENT_CALL, fields("agent_rings", SomethingNew="x", Another=""))
+
+    assert ingest.events[0] == ingest.events[1]
+
+
+@pytest.mark.parametrize("kind", ["participant-teleported", "conference-moved", "x"])
+async def test_a_conference_event_of_a_later_day_is_kept_under_its_name(client, ingest, kind):
+    form = fields("agent_joins", StatusCallbackEvent=kind, CallSid=None, SomethingNew="x", Hold="perhaps")
+
+    assert (await post(client, ROOM, form))[0] == 204
+    (event,) = ingest.events
+    assert isinstance(event, ConferenceEventIgnored)
+    assert (event.session_id, event.kind, event.conference_sid) == (CALLER, kind, CONFERENCE)
+
+
+@pytest.mark.parametrize("status", ["in-progress", "completed", "absent", "of-tomorrow"])
+async def test_a_recordings_status_is_told_once_however_often_it_comes(client, ingest, status):
+    form = fields("customers_call_was_recorded", RecordingStatus=status, RecordingChannels="7", SomethingNew="x")
+    for _ in range(2):
+        await post(client, RECORDING, form)
+
+    assert {(event.recording_sid, event.status, event.call_sid) for event in ingest.events} == {
+        ("RE" + "6" * 32, status, CALLER)
+    }
+    assert len(set(ingest.events)) == 1
+
+
+async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
+    await post(client, f"{AGENT_CALL}&agent=2", fields("agent_rings"))
+
+    assert [event.agent_number for event in ingest.events] == [2]
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("/callbacks/recording", fields("conference_is_recorded")),
+        (RECORDING, fields("conference_is_recorded", RecordingSid=None)),
+        (RECORDING, fields("conference_is_recorded", RecordingStatus="")),
+        ("/callbacks/call", fields("agent_rings")),
+        (f"/callbacks/call?session={CALLER}", fields("agent_rings")),
+        (f"/callbacks/call?session={'a' * 65}&party=agent", fields("agent_rings")),
+        ("/callbacks/conference?session=", fields("agent_joins")),
+        (AGENT_CALL, fields("agent_rings", CallStatus=None)),
+        (AGENT_CALL, fields("agent_rings", SequenceNumber="one")),
+        (ROOM, fields("agent_joins", ConferenceSid=None)),
+        (ROOM, fields("agent_joins", CallSid="*")),
+        ("/voice/status", fields("caller_has_hung_up", CallSid=None)),
+    ],
+)
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, target, form):
+    status, body = await post(client, target, form)
+
+    assert (status, body) == (400, "")
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "name", "taken_in"),
+    [
+        (AGENT_CALL, "agent_rings", "CallSid", "CallStatusringing"),
+        (AGENT_CALL, "agent_rings", "CallSid", "0"),
+        ("/voice/status", "caller_has_hung_up", "CallSid", "CallStatuscompleted"),
+        (ROOM, "agent_joins", "CallSid", "Coachingfalse"),
+        (ROOM, "agent_joins", "ConferenceSid", "EndConferenceOnExitfalse"),
+        (ROOM, "supervisor_whispers", "CallSidToCoach", "Coachingtrue"),
+        (ROOM, "conference_ends", "CallSidEndingConference", "x"),
+        (RECORDING, "conference_is_recorded", "RecordingSid", "RecordingSource"),
+        (RECORDING, "conference_is_recorded", "ConferenceSid", "x"),
+    ],
+)
+async def test_sid_that_has_taken_in_what_follows_is_none(client, ingest, target, body, name, taken_in):
+    """The text that Twilio signs has no separators, so the boundary between two fields can be moved."""
+    sid = fields(body).get(name) or CALLER
+    for given in (sid + taken_in, sid[:-1], sid[:-1] + "g", "XX" + sid[2:]):
+        assert (await post(client, target, fields(body, **{name: given})))[0] == 400
+    assert ingest.events == []
+
+
+async def test_voice_request_whose_sid_has_taken_in_what_follows_gets_a_sentence(client, ingest):
+    for route in ("/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"):
+        _, document = await post(client, route, fields("call_arrives", CallSid=CALLER + "CallStatusringing"))
+        assert "<Say" in document
+        assert "<Dial" not in document
+    assert ingest.events == []

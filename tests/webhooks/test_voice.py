@@ -1,0 +1,427 @@
+import re
+import xml.etree.ElementTree as ET
+from urllib.parse import urlsplit
+
+import pytest
+
+from conferral.runtime.errors import ProviderUnreachableError, SettingsError
+from conferral.statemachine.events import CallReceived, DialEnded
+from conferral.statemachine.states import WaitAudio
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_dial_action
+from conferral.webhooks import voice
+from tests.webhooks.webhook_helpers import (
+    ACCOUNT,
+    AGENT,
+    CALLER,
+    CONFERENCE,
+    DIAL_ACTION,
+    PUBLIC_URL,
+    facts,
+    fields,
+    post,
+    signed,
+)
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ingest):
+    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert status == 200
+    assert ET.fromstring(document).find("Dial/Number").text == "+14155550123"
+    assert ingest.events == [
+        CallReceived(
+            session_id=CALLER, token="call_received", call_sid=CALLER, customer_address="+14155550199",
+            agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"],
+        )
+    ]  # fmt: skip
+    assert ingest.indexed == [(CALLER, CALLER)]
+
+
+async def test_twiml_is_xml_in_utf_8(open_client):
+    client = await open_client(CONFERRAL_LANGUAGE="de-DE")
+    form = fields("dial_ends_busy")
+
+    async with client.post(DIAL_ACTION, data=form, headers=signed(DIAL_ACTION, form)) as response:
+        assert response.content_type == "text/xml"
+        assert response.charset == "utf-8"
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
+async def test_without_redis_the_caller_is_bridged_all_the_same(client, ingest, metrics, lines, route):
+    with_redis = (await post(client, route, fields("call_arrives")))[1]
+    ingest.away = True
+
+    status, without_redis = await post(client, route, fields("call_arrives"))
+
+    assert (status, without_redis) == (200, with_redis)
+    assert metrics.webhook_store_errors.labels(route)._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+
+
+async def test_the_caller_does_not_wait_longer_for_redis_than_the_deadline(client, ingest, monkeypatch):
+    monkeypatch.setattr(voice, "_STORE_DEADLINE_S", 0.01)
+    ingest.hangs = True
+
+    status, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Dial"])
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/fallback"])
+async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_client, ingest, route):
+    client = await open_client(CONFERRAL_AGENT=None)
+
+    status, document = await post(client, route, fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert ingest.events == []
+
+
+async def test_an_agent_who_may_not_be_dialled_stops_the_start(open_client):
+    with pytest.raises(SettingsError):
+        await open_client(CONFERRAL_AGENT="+19005550123")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("busy", "busy"), ("no-answer", "not answering"), ("failed", "not be reached"), ("canceled", "not be reached")],
+)
+async def test_who_does_not_get_through_hears_a_fitting_sentence(client, ingest, status, words):
+    ingest.facts = facts("bridged")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_busy", DialCallStatus=status))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert words in ET.fromstring(document).find("Say").text
+
+
+async def test_when_the_agent_hangs_up_the_caller_is_let_go(client, ingest):
+    ingest.facts = facts("bridged")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Hangup"]
+    (event,) = ingest.events
+    assert isinstance(event, DialEnded)
+    assert (event.party, event.dial_call_status, event.call_status) == ("customer", "completed", "in-progress")
+
+
+async def test_while_converting_the_caller_follows_into_the_conference_by_its_sid(client, ingest):
+    ingest.facts = facts("converting")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert room(document).text == CONFERENCE
+    assert room(document).get("participantLabel") == "customer-1"
+
+
+async def test_before_the_sid_is_known_the_caller_joins_by_name(client, ingest):
+    ingest.facts = facts("converting", conference_sid="")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert room(document).text == CALLER
+
+
+async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
+    ingest.facts = facts("converting")
+    first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1"
+    form = fields("dial_into_conference_ends")
+
+    _, document = await post(client, first, form)
+    second = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    _, last = await post(client, f"{second.path}?{second.query}", form)
+
+    assert room(document).text == CALLER
+    assert room(document).get("participantLabel") == "agent-1"
+    assert parse_dial_action(second.query).attempt == 2
+    assert verbs(last) == ["Hangup"]
+    assert len({event.token for event in ingest.events}) == 2
+
+
+@pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)])
+@pytest.mark.parametrize("wait_audio", [WaitAudio.RINGBACK, WaitAudio.MUSIC])
+async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, ingest, wait_audio, sid, expected):
+    ingest.facts = facts(
+        "transferring", conference_sid=sid, customer=PartyView(CALLER, label="customer-1", wait_audio=wait_audio)
+    )
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    joined = room(document)
+    assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
+    assert joined.get("startConferenceOnEnter") == "false"
+    assert f"/voice/wait?session={CALLER}&party=customer&tune={wait_audio.value}" in joined.get("waitUrl")
+    action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+    assert parse_dial_action(action.query).attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("wait_audio", "heard"),
+    [(WaitAudio.MUSIC, "music"), (WaitAudio.RINGBACK, "ringback"), (WaitAudio.NONE, "ringback")],
+)
+async def test_a_customer_whose_room_has_ended_waits_in_another_then_with_twilios_music(
+    client, ingest, wait_audio, heard
+):
+    ingest.facts = facts("transferring", customer=PartyView(CALLER, label="customer-2", wait_audio=wait_audio))
+    url, joined = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1", []
+
+    while True:
+        form = fields("dial_into_conference_ends", CallSid=CALLER)
+        _, document = await post(client, url, form)
+        if verbs(document) != ["Dial"]:
+            break
+        joined.append(room(document))
+        again = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+        url = f"{again.path}?{again.query}"
+
+    assert verbs(document) == ["Hangup"]
+    assert parse_dial_action(again.query).attempt == 3
+    another, last = joined
+    for conference in joined:
+        assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
+    assert another.get("startConferenceOnEnter") == "false"
+    assert f"tune={heard}" in another.get("waitUrl")
+    # Without a wait URL, Twilio plays its own music until someone else joins.
+    assert (last.get("startConferenceOnEnter"), last.get("waitUrl")) == ("false", None)
+
+
+@pytest.mark.parametrize(
+    ("ended", "tunes_tried"),
+    [
+        ("dial=bridge&attempt=1",     2),    # the agent was let go
+        ("dial=conference&attempt=1", 1),    # the room is over, or its tune could not be had
+        ("dial=conference&attempt=2", 0),    # the same once more, or of a customer who was moved twice
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("sid", [CONFERENCE, ""])
+async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is_not_hung_up(
+    client, ingest, ended, tunes_tried, sid
+):
+    waiting = PartyView(CALLER, label="customer-2", wait_audio=WaitAudio.MUSIC)
+    ingest.facts = facts("transferring", conference_sid=sid, customer=waiting)
+    url, heard = f"/voice/dial-action?session={CALLER}&party=customer&{ended}", []
+
+    while not heard or heard[-1]:  # Twilio asks the action of each <Dial> whose waitUrl fails
+        _, document = await post(client, url, fields("dial_into_conference_ends", CallSid=CALLER))
+        assert verbs(document) == ["Dial"]
+        heard.append(room(document).get("waitUrl"))
+        action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
+        url = f"{action.path}?{action.query}"
+
+    assert [bool(url) and "tune=music" in url for url in heard] == [True] * tunes_tried + [False]
+    assert room(document).text == CALLER
+
+
+async def test_while_a_transfer_is_converted_both_start_the_room(client, ingest):
+    ingest.facts = facts("transferring")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert (room(document).get("startConferenceOnEnter"), room(document).get("waitUrl")) == ("true", "")
+
+
+async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client, ingest):
+    ingest.facts = facts("transferring", direction="outbound", agent=PartyView(AGENT, is_leaving=True))
+    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert verbs(document) == ["Hangup"]
+    assert [event.party for event in ingest.events] == ["agent"]
+
+
+async def test_in_an_outbound_call_twilio_is_asked_for_the_agents_child(client, ingest, child_lookup):
+    ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
+    action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert room(document).get("participantLabel") == "agent-1"
+    assert child_lookup.asked == [AGENT]
+
+
+async def test_a_caller_who_is_gone_is_published_though_the_answer_is_ignored(client, ingest):
+    ingest.facts = facts("converting")
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", CallStatus="completed"))
+
+    assert verbs(document) == ["Hangup"]
+    assert ingest.events[0].party_is_gone
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"), [("in-progress", ["Dial"]), ("completed", ["Hangup"]), (None, ["Hangup"])]
+)
+async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, ingest, child_lookup, child, expected):
+    ingest.away = True
+    child_lookup.status = child
+    target, form, pauses = DIAL_ACTION, fields("dial_ends_answered"), 0
+
+    while True:
+        status, document = await post(client, target, form)
+        assert status == 200
+        if verbs(document) != ["Pause", "Redirect"]:
+            break
+        pauses += 1
+        again = urlsplit(ET.fromstring(document).find("Redirect").text)
+        target = f"{again.path}?{again.query}"
+        form = fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None, DialBridged=None)
+
+    assert pauses == 2
+    assert verbs(document) == expected
+    assert child_lookup.asked == [CALLER]
+    if expected == ["Dial"]:
+        assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
+
+
+async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
+    ingest.away, child_lookup.status = True, "in-progress"
+    action = "/voice/dial-action?session=order-7&party=agent&dial=bridge&attempt=1&room=order-7-00ff&asked=3&status="
+
+    _, document = await post(client, action, fields("dial_ends_answered", CallSid=AGENT))
+
+    assert room(document).text == "order-7-00ff"
+    again = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert (again.session_id, again.conference) == ("order-7", "order-7-00ff")
+
+
+async def test_when_redis_is_back_the_second_question_is_answered_from_it(client, ingest, child_lookup):
+    ingest.away = True
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+    again = urlsplit(ET.fromstring(document).find("Redirect").text)
+    ingest.away, ingest.facts = False, facts("converting")
+
+    _, document = await post(
+        client, f"{again.path}?{again.query}", fields("dial_ends_answered", DialCallStatus=None, DialCallSid=None)
+    )
+
+    assert room(document).text == CONFERENCE
+    assert ingest.events[0].dial_call_status == "completed"
+    assert child_lookup.asked == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_after_a_restart_of_redis_and_for_unknown_sessions_twilio_is_asked_at_once(
+    client, ingest, child_lookup, known
+):
+    ingest.old, ingest.facts = known, facts("bridged") if known else None
+    child_lookup.status = "in-progress"
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Dial"]
+    assert child_lookup.asked == [CALLER]
+
+
+async def test_when_twilio_cannot_be_asked_either_the_caller_is_let_go(client, ingest, child_lookup, lines):
+    child_lookup.error = ProviderUnreachableError()
+
+    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
+
+    assert verbs(document) == ["Hangup"]
+    assert "child_lookup_failed" in [line["event"] for line in lines]
+
+
+@pytest.mark.parametrize("error", [OverflowError, TypeError, KeyError, UnicodeDecodeError("ascii", b"x", 0, 1, "x")])
+@pytest.mark.parametrize("is_fallback", [False, True])
+async def test_an_unforeseen_error_while_twilio_is_asked_still_gets_twiml(
+    client, ingest, child_lookup, lines, error, is_fallback
+):
+    child_lookup.error = error
+    form = fields("dial_ends_answered", ErrorUrl=f"https://example.com{DIAL_ACTION}" if is_fallback else None)
+
+    status, document = await post(client, "/voice/fallback" if is_fallback else DIAL_ACTION, form)
+
+    assert (status, verbs(document)) == (200, ["Hangup"])
+    assert child_lookup.asked == [CALLER]
+    assert [line["where"] for line in lines if line["event"] == "unexpected_error"] == ["webhook"]
+
+
+async def test_the_fallback_of_a_dial_action_is_answered_as_that_action(client, ingest):
+    ingest.facts = facts("converting")
+    form = fields("dial_ends_answered", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert room(document).text == CONFERENCE
+    assert [event.name for event in ingest.events] == ["dial_ended"]
+
+
+async def test_a_fallback_that_does_not_say_how_the_dial_ended_publishes_nothing(client, ingest):
+    ingest.facts = facts("converting")
+    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")
+
+    _, document = await post(client, "/voice/fallback", form)
+
+    assert room(document).text == CONFERENCE
+    assert (ingest.events, ingest.reads) == ([], 1)
+
+
+@pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/inbound", "https://evil.example" + DIAL_ACTION, "::"])
+async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
+    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=error_url, ErrorCode="11200"))
+
+    assert verbs(document) == ["Dial"]
+    assert [event.token for event in ingest.events] == ["call_received"]
+
+
+async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
+    ingest.facts = facts("bridged")
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+    dial = ET.fromstring(document).find("Dial")
+    action, progress = urlsplit(dial.get("action")), urlsplit(dial.find("Number").get("statusCallback"))
+
+    answered, _ = await post(client, f"{action.path}?{action.query}", fields("dial_ends_answered"))
+    told, _ = await post(client, f"{progress.path}?{progress.query}", fields("agent_rings"))
+
+    assert (answered, told) == (200, 204)
+    assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"])
+@pytest.mark.parametrize("call_sid", [None, "", "a{b}", "a" * 65])
+async def test_voice_request_that_is_malformed_gets_a_sentence(client, ingest, lines, route, call_sid):
+    status, document = await post(client, route, fields("call_arrives", CallSid=call_sid))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert ingest.events == []
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["malformed-field"]
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
+async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest, lines, route):
+    ingest.replayed = {CALLER}
+
+    status, document = await post(client, route, fields("call_arrives"))
+
+    assert (status, verbs(document), ingest.events) == (200, ["Hangup"], [])
+    assert "webhook_replayed" in [line["event"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("/voice/dial-action", fields("dial_ends_answered")),
+        ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge", fields("dial_ends_answered")),
+        (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),
+        (DIAL_ACTION + "&party=agent", fields("dial_ends_answered")),
+    ],
+)
+async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, lines, target, form):
+    status, body = await post(client, target, form)
+
+    assert (status, body) == (400, "")
+    assert ingest.events == []
+    (line,) = [line for line in lines if line["event"] == "webhook_rejected"]
+    assert not re.search(r"\+\d", str(line))
+    assert ACCOUNT not in str(line)

@@ -1,0 +1,347 @@
+"""A browser or app user calls somebody; whatever the browser sends may be made up."""
+
+import xml.etree.ElementTree as ET
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import ClientCallReceived
+from conferral.storage.ingest.port import PartyView
+from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
+from conferral.webhooks import voice_client
+from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, facts, fields, post, signed
+
+NUMBER = "+14155550177"
+NAMED = "order-17"
+
+
+def calls(**changes):
+    """A browser's call."""
+    return fields("browser_calls_somebody", **({"To": NUMBER, "SessionID": None} | changes))
+
+
+def verbs(document):
+    return [verb.tag for verb in ET.fromstring(document)]
+
+
+def room(document):
+    return ET.fromstring(document).find("Dial/Conference")
+
+
+def refusals(lines):
+    return [line["reason"] for line in lines if line["event"] == "client_call_refused"]
+
+
+async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest):
+    status, document = await post(client, "/voice/client", calls())
+
+    conference = room(document)
+    assert (status, conference.text) == (200, CALLER)
+    assert (conference.get("participantLabel"), conference.get("startConferenceOnEnter")) == ("agent-1", "true")
+    assert conference.get("endConferenceOnExit") == "false"
+    wait = parse_wait(urlsplit(conference.get("waitUrl")).query)
+    assert (wait.party, wait.wait_audio.value, wait.with_greeting) == ("agent", "ringback", False)
+    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "conference")
+    assert ingest.events == [
+        ClientCallReceived(
+            session_id=CALLER, token=f"client_call_received:{CALLER}", call_sid=CALLER, agent_address="client:alice",
+            customer_address=NUMBER,
+        )
+    ]  # fmt: skip
+    assert ingest.indexed == [(CALLER, CALLER)]
+
+
+@pytest.mark.parametrize("callee", [NUMBER, "client:bob", "billing"])
+async def test_a_number_a_client_and_a_name_can_be_called(open_client, ingest, write_directory, callee):
+    client = await open_client(**write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+
+    _, document = await post(client, "/voice/client", calls(To=callee))
+
+    assert room(document) is not None
+    assert ingest.events[0].customer_address == (NUMBER if callee == "billing" else callee)
+
+
+async def test_the_settings_say_how_the_conference_is_recorded(open_client, ingest):
+    client = await open_client(CONFERRAL_RECORD="true")
+
+    _, document = await post(client, "/voice/client", calls())
+
+    assert ingest.events[0].attributes == ConferenceAttributes(record="true")
+    assert room(document).get("record") == "record-from-start"
+
+
+@pytest.mark.parametrize(
+    ("callee", "expected"),
+    [
+        (f"sip:{NUMBER}@acme.sip.twilio.com", NUMBER),
+        ("sip:%2B14155550177@acme.sip.twilio.com:5060;transport=TLS", NUMBER),
+        ("sip:billing@acme.sip.twilio.com", NUMBER),
+        ("sip:carol@phones.example.com", "sip:carol@phones.example.com"),   # on the allow-list as it is
+        ("client:bob", "client:bob"),
+    ],
+)  # fmt: skip
+async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_directory, callee, expected):
+    allowed = {"CONFERRAL_ALLOWED_DESTINATIONS": "US,client:,sip:phones.example.com"}
+    client = await open_client(**allowed, **write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+
+    await post(client, "/voice/client", calls(From="sip:desk@acme.sip.twilio.com", To=callee))
+
+    assert [event.customer_address for event in ingest.events] == [expected]
+
+
+# ---- who and whom ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"To": "+19005550123"}, "premium-rate"),
+        ({"To": "+442071234567"}, "region GB"),
+        ({"To": "911"}, "short and emergency"),
+        ({"To": "sip:bob@example.com"}, "does not name this SIP domain"),
+        ({"To": f"sip:{NUMBER}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
+        ({"To": "4155550123"}, "must be +"),
+        ({"To": ""}, "must be +"),
+        ({"To": None}, "must be +"),
+        ({"To": "client:"}, "must be +"),
+        ({"To": "app:AP" + "0" * 32}, "must be +"),
+        ({"To": "client:bob?SessionID=x"}, "must be +"),
+        ({"From": "+14155550199"}, "no browser"),
+        ({"From": "sip:desk@acme.sip.twilio.com", "To": "sip:911@acme.sip.twilio.com"}, "short and emergency"),
+        ({"From": "anonymous"}, "no browser"),
+        ({"From": None}, "no browser"),
+        ({"Direction": "outbound-api"}, "did not come in"),
+        ({"SessionID": "a b"}, "SessionID is no id"),
+        ({"SessionID": "a:b{c}"}, "SessionID is no id"),
+        ({"SessionID": "a" * 65}, "SessionID is no id"),
+        ({"SessionID": "CF" + "3" * 32}, "looks like a SID"),          # the way into somebody else's conference
+        ({"SessionID": AGENT}, "looks like a SID"),
+        ({"SessionID": "cs" + "aF" * 16}, "looks like a SID"),
+    ],
+)  # fmt: skip
+async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is_published(
+    client, ingest, lines, changes, words
+):
+    status, document = await post(client, "/voice/client", calls(**changes))
+
+    assert (status, verbs(document)) == (200, ["Say", "Hangup"])
+    assert (ingest.events, ingest.indexed, ingest.gates) == ([], [], {})
+    (reason,) = refusals(lines)
+    assert words in reason
+    assert "4155550" not in str(lines)
+
+
+async def doubled(client, pairs, route="/voice/client"):
+    """The answer to a request in which a name stands twice."""
+
+    class Doubled(dict):
+        def getall(self, wanted):
+            return [value for other, value in pairs if other == wanted]
+
+    async with client.post(route, data=urlencode(pairs), headers=signed(route, Doubled(pairs))) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
+@pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid"])
+async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(client, ingest, lines, name, route):
+    form = calls(SessionID=NAMED)
+
+    status, document = await doubled(client, [*form.items(), (name, form[name] + "0")], route)
+
+    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "identity"),
+    [
+        ([("From", "client:mallory")], "client:alice"),
+        ([("From", "client:mallory"), ("Caller", "client:carol")], "client:carol"),
+        ([("From", "client:mallory"), ("Caller", "client:carol"), ("Caller", "client:dave")], "client:alice"),
+    ],
+    ids=["first", "caller", "caller-twice"],
+)
+async def test_browser_that_sends_a_from_of_its_own_is_who_twilio_says(client, ingest, extra, identity):
+    pairs = [pair for pair in calls().items() if pair[0] != "Caller"]
+
+    status, document = await doubled(client, [*pairs, *extra])
+
+    assert (status, room(document) is not None) == (200, True)
+    assert [event.agent_address for event in ingest.events] == [identity]
+
+
+async def test_bare_name_is_another_browsers_unless_the_directory_has_it(open_client, ingest, write_directory):
+    client = await open_client(**write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
+    for callee in ("bob", "bob.smith-2", "billing"):
+        await post(client, "/voice/client", calls(To=callee))
+
+    assert [event.customer_address for event in ingest.events] == ["client:bob", "client:bob.smith-2", NUMBER]
+
+
+# ---- the cap of calls --------------------------------------------------------------------------------------------
+
+
+async def test_identity_that_calls_too_often_hears_a_sentence(open_client, ingest, lines):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="2")
+    sids = [f"CA{number:032x}" for number in range(3)]
+    answers = [await post(client, "/voice/client", calls(CallSid=sid)) for sid in [*sids, sids[0]]]
+
+    assert [verbs(document) for _, document in answers] == [["Dial"], ["Dial"], ["Say", "Hangup"], ["Dial"]]
+    assert "too many calls" in answers[2][1]
+    assert [event.call_sid for event in ingest.events] == [sids[0], sids[1], sids[0]]
+    assert refusals(lines) == ["the identity has placed too many calls"]
+    _, document = await post(client, "/voice/client", calls(CallSid=sids[2], From="client:bob"))
+    assert verbs(document) == ["Dial"]
+
+
+@pytest.mark.parametrize("changes", [{"To": "911"}, {"SessionID": "a b"}, {"SessionID": NAMED}, {"CallSid": CALLER}])
+async def test_call_that_is_refused_for_another_reason_does_not_count(open_client, ingest, changes):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="1")
+    ingest.facts, ingest.replayed = facts("conferenced", agent=PartyView(call_sid=AGENT)), {CALLER}
+
+    await post(client, "/voice/client", calls(**{"CallSid": CALLER[:-1] + "9", **changes}))
+
+    assert (ingest.events, not any(ingest.counted.values())) == ([], True)
+
+
+async def test_call_that_is_refused_stays_refused_when_redis_fails_meanwhile(client, ingest, monkeypatch):
+    async def fails(identity, call_sid):
+        raise StoreUnreachableError("Redis is away")
+
+    monkeypatch.setattr(ingest, "uncount_call", fails)
+    ingest.facts = facts("conferenced", agent=PartyView(call_sid=AGENT))
+
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    assert verbs(document) == ["Say", "Hangup"]
+
+
+async def test_without_a_limit_nothing_is_counted(open_client, ingest):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="0")
+    for number in range(40):
+        _, document = await post(client, "/voice/client", calls(CallSid=f"CA{number:032x}"))
+        assert verbs(document) == ["Dial"]
+    assert ingest.counted == {}
+
+
+async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest):
+    ingest.replayed = {CALLER}
+    assert verbs((await post(client, "/voice/client", calls()))[1]) == ["Hangup"]
+    assert ingest.events == []
+
+
+async def test_other_names_that_sound_like_twilios_count_for_nothing(client, ingest):
+    await post(client, "/voice/client", calls())
+    made_up = {
+        "CallToken": "%7B%7D", "DialCallStatus": "busy", "Digits": "1", "ErrorUrl": f"{PUBLIC_URL}/voice/gate",
+        "ParentCallSid": AGENT, "ParticipantLabel": "customer-1", "ConferenceSid": "CF" + "3" * 32, "Caller": "x",
+        "Called": "+19005550123", "sessionid": "other", "session": "other", "party": "customer", "Muted": "true",
+    }  # fmt: skip
+
+    _, document = await post(client, "/voice/client", calls(**made_up))
+
+    assert room(document).text == CALLER
+    assert ingest.events[0] == ingest.events[1]
+
+
+# ---- SessionID ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_session_id_is_honoured(client, ingest):
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    name = room(document).text
+    action = parse_dial_action(urlsplit(ET.fromstring(document).find("Dial").get("action")).query)
+    assert name != NAMED
+    assert (action.session_id, action.conference, ingest.events[0].conference_name) == (NAMED, name, name)
+    assert f"session={NAMED}&" in room(document).get("waitUrl")
+    assert [(event.session_id, event.call_sid) for event in ingest.events] == [(NAMED, CALLER)]
+    assert ingest.indexed == [(CALLER, NAMED)]
+
+
+async def test_its_own_call_sid_is_as_good_as_none(client, ingest):
+    without = await post(client, "/voice/client", calls())
+
+    assert await post(client, "/voice/client", calls(SessionID=CALLER)) == without
+    assert await post(client, "/voice/client", calls(SessionID="")) == without
+
+
+@pytest.mark.parametrize("state", ["bridged", "conferenced", "ended"])
+async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
+    other = PartyView(call_sid="CA" + "8" * 32, label="agent-1")
+    ingest.facts = facts(state, customer=PartyView(), agent=other)
+
+    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
+
+    assert verbs(document) == ["Say", "Hangup"]
+    assert (ingest.events, ingest.gates) == ([], {})
+    assert refusals(lines) == ["the session exists already"]
+
+
+async def test_of_two_calls_with_one_new_id_the_first_has_it(client, ingest):
+    first = await post(client, "/voice/client", calls(SessionID=NAMED))
+    _, second = await post(client, "/voice/client", calls(SessionID=NAMED, CallSid=AGENT))
+
+    assert verbs(second) == ["Say", "Hangup"]
+    assert [event.call_sid for event in ingest.events] == [CALLER]
+    assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
+
+
+async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
+    first = await post(client, "/voice/client", calls(SessionID=NAMED))
+    ingest.facts = facts("conferenced", agent=PartyView(call_sid=CALLER), customer=PartyView(), opening="arriving")
+
+    assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
+    assert len(set(ingest.events)) == 1
+
+
+# ---- without Redis -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+@pytest.mark.parametrize("session_id", [None, NAMED])
+async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
+    client, ingest, metrics, lines, monkeypatch, fault, session_id
+):
+    monkeypatch.setattr(voice_client, "_STORE_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
+
+    status, document = await post(client, "/voice/client", calls(SessionID=session_id))
+
+    dial = ET.fromstring(document).find("Dial")
+    assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
+    # Nobody knows whether a session of the other name exists, so nothing is told of it.
+    action = parse_dial_action(urlsplit(dial.get("action")).query)
+    assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
+    told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
+    assert (told.session_id, told.party) == (CALLER, "customer")
+    assert metrics.webhook_store_errors.labels("/voice/client")._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+
+
+async def test_without_redis_nobody_is_dialled_who_may_not_be(client, ingest):
+    ingest.away = True
+
+    _, document = await post(client, "/voice/client", calls(To="+19005550123"))
+
+    assert verbs(document) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_the_fallback_answers_in_place_of_the_route(client, ingest, away):
+    ingest.away = away
+    expected = await post(client, "/voice/client", calls())
+    form = calls(ErrorUrl=f"{PUBLIC_URL}/voice/client#rc=2", ErrorCode="11200")
+
+    assert await post(client, "/voice/fallback", form) == expected
+
+
+async def test_the_fallback_holds_the_callee_against_the_allow_list_too(client, ingest):
+    form = calls(To="+19005550123", ErrorUrl=f"{PUBLIC_URL}/voice/client")
+
+    assert verbs((await post(client, "/voice/fallback", form))[1]) == ["Say", "Hangup"]
+    assert ingest.events == []

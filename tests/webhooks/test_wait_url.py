@@ -1,0 +1,343 @@
+"""What somebody who waits or is held hears."""
+
+import xml.etree.ElementTree as ET
+from unittest.mock import AsyncMock
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from conferral.runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.states import WaitAudio
+from conferral.storage.ingest.port import PartyView
+from conferral.webhooks import wait_url
+from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
+
+MUSIC, RINGBACK = f"{PUBLIC_URL}/media/music.wav", f"{PUBLIC_URL}/media/ringback.wav"
+FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
+
+
+def waiting(wait_audio="ringback", party="customer"):
+    return f"/voice/wait?session={CALLER}&party={party}&tune={wait_audio}"
+
+
+GREETING = waiting("music") + "&greeting=1"
+
+
+def greeted(document):
+    """What is said, and what is asked next."""
+    verbs = ET.fromstring(document)
+    redirect = urlsplit(verbs.find("Redirect").text)
+    return [say.text for say in verbs.iter("Say")], f"{redirect.path}?{redirect.query}"
+
+
+def hears(wait_audio):
+    return facts("transferring", customer=PartyView(CALLER, wait_audio=wait_audio))
+
+
+def played(document):
+    verbs = ET.fromstring(document)
+    assert [verb.tag for verb in verbs] in (["Play", "Redirect"], ["Pause", "Redirect"])
+    return verbs[0].text
+
+
+async def get(client, target, *, token="12345", **changes):
+    """A signed GET, with Twilio's own fields behind ours."""
+    full = f"{target}&{urlencode(FORM | changes)}"
+    headers = {"X-Twilio-Signature": signed(full, {}, token=token)["X-Twilio-Signature"]}
+    async with client.get(full, headers=headers) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize(
+    ("given", "asked_for", "expected"),
+    [
+        (hears(WaitAudio.RINGBACK), "ringback", RINGBACK),
+        (hears(WaitAudio.MUSIC),    "music",    MUSIC),
+        (hears(WaitAudio.MUSIC),    "ringback", MUSIC),        # the transfer has failed: the agent is rung again
+        (hears(WaitAudio.RINGBACK), "music",    RINGBACK),
+        (hears(WaitAudio.NONE),     "music",    MUSIC),
+        (facts("ended"),       "ringback", RINGBACK),
+        (None,                 "ringback", RINGBACK),     # nobody knows the session
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+async def test_who_waits_hears_what_the_session_says_now(client, ingest, ask, given, asked_for, expected):
+    ingest.facts = given
+
+    status, document = await ask(client, waiting(asked_for))
+
+    assert (status, played(document)) == (200, expected)
+    assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
+
+
+async def test_a_party_that_nobody_knows_hears_what_the_url_says(client, ingest):
+    ingest.facts = hears(WaitAudio.MUSIC)
+
+    _, document = await get(client, waiting(party="target"))
+
+    assert played(document) == RINGBACK
+
+
+async def test_when_it_is_played_the_same_is_asked_for_again(client, ingest):
+    ingest.facts = hears(WaitAudio.MUSIC)
+    _, document = await get(client, waiting())
+
+    again = urlsplit(ET.fromstring(document).find("Redirect").text)
+    ingest.facts = None
+    status, document = await post(client, f"{again.path}?{again.query}", FORM)
+
+    assert (status, played(document)) == (200, MUSIC)
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_there_is_something_to_hear_all_the_same(
+    client, ingest, metrics, lines, monkeypatch, fault
+):
+    monkeypatch.setattr(wait_url, "_STORE_DEADLINE_S", 0.01)
+    setattr(ingest, fault, True)
+
+    status, document = await get(client, waiting())
+
+    assert (status, played(document)) == (200, RINGBACK)
+    assert metrics.webhook_store_errors.labels("/voice/wait")._value.get() == 1
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wait_audio", "value", "expected"),
+    [
+        ("CONFERRAL_MUSIC", "music", "https://example.com/a.mp3?x=1&y=2", "https://example.com/a.mp3?x=1&y=2"),
+        ("CONFERRAL_RINGBACK", "ringback", "http://example.com/r.wav", "http://example.com/r.wav"),
+        ("CONFERRAL_MUSIC", "music", "none", None),
+        ("CONFERRAL_RINGBACK", "ringback", "none", None),
+        ("CONFERRAL_MUSIC", "ringback", "none", RINGBACK),
+        ("CONFERRAL_RINGBACK", "music", "none", MUSIC),
+    ],
+)
+async def test_other_audio_or_none_is_a_setting(open_client, name, wait_audio, value, expected):
+    client = await open_client(**{name: value})
+
+    _, document = await get(client, waiting(wait_audio))
+
+    assert played(document) == expected
+
+
+OWN_MUSIC = "https://cdn.example.com/tune.mp3?a=1&b=2"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "now", "music", "expected"),
+    [
+        ("music",    WaitAudio.MUSIC,    None,   OWN_MUSIC),
+        ("music",    WaitAudio.NONE,     "none", OWN_MUSIC),
+        ("ringback", WaitAudio.MUSIC,    None,   OWN_MUSIC),
+        ("music",    WaitAudio.RINGBACK, None,   RINGBACK),
+    ],
+)  # fmt: skip
+async def test_the_number_that_was_called_may_have_music_of_its_own(
+    open_client, ingest, asked_for, now, music, expected
+):
+    client = await open_client(CONFERRAL_MUSIC=music)
+    ingest.facts = facts(
+        "conferenced", attributes=ConferenceAttributes(wait_url=OWN_MUSIC), customer=PartyView(wait_audio=now)
+    )
+
+    _, document = await get(client, waiting(asked_for))
+
+    assert played(document) == expected
+
+
+# ---- the greeting ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "expected"),
+    [
+        ("Good morning.", "Welcome.", ["Good morning."]),
+        ("", "Welcome.", ["Welcome."]),
+        ("Good morning.", None, ["Good morning."]),
+        ("", None, []),
+    ],
+)
+@pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
+async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, ingest, ask, own, setting, expected):
+    client = await open_client(CONFERRAL_GREETING=setting)
+    ingest.facts = facts("conferenced", attributes=ConferenceAttributes(greeting=own))
+
+    status, document = await ask(client, GREETING)
+
+    assert (status, *greeted(document)) == (200, expected, waiting("music"))
+    assert ingest.reads == 1
+
+
+async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_own_words(
+    open_client, ingest, monkeypatch
+):
+    monkeypatch.setattr(wait_url, "_ASK_AGAIN_S", 0)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+    known = facts("conferenced", attributes=ConferenceAttributes(greeting="Good morning."))
+    read = ingest.read
+
+    async def reads(session_id):
+        ingest.facts = known if ingest.reads == 2 else None
+        return await read(session_id)
+
+    monkeypatch.setattr(ingest, "read", reads)
+
+    _, document = await get(client, GREETING)
+
+    assert greeted(document)[0] == ["Good morning."]
+    assert ingest.reads == 3
+
+
+async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_settings(
+    open_client, ingest, metrics, monkeypatch
+):
+    monkeypatch.setattr(wait_url, "_ASK_AGAIN_S", 0)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+
+    _, document = await get(client, GREETING)
+
+    assert greeted(document) == (["Welcome."], waiting("music"))
+    assert ingest.reads == 6
+    assert metrics.webhook_store_errors.labels("/voice/wait")._value.get() == 0
+
+
+@pytest.mark.parametrize("fault", ["away", "hangs"])
+async def test_without_redis_the_greeting_is_that_of_the_settings(open_client, ingest, monkeypatch, fault):
+    monkeypatch.setattr(wait_url, "_STORE_DEADLINE_S", 0.01)
+    client = await open_client(CONFERRAL_GREETING="Welcome.")
+    setattr(ingest, fault, True)
+
+    assert greeted((await get(client, GREETING))[1])[0] == ["Welcome."]
+
+
+@pytest.mark.parametrize("name", ["CONFERRAL_MUSIC", "CONFERRAL_RINGBACK"])
+@pytest.mark.parametrize("value", ["music", "ftp://example.com/a", "https://example.com/a b", "https://", "None"])
+def test_audio_that_is_no_url_stops_the_start(name, value):
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: value})
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        f'{name}: "{value}" is not valid; it must be the http:// or https:// URL of an audio file'
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "status"),
+    [
+        (waiting(), {"token": "another"}, 403),
+        (waiting(), {"AccountSid": "AC" + "9" * 32}, 403),
+        (waiting() + "&AccountSid=" + ACCOUNT, {}, 400),         # sent twice
+        (waiting() + "&FriendlyName=%FF", {}, 400),
+        (waiting("silence"), {}, 400),
+        (waiting(""), {}, 400),
+        (f"/voice/wait?session={CALLER}", {}, 400),
+        (f"{waiting()}&party=agent", {}, 400),
+        (f"{waiting()}&greeting=2", {}, 400),
+    ],
+)  # fmt: skip
+async def test_what_is_not_twilios_or_malformed_is_turned_away(client, ingest, target, changes, status):
+    assert await get(client, target, **changes) == (status, "")
+    assert ingest.reads == 0
+
+
+async def test_a_get_is_not_signed_by_its_fields_apart_from_the_url(client, ingest):
+    """Fields in a body, or a signature over them, count for a POST alone."""
+    target = waiting()
+    async with client.get(f"{target}&{urlencode(FORM)}", headers=signed(target, FORM)) as response:
+        assert response.status == 403
+    async with client.get(target, headers=signed(target, FORM)) as response:
+        assert response.status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("PUT", waiting(), "GET, POST"), ("HEAD", waiting(), "GET, POST"), ("GET", "/voice/inbound", "POST")],
+)
+async def test_no_other_method_is_taken(client, method, path, allowed):
+    async with client.request(method, path, headers=signed(path, {})) as response:
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
+
+
+CALLED = {"From": "+14155550123", "To": "+14155550100", "Direction": "inbound", "CallStatus": "in-progress"}
+OPENING = waiting("music") + "&opens=1"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(wait_url, "_ASK_AGAIN_S", 0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_caller_of_whom_nobody_knows_any_more_opens_his_session_again(client, ingest, child_lookup):
+    status, document = await post(client, OPENING, FORM | CALLED)
+
+    assert (status, played(document)) == (200, MUSIC)
+    (event,) = ingest.events
+    assert (event.name, event.session_id, event.mode) == ("call_received", CALLER, "conference")
+    assert event.customer_address == CALLED["From"]
+    assert child_lookup.asked == [(CONFERENCE, CALLER)]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", ["in-company", "twilio-away", "twilio-odd", "redis-away"])
+async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_again(
+    client, ingest, child_lookup, monkeypatch, fault
+):
+    child_lookup.alone = fault != "in-company"
+    child_lookup.error = {"twilio-away": ProviderUnreachableError(), "twilio-odd": TypeError()}.get(fault)
+    if fault == "redis-away":
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+
+    status, document = await post(client, OPENING, FORM | CALLED)
+
+    assert (status, played(document)) == (200, MUSIC)
+    told = [("account_swept", CALLER, CONFERENCE)] if fault == "in-company" else []
+    assert [(event.name, event.session_id, event.conference_sid) for event in ingest.events] == told
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", ["", "no-conference", "redis-away"])
+async def test_workers_search_for_the_session_of_a_held_party_that_nobody_knows(client, ingest, monkeypatch, fault):
+    if fault == "redis-away":
+        monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
+    changes = {"ConferenceSid": ""} if fault == "no-conference" else {}
+
+    status, document = await post(client, waiting("music"), FORM | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    told = [] if fault else [("account_swept", CALLER, CONFERENCE, "session-unknown")]
+    assert [(one.name, one.session_id, one.conference_sid, one.finding) for one in ingest.events] == told
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("known", "target", "changes"),
+    [
+        (facts("conferenced"), OPENING,                                   {}),
+        (facts("ended"),       OPENING,                                   {}),
+        (None,                 OPENING,                                   {"CallSid": "CA" + "9" * 32}),
+        (None,                 OPENING,                                   {"ConferenceSid": ""}),
+    ],
+    ids=["known", "ended", "other-call", "no-conference"],
+)  # fmt: skip
+async def test_nothing_is_told_again_of_anybody_else(client, ingest, known, target, changes):
+    ingest.facts = known
+
+    status, document = await post(client, target, FORM | CALLED | changes)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_session_is_not_opened_again_where_no_agent_is_configured(open_client, ingest):
+    client = await open_client(CONFERRAL_AGENT="")
+
+    status, document = await post(client, OPENING, FORM | CALLED)
+
+    assert (status, played(document)) == (200, MUSIC)
+    assert ingest.events == []

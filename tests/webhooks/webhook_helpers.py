@@ -1,0 +1,173 @@
+"""Twilio's side of a request, and small fakes of what the webhooks are given."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+from twilio.request_validator import RequestValidator
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.events import CallReceived, ClientCallReceived
+from conferral.storage.ingest.port import GateClaim, PartyView, ReplayedCallError, SessionView
+
+ACCOUNT = "AC" + "0" * 32
+CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
+CONFERENCE = "CF" + "3" * 32
+TOKEN, SECOND_TOKEN = "12345", "67890"
+PUBLIC_URL = "https://example.com"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": ACCOUNT,
+    "TWILIO_AUTH_TOKEN": TOKEN,
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": PUBLIC_URL,
+    "CONFERRAL_AGENT": "+14155550123",
+}
+FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+BODIES = Path(__file__).parents[1] / "telephony" / "bodies"
+
+DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
+AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent"
+#: Id of a dial.
+DIAL = "d" * 20
+ROOM = f"/callbacks/conference?session={CALLER}"
+
+
+def settings(**changes):
+    environ = {name: value for name, value in (ENVIRON | changes).items() if value is not None}
+    return load(ServiceSettings, environ)
+
+
+def fields(moment, **changes):
+    """The form of a moment, as Twilio would send it, with fields changed or (None) left out."""
+    form = dict(parse_qsl((BODIES / f"{moment}.txt").read_text(), keep_blank_values=True)) | changes
+    return {name: value for name, value in form.items() if value is not None}
+
+
+def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL):
+    """Headers with the signature that Twilio would send."""
+    signature = RequestValidator(token).compute_signature(public_url + target, form)
+    return {"X-Twilio-Signature": signature, "Content-Type": FORM}
+
+
+async def post(client, target, form, *, path=None, headers=None, **options):
+    """A signed POST; gives status and body."""
+    given = signed(target, form, **options) | (headers or {})
+    async with client.post(path or target, data=urlencode(form), headers=given, allow_redirects=False) as response:
+        return response.status, await response.text()
+
+
+def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
+    """A session as Redis has it: a customer and an agent, whoever is given by name, and what else is given."""
+    parties = {name: party for name, party in given.items() if isinstance(party, PartyView)}
+    others = {name: value for name, value in given.items() if name not in parties}
+    known = {
+        "customer": PartyView(call_sid=CALLER, label="customer-1", address="+14155550199", status="connected"),
+        "agent": PartyView(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
+    }
+    known |= {name.replace("_", "-"): party for name, party in parties.items()}
+    return SessionView(state, conference_sid, direction, known, **others)
+
+
+class FakeIngest:
+    """Keeps what is published, and tells what it was told to tell."""
+
+    def __init__(self):
+        self.events = []
+        self.indexed = []
+        self.facts = None
+        #: Whose a call is.
+        self.sessions = {}
+        self.reads = 0
+        self.away = False
+        #: What is raised while it is away.
+        self.error = StoreUnreachableError
+        self.hangs = False
+        self.old = False
+        #: Which call has which dial, which dial has won which contest, and which have lost one.
+        self.gates = {}
+        #: Calls counted, by who has placed them.
+        self.counted = {}
+        #: Calls that can't be new.
+        self.replayed = set()
+
+    async def publish(self, event, *, call_sid=""):
+        await self._reach()
+        if isinstance(event, CallReceived | ClientCallReceived) and event.call_sid in self.replayed:
+            raise ReplayedCallError("the call is not new")
+        self.events.append(event)
+        if call_sid:
+            self.indexed.append((call_sid, event.session_id))
+
+    async def publish_and_read(self, event, *, call_sid=""):
+        await self.publish(event, call_sid=call_sid)
+        return self.facts
+
+    async def read(self, session_id):
+        await self._reach()
+        self.reads += 1
+        return self.facts
+
+    async def session_of(self, call_sid):
+        await self._reach()
+        return self.sessions.get(call_sid)
+
+    async def claim_gate(self, session_id, dial_id, call_sid, ring_group="", released_dials=()):
+        await self._reach()
+        if self.gates.setdefault((session_id, "dial", dial_id), call_sid) != call_sid:
+            return GateClaim.ANOTHER_CALL
+        if not ring_group:
+            return GateClaim.OURS
+        winner = self.gates.get((session_id, "ring_group", ring_group), dial_id)
+        if winner != dial_id and (winner not in released_dials or (session_id, "lost", dial_id) in self.gates):
+            self.gates[session_id, "lost", dial_id] = True
+            return GateClaim.LOST
+        self.gates[session_id, "ring_group", ring_group] = dial_id
+        return GateClaim.OURS
+
+    async def exceeds_call_limit(self, identity, call_sid, limit):
+        await self._reach()
+        calls = self.counted.setdefault(identity, set())
+        if call_sid not in calls and len(calls) >= limit:
+            return True
+        calls.add(call_sid)
+        return False
+
+    async def uncount_call(self, identity, call_sid):
+        self.counted[identity].discard(call_sid)
+
+    def restarted_recently(self):
+        return self.old
+
+    async def redis_error(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        return "full (OOM)" if self.away else ""
+
+    async def _reach(self):
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.away:
+            raise self.error
+
+
+class FakeTwilioQueries:
+    """Tells a status, or raises."""
+
+    def __init__(self):
+        self.status = None
+        self.alone = True
+        self.error = None
+        self.asked = []
+
+    async def child_status(self, parent_call_sid):
+        self.asked.append(parent_call_sid)
+        if self.error:
+            raise self.error
+        return self.status
+
+    async def is_alone(self, conference_sid, call_sid):
+        self.asked.append((conference_sid, call_sid))
+        if self.error:
+            raise self.error
+        return self.alone

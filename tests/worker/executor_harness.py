@@ -1,0 +1,378 @@
+"""An executor with a scripted Twilio, a lease, and time that passes only when somebody sleeps."""
+
+import asyncio
+import random
+from collections import defaultdict, deque
+from dataclasses import replace
+from typing import Any
+
+from conferral.runtime.errors import (
+    OutcomeUnknownError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+    ProviderUnreachableError,
+)
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import (
+    ChangeRecording,
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    Effect,
+    FindCall,
+    HangUpCall,
+    PlayAnnouncement,
+    ReadCalls,
+    RedirectCall,
+    RedirectToUrl,
+    SayAndHangUp,
+    StartRecording,
+    UpdateParticipant,
+)
+from conferral.statemachine.events import CallsRead, EffectSucceeded
+from conferral.storage.partition.dial_claims import DialStatus
+from conferral.telephony.http_client import check_send_allowed
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.redirect_check import RedirectSeen
+from conferral.worker.executor.executor import Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from conferral.worker.executor.job import JobObsoleteError
+
+BUSY = ProviderBusyError(http_status=429, code=20429)
+AWAY = ProviderUnreachableError()
+UNKNOWN = OutcomeUnknownError(http_status=503)
+DENIED = ProviderRefusedError(http_status=401, code=20003)
+REFUSED = ProviderRefusedError(http_status=400, code=21211)
+GONE = ProviderGoneError(http_status=400, code=21220)
+IN_ROOM = RedirectSeen(call_status="in-progress", in_conference=True)
+ELSEWHERE = RedirectSeen(call_status="in-progress", in_conference=False)
+OVER = RedirectSeen(call_status="completed", in_conference=False)
+RINGING = RedirectSeen(call_status="ringing", in_conference=False)
+START_MS = 1_000_000
+UNWANTED = DialStatus(is_wanted=False)
+
+
+def redirect(name: str, session: str = "S1") -> RedirectCall:
+    return RedirectCall(
+        effect_id=name, session_id=session, party="agent", call_sid="CA2", conference=session, label="agent-1"
+    )
+
+
+def hang_up(name: str, session: str = "S1") -> HangUpCall:
+    return HangUpCall(effect_id=name, session_id=session, party="agent", call_sid="CA2")
+
+
+def read(name: str, session: str = "S1") -> ReadCalls:
+    return ReadCalls(effect_id=name, session_id=session, parent_call_sid="CA1", with_conference=True, read_version=3)
+
+
+def straight(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateParticipant:
+    return CreateParticipant(
+        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, conference="CF1",
+        label="target-2", early_media=False, is_urgent=is_urgent,
+    )  # fmt: skip
+
+
+def gated(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateCall:
+    return CreateCall(
+        effect_id=name, session_id=session, party="target", to="client:bob", timeout_s=30, is_urgent=is_urgent
+    )
+
+
+def find(name: str, session: str = "S1") -> FindCall:
+    return FindCall(effect_id=name, session_id=session, party="target", dial_id="d", to="client:bob", since_ms=START_MS)
+
+
+def update(name: str, session: str = "S1") -> UpdateParticipant:
+    return UpdateParticipant(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+    )
+
+
+def say(name: str, session: str = "S1") -> SayAndHangUp:
+    return SayAndHangUp(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", sentence="transfer-failed"
+    )
+
+
+def away(name: str, session: str = "S1") -> RedirectToUrl:
+    return RedirectToUrl(
+        effect_id=name, session_id=session, party="customer", call_sid="CA1", url="https://example.com/survey"
+    )
+
+
+def announcement(name: str, session: str = "S1", call_sid: str = "") -> PlayAnnouncement:
+    return PlayAnnouncement(
+        effect_id=name, session_id=session, conference_sid="CF1", call_sid=call_sid, command_id="c1"
+    )
+
+
+def recording(name: str, session: str = "S1") -> StartRecording:
+    return StartRecording(effect_id=name, session_id=session, party="customer", call_sid="CA1")
+
+
+def change(name: str, session: str = "S1", status: str = "paused") -> ChangeRecording:
+    return ChangeRecording(
+        effect_id=name, session_id=session, party="customer", recording_sid="RE1", call_sid="CA1", status=status
+    )
+
+
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
+    return EffectSucceeded(
+        session_id=effect.session_id,
+        token=f"{effect.effect_id}:outcome",
+        effect_id=effect.effect_id,
+        kind=effect.kind,
+        party=effect.party,
+        detail=effect.detail,
+        call_sid=call_sid,
+        queue_ms=queue_ms,
+        recording_sid=recording_sid,
+    )
+
+
+class FakeTime:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.s = 0.0
+        self.sleeps: list[float] = []
+        self.gate: asyncio.Event | None = None
+
+    def monotonic_s(self) -> float:
+        return self.s
+
+    def wall_ms(self) -> int:
+        return self.now_ms()
+
+    def now_ms(self) -> int:
+        return START_MS + int(self.s * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.s += seconds
+        await asyncio.sleep(0)
+
+
+Step = ProviderError | RedirectSeen | PlacedCall | str | asyncio.Event | None
+
+
+class FakeCalls:
+    """Twilio by script: per effect, what becomes of its requests; what is not in the script succeeds at once.
+
+    A dial without a script is the call `CA-NAME`, a recording `RE-NAME`; a look at a dial or at a recording answers its
+    SID, or "" for none.
+    """
+
+    def __init__(self) -> None:
+        self.script: dict[str, deque[Step]] = defaultdict(deque)
+        self.looks: dict[str, deque[Step]] = defaultdict(deque)
+        #: What the list of calls shows of calls to the dialled address that are over.
+        self.gone_calls: tuple[str, ...] = ()
+        #: Since when it was asked for them, Unix milliseconds.
+        self.gone_since_ms: list[int] = []
+        self.asked: list[str] = []
+        self.at_once = 0
+        self.at_once_max = 0
+
+    async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
+        check_send_allowed()
+        self.asked.append(effect.effect_id)
+        step = await self._play(self.script[effect.effect_id])
+        if isinstance(step, PlacedCall):
+            return step
+        if isinstance(effect, Dial):
+            return PlacedCall(f"CA-{effect.effect_id}")
+        if isinstance(effect, StartRecording):
+            return StartedRecording(f"RE-{effect.effect_id}")
+        if isinstance(effect, FindCall):
+            return PlacedCall("")
+        if isinstance(effect, ReadCalls):
+            return CallsRead(
+                session_id=effect.session_id, effect_id=effect.effect_id, read_version=effect.read_version, calls=()
+            )
+        return None
+
+    async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
+        self.asked.append(f"look {effect.effect_id}")
+        seen = await self._play(self.looks[effect.effect_id])
+        assert isinstance(seen, RedirectSeen)
+        return seen
+
+    async def find_dial(self, effect: CreateParticipant) -> str:
+        return await self._look_for(effect)
+
+    async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        self.gone_since_ms.append(since_ms)
+        return self.gone_calls
+
+    async def find_recording(self, effect: StartRecording) -> str:
+        return await self._look_for(effect)
+
+    async def _look_for(self, effect: Effect) -> str:
+        self.asked.append(f"look {effect.effect_id}")
+        seen = await self._play(self.looks[effect.effect_id])
+        assert isinstance(seen, str)
+        return seen
+
+    async def _play(self, steps: deque[Step]) -> Step:
+        """The next step; a last one that is no event serves for all that follow. An event is waited for first."""
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        try:
+            step = _next(steps)
+            while isinstance(step, asyncio.Event):
+                await step.wait()
+                step = _next(steps)
+        finally:
+            self.at_once -= 1
+        if isinstance(step, ProviderError):
+            raise step
+        return step
+
+
+def _next(steps: deque[Step]) -> Step:
+    if not steps:
+        return None
+    return steps.popleft() if len(steps) > 1 or isinstance(steps[0], asyncio.Event) else steps[0]
+
+
+class FakeRecords:
+    """What stands in Redis: outcomes, marks, calls, and which sessions have ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[JobOutcome] = []
+        #: By effect: how many requests an outcome tells, and what the others came to.
+        self.tried: dict[str, tuple[int | None, tuple[str, ...]]] = {}
+        #: Effects that may have been sent, and those that are in no outbox any more.
+        self.marked: set[str] = set()
+        self.gone: set[str] = set()
+        self.owners: dict[str, str] = {}
+        self.standings: dict[str, DialStatus] = {}
+        #: What was written, in order.
+        self.written: list[str] = []
+        self.asked_standing: list[str] = []
+
+    async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
+        assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
+        # How often it was tried is told apart, so that outcomes can be compared without it.
+        self.tried[outcome.effect_id] = (outcome.attempts, outcome.failed_attempts)
+        self.outcomes.append(replace(outcome, attempts=None, failed_attempts=()))
+        self.written.append(f"outcome {effect.effect_id}")
+        if effect.effect_id not in self.gone or not isinstance(outcome, EffectSucceeded) or not outcome.call_sid:
+            return None
+        return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
+
+    async def mark_sent(self, effect: Effect) -> bool:
+        if effect.effect_id in self.gone:
+            raise JobObsoleteError
+        self.written.append(f"mark {effect.effect_id}")
+        was_marked = effect.effect_id in self.marked
+        self.marked.add(effect.effect_id)
+        return not was_marked
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        self.written.append(f"call {call_sid}")
+        return self.owners.setdefault(call_sid, session_id) == session_id
+
+    async def dial_status(self, effect: Dial) -> DialStatus:
+        self.asked_standing.append(effect.effect_id)
+        return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
+
+
+class ExecutorHarness:
+    """An executor with everything around it."""
+
+    def __init__(self, policy: ExecutorPolicy | None = None, **more: Any) -> None:
+        self.time = FakeTime()
+        self.calls = FakeCalls()
+        self.metrics = Metrics()
+        self.records = FakeRecords()
+        self.outcomes = self.records.outcomes
+        self.lost: set[int] = set()
+        self.permissions = 0
+        self.executor = Executor(
+            **{
+                "twilio": self.calls,
+                "outbox": self.records,
+                "may_send": self.may_send,
+                "clock": self.time,
+                "now_ms": lambda _partition: self.time.now_ms(),
+                "metrics": self.metrics,
+                "policy": policy or ExecutorPolicy(),
+                "rng": random.Random(7),
+                "sleep": self.time.sleep,
+            }
+            | more
+        )
+
+    async def may_send(self, partition: int) -> bool:
+        self.permissions += 1
+        return partition not in self.lost
+
+    def submit(self, effect: Effect, partition: int = 0, **more: Any) -> None:
+        self.executor.submit(Job(effect=effect, partition=partition, committed_at_ms=START_MS, **more))
+
+    async def settle(self) -> None:
+        """Lets everything run that can run."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def run_all(self, *effects: Effect) -> None:
+        """Carries effects out to their end."""
+        for effect in effects:
+            self.submit(effect)
+        await self.executor.drain(5)
+
+    async def run(self, effect: Effect, **more: Any) -> JobOutcome:
+        """Carries one effect out to its end."""
+        self.submit(effect, **more)
+        await self.executor.drain(5)
+        (outcome,) = self.outcomes
+        return outcome
+
+    @property
+    def finished(self) -> list[str]:
+        return [outcome.effect_id for outcome in self.outcomes]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Performed, retried, given up, dropped."""
+        executor = self.executor
+        return executor.performed, executor.retried, executor.given_up, executor.dropped
+
+
+class Turns:
+    """Turns that are given when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, asyncio.Event] = {}
+        self.given_up: list[str] = []
+
+    async def __call__(self, dial: Dial) -> None:
+        turn = self.waiting[dial.effect_id] = asyncio.Event()
+        try:
+            await turn.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(dial.effect_id)
+            raise
+        finally:
+            del self.waiting[dial.effect_id]
+
+
+class Paced(ExecutorHarness):
+    """A world in which dials wait for their turn."""
+
+    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
+        self.limiter = Turns()
+        super().__init__(policy, acquire_dial_permit=self.limiter)
+
+
+def quick(**more: Any) -> ExecutorPolicy:
+    """A policy whose requests are cut at once, for requests that hang."""
+    short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
+    return ExecutorPolicy(redirect=short, read=short, create_participant=short, update_participant=short, **more)

@@ -1,0 +1,136 @@
+"""A real Redis with sessions in it, an account by script, and whoever sweeps."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.runtime.errors import ProviderError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import AccountSwept, ParticipantFound
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import State
+from conferral.storage.codecs import event_codec, session_codec
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.telephony.account_lists import AccountSnapshot, OwnCall
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from tests.support.redis_clients import AnyServer, client_of
+
+PARTITIONS = 4
+NAMES = ConferenceNames(["secret"], "test")
+LONG_AGO_MS = 60_000
+TIMES = SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+
+
+class ScriptedAccount:
+    """An account that answers what the test says."""
+
+    def __init__(self, account: AccountSnapshot) -> None:
+        self.account = account
+        self.faults: deque[ProviderError] = deque()
+        self.readings = 0
+        self.waits: asyncio.Event | None = None
+        self.participants: dict[str, list[ParticipantFound] | ProviderError] = {}
+        #: Conferences whose participants were asked for.
+        self.asked: list[str] = []
+
+    async def read(self, check: Callable[[], None]) -> AccountSnapshot:
+        self.readings += 1
+        if self.waits is not None:
+            await self.waits.wait()
+        check()
+        if self.faults:
+            raise self.faults.popleft()
+        return self.account
+
+    async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+        self.asked.append(conference_sid)
+        found = self.participants[conference_sid]
+        if isinstance(found, ProviderError):
+            raise found
+        return found
+
+
+class SweepHarness:
+    """Redis with some sessions in it, and whoever sweeps."""
+
+    def __init__(self, server: AnyServer) -> None:
+        self.client = client_of(server)
+        self.keys = Keys("test", PARTITIONS)
+        self.clock = SystemClock()
+        self.store_clock = StoreClock(self.clock)
+        self.metrics = Metrics()
+        self.account = ScriptedAccount(AccountSnapshot())
+
+    async def hold_partitions(self, duration_ms: int = 60_000) -> None:
+        for number in range(PARTITIONS):
+            await leases.acquire(self.client, self.keys.lease(number), "holder", self.clock, duration_ms)
+
+    async def store(self, *sessions: Session) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for session in sessions:
+            partition = self.keys.partition_of(session.id)
+            pipeline.hset(self.keys.session(session.id), mapping=session_codec.encode(session))
+            if session.state is not State.ENDED:
+                pipeline.sadd(self.keys.live(partition), session.id)
+            for party in session.parties.values():
+                pipeline.set(self.keys.call(party.call_sid), session.id)
+        await pipeline.execute()
+
+    def session(self, name: str, *calls: str, room: str = "", **more: Any) -> Session:
+        """One that has been quiet for a minute."""
+        parties = {f"p{number}": Party(f"p{number}", f"p{number}-1", call_sid=sid) for number, sid in enumerate(calls)}
+        updated_at_ms = self.store_clock.now_ms() - LONG_AGO_MS
+        values = {"state": State.CONFERENCED, "version": 1, "updated_at_ms": updated_at_ms, "conference_sid": room}
+        return Session(name, parties=parties, **(values | more))
+
+    def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS, **more: Any) -> Session:
+        return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
+
+    def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
+        options = {"account_lists": self.account, "times": TIMES, "lease_ms": 5_000, "names": NAMES} | more
+        return Sweeper(
+            self.client, self.keys, name, clock=self.clock, store_clock=self.store_clock, metrics=self.metrics,
+            **options,
+        )  # fmt: skip
+
+    def times(self, **changes: float) -> SweepTimes:
+        return replace(TIMES, **changes)
+
+    async def sweep(self, sweeps: int = 1, **more: Any) -> None:
+        """Sweeps until so many sweeps were made in all."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.sweeper(**more).run(stop))
+        await self.until(lambda: self.sweeps() >= sweeps)
+        stop.set()
+        await running
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    def sweeps(self, result: str = "done") -> int:
+        return int(self.metrics.sweeps.labels(result)._value.get())
+
+    async def published(self) -> list[AccountSwept]:
+        found = []
+        for partition in range(PARTITIONS):
+            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
+                text = {name.decode(): value.decode() for name, value in fields.items()}
+                event = event_codec.decode(text, entry_id.decode())
+                assert self.keys.partition_of(event.session_id) == partition
+                assert isinstance(event, AccountSwept)
+                found.append(event)
+        return found
+
+    async def decide_all(self) -> None:
+        """What stands on the streams is decided, and leaves them."""
+        await self.client.delete(*(self.keys.events(number) for number in range(PARTITIONS)))
+
+    async def told(self) -> set[tuple[str, str, str, str]]:
+        return {(e.finding, e.session_id, e.call_sid, e.conference_sid) for e in await self.published()}

@@ -1,0 +1,112 @@
+"""What counts as a difference between Twilio's lists and the sessions, and what does not."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.telephony.account_lists import AccountSnapshot
+from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding, LiveSession
+
+QUIET_MS = 100_000
+SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", call_sids=("CA1", "CA2"))
+IN_ORDER = AccountSnapshot(calls=frozenset({"CA1", "CA2"}), conferences={"CF1": "s1"})
+
+
+def compared(account: AccountSnapshot, *sessions: LiveSession) -> AccountDiff:
+    comparison = AccountDiff(account, QUIET_MS)
+    for session in sessions:
+        comparison.compare_live(session)
+    return comparison
+
+
+def test_session_whose_calls_and_conference_are_listed_differs_in_nothing() -> None:
+    comparison = compared(IN_ORDER, SESSION)
+
+    assert comparison.findings == []
+    assert comparison.sessions == 1
+    assert (comparison.unmatched_calls, comparison.unmatched_conferences) == (set(), {})
+
+
+def test_session_without_a_conference_and_without_calls_misses_nothing() -> None:
+    assert compared(AccountSnapshot(), LiveSession("s1", QUIET_MS, "", ())).findings == []
+
+
+@pytest.mark.parametrize(
+    "account, missing",
+    [
+        (replace(IN_ORDER, calls=frozenset({"CA2"})), (Difference.CALL_MISSING, "CA1")),
+        (replace(IN_ORDER, calls=frozenset({"CA1"})), (Difference.CALL_MISSING, "CA2")),
+        (replace(IN_ORDER, conferences={"CF2": "s1"}), (Difference.CONFERENCE_MISSING, "CF1")),
+        (AccountSnapshot(), (Difference.CALL_MISSING, "CA1")),
+    ],
+)
+def test_session_that_misses_something_is_told_of_once(
+    account: AccountSnapshot, missing: tuple[Difference, str]
+) -> None:
+    """One look at the session follows, and is at all of it."""
+    difference, sid = missing
+    assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
+
+
+def test_call_that_was_answered_though_it_rings_by_all_that_is_known_is_told_of() -> None:
+    rings = LiveSession("s1", QUIET_MS, "", ("CA1", "CA2"), ringing_sids=("CA2",))
+    both = frozenset({"CA1", "CA2"})
+    assert compared(AccountSnapshot(both, answered=frozenset({"CA1"})), rings).findings == []
+    found = compared(AccountSnapshot(both, answered=both), rings).findings
+    assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA2")]
+
+
+def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -> None:
+    account = AccountSnapshot(calls=frozenset({"CA1", "CA9"}), conferences={"CF1": "s1"})
+
+    comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1))
+
+    assert comparison.findings == []
+    assert (comparison.unmatched_calls, comparison.unmatched_conferences) == ({"CA9"}, {})
+
+
+@pytest.mark.parametrize("before, told", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
+def test_what_a_session_misses_is_told_of_when_it_was_missed_before(before: set[str], told: list[str]) -> None:
+    comparison = AccountDiff(replace(IN_ORDER, calls=frozenset({"CA1"})), QUIET_MS, before)
+
+    comparison.compare_live(replace(SESSION, updated_at_ms=QUIET_MS + 1))
+
+    assert [finding.sid for finding in comparison.findings] == told
+    assert comparison.unconfirmed == {"CA2"}
+
+
+def test_what_a_quiet_session_misses_is_not_doubtful() -> None:
+    assert compared(AccountSnapshot(), SESSION).unconfirmed == set()
+
+
+def test_what_was_not_read_to_its_end_misses_nobody() -> None:
+    cut = AccountSnapshot(has_all_calls=False)
+    assert [finding.difference for finding in compared(cut, SESSION).findings] == [Difference.CONFERENCE_MISSING]
+    cut = AccountSnapshot(has_all_conferences=False)
+    assert {finding.difference for finding in compared(cut, SESSION).findings} == {Difference.CALL_MISSING}
+
+
+def test_second_conference_of_a_live_session_stays_strange() -> None:
+    """Its name is a live session's, so nothing is told of it: a join tells of itself."""
+    account = replace(IN_ORDER, conferences={"CF1": "s1", "CF2": "s1"})
+
+    comparison = compared(account, SESSION)
+
+    assert comparison.unmatched_conferences == {"CF2": "s1"}
+    assert comparison.findings == []
+
+
+@pytest.mark.parametrize("ended_at_ms, is_told", [(QUIET_MS, True), (QUIET_MS + 1, False)])
+def test_what_goes_on_after_its_session_is_told_of_unless_the_end_is_on_its_way(
+    ended_at_ms: int, is_told: bool
+) -> None:
+    comparison = compared(AccountSnapshot())
+
+    over = EndedSession(ended_at_ms, frozenset({"CF1"}))
+    comparison.compare_ended("s1", over, call_sid="CA1")
+    comparison.compare_ended("s1", over, conference_sid="CF1")
+    comparison.compare_ended("s1", over, conference_sid="CF9")
+
+    told = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
+    assert comparison.findings == (told if is_told else [])
+    assert all(finding.is_of_ended for finding in comparison.findings)

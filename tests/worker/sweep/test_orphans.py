@@ -1,0 +1,189 @@
+"""Conferences that no session knows: ours are adopted, everybody else's are left alone."""
+
+import asyncio
+
+import pytest
+
+from conferral.runtime.errors import OutcomeUnknownError
+from conferral.statemachine.events import ConferenceFound, ParticipantFound
+from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.timestamps import to_iso
+from conferral.telephony.account_lists import AccountSnapshot, OwnCall
+from conferral.worker.sweep import sweeper
+from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
+from conferral.worker.sweep.store import _time_of
+from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
+
+pytestmark = pytest.mark.redis
+NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32
+OWN = {NAME: OwnCall("+14155550123", came_in=True)}
+CUSTOMER = ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True)
+STRANGER = ParticipantFound("CA" + "9" * 32, "customer-1")
+
+
+async def adopted(sea: SweepHarness) -> list[ConferenceFound]:
+    """What was published."""
+    found = []
+    for partition in range(PARTITIONS):
+        for entry_id, fields in await sea.client.xrange(sea.keys.events(partition)):
+            event = event_codec.decode({name.decode(): value.decode() for name, value in fields.items()}, entry_id)
+            if isinstance(event, ConferenceFound):
+                found.append(event)
+    return found
+
+
+async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough(sea: SweepHarness) -> None:
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    await sea.sweep()
+    assert await adopted(sea) == []
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+
+    found = (await adopted(sea))[0]
+    assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
+    assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
+
+
+async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea: SweepHarness) -> None:
+    name = NAMES.make("order-7", NAME)
+    forged = "order-8-" + name.rpartition("-")[2]
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER], "CF2": [CUSTOMER]}
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+
+    assert {(found.session_id, found.conference_name) for found in await adopted(sea)} == {("order-7", name)}
+    assert "CF2" not in sea.account.asked
+
+
+async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHarness) -> None:
+    """Where whoever sweeps dies young, nobody would ever know it unknown for long enough."""
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    once = sea.times(interval_s=86_400, quiet_s=0.0)
+    await sea.sweep(name="one", times=once)
+    await sea.client.hdel(sea.keys.sweep_lease, "swept")
+    assert await adopted(sea) == []
+    await sea.sweep(2, name="two", times=once)
+    assert [found.conference_sid for found in await adopted(sea)] == ["CF1"]
+
+
+@pytest.mark.parametrize("noted", ["", "CF1", "CF1:soon CF2:1:2 CF3:7", b"\xff:1"])
+async def test_notes_that_make_no_sense_stop_nobody(sea: SweepHarness, noted: str | bytes) -> None:
+    await sea.client.hset(sea.keys.sweep_lease, "unknown", noted)
+    await sea.sweep()
+
+
+@pytest.mark.parametrize("record", ["live", "ended"])
+async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: SweepHarness, record: str) -> None:
+    make = sea.session if record == "live" else sea.ended
+    await sea.store(make(NAME, "CA" + "8" * 32))
+    sea.account.account = AccountSnapshot(frozenset({"CA" + "8" * 32}), conferences={"CF1": NAME}, own_calls=OWN)
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == []
+    assert await adopted(sea) == []
+
+
+async def test_conference_of_somebody_else_is_asked_about_once_and_never_again(sea: SweepHarness) -> None:
+    sea.account.account = AccountSnapshot(conferences={"CF1": NAME, "CF2": "standup"}, own_calls=OWN)
+    sea.account.participants = {"CF1": [STRANGER]}
+    await sea.sweep(sweeps=6, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == ["CF1"]
+    assert await adopted(sea) == []
+
+
+async def test_so_many_are_asked_about_in_one_sweep(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "ORPHANS_MAX", 3)
+    names = {f"CF{number}": f"CS{number:032x}" for number in range(10)}
+    sea.account.account = AccountSnapshot(conferences=names, own_calls=OWN)
+    sea.account.participants = {sid: [CUSTOMER] for sid in names}
+    await sea.sweep(sweeps=1)
+    before = len(sea.account.asked)
+    await sea.sweep(sweeps=2, times=sea.times(quiet_s=0.0, interval_s=5.0))
+    assert len(sea.account.asked) - before <= 3
+
+
+async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": OutcomeUnknownError()}
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop))
+    await sea.until(lambda: sea.sweeps("given-up") >= 1)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    async with asyncio.timeout(60):
+        while not await adopted(sea):
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+
+
+async def test_partition_that_nobody_decides_for_is_left_out(sea: SweepHarness) -> None:
+    await sea.client.delete(*(sea.keys.lease(number) for number in range(PARTITIONS)))
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    assert sea.account.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_made"),
+    [(NAME, True), (OTHER_NAME, True), ("order-7", False), ("CF" + "1" * 32, False), (NAME + "\n", False)],
+)
+def test_name_that_we_make(name: str, is_made: bool) -> None:
+    assert has_own_name(name) is is_made
+
+
+def test_label_alone_and_number_alone_prove_nothing() -> None:
+    assert is_ours([CUSTOMER], OWN)
+    assert is_ours([STRANGER, CUSTOMER], OWN)
+    assert not is_ours([STRANGER], OWN)
+    assert not is_ours([ParticipantFound(NAME, "Boss")], OWN)
+    assert not is_ours([ParticipantFound(NAME)], OWN)
+    assert not is_ours([], OWN)
+
+
+def test_memory_forgets_what_is_known_or_over() -> None:
+    rooms = OrphanedConferences()
+    assert rooms.due(["CF1", "CF2"], 100, 50) == []
+    assert rooms.due(["CF1", "CF2"], 200, 100) == ["CF1", "CF2"]
+    rooms.ignore("CF1")
+    assert rooms.due(["CF1", "CF2"], 300, 200) == ["CF2"]
+    assert rooms.due(["CF2"], 400, 300) == ["CF2"]
+    assert rooms.due(["CF1", "CF2"], 500, 400) == ["CF2"]
+    assert rooms.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
+
+
+def test_memory_goes_on_where_somebody_else_has_left_off() -> None:
+    rooms = OrphanedConferences()
+    rooms.restore({"CF1": 10, "CF2": 900}, 100)
+    assert rooms.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"
+    assert rooms.due(["CF2"], 200, 50, unchecked={"CF1", "CF3"}) == []
+    assert rooms.since_ms == {"CF1": 10, "CF2": 100}
+    assert rooms.due(["CF1"], 300, 50) == ["CF1"]
+    assert rooms.since_ms == {"CF1": 10}
+
+
+async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may be sweeping by then."""
+    stop = asyncio.Event()
+
+    async def stops(conference_sid: str, _own_calls: object) -> list[ParticipantFound]:
+        sea.account.asked.append(conference_sid)
+        stop.set()
+        return [CUSTOMER]
+
+    monkeypatch.setattr(sea.account, "participants_of", stops)
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    await sea.sweep()
+    async with asyncio.timeout(60):
+        await sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop)
+    assert sea.account.asked == ["CF1"]
+    assert await adopted(sea) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "at_ms"), [({"at": to_iso(9_000)}, 7_000), ({}, 0), ({"at": ""}, 0), ({"at": "yesterday"}, 0)]
+)
+def test_time_of_a_record_is_told_by_redis_clock_and_is_zero_without_one(record: dict[str, str], at_ms: int) -> None:
+    assert _time_of(record, "at", offset_ms=2_000) == at_ms

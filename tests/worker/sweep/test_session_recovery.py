@@ -1,0 +1,230 @@
+"""Sessions that nobody knows are searched for at Twilio as soon as something arrives for them; in virtual time."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import (
+    CallProgressed,
+    ConferenceEnded,
+    ConferenceFound,
+    Convert,
+    Event,
+    ParticipantFound,
+    ParticipantLeft,
+)
+from conferral.statemachine.machine import step
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.schema import SchemaVersion
+from conferral.telephony.lost_conferences import LostConference
+from conferral.worker.consumer.batch import Decision
+from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
+from tests.simulation.virtual_loop import VirtualLoop, run
+
+LOST, AGENT_CALL, ROOM = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
+CUSTOMER = ParticipantFound(LOST, "customer-1", "+14155550123", came_in=True)
+AGENT = ParticipantFound(AGENT_CALL, "agent-1", "client:alice")
+BOTH = LostConference(ROOM, LOST, True, (CUSTOMER, AGENT), frozenset({LOST}))
+LEFT = ParticipantLeft(session_id=LOST, token="1", conference_sid=ROOM, call_sid=LOST)
+COMPLETED = CallProgressed(session_id=LOST, token="2", party="agent", call_sid=AGENT_CALL, status="completed")
+
+
+class Clock:
+    """The loop's."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.monotonic_s = loop.time
+
+    def wall_ms(self) -> int:
+        return 0
+
+
+@dataclass
+class World:
+    """Twilio with one conference, and a Redis that knows these sessions."""
+
+    loop: VirtualLoop
+    found: LostConference | None = BOTH
+
+    def __post_init__(self) -> None:
+        self.known: set[str] = set()
+        self.asked: list[tuple[float, str]] = []
+        self.adopted: list[ConferenceFound] = []
+        self.errors: list[ProviderError | StoreUnreachableError] = []
+        self.level = SchemaVersion()
+        self.lost = SessionRecovery(
+            finder=self, store=self, session_of={"shop-4a": "shop"}.get, clock=Clock(self.loop),  # type: ignore[arg-type]
+            metrics=Metrics(), schema=self.level,
+        )  # fmt: skip
+
+    async def by_sid(self, conference_sid: str) -> LostConference | None:
+        return self._answer(conference_sid)
+
+    async def by_name(self, name: str) -> LostConference | None:
+        return self._answer(name)
+
+    def _answer(self, asked: str) -> LostConference | None:
+        self.asked.append((self.loop.time(), asked))
+        if self.errors:
+            raise self.errors.pop()
+        return self.found
+
+    async def find_unknown(self, session_ids: list[str]) -> set[str]:
+        return set(session_ids) - self.known
+
+    async def recover(self, found: ConferenceFound) -> bool:
+        self.adopted.append(found)
+        return True
+
+    def arrives(self, *events: Event) -> None:
+        """Events are decided of sessions of which nothing is known."""
+        for event in events:
+            taken = step(Session(event.session_id), event, 1)
+            self.lost.record_unknown([Decision(Entry("1-1", {}), event, taken, State.BRIDGED)])
+
+
+def story(tell: Callable[[World], Coroutine[Any, Any, None]], found: LostConference | None = BOTH) -> None:
+    """Play it in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        system, stop = World(loop, found), asyncio.Event()
+        running = asyncio.ensure_future(system.lost.run(stop))
+        await tell(system)
+        stop.set()
+        await running
+
+    run(main)
+
+
+async def passes(seconds: float) -> None:
+    await asyncio.sleep(seconds)  # a delay: virtual time
+
+
+def test_conference_that_a_callback_names_is_adopted_once() -> None:
+    async def tell(system: World) -> None:
+        system.arrives(LEFT, COMPLETED)
+        await passes(10.0)
+        (found,) = system.adopted
+        assert (found.session_id, found.conference_sid, found.conference_name) == (LOST, ROOM, LOST)
+        assert found.participants == (CUSTOMER, AGENT)
+        ((at_s, asked),) = system.asked
+        assert asked == ROOM
+        assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
+
+    story(tell)
+
+
+def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> None:
+    async def tell(system: World) -> None:
+        system.arrives(COMPLETED)
+        await passes(10.0)
+        assert [asked for _, asked in system.asked] == [LOST]
+        assert [one.session_id for one in system.adopted] == [LOST]
+
+    story(tell)
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        (LEFT, replace(BOTH, name="CA" + "9" * 32)),
+        (LEFT, replace(BOTH, participants=(replace(AGENT, label="Boss"),))),
+        (LEFT, None),
+        # The name alone proves nothing where no callback of ours has named the conference.
+        (COMPLETED, replace(BOTH, own_calls=frozenset())),
+        (replace(COMPLETED, session_id="shop"), BOTH),
+        # The caller's music opens the session, and dials the agent again.
+        (LEFT, replace(BOTH, has_started=False, participants=(CUSTOMER,))),
+    ],
+    ids=["another-name", "no-label", "over", "nobody-of-ours", "chosen-id", "waiting-caller"],
+)
+def test_everything_else_is_left_alone(event: Event, found: LostConference | None) -> None:
+    async def tell(system: World) -> None:
+        system.arrives(event)
+        await passes(20.0)
+        assert system.adopted == []
+        assert len(system.asked) <= 1
+
+    story(tell, found)
+
+
+def test_conference_with_the_name_of_a_chosen_id_is_adopted() -> None:
+    async def tell(system: World) -> None:
+        system.arrives(replace(LEFT, session_id="shop"))
+        await passes(10.0)
+        assert [one.conference_name for one in system.adopted] == ["shop-4a"]
+
+    story(tell, replace(BOTH, name="shop-4a"))
+
+
+@pytest.mark.parametrize("alone", [AGENT, replace(CUSTOMER, came_in=False)])
+def test_anyone_else_who_is_alone_is_not_left_so(alone: ParticipantFound) -> None:
+    async def tell(system: World) -> None:
+        system.arrives(LEFT)
+        await passes(10.0)
+        assert [one.participants for one in system.adopted] == [(alone,)]
+
+    story(tell, replace(BOTH, has_started=False, participants=(alone,)))
+
+
+def test_session_that_was_only_late_is_not_searched_for() -> None:
+    async def tell(system: World) -> None:
+        system.arrives(LEFT)
+        system.known.add(LOST)
+        await passes(10.0)
+        assert system.asked == []
+
+    story(tell)
+
+
+def test_commands_and_what_is_over_say_nothing_of_a_live_conference() -> None:
+    async def tell(system: World) -> None:
+        system.arrives(Convert(session_id=LOST), ConferenceEnded(session_id=LOST, token="3", conference_sid=ROOM))
+        await passes(10.0)
+        assert system.asked == []
+
+    story(tell)
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknownError(), StoreUnreachableError("away")])
+def test_search_that_fails_is_repeated_a_few_times(error: ProviderError | StoreUnreachableError) -> None:
+    async def tell(system: World) -> None:
+        system.errors = [error] * (ATTEMPTS_MAX - 1)
+        system.arrives(LEFT)
+        await passes(60.0)
+        assert (len(system.asked), len(system.adopted)) == (ATTEMPTS_MAX, 1)
+        system.errors = [error] * ATTEMPTS_MAX
+        system.arrives(LEFT)
+        await passes(60.0)
+        assert (len(system.asked), len(system.adopted), len(system.errors)) == (2 * ATTEMPTS_MAX, 1, 0)
+
+    story(tell)
+
+
+def test_many_are_searched_for_one_after_the_other() -> None:
+    async def tell(system: World) -> None:
+        for number in range(WAITING_MAX + 5):
+            system.arrives(replace(LEFT, session_id=f"CA{number:032x}"))
+        await passes(SETTLE_S + 100 * PAUSE_S)
+        assert 90 <= len(system.asked) <= 101
+        await passes(WAITING_MAX * PAUSE_S * 1.1)
+        assert len(system.asked) == WAITING_MAX
+
+    story(tell)
+
+
+def test_nothing_is_adopted_before_all_processes_understand_it() -> None:
+    async def tell(system: World) -> None:
+        system.level.written = 1
+        system.arrives(LEFT)
+        await passes(10.0)
+        assert system.asked == []
+
+    story(tell)

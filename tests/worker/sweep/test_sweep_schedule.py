@@ -1,0 +1,212 @@
+"""Who sweeps, when, and what a sweep does when Twilio or Redis refuse."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.errors import ProviderBusyError
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import LeaseInfo
+from conferral.telephony.account_lists import AccountSnapshot
+from conferral.worker.sweep.sweeper import SweepTimes
+from tests.worker.sweep.sweep_harness import ScriptedAccount, SweepHarness
+
+pytestmark = pytest.mark.redis
+
+
+# ---- who sweeps, and when --------------------------------------------------------------------------------------------
+
+
+async def test_one_worker_sweeps_at_a_time_and_the_next_when_it_has_stopped(sea: SweepHarness) -> None:
+    accounts = [ScriptedAccount(AccountSnapshot()), ScriptedAccount(AccountSnapshot())]
+    stops = [asyncio.Event(), asyncio.Event()]
+    first = asyncio.create_task(sea.sweeper("one", account_lists=accounts[0]).run(stops[0]))
+    await sea.until(lambda: accounts[0].readings > 0)
+    second = asyncio.create_task(sea.sweeper("two", account_lists=accounts[1]).run(stops[1]))
+    await sea.until(lambda: accounts[0].readings > 3)
+    assert accounts[1].readings == 0
+
+    stops[0].set()
+    await first
+    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
+    await sea.until(lambda: accounts[1].readings > 0)
+    stops[1].set()
+    await second
+
+
+async def test_lease_of_a_worker_that_died_is_taken_when_it_has_run_out(sea: SweepHarness) -> None:
+    dead, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 500)
+    assert not isinstance(dead, LeaseInfo)
+
+    await sea.sweep()
+
+    assert sea.clock.monotonic_s() >= dead.valid_until_s
+    assert (await sea.client.hget(sea.keys.sweep_lease, "holder")).startswith(b"2:")
+
+
+async def test_first_sweep_comes_a_moment_after_the_lease(sea: SweepHarness) -> None:
+    times = SweepTimes(interval_s=86_400, first_after_s=0.3, quiet_s=5.0, settle_s=0.0)
+    began_s = sea.clock.monotonic_s()
+
+    await sea.sweep(times=times)
+
+    assert sea.clock.monotonic_s() - began_s >= 0.3
+    assert sea.account.readings == 1
+
+
+async def test_overdue_sweep_does_not_wait_for_its_new_holder_to_settle_in(sea: SweepHarness) -> None:
+    """Where whoever sweeps dies young, hardly anybody would ever come to sweep."""
+    await swept(sea, ago_s=90)
+    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
+    assert sea.account.readings == 1
+
+
+@pytest.mark.parametrize("ago_s", [10, -90, None], ids=["lately", "by a clock that was set back", "nobody knows when"])
+async def test_sweep_that_is_not_overdue_waits_for_its_new_holder_to_settle_in(
+    sea: SweepHarness, ago_s: int | None
+) -> None:
+    await swept(sea, ago_s)
+    began_s = sea.clock.monotonic_s()
+    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=0.3, quiet_s=5.0, settle_s=0.0))
+    assert sea.clock.monotonic_s() - began_s >= 0.3
+
+
+async def swept(sea: SweepHarness, ago_s: int | None) -> None:
+    """Somebody has swept, so many seconds ago by Redis's clock."""
+    seconds, _ = await sea.client.time()
+    when = "soon" if ago_s is None else (seconds - ago_s) * 1000
+    await sea.client.hset(sea.keys.sweep_lease, "swept", when)
+
+
+async def test_sweep_that_has_looked_at_everybody_is_noted_for_the_next_holder(sea: SweepHarness) -> None:
+    await sea.client.hset(sea.keys.lease(1), "until", 1)
+    await sea.sweep()
+    assert await sea.client.hget(sea.keys.sweep_lease, "swept") is None, "one partition had no holder"
+
+    await sea.hold_partitions()
+    before_ms = sea.store_clock.store_now_ms()
+    await sea.sweep(sea.sweeps() + 1)
+    assert int(await sea.client.hget(sea.keys.sweep_lease, "swept")) >= before_ms - 1_000
+
+
+async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: SweepHarness) -> None:
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(lease_ms=600).run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+    holder = await sea.client.hget(sea.keys.sweep_lease, "holder")
+    await asyncio.sleep(0.9)  # a delay: longer than the lease
+
+    taken, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "two", sea.clock, 600)
+
+    assert isinstance(taken, LeaseInfo)
+    assert taken.holder == holder.decode()
+    sea.account.waits.set()
+    await sea.until(lambda: sea.sweeps() >= 1)
+    stop.set()
+    await running
+
+
+async def test_whoever_has_lost_the_lease_publishes_nothing(sea: SweepHarness) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper(lease_ms=300).run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+    until = sea.store_clock.now_ms() + 60_000
+    await sea.client.hset(sea.keys.sweep_lease, mapping={"holder": "9:two", "until": until})
+    with capture_logs() as lines:
+        await sea.until(lambda: any(line["event"] == "lease_lost" for line in lines))
+        sea.account.waits.set()
+        await sea.until(lambda: sea.sweeps("given-up") == 1)
+
+    assert await sea.published() == []
+    stop.set()
+    await running
+    assert await sea.client.hget(sea.keys.sweep_lease, "holder") == b"9:two"
+
+
+async def test_stop_does_not_wait_for_a_list(sea: SweepHarness) -> None:
+    sea.account.waits = asyncio.Event()
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper().run(stop))
+    await sea.until(lambda: sea.account.readings > 0)
+
+    stop.set()
+    async with asyncio.timeout(2):
+        await running
+
+    assert (sea.sweeps(), sea.sweeps("given-up")) == (0, 0)
+    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    sea.account.faults.append(ProviderBusyError(http_status=429, code=20429))
+
+    with capture_logs() as lines:
+        await sea.sweep()
+
+    assert sea.sweeps("given-up") == 1
+    (line,) = [line for line in lines if line["event"] == "sweep_given_up"]
+    assert (line["error_type"], line["status"], line["code"]) == ("ProviderBusyError", 429, 20429)
+    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+
+
+async def test_redis_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
+    await sea.store(sea.session("s1", "CA1"))
+    live = sea.keys.live(sea.keys.partition_of("s1"))
+    await sea.client.rename(live, "aside")
+    await sea.client.set(live, "?")
+    stop = asyncio.Event()
+    running = asyncio.create_task(sea.sweeper().run(stop))
+    await sea.until(lambda: sea.sweeps("given-up") >= 1)
+
+    await sea.client.rename("aside", live)
+    await sea.until(lambda: sea.sweeps() >= 1)
+    stop.set()
+    await running
+
+    assert ("call-missing", "s1", "CA1", "") in await sea.told()
+
+
+async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -> None:
+    stop = asyncio.Event()
+    await sea.client.config_set("min-replicas-to-write", 1)
+    with capture_logs() as lines:
+        running = asyncio.create_task(sea.sweeper().run(stop))
+        await sea.until(lambda: any(line["event"] == "store_unreachable" for line in lines))
+    assert sea.account.readings == 0
+
+    await sea.client.config_set("min-replicas-to-write", 0)
+    await sea.until(lambda: sea.sweeps() >= 1)
+    stop.set()
+    await running
+
+
+async def test_no_sweep_is_tried_under_a_lease_that_redis_could_not_renew(sea: SweepHarness) -> None:
+    times = SweepTimes(interval_s=0.05, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
+    stop = asyncio.Event()
+    with capture_logs() as lines:
+        running = asyncio.create_task(sea.sweeper(times=times, lease_ms=500).run(stop))
+        await sea.until(lambda: sea.sweeps() >= 1)
+        await sea.client.config_set("min-replicas-to-write", 1)
+        away_until_s = sea.clock.monotonic_s() + 1.5
+        await sea.until(lambda: sea.clock.monotonic_s() > away_until_s)
+        await sea.client.config_set("min-replicas-to-write", 0)
+        before = sea.sweeps()
+        await sea.until(lambda: sea.sweeps() > before)
+        stop.set()
+        await running
+
+    # At most the one that was in progress when the lease ran out.
+    assert sum(line.get("error_type") == "LeaseLostError" for line in lines) <= 1
+
+
+def test_times_are_shorter_where_the_interval_is_short() -> None:
+    assert SweepTimes.for_interval(30) == SweepTimes(interval_s=30, first_after_s=10, quiet_s=5, settle_s=2)
+    assert SweepTimes.for_interval(1) == SweepTimes(interval_s=1, first_after_s=1, quiet_s=0.5, settle_s=0.25)

@@ -1,0 +1,324 @@
+"""How much a worker sends Twilio: less after a 429, nothing ordinary for a moment when it is away or refuses."""
+
+import asyncio
+import random
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.runtime.metrics import Metrics
+from conferral.telephony.http_client import RequestResult
+from conferral.worker.executor import adaptive_limit as limits
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit, BreakerReason, refuses_credentials
+from conferral.worker.executor.executor import ExecutorPolicy
+from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.request_shares import Share
+from tests.worker.executor_harness import ExecutorHarness, FakeTime, find, hang_up, redirect, straight, update
+
+
+class Bounds:
+    """An allowance whose answers are made by hand."""
+
+    def __init__(self) -> None:
+        self.time = FakeTime()
+        self.metrics = Metrics()
+        self.share = Share(24, 8)
+        self.allowance = AdaptiveLimit(
+            share=lambda: self.share, clock=self.time, metrics=self.metrics, rng=random.Random(7)
+        )
+
+    def answer(
+        self, status: int, count: int = 1, *, code: int = 0, retry_after_s: float = 0.0, ago_s: float = 0.0
+    ) -> None:
+        for _ in range(count):
+            self.allowance.observe(RequestResult(status, code, retry_after_s, self.time.s - ago_s))
+
+    def held_back(self) -> dict[str, float | None]:
+        name = "conferral_rest_breaker_open"
+        return {why.value: self.metrics.registry.get_sample_value(name, {"reason": why.value}) for why in BreakerReason}
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """All, and those for others than endings."""
+        return self.allowance.slots, self.allowance.ordinary_slots
+
+
+# ---- what all workers share --------------------------------------------------------------------------------------
+
+
+def test_slots_are_the_share_of_this_worker():
+    bounds = Bounds()
+    assert bounds.slots == (32, 24)
+    bounds.share = Share(3, 1)
+    assert bounds.slots == (4, 3)
+    bounds.share = Share(0, 0)
+    assert bounds.slots == (0, 0)
+
+
+def test_endings_can_not_have_all_slots():
+    with pytest.raises(ValueError):
+        ExecutorPolicy(requests_max=2, reserved_for_endings=2)
+
+
+# ---- 429 ---------------------------------------------------------------------------------------------------------
+
+
+def test_busy_halves_what_is_sent_and_it_grows_back_one_a_round():
+    bounds = Bounds()
+    bounds.answer(429)
+    assert bounds.slots == (32, 12)
+    bounds.time.s += 1
+    bounds.answer(429)
+    assert bounds.slots == (32, 6)
+    bounds.answer(200, 7)
+    assert bounds.slots == (32, 7)
+    bounds.answer(200, 8)
+    assert bounds.slots == (32, 8)
+    bounds.answer(200, 1_000)
+    assert bounds.slots == (32, 24)
+
+
+def test_what_was_refused_together_is_one_sign():
+    bounds = Bounds()
+    bounds.time.s += 10
+    bounds.answer(429)
+    bounds.answer(429, 20, ago_s=0.5)
+    assert bounds.slots == (32, 12)
+
+
+def test_some_are_sent_however_often_twilio_is_busy():
+    bounds = Bounds()
+    for _ in range(20):
+        bounds.time.s += 1
+        bounds.answer(429)
+    assert bounds.slots == (32, 2)
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
+    assert bounds.allowance.problem == ""
+
+
+def test_time_that_twilio_asks_for_is_waited_by_the_effect_that_met_it_not_by_all():
+    bounds = Bounds()
+    bounds.answer(429, retry_after_s=30.0)
+    assert bounds.allowance.pause_s == 0
+    assert bounds.slots == (32, 12)
+
+
+# ---- Twilio is away ----------------------------------------------------------------------------------------------
+
+
+def test_ten_failures_in_a_row_hold_everything_back_for_a_moment_then_one_tries():
+    bounds = Bounds()
+    bounds.answer(503, 9)
+    bounds.answer(404)
+    bounds.answer(0, 9)
+    assert bounds.slots == (32, 24), "an answer was between them"
+    with capture_logs() as lines:
+        bounds.answer(500)
+    assert bounds.slots == (32, 0)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("twilio_unreachable", "error")]
+    assert bounds.held_back() == {"unreachable": 1, "credentials": 0}
+    assert bounds.allowance.problem == "twilio: no answer"
+    assert 0.8 <= bounds.allowance.pause_s <= 1.0
+
+    bounds.time.s += 1
+    assert bounds.slots == (32, 1)
+    with capture_logs() as lines:
+        bounds.answer(200)
+    assert [line["event"] for line in lines] == ["rest_limit_restored"]
+    assert bounds.allowance.problem == ""
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
+    assert bounds.slots[1] == 2, "all that has waited would come at once"
+    bounds.answer(200, 400)
+    assert bounds.slots == (32, 24)
+
+
+def test_pause_grows_with_every_try_that_fails_up_to_a_bound():
+    bounds, pauses = Bounds(), []
+    bounds.answer(0, 10)
+    for _ in range(6):
+        pauses.append(bounds.allowance.pause_s)
+        bounds.answer(0, 30)  # endings, tried meanwhile
+        assert bounds.allowance.pause_s == pauses[-1], "they make it no longer"
+        bounds.time.s += bounds.allowance.pause_s
+        assert bounds.slots[1] == 1
+        with capture_logs() as lines:
+            bounds.answer(0)
+        assert not lines, "told once"
+    for pause_s, most_s in zip(pauses, (1, 2, 4, 5, 5, 5), strict=True):
+        assert 0.8 * most_s <= pause_s <= most_s
+
+
+# ---- credentials -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "status, code, is_meant",
+    [(401, 20003, True), (401, 0, True), (403, 20003, True), (403, 0, True), (403, 20403, False), (403, 21215, False),
+     (404, 20404, False), (200, 0, False)],
+)  # fmt: skip
+def test_refused_credentials_are_told_from_a_refused_destination(status: int, code: int, is_meant: bool):
+    assert refuses_credentials(RequestResult(status, code, 0.0, 0.0)) == is_meant
+
+
+def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_are_taken_again():
+    bounds = Bounds()
+    with capture_logs() as lines:
+        for _ in range(5):
+            bounds.answer(401, code=20003)
+            assert bounds.slots == (32, 0)
+            bounds.time.s += limits.CREDENTIALS_PAUSE_S
+            assert bounds.slots == (32, 1)
+    assert [(line["event"], line["log_level"], line["code"]) for line in lines] == [
+        ("credentials_refused", "error", 20003)
+    ]
+    assert bounds.allowance.problem == "twilio: credentials refused (20003)"
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 1}
+
+    with capture_logs() as lines:
+        bounds.answer(200)
+    assert [line["event"] for line in lines] == ["rest_limit_restored"]
+    assert bounds.allowance.problem == ""
+    assert bounds.slots == (32, 2)
+
+
+def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
+    bounds = Bounds()
+    bounds.answer(0, 10)
+    bounds.time.s += limits.BREAKER_REASON_TTL_S - 1
+    bounds.answer(0)
+    bounds.time.s += limits.BREAKER_REASON_TTL_S - 1
+    assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the last answer said so"
+    bounds.time.s += 1
+    assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
+    assert bounds.allowance.problem == ""
+    assert bounds.slots[1] == limits.WINDOW_MIN, "everything that waited would go at once"
+    bounds.answer(0)
+    assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the tenth failure in a row, and one more"
+    bounds.time.s += limits.BREAKER_REASON_TTL_S
+    with capture_logs() as lines:
+        bounds.answer(200)
+    assert [line["event"] for line in lines] == ["rest_limit_restored"]
+
+
+# ---- lanes in a pause --------------------------------------------------------------------------------------------
+
+
+class Open:
+    """Bounds that a test sets."""
+
+    def __init__(self, time: FakeTime) -> None:
+        self.slots, self.most_ordinary, self.paused_until_s = 4, 3, 0.0
+        self._time = time
+
+    @property
+    def pause_s(self) -> float:
+        return max(0.0, self.paused_until_s - self._time.s)
+
+    @property
+    def ordinary_slots(self) -> int:
+        return 0 if self.pause_s else self.most_ordinary
+
+
+async def test_in_a_pause_endings_begin_and_others_when_it_is_over():
+    time = FakeTime()
+    bounds = Open(time)
+    bounds.paused_until_s = 3.0
+    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+    began: list[tuple[str, float]] = []
+
+    async def one(name: str, *, ending: bool) -> None:
+        async with lanes.slot(ending=ending):
+            began.append((name, time.s))
+
+    await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
+    assert began == [("ending", 0.0), ("ordinary", 3.0), ("another", 3.0)]
+    assert lanes.in_use == 0
+
+
+async def test_whoever_s_time_is_up_in_a_pause_is_let_through_without_a_slot():
+    time = FakeTime()
+    bounds = Open(time)
+    bounds.paused_until_s = 60.0
+    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+    ended: dict[str, float] = {}
+
+    async def one(name: str, until_s: float) -> None:
+        async with lanes.slot(ending=False, deadline_s=until_s):
+            ended[name] = time.s
+            assert lanes.in_use == (0 if until_s < 60 else 1)
+
+    await asyncio.gather(one("four", 4.0), one("hour", 3600.0), one("one", 1.0))
+    assert ended == {"one": pytest.approx(1.0, abs=0.3), "four": pytest.approx(4.0, abs=0.3), "hour": 60.0}
+    assert lanes.in_use == 0
+
+
+async def test_whoever_is_cancelled_in_a_pause_leaves_nothing_behind():
+    time = FakeTime()
+    time.gate = asyncio.Event()
+    bounds = Open(time)
+    bounds.paused_until_s = 3.0
+    lanes = PriorityLimiter(bounds, time, sleep=time.sleep)
+
+    async def one() -> None:
+        async with lanes.slot(ending=False):
+            raise AssertionError("it was cancelled")
+
+    task = asyncio.create_task(one())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    time.gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert task.cancelled()
+    assert lanes.in_use == 0
+    async with lanes.slot(ending=False):
+        assert lanes.in_use == 1
+
+
+# ---- the executor ------------------------------------------------------------------------------------------------
+
+
+async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_nothing_is_sent_for_them():
+    system = ExecutorHarness()
+    for _ in range(limits.FAILURES_MAX):
+        system.executor.adaptive_limit.observe(RequestResult(0, 0, 0.0, system.time.s))
+
+    async def stays_away(seconds: float) -> None:
+        await system.time.sleep(seconds)
+        system.executor.adaptive_limit.observe(RequestResult(0, 0, 0.0, system.time.s))
+
+    system.executor._context.limiter._sleep = stays_away
+    for number, effect in enumerate((redirect, straight, update, find)):
+        system.submit(effect(effect.__name__, f"S{number}"))
+    system.submit(hang_up("ending", "S9"))
+    for _ in range(200):
+        await system.settle()
+    assert system.finished[0] == "ending"
+    assert sorted(system.finished) == ["ending", "find", "redirect", "straight", "update"]
+    assert system.time.s < 12, "ten seconds are the longest deadline"
+    assert system.calls.asked == ["ending"]
+    assert system.executor._context.limiter.in_use == 0
+    await system.executor.drain(1)
+
+
+async def test_order_in_a_session_is_kept_while_twilio_is_busy():
+    system = ExecutorHarness(ExecutorPolicy(requests_max=4, reserved_for_endings=1))
+    goes_on = asyncio.Event()
+    for session in range(6):
+        for number in range(3):
+            name = f"{session}-{number}"
+            system.calls.script[name].extend([goes_on, None] if number == 0 else [None])
+            system.submit(update(name, f"S{session}"))
+    system.executor.adaptive_limit.observe(RequestResult(429, 20429, 1.0, system.time.s))
+    await system.settle()
+    assert system.calls.at_once == 2, "of three"
+    goes_on.set()
+    for _ in range(20):
+        await system.settle()
+    assert len(system.calls.asked) == 18
+    for session in range(6):
+        assert [name for name in system.calls.asked if name.startswith(f"{session}-")] == [
+            f"{session}-{number}" for number in range(3)
+        ]
+    await system.executor.drain(1)

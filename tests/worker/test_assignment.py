@@ -1,0 +1,343 @@
+"""Fair shares: workers that join, leave and die, in virtual time, on a Redis in memory."""
+
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
+from conferral.worker.assignment.rebalance import target_counts
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.memory_redis import Fault
+from tests.worker.worker_cluster import WorkerCluster
+
+#: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
+TAKE_OVER_S = 7.0
+#: Whoever comes, or goes in peace, is heard of at once.
+AT_ONCE_S = 1.0
+
+
+def of_team(story: Callable[[WorkerCluster], Coroutine[Any, Any, None]], partitions: int = 16) -> None:
+    """Plays a story in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions)
+        try:
+            await story(team)
+            assert loop.faults == []
+            team.assert_all_work()
+            for member in list(team.alive.values()):
+                await team.leave(member)
+            assert await team.holders() == {}, "a worker that stops gives back what it holds"
+        finally:
+            for member in list(team.alive.values()):
+                team.kill(member)
+
+    run(main)
+
+
+# ---- who is to hold how many -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quotas_differ_by_one_at_most_and_add_up(seed: int):
+    chance = random.Random(seed)
+    names = [f"w{number}" for number in range(chance.randint(1, 20))]
+    partitions = chance.randint(1, 64)
+    held = {name: chance.randint(0, partitions) for name in chance.sample(names, chance.randint(0, len(names)))}
+    shares = target_counts(held, names, partitions)
+    assert shares.keys() == set(names)
+    assert sum(shares.values()) == partitions
+    assert max(shares.values()) - min(shares.values()) <= 1
+
+
+def test_who_holds_more_is_to_hold_more():
+    assert target_counts({"a": 5, "b": 6, "dead": 5}, ["a", "b", "c"], 16) == {"b": 6, "a": 5, "c": 5}
+    assert target_counts({"b": 1}, ["a", "b"], 1) == {"b": 1, "a": 0}
+
+
+# ---- coming and going ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_worker_takes_everything_and_the_second_gets_its_half_at_once():
+    async def story(team: WorkerCluster) -> None:
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        first_epochs = await team.epochs()
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        assert await team.shares() == [8, 8]
+        assert sum(await team.epochs()) - sum(first_epochs) == 8, "no partition changes hands that need not"
+
+    of_team(story)
+
+
+def test_workers_that_start_at_the_same_moment_share():
+    async def story(team: WorkerCluster) -> None:
+        for _ in range(5):
+            team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        assert await team.shares() == [3, 3, 3, 3, 4]
+
+    of_team(story)
+
+
+def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
+    async def story(team: WorkerCluster) -> None:
+        for _ in range(6):
+            team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        epochs = await team.epochs()
+        await team.passes(30.0)
+        assert await team.epochs() == epochs
+        assert await team.shares() == [0, 0, 1, 1, 1, 1]
+
+    of_team(story, partitions=4)
+
+
+def test_what_a_worker_that_stops_gives_back_is_shared_at_once():
+    async def story(team: WorkerCluster) -> None:
+        first, *_ = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.leave(first)
+        assert await team.until_fair(AT_ONCE_S) < AT_ONCE_S
+        assert await team.shares() == [8, 8]
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
+    async def story(team: WorkerCluster) -> None:
+        members = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(0.37 * number)
+        team.kill(members[number])
+        await team.until_fair(TAKE_OVER_S)
+        assert await team.shares() == [8, 8]
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("other_redis", [False, True])
+def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sent(other_redis: bool):
+    """Whoever died may not have lived to notice that Redis had forgotten what he had done."""
+
+    async def story(team: WorkerCluster) -> None:
+        first, second = team.join(), team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
+        kept = set(first.keeper.consumers)
+        if other_redis:
+            team.server.restart()
+        team.kill(second)
+        await team.until_fair(TAKE_OVER_S)
+        careful = {number for number, held in first.keeper.consumers.items() if held._must_verify}
+        assert careful == (set(first.keeper.consumers) - kept if other_redis else set())
+        await team.passes(VERIFY_AFTER_FAILOVER_S)
+        assert not any(held._must_verify for held in first.keeper.consumers.values())
+
+    of_team(story)
+
+
+def test_worker_that_starts_after_redis_was_rolled_back_looks_before_anything_is_sent():
+    """It has never seen the server before: the lease names it."""
+
+    async def story(team: WorkerCluster) -> None:
+        first = team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * VERIFY_AFTER_FAILOVER_S)
+        copy = team.server.snapshot()
+        team.kill(first)
+        team.server.db.rewind(copy)
+        team.server.restart()
+        await team.passes(2 * VERIFY_AFTER_FAILOVER_S)  # a replica that takes over has run for long, too
+        second = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._must_verify for held in second.keeper.consumers.values())
+        await team.passes(VERIFY_AFTER_FAILOVER_S / 2)
+        team.kill(second)
+        third = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._must_verify for held in third.keeper.consumers.values()), (
+            "the care of the one before was not over"
+        )
+        await team.passes(VERIFY_AFTER_FAILOVER_S + 2 * RENEW_EVERY_S)
+        team.kill(third)
+        fourth = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert not any(held._must_verify for held in fourth.keeper.consumers.values())
+
+    of_team(story)
+
+
+def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
+    """Its copy says that nobody left anything behind; the holder that came after is forgotten."""
+
+    async def story(team: WorkerCluster) -> None:
+        first = team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        await team.passes(2 * RENEW_EVERY_S)
+        await team.leave(first)
+        copy = team.server.snapshot()
+        second = team.join()
+        await team.until_fair(TAKE_OVER_S)
+        assert not any(held._must_verify for held in second.keeper.consumers.values())
+        team.server.db.rewind(copy)
+        team.server.restart()
+        await team.passes(2 * RENEW_EVERY_S)
+        await team.until_fair(TAKE_OVER_S)
+        assert all(held._must_verify for held in second.keeper.consumers.values())
+
+    of_team(story)
+
+
+def test_all_workers_killed_at_once_are_followed_by_one_that_takes_everything():
+    async def story(team: WorkerCluster) -> None:
+        members = [team.join() for _ in range(3)]
+        await team.until_fair(2 * AT_ONCE_S)
+        for member in members:
+            team.kill(member)
+        team.join()
+        await team.until_fair(TAKE_OVER_S)
+
+    of_team(story)
+
+
+def test_without_pub_sub_looking_suffices():
+    """An ACL refuses it, or nobody passes it on."""
+
+    async def story(team: WorkerCluster) -> None:
+        team.server.fault = lambda name: Fault.UNREACHABLE if name == "PUBLISH" else None
+        first = team.join(hears_hints=False)
+        await team.until_fair(AT_ONCE_S)
+        team.join(hears_hints=False)
+        # It is seen within a second, and what is given back within half a second each.
+        await team.until_fair(8 * 1.0 + 2.0)
+        await team.leave(first)
+        await team.until_fair(2 * AT_ONCE_S)
+
+    of_team(story)
+
+
+def test_what_has_something_under_way_at_twilio_is_given_back_last_and_waited_for():
+    async def story(team: WorkerCluster) -> None:
+        first = team.join()
+        await team.until_fair(AT_ONCE_S)
+        busy = set(range(16)) - {3, 5}
+        first.work.busy_partitions |= busy
+        first.work.request_s = 0.3
+        team.join()
+        await team.until_fair(8 * (0.5 + 0.3) + 1.0)
+        assert set(first.work.drained[:2]) == {3, 5}
+        assert len(first.work.drained) == 8
+        assert first.work.busy_partitions == busy - set(first.work.drained)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("when", ["before its work has ended", "while what is under way is waited for"])
+def test_what_is_lost_while_it_is_given_back_is_not_counted_as_held_for_ever(when: str):
+    async def story(team: WorkerCluster) -> None:
+        first = team.join()
+        await team.until_fair(AT_ONCE_S)
+        lost = set()
+        drain = first.work.drain_partition
+
+        async def lose_then_drain(partition: int, timeout_s: float) -> None:
+            if len(lost) < 3:
+                first.keeper.consumers[partition].mark_lost()
+                lost.add(partition)
+            await drain(partition, timeout_s)
+
+        def lose_then_look(held: PartitionConsumer) -> None:
+            held.is_stopping = True
+            held.mark_lost()
+            lost.add(held.number)
+
+        if when == "before its work has ended":
+            for held in list(first.keeper.consumers.values())[:3]:
+                held.stop = lambda held=held: lose_then_look(held)  # type: ignore[method-assign]
+        else:
+            first.work.drain_partition = lose_then_drain  # type: ignore[method-assign]
+        team.join()
+        await team.until_fair(20.0)
+        assert lost
+
+    of_team(story)
+
+
+def test_who_is_listed_but_takes_nothing_leaves_no_partition_without_a_holder():
+    """Whoever lacks some does not want them: another takes them after a while, and keeps them for a minute."""
+
+    async def story(team: WorkerCluster) -> None:
+        team.join()
+        await team.until_fair(AT_ONCE_S)
+        for second in range(60):
+            await team.client.zadd(team.keys.workers, {"idle": second})
+            await team.passes(0.5)
+        assert len(await team.holders()) >= 15
+        moved = sum(await team.epochs()) - 16
+        await team.passes(1.0)
+        for second in range(40):
+            await team.client.zadd(team.keys.workers, {"idle": 100 + second})
+            await team.passes(0.5)
+        assert sum(await team.epochs()) - 16 - moved <= 2, "it gives back and takes again for ever"
+
+    of_team(story)
+
+
+# ---- whatever happens ------------------------------------------------------------------------------------------------
+
+
+async def _something(team: WorkerCluster, chance: random.Random) -> None:
+    """Somebody joins, leaves, dies or stalls, or Redis is away, or its clock is set."""
+    members = list(team.alive.values())
+    what = chance.choice(["join", "join", "leave", "kill", "stall", "down", "set"])
+    if what == "join" and len(members) < 6:
+        team.join(hears_hints=chance.random() < 0.8)
+    elif what == "leave" and len(members) > 1:
+        await team.leave(chance.choice(members))
+    elif what == "kill" and len(members) > 1:
+        team.kill(chance.choice(members))
+    elif what == "stall":
+        member = chance.choice(members)
+        member.process.pause()
+        await team.passes(chance.uniform(0.0, 12.0))
+        member.process.wake()
+    elif what == "down":
+        team.server.stop()
+        await team.passes(chance.uniform(0.0, 10.0))
+        team.server.start()
+    elif what == "set":
+        team.server_set_ms += chance.choice([-3_600_000, 3_600_000, -5_000, 5_000])
+
+
+def _random_story(seed: int, steps: int) -> Callable[[WorkerCluster], Coroutine[Any, Any, None]]:
+    async def story(team: WorkerCluster) -> None:
+        chance = random.Random(seed)
+        team.join()
+        for _ in range(steps):
+            await _something(team, chance)
+            await team.passes(chance.choice([0.0, 0.1, 1.0, 5.0]))
+        took_s = await team.until_fair(25.0)
+        epochs = await team.epochs()
+        await team.passes(20.0)
+        assert await team.epochs() == epochs, f"seed {seed}: it does not come to rest (fair after {took_s} s)"
+        assert await team.is_fair()
+
+    return story
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_it_becomes_fair_again_whatever_happens(seed: int):
+    of_team(_random_story(seed, 12), partitions=random.Random(seed).choice([1, 4, 16, 17]))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(1_000, 1_060))
+def test_it_becomes_fair_again_whatever_happens_for_long(seed: int):
+    of_team(_random_story(seed, 40), partitions=random.Random(seed).choice([1, 4, 16, 17, 64]))

@@ -1,0 +1,153 @@
+"""From decisions to one batch: what others are told and what is forgotten at the end is ordered with the commit."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
+from conferral.statemachine.events import Convert, End, LeaveOverdue
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import Phase, State
+from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
+from conferral.storage.codecs import effect_codec, session_codec
+from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.session_store import StoredSession
+from conferral.worker.consumer import batch
+
+NOW_MS = 1_795_165_380_000
+SESSION = Session(
+    "CA1",
+    State.CONFERENCED,
+    Phase.NONE,
+    version=4,
+    parties={"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-2", "CA3")},
+    former_calls=("CA2", "CA3"),
+)
+TRANSFER = OutcomeRecord("CA1:t1", "transfer", "CA1", "completed", to="client:bob")
+WHOLE = OutcomeRecord("CA1:end", "session", "CA1", "ended", "command")
+STRAY = HangUpCall(effect_id="stray", session_id="CA1", call_sid="CA9")
+OF_AGENT = HangUpCall(effect_id="of agent", session_id="CA1", party="agent", call_sid="CA3")
+SAID = SayAndHangUp(effect_id="said", session_id="CA1", party="agent", call_sid="CA3", sentence="transfer-failed")
+OF_CUSTOMER = HangUpCall(effect_id="of customer", session_id="CA1", party="customer", call_sid="CA1")
+OF_ROOM = EndConference(effect_id="of room", session_id="CA1", conference_sid="CF1")
+HOLD = UpdateParticipant(
+    effect_id="e1", session_id="CA1", party="customer", call_sid="CA1", conference_sid="CF1", hold=True
+)
+
+
+@pytest.fixture
+def decided(monkeypatch):
+    """One event of a session that ends by it, with news for other systems."""
+    after = replace(SESSION, state=State.ENDED, version=5, ended_at_ms=NOW_MS)
+    monkeypatch.setattr(
+        batch, "step", lambda *_: Step(after, Outcome.MOVED, "command", outcome_records=(TRANSFER, WHOLE))
+    )
+    event = End(session_id="CA1", token="c1", entry_id="1-0")
+    stored = StoredSession(SESSION, session_codec.encode(SESSION))
+    return batch.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, None, lambda _: {"e1": HOLD})
+
+
+def test_conclusions_are_chores_of_the_same_commit(decided):
+    wanted = [PublishOutcome(TRANSFER), PublishOutcome(WHOLE)]
+    assert [chore for chore in decided.post_commit_writes if isinstance(chore, PublishOutcome)] == wanted
+    for chore in wanted:
+        assert effect_codec.decode(decided.batch.outbox_put[chore.write_id]).work == chore
+    assert len({chore.write_id for chore in decided.post_commit_writes}) == len(decided.post_commit_writes)
+
+
+def test_calls_of_parties_that_were_replaced_are_forgotten_too(decided):
+    (chore,) = [chore for chore in decided.post_commit_writes if isinstance(chore, ExpireCalls)]
+    assert chore.call_sids == ("CA1", "CA3", "CA2")
+    assert chore.write_id in decided.batch.outbox_put
+
+
+def test_news_survive_what_the_end_drops(decided):
+    assert decided.batch.outbox_del == ["e1"]
+    assert not {chore.write_id for chore in decided.post_commit_writes} & set(decided.batch.outbox_del)
+
+
+# ---- what the end drops and keeps ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["the same batch", "a later batch"])
+def ends(request, monkeypatch):
+    """Decides that the session ends after these effects were ordered, in the same batch or in an earlier one."""
+
+    def run(earlier: list[Effect], of_the_end: list[Effect]) -> batch.DecidedBatch:
+        goes_on = replace(SESSION, version=5)
+        over = replace(SESSION, state=State.ENDED, version=6, ended_at_ms=NOW_MS)
+        steps = [Step(over, Outcome.MOVED, "command", tuple(of_the_end))]
+        events = [End(session_id="CA1", token="c1", entry_id="2-0")]
+        is_open = {effect.effect_id: effect for effect in earlier}
+        if request.param == "the same batch":
+            steps.insert(0, Step(goes_on, Outcome.STAYED, "", tuple(earlier)))
+            events.insert(0, Convert(session_id="CA1", token="c0", entry_id="1-0"))
+            is_open = {}
+        following = iter(steps)
+        monkeypatch.setattr(batch, "step", lambda *_: next(following))
+        entries = [(Entry(event.entry_id, {}), event) for event in events]
+        stored = StoredSession(SESSION, session_codec.encode(SESSION))
+        return batch.decide(entries, {"CA1": stored}, NOW_MS, None, lambda _: is_open)
+
+    return run
+
+
+def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
+    """Effects that are in the outbox after the commit."""
+    put = {effect_id for effect_id in decided.batch.outbox_put if ":" not in effect_id}
+    assert put == {effect.effect_id for effect, _ in decided.effects}
+    assert not put & set(decided.batch.outbox_del)
+    before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
+    return put | before - set(decided.batch.outbox_del)
+
+
+@pytest.mark.parametrize(
+    "earlier, of_the_end, left",
+    [
+        ([STRAY], [OF_CUSTOMER], {"stray", "of customer"}),
+        ([STRAY, HOLD], [], {"stray"}),
+        ([SAID], [OF_CUSTOMER], {"said", "of customer"}),
+        ([OF_ROOM], [OF_CUSTOMER], {"of room", "of customer"}),
+        # The end itself asks for it.
+        ([SAID], [OF_AGENT, OF_CUSTOMER], {"of agent", "of customer"}),
+        ([replace(OF_ROOM, effect_id="before")], [OF_ROOM], {"of room"}),
+        ([HOLD], [OF_ROOM], {"of room"}),
+    ],
+)
+def test_end_drops_all_but_endings_that_it_does_not_order_itself(ends, request, earlier, of_the_end, left):
+    batch = request.node.callspec.params["ends"]
+    assert open_after(ends(earlier, of_the_end), earlier, batch) == left
+
+
+def test_log_tells_what_came_of_commands_but_not_that_one_was_accepted(monkeypatch):
+    session = replace(SESSION, pending_commands=(PendingCommand("c1", "add", "expert"),))
+    reports = (
+        CommandReport("c1", CommandStatus.FAILED, "busy"),
+        CommandReport("c2", CommandStatus.ACCEPTED),
+        CommandReport("c2", CommandStatus.DONE),
+    )
+    taken = Step(replace(session, version=5), Outcome.STAYED, reports=reports)
+    monkeypatch.setattr(batch, "step", lambda *_: taken)
+    events = [(Entry("1-0", {}), Convert(session_id="CA1", token="c2", entry_id="1-0"))]
+    stored = {"CA1": StoredSession(session, session_codec.encode(session))}
+    decided = batch.decide(events, stored, NOW_MS, None, lambda _: {})
+    (change,) = decided.batch.sessions
+    assert orjson.loads(change.log[0]["reports"]) == [
+        {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
+        {"command": "c2", "type": "convert", "status": "done", "reason": ""},
+    ]
+
+
+def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
+    """So of reads that can't be sent for long, a session has one."""
+    old_ms = NOW_MS - Policy().read_timeout_ms
+    session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"leave": NOW_MS})
+    event = LeaveOverdue(session_id="CA1", token="leave:1", entry_id="1-0", due_ms=NOW_MS)
+    stored = StoredSession(session, session_codec.encode(session))
+    found = batch.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, Policy(), lambda _: {})
+    assert any(isinstance(effect, ReadCalls) for effect, _ in found.effects)
+    assert found.batch.outbox_del == ["overdue"]

@@ -1,0 +1,246 @@
+"""Redis's clock is set forwards and back, and the workers' own: leases, timers and times go on as if it had not been.
+
+In virtual time, on a Redis in memory whose clock can be set.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from conferral.statemachine.effects import FindCall
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.worker_cluster import WorkerCluster
+
+HOUR_S = 3_600.0
+STEPS_S = [HOUR_S, -HOUR_S, 48 * HOUR_S, 3.0, -3.0, 0.9, -0.9]
+#: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
+TAKE_OVER_S = 7.0
+
+
+def of_team(story: Callable[[WorkerCluster], Coroutine[Any, Any, None]]) -> None:
+    """Plays a story of three workers and four partitions in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=4)
+        try:
+            await story(team)
+            assert loop.faults == []
+            team.assert_all_work()
+        finally:
+            for member in list(team.alive.values()):
+                team.kill(member)
+
+    run(main)
+
+
+async def three(team: WorkerCluster) -> None:
+    for _ in range(3):
+        team.join()
+    await team.until_fair(3.0)
+    await team.passes(3.0)
+
+
+async def set_timer(team: WorkerCluster, after_s: float, name: str = "lone|s1") -> float:
+    """Sets a timer of partition 1 by the partition's time, as its holder would; tells when it is due, by the loop."""
+    (holder,) = [member for member in team.alive.values() if 1 in member.keeper.consumers]
+    due_ms = holder.keeper.consumers[1].clock.now_ms() + round(after_s * 1000)
+    await team.client.zadd(team.keys.timers(1), {name: due_ms})
+    # A session that is live: while there is one, the partition's time goes on.
+    await team.client.sadd(team.keys.live(1), "s1")
+    return team.loop.time() + after_s
+
+
+async def fired_at(team: WorkerCluster, timeout_s: float) -> float:
+    """Waits until the timer has become an event."""
+    until_s = team.loop.time() + timeout_s
+    while await team.client.zcard(team.keys.timers(1)):
+        assert team.loop.time() < until_s, f"not fired within {timeout_s} s"
+        await team.passes(0.01)
+    return team.loop.time()
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+def test_no_lease_changes_hands(by_s: float):
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        epochs = await team.epochs()
+        for _ in range(3):
+            team.set_clock(by_s)
+            await team.passes(11.3)
+            assert await team.epochs() == epochs
+            assert all(member.keeper.workers_alive == 3 for member in team.alive.values())
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+@pytest.mark.parametrize("after_s", [0.0, 0.6, 2.0])
+def test_what_a_worker_held_that_dies_then_is_taken_over_in_time(by_s: float, after_s: float):
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        team.set_clock(by_s)
+        await team.passes(after_s)
+        team.kill(next(iter(team.alive.values())))
+        await team.until_fair(TAKE_OVER_S)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s", STEPS_S)
+def test_timer_fires_when_it_would_have(by_s: float):
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        due_s = await set_timer(team, 10.0)
+        await team.passes(2.0)
+        team.set_clock(by_s)
+        off_s = by_s if abs(by_s) < 1 else 0.0  # what is less than a second is followed, as drift
+        assert await fired_at(team, 12.0) == pytest.approx(due_s - off_s, abs=0.6)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S])
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("after_s", [0.0, 5.0])
+def test_next_holder_goes_on_with_the_same_time(by_s: float, how: str, after_s: float):
+    """Also when the clock is set in the second before a clean stop. Of a death in that second: see below."""
+
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        due_s = await set_timer(team, 60.0)
+        team.set_clock(by_s)
+        await team.passes(after_s if how == "stopped" else max(after_s, 1.6))
+        (holder,) = [member for member in team.alive.values() if 1 in member.keeper.consumers]
+        if how == "stopped":
+            await team.leave(holder)
+        else:
+            team.kill(holder)
+        assert await fired_at(team, 80.0) == pytest.approx(due_s, abs=0.6)
+
+    of_team(story)
+
+
+def test_worker_that_dies_before_it_has_seen_the_clock_go_back_makes_no_timer_late():
+    """Nobody saw the step; but the partition's time is written down, and never goes back."""
+
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        due_s = await set_timer(team, 60.0)
+        (holder,) = [member for member in team.alive.values() if 1 in member.keeper.consumers]
+        team.set_clock(-HOUR_S)
+        team.kill(holder)
+        assert due_s <= await fired_at(team, 90.0) <= due_s + TAKE_OVER_S + 1.5
+
+    of_team(story)
+
+
+def test_all_restart_after_the_clock_was_set_while_nobody_looked():
+    """Back: the time goes on from where it was. Forwards can't be told from time that has passed: overdue at once."""
+
+    async def back(team: WorkerCluster) -> None:
+        await three(team)
+        due_s = await set_timer(team, 60.0)
+        for member in list(team.alive.values()):
+            await team.leave(member)
+        team.set_clock(-HOUR_S)
+        await team.passes(20.0)
+        team.join()
+        assert await fired_at(team, 90.0) == pytest.approx(due_s + 20.0, abs=1.0)
+
+    async def forwards(team: WorkerCluster) -> None:
+        await three(team)
+        await set_timer(team, 600.0)
+        for member in list(team.alive.values()):
+            await team.leave(member)
+        team.set_clock(HOUR_S)
+        team.join()
+        assert await fired_at(team, 2.0)
+
+    of_team(back)
+    of_team(forwards)
+
+
+def test_timer_that_falls_due_while_nobody_works_fires_once():
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        await set_timer(team, 5.0)
+        for member in list(team.alive.values()):
+            await team.leave(member)
+        await team.passes(30.0)
+        stream = team.keys.events(1)
+        added = (await team.client.xinfo_stream(stream))["entries-added"]
+        team.join()
+        await fired_at(team, 2.0)
+        await team.passes(5.0)
+        assert (await team.client.xinfo_stream(stream))["entries-added"] == added + 1
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S])
+def test_time_is_redis_s_again_when_nothing_is_timed_by_it(by_s: float):
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        await set_timer(team, 10.0)
+        team.set_clock(by_s)
+        await team.passes(8.0)
+        (holder,) = [member for member in team.alive.values() if 1 in member.keeper.consumers]
+        assert holder.keeper.consumers[1].clock.offset_ms == pytest.approx(-by_s * 1000, abs=5)
+        assert int(await team.client.hget(team.keys.lease(1), "clock_offset")) == pytest.approx(-by_s * 1000, abs=5)
+        await fired_at(team, 10.0)
+        await team.client.srem(team.keys.live(1), "s1")
+        await team.passes(5.0)
+        assert holder.keeper.consumers[1].clock.offset_ms == 0
+        assert await team.client.hget(team.keys.lease(1), "clock_offset") == b"0"
+        assert holder.keeper.consumers[1].clock.now_ms() == pytest.approx(team.server.db.now_ms(), abs=5)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S])
+def test_workers_own_wall_clock_changes_nothing(by_s: float):
+    async def story(team: WorkerCluster) -> None:
+        await three(team)
+        epochs, due_s = await team.epochs(), await set_timer(team, 10.0)
+        for member in team.alive.values():
+            member.clock.wall_set_ms = round(by_s * 1000)
+        assert await fired_at(team, 12.0) == pytest.approx(due_s, abs=0.6)
+        await team.passes(10.0)
+        assert await team.epochs() == epochs
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("stalled_s", [2.0, 4.0, 30.0])
+def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(stalled_s: float):
+    async def story(team: WorkerCluster) -> None:
+        member = team.join()
+        await team.until_fair(3.0)
+        due_s = await set_timer(team, 40.0)
+        member.process.pause()
+        await team.passes(stalled_s)
+        member.process.wake()
+        assert await fired_at(team, 60.0) == pytest.approx(due_s, abs=0.6)
+        assert member.keeper.consumers[1].clock.offset_ms == pytest.approx(0, abs=5)
+
+    of_team(story)
+
+
+@pytest.mark.parametrize("by_s, earlier_s", [(-HOUR_S, HOUR_S), (HOUR_S, 0.0), (0.0, 0.0)])
+def test_call_is_looked_for_from_the_earlier_of_two_times_on(by_s: float, earlier_s: float):
+    """Twilio's list goes by Twilio's clock; nobody knows whether ours or Redis's agrees with it."""
+
+    async def story(team: WorkerCluster) -> None:
+        member = team.join()
+        await team.until_fair(3.0)
+        await set_timer(team, 60.0)
+        team.set_clock(by_s)
+        await team.passes(3.0)
+        held = member.keeper.consumers[1]
+        find = FindCall(effect_id="f", session_id="s1", dial_id="d", to="+1", since_ms=held.clock.now_ms())
+        sent = held._in_twilio_time(find)
+        assert isinstance(sent, FindCall)
+        assert find.since_ms - sent.since_ms == pytest.approx(earlier_s * 1000, abs=5)
+
+    of_team(story)

@@ -1,0 +1,354 @@
+"""The router: who may not be dialled is turned away before anything was published, and each command is routed once."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+from twilio.rest import Client
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import Call, Transfer
+from conferral.storage import config
+from conferral.storage.codecs import event_codec
+from conferral.storage.commands import command_stream
+from conferral.storage.keys import Keys
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.command_router import CommandRouter
+from tests.support.redis_clients import AnyServer, client_of
+
+pytestmark = pytest.mark.redis
+CALL_SID = "CA" + "1" * 32
+NUMBER, OWN_NUMBER = "+14155550123", "+14155550100"
+NAMES = ConferenceNames(["secret"], "test")
+CALL = {"type": "call", "agent": "client:alice", "customer": NUMBER}
+TRANSFER = {"type": "transfer", "session": CALL_SID, "mode": "warm", "to": NUMBER}
+
+
+class Routing:
+    """A router on a Redis, and what operators see of it."""
+
+    def __init__(self, server: AnyServer) -> None:
+        self.client, self.blocking = client_of(server), client_of(server, blocking=True)
+        self.keys = Keys("test", 4)
+        self.allowed = AllowList.from_setting("US,client:", "+14155550100")
+        self.names: dict[str, str] = {}
+        self.metrics = Metrics()
+        self.caller_ids = CallerIdChecker(Client("AC1", "token"), lambda: {OWN_NUMBER}, SystemClock())
+
+    async def run(self, until) -> None:
+        """Routes until the condition holds."""
+        router = CommandRouter(
+            self.client, self.blocking, self.keys, "router", SystemClock(), self.metrics, allowed=self.allowed,
+            names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids,
+        )  # fmt: skip
+        stop = asyncio.Event()
+        running = asyncio.create_task(router.run(stop))
+        async with asyncio.timeout(60):
+            while not await until():
+                await asyncio.sleep(0.005)
+            stop.set()
+            await running
+
+    async def is_done(self) -> bool:
+        return not await self.client.xlen(self.keys.commands)
+
+    async def give(self, entry_id: str = "*", **fields: str) -> str:
+        """Publishes a command and has it routed; returns the entry's id."""
+        given = await self.client.xadd(self.keys.commands, fields, id=entry_id)
+        await self.run(self.is_done)
+        return given.decode()
+
+    async def outcome(self, command_id: str) -> tuple[str, str, str]:
+        found = await command_stream.read_outcome(self.client, self.keys, command_id)
+        return found.status, found.reason, found.session
+
+    async def events(self) -> list:
+        found = []
+        for partition in range(self.keys.partitions):
+            for entry_id, fields in await self.client.xrange(self.keys.events(partition)):
+                text = {name.decode(): value.decode() for name, value in fields.items()}
+                event = event_codec.decode(text, entry_id.decode())
+                assert self.keys.partition_of(event.session_id) == partition
+                found.append(event)
+        return found
+
+    async def know(self, session_id: str) -> None:
+        await self.client.hset(self.keys.session(session_id), mapping={"id": session_id, "version": "1"})
+
+
+@pytest.fixture
+async def routing(any_redis):
+    routing = Routing(any_redis)
+    await config.ensure(routing.client, "test", 4)
+    yield routing
+    await routing.client.aclose()
+    await routing.blocking.aclose()
+
+
+@pytest.mark.parametrize(
+    ("given", "by"),
+    [
+        (TRANSFER | {"by": "night shift é"}, "night shift é"),
+        (TRANSFER, ""),
+        (TRANSFER | {"by": "cli", "session": "unknown"}, "cli"),
+        (TRANSFER | {"by": "cli", "to": "nobody"}, "cli"),
+        ({"type": "dance", "by": "cli"}, "cli"),
+        (TRANSFER | {"by": "cli", "id": "a b"}, "cli"),
+        (TRANSFER | {"by": "x" * 65}, ""),
+        (TRANSFER | {"by": "two\nlines"}, ""),
+    ],
+)
+async def test_the_outcome_says_who_gave_the_command(routing, given, by):
+    await routing.know(CALL_SID)
+
+    entry_id = await routing.give(**given)
+
+    found = await command_stream.read_outcome(routing.client, routing.keys, entry_id)
+    assert found.exists
+    assert found.by == by
+
+
+async def test_a_repetition_does_not_change_who_gave_the_command(routing):
+    await routing.know(CALL_SID)
+    for by in ("first", "second"):
+        await routing.give(**TRANSFER, id="c1", by=by)
+
+    assert (await command_stream.read_outcome(routing.client, routing.keys, "c1")).by == "first"
+
+
+@pytest.mark.parametrize(("most", "count"), [(2, [3]), (3, [])])
+async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, monkeypatch, most, count):
+    monkeypatch.setattr(command_stream, "COMMANDS_MAX", most)
+    for _ in range(3):
+        await routing.client.xadd(routing.keys.commands, TRANSFER)
+
+    with capture_logs() as logs:
+        await routing.run(routing.is_done)
+
+    assert [line["count"] for line in logs if line["event"] == "command_limit_exceeded"] == count
+    assert "conferral_commands_waiting 3.0" in routing.metrics.exposition().decode()
+
+
+async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing):
+    await routing.know("mine")
+    await routing.client.set(routing.keys.call(CALL_SID), "mine")
+    options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12", "caller_id": OWN_NUMBER}
+    entry_id = await routing.give(**TRANSFER, id="c1", **options)
+    (event,) = await routing.events()
+    assert isinstance(event, Transfer)
+    assert (event.session_id, event.token, event.to, event.mode) == ("mine", "c1", NUMBER, "warm")
+    assert (event.brief, event.confirm, event.timeout_s, event.digits) == ("a caller", True, 20, "12")
+    assert event.caller_id == OWN_NUMBER
+    assert event.occurred_at_ms == int(entry_id.split("-")[0])
+
+
+async def is_turned_away(routing, name, reason, by=""):
+    """Refused: its session, where there is one, only notes it, and hears of nobody who could be dialed."""
+    if name == "call":
+        assert await routing.outcome("c1") == ("rejected", reason, "")
+        assert await routing.events() == []
+        return
+    (event,) = await routing.events()
+    assert (event.name, event.refused, event.by, event.to) == (name, reason, by, "")
+
+
+@pytest.mark.parametrize("fields, reason", [
+    ({"to": "+18765550123"}, "to: the allow-list does not name its region JM"),
+    ({"to": "911"}, "to: short and emergency numbers are never dialled"),
+    ({"to": f"{NUMBER},sip:bob@example.com"}, "to, destination 2 of 2: the allow-list does not name this SIP domain"),
+    ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
+])  # fmt: skip
+async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields, reason):
+    await routing.know(CALL_SID)
+    await routing.give(**{**TRANSFER, "id": "c1", **fields, "by": "desk"})
+    await is_turned_away(routing, "transfer", reason, by="desk")
+
+
+@pytest.mark.parametrize("fields, reason", [
+    ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
+    ({"caller_id": "4155550100"}, "caller_id must be a number in the account: +, country code, and number"),
+    ({"by": "desk\a"}, "by must be 1 to 64 printable characters"),
+])  # fmt: skip
+async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fields, reason):
+    await routing.know(CALL_SID)
+    await routing.give(**{**TRANSFER, "id": "c1", **fields})
+    assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.events() == []
+
+
+@pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
+async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkeypatch, name):
+    async def has_none(number: str) -> None:
+        raise command_stream.BadCommandError("caller_id: is not a number in the account")
+
+    monkeypatch.setattr(routing.caller_ids, "check", has_none)
+    await routing.know(CALL_SID)
+    await routing.give(**{**DIALLING[name], "id": "c1", "caller_id": NUMBER})
+    await is_turned_away(routing, name, "caller_id: is not a number in the account")
+
+
+ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
+DIALLING = {
+    "call": CALL,
+    "transfer": TRANSFER,
+    "retrieve": {"type": "retrieve", "session": CALL_SID, "to": NUMBER},
+    "add": {"type": "add", "session": CALL_SID, "to": NUMBER, "party": "expert"},
+    "supervise": {"type": "supervise", "session": CALL_SID, "to": NUMBER, "mode": "monitor"},
+}
+
+
+@pytest.mark.parametrize("name", DIALLING)
+async def test_names_of_the_directory_become_addresses(routing, name):
+    await routing.know(CALL_SID)
+    routing.names = {"billing": "+14155550144", "bob": "client:bob"}
+    asked = {"agent": "bob", "customer": "billing"} if name == "call" else {"to": "billing"}
+    await routing.give(**{**DIALLING[name], **asked})
+    (event,) = await routing.events()
+    assert (event.name, getattr(event, "to", "")) == (name, "" if name == "call" else "+14155550144")
+    if name == "call":
+        assert (event.agent, event.customer) == ("client:bob", "+14155550144")
+
+
+@pytest.mark.parametrize("name", DIALLING)
+@pytest.mark.parametrize("to, reason", [
+    ("sales", f"nobody is called sales in the directory; {ADDRESSES}"),
+    ("jamaica", "the allow-list does not name its region JM"),
+    ("911", "short and emergency numbers are never dialled"),
+])  # fmt: skip
+async def test_whoever_can_not_be_dialled_is_turned_away_whatever_the_command(routing, name, to, reason):
+    await routing.know(CALL_SID)
+    routing.names = {"jamaica": "+18765550123"}
+    field = "agent" if name == "call" else "to"
+    await routing.give(**{**DIALLING[name], field: to, "id": "c1"})
+    await is_turned_away(routing, name, f"{field}: {reason}")
+
+
+async def test_directory_is_asked_anew_for_each_command(routing):
+    await routing.know(CALL_SID)
+    for address in ("client:bob", "client:carol"):
+        routing.names = {"desk": address}
+        await routing.give(**{**TRANSFER, "to": "desk"})
+    assert [event.to for event in await routing.events()] == ["client:bob", "client:carol"]
+
+
+async def test_command_with_a_name_that_is_given_again_is_a_repetition_whoever_has_the_name_by_then(routing):
+    await routing.know(CALL_SID)
+    for address in ("client:bob", "client:carol"):
+        routing.names = {"desk": address}
+        await routing.give(**{**TRANSFER, "to": "desk", "id": "c1"})
+    assert [event.to for event in await routing.events()] == ["client:bob"]
+
+
+async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
+    await routing.give(**CALL, id="c1")
+    session_id = command_stream.session_id_of("c1")
+    (event,) = await routing.events()
+    assert isinstance(event, Call)
+    assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", NUMBER)
+    assert await routing.outcome("c1") == ("", "", session_id)
+
+
+async def test_call_without_an_id_of_its_own_goes_by_its_entrys(routing):
+    entry_id = await routing.give(**CALL)
+    assert (await routing.outcome(entry_id))[2] == command_stream.session_id_of(entry_id)
+
+
+async def test_call_opens_the_session_that_it_names(routing):
+    await routing.give(**CALL, id="c1", session="order-7")
+    (event,) = await routing.events()
+    assert (event.session_id, event.conference_name) == ("order-7", NAMES.make("order-7", "c1"))
+    assert await routing.outcome("c1") == ("", "", "order-7")
+
+
+async def test_no_command_names_the_conference_of_its_session(routing):
+    await routing.give(**CALL, id="c1", session="order-7", conference_name="lunch")
+    assert await routing.events() == []
+    await routing.give(**CALL, id="c2")
+    assert [event.conference_name for event in await routing.events()] == [""]
+
+
+@pytest.mark.parametrize("what", ["session", "call"])
+async def test_call_takes_no_id_that_is_in_use(routing, what):
+    if what == "session":
+        await routing.know("order-7")
+    else:
+        await routing.client.set(routing.keys.call("order-7"), "another")
+    await routing.give(**CALL, id="c1", session="order-7")
+    reason = "session: there is a session or a call of this id already; leave the field out, and an id is made"
+    assert await routing.outcome("c1") == ("rejected", reason, "")
+    assert await routing.events() == []
+
+
+async def test_call_whose_own_id_is_in_use_is_told_to_take_another(routing):
+    """The outcome of a command is forgotten after a day, its session may live longer."""
+    await routing.know(command_stream.session_id_of("c1"))
+    await routing.give(**CALL, id="c1")
+    status, reason, _ = await routing.outcome("c1")
+    assert (status, reason.partition("; ")[2]) == ("rejected", "give the command another id")
+
+
+async def test_call_that_is_routed_again_goes_the_same_way(routing):
+    """A router died after it had published the call and before it removed the command."""
+    await routing.give("5-0", **CALL, session="order-7")
+    await routing.know("order-7")  # what was published was decided meanwhile
+    await routing.client.delete(routing.keys.commands)
+    await routing.give("5-0", **CALL, session="order-7")
+    first, again = await routing.events()
+    assert (first.session_id, first.token) == (again.session_id, again.token) == ("order-7", "5-0")
+    assert (await routing.outcome("5-0"))[0] == "", "and nobody is told that it was rejected"
+
+
+async def test_call_that_was_turned_away_stays_so_when_it_is_routed_again(routing):
+    await routing.know("order-7")
+    await routing.give("5-0", **CALL, session="order-7")
+    await routing.client.delete(routing.keys.session("order-7"), routing.keys.commands)
+    await routing.give("5-0", **CALL, session="order-7")
+    assert (await routing.outcome("5-0"))[0] == "rejected"
+    assert await routing.events() == []
+
+
+async def test_repeated_call_is_routed_once(routing):
+    await routing.give(**CALL, id="c1")
+    await routing.give(**CALL, id="c1")
+    await routing.give(**{**CALL, "agent": "+18765550123"}, id="c1")
+    assert len(await routing.events()) == 1
+    assert (await routing.outcome("c1"))[0] == ""
+
+
+@pytest.mark.parametrize("again", [
+    {"type": "end", "session": CALL_SID},
+    {**TRANSFER, "to": "client:bob"},
+    {**TRANSFER, "to": "911"},
+    {"type": "dance"},
+])  # fmt: skip
+async def test_id_that_is_given_again_for_another_command_does_nothing_and_is_logged(routing, again):
+    await routing.know(CALL_SID)
+    await routing.give(**TRANSFER, id="c1")
+    with capture_logs() as logs:
+        await routing.give(**again, id="c1")
+    assert [event.name for event in await routing.events()] == ["transfer"]
+    assert await routing.outcome("c1") == ("", "", CALL_SID)
+    found = await command_stream.read_outcome(routing.client, routing.keys, "c1")
+    assert found.is_of_another_command(command_stream.digest_of(again))
+    assert not found.is_of_another_command(command_stream.digest_of(TRANSFER))
+    assert [(line["log_level"], line["command_id"]) for line in logs if line["event"] == "command_id_reused"] == [
+        ("warning", "c1")
+    ]
+
+
+async def test_same_command_with_the_same_id_is_a_repetition(routing):
+    await routing.know(CALL_SID)
+    with capture_logs() as logs:
+        await routing.give(**TRANSFER, id="c1")
+        await routing.give(**TRANSFER, brief="", id="c1")
+    told = [line["event"] for line in logs if line["event"].startswith("command_")]
+    assert told == ["command_routed", "command_deduplicated"]
+
+
+async def test_unknown_session_is_told(routing):
+    await routing.give(**TRANSFER, id="c1")
+    assert await routing.outcome("c1") == ("rejected", f"no session and no call {CALL_SID} is known", "")
+    assert await routing.events() == []

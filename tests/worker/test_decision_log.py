@@ -1,0 +1,42 @@
+"""What the metrics say of decisions: bounded words, whatever a session carries."""
+
+import pytest
+
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import Outcome, OutcomeRecord, Step
+from conferral.statemachine.transfer import Attempt
+from conferral.storage.partition.partition_store import Entry
+from conferral.worker.consumer.batch import DecidedBatch, Decision
+from conferral.worker.consumer.decision_log import log_decisions
+
+
+def told_of(*conclusions: OutcomeRecord) -> Metrics:
+    metrics = Metrics()
+    step = Step(Session("s"), Outcome.STAYED, outcome_records=conclusions)
+    event = StageOverdue(session_id="s", due_ms=1)
+    decided = DecidedBatch(decisions=[Decision(Entry("1000-0", {}), event, step, State.CONFERENCED)])
+    log_decisions(decided, 0, metrics, 1_500)
+    return metrics
+
+
+def transfer(mode: str) -> OutcomeRecord:
+    attempts = (Attempt("target", "client:bob", "d1", 1, result="answered"),)
+    return OutcomeRecord("o1", "transfer", "s", "completed", mode=mode, to="client:bob", attempts=attempts)
+
+
+@pytest.mark.parametrize("mode, label", [
+    ("warm", "warm"), ("consult", "consult"), ("blind", "blind"), ("park", "park"), ("retrieve", "retrieve"),
+    ("teleport", "other"), ("", "other"),
+])  # fmt: skip
+def test_transfer_is_counted_under_a_mode_that_is_known(mode, label):
+    counted = told_of(transfer(mode)).transfers.collect()[0].samples
+    assert [sample.labels for sample in counted if sample.name.endswith("_total")] == [
+        {"mode": label, "result": "completed"}
+    ]
+
+
+def test_end_of_a_session_is_no_transfer():
+    assert told_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []

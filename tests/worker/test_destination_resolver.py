@@ -1,0 +1,150 @@
+"""Who may not be dialled is turned away by name of the field, never by the address."""
+
+import pytest
+
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.policy import Policy
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import BadCommandError
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.worker.process import Worker, make_policy
+from conferral.worker.router.destination_resolver import resolve_destinations
+
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_NUMBER": "+14155550100",
+    "CONFERRAL_PUBLIC_URL": "https://voice.example.com",
+}
+ALLOWED = AllowList.from_setting("US,client:,sip:example.com", "+14155550100")
+NUMBER = "+14155550123"
+
+
+ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
+NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+18765550123", "office": NUMBER}
+
+
+def checked(allowed: AllowList = ALLOWED, **fields: str):
+    return resolve_destinations(command_stream.parse(fields), NAMES, allowed)
+
+
+def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
+    return checked(allowed, type="transfer", session="s", mode="blind", to=to, **options).values["to"]
+
+
+@pytest.mark.parametrize("to", [NUMBER, "client:alice", "sip:bob@example.com", f"{NUMBER},client:alice"])
+def test_those_on_the_list_may_be_dialled(to):
+    assert transfer(to) == to
+
+
+def test_names_become_addresses_and_everything_else_stays():
+    assert transfer(f"billing,client:alice,bob,{NUMBER}") == f"+14155550144,client:alice,client:bob,{NUMBER}"
+    call = checked(type="call", agent="billing", customer="bob", brief="billing", timeout="20")
+    assert dict(call.values) == {
+        "agent": "+14155550144", "customer": "client:bob", "brief": "billing", "timeout_s": 20,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("to", [f"office,{NUMBER}", f"{NUMBER},office"])
+def test_nobody_rings_twice_at_once_under_two_names(to):
+    with pytest.raises(BadCommandError, match=r"^to, destination 2 of 2: is the same as one before$"):
+        transfer(to)
+
+
+def test_commands_that_dial_nobody_pass():
+    parsed = command_stream.parse({"type": "end", "session": "s"})
+    assert resolve_destinations(parsed, NAMES, AllowList()) is parsed
+
+
+@pytest.mark.parametrize("to, reason", [
+    ("4155550123", "to: must be +, country code and number, such as +12025550145, client:NAME or sip:URI"),
+    ("sales", f"to: nobody is called sales in the directory; {ADDRESSES}"),
+    ("bob,desk-4155550123", f"to, destination 2 of 2: nobody of that name is in the directory; {ADDRESSES}"),
+    ("jamaica", "to: the allow-list does not name its region JM"),
+    ("911", "to: short and emergency numbers are never dialled"),
+    ("+19005550123", "to: is a premium-rate number; these are never dialled"),
+    ("+18765550123", "to: the allow-list does not name its region JM"),
+    ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
+    (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: the allow-list does not name its region JM"),
+])  # fmt: skip
+def test_reason_names_the_field_and_not_the_address(to, reason):
+    with pytest.raises(BadCommandError) as refused:
+        transfer(to)
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize("field", ["agent", "customer"])
+def test_both_parties_of_a_call_are_held_against_the_list(field):
+    fields = {"agent": "client:alice", "customer": NUMBER, field: "+18765550123"}
+    with pytest.raises(BadCommandError, match=f"^{field}: the allow-list does not name its region JM$"):
+        checked(type="call", **fields)
+
+
+def test_empty_list_allows_nobody():
+    with pytest.raises(BadCommandError, match=r"^to: the allow-list has no entry client:$"):
+        transfer("client:alice", AllowList())
+
+
+@pytest.mark.parametrize("fields, field", [
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": "client:alice"}, "to"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": f"{NUMBER},client:alice"}, "to, destination 2 of 2"),
+    ({"type": "transfer", "session": "s", "mode": "warm", "to": "billing,bob"}, "to, destination 2 of 2"),
+    ({"type": "call", "agent": "client:alice", "customer": NUMBER}, "agent"),
+    ({"type": "retrieve", "session": "s", "to": "client:alice"}, "to"),
+    ({"type": "add", "session": "s", "to": "bob", "party": "expert"}, "to"),
+    ({"type": "supervise", "session": "s", "to": "client:alice", "mode": "whisper"}, "to"),
+])  # fmt: skip
+def test_digits_are_not_for_a_client(fields, field):
+    with pytest.raises(BadCommandError, match=f"^{field}: a client has no keypad"):
+        checked(digits="12", **fields)
+
+
+def test_digits_are_for_the_agent_of_a_call_alone():
+    checked(type="call", agent=NUMBER, customer="client:visitor", digits="12")
+
+
+@pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
+def test_fallback_is_a_word_or_somebody_on_the_list(fallback):
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    assert make_policy(settings).fallback == fallback
+
+
+@pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
+def test_fallback_that_may_not_be_dialled_stops_the_start(fallback):
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
+    with pytest.raises(SettingsError) as wrong:
+        make_policy(settings)
+    (line,) = wrong.value.problems
+    assert line.startswith("CONFERRAL_TRANSFER_FALLBACK: ")
+    assert "it must be recall, end, or a destination on the allow-list" in line
+    assert "+18765550123" not in line
+
+
+def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
+    path = tmp_path / "directory.toml"
+    path.write_text('[destinations]\ndesk = "client:alice"\n')
+    changes = {"CONFERRAL_TRANSFER_FALLBACK": "desk", "CONFERRAL_DIRECTORY": str(path)}
+    settings = load(ServiceSettings, ENVIRON | changes)
+    directory = DirectoryFile(settings)
+    worker = Worker(settings, directory=directory)
+    assert make_policy(settings) == worker._current_policy() == Policy(fallback="client:alice")
+    path.write_text('[destinations]\ndesk = "client:bob"\n')
+    directory.reload()
+    assert worker._current_policy() == Policy(fallback="client:bob")
+
+
+def test_choices_reach_the_machine():
+    usual = make_policy(load(ServiceSettings, ENVIRON))
+    assert (usual.fallback, usual.shows_customer_number, usual.confirm_phones) == ("recall", False, False)
+    assert (usual.park_timeout_ms, usual.record) == (300_000, "false")
+    changes = {
+        "CONFERRAL_CONFIRM": "phones",
+        "CONFERRAL_TRANSFER_CALLER_ID": "customer",
+        "CONFERRAL_PARK_TIMEOUT": "1.5",
+        "CONFERRAL_RECORD": "true",
+    }
+    chosen = make_policy(load(ServiceSettings, ENVIRON | changes))
+    assert (chosen.shows_customer_number, chosen.confirm_phones) == (True, True)
+    assert (chosen.park_timeout_ms, chosen.record) == (1_500, "true")

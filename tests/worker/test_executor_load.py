@@ -1,0 +1,370 @@
+"""Lines in which orders wait: looks stand in none, and a dial that has waited is asked whether it is still wanted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from conferral.runtime.errors import LeaseLostError
+from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.events import EffectFailed, EffectSucceeded
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus
+from conferral.storage.partition.dial_claims import DialStatus
+from conferral.worker.executor.executor import ExecutorPolicy
+from tests.worker.executor_harness import (
+    BUSY,
+    UNWANTED,
+    ExecutorHarness,
+    FakeRecords,
+    Paced,
+    find,
+    gated,
+    hang_up,
+    read,
+    straight,
+    succeeded,
+    update,
+)
+
+both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
+both_looks = pytest.mark.parametrize("look", [read("look"), find("look")], ids=lambda look: look.kind)
+
+
+def session(name: str = "S1", dial_id: str = "d", **target: object) -> Session:
+    """A session that has dialled a target; more about whom."""
+    return Session(name, parties={"target": Party("target", "target-2", dial_id=dial_id, **target)})
+
+
+LEAVING = session(is_leaving=True)
+#: Sessions in which nobody waits for the dial `d`.
+unwanted = pytest.mark.parametrize(
+    "changed",
+    [LEAVING, session(status=PartyStatus.LEFT), session(dial_id="another"), Session("S1")],
+    ids=["leaving", "left", "dialled again", "forgotten"],
+)
+
+
+def review(system: ExecutorHarness, *sessions: Session) -> None:
+    system.executor.cancel_unwanted_dials({one.id: one for one in sessions})
+
+
+@pytest.fixture
+async def system() -> AsyncIterator[ExecutorHarness]:
+    system = ExecutorHarness()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting, system.executor._out_of_band) == (0, 0, {})
+
+
+@pytest.fixture
+async def paced() -> AsyncIterator[Paced]:
+    system = Paced()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting, system.executor._out_of_band) == (0, 0, {})
+    assert system.limiter.waiting == {}
+
+
+# ---- looks stand in no line ------------------------------------------------------------------------------------------
+
+
+@both_looks
+async def test_nothing_waits_behind_a_slow_look_and_no_look_behind_anything(system: ExecutorHarness, look) -> None:
+    slow, answer = asyncio.Event(), asyncio.Event()
+    system.calls.script["look"].append(slow)
+    system.calls.script["u"].append(answer)
+
+    for effect in (look, update("t"), update("u"), update("v"), read("r")):
+        system.submit(effect)
+    await system.settle()
+    assert sorted(system.finished) == ["r", "t"]
+    assert (system.executor.in_flight, system.executor.waiting) == (2, 1)
+
+    answer.set()
+    await system.settle()
+    assert system.finished[2:] == ["u", "v"]
+
+    slow.set()
+    await system.settle()
+    assert system.finished[4:] == ["look"]
+
+
+async def test_looks_leave_the_slots_of_endings_free() -> None:
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    answer = asyncio.Event()
+    for number in range(5):
+        system.calls.script[f"r{number}"].append(answer)
+        system.submit(read(f"r{number}", f"S{number}"))
+    await system.settle()
+    assert system.calls.at_once_max == 2
+
+    answer.set()
+    await system.settle()
+    assert len(system.finished) == 5
+
+
+@both_looks
+async def test_look_that_was_not_sent_when_the_session_ended_is_never_sent(look) -> None:
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    answer = asyncio.Event()
+    system.calls.script["u"].append(answer)
+    system.submit(update("u", "S2"))
+    await system.settle()
+    system.submit(look)
+    await system.settle()
+
+    system.executor.cancel_session("S1")
+    answer.set()
+    await system.settle()
+
+    assert system.calls.asked == ["u"]
+    assert system.counts == (1, 0, 0, 1)
+
+
+async def test_look_under_way_is_not_repeated_when_the_session_has_ended(system: ExecutorHarness) -> None:
+    answer = asyncio.Event()
+    system.calls.script["r"].extend([answer, BUSY])
+    system.submit(read("r"))
+    await system.settle()
+
+    system.executor.cancel_session("S1")
+    answer.set()
+    await system.settle()
+
+    assert system.calls.asked == ["r"]
+    assert isinstance(system.outcomes[0], EffectFailed)
+
+
+# ---- dials that have waited ------------------------------------------------------------------------------------------
+
+
+@both_ways
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
+    system: ExecutorHarness, dial: Dial, is_wanted: bool
+) -> None:
+    answer = asyncio.Event()
+    system.calls.script["u"].append(answer)
+    system.submit(update("u"))
+    system.submit(dial)
+    await system.settle()
+    assert system.records.asked_standing == []
+
+    system.records.standings["d"] = DialStatus(is_wanted=is_wanted)
+    answer.set()
+    await system.settle()
+
+    assert system.records.asked_standing == ["d"]
+    assert system.calls.asked == (["u", "d"] if is_wanted else ["u"])
+    assert system.finished == ["u", "d"]
+    assert isinstance(system.outcomes[1], EffectFailed) is not is_wanted
+
+
+@both_ways
+async def test_dial_that_waited_for_a_slot_is_asked_as_well(dial: Dial) -> None:
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    answer = asyncio.Event()
+    system.calls.script["r"].append(answer)
+    system.submit(read("r", "S2"))
+    system.submit(dial)
+    await system.settle()
+
+    system.records.standings["d"] = UNWANTED
+    answer.set()
+    await system.settle()
+
+    assert system.calls.asked == ["r"]
+    assert isinstance(system.outcomes[1], EffectFailed)
+
+
+@both_ways
+async def test_dial_that_did_not_wait_is_sent_without_another_question(system: ExecutorHarness, dial: Dial) -> None:
+    slow = asyncio.Event()
+    system.calls.script["r"].append(slow)
+    system.submit(read("r"))
+    system.submit(dial)
+    await system.settle()
+
+    assert system.outcomes == [succeeded(dial, "CA-d")]
+    assert system.records.asked_standing == []
+    slow.set()
+    await system.settle()
+
+
+# ---- dials that are taken back ---------------------------------------------------------------------------------------
+
+
+@both_ways
+@unwanted
+async def test_dial_that_nobody_wants_any_more_fails_without_waiting_for_its_turn(
+    paced: Paced, dial: Dial, changed: Session
+) -> None:
+    paced.submit(dial)
+    paced.submit(straight("other", "S2"))
+    await paced.settle()
+
+    review(paced, changed, session("S2", "other"))
+    await paced.settle()
+
+    assert (paced.limiter.given_up, list(paced.limiter.waiting)) == (["d"], ["other"])
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+    assert isinstance(paced.outcomes[0], EffectFailed)
+    assert paced.executor.dropped == 0
+    paced.limiter.waiting["other"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["other"]
+
+
+@both_ways
+@unwanted
+async def test_dial_that_nobody_wants_any_more_fails_before_its_line_has_moved(
+    system: ExecutorHarness, dial: Dial, changed: Session
+) -> None:
+    answer = asyncio.Event()
+    system.calls.script["u"].append(answer)
+    for effect in (update("u"), dial, update("v")):
+        system.submit(effect)
+    await system.settle()
+
+    review(system, changed)
+    await system.settle()
+    assert (system.calls.asked, system.finished) == (["u"], ["d"])
+    assert isinstance(system.outcomes[0], EffectFailed)
+
+    answer.set()
+    await system.settle()
+    assert system.calls.asked == ["u", "v"]
+
+
+async def test_dial_that_was_taken_back_in_the_turn_in_which_it_was_ordered_is_not_sent(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    review(paced, LEAVING)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+async def test_dial_that_was_taken_back_is_never_sent_whatever_the_record_says(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    review(paced, LEAVING)
+    paced.records.standings["d"] = DialStatus(is_wanted=True)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+async def test_dial_that_was_taken_back_in_the_moment_in_which_its_turn_came_is_not_sent(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.limiter.waiting["d"].set()
+    while paced.limiter.waiting:
+        await asyncio.sleep(0)
+
+    review(paced, LEAVING)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished) == ([], ["d"])
+
+
+@both_ways
+async def test_dial_that_is_wanted_goes_on_waiting(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    await paced.settle()
+
+    review(paced, session(), session("S2", is_leaving=True))
+    await paced.settle()
+
+    assert (paced.limiter.given_up, list(paced.limiter.waiting)) == ([], ["d"])
+    paced.limiter.waiting["d"].set()
+    await paced.settle()
+    assert paced.outcomes == [succeeded(dial, "CA-d")]
+
+
+async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    review(paced, LEAVING)
+    paced.executor.cancel_session("S1")
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.finished, paced.executor.dropped) == ([], [], 1)
+
+
+# ---- dials of a worker who died while they waited --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standing", [UNWANTED, DialStatus(is_wanted=True, call_sid="CA7")])
+async def test_dial_taken_over_takes_a_turn_only_if_it_is_still_to_be_sent(paced: Paced, standing: DialStatus) -> None:
+    paced.records.standings["d"] = standing
+    paced.submit(gated("d"), may_have_been_sent=True)
+    await paced.settle()
+
+    assert (paced.calls.asked, paced.limiter.waiting, paced.finished) == ([], {}, ["d"])
+    assert isinstance(paced.outcomes[0], EffectFailed) is not standing.is_wanted
+
+
+async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> None:
+    class Lost(FakeRecords):
+        async def dial_status(self, effect: Dial) -> DialStatus:
+            raise LeaseLostError
+
+    shown: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
+    system = Paced()
+    system.executor._outbox = Lost()
+    system.submit(gated("d"), may_have_been_sent=True)
+    await system.settle()
+
+    assert (shown, system.calls.asked, system.executor.dropped, system.executor.waiting) == ([], [], 1, 0)
+
+
+# ---- Redis keeps somebody waiting ------------------------------------------------------------------------------------
+
+
+async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> None:
+    """On a cluster one node may be away, and the calls of the others go on."""
+    is_back = asyncio.Event()
+
+    async def may_send(partition: int) -> bool:
+        if partition == 3:
+            await is_back.wait()
+        return True
+
+    system = ExecutorHarness(
+        ExecutorPolicy(requests_max=4, reserved_for_endings=1),
+        may_send=may_send,
+        is_ours=lambda partition: partition != 3 or is_back.is_set(),
+    )
+    for number in range(6):
+        system.submit(update(f"waits-{number}", f"S{number}"), partition=3)
+    system.submit(update("goes", "S9"))
+    await system.settle()
+    assert system.finished == ["goes"]
+
+    is_back.set()
+    await system.executor.drain(5)
+    assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
+async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
+    """Whoever waited for it has been told otherwise, or has gone."""
+
+    async def may_send(_partition: int) -> bool:
+        away.time.s += 30.0
+        return True
+
+    away = ExecutorHarness(may_send=may_send)
+    assert isinstance(await away.run(order), EffectFailed)
+    assert away.calls.asked == []
+
+
+async def test_ending_is_sent_however_long_redis_was_away() -> None:
+    async def may_send(_partition: int) -> bool:
+        away.time.s += 600.0
+        return True
+
+    away = ExecutorHarness(may_send=may_send)
+    assert isinstance(await away.run(hang_up("a")), EffectSucceeded)
+    assert away.calls.asked == ["a"]

@@ -1,0 +1,159 @@
+"""Dials wait for their turn where a pace is set, and nothing and nobody else waits with them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.worker.executor.executor import ExecutorPolicy
+from tests.worker.executor_harness import (
+    BUSY,
+    START_MS,
+    UNKNOWN,
+    UNWANTED,
+    Paced,
+    gated,
+    hang_up,
+    read,
+    straight,
+    succeeded,
+    update,
+)
+
+both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
+
+
+@pytest.fixture
+async def paced() -> AsyncIterator[Paced]:
+    system = Paced()
+    yield system
+    assert (system.executor.in_flight, system.executor.waiting, system.limiter.waiting) == (0, 0, {})
+
+
+@both_ways
+async def test_dial_waits_for_its_turn_and_everything_else_goes_on(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    paced.submit(update("u"))
+    paced.submit(hang_up("h", "S2"))
+    paced.submit(read("r", "S3"))
+    await paced.settle()
+    assert sorted(paced.finished) == ["h", "r", "u"]
+    assert (paced.executor.in_flight, paced.executor.waiting, paced.executor.busy_partitions) == (0, 1, set())
+
+    paced.limiter.waiting["d"].set()
+    await paced.settle()
+    assert paced.finished[-1] == "d"
+
+
+async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() -> None:
+    system = Paced(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system.submit(straight("d"))
+    await system.settle()
+    system.time.s += 3600
+
+    system.submit(read("r", "S2"))
+    system.calls.script["d"].extend([BUSY, PlacedCall("CA7")])
+    await system.settle()
+    system.limiter.waiting["d"].set()
+    await system.settle()
+
+    assert system.calls.asked == ["r", "d", "d"]
+    outcome = system.outcomes[-1]
+    assert outcome == succeeded(straight("d"), "CA7", queue_ms=3_600_000)
+
+
+async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(paced: Paced) -> None:
+    paced.records.standings["d"] = UNWANTED
+    paced.submit(gated("d"))
+    await paced.settle()
+
+    paced.time.s += 5
+    paced.limiter.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.calls.asked == []
+    assert isinstance(paced.outcomes[-1], EffectFailed)
+    assert paced.records.written == ["outcome d"]
+
+
+@both_ways
+async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -> None:
+    paced.submit(dial)
+    paced.submit(straight("other", "S2"))
+    await paced.settle()
+
+    paced.submit(hang_up("h"))
+    await paced.settle()
+    assert (paced.limiter.given_up, paced.executor.dropped) == (["d"], 1)
+
+    paced.limiter.waiting["other"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["h", "other"]
+
+
+async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nobody(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    paced.limiter.waiting["d"].set()
+    while paced.limiter.waiting:
+        await asyncio.sleep(0)
+    paced.executor.cancel_session("S1")
+    await paced.settle()
+
+    assert paced.calls.asked == []
+    assert paced.executor.dropped == 1
+
+
+async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.limiter.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
+    assert paced.records.asked_standing == []
+
+
+async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
+    paced.submit(straight("d"), partition=1)
+    paced.submit(straight("e", "S2"), partition=2)
+    await paced.settle()
+
+    paced.executor.drop_partition(1)
+    await paced.settle()
+    assert paced.limiter.given_up == ["d"]
+
+    paced.limiter.waiting["e"].set()
+    await paced.settle()
+    assert paced.calls.asked == ["e"]
+
+
+async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_successor(paced: Paced) -> None:
+    paced.submit(straight("d"))
+    await paced.settle()
+
+    await paced.executor.drain(5)
+
+    assert (paced.calls.asked, paced.outcomes, paced.executor.dropped) == ([], [], 1)
+
+
+async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:
+    paced.submit(gated("d"), may_have_been_sent=True, sent_at_ms=START_MS)
+    await paced.settle()
+
+    assert isinstance(paced.outcomes[-1], EffectUnknown)
+
+
+async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
+    paced.calls.script["d"].extend([BUSY, UNKNOWN, PlacedCall("CA7")])
+    paced.calls.looks["d"].append("")
+    paced.submit(straight("d"))
+    await paced.settle()
+    paced.limiter.waiting["d"].set()
+    await paced.settle()
+
+    assert paced.outcomes == [succeeded(straight("d"), "CA7")]

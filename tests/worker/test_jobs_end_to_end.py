@@ -1,0 +1,173 @@
+"""Recordings and announcements through the whole of it: workers that die over them, answers that are lost or late."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from conferral.sandbox.call_handle import CallHandle
+from tests.support.local_system import AGENT, NUMBER, LocalSystem
+from tests.support.redis_server import RedisServer
+from tests.worker.test_dials_end_to_end import Breaking
+
+pytestmark = pytest.mark.redis
+SENTENCE = "The line will be closed in five minutes."
+
+
+def announced(system: LocalSystem) -> int:
+    """Announcements that Twilio was made to play (count)."""
+    asked = system.sandbox.request_log.requests("POST", "/Conferences/")
+    return sum(1 for entry in asked if entry.get("AnnounceUrl") and entry.applied)
+
+
+async def outcome_of(system: LocalSystem, command_id: str) -> str:
+    async def is_final() -> bool:
+        return await system.client.hget(system.keys.command(command_id), "status") in (b"done", b"failed", b"rejected")
+
+    await system.eventually(is_final, f"{command_id} has its outcome")
+    status, reason = await system.client.hmget(system.keys.command(command_id), "status", "reason")
+    return f"{status.decode()} {(reason or b'').decode()}".strip()
+
+
+async def give(system: LocalSystem, customer: CallHandle, command_id: str, kind: str, **fields: str) -> None:
+    entry = {"type": kind, "session": customer.sid, "id": command_id, **fields}
+    await system.client.xadd(system.keys.commands, entry)
+
+
+async def ends_well(system: LocalSystem, customer: CallHandle) -> None:
+    assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_begins_no_second_recording(redis_server: RedisServer, point: str) -> None:
+    system = LocalSystem(redis_server.url)
+    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "start_recording")
+    async with system:
+        customer, _ = await system.converted()
+        await give(system, customer, "r1", "record", action="start")
+        await system.eventually(breaking.has_broken, "it broke off")
+
+        await system.stop_worker()
+        system.start_worker()
+
+        assert await outcome_of(system, "r1") == "done"
+        (made,) = system.sandbox.recordings()
+        assert (made.status, (await system.session(customer.sid))["recording.sid"]) == ("in-progress", made.sid)
+        await ends_well(system, customer)
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer, point: str) -> None:
+    system = LocalSystem(redis_server.url)
+    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "change_recording")
+    async with system:
+        customer, _ = await system.converted()
+        assert (await system.command("record", customer.sid, action="start")).status == "done"
+        await give(system, customer, "r1", "record", action="pause")
+        await system.eventually(breaking.has_broken, "it broke off")
+
+        await system.stop_worker()
+        system.start_worker()
+
+        assert await outcome_of(system, "r1") == "done"
+        assert [made.status for made in system.sandbox.recordings()] == ["paused"]
+        await ends_well(system, customer)
+
+
+@pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
+async def test_successor_makes_nobody_hear_an_announcement_twice(
+    redis_server: RedisServer, point: str, outcome: str, times: int
+) -> None:
+    """It was marked before it was to be sent: whether it was, nobody can know, unless Twilio tells of its end."""
+    system = LocalSystem(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0)
+    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "play_announcement")
+    async with system:
+        customer, _ = await system.converted()
+        await give(system, customer, "a1", "announce", say=SENTENCE)
+        await system.eventually(breaking.has_broken, "it broke off")
+
+        await system.stop_worker()
+        system.start_worker()
+
+        assert (await outcome_of(system, "a1")).split()[0] == outcome
+        assert announced(system) == times
+        await ends_well(system, customer)
+        assert announced(system) == times
+
+
+async def test_announcement_whose_answer_is_lost_is_heard_once(redis_server: RedisServer) -> None:
+    async with LocalSystem(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0) as system:
+        customer, _ = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
+
+        outcome = await system.command("announce", customer.sid, say=SENTENCE)
+
+        assert outcome.status == "done"
+        assert announced(system) == 1
+        await ends_well(system, customer)
+
+
+async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServer) -> None:
+    async with LocalSystem(redis_server.url) as system:
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings.json", latency_s=3)
+        await give(system, customer, "r1", "record", action="start")
+
+        async def is_under_way() -> bool:
+            running = system.workers[0].executor._executions.values()
+            return any(one.job.effect.kind == "start_recording" and one.attempts for one in running)
+
+        await system.eventually(is_under_way, "the request is under way")
+        assert (await system.command("end", customer.sid, timeout_s=2)).status == "done"
+        # The one whose call goes on in the action's document is told there that it is over.
+        await system.sandbox.wait_until(lambda: {customer.status, agent.status} == {"completed"}, 2.5)
+        assert (await outcome_of(system, "r1")).startswith("failed")
+        await system.settled()
+
+
+async def survey(_request: web.Request) -> web.Response:
+    return web.Response(text="<Response><Pause length='60'/></Response>", content_type="text/xml")
+
+
+@pytest.fixture
+async def survey_url() -> AsyncIterator[str]:
+    """TwiML of somebody else."""
+    app = web.Application()
+    app.router.add_post("/survey", survey)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/survey"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("point", ["before_request", "after_request"])
+async def test_successor_sends_the_customer_away(
+    redis_server: RedisServer, tmp_path: Path, survey_url: str, point: str
+) -> None:
+    """Nobody is left in a room of his own, even if what he has gone on to begins anew."""
+    directory = tmp_path / "directory.toml"
+    directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{survey_url}"\n')
+    system = LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory)
+    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "redirect_to_url")
+    async with system:
+        customer, agent = await system.converted()
+        agent.hang_up()
+        await system.eventually(breaking.has_broken, "it broke off")
+
+        await system.stop_worker()
+        system.start_worker()
+
+        async def nothing_is_left_to_do() -> bool:
+            return not await system.client.hlen(system.keys.outbox(system.keys.partition_of(customer.sid)))
+
+        await system.eventually(nothing_is_left_to_do, "he is sent away")
+        assert (await system.session(customer.sid))["state"] == "ended"
+        await system.sandbox.wait_until(
+            lambda: system.sandbox.request_log.voice_requests("/survey", CallSid=customer.sid)
+        )
+        assert customer.status == "in-progress"
+        customer.hang_up()
+        await system.settled()

@@ -1,0 +1,249 @@
+"""Events in a few words for the session's log: enough to follow a transfer, and nobody's number."""
+
+import dataclasses
+from typing import get_type_hints
+
+import pytest
+
+from conferral.operations.session_queries import LogEntry
+from conferral.operations.wording import describe_entry
+from conferral.statemachine.events import (
+    EVENTS,
+    AccountSwept,
+    Add,
+    Announce,
+    AnnouncementEnded,
+    Call,
+    CallProgressed,
+    CallReceived,
+    CallSeen,
+    CallsRead,
+    Cancel,
+    Command,
+    ConferenceEventIgnored,
+    ConferenceFound,
+    ConferenceStarted,
+    DialEnded,
+    EffectSucceeded,
+    GateDecided,
+    GateDecision,
+    GateReached,
+    Hold,
+    Park,
+    ParticipantChanged,
+    ParticipantFound,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantSeen,
+    Record,
+    RecordingChanged,
+    Remove,
+    StageOverdue,
+    Supervise,
+    Transfer,
+)
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import Opening, PartyStatus, TransferMode
+from conferral.statemachine.transfer import TransferState
+from conferral.worker.consumer.log_entry import command_type_of, details
+
+NUMBER = "+14155550123"
+#: What is about a person, or lets somebody dial.
+PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
+                     "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
+                     "called_number"})  # fmt: skip
+
+
+@pytest.mark.parametrize("event, words", [
+    (Transfer(session_id="s", to=NUMBER, mode="blind"), "blind to 1 target"),
+    (Transfer(session_id="s", to=f"{NUMBER},client:bob", mode="consult"), "consult to 2 targets"),
+    (Transfer(session_id="s", to=NUMBER, mode=NUMBER), "unknown mode to 1 target"),
+    (Call(session_id="s", agent="client:alice", customer=NUMBER), "agent first, then customer"),
+    (Call(session_id="s", agent="client:alice", customer=NUMBER, mode="conference"),
+     "agent first, then customer, in a conference"),
+    (Cancel(session_id="s"), ""),
+    (Park(session_id="s"), ""),
+    (Add(session_id="s", to=NUMBER, party="expert"), "expert"),
+    (Add(session_id="s", to=NUMBER, party="x14155550123"), "unknown party"),
+    (Supervise(session_id="s", to=NUMBER, mode="whisper"), "whisper"),
+    (Supervise(session_id="s", to=NUMBER, mode=NUMBER), "unknown mode"),
+    (Record(session_id="s", action="pause"), "pause"),
+    (Record(session_id="s", action=NUMBER), "unknown action"),
+    (Announce(session_id="s", say=f"Call {NUMBER}"), "a sentence"),
+    (Announce(session_id="s", url=f"https://example.com/{NUMBER}"), "a URL"),
+    (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice"), ""),
+    (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice",
+                  mode="conference", other_agents=(NUMBER, "client:bob")), "conference, 3 agents to be tried"),
+    (CallProgressed(session_id="s", party="agent", call_sid="CA2", status="no-answer", agent_number=1),
+     "agent no-answer, agent number 2"),
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+               call_status="in-progress", agent_number=2), "customer bridge busy, agent number 3"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1"), "conference"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1", call_sid="CA1", failed=True, reason="fetch failed"),
+     "CA1 failed fetch failed"),
+    (AnnouncementEnded(session_id="s", conference_sid="CF1", failed=True, reason=f"no answer: /{NUMBER}"),
+     "conference failed"),
+    (ConferenceEventIgnored(session_id="s", conference_sid="CF1", kind="participant-speech-start", call_sid="CA1"),
+     "CA1 participant-speech-start"),
+    (ConferenceEventIgnored(session_id="s", conference_sid="CF1", kind="conference-odd"), "conference-odd"),
+    (RecordingChanged(session_id="s", recording_sid="RE1", status="in-progress", call_sid="CA1"),
+     "RE1 in-progress, of the call"),
+    (RecordingChanged(session_id="s", recording_sid="RE1", status="completed", of_conference=True, duration_s=12,
+                      url="https://example.com/RE1"), "RE1 completed, of the conference, 12 s"),
+    (AccountSwept(session_id="s", finding="call-missing", call_sid="CA1"), "call-missing CA1"),
+    (AccountSwept(session_id="s", finding="conference-live", conference_sid="CF1"), "conference-live CF1"),
+    (ConferenceFound(session_id="s", conference_sid="CF1",
+                     participants=(ParticipantFound(call_sid="CA1", label="customer-1", address=NUMBER),)),
+     "CF1; 1 in the conference"),
+    (EffectSucceeded(session_id="s", effect_id="e", kind="start_recording", party="customer", recording_sid="RE1"),
+     "start_recording customer RE1"),
+    (EffectSucceeded(session_id="s", effect_id="e", kind="end_conference"), "end_conference"),
+    (GateReached(session_id="s", dial="d1", call_sid="CA3"), "CA3"),
+    (GateDecided(session_id="s", dial="d1", call_sid="CA3", decision=GateDecision.TOO_LATE), "CA3 too-late"),
+    (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="customer-1",
+                        kind="participant-hold", held=True), "customer-1 participant-hold (held)"),
+    (ParticipantJoined(session_id="s", conference_sid="CF1", call_sid="CA1"), "CA1"),
+    (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", kind="participant-modify"),
+     "CA1 participant-modify"),
+    (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="agent-1", muted=True,
+                        end_on_exit=True), "agent-1 (muted, ends the conference)"),
+    (ConferenceStarted(session_id="s", conference_sid="CF1"), ""),
+    (StageOverdue(session_id="s", due_ms=5), ""),
+])  # fmt: skip
+def test_event_is_told_in_a_few_words(event, words):
+    assert details(event, Session("s")) == words
+
+
+@pytest.mark.parametrize("call_sid, words", [
+    ("CA1", "agent completed"),
+    ("CA2", "target completed"),
+    ("CA3", "call completed"),
+], ids=["now-the-agent", "the-target", "gone-before"])  # fmt: skip
+def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
+    """Who was dialled as target and is agent now still reports as target."""
+    parties = {name: Party(name, label, sid) for name, label, sid in
+               [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
+    event = CallProgressed(session_id="s", party="target", call_sid=call_sid, status="completed")
+    assert details(event, Session("s", parties=parties)) == words
+
+
+def test_what_a_look_shows_is_told_with_the_names_of_the_parties():
+    parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("customer", "CA1"), ("agent", "CA2")]}
+    seen = CallsRead(
+        session_id="s", effect_id="e", read_version=1, conference_sid="CF1",
+        calls=(CallSeen("CA1", "in-progress"), CallSeen("CA2", "in-progress"), CallSeen("CA3", "ringing")),
+        participants=(ParticipantSeen("CA1", held=True), ParticipantSeen("CA2")),
+    )  # fmt: skip
+
+    detail = details(seen, Session("s", parties=parties))
+
+    assert detail == "customer in-progress, agent in-progress, CA3 ringing; in the conference: customer held, agent"
+    told = describe_entry(LogEntry("1-0", {"event": "calls_read", "detail": detail}))
+    assert told == "Twilio says: customer and agent are in the conference, customer is held, CA3 rings"
+    without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1])
+    assert details(without, Session("s")) == "CA1 in-progress"
+
+
+@pytest.mark.parametrize("command, words", [
+    (Hold(session_id="s", party="customer"), "customer"),
+    (Hold(session_id="s", party="CA1"), "customer"),
+    (Remove(session_id="s", party="14155550123"), "unknown party"),
+])  # fmt: skip
+def test_command_about_a_party_names_it_however_it_was_given(command, words):
+    session = Session("s", parties={"customer": Party("customer", "customer-1", "CA1")})
+    assert details(command, session) == words
+
+
+TRIED = Session("s", agents=("client:a", "client:b", "client:c"), agent_number=1, opening=Opening.DIALING,
+                parties={"agent": Party("agent", "agent-3", dial_id="d2")})  # fmt: skip
+PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "busy"}
+
+
+@pytest.mark.parametrize("event, words", [
+    (CallProgressed(**PROGRESS, agent_number=1), "agent busy, agent 2 of 3"),
+    (CallProgressed(**PROGRESS), "agent busy, agent 1 of 3"),
+    (CallProgressed(**PROGRESS, dial="d2"), "agent busy, agent 2 of 3"),
+    (CallProgressed(**PROGRESS, dial="d1"), "agent busy"),
+    (CallProgressed(**PROGRESS, sip_response_code=603), "agent rejected, agent 1 of 3"),
+    (CallProgressed(session_id="s", party="customer", call_sid="CA1", status="completed"), "customer completed"),
+    (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+               call_status="in-progress", agent_number=1), "customer bridge busy, agent 2 of 3"),
+], ids=["second", "first", "by-rest", "by-rest-given-up", "refuses", "customer", "bridge"])  # fmt: skip
+def test_of_several_agents_it_is_told_which_one_is_meant(event, words):
+    assert details(event, TRIED) == words
+
+
+def test_bridge_whose_agent_is_known_to_have_refused_is_not_told_as_busy():
+    agent = Party("agent", "agent-1", "CA2", status=PartyStatus.LEFT, left_reason="rejected")
+    event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
+                      call_status="in-progress")  # fmt: skip
+    assert details(event, Session("s", parties={"agent": agent})) == "customer bridge rejected"
+
+
+@pytest.mark.parametrize("command_id, name", [
+    ("c1", "retrieve"), ("c2", "cancel"), ("c3", "convert"), ("c4", "call"), ("c5", "end"), ("c6", "add"),
+    ("c7", "hold"), ("c8", ""),
+])  # fmt: skip
+def test_outcome_of_a_command_is_told_with_the_commands_name(command_id, name):
+    transfer = TransferState(1, TransferMode.RETRIEVE, NUMBER, command_id="c1", step_command_id="c2",
+                             step_name="cancel")  # fmt: skip
+    session = Session("s", transfer=transfer, convert_command_ids=("c3",), call_command_id="c4", end_command_id="c5",
+                      pending_commands=(PendingCommand("c6", "add"),))  # fmt: skip
+    assert command_type_of(command_id, Hold(session_id="s", party="agent", token="c7"), session) == name
+
+
+@pytest.mark.parametrize("mode, name", [("warm", "transfer"), ("park", "park")])
+def test_command_of_a_transfer_is_named_by_its_way(mode, name):
+    session = Session("s", transfer=TransferState(1, TransferMode(mode), NUMBER, command_id="c1"))
+    assert command_type_of("c1", Cancel(session_id="s", token="c2"), session) == name
+
+
+@pytest.mark.parametrize("coaches, words", [
+    ("CA2", "supervisor participant-modify (coaches agent)"),
+    ("CA9", "supervisor participant-modify (coaches CA9)"),
+])  # fmt: skip
+def test_coach_is_told_with_whom_he_helps(coaches, words):
+    parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("supervisor", "CA3"), ("agent", "CA2")]}
+    event = ParticipantChanged(**ROOM, call_sid="CA3", kind="participant-modify", coaches=coaches)
+    assert details(event, Session("s", parties=parties)) == words
+
+
+ROOM = {"session_id": "s", "conference_sid": "CF1"}
+
+
+@pytest.mark.parametrize("event, words", [
+    (ParticipantJoined(**ROOM, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantLeft(**ROOM, call_sid="CA1", label="target-1"), "agent"),
+    (ParticipantChanged(**ROOM, call_sid="CA1", label="target-1", kind="participant-unhold"),
+     "agent participant-unhold"),
+    (ParticipantJoined(**ROOM, call_sid="CA9", label="target-3"), "target"),
+    (ParticipantJoined(**ROOM, call_sid="CA2", label="agent-1"), "agent-1"),
+    (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
+], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
+def test_participant_is_told_under_the_name_that_the_party_has_now(event, words):
+    """The label stays what it was when the leg was dialled, and tells strangers alone."""
+    parties = {name: Party(name, label, sid) for name, label, sid in
+               [("agent", "target-1", "CA1"), ("agent-1", "agent-1", "CA2"), ("target", "target-3", "")]}  # fmt: skip
+    assert details(event, Session("s", parties=parties)) == words
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_no_event_tells_whom_it_is_about(kind):
+    """Every field that holds an address or a secret is filled with a number; the words hold none of it."""
+    values = {}
+    for field, hint in get_type_hints(kind).items():
+        # A party that a command names is whatever somebody has typed; elsewhere it comes from our own URLs.
+        if field in PRIVATE or (field == "party" and issubclass(kind, Command)):
+            values[field] = (NUMBER,) if hint == tuple[str, ...] else NUMBER
+        elif hint == tuple[CallSeen, ...]:
+            values[field] = (CallSeen("CA1", "in-progress", to=NUMBER),)
+        elif hint == tuple[ParticipantFound, ...]:
+            values[field] = (ParticipantFound("CA1", label="customer-1", address=NUMBER),)
+        elif hint is str and field not in ("entry_id", "name", "timer"):
+            values[field] = "word"
+        elif hint is int:
+            values[field] = 7
+    needed = {field.name for field in dataclasses.fields(kind)}
+    event = kind(**{name: value for name, value in values.items() if name in needed})
+    assert "5550123" not in details(event, Session("s"))

@@ -1,0 +1,236 @@
+"""What is written down about orders: once, before they are told, and also while Redis comes and goes."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
+from conferral.statemachine.effects import Effect, HangUpCall
+from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.dial_claims import DialClaims, DialStatus
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.executor.job import JobObsoleteError
+from conferral.worker.executor.outbox import OutboxWriter
+from tests.support.redis_clients import AnyServer, client_of
+from tests.worker.executor_harness import announcement, find, gated, read, straight
+
+pytestmark = pytest.mark.redis
+
+
+@dataclass
+class Held:
+    lease: Lease
+    is_lost: bool = False
+    is_stopping: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        return not self.is_lost and not self.is_stopping
+
+
+class Flaky:
+    """Redis carries each of these out, and the answer is lost the first time."""
+
+    def __init__(self, real: Any, *names: str) -> None:
+        self._real = real
+        self._left = set(names)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in self._left:
+            return found
+
+        async def lost(*args: Any, **named: Any) -> None:
+            await found(*args, **named)
+            self._left.discard(name)
+            raise StoreUnreachableError("the answer was lost")
+
+        return lost
+
+
+class Desk:
+    """A recorder on a real Redis, with session S1 in partition 0."""
+
+    def __init__(self, client: Any, held: Held) -> None:
+        self.client = client
+        self.keys = Keys("test", 1)
+        self.held = {0: held}
+        self.access = PartitionStore(client, client, self.keys)
+        self.dials = DialClaims(client, self.keys, session_ttl_s=60)
+
+    def recorder(self, *flaky: str) -> OutboxWriter:
+        access: Any = Flaky(self.access, *flaky)
+        dials: Any = Flaky(self.dials, *flaky)
+        return OutboxWriter(access, dials, self.keys, self.held, lambda _partition: 7_000)
+
+    async def order(self, effect: Effect) -> None:
+        await self.client.hset(self.keys.outbox(0), effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1_000)))
+
+    async def outbox(self) -> dict[str, OutboxEntry | None]:
+        return {name: effect_codec.decode(body) for name, body in (await self.access.outbox(0)).items()}
+
+    async def is_in_state(self, state: str) -> None:
+        await self.client.hset(self.keys.session("S1"), "state", state)
+
+    async def told(self) -> list[dict[bytes, bytes]]:
+        return [fields for _, fields in await self.client.xrange(self.keys.events(0))]
+
+
+@pytest.fixture
+async def desk(any_redis: AnyServer) -> AsyncIterator[Desk]:
+    client = client_of(any_redis)
+    lease, _ = await leases.acquire(client, Keys("test", 1).lease(0), "one", SystemClock())
+    assert isinstance(lease, Lease)
+    yield Desk(client, Held(lease))
+    await client.aclose()
+
+
+def outcome(effect: Effect, call_sid: str = "CA7") -> EffectSucceeded:
+    return EffectSucceeded(session_id="S1", effect_id=effect.effect_id, kind=effect.kind, call_sid=call_sid)
+
+
+# ---- outcomes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flaky", [(), ("finish_effect",)], ids=["clear", "unknown"])
+async def test_outcome_is_written_once_also_when_the_first_answer_is_lost(desk: Desk, flaky: tuple[str, ...]) -> None:
+    await desk.is_in_state("transferring")
+    await desk.order(straight("d"))
+
+    assert await desk.recorder(*flaky).finish(straight("d"), outcome(straight("d"))) is None
+
+    (entry,) = await desk.told()
+    assert (entry[b"type"], entry[b"call_sid"]) == (b"effect_succeeded", b"CA7")
+    assert await desk.outbox() == {"d": None}
+
+
+@pytest.mark.parametrize("dial", [straight("d"), gated("d"), find("d")], ids=lambda dial: dial.kind)
+@pytest.mark.parametrize("state", ["ended", None])
+async def test_call_of_a_session_that_has_ended_is_hung_up_also_by_a_successor(
+    desk: Desk, dial: Effect, state: str | None
+) -> None:
+    if state:
+        await desk.is_in_state(state)
+
+    stray = await desk.recorder().finish(dial, outcome(dial))
+
+    assert isinstance(stray, HangUpCall)
+    assert (stray.session_id, stray.party, stray.call_sid) == ("S1", "target", "CA7")
+    assert await desk.outbox() == {stray.effect_id: OutboxEntry(stray, 7_000)}
+    assert await desk.told() == []
+    # When it is done, it leaves the outbox as everything else does.
+    assert await desk.recorder().finish(stray, outcome(stray, "")) is None
+    assert len(await desk.told()) == 1
+
+
+async def test_outcome_that_was_taken_already_hangs_nobody_up(desk: Desk) -> None:
+    """Its first writing was answered late, and the decision has taken it out of the outbox."""
+    await desk.is_in_state("transferring")
+
+    assert await desk.recorder().finish(straight("d"), outcome(straight("d"))) is None
+
+    assert await desk.outbox() == {}
+
+
+async def test_nothing_is_hung_up_where_no_call_is_known(desk: Desk) -> None:
+    await desk.is_in_state("ended")
+    unknown = EffectUnknown(session_id="S1", effect_id="d", kind="create_call")
+
+    assert await desk.recorder().finish(gated("d"), unknown) is None
+    assert await desk.recorder().finish(find("f"), outcome(find("f"), "")) is None
+    assert await desk.recorder().finish(read("r"), outcome(read("r"))) is None
+
+    assert await desk.outbox() == {}
+
+
+# ---- marks -----------------------------------------------------------------------------------------------------------
+
+
+async def test_mark_says_whether_it_is_the_first(desk: Desk) -> None:
+    await desk.order(gated("d"))
+
+    assert await desk.recorder().mark_sent(gated("d"))
+    assert not await desk.recorder().mark_sent(gated("d"))
+
+    assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000, sent_at_ms=7_000)}
+
+
+async def test_announcement_is_marked_like_a_dial(desk: Desk) -> None:
+    await desk.order(announcement("a"))
+
+    assert await desk.recorder().mark_sent(announcement("a"))
+    assert not await desk.recorder().mark_sent(announcement("a"))
+
+    assert await desk.outbox() == {"a": OutboxEntry(announcement("a"), 1_000, sent_at_ms=7_000)}
+
+
+async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:
+    await desk.order(gated("d"))
+
+    assert await desk.recorder("mark_sent").mark_sent(gated("d"))
+
+
+async def test_order_that_is_in_no_outbox_is_not_to_be_sent(desk: Desk) -> None:
+    with pytest.raises(JobObsoleteError):
+        await desk.recorder().mark_sent(gated("d"))
+
+
+async def test_order_of_a_partition_that_somebody_else_has_is_not_to_be_sent(desk: Desk) -> None:
+    await desk.order(gated("d"))
+    await desk.client.hset(desk.keys.lease(0), "holder", "2:two")
+    with pytest.raises(JobObsoleteError):
+        await desk.recorder().mark_sent(gated("d"))
+
+    desk.held.clear()
+    with pytest.raises(LeaseLostError):
+        await desk.recorder().mark_sent(gated("d"))
+    assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000)}
+
+
+# ---- calls -----------------------------------------------------------------------------------------------------------
+
+
+async def test_call_is_noted_for_its_session(desk: Desk) -> None:
+    assert await desk.recorder("claim_call").claim_call("S1", "CA7")
+    assert not await desk.recorder().claim_call("S2", "CA7")
+
+    assert await desk.client.get(desk.keys.call("CA7")) == b"S1"
+
+
+async def test_key_that_is_somebody_elses_holds_no_outcome_up(desk: Desk) -> None:
+    await desk.client.lpush(desk.keys.call("CA7"), "?")
+
+    assert await desk.recorder().claim_call("S1", "CA7")
+
+
+async def test_standing_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
+    await desk.is_in_state("transferring")
+    await desk.client.hset(desk.keys.session("S1"), "party.target.dial_id", "d")
+
+    assert await desk.recorder("dial_status").dial_status(gated("d")) == DialStatus(is_wanted=True)
+
+
+# ---- Redis that stays away -------------------------------------------------------------------------------------------
+
+
+async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(desk: Desk) -> None:
+    await desk.order(straight("d"))
+    desk.held[0].is_stopping = True
+    recorder = desk.recorder("finish_effect", "claim_call", "dial_status", "mark_sent")
+
+    with pytest.raises(LeaseLostError):
+        await recorder.claim_call("S1", "CA7")
+    with pytest.raises(LeaseLostError):
+        await recorder.dial_status(straight("d"))
+    with pytest.raises(LeaseLostError):
+        await recorder.mark_sent(gated("d"))
+    with pytest.raises(LeaseLostError):
+        await recorder.finish(straight("d"), outcome(straight("d")))

@@ -1,0 +1,195 @@
+"""A worker's partitions when things are not as they should be: entries that make no sense, records that are broken,
+caches that forget, answers that get lost, scripts and keys that vanish."""
+
+import asyncio
+
+import pytest
+
+from conferral.storage import scripts
+from tests.support.local_system import LocalSystem
+from tests.support.tcp_relay import Relay
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+async def system(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        yield system
+
+
+async def letters(system: LocalSystem) -> list[dict[bytes, bytes]]:
+    return [fields for _, fields in await system.client.xrange(system.keys.dead)]
+
+
+async def ends_well(system: LocalSystem, customer) -> None:
+    assert (await system.command("end", customer.sid)).status == "done"
+    await system.settled()
+
+
+@pytest.mark.parametrize("entry, reason", [
+    ({"foo": "bar"}, b"no type"),
+    ({"type": "sneeze", "session": "s"}, b"unknown type"),
+    ({"type": "convert", "session": b"\xff\xfe"}, b"not UTF-8"),
+    ({"type": "convert"}, b"no session"),
+    ({"type": "call_received", "session": "s", "call_sid": "x" * 70_000}, b"larger than 64 KiB"),
+])  # fmt: skip
+async def test_event_that_makes_no_sense_is_put_aside_whole_and_the_worker_goes_on(system, entry, reason):
+    customer, _ = await system.talking()
+    stream = system.keys.events(system.keys.partition_of(customer.sid))
+    await system.client.xadd(stream, entry)
+    assert (await system.command("convert", customer.sid)).status == "done"
+    (letter,) = await letters(system)
+    assert letter[b"dead_reason"] == reason
+    assert letter[b"dead_stream"] == stream.encode()
+    for name, value in entry.items():
+        assert letter[name.encode()] == (value if isinstance(value, bytes) else value.encode())
+    await ends_well(system, customer)
+
+
+@pytest.mark.parametrize("entry", [
+    {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
+    {"type": "calls_read", "session": "broken", "effect_id": "e1", "read_version": "1", "calls": "[]"},
+], ids=["unreadable", "of a broken session"])  # fmt: skip
+async def test_outcome_that_is_put_aside_leaves_no_mark_in_the_outbox(system, entry):
+    keys = system.keys
+    await system.client.hset(keys.session("broken"), "state", "flying")
+    outbox, stream = (name(keys.partition_of(entry["session"])) for name in (keys.outbox, keys.events))
+    await system.client.hset(outbox, "e1", "done")
+    await system.client.xadd(stream, entry)
+    await system.eventually(lambda: system.client.xlen(keys.dead), "a dead letter")
+
+    async def is_gone() -> bool:
+        return not await system.client.hexists(outbox, "e1") and not await system.client.xlen(stream)
+
+    await system.eventually(is_gone, "entry and mark are gone")
+
+
+@pytest.mark.parametrize("entry", [{"foo": "bar"}, {"type": b"\xff"}, {"type": "convert", "session": "x" * 70_000}])
+async def test_command_that_is_not_even_fields_of_ours_is_put_aside_and_the_router_goes_on(system, entry):
+    customer, _ = await system.talking()
+    await system.client.xadd(system.keys.commands, entry)
+    assert (await system.command("convert", customer.sid)).status == "done"
+    assert len(await letters(system)) == 1
+    await ends_well(system, customer)
+
+
+async def test_broken_record_costs_its_own_session_alone(system):
+    broken, _ = await system.talking()
+    healthy, _ = await system.talking()
+    for held in system.workers[0].assigner.consumers.values():
+        held._cache.clear()
+    await system.client.hset(system.keys.session(broken.sid), "state", "flying")
+    await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
+    assert (await system.command("convert", healthy.sid)).status == "done"
+    (letter,) = await letters(system)
+    assert letter[b"dead_reason"] == b"its session's record is broken"
+    await system.client.hset(system.keys.session(broken.sid), "state", "bridged")
+    await system.command("end", broken.sid)
+    await ends_well(system, healthy)
+
+
+async def test_record_changed_behind_the_workers_back_is_loaded_again(system):
+    """The cache is a guess; the version in the commit decides."""
+    customer, _ = await system.talking()
+    await system.client.hset(system.keys.session(customer.sid), "version", 40)
+    assert (await system.command("convert", customer.sid)).status == "done"
+    assert int((await system.session(customer.sid))["version"]) > 40
+    assert b'conferral_commits_total{result="conflict"}' in system.workers[0].metrics.exposition()
+    assert not await letters(system)
+    await ends_well(system, customer)
+
+
+async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alone(system):
+    stuck, _ = await system.talking()
+    healthy, _ = await system.talking()
+    await system.client.delete(system.keys.log(stuck.sid))
+    await system.client.set(system.keys.log(stuck.sid), "somebody else's")
+    await system.client.xadd(system.keys.commands, {"type": "convert", "session": stuck.sid, "id": "s1"})
+    assert (await system.command("convert", healthy.sid)).status == "done"
+    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
+    assert (await letters(system))[0][b"dead_reason"] == b"its session can't be committed"
+    await system.client.delete(system.keys.log(stuck.sid))
+    await system.command("end", stuck.sid)
+    await ends_well(system, healthy)
+
+
+async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance):
+    system = LocalSystem(redis_server.url)
+
+    async def forget(_point: str, partition: int) -> None:
+        if chance.random() < 0.5:
+            system.workers[0].assigner.consumers[partition]._cache.clear()
+
+    system.worker_options = {"checkpoint": forget, "sessions_max": 4}
+    async with system:
+        calls = await asyncio.gather(*(system.converted() for _ in range(8)))
+        for customer, agent in calls:
+            assert (await system.session(customer.sid))["state"] == "conferenced"
+            chance.choice([customer, agent]).hang_up()
+        await system.settled()
+
+
+async def test_forgotten_scripts_are_no_matter(system):
+    customer, _ = await system.talking()
+    for _ in range(3):
+        await system.client.script_flush()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.client.script_flush()
+    await ends_well(system, customer)
+
+
+@pytest.mark.parametrize("script", ["commit_batch", "finish_effect", "claim_command", "report_command", "fire_timers"])
+async def test_lost_answers_of_redis_are_recognised(redis_server, script):
+    """What was asked for has happened and the answer never came: asking again changes nothing."""
+    sha = scripts.SCRIPTS[script].sha.encode()
+    relay = Relay(redis_server.socket)
+    relay.cut_reply(sha, skip=1, every=2)
+    async with relay, LocalSystem(relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as system:
+        customer, agent = await system.talking()
+        entry = {"type": "convert", "session": customer.sid, "id": "c1"}
+        await system.client.xadd(system.keys.commands, entry)
+        await system.until(customer.sid, state="conferenced")
+        agent.hang_up()
+        session = await system.until(customer.sid, state="ended")
+        assert session["end_reason"] == "agent-left"
+        await system.settled()
+        assert system.redirects_of(agent) == 1
+        versions = [int(entry["version"]) for entry in await system.log(customer.sid)]
+        assert versions == list(range(1, len(versions) + 1))
+        assert relay.cut_off or script == "claim_command"
+
+
+async def test_flushed_redis_goes_on_with_new_calls(system):
+    """Everything is gone: sessions that were live are no longer known, and the next call is taken as ever."""
+    old, _ = await system.talking()
+    await system.client.flushall()
+    await system.client.hset(system.keys.config, mapping={"partitions": system.keys.partitions, "schema": 1})
+    old.hang_up()
+    customer, _ = await system.talking()
+    assert (await system.command("convert", customer.sid)).status == "done"
+    await ends_well(system, customer)
+
+
+async def test_stopped_worker_leaves_its_leases_free(redis_server):
+    async with LocalSystem(redis_server.url) as system:
+        customer, _ = await system.talking()
+        assert await system.stop_worker() == 0
+        for partition in range(system.keys.partitions):
+            assert await system.client.hget(system.keys.lease(partition), "until") == b"0"
+        assert await system.client.hget(system.keys.commands_lease, "until") == b"0"
+        assert not await system.client.zcard(system.keys.workers)
+        system.start_worker()
+        assert (await system.command("convert", customer.sid)).status == "done"
+        await ends_well(system, customer)
+
+
+async def test_what_is_left_of_an_ended_call_expires(system):
+    customer, agent = await system.converted()
+    await ends_well(system, customer)
+    client, keys = system.client, system.keys
+    for key in (keys.session(customer.sid), keys.log(customer.sid)):
+        assert 0 < await client.ttl(key) <= system.settings.session_ttl_s, key
+    for call in (customer, agent):
+        assert system.settings.session_ttl_s < await client.ttl(keys.call(call.sid)) <= system.settings.replay_window_s
+    assert await client.zscore(keys.ended(keys.partition_of(customer.sid)), customer.sid)

@@ -1,0 +1,53 @@
+"""Chores: bounded, repeated while Redis is away, left to the next holder at a stop."""
+
+import asyncio
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.codecs.effect_codec import ExpireCalls
+from conferral.worker.consumer.post_commit import PostCommitWrites
+
+
+class Access:
+    """Fails with errors first, then counts the chores that are done."""
+
+    def __init__(self, *errors: StoreError) -> None:
+        self.errors = list(errors)
+        self.done = 0
+
+    async def finish_write(self, _partition, _write, *, session_ttl_s: int) -> None:
+        assert session_ttl_s == 60
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop()
+        self.done += 1
+
+
+def chores_of(access: Access) -> PostCommitWrites:
+    return PostCommitWrites(0, access, session_ttl_s=60)
+
+
+async def test_chore_is_done_again_after_redis_was_away(monkeypatch):
+    monkeypatch.setattr("conferral.worker.consumer.post_commit.PAUSE_S", 0)
+    access = Access(StoreUnreachableError("away"), StoreUnreachableError("away"))
+    chores = chores_of(access)
+    chores.start(ExpireCalls("s", ("CA1",)))
+    await chores.wait_finished()
+    assert access.done == 1
+
+
+async def test_chore_is_left_to_the_next_holder_at_a_stop():
+    access = Access(StoreUnreachableError("away"))
+    chores = chores_of(access)
+    chores.start(ExpireCalls("s", ("CA1",)))
+    chores.stop()
+    await chores.wait_finished()
+    assert access.done == 0
+
+
+async def test_chore_that_redis_refuses_for_good_is_given_up():
+    access = Access(StoreError("refused"))
+    chores = chores_of(access)
+    chores.start(ExpireCalls("s", ("CA1",)))
+    await chores.wait_finished()
+    assert access.done == 0
+    assert not access.errors

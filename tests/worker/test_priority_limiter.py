@@ -1,0 +1,156 @@
+"""A limit with two lanes: endings first, with slots of their own, and no slot is ever lost."""
+
+import asyncio
+import random
+
+import pytest
+
+from conferral.runtime.metrics import Metrics
+from conferral.worker.executor.adaptive_limit import AdaptiveLimit
+from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.request_shares import Share
+from tests.worker.executor_harness import FakeTime
+
+
+def lanes_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
+    time = FakeTime()
+    allowance = AdaptiveLimit(
+        share=lambda: Share(slots - reserved_for_endings, reserved_for_endings),
+        clock=time,
+        metrics=Metrics(),
+        rng=random.Random(7),
+    )
+    return PriorityLimiter(allowance, time, sleep=time.sleep)
+
+
+class Holder:
+    """Somebody who takes a slot and keeps it until told."""
+
+    def __init__(self, lanes: PriorityLimiter, kind: str) -> None:
+        self.is_in = False
+        self._done = asyncio.Event()
+        self._lanes = lanes
+        self.task = asyncio.create_task(self._hold(kind))
+
+    async def _hold(self, kind: str) -> None:
+        async with self._lanes.slot(ending=kind == "e", read=kind == "l"):
+            self.is_in = True
+            await self._done.wait()
+        self.is_in = False
+
+    async def leave(self) -> None:
+        self._done.set()
+        await self.task
+        await asyncio.sleep(0)
+
+
+async def holders(lanes: PriorityLimiter, kinds: str) -> list[Holder]:
+    """One for each letter: e for an ending, o for an ordinary effect, l for a look."""
+    result = []
+    for kind in kinds:
+        result.append(Holder(lanes, kind))
+        await asyncio.sleep(0)
+    return result
+
+
+def shown(those: list[Holder]) -> str:
+    return "".join("x" if holder.is_in else "." for holder in those)
+
+
+@pytest.mark.parametrize(
+    "kinds, inside",
+    [
+        ("ooooo", "xx..."),
+        ("eeeee", "xxx.."),
+        ("eoooo", "xxx.."),
+        ("eeooo", "xxx.."),
+        ("oooee", "xx.x."),
+    ],
+)
+async def test_ordinary_effects_leave_the_reserved_slots_to_endings(kinds: str, inside: str) -> None:
+    lanes = lanes_of(slots=3, reserved_for_endings=1)
+
+    those = await holders(lanes, kinds)
+
+    assert shown(those) == inside
+    for holder in those:
+        holder.task.cancel()
+    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+    assert lanes.in_use == 0
+
+
+async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
+    lanes = lanes_of(slots=1, reserved_for_endings=0)
+    first, ordinary, ending = await holders(lanes, "ooe")
+
+    await first.leave()
+    assert shown([first, ordinary, ending]) == "..x"
+
+    await ending.leave()
+    assert shown([first, ordinary, ending]) == ".x."
+    await ordinary.leave()
+
+
+async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on() -> None:
+    lanes = lanes_of(slots=1, reserved_for_endings=0)
+    first, second, third = await holders(lanes, "ooo")
+
+    first.task.cancel()
+    second.task.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert shown([third]) == "x"
+    await third.leave()
+    assert lanes.in_use == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
+    chance = random.Random(seed)
+    lanes = lanes_of(slots=3, reserved_for_endings=1)
+    those: list[Holder] = []
+    for _ in range(100):
+        those.append(Holder(lanes, chance.choice("eol")))
+        for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
+            if chance.random() < 0.5:
+                holder.task.cancel()
+            else:
+                holder._done.set()
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+        assert lanes.in_use <= 3
+    for holder in those:
+        holder._done.set()
+    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+
+    assert lanes.in_use == 0
+    async with lanes.slot(ending=False):
+        assert lanes.in_use == 1
+
+
+async def order_of(lanes: PriorityLimiter, kinds: str) -> str:
+    """The kinds in the order in which they get the one slot, when all of them wait for it."""
+    (first,) = await holders(lanes, "o")
+    those = dict(zip(await holders(lanes, kinds), kinds, strict=True))
+    await first.leave()
+    told = ""
+    while those:
+        (inside,) = (holder for holder in those if holder.is_in)
+        told += those.pop(inside)
+        await inside.leave()
+    return told
+
+
+@pytest.mark.parametrize(
+    "waiting, expected",
+    [
+        ("llo",         "oll"),
+        ("ooll",        "ooll"),
+        ("looooooo",    "ooolo" + "ooo"),
+        ("lllooooooo",  "ooolooolol"),
+    ],
+)  # fmt: skip
+async def test_whoever_acts_comes_before_whoever_looks_but_looks_get_their_turn(waiting: str, expected: str) -> None:
+    assert await order_of(lanes_of(slots=1, reserved_for_endings=0), waiting) == expected

@@ -1,0 +1,275 @@
+"""An effect that kills the process: after five deaths it is put aside, and what stands beside it is carried out.
+
+In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.worker.consumer.quarantine import REASON
+from conferral.worker.executor.job import Job
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster
+
+#: A dead worker's leases run out, and the next one takes them.
+TAKE_OVER_S = 8.0
+
+
+def hang_up(name: str, session_id: str) -> HangUpCall:
+    return HangUpCall(effect_id=name, session_id=session_id, call_sid="CA1")
+
+
+@dataclass
+class Deadly(Work):
+    """Carries nothing out, so that all stays in the outbox; tells of each order, and dies of some."""
+
+    deadly: frozenset[str] = frozenset()
+    taken: list[str] = field(default_factory=list)
+    orders: list[Job] = field(default_factory=list)
+    reported: dict[str, str] = field(default_factory=dict)
+    die: Any = None
+    is_answered: bool = True
+
+    def submit(self, order: Job) -> None:
+        name = order.effect.effect_id
+        if order.internal_error:
+            self.reported[name] = order.internal_error
+            return
+        self.taken.append(name)
+        self.orders.append(order)
+        if name in self.deadly:
+            self.die()
+        elif order.on_attempted is not None and self.is_answered:
+            order.on_attempted()
+
+
+async def put(team: WorkerCluster, *effects: Effect) -> None:
+    for effect in effects:
+        outbox = team.keys.outbox(team.keys.partition_of(effect.session_id))
+        await team.client.hset(outbox, effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1)))
+
+
+async def lives(team: WorkerCluster, work: Deadly) -> ClusterMember:
+    """A worker begins, and lives or dies."""
+    member = team.join(work=work)
+    work.die = member.kill
+    await team.passes(TAKE_OVER_S)
+    return member
+
+
+async def letters(team: WorkerCluster) -> list[dict[bytes, bytes]]:
+    return [letter for _, letter in await team.client.xrange(team.keys.dead)]
+
+
+def test_effect_over_which_five_workers_died_is_put_aside_and_reported() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
+        effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
+                                 with_conference=False))  # fmt: skip
+        await put(team, *effects)
+        works = [Deadly(deadly=frozenset({"killer"})) for _ in range(7)]
+        deaths = 0
+        for work in works:
+            member = await lives(team, work)
+            deaths += member.process.is_dead
+            if not member.process.is_dead:
+                break
+        assert deaths == 5
+        assert work.reported == {"killer": REASON}
+        assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
+        (letter,) = await letters(team)
+        assert letter[b"dead_reason"] == REASON.encode()
+        assert letter[b"dead_entry"] == b"killer"
+        assert letter[b"session"] == b"s2"
+        assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
+        await team.leave(member)
+
+    run(story)
+
+
+def test_innocent_effects_survive_any_number_of_deaths() -> None:
+    """Each was tried by itself once, and had its answer; so its deaths no longer count."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
+        for _ in range(8):
+            member = await lives(team, Deadly())
+            team.kill(member)
+        work = Deadly()
+        member = await lives(team, work)
+        assert sorted(work.taken) == [f"e{number}" for number in range(5)]
+        assert await letters(team) == []
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        work = Deadly(is_answered=False)
+        member = await lives(team, work)
+        await team.passes(3.0)
+        assert len(work.taken) == 3
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer() -> None:
+    """Twilio may be slow while a worker dies of something else."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        slow = Deadly(is_answered=False)
+        member = await lives(team, slow)
+        for order in slow.orders:
+            assert order.on_attempted is not None
+            order.on_attempted()
+        await team.passes(1.0)
+        team.kill(member)
+        work = Deadly()
+        member = await lives(team, work)
+        assert (sorted(work.taken), work.reported, await letters(team)) == (["e1", "e2"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers() -> None:
+    """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(4):
+            team.kill(await lives(team, Deadly(is_answered=False)))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_two_accidents_during_trials_convict_no_effect() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(2):
+            await lives(team, Deadly(deadly=frozenset({"e1"})))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_accidents_during_trials_count_in_a_row_only() -> None:
+    """A worker survives each other trial, in which Twilio is slow, and dies later of something else."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(4):
+            await lives(team, Deadly(deadly=frozenset({"e1"})))
+            team.kill(await lives(team, Deadly(is_answered=False)))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_suspects_of_several_sessions_are_tried_together_at_first() -> None:
+    """They do not wait for each other while Twilio is slow."""
+
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        work = Deadly(is_answered=False)
+        member = team.join(work=work)
+        while not work.taken:
+            await team.passes(0.1)
+        await team.passes(0.1)
+        assert len(work.taken) == 8
+        await team.leave(member)
+
+    run(story)
+
+
+def test_whom_a_worker_died_over_is_tried_after_all_others() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(2):
+            await lives(team, Deadly(deadly=frozenset({"killer"})))
+        await put(team, hang_up("e2", "s2"))
+        work = Deadly()
+        member = await lives(team, work)
+        assert sorted(work.taken) == ["e1", "e2", "killer"]
+        assert work.taken[-1] == "killer"
+        await team.leave(member)
+
+    run(story)
+
+
+def test_clean_stops_during_trials_are_no_deaths() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(2):
+            team.kill(await lives(team, Deadly()))
+        for _ in range(2):
+            await lives(team, Deadly(deadly=frozenset({"e1"})))
+        work = Deadly(is_answered=False)
+        member = team.join(work=work)
+        while not (work.taken or work.reported):
+            await team.passes(0.1)
+        await team.leave(member)
+        team.kill(await lives(team, Deadly()))
+        work = Deadly()
+        member = await lives(team, work)
+        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+        await team.leave(member)
+
+    run(story)
+
+
+def test_after_a_clean_stop_nothing_is_suspected() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=1)
+        member = await lives(team, Deadly())
+        await team.leave(member)
+        await put(team, hang_up("e1", "s1"))
+        for _ in range(4):
+            work = Deadly()
+            member = await lives(team, work)
+            assert work.taken == ["e1"]
+            await team.leave(member)
+        assert not await team.client.exists(team.keys.suspects(0))
+
+    run(story)

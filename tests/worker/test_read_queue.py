@@ -1,0 +1,191 @@
+"""Reads of every session at the same time: each keeps its place, and all are served as fast as the slots allow."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conferral.runtime.errors import ProviderBusyError
+from conferral.statemachine.effects import Effect, ReadCalls
+from conferral.statemachine.events import CallsRead
+from conferral.telephony.http_client import RequestResult
+from conferral.worker.executor.executor import ExecutorPolicy
+from conferral.worker.executor.retry import RetryPolicy
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, read
+
+#: How long Twilio takes for one read, seconds.
+LATENCY_S = 0.3
+WAVES = [1_000, pytest.param(10_000, marks=pytest.mark.soak)]
+
+
+class LoopTime:
+    """The time of the virtual loop."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def monotonic_s(self) -> float:
+        return self._loop.time()
+
+    def wall_ms(self) -> int:
+        return round(self._loop.time() * 1000)
+
+    now_ms = wall_ms
+
+
+class SlowCalls(FakeCalls):
+    """A Twilio that takes its time, and says now and then that it is busy."""
+
+    def __init__(self, busy_every: int = 0) -> None:
+        super().__init__()
+        self.busy_every = busy_every
+        self.tasks_max = 0
+        self.note: Any = None
+
+    async def perform(self, effect: Effect) -> Any:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        self.tasks_max = max(self.tasks_max, len(asyncio.all_tasks()))
+        sent_at_s = asyncio.get_running_loop().time()
+        await asyncio.sleep(LATENCY_S)  # a delay: of Twilio's answer, in virtual time
+        self.at_once -= 1
+        self.asked.append(effect.effect_id)
+        is_busy = bool(self.busy_every) and len(self.asked) % self.busy_every == 0
+        self.note(RequestResult(429 if is_busy else 200, 20429 if is_busy else 0, 0.0, sent_at_s))
+        if is_busy:
+            raise ProviderBusyError(http_status=429, code=20429)
+        assert isinstance(effect, ReadCalls)
+        return CallsRead(
+            session_id=effect.session_id, effect_id=effect.effect_id, read_version=effect.read_version, calls=()
+        )
+
+
+def world_of(loop: VirtualLoop, calls: SlowCalls) -> ExecutorHarness:
+    time = LoopTime(loop)
+    system = ExecutorHarness(twilio=calls, clock=time, now_ms=lambda _partition: time.now_ms(), sleep=asyncio.sleep)
+    system.calls = calls
+    calls.note = system.executor.adaptive_limit.observe
+    return system
+
+
+async def served(system: ExecutorHarness) -> None:
+    while system.executor.in_flight or system.executor.waiting:
+        await asyncio.sleep(0.1)  # a delay: in virtual time
+
+
+@pytest.mark.parametrize("count", WAVES)
+def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = SlowCalls()
+        system = world_of(loop, calls)
+        for number in range(count):
+            system.submit(read(f"r{number}", f"S{number}"))
+        await served(system)
+
+        assert system.counts == (count, 0, 0, 0)
+        # First come, first served, but for those that are under way at the same time.
+        assert all(abs(at - int(name[1:])) <= ExecutorPolicy().requests_max for at, name in enumerate(calls.asked))
+        slots = system.executor.adaptive_limit.ordinary_slots
+        assert calls.at_once_max == slots
+        assert loop.time() < 1.1 * LATENCY_S * count / slots + 1
+
+    run(main)
+
+
+def test_memory_of_a_wave_is_bounded() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = SlowCalls()
+        system = world_of(loop, calls)
+        for number in range(500):
+            system.submit(read(f"r{number}", f"S{number}"))
+        await served(system)
+        # A read that waits is no task.
+        assert calls.tasks_max <= 3 * ExecutorPolicy().requests_max
+
+    run(main)
+
+
+@pytest.mark.parametrize("count", WAVES)
+def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: int) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        system = world_of(loop, SlowCalls(busy_every=50))
+        for number in range(count):
+            system.submit(read(f"r{number}", f"S{number}"))
+        await served(system)
+        performed, _, given_up, dropped = system.counts
+        assert (performed, given_up, dropped) == (count, 0, 0)
+
+    run(main)
+
+
+def few_slots(**more: Any) -> ExecutorHarness:
+    return ExecutorHarness(ExecutorPolicy(requests_max=2, reserved_for_endings=1, **more))
+
+
+async def test_newer_read_of_a_session_takes_the_place_of_the_one_that_waits() -> None:
+    system = few_slots()
+    answer = asyncio.Event()
+    for name, session in (("a", "S1"), ("b", "S2"), ("c", "S3"), ("d", "S4")):
+        system.calls.script[name].append(answer)
+        system.submit(read(name, session))
+    await system.settle()
+    system.submit(replace(read("newer", "S3"), read_version=9))
+    system.submit(replace(read("newest", "S3"), read_version=12))
+    answer.set()
+    await system.settle()
+
+    assert system.calls.asked == ["a", "b", "newest", "d"]
+    assert system.counts == (4, 0, 0, 2)
+
+
+async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd) -> None:
+    system = few_slots(read=RetryPolicy(deadline_s=10, request_timeout_s=5))
+    allowance = system.executor.adaptive_limit
+    for _ in range(10):
+        allowance.observe(RequestResult(0, 0, 0.0, system.time.s))
+    assert allowance.ordinary_slots == 0
+    gate = system.time.gate = asyncio.Event()
+    system.submit(read("r"))
+    await system.settle()
+    capfd.readouterr()
+    system.time.s += 600
+    gate.set()
+    await system.settle()
+
+    assert system.calls.asked == ["r"]
+    assert system.counts == (1, 0, 0, 0)
+    assert "error" not in capfd.readouterr().out
+
+
+async def test_read_that_waited_for_long_has_its_whole_time_once_it_is_sent() -> None:
+    system = few_slots()
+    hangs = asyncio.Event()
+    system.calls.script["a"].append(hangs)
+    system.calls.script["b"].extend([AWAY, AWAY, None])
+    system.submit(read("a", "S1"))
+    system.submit(read("b", "S2"))
+    await system.settle()
+    system.time.s += 60
+    hangs.set()
+    await system.settle()
+
+    assert system.finished == ["a", "b"]
+    assert system.records.tried["b"][0] == 3
+
+
+async def test_waiting_reads_of_a_session_that_ends_and_of_a_lost_partition_are_dropped() -> None:
+    system = few_slots()
+    answer = asyncio.Event()
+    for number in range(6):
+        system.calls.script[f"r{number}"].append(answer)
+        system.submit(read(f"r{number}", f"S{number}"), partition=number % 2)
+    await system.settle()
+    system.executor.cancel_session("S4")
+    system.executor.drop_partition(1)
+    answer.set()
+    await system.settle()
+
+    assert sorted(system.calls.asked) == ["r0", "r2"]
+    assert (system.executor.waiting, system.executor.in_flight) == (0, 0)

@@ -1,0 +1,245 @@
+"""The router on a cluster: a silent node holds up its own commands and no others. In virtual time."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from twilio.rest import Client as TwilioClient
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage import config
+from conferral.storage.codecs import event_codec
+from conferral.storage.keys import Keys
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.router import command_router as router_module
+from conferral.worker.router import routing_queue as routing_module
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.command_router import CommandRouter
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.memory_redis import MemoryServer
+from tests.support.split_redis import SplitClient
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
+
+KEYS = Keys("test", 2)
+#: One session in each partition.
+SICK = next(name for name in map("sick{}".format, range(9)) if KEYS.partition_of(name) == 0)
+WELL = next(name for name in map("well{}".format, range(9)) if KEYS.partition_of(name) == 1)
+
+
+def split(key: str) -> str:
+    """Partition 0 and what is named after it lie on node a, all else on node b."""
+    return "a" if "{0}" in key or "sick" in key else "b"
+
+
+class Cluster:
+    """A router on two nodes, and what operators see of it."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000))
+        self.client, self.blocking = SplitClient(server, split), SplitClient(server, split, blocking=True)
+        self.metrics = Metrics()
+        self.stop = asyncio.Event()
+
+    def router(self, name: str = "one") -> CommandRouter:
+        return CommandRouter(
+            self.client, self.blocking, KEYS, name, ClusterClock(self.loop, 1_000.0), self.metrics,
+            allowed=AllowList.from_setting("US,client:", "+14155550100"), names=dict,
+            conference_names=ConferenceNames(["secret"], "test"),
+            caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
+        )  # fmt: skip
+
+    async def give(self, command_id: str, session: str = WELL, type: str = "end", **fields: str) -> None:  # noqa: A002
+        await self.client.xadd(KEYS.commands, {"type": type, "session": session, "id": command_id, **fields})
+
+    async def tokens(self, session: str) -> list[str]:
+        """The ids of the commands on a session's partition, in order; asked past the silence."""
+        silent, self.client.silent = self.client.silent, set()
+        try:
+            entries = await self.client.xrange(KEYS.events(KEYS.partition_of(session)))
+        finally:
+            self.client.silent = silent
+        texts = [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+        return [event_codec.decode(text, "1-0").token for text in texts]  # type: ignore[attr-defined]
+
+    async def until_routed(self, session: str, *ids: str) -> float:
+        """When the commands are on the session's partition, seconds from now."""
+        began_s = self.loop.time()
+        async with asyncio.timeout(120):
+            while not set(ids) <= set(await self.tokens(session)):
+                await asyncio.sleep(0.01)
+        return self.loop.time() - began_s
+
+
+def story(body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        cluster = Cluster(loop)
+        await config.ensure(cluster.client, "test", 2)
+        for session in (SICK, WELL):
+            await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
+        running = asyncio.create_task(cluster.router().run(cluster.stop))
+        await cluster.give("first")
+        await cluster.until_routed(WELL, "first")
+        await body(cluster)
+        cluster.stop.set()
+        await running
+
+    run(main)
+
+
+def test_commands_for_healthy_nodes_go_on_while_another_node_is_silent() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster.client.silent = {"a"}
+        for number in range(300):
+            await cluster.give(f"c{number}", SICK)
+        for number in range(100):
+            await cluster.give(f"d{number}")
+            assert await cluster.until_routed(WELL, f"d{number}") < 1.0
+        assert await cluster.tokens(SICK) == []
+        cluster.client.silent = set()
+        await cluster.until_routed(SICK, *(f"c{number}" for number in range(300)))
+        assert await cluster.tokens(SICK) == [f"c{number}" for number in range(300)], "in order, each once"
+        assert await cluster.client.xlen(KEYS.commands) == 0
+
+    story(body)
+
+
+@pytest.mark.parametrize("broken", ["claim", "events"])
+def test_command_that_met_a_silent_node_is_routed_once_when_it_answers(broken: str) -> None:
+    async def body(cluster: Cluster) -> None:
+        command_id = "sick-claim" if broken == "claim" else "c1"
+        cluster.client.silent = {"a"}
+        await cluster.give(command_id, WELL if broken == "claim" else SICK)
+        await cluster.give("later", WELL)
+        if broken == "events":
+            assert await cluster.until_routed(WELL, "later") < 1.0
+        else:
+            await asyncio.sleep(5)  # a delay: virtual time passes
+            assert "later" not in await cluster.tokens(WELL), "a session's commands keep their order"
+        cluster.client.silent = set()
+        session = WELL if broken == "claim" else SICK
+        await cluster.until_routed(session, command_id)
+        await cluster.until_routed(WELL, "later")
+        tokens = await cluster.tokens(session)
+        assert tokens.count(command_id) == 1
+        assert (await cluster.tokens(WELL))[-1] == "later"
+
+    story(body)
+
+
+def test_commands_of_one_session_keep_their_order_however_they_name_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        call = "CA" + "1" * 32
+        await cluster.client.set(KEYS.call(call), WELL)
+        pipeline = cluster.client.pipeline(transaction=True)
+        for number in range(50):
+            fields = {"type": "end", "session": call if number % 3 else WELL, "id": f"c{number}"}
+            pipeline.xadd(KEYS.commands, fields)
+        delays_s = itertools.cycle((0.003, 0.0, 0.001, 0.005, 0.002))
+        cluster.client.server.latency = lambda _command: (next(delays_s), 0.001)
+        await pipeline.execute()
+        await cluster.until_routed(WELL, *(f"c{number}" for number in range(50)))
+        assert (await cluster.tokens(WELL))[1:] == [f"c{number}" for number in range(50)]
+
+    story(body)
+
+
+def test_same_id_given_for_two_sessions_belongs_to_the_first() -> None:
+    async def body(cluster: Cluster) -> None:
+        pipeline = cluster.client.pipeline(transaction=True)
+        for session in (SICK, WELL, SICK):
+            pipeline.xadd(KEYS.commands, {"type": "end", "session": session, "id": "c1"})
+        await pipeline.execute()
+        await cluster.until_routed(SICK, "c1")
+        assert await cluster.tokens(WELL) == ["first"]
+        assert await cluster.tokens(SICK) == ["c1"]
+
+    story(body)
+
+
+def test_entry_that_stands_before_the_last_one_read_is_not_skipped() -> None:
+    """A failover may set ids back."""
+
+    async def body(cluster: Cluster) -> None:
+        cluster.client.silent = {"a"}
+        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
+        await asyncio.sleep(1)  # a delay: virtual time passes
+        await cluster.client.xdel(KEYS.commands, f"{EPOCH_MS * 2}-0")
+        await cluster.client.delete(KEYS.commands)
+        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": WELL, "id": "c2"}, id=f"{EPOCH_MS}-0")
+        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
+        assert await cluster.until_routed(WELL, "c2") < 5.0
+
+    story(body)
+
+
+def test_no_more_is_read_than_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_module, "IN_PROGRESS_MAX", 150)
+
+    async def body(cluster: Cluster) -> None:
+        cluster.client.silent = {"a"}
+        for number in range(400):
+            await cluster.give(f"c{number}", SICK)
+        await asyncio.sleep(10)  # a delay: virtual time passes
+        assert await cluster.client.xlen(KEYS.commands) == 400
+        cluster.client.silent = set()
+        await cluster.until_routed(SICK, *(f"c{number}" for number in range(400)))
+
+    story(body)
+
+
+def test_error_that_no_code_foresaw_costs_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = routing_module.resolve_destinations
+
+    def fail(parsed: Any, *given: Any) -> Any:
+        if parsed.session == SICK:
+            raise ZeroDivisionError
+        return resolve(parsed, *given)
+
+    monkeypatch.setattr(routing_module, "resolve_destinations", fail)
+
+    async def body(cluster: Cluster) -> None:
+        with capture_logs() as lines:
+            await cluster.give("c1", SICK)
+            await cluster.give("c2")
+            await cluster.until_routed(WELL, "c2")
+        assert await cluster.client.xlen(KEYS.dead) == 1
+        outcome = await cluster.client.hmget(KEYS.command("c1"), "status", "reason")
+        assert outcome == [b"failed", b"dead-lettered: unexpected ZeroDivisionError"]
+        assert any(line["event"] == "unexpected_error" for line in lines)
+        assert await cluster.client.xlen(KEYS.commands) == 0
+
+    story(body)
+
+
+def test_silent_node_is_logged_once_a_minute() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster.client.silent = {"a"}
+        with capture_logs() as lines:
+            for number in range(50):
+                await cluster.give(f"c{number}", SICK)
+            await asyncio.sleep(110)  # a delay: virtual time passes
+        assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2
+
+    story(body)
+
+
+def test_lease_that_is_lost_leaves_the_rest_to_the_next_router() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster.client.silent = {"a"}
+        for number in range(100):
+            await cluster.give(f"c{number}", SICK)
+        await asyncio.sleep(3)  # a delay: virtual time passes
+        await cluster.client.hset(KEYS.commands_lease, "holder", "999:another")
+        await asyncio.sleep(5)  # a delay: virtual time passes
+        cluster.client.silent = set()
+        await cluster.client.delete(KEYS.commands_lease)
+        await cluster.until_routed(SICK, *(f"c{number}" for number in range(100)))
+        assert await cluster.tokens(SICK) == [f"c{number}" for number in range(100)]
+
+    story(body)

@@ -1,0 +1,90 @@
+"""A worker's stop has an end, whoever is silent. In virtual time."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from conferral.storage.keys import Keys
+from conferral.worker.assignment.assignment import RELEASE_PAUSE_S
+from conferral.worker.environment import Environment
+from conferral.worker.executor.executor import Executor
+from conferral.worker.process import STOP_S, Worker
+from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.local_system import settings_for
+from tests.support.memory_redis import MemoryServer
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, WorkerCluster
+
+#: From the signal to the end of the process at most, seconds.
+STOPPED_WITHIN_S = 10.0
+
+
+class SilentAssigner:
+    """An assigner whose Redis does not answer."""
+
+    async def drain(self, _is_over: asyncio.Event, _executor: object) -> None:
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        await asyncio.Event().wait()
+
+    async def keep(self, _stop: asyncio.Event) -> None:
+        await asyncio.Event().wait()
+
+
+class SilentExecutor:
+    """An executor whose Twilio does not answer."""
+
+    def __init__(self) -> None:
+        self.drained_s = 0.0
+
+    async def drain(self, timeout_s: float) -> None:
+        self.drained_s = timeout_s
+        await asyncio.sleep(timeout_s)  # a delay: virtual time
+
+
+@pytest.mark.parametrize("spent_s", [0.0, 4.0, 8.0])
+def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(spent_s: float) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        clock, executor = ClusterClock(loop, 0.0), SilentExecutor()
+        worker = Worker(
+            settings_for("redis://localhost", None, "https://example.com"), environment=Environment(clock=clock)
+        )
+        client = MemoryServer(lambda: EPOCH_MS).client()
+        worker._stop_by_s = clock.monotonic_s() + STOP_S
+        await asyncio.sleep(spent_s)  # a delay: virtual time
+        assigner: Any = SilentAssigner()
+        silent: Any = executor
+        await worker._drain(client, Keys("test", 4), assigner, silent, silent)
+        assert loop.time() <= STOPPED_WITHIN_S
+        assert executor.drained_s > 0 or spent_s == 8.0, "what is under way is given its time"
+
+    run(story)
+
+
+def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        team = WorkerCluster(loop, partitions=4)
+        member = team.join()
+        await team.until_fair(1.0)
+        member.work.busy_partitions = {0, 1, 2, 3}
+        member.stop.set()
+        await asyncio.wait(member.tasks)
+        assert len(member.keeper.consumers) == 4
+        member.work.busy_partitions = {3}
+        team.server.stop()
+        is_over, work = asyncio.Event(), cast("Executor", member.work)
+        with capture_logs() as lines:
+            winding = member.process.start(member.keeper.drain(is_over, work))
+            await team.passes(2.0)
+        told = [line for line in lines if line["event"] == "store_unreachable"]
+        assert 0 < len(told) <= 4 * (2.0 / RELEASE_PAUSE_S + 1)
+        team.server.start()
+        await team.passes(1.0)
+        assert member.keeper.consumers.keys() == {3}
+        is_over.set()
+        await winding
+        team.kill(member)
+
+    run(story)

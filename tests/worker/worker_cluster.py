@@ -1,0 +1,195 @@
+"""Workers that only hold partitions, in virtual time: they join, leave, die and stall, and Redis's clock is set."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.policy import Policy
+from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
+from conferral.worker.assignment.assignment import PartitionAssigner
+from conferral.worker.consumer.timers import fire_timers
+from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.executor.executor import no_checkpoint
+from tests.simulation.virtual_loop import Process, VirtualLoop
+from tests.support.memory_redis import MemoryServer
+
+#: The world's Unix time at its beginning, milliseconds.
+EPOCH_MS = 1_800_000_000_000
+
+
+class ClusterClock:
+    """A worker's clocks: its own zero, and a wall clock that can be set."""
+
+    def __init__(self, loop: VirtualLoop, zero_s: float) -> None:
+        self._loop = loop
+        self._zero_s = zero_s
+        self.wall_set_ms = 0
+
+    def monotonic_s(self) -> float:
+        return self._zero_s + self._loop.time()
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + round(self._loop.time() * 1000) + self.wall_set_ms
+
+
+@dataclass
+class Work:
+    """Stands in for the executor: what is under way at Twilio for a partition."""
+
+    busy_partitions: set[int] = field(default_factory=set)
+    #: How long what is under way takes, seconds.
+    request_s: float = 0.0
+    drained: list[int] = field(default_factory=list)
+
+    def drop_partition(self, _partition: int) -> None: ...
+
+    def cancel_unwanted_dials(self, _sessions: object) -> None: ...
+
+    async def drain_partition(self, partition: int, timeout_s: float) -> None:
+        self.drained.append(partition)
+        if partition in self.busy_partitions:
+            await asyncio.sleep(min(self.request_s, timeout_s))  # a delay: virtual time
+            self.busy_partitions.discard(partition)
+
+
+@dataclass
+class ClusterMember:
+    """A worker."""
+
+    name: str
+    process: Process
+    keeper: PartitionAssigner
+    work: Work
+    clock: ClusterClock
+    metrics: Metrics
+    stop: asyncio.Event
+    tasks: list[asyncio.Task[Any]]
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    async def leave(self) -> None:
+        """Stops as SIGTERM does."""
+        self.stop.set()
+        await asyncio.wait(self.tasks)
+        for task in self.tasks:
+            task.result()
+        await self.process.start(self.keeper.release())
+
+
+class WorkerCluster:
+    """All workers and their Redis."""
+
+    def __init__(self, loop: VirtualLoop, partitions: int = 16) -> None:
+        self.loop = loop
+        self.server_set_ms = 0
+        self.server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000) + self.server_set_ms)
+        self.keys = Keys("test", partitions)
+        self.client = self.server.client()
+        self.alive: dict[str, ClusterMember] = {}
+        self._joined = 0
+
+    def join(
+        self,
+        *,
+        hears_hints: bool = True,
+        work: Work | None = None,
+        checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint,
+    ) -> ClusterMember:
+        """A worker starts."""
+        self._joined += 1
+        name = f"worker-{(self._joined * 7919) % 1000:03}"
+        process = Process(self.loop, name)
+        client, blocking = self.server.client(), self.server.client(blocking=True)
+        clock = ClusterClock(self.loop, 1000.0 * self._joined)
+        metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
+        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics)
+        around = WorkerContext(
+            partition_store=PartitionStore(client, blocking, self.keys),
+            session_store=SessionStore(client, self.keys, session_ttl_s=60),
+            executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
+            clock=clock,
+            metrics=metrics,
+            policy=Policy,
+            session_ttl_s=60,
+            checkpoint=checkpoint,
+        )
+        works: list[Any] = [
+            keeper.run(stop, around, work),  # type: ignore[arg-type]
+            keeper.membership.heartbeat(stop),
+            fire_timers(stop, keeper, clock, metrics),
+        ]
+        if hears_hints:
+            works.append(keeper.membership.listen(stop))
+        member = ClusterMember(name, process, keeper, work, clock, metrics, stop, [process.start(one) for one in works])
+        self.alive[name] = member
+        return member
+
+    def kill(self, member: ClusterMember) -> None:
+        member.kill()
+        del self.alive[member.name]
+
+    async def leave(self, member: ClusterMember) -> None:
+        await member.leave()
+        del self.alive[member.name]
+
+    async def passes(self, time_s: float) -> None:
+        """Time passes, which is virtual."""
+        await asyncio.sleep(time_s)  # a delay: virtual time
+
+    def set_clock(self, by_s: float) -> None:
+        """Somebody sets Redis's clock."""
+        self.server_set_ms += round(by_s * 1000)
+
+    def assert_all_work(self) -> None:
+        """Nothing of a worker alive has ended by itself."""
+        for member in self.alive.values():
+            for task in member.tasks:
+                if task.done():
+                    task.result()
+                    raise AssertionError(f"{member.name}: {task.get_coro()} has ended")
+
+    async def holders(self) -> dict[int, str]:
+        """Who has the lease of each partition, as Redis tells; partitions that were given back are left out."""
+        found = {}
+        for number in range(self.keys.partitions):
+            holder, until = await self.client.hmget(self.keys.lease(number), "holder", "until")
+            if holder is not None and until != b"0":
+                found[number] = holder.decode().partition(":")[2]
+        return found
+
+    async def shares(self) -> list[int]:
+        """How many partitions each worker alive holds (counts), fewest first."""
+        held = Counter((await self.holders()).values())
+        return sorted(held[name] for name in self.alive)
+
+    async def is_fair(self) -> bool:
+        """Whether all partitions are held by workers alive, each by one, and shares differ by one at most."""
+        holders = await self.holders()
+        shares = await self.shares()
+        agree = all(
+            {number for number, name in holders.items() if name == member.name} == member.keeper.consumers.keys()
+            for member in self.alive.values()
+        )
+        return sum(shares) == self.keys.partitions and shares[-1] - shares[0] <= 1 and agree
+
+    async def until_fair(self, timeout_s: float) -> float:
+        """How long it takes until it is fair, seconds."""
+        began_s = self.loop.time()
+        while not await self.is_fair():
+            if self.loop.time() - began_s > timeout_s:
+                told = {name: sorted(member.keeper.consumers) for name, member in self.alive.items()}
+                raise AssertionError(f"not fair after {timeout_s} s: {await self.holders()} {told}")
+            await asyncio.sleep(0.01)
+        return self.loop.time() - began_s
+
+    async def epochs(self) -> list[int]:
+        """How often each partition has had a new holder (counts)."""
+        found = [await self.client.hget(self.keys.lease(number), "holder") for number in range(self.keys.partitions)]
+        return [int((holder or b"0:").decode().partition(":")[0]) for holder in found]

@@ -1,0 +1,49 @@
+"""Access tokens with which a browser agent's softphone registers at Twilio."""
+
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import VoiceGrant
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.settings import ServiceSettings
+from conferral.storage.codecs.timestamps import to_iso
+from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.models import IssuedToken, TokenRequest
+
+#: How long a token serves (seconds). Source: Twilio docs, Access Tokens (24 hours at most).
+TTL_S = 3600
+
+
+class AccessTokens:
+    """Makes access tokens for the account of the settings."""
+
+    def __init__(self, settings: ServiceSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    def make(self, request: TokenRequest) -> IssuedToken:
+        """A token with which the identity can be called as `client:IDENTITY`, and can call through our TwiML app.
+
+        Raises:
+            ApiError: the settings don't say with which key it is signed, or for which app.
+        """
+        settings = self._settings
+        needed = {
+            "TWILIO_API_KEY": settings.api_key,
+            "TWILIO_API_SECRET": settings.api_secret,
+            "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            raise ApiError(ErrorType.NOT_SET_UP, f"access tokens need {', '.join(missing)}; not set")
+        assert settings.api_secret is not None
+        expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
+        grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)
+        token = AccessToken(
+            settings.account_sid,
+            settings.api_key,
+            settings.api_secret.get_secret_value(),
+            grants=[grant],
+            identity=request.identity,
+            nbf=None,  # Twilio would refuse the token for as long as its clock is behind ours
+            valid_until=expires_at_s,
+        )
+        return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))

@@ -1,0 +1,202 @@
+"""The routes of the control API, one a row: router, OpenAPI description and reference page follow from it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import hdrs
+from pydantic import BaseModel
+
+from conferral.storage.commands.command_models import MODELS, Call, CommandModel
+from conferral.webhooks.api import models
+from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
+
+#: What a body may be: a model of ours, or one of several commands without the fields that stand elsewhere.
+Body = type[models.TokenRequest] | tuple[type[CommandModel], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseSpec:
+    """What is answered under one status."""
+
+    #: None for what is no JSON.
+    model: type[BaseModel] | None
+    description: str
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    path: str
+    #: Name of the operation, and of what answers it.
+    name: str
+    #: In a few words, and in a few sentences.
+    summary: str
+    description: str
+    answers: Mapping[int, ResponseSpec]
+    query: tuple[Parameter, ...] = ()
+    body: Body | None = None
+    #: Fields of commands that the body does not have, since they stand in the path or follow from it.
+    body_without: tuple[str, ...] = ()
+    #: What can be refused, beside what every route of its kind refuses.
+    more_error_types: tuple[ErrorType, ...] = ()
+    needs_token: bool = True
+    #: Whether it is answered here; others are only described.
+    is_ours: bool = True
+    error_types: tuple[ErrorType, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Adds what follows from the kind of route."""
+        kinds = [*self.more_error_types]
+        if self.body:
+            kinds += (ErrorType.MALFORMED, ErrorType.TOO_SLOW, ErrorType.TOO_LARGE, ErrorType.INVALID)
+        if self.is_ours:
+            kinds += (ErrorType.INVALID,)
+        if self.needs_token:
+            kinds += (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP, ErrorType.STORE)
+        object.__setattr__(self, "error_types", tuple(sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))))
+
+    @property
+    def accepts_idempotency_key(self) -> bool:
+        """Whether a command is given, which a header may name."""
+        return isinstance(self.body, tuple)
+
+    @property
+    def template(self) -> str:
+        """Method and path, with the names of ids in place of ids: for metrics and the log."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def ids(self) -> list[str]:
+        """What the ids are of that stand in the path."""
+        return re.findall(r"{(\w+)}", self.path)
+
+
+_TEXT = "text/plain"
+
+ROUTES = (
+    Route(
+        hdrs.METH_POST,
+        "/sessions",
+        "call",
+        "Call an agent, then a customer",
+        "Publishes the command `call`, which opens a session. The fields are those of the command.",
+        {202: ResponseSpec(models.SessionAccepted, "The call has been asked for")},
+        body=(Call,),
+        body_without=("type",),
+        more_error_types=(ErrorType.TAKEN, ErrorType.FULL),
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/sessions",
+        "list_sessions",
+        "List sessions",
+        "All, or those in one state. Each is true by itself; a page may be short: only an empty cursor ends the list.",
+        {200: ResponseSpec(models.SessionPage, "Some of the sessions")},
+        query=(STATE, LIMIT, CURSOR),
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/sessions/{session}",
+        "show_session",
+        "Show one session",
+        "The fields of the session's hash as they are in Redis.",
+        {200: ResponseSpec(models.Session, "The session")},
+        more_error_types=(ErrorType.UNKNOWN,),
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/sessions/{session}/log",
+        "show_log",
+        "Show what has happened to one session",
+        "Every event with what was decided and ordered, oldest first.",
+        {200: ResponseSpec(models.LogPage, "Part of the log")},
+        query=(LIMIT, CURSOR),
+        more_error_types=(ErrorType.UNKNOWN,),
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/sessions/{session}/commands",
+        "submit_command",
+        "Give a session a command",
+        "Publishes the command; with `wait` the answer is its outcome, as soon as there is one.",
+        {
+            200: ResponseSpec(models.CommandOutcome, "The outcome: done or failed"),
+            202: ResponseSpec(models.CommandAccepted, "Published; nothing more is known yet"),
+        },
+        query=(WAIT,),
+        body=tuple(model for model in MODELS.values() if model is not Call),
+        body_without=("session",),
+        more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TAKEN, ErrorType.FULL),
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/commands/{command}",
+        "show_command",
+        "Show how far a command has come",
+        "Outcomes are kept for a day.",
+        {200: ResponseSpec(models.CommandOutcome, "How far it has come")},
+        more_error_types=(ErrorType.UNKNOWN,),
+    ),
+    Route(
+        hdrs.METH_POST,
+        "/tokens",
+        "make_token",
+        "Make a browser agent's access token",
+        "For the `Device` of Twilio's Voice SDK. To be asked for by your own server, for somebody who has logged in.",
+        {200: ResponseSpec(models.IssuedToken, "The token")},
+        body=models.TokenRequest,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/openapi.json",
+        "describe_http",
+        "Describe this API",
+        "OpenAPI 3.1.",
+        {200: ResponseSpec(None, "This description", "application/json")},
+        needs_token=False,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/asyncapi.json",
+        "describe_streams",
+        "Describe the streams in Redis",
+        "AsyncAPI 3.0.",
+        {200: ResponseSpec(None, "The description", "application/json")},
+        needs_token=False,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/healthz",
+        "alive",
+        "Whether the process answers",
+        "Redis is not asked.",
+        {200: ResponseSpec(None, "It does", _TEXT)},
+        needs_token=False,
+        is_ours=False,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/readyz",
+        "ready",
+        "Whether callbacks and commands can be stored",
+        "A write to Redis is tried.",
+        {200: ResponseSpec(models.Ready, "They can"), 503: ResponseSpec(models.Ready, "They can't")},
+        needs_token=False,
+        is_ours=False,
+    ),
+    Route(
+        hdrs.METH_GET,
+        "/metrics",
+        "metrics",
+        "What has been counted",
+        "In Prometheus's text format.",
+        {200: ResponseSpec(None, "The counts", _TEXT)},
+        needs_token=False,
+        is_ours=False,
+    ),
+)

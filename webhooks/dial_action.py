@@ -1,0 +1,255 @@
+"""The action of every `<Dial>` of ours: what the party hears whose `<Dial>` is over.
+
+Redis away, or refusing what is written: it waits and asks again, then asks Twilio for the other side. The next agent is
+rung without Redis too: the URL says who was tried, and the directory who follows.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+from aiohttp import web
+
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import DialEnded
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
+from conferral.statemachine.states import CallStatus, Phase, WaitAudio
+from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.callback_events import caller_of, dial_ended
+from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.call_routing import NextAgent
+from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.dial_action_policy import (
+    DialActionAnswer,
+    DialOutcome,
+    decide,
+    decide_by_child,
+    decide_without_redis,
+    first_waiting_party,
+    party_of,
+)
+from conferral.webhooks.form import Form
+from conferral.webhooks.responses import record_unstored, twiml_response
+
+log = structlog.get_logger()
+
+#: A second net below Redis's own deadline of 2 s: the caller hears silence for as long as we wait.
+_STORE_DEADLINE_S = 2.2
+#: When a dial action is asked again: three tries, and the pauses between them, are about 6 s at most.
+_STORE_AGAIN_DEADLINE_S = 1.0
+#: Redis's deadline and this one have to fit into the read timeout that the dial action's URL names.
+_LOOKUP_DEADLINE_S = 1.5
+
+_PHRASES = {
+    DialActionAnswer.SAY_BUSY: Phrase.BUSY,
+    DialActionAnswer.SAY_NO_ANSWER: Phrase.NO_ANSWER,
+    DialActionAnswer.SAY_UNREACHABLE: Phrase.UNREACHABLE,
+}
+_JOINS = frozenset({DialActionAnswer.JOIN, DialActionAnswer.JOIN_BY_NAME})
+_WAITS_WITH_AUDIO = frozenset({DialActionAnswer.WAIT_IN_CONFERENCE, DialActionAnswer.WAIT_IN_NEW_CONFERENCE})
+_WAITS = _WAITS_WITH_AUDIO | {DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
+_BY_NAME = frozenset(
+    {DialActionAnswer.JOIN_BY_NAME, DialActionAnswer.WAIT_IN_NEW_CONFERENCE, DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
+)
+
+
+class DialActionRoutes:
+    """Answers the dial action."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._settings = dependencies.settings
+        self._documents = dependencies.documents
+        self._routing = dependencies.routing
+        self._ingest = dependencies.ingest
+        self._twilio = dependencies.twilio
+        self._metrics = dependencies.metrics
+
+    async def dial_action(self, form: Form, query: str) -> web.Response:
+        """A `<Dial>` of ours has ended."""
+        return await self.answer(form, parse_dial_action(query), DIAL_ACTION_PATH)
+
+    async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
+        """What the party hears next.
+
+        Args:
+            form: The request's fields.
+            action: What the URL says.
+            route: The path that was asked.
+        """
+        event = dial_ended(form, action)
+        event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
+        outcome = DialOutcome(
+            party=action.party,
+            call_sid=event.call_sid,
+            dial=action.dial,
+            dial_call_status=event.dial_call_status,
+            call_status=event.call_status,
+            attempt=action.attempt,
+            request_number=action.request_number,
+            failed_with_callers_number=event.failed_with_callers_number,
+        )
+        may_be_old = self._ingest.restarted_recently()
+        view: SessionView | None = None
+        to_publish = bool(event.dial_call_status) and may_be_old
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S if action.request_number == 1 else _STORE_AGAIN_DEADLINE_S):
+                # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody. And what Redis may
+                # have forgotten is told together with what Twilio says.
+                if event.dial_call_status and not may_be_old:
+                    view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
+                else:
+                    view = await self._ingest.read(action.session_id)
+        except (StoreError, TimeoutError) as error:
+            record_unstored(self._metrics, route, event, error)
+            to_publish = False
+            next_agent, outcome = self._with_next_agent(form, action, outcome, None)
+            chosen = decide_without_redis(outcome)
+        else:
+            next_agent, outcome = self._with_next_agent(form, action, outcome, view)
+            chosen = decide(outcome, view, may_be_old=may_be_old)
+        if chosen is DialActionAnswer.READ_CHILD_CALL:
+            chosen = decide_by_child(await self._child_status(event.call_sid), outcome, view)
+            event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
+        if to_publish:
+            await self._publish(event, route)
+        log.info(
+            "dial_action_answered",
+            session_id=action.session_id,
+            call_sid=event.call_sid,
+            party=action.party,
+            outcome=chosen.value,
+            attempt=action.request_number,
+        )
+        if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
+            return twiml_response(self._dial_agent(form, action, next_agent, own_from=action.own_number_from))
+        if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
+            return twiml_response(self._dial_agent(form, action, agent, own_from=agent.number))
+        return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
+
+    async def _publish(self, event: DialEnded, route: str) -> None:
+        """Publishes what is answered whether or not it can be stored."""
+        try:
+            async with asyncio.timeout(_STORE_AGAIN_DEADLINE_S):
+                await self._ingest.publish(event, call_sid=event.call_sid)
+        except (StoreError, TimeoutError) as error:
+            record_unstored(self._metrics, route, event, error)
+
+    def _with_next_agent(
+        self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
+    ) -> tuple[NextAgent | None, DialOutcome]:
+        """Who is tried after the agent who was not reached, and the outcome with what follows from that."""
+        following = self._next_agent(form, action, outcome, view)
+        agents, number = self._agents_to_try(form, action, view), action.agent_number
+        has_phone = number < len(agents) and agents[number].startswith("+")
+        return following, replace(
+            outcome,
+            has_next_agent=following is not None,
+            failed_with_callers_number=outcome.failed_with_callers_number and has_phone,
+        )
+
+    def _next_agent(
+        self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
+    ) -> NextAgent | None:
+        """Who is tried next in an inbound session, once the `<Dial>` to an agent has ended unanswered."""
+        is_inbound = view is None or view.direction == INBOUND
+        if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered or not is_inbound:
+            return None
+        # Whoever decides upon a session goes by the agents that it knows; of one that nobody has decided upon yet, they
+        # are the directory's.
+        return self._routing.next_agent(action.session_id, self._agents_to_try(form, action, view), action.agent_number)
+
+    def _agents_to_try(self, form: Form, action: DialAction, view: SessionView | None) -> tuple[str, ...]:
+        """The agents to be tried; one who is tried again counts as another one, even before a worker has noted it."""
+        agents, again = view.agents if view else self._routing.inbound(form).agents, action.own_number_from
+        is_noted = view is not None and view.agent_number >= again
+        return agents if is_noted or not again else (*agents[:again], *agents[again - 1 :])
+
+    def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
+        """The agent of the `<Dial>` that has ended, as the next one."""
+        agents, number = self._agents_to_try(form, action, view), action.agent_number
+        agents = (*agents[: number + 1], *agents[number:])
+        return self._routing.next_agent(action.session_id, agents, number)
+
+    def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_from: int) -> str:
+        return self._documents.bridge_to_agent(
+            action.session_id,
+            agent.address,
+            caller=caller_of(form),
+            own_number=self._routing.inbound(form).called_number or self._settings.number,
+            ring_timeout_s=self._settings.ring_timeout_s,
+            agent_number=agent.number,
+            own_number_from=own_from,
+        )
+
+    def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
+        """Of a session that nobody knows, what the directory says, as at its beginning."""
+        return view.attributes if view else self._routing.inbound(form).attributes
+
+    def _document(
+        self,
+        chosen: DialActionAnswer,
+        outcome: DialOutcome,
+        action: DialAction,
+        view: SessionView | None,
+        attributes: ConferenceAttributes,
+    ) -> str:
+        if chosen in _PHRASES:
+            return self._documents.say_and_hang_up(_PHRASES[chosen])
+        if chosen is DialActionAnswer.WAIT:
+            return self._documents.retry_dial_action(action.next_request(outcome.dial_call_status))
+        if chosen is DialActionAnswer.CONTINUE:
+            return self._documents.redirect(attributes.after_url)
+        if chosen not in _JOINS | _WAITS:
+            return self._documents.hang_up()
+        name = party_of(outcome, view)
+        party = (view.parties.get(name) if view else None) or PartyView()
+        by_name = (view.conference_name if view else "") or action.conference
+        conference = "" if view is None or chosen in _BY_NAME else view.conference_sid
+        return self._documents.join_conference(
+            action.session_id,
+            name,
+            label=party.label or first_label(name),
+            conference=conference or by_name,
+            conference_name=by_name,
+            attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
+            start_on_enter=chosen in _JOINS or _starts_alone(name, view),
+            default_music=chosen is DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
+            wait_audio=_wait_audio(party, view) if chosen in _WAITS_WITH_AUDIO else WaitAudio.NONE,
+            supervises=bool(party.supervises),
+            attributes=attributes,
+        )
+
+    async def _child_status(self, parent_call_sid: str) -> str | None:
+        # The caller waits for a document: an odd answer of Twilio's has to leave one.
+        with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
+            try:
+                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
+                    return await self._twilio.child_status(parent_call_sid)
+            except (ProviderError, TimeoutError) as error:
+                log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
+        return None
+
+
+def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
+    """Whether the `<Dial>` to an agent failed at once while it showed the caller's number.
+
+    A phone's network may refuse that number, and Twilio then says no more than `failed`. No phone has rung, so the dial
+    may be repeated. Source: Twilio docs, Errors, 13214.
+    """
+    is_agents = action.dial is DialKind.BRIDGE and action.party == CUSTOMER and not action.own_number_from
+    return is_agents and event.dial_call_status == CallStatus.FAILED and is_caller_id(caller_of(form))
+
+
+def _starts_alone(name: str, view: SessionView | None) -> bool:
+    """Whether someone who waits starts the conference: an agent or caller who waits for whom they call does."""
+    return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
+
+
+def _wait_audio(party: PartyView, view: SessionView | None) -> WaitAudio:
+    """What somebody hears who waits. Whoever is alone all of a sudden has no tune yet: it is the target that rings."""
+    is_parked = view is not None and view.phase == Phase.PARKED
+    return party.wait_audio or (WaitAudio.MUSIC if is_parked else WaitAudio.RINGBACK)

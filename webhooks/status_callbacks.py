@@ -1,0 +1,99 @@
+"""The routes that only tell us something: stored, then answered with 204.
+
+Redis away, or refusing what is written: 503, which the URLs that we hand out ask Twilio to try again.
+"""
+
+import structlog
+from aiohttp import web
+
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import Event, ParticipantJoined
+from conferral.storage.ingest.port import Ingest
+from conferral.telephony.callback_events import (
+    call_progressed,
+    call_sid_of,
+    caller_callback,
+    caller_of,
+    conference_event,
+    parent_call_sid_of,
+    recording_changed,
+)
+from conferral.telephony.callback_urls import (
+    CALL_PATH,
+    CONFERENCE_PATH,
+    RECORDING_PATH,
+    parse_call,
+    parse_conference,
+    parse_recording,
+)
+from conferral.webhooks.call_routing import CallRouting
+from conferral.webhooks.form import Form
+from conferral.webhooks.responses import record_unstored
+
+log = structlog.get_logger()
+
+_STATUS_PATH = "/voice/status"
+#: Calls that this process knows to be in the call index, count; about 2 MB.
+_INDEXED_MAX = 10_000
+
+
+class CallbackRoutes:
+    """Answers `/voice/status` and the callbacks of calls, conferences and recordings."""
+
+    def __init__(self, routing: CallRouting, ingest: Ingest, metrics: Metrics) -> None:
+        self._routing = routing
+        self._ingest = ingest
+        self._metrics = metrics
+        #: Session ids by call SID, oldest first: writing the index again with every callback is a sixth of its cost.
+        self._indexed: dict[str, str] = {}
+
+    async def number_status(self, form: Form, _query: str) -> web.Response:
+        """The status callback of the number or the TwiML app: the caller's call has ended."""
+        event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
+        if caller_of(form).startswith("+"):
+            # Only a browser or a SIP phone can have named its session; nobody else's callback waits for a look.
+            return await self._store(event, event.call_sid, _STATUS_PATH)
+        try:
+            session_id = await self._ingest.session_of(call_sid_of(form))
+        except StoreError as error:
+            record_unstored(self._metrics, _STATUS_PATH, event, error)
+            return web.Response(status=503)
+        if session_id is not None and session_id != event.session_id:  # a browser may have named it
+            event = call_progressed(form, caller_callback(form, session_id), *self._routing.own_numbers())
+        return await self._store(event, event.call_sid, _STATUS_PATH)
+
+    async def call(self, form: Form, query: str) -> web.Response:
+        """A call that we placed goes on."""
+        event = call_progressed(form, parse_call(query), *self._routing.own_numbers())
+        parent = parent_call_sid_of(form)
+        if parent and parent != event.session_id:
+            # The URL was signed, so it is believed; an outbound session's id is no CallSid at all.
+            log.debug("parent_call_mismatch", session_id=event.session_id, call_sid=event.call_sid)
+        return await self._store(event, event.call_sid, CALL_PATH)
+
+    async def conference(self, form: Form, query: str) -> web.Response:
+        """Something happened in the conference."""
+        event = conference_event(form, parse_conference(query))
+        # A join may be the first that is heard of a call; all else is about calls that are known.
+        call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
+        return await self._store(event, call_sid, CONFERENCE_PATH)
+
+    async def recording(self, form: Form, query: str) -> web.Response:
+        """A recording goes on."""
+        return await self._store(recording_changed(form, parse_recording(query)), "", RECORDING_PATH)
+
+    async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
+        if self._ingest.restarted_recently():  # the index may have been forgotten with the rest
+            self._indexed.clear()
+        is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
+        try:
+            await self._ingest.publish(event, call_sid=call_sid if is_new else "")
+        except StoreError as error:
+            record_unstored(self._metrics, route, event, error)
+            return web.Response(status=503)
+        if is_new:
+            self._indexed[call_sid] = event.session_id
+            if len(self._indexed) > _INDEXED_MAX:
+                del self._indexed[next(iter(self._indexed))]
+        return web.Response(status=204)

@@ -1,0 +1,173 @@
+"""`/voice/client`: a browser or app user calls somebody. Both are in a conference from the start.
+
+A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio sets (if a
+browser sends another one, `Caller` or the first `From` counts); `To`, which is held against the allow-list; and
+`SessionID`, with which a browser names the session that it opens, once. One that looks like a SID is refused: another
+call's session could have that id. The session's conference gets a name of our own, since the id could be the name of
+someone else's.
+
+Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.
+"""
+
+import asyncio
+import re
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+
+from conferral.runtime.errors import ConferralError, StoreError
+from conferral.statemachine.events import ClientCallReceived
+from conferral.statemachine.session import AGENT, first_label
+from conferral.statemachine.states import WaitAudio
+from conferral.storage.ingest.port import GateClaim, ReplayedCallError
+from conferral.telephony.addresses import Address, AddressError
+from conferral.telephony.callback_events import (
+    MalformedCallbackError,
+    call_sid_of,
+    client_call_received,
+    is_outbound_leg,
+    session_id_of,
+)
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.form import Form
+from conferral.webhooks.responses import record_unstored, twiml_response
+
+log = structlog.get_logger()
+
+CLIENT_PATH = "/voice/client"
+#: A second net below Redis's own deadline of 2 s, for all that one request asks of it.
+_STORE_DEADLINE_S = 2.2
+#: What a session's id is claimed as by the call that opens it.
+_CLAIM = "client"
+#: Ids that Twilio gives. Source: Twilio docs, "What is a String Identifier (SID)?".
+_SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
+
+
+class _CallRefusedError(ConferralError):
+    """The call is not placed.
+
+    Attributes:
+        reason: Why, for the log.
+        phrase: What the caller hears.
+    """
+
+    def __init__(self, reason: str, phrase: Phrase = Phrase.NOT_PLACED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.phrase = phrase
+
+
+class ClientRoutes:
+    """Answers `/voice/client`."""
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._settings = dependencies.settings
+        self._documents = dependencies.documents
+        self._routing = dependencies.routing
+        self._ingest = dependencies.ingest
+        self._conferences = dependencies.conferences
+        self._metrics = dependencies.metrics
+
+    async def client(self, form: Form, _query: str) -> web.Response:
+        """A browser or app user calls somebody."""
+        return await self.answer(form, CLIENT_PATH)
+
+    async def answer(self, form: Form, route: str) -> web.Response:
+        """The caller's document.
+
+        Args:
+            form: The request's fields.
+            route: The path that was asked.
+        """
+        call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
+        try:
+            customer, session_id = self._callee(form), _session_id(form, call_sid)
+            event = client_call_received(
+                form,
+                session_id=session_id,
+                customer_address=customer.text,
+                attributes=attributes,
+                conference_name=self._conferences.make(session_id, call_sid) if session_id != call_sid else "",
+            )
+            is_stored = await self._store(event, route)
+        except _CallRefusedError as refusal:
+            log.warning("client_call_refused", call_sid=call_sid, reason=refusal.reason)
+            return twiml_response(self._documents.say_and_hang_up(refusal.phrase))
+        return twiml_response(self._join(event) if is_stored else self._bridge(call_sid, customer))
+
+    def _callee(self, form: Form) -> Address:
+        if is_outbound_leg(form):
+            raise _CallRefusedError("the call did not come in")
+        try:
+            return self._routing.callee(form)
+        except AddressError as error:
+            raise _CallRefusedError(error.reason) from None
+
+    async def _store(self, event: ClientCallReceived, route: str) -> bool:
+        """Opens the session; whether Redis has it by now.
+
+        Raises:
+            _RefusedCallError: it exists already, or the caller has placed too many calls.
+            ReplayedCallError: the call is not new.
+        """
+        try:
+            async with asyncio.timeout(_STORE_DEADLINE_S):
+                await self._check_limit(event)
+                try:
+                    await self._open(event)
+                except (_CallRefusedError, ReplayedCallError):
+                    with suppress(StoreError):  # it stays refused
+                        await self._ingest.uncount_call(event.agent_address, event.call_sid)
+                    raise
+        except (StoreError, TimeoutError) as error:
+            record_unstored(self._metrics, route, event, error)
+            return False
+        return True
+
+    async def _check_limit(self, event: ClientCallReceived) -> None:
+        most = self._settings.dials_per_identity
+        if most and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, most):
+            raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
+
+    async def _open(self, event: ClientCallReceived) -> None:
+        if event.session_id != event.call_sid and not await self._is_new(event):
+            raise _CallRefusedError("the session exists already")
+        await self._ingest.publish(event, call_sid=event.call_sid)
+
+    async def _is_new(self, event: ClientCallReceived) -> bool:
+        """Whether the session is this call's to open: of those who ask at once, the first has it."""
+        view = await self._ingest.read(event.session_id)
+        if view is not None:
+            return view.party_of(event.call_sid) == AGENT  # it has opened it, and asks again
+        claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
+        return claim is GateClaim.OURS
+
+    def _join(self, event: ClientCallReceived) -> str:
+        return self._documents.join_conference(
+            event.session_id,
+            AGENT,
+            label=first_label(AGENT),
+            conference=event.conference_name or event.session_id,
+            conference_name=event.conference_name,
+            start_on_enter=True,
+            wait_audio=WaitAudio.RINGBACK,
+            attributes=event.attributes,
+        )
+
+    def _bridge(self, call_sid: str, customer: Address) -> str:
+        # Nobody can tell whether a session of the name that the browser gave exists: so it is not called by it.
+        return self._documents.bridge_to_customer(
+            call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s
+        )
+
+
+def _session_id(form: Form, call_sid: str) -> str:
+    try:
+        session_id = session_id_of(form)
+    except MalformedCallbackError:
+        raise _CallRefusedError("SessionID is no id") from None
+    if session_id != call_sid and _SID.fullmatch(session_id):
+        raise _CallRefusedError("SessionID looks like a SID")
+    return session_id

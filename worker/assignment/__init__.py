@@ -1,0 +1,1 @@
+"""Which worker holds which partition: membership, leases, rebalance, failover of Redis."""

@@ -1,0 +1,187 @@
+"""The workers alive: each shows it every second, and hears from the others when one comes or goes."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import log_unreachable
+from conferral.storage import scripts
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.partition.lease import LEASE_MS
+from conferral.storage.rebalance_channel import RebalanceChannel
+from conferral.storage.schema import SchemaVersion
+
+log = structlog.get_logger()
+
+#: How often a worker shows that it is alive, seconds.
+HEARTBEAT_EVERY_S = 1.0
+#: After how long without a sign it counts as dead, seconds; less than a lease lasts, so that who takes over what it
+#: held knows his share by then.
+DEAD_AFTER_S = 3.5
+#: The same where leases are short, as parts of how long they last.
+HEARTBEAT_LEASE_FRACTION, DEAD_AFTER_LEASE_FRACTION = 0.2, 0.7
+#: After how long it is no longer listed, seconds.
+UNLISTED_AFTER_S = 30.0
+#: Pause before a hint is followed, seconds: they come in swarms.
+NOTIFICATION_DEBOUNCE_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Heartbeat:
+    """The last sign of life of a worker."""
+
+    #: When it was shown, Unix milliseconds by Redis's clock.
+    sent_ms: float
+    #: When it was seen first, monotonic seconds.
+    seen_at_s: float
+
+
+class Membership:
+    """Who else works.
+
+    Whether somebody lives is told by our own clock: his sign has to change. Redis's clock may be set at any moment, and
+    is believed at the first look alone, and at one after a gap.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        name: str,
+        clock: Clock,
+        store_clock: StoreClock,
+        on_change: Callable[[], None],
+        schema: SchemaVersion,
+        lease_ms: int = LEASE_MS,
+    ) -> None:
+        """Knows nobody yet but this worker.
+
+        Args:
+            client: For commands.
+            keys: Names.
+            name: This worker's.
+            clock: For durations.
+            store_clock: Is shown Redis's time; on a cluster that of one node, always the same.
+            on_change: Called when there may be something to share out anew.
+            schema: At which records are written: where this worker can't read them, it is no company.
+            lease_ms: How long a lease lasts without renewal, milliseconds.
+        """
+        self._client = client
+        self._keys = keys
+        self._name = name
+        self._clock = clock
+        self._heartbeat_every_s = min(HEARTBEAT_EVERY_S, HEARTBEAT_LEASE_FRACTION * lease_ms / 1000)
+        self._dead_after_s = min(DEAD_AFTER_S, DEAD_AFTER_LEASE_FRACTION * lease_ms / 1000)
+        self._store_clock = store_clock
+        self._on_change = on_change
+        self._schema = schema
+        self._rebalance_channel = RebalanceChannel(client, keys, name)
+        self._was_notified = asyncio.Event()
+        self._heartbeats: dict[str, _Heartbeat] = {}
+        #: Until when those count who were there before Redis was away, monotonic seconds.
+        self._grace_until_s = 0.0
+        self._read_at_s = clock.monotonic_s()
+        #: Set once it was looked who else works.
+        self.is_loaded = asyncio.Event()
+        #: Names of the workers alive, this one among them.
+        self.names = frozenset({name})
+
+    def __repr__(self) -> str:
+        return f"<Company of {self._name} names={sorted(self.names)}>"
+
+    @property
+    def count(self) -> int:
+        """Workers alive, this one among them (count)."""
+        return len(self.names)
+
+    def is_alive(self, name: str) -> bool:
+        """Whether a worker has shown that it is alive just now; one of those who are only hoped for has not."""
+        return (
+            name in self._heartbeats
+            and self._clock.monotonic_s() - self._heartbeats[name].seen_at_s < 2 * self._heartbeat_every_s
+        )
+
+    async def heartbeat(self, stop: asyncio.Event) -> None:
+        """Shows that this worker is alive, and looks who else is, until the process stops."""
+        stopping = asyncio.ensure_future(stop.wait())
+        await self._run_tolerantly(self._send_heartbeat)
+        await self.notify()
+        while not stop.is_set():
+            notified = asyncio.ensure_future(self._was_notified.wait())
+            await asyncio.wait(
+                {notified, stopping}, timeout=self._heartbeat_every_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            notified.cancel()
+            if self._was_notified.is_set():
+                await asyncio.sleep(NOTIFICATION_DEBOUNCE_S)
+                self._was_notified.clear()
+                self._on_change()
+            if not stop.is_set():
+                await self._run_tolerantly(self._send_heartbeat)
+        await self._run_tolerantly(self._leave)
+        await self.notify()
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Hears the hints of others until the process stops."""
+        await self._rebalance_channel.subscribe(stop, self._was_notified.set)
+
+    async def notify(self) -> None:
+        """Tells the others that something may have to be shared out anew."""
+        await self._rebalance_channel.notify()
+
+    async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await action()
+        except StoreError as error:
+            log_unreachable(error, task="heartbeat")
+
+    async def _send_heartbeat(self) -> None:
+        if self._schema.is_too_new:
+            await self._leave()
+            return
+        requested_at_s = self._clock.monotonic_s()
+        arguments: list[scripts.Argument] = [self._name, round(UNLISTED_AFTER_S * 1000)]
+        with store_errors():
+            now_ms, entries = await scripts.write_heartbeat(self._client, [self._keys.workers], arguments)
+        self._store_clock.observe(int(now_ms), requested_at_s)
+        pairs = zip(entries[::2], entries[1::2], strict=True)
+        self._update({name.decode(errors="replace"): float(sent_ms) for name, sent_ms in pairs}, int(now_ms))
+
+    async def _leave(self) -> None:
+        with store_errors():
+            await self._client.zrem(self._keys.workers, self._name)
+
+    def _update(self, sent_ms: Mapping[str, float], now_ms: int) -> None:
+        now_s = self._clock.monotonic_s()
+        is_first = not self.is_loaded.is_set()
+        had_gap = now_s - self._read_at_s > 2 * self._heartbeat_every_s
+        if had_gap:
+            # Nobody could show anything, or we could not look: whoever was there is waited for.
+            self._grace_until_s = now_s + 2 * self._heartbeat_every_s
+        self._read_at_s = now_s
+        heartbeats = {}
+        for name, sent in sent_ms.items():
+            previous = self._heartbeats.get(name)
+            if previous is not None and previous.sent_ms == sent:
+                heartbeats[name] = previous
+            elif (is_first or had_gap) and abs(now_ms - sent) >= self._dead_after_s * 1000:
+                heartbeats[name] = _Heartbeat(sent, -math.inf)
+            else:
+                heartbeats[name] = _Heartbeat(sent, now_s)
+        self._heartbeats = heartbeats
+        names = {name for name, heartbeat in heartbeats.items() if now_s - heartbeat.seen_at_s < self._dead_after_s} | {
+            self._name
+        }
+        if now_s < self._grace_until_s:
+            names |= self.names & heartbeats.keys()
+        has_changed = is_first or names != self.names
+        self.names = frozenset(names)
+        self.is_loaded.set()
+        if has_changed:
+            self._on_change()

@@ -1,0 +1,101 @@
+"""The check of live sessions after Redis was rolled back: each is compared with Twilio once, a few at a time.
+
+A rollback loses what callbacks and commands told, and nothing tells it again. So the sessions ask Twilio, even those
+in which no call is missing and no caller is alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.events import AccountSwept
+
+log = structlog.get_logger()
+
+#: Sessions that one worker asks to check themselves in one go (count), and the pause before the next ones, seconds.
+BATCH_MAX = 5
+PAUSE_S = 1.0
+#: What these events name as their finding.
+ROLLED_BACK = "rolled-back"
+
+
+class CheckAccess(Protocol):
+    """What a check needs of a partition's keys."""
+
+    async def live_sessions(self, partition: int) -> list[str]:
+        """Return the ids of the live sessions."""
+        ...
+
+    async def append(self, events: Sequence[AccountSwept]) -> None:
+        """Append events to the streams of their sessions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    partition: int
+    #: The lease's holder: the check of one rollback is taken once by a session, even if it is published twice.
+    holder: str
+    access: CheckAccess
+    is_active: Callable[[], bool]
+
+
+class RollbackChecks:
+    """The partitions of one worker whose sessions are to be checked, one partition after the other.
+
+    The pace is the worker's, not a partition's: after an outage, all its partitions are rolled back together. The reads
+    that follow wait for request slots like all reads, behind every request that changes something.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Start with nothing to check."""
+        self._metrics = metrics
+        self._pending: deque[_Check] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, partition: int, holder: str, access: CheckAccess, is_active: Callable[[], bool]) -> None:
+        """Check the live sessions of a partition, for as long as its lease is held."""
+        self._pending.append(_Check(partition, holder, access, is_active))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="rollback-checks")
+
+    def stop(self) -> None:
+        """Leave the rest unchecked."""
+        self._pending.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while self._pending:
+            check = self._pending.popleft()
+            with contain(ItemKind.TASK, self._metrics, task="rollback_checks", partition=check.partition):
+                try:
+                    await self._check(check)
+                except StoreError as error:
+                    log.error("post_commit_write_failed", partition=check.partition, reason=str(error))
+
+    async def _check(self, check: _Check) -> None:
+        session_ids: list[str] | None = None
+        published = 0
+        while check.is_active() and (session_ids is None or published < len(session_ids)):
+            try:
+                session_ids = await check.access.live_sessions(check.partition) if session_ids is None else session_ids
+                await check.access.append([
+                    AccountSwept(session_id=name, token=f"{ROLLED_BACK}:{check.holder}", finding=ROLLED_BACK)
+                    for name in session_ids[published : published + BATCH_MAX]
+                ])  # fmt: skip
+                published += BATCH_MAX
+            except StoreUnreachableError as error:
+                log_unreachable(error, partition=check.partition)
+            await asyncio.sleep(PAUSE_S)
+        if session_ids is not None and published >= len(session_ids):
+            self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(session_ids))
+            log.warning("rollback_checked", partition=check.partition, sessions=len(session_ids))

@@ -1,0 +1,222 @@
+"""From stream entries to one batch: every event is decided in order, and what follows is gathered for the commit."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallsRead, Command, ConferenceEvent, EffectOutcome, Event, RecordingChanged
+from conferral.statemachine.machine import step
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
+from conferral.statemachine.step import CommandStatus, Step
+from conferral.storage.codecs import effect_codec, event_codec, session_codec
+from conferral.storage.codecs.effect_codec import (
+    ExpireCalls,
+    OutboxEntry,
+    PostCommitWrite,
+    PublishOutcome,
+    ReportCommand,
+)
+from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.session_store import Batch, SessionChange, StoredSession
+from conferral.worker.consumer.log_entry import command_type_of, details
+
+#: The field in which an outcome names its effect.
+_EFFECT_ID = b"effect_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One entry and what was decided about it."""
+
+    entry: Entry
+    event: Event
+    step: Step
+    state_before: State
+
+
+@dataclass(slots=True)
+class DecidedBatch:
+    """A batch that is ready to be committed, and what is done once it is."""
+
+    batch: Batch = field(default_factory=Batch)
+    decisions: list[Decision] = field(default_factory=list)
+    effects: list[tuple[Effect, Event]] = field(default_factory=list)
+    post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
+    #: Sessions that ended in this batch, with the calls whose index entries expire with them.
+    ended_session_ids: list[str] = field(default_factory=list)
+
+
+def parse(entry: Entry) -> Event:
+    """The event of an entry.
+
+    Raises:
+        BadEntryError: it is no event of ours.
+    """
+    return event_codec.decode(entry.text(), entry.entry_id)
+
+
+def decide(
+    events: list[tuple[Entry, Event]],
+    sessions: dict[str, StoredSession],
+    now_ms: int,
+    policy: Policy,
+    open_effects: Callable[[str], Mapping[str, Effect]],
+) -> DecidedBatch:
+    """Decides events in order.
+
+    Args:
+        events: Entries with their events, oldest first.
+        sessions: The sessions concerned, as they stand in Redis.
+        now_ms: Redis's time, Unix milliseconds.
+        policy: The times by which sessions are driven.
+        open_effects: The effects of a session that are in the outbox, by id.
+    """
+    decided = DecidedBatch()
+    changes: dict[str, SessionChange] = {}
+    for entry, event in events:
+        session_id = event.session_id
+        change = changes.get(session_id)
+        before = change.after.session if change else sessions[session_id].session
+        result = step(before, event, now_ms, policy)
+        decided.batch.entry_ids.append(entry.entry_id)
+        decided.decisions.append(Decision(entry, event, result, before.state))
+        _collect(decided, event, result, before, now_ms)
+        if result.session.version == before.version:
+            continue  # a session that nobody knows: there is nothing to store
+        if change is None:
+            change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
+            decided.batch.sessions.append(change)
+        change.after = StoredSession(result.session, change.after.fields)
+        change.log.append(_log_entry(event, result, before, now_ms))
+        if result.session.state is State.ENDED and before.state is not State.ENDED:
+            _finish_session(decided, result, open_effects(session_id), now_ms)
+    for change in changes.values():
+        change.after = change.before.updated_to(change.after.session)
+    return decided
+
+
+def discard(entries: Iterable[Entry]) -> Batch:
+    """Take entries off the stream that nobody decides.
+
+    An outcome takes its effect out of the outbox with it, even an outcome that can't be read.
+    """
+    batch = Batch()
+    for entry in entries:
+        batch.entry_ids.append(entry.entry_id)
+        if effect_id := entry.fields.get(_EFFECT_ID):
+            batch.outbox_del.append(effect_id.decode(errors="replace"))
+    return batch
+
+
+def _collect(decided: DecidedBatch, event: Event, result: Step, before: Session, now_ms: int) -> None:
+    batch = decided.batch
+    if isinstance(event, EffectOutcome | CallsRead):
+        batch.outbox_del.append(event.effect_id)
+    if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
+        # Nobody waits for the earlier read any more; of reads that are not sent for long, each session has one.
+        batch.outbox_put.pop(before.open_read_id, None)
+        batch.outbox_del.append(before.open_read_id)
+        decided.effects = [(effect, of) for effect, of in decided.effects if effect.effect_id != before.open_read_id]
+    for effect in result.effects:
+        batch.outbox_put[effect.effect_id] = effect_codec.encode(OutboxEntry(effect, now_ms))
+        decided.effects.append((effect, event))
+    for report in result.reports:
+        _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)
+    for outcome_record in result.outcome_records:
+        _add_post_commit_write(decided, PublishOutcome(outcome_record), now_ms)
+    for timer in result.timers:
+        batch.timers[f"{timer.timer}|{event.session_id}"] = timer.due_ms
+
+
+def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms: int) -> None:
+    decided.batch.outbox_put[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
+    decided.post_commit_writes.append(write)
+
+
+def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
+    """What was ordered before the end and not done yet is dropped; what the end orders stays.
+
+    So does an earlier ending of something that the end does not reach: a leg that is nobody's any more.
+    """
+    session_id = result.session.id
+    final_effect_ids = {effect.effect_id for effect in result.effects}
+    ended_targets = {effect.target for effect in result.effects if effect.is_ending}
+    earlier_effects = dict(open_effects)
+    earlier_effects |= {effect.effect_id: effect for effect, event in decided.effects if event.session_id == session_id}
+    dropped = {
+        effect_id
+        for effect_id, effect in earlier_effects.items()
+        if effect_id not in final_effect_ids and (not effect.is_ending or effect.target in ended_targets)
+    }
+    for effect_id in dropped:
+        decided.batch.outbox_put.pop(effect_id, None)
+        decided.batch.outbox_del.append(effect_id)
+    decided.effects = [(effect, event) for effect, event in decided.effects if effect.effect_id not in dropped]
+    of_parties = (party.call_sid for party in result.session.parties.values() if party.call_sid)
+    call_sids = tuple(dict.fromkeys((*of_parties, *result.session.former_calls)))
+    _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
+    decided.ended_session_ids.append(session_id)
+
+
+def _log_entry(event: Event, result: Step, before: Session, now_ms: int) -> dict[str, str]:
+    entry = {
+        "at": to_iso(now_ms),
+        "event": event.name,
+        "from": before.state.value,
+        "to": result.session.state.value,
+        "outcome": result.outcome.value,
+        "version": str(result.session.version),
+        "reason": result.reason,
+        "effects": _effects_json(result),
+    }
+    detail = details(event, before)
+    if detail:
+        entry["detail"] = detail
+    if isinstance(event, ConferenceEvent | RecordingChanged) and event.other:
+        entry["other"] = event.other
+    if isinstance(event, Command):
+        entry["command"] = event.command_id
+        if event.by:
+            entry["by"] = event.by
+    if isinstance(event, EffectOutcome | CallsRead):
+        entry["effect"] = event.effect_id
+        if event.attempts is not None:
+            entry["attempts"] = str(event.attempts)
+        if event.failed_attempts:
+            entry["failed_attempts"] = orjson.dumps(event.failed_attempts).decode()
+    if changed := session_codec.public_changes(result.session, before):
+        entry["changes"] = orjson.dumps(changed).decode()
+    if reports := _reports(event, result, before):
+        entry["reports"] = orjson.dumps(reports).decode()
+    return entry
+
+
+def _reports(event: Event, result: Step, before: Session) -> list[dict[str, str]]:
+    """What came of commands by this event; that one was accepted is told by its own entry."""
+    return [
+        {
+            "command": report.command_id,
+            "type": command_type_of(report.command_id, event, before),
+            "status": report.status.value,
+            "reason": report.reason,
+        }
+        for report in result.reports
+        if report.status is not CommandStatus.ACCEPTED
+    ]
+
+
+def _effects_json(result: Step) -> str:
+    if not result.effects:
+        return "[]"
+    return orjson.dumps(
+        [
+            {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
+            | ({"detail": effect.detail} if effect.detail else {})
+            for effect in result.effects
+        ]
+    ).decode()

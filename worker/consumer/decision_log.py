@@ -1,0 +1,90 @@
+"""Tells of decisions once they are committed: one line in the log for each, and the metrics."""
+
+import logging
+from collections import Counter
+
+import structlog
+
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.states import TransferMode
+from conferral.statemachine.step import Outcome, OutcomeRecord
+from conferral.worker.consumer.batch import DecidedBatch, Decision
+
+log = structlog.get_logger()
+
+#: Outcomes that are told of at every level of the log; the others' lines are not even put together.
+_ALWAYS_LOGGED = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
+_MODES = frozenset(TransferMode)
+
+
+def log_decisions(decided: DecidedBatch, partition: int, metrics: Metrics, now_ms: int) -> None:
+    """Logs and counts what was decided.
+
+    Args:
+        decided: A batch that was committed.
+        partition: Whose.
+        metrics: Where is counted.
+        now_ms: Redis's time, Unix milliseconds.
+    """
+    outcomes: Counter[tuple[str, str]] = Counter()
+    logs_all = log.is_enabled_for(logging.DEBUG)
+    for decision in decided.decisions:
+        step, event = decision.step, decision.event
+        outcomes[event.name, step.outcome.value] += 1
+        stored_at_ms = int(decision.entry.entry_id.split("-", 1)[0])
+        metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
+        if step.ended_lone_conference:
+            metrics.lone_conferences_cleaned.inc()
+        for outcome_record in step.outcome_records:
+            if outcome_record.kind == "transfer":
+                _log_transfer(outcome_record, partition, metrics)
+        if logs_all or step.outcome in _ALWAYS_LOGGED:
+            _log_decision(decision, partition)
+    for names, count in outcomes.items():
+        metrics.events.labels(*names).inc(count)
+
+
+def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
+    # A session that a later version has stored may carry a mode that this one does not know.
+    metrics.transfers.labels(
+        outcome_record.mode if outcome_record.mode in _MODES else "other", outcome_record.result
+    ).inc()
+    for attempt in outcome_record.attempts:
+        metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
+    log.info(
+        "transfer_concluded",
+        session_id=outcome_record.session_id,
+        partition=partition,
+        command=outcome_record.mode,
+        outcome=outcome_record.result,
+        reason=outcome_record.reason,
+        attempt=len(outcome_record.attempts),
+        duration_ms=outcome_record.ended_at_ms - outcome_record.started_at_ms,
+    )
+
+
+def _log_decision(decision: Decision, partition: int) -> None:
+    step = decision.step
+    fields = {
+        "session_id": decision.event.session_id,
+        "partition": partition,
+        "entry_id": decision.entry.entry_id,
+        "event_name": decision.event.name,
+        "state_from": decision.state_before.value,
+        "state_to": step.session.state.value,
+        "version": step.session.version,
+        "reason": step.reason,
+    }
+    match step.outcome:
+        case Outcome.MOVED if step.session.state is not decision.state_before:
+            log.info("session_moved", **fields)
+        case Outcome.MOVED:
+            log.debug("session_moved", **fields)
+        case Outcome.STAYED:
+            log.debug("event_applied", **fields)
+        case Outcome.REFUSED:
+            log.debug("event_refused", **fields)
+        case Outcome.STALE:
+            log.debug("event_stale", **fields)
+        case Outcome.UNEXPECTED:
+            log.warning("event_unexpected", **fields)

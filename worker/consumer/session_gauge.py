@@ -1,0 +1,58 @@
+"""In which states the live sessions of a partition are: for the metric alone, so nothing waits for it."""
+
+import asyncio
+
+import structlog
+
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.states import State
+from conferral.storage.partition.partition_store import PartitionStore
+
+log = structlog.get_logger()
+
+#: Sessions asked for in one round trip, count.
+CHUNK_MAX = 200
+
+
+class SessionGauge:
+    """Known from the decisions made here, and once from Redis for the sessions that were live before."""
+
+    def __init__(self, partition: int, access: PartitionStore) -> None:
+        self._partition = partition
+        self._access = access
+        self._load_task: asyncio.Task[None] | None = None
+        self._ended_while_loading: set[str] = set()
+        #: States by session id.
+        self.states: dict[str, State] = {}
+
+    def start(self) -> None:
+        """Asks Redis in the background; deciding does not wait for it."""
+        self._load_task = asyncio.get_running_loop().create_task(self._load())
+
+    def stop(self) -> None:
+        """Leaves it at what is known."""
+        if self._load_task is not None:
+            self._load_task.cancel()
+
+    def update(self, session_id: str, state: State) -> None:
+        """A session was committed in this state."""
+        if state is not State.ENDED:
+            self.states[session_id] = state
+            return
+        self.states.pop(session_id, None)
+        if self._load_task is not None:
+            self._ended_while_loading.add(session_id)
+
+    async def _load(self) -> None:
+        try:
+            session_ids = await self._access.live_sessions(self._partition)
+            for start in range(0, len(session_ids), CHUNK_MAX):
+                states = await self._access.states_of(session_ids[start : start + CHUNK_MAX])
+                for session_id, state in states.items():
+                    if session_id not in self._ended_while_loading:
+                        self.states.setdefault(session_id, state)
+        except StoreError as error:
+            log_unreachable(error, partition=self._partition)
+        self._ended_while_loading.clear()
+        self._load_task = None

@@ -1,0 +1,82 @@
+"""Timers: waits for the next one that is due in any partition held here, and moves it onto the stream.
+
+Partitions are asked side by side: on a cluster the node of some may be silent, and the others do not wait for it.
+"""
+
+import asyncio
+import math
+from collections.abc import Collection
+
+import structlog
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.worker.assignment.assignment import PartitionAssigner
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
+
+log = structlog.get_logger()
+
+#: How often every partition is asked, due or not, seconds: timers may have come back with an older copy of Redis.
+POLL_EVERY_S = 1.0
+#: Longest wait, seconds: another partition may have been taken meanwhile. Also how long a partition is left alone whose
+#: Redis was out of reach.
+WAIT_MAX_S = 0.5
+#: Shortest wait, seconds: due times are whole milliseconds.
+WAIT_MIN_S = 0.002
+
+
+async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: Clock, metrics: Metrics) -> None:
+    """Fires timers until the process stops, each by its partition's own time.
+
+    Args:
+        stop: Set when the process is to stop.
+        assigner: The partitions held here.
+        clock: Of this process.
+        metrics: Where unforeseen errors are counted.
+    """
+    polled_at_s = float("-inf")
+    firing: dict[int, asyncio.Task[None]] = {}
+    while not stop.is_set():
+        assigner.timers_changed.clear()
+        for number in [number for number, task in firing.items() if task.done()]:
+            firing.pop(number).result()
+        is_poll_due = clock.monotonic_s() - polled_at_s >= POLL_EVERY_S
+        if is_poll_due:
+            polled_at_s = clock.monotonic_s()
+        for consumer in assigner.consumers.values():
+            if consumer.number not in firing and consumer.is_active and (is_poll_due or consumer.ms_until_timer() <= 0):
+                firing[consumer.number] = asyncio.get_running_loop().create_task(_fire(consumer, metrics))
+        await _wait(assigner, firing)
+    for result in await asyncio.gather(*firing.values(), return_exceptions=True):
+        if result is not None:
+            raise result
+
+
+async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
+    try:
+        with contain(
+            ItemKind.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=consumer.number
+        ) as boundary:
+            await consumer.fire_timers()
+        if boundary.unexpected is not None:
+            await asyncio.sleep(WAIT_MAX_S)
+    except LeaseLostError:
+        consumer.mark_lost()
+    except StoreError as error:
+        log_unreachable(error, partition=consumer.number)
+        await asyncio.sleep(WAIT_MAX_S)
+
+
+async def _wait(assigner: PartitionAssigner, firing: Collection[int]) -> None:
+    """Until the next timer is due, but for those of partitions that are being asked: their answers wake us."""
+    idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
+    until_due_ms = min((held.ms_until_timer() for held in idle), default=math.inf)
+    wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))
+    try:
+        async with asyncio.timeout(wait_s):
+            await assigner.timers_changed.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,71 @@
+"""What a take-over finds in the outbox and can't read: damaged by hand, or written by a version that is gone."""
+
+from collections.abc import Mapping
+
+import orjson
+import structlog
+
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.effects import EFFECTS
+from conferral.statemachine.events import EffectUnknown
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.partition.partition_store import Entry, PartitionStore
+
+log = structlog.get_logger()
+
+REASON = "outbox entry unreadable"
+_KINDS = frozenset(effect.kind for effect in EFFECTS)
+
+
+def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
+    """What is to be done, oldest first, and what can't be read, by its name in the outbox."""
+    entries: list[OutboxEntry] = []
+    unreadable: dict[str, bytes] = {}
+    for name, body in outbox.items():
+        try:
+            entry = effect_codec.decode(body)
+        except BadEntryError:
+            unreadable[name] = body
+            continue
+        if entry is not None:
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: entry.committed_at_ms), unreadable
+
+
+async def dead_letter_unreadable(
+    partition: int, access: PartitionStore, metrics: Metrics, unreadable: Mapping[str, bytes]
+) -> None:
+    """Put each with the dead letters, whole. A session that can still be told learns that the outcome is unknown."""
+    for name, body in unreadable.items():
+        outcome = _unknown_outcome(name, body)
+        session_id = outcome.session_id if outcome is not None else ""
+        fields = {b"type": b"effect", b"session": session_id.encode(), b"effect": body}
+        try:
+            await access.dead_letter_effect(partition, Entry(name, fields), REASON)
+            if outcome is None:
+                await access.drop_effect(partition, name)
+            else:
+                await access.finish_effect(partition, name, outcome)
+        except StoreError as error:  # the take-over must not wait for it; the next one finds it again
+            log_unreachable(error, partition=partition)
+            continue
+        metrics.dead_letters.labels(REASON).inc()
+        log.error("effect_dead_lettered", partition=partition, effect_id=name, session_id=session_id, reason=REASON)
+
+
+def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
+    """What the effect's session is told; None where it can't be told which one, or which effect, that was."""
+    try:
+        record = orjson.loads(body)
+        session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    texts = all(isinstance(one, str) for one in (session_id, kind, party))
+    if not (texts and session_id and kind in _KINDS):
+        return None
+    token = f"{effect_id}:outcome"
+    return EffectUnknown(session_id=session_id, token=token, effect_id=effect_id, kind=kind, party=party)

@@ -1,0 +1,412 @@
+"""One order from its turn to its outcome: tries, waits, and the look before a repetition."""
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import structlog
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import (
+    LeaseLostError,
+    OutcomeUnknownError,
+    ProviderError,
+    ProviderGoneError,
+    ProviderRefusedError,
+)
+from conferral.runtime.metrics import Metrics
+from conferral.statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.telephony.http_client import send_guard
+from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.redirect_check import RedirectResult
+from conferral.worker.executor import retry
+from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort
+from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.retry import ExecutorPolicy
+from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, verify
+
+log = structlog.get_logger()
+
+#: Kinds of failed_attempts that an outcome tells (count): whatever answers there may make codes up.
+FAILED_ATTEMPT_KINDS_MAX = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionContext:
+    """What carrying needs from the outside; the same for all orders of a worker."""
+
+    twilio: TwilioPort
+    outbox: OutboxPort
+    may_send: Callable[[int], Awaitable[bool]]
+    is_ours: Callable[[int], bool]
+    limiter: PriorityLimiter
+    clock: Clock
+    now_ms: Callable[[int], int]
+    metrics: Metrics
+    policy: ExecutorPolicy
+    rng: random.Random
+    sleep: Callable[[float], Awaitable[None]]
+    checkpoint: Callable[[str, Effect], Awaitable[None]]
+
+
+class ExecutionState(Enum):
+    """How far an order is; decides whether it can still be left undone."""
+
+    #: Not at Twilio: waiting for its turn, or for the end of a wait after a definite no.
+    UNSENT = "unsent"
+    #: Its request is under way.
+    SENDING = "sending"
+    #: It may have happened and is being looked up.
+    VERIFYING = "doubted"
+    #: Its outcome is known.
+    FINISHED = "settled"
+
+
+class Execution:
+    """Carries one order out."""
+
+    def __init__(self, job: Job, context: ExecutionContext) -> None:
+        self.job = job
+        self.state = ExecutionState.UNSENT
+        #: Requests sent so far (count).
+        self.attempts = 0
+        #: Set when the session ends meanwhile: it is never sent (again).
+        self.is_cancelled = False
+        #: The error of our own that ended it, empty for none.
+        self.internal_error = ""
+        self._context = context
+        self._policy = context.policy.for_effect(job.effect)
+        self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
+        self._consecutive_failures = 0
+        self._last_error: ProviderError | None = None
+        #: What requests came to that were not the last word, and how often; the last one stands last.
+        self._failed_attempts: dict[str, int] = {}
+        #: Whether any request so far may have been carried out.
+        self._may_have_happened = False
+        #: Whether a request has left whose answer is not known yet.
+        self._has_been_sent = False
+        #: Since when it is in doubt: the last moment at which it could have been sent, monotonic seconds.
+        self._unknown_since_s = 0.0
+        #: Whether the outbox says that it may have been sent.
+        self._is_marked_sent = job.sent_at_ms is not None
+        if job.may_have_been_sent and not self._is_at_most_once:
+            past_ms = context.now_ms(job.partition) - job.sent_until_ms if job.sent_until_ms is not None else 0
+            self._mark_unknown(context.clock.monotonic_s() - max(0, past_ms) / 1000)
+
+    async def run(self) -> JobOutcome:
+        """Tries until there is an outcome.
+
+        Raises:
+            LeaseLostError: another worker owns the partition by now and finds the order in the outbox.
+            JobObsoleteError: the session has ended before it was sent.
+        """
+        if self.job.internal_error:
+            return self.fail_internally(self.job.internal_error)
+        outcome = await self._run()
+        # A single request that failed is told by the outcome itself.
+        if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
+            return outcome
+        failed_attempts = tuple(f"{word} x{count}" for word, count in self._failed_attempts.items())
+        return replace(outcome, attempts=self.attempts, failed_attempts=failed_attempts)
+
+    async def _run(self) -> JobOutcome:
+        if self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
+            self.state = ExecutionState.FINISHED
+            return self._unknown()
+        while True:
+            is_verifying = self.state is ExecutionState.VERIFYING
+            try:
+                outcome = await (self._verify() if is_verifying else self._send())
+            except ProviderError as error:
+                outcome = await self._handle_error(error, is_verifying=is_verifying)
+            if self.job.on_attempted is not None:
+                self.job.on_attempted()
+            if outcome is not None:
+                self.state = ExecutionState.FINISHED
+                return outcome
+
+    # ---- sending --------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> JobOutcome | None:
+        effect, context = self.job.effect, self._context
+        if not context.is_ours(self.job.partition):
+            # Outside of any slot: whoever waits for Redis takes none from those who need not.
+            await self._require_lease()
+        is_read = isinstance(effect, ReadCalls)
+        # A read keeps its place until it is sent: given up, it would only come back, behind all others.
+        deadline_s = math.inf if is_read else self._deadline_s
+        requested_at_s = context.clock.monotonic_s()
+        async with context.limiter.slot(ending=effect.is_ending, read=is_read, deadline_s=deadline_s) as has_waited:
+            if is_read:
+                self._deadline_s += context.clock.monotonic_s() - requested_at_s
+            if self.is_cancelled or self._remaining_s() <= 0:
+                return self._deadline_exceeded()
+            await self._require_lease()
+            outcome = await self._check_before_send(effect, has_waited=has_waited)
+            if outcome is None and self._remaining_s() <= 0:
+                outcome = self._deadline_exceeded()  # Redis may have been waited for
+            if outcome is not None:
+                return outcome
+            await context.checkpoint("before_request", effect)
+            self._count_request()
+            self.state = ExecutionState.SENDING
+            error: ProviderError | None = None
+            found: CallsRead | PlacedCall | StartedRecording | None = None
+            try:
+                async with asyncio.timeout(self._request_timeout_s()):
+                    with send_guard(self._may_send_now):
+                        found = await context.twilio.perform(effect)
+            except TimeoutError:
+                error = OutcomeUnknownError()
+            except ProviderError as raised:
+                error = raised
+        await context.checkpoint("after_request", effect)
+        if error is not None:
+            self.state, self._has_been_sent = ExecutionState.UNSENT, False
+            raise error
+        match found:
+            case PlacedCall():
+                return await self._succeeded_with_call(found.call_sid, found.queue_ms)
+            case StartedRecording():
+                return self._succeeded(recording_sid=found.recording_sid)
+            case _:
+                return found or self._succeeded()
+
+    async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
+        """What Redis is asked right before: whether a dial is still wanted, and the mark of what is never repeated."""
+        if isinstance(effect, Dial):
+            outcome = await self._check_before_dial(effect, has_waited=has_waited)
+            if outcome is not None:
+                return outcome
+        if self._is_at_most_once and not self._is_marked_sent:
+            self._is_marked_sent = await self._context.outbox.mark_sent(effect)
+            if not self._is_marked_sent:
+                return self._unknown()
+        if isinstance(effect, Dial) or self._is_at_most_once:
+            # Redis may have taken its time, and somebody else the lease.
+            await self._require_lease()
+        return None
+
+    async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
+        job = self.job
+        has_waited = has_waited or job.was_queued or job.is_cancelled or job.dial_wait_ms > 0
+        if job.may_have_been_sent or has_waited or self.attempts:
+            status = await self._context.outbox.dial_status(effect)
+            if status.call_sid:
+                return await self._succeeded_with_call(status.call_sid)
+            if job.is_cancelled or not status.is_wanted:
+                return self._deadline_exceeded()
+        return None
+
+    def _may_send_now(self) -> bool:
+        """Asked by the HTTP client when a request is about to leave."""
+        may_send = self._context.is_ours(self.job.partition)
+        self._has_been_sent = self._has_been_sent or may_send
+        return may_send
+
+    async def _require_lease(self) -> None:
+        if not await self._context.may_send(self.job.partition):
+            raise LeaseLostError
+
+    def _count_request(self) -> None:
+        context, published_ms = self._context, self.job.command_published_at_ms
+        self.attempts += 1
+        if self.attempts > 1:
+            context.metrics.effect_retries.labels(self.job.effect.kind).inc()
+        elif published_ms is not None:
+            context.metrics.command_to_rest.observe(max(0, context.now_ms(self.job.partition) - published_ms) / 1000)
+
+    # ---- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_at_most_once(self) -> bool:
+        """Whether it can neither be looked up nor be repeated once it may have been sent."""
+        return isinstance(self.job.effect, AT_MOST_ONCE)
+
+    def _mark_unknown(self, since_s: float) -> None:
+        """What can be looked up is, before it is sent again; everything else may simply be repeated."""
+        self._may_have_happened = True
+        if isinstance(self.job.effect, VERIFIABLE):
+            self.state = ExecutionState.VERIFYING
+            self._unknown_since_s = since_s
+
+    async def _verify(self) -> JobOutcome | None:
+        effect, context = self.job.effect, self._context
+        async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
+            if self._remaining_s() <= 0:
+                return self._deadline_exceeded()
+            await self._require_lease()
+            # Measured before the look: what it sees may be as old as its beginning.
+            elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
+            try:
+                async with asyncio.timeout(self._request_timeout_s()):
+                    since_ms, committed_at_ms = self.job.sent_since_ms, self.job.committed_at_ms
+                    committed_at_ms = committed_at_ms if since_ms is None else min(since_ms, committed_at_ms)
+                    found = await verify(effect, context.twilio, elapsed_s, context.policy.settle_s, committed_at_ms)
+            except TimeoutError:
+                raise OutcomeUnknownError from None
+        match found.verdict:
+            case RedirectResult.HAPPENED if found.recording_sid:
+                return self._succeeded(recording_sid=found.recording_sid)
+            case RedirectResult.HAPPENED:
+                return await self._succeeded_with_call(found.call_sid)
+            case RedirectResult.GONE:
+                return self._failed(ProviderGoneError())
+            case RedirectResult.NOT_HAPPENED if call_sid := await self._find_ended_call(effect, found.ended_calls):
+                return await self._succeeded_with_call(call_sid)
+            case RedirectResult.NOT_HAPPENED:
+                self._may_have_happened = False
+                self.state = ExecutionState.UNSENT
+                return None
+            case RedirectResult.WAIT:
+                if context.policy.verify_interval_s > self._remaining_s():
+                    return self._deadline_exceeded()
+                await context.sleep(context.policy.verify_interval_s)
+                return None
+
+    async def _find_ended_call(self, effect: Effect, ended_calls: tuple[str, ...]) -> str:
+        """Which of these calls, that are over, came of this dial: one that is nobody's and that the session misses."""
+        if not ended_calls or not isinstance(effect, Dial):
+            return ""
+        outbox = self._context.outbox
+        status = await outbox.dial_status(effect)
+        if status.call_sid:
+            return status.call_sid
+        for call_sid in ended_calls:
+            if call_sid not in status.known_calls and await outbox.claim_call(effect.session_id, call_sid):
+                return call_sid
+        return ""
+
+    # ---- trouble --------------------------------------------------------------------------------------------------
+
+    async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
+        """What comes after an error: an outcome, or None when it is time for the next try."""
+        context = self._context
+        self._consecutive_failures += 1
+        wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
+        if not is_verifying:
+            self._last_error = error
+            if wait_s is not None:
+                self._record_failed_attempt(error)
+            if isinstance(error, OutcomeUnknownError):
+                if self._is_at_most_once:
+                    return self._unknown()
+                self._mark_unknown(context.clock.monotonic_s())
+            if self.state is ExecutionState.VERIFYING:
+                wait_s = 0.0  # the first look comes at once
+                self._consecutive_failures = 0
+        if wait_s is None:
+            is_unknown = is_verifying or self._may_already_be_done(error)
+            return self._unknown() if is_unknown else self._failed(error)
+        if wait_s > self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
+            return self._deadline_exceeded()
+        log.warning(
+            "effect_retried",
+            effect=self.job.effect.kind,
+            effect_id=self.job.effect.effect_id,
+            session_id=self.job.effect.session_id,
+            party=self.job.effect.party,
+            attempt=self.attempts,
+            wait_s=round(wait_s, 3),
+            error_type=type(error).__name__,
+            status=error.http_status,
+            code=error.code,
+        )
+        if wait_s > 0:
+            await context.sleep(wait_s)
+        return None
+
+    def _record_failed_attempt(self, error: ProviderError) -> None:
+        code = f" code {error.code}" if error.code else ""
+        word = f"{error.http_status}{code}" if error.http_status else "no-answer"
+        # Put anew, so that the last one stands last; of so many kinds the oldest is let go.
+        self._failed_attempts[word] = self._failed_attempts.pop(word, 0) + 1
+        if len(self._failed_attempts) > FAILED_ATTEMPT_KINDS_MAX:
+            del self._failed_attempts[next(iter(self._failed_attempts))]
+
+    def _may_already_be_done(self, error: ProviderError) -> bool:
+        """Whether a refusal may mean that an earlier request was carried out: what is paused can't be paused."""
+        is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
+        return is_refused and self._may_have_happened and isinstance(self.job.effect, ChangeRecording)
+
+    def _remaining_s(self) -> float:
+        return self._deadline_s - self._context.clock.monotonic_s()
+
+    def _request_timeout_s(self) -> float:
+        whole_s = self._policy.request_timeout_s
+        return min(whole_s, max(self._policy.last_request_s, self._remaining_s()))
+
+    # ---- outcomes -------------------------------------------------------------------------------------------------
+
+    def fail_internally(self, reason: str) -> JobOutcome:
+        """The outcome after an error of our own: unknown if a request may have taken effect, else failed."""
+        self.state = ExecutionState.FINISHED
+        self.internal_error = reason
+        is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
+        outcome = self._unknown() if is_unknown else replace(self._failed(self._last_error), reason=reason)
+        return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
+
+    def _deadline_exceeded(self) -> JobOutcome:
+        """It won't be tried again: unknown when a request may have been carried out, else it certainly was not."""
+        return self._unknown() if self._may_have_happened else self._failed(self._last_error)
+
+    async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
+        """A success that tells a call: its callbacks have to find the session, so the index learns it first.
+
+        A queue is a queue: what the dial has waited for its turn here counts as what it waits for at Twilio.
+        """
+        effect = self.job.effect
+        if call_sid:
+            is_ours = await self._context.outbox.claim_call(effect.session_id, call_sid)
+            if isinstance(effect, FindCall) and not is_ours:
+                call_sid = ""  # somebody else dialled the same address
+        return self._succeeded(call_sid, queue_ms + self.job.dial_wait_ms)
+
+    def _succeeded(self, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
+        effect = self.job.effect
+        return EffectSucceeded(
+            session_id=effect.session_id,
+            token=_outcome_token(effect),
+            effect_id=effect.effect_id,
+            kind=effect.kind,
+            party=effect.party,
+            detail=effect.detail,
+            call_sid=call_sid,
+            queue_ms=queue_ms,
+            recording_sid=recording_sid,
+        )
+
+    def _failed(self, error: ProviderError | None) -> EffectFailed:
+        effect = self.job.effect
+        return EffectFailed(
+            session_id=effect.session_id,
+            token=_outcome_token(effect),
+            effect_id=effect.effect_id,
+            kind=effect.kind,
+            party=effect.party,
+            detail=effect.detail,
+            http_status=error.http_status if error else 0,
+            code=error.code if error else 0,
+            gone=isinstance(error, ProviderGoneError),
+        )
+
+    def _unknown(self) -> EffectUnknown:
+        effect = self.job.effect
+        return EffectUnknown(
+            session_id=effect.session_id,
+            token=_outcome_token(effect),
+            effect_id=effect.effect_id,
+            kind=effect.kind,
+            party=effect.party,
+            detail=effect.detail,
+        )
+
+
+def _outcome_token(effect: Effect) -> str:
+    """Names the outcome, so that one that is written twice is decided once."""
+    return f"{effect.effect_id}:outcome"

@@ -1,0 +1,147 @@
+"""What is written down in Redis about orders: outcomes, marks, calls. Repeated while Redis is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+import structlog
+
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
+from conferral.statemachine.events import EffectSucceeded
+from conferral.storage.keys import Keys
+from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.consumer.post_commit import PAUSE_S
+from conferral.worker.executor.job import JobObsoleteError, JobOutcome
+
+log = structlog.get_logger()
+
+_T = TypeVar("_T")
+
+
+class HeldLease(Protocol):
+    """What has to be known of a partition that is held."""
+
+    lease: Lease
+    is_lost: bool
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is held and the worker is not stopping."""
+        ...
+
+
+class OutboxWriter:
+    """Implements `worker.orders.Records` on Redis."""
+
+    def __init__(
+        self,
+        access: PartitionStore,
+        dial_claims: DialClaims,
+        keys: Keys,
+        held: Mapping[int, HeldLease],
+        now_ms: Callable[[int], int],
+    ) -> None:
+        """Binds what is needed.
+
+        Args:
+            access: For outcomes.
+            dial_claims: For marks and calls.
+            keys: Names.
+            held: The partitions that this worker holds.
+            now_ms: The time of a partition, Unix milliseconds.
+        """
+        self._access = access
+        self._dial_claims = dial_claims
+        self._keys = keys
+        self._held = held
+        self._now_ms = now_ms
+
+    async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
+        """See `Records.finish`: a call that was placed for a session that has ended meanwhile is hung up.
+
+        Nobody else knows that call: the session ended before it was told.
+        """
+        partition = self._keys.partition_of(effect.session_id)
+        is_recorded = await self._with_retries(
+            effect.session_id, lambda: self._access.finish_effect(partition, effect.effect_id, outcome)
+        )
+        call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
+        if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
+            return None
+        # Not written may also mean that an earlier try wrote it, whose answer was lost.
+        if not await self._with_retries(effect.session_id, lambda: self._dial_claims.has_ended(effect.session_id)):
+            return None
+        stray = HangUpCall(
+            effect_id=effect_id(effect.session_id, effect.effect_id, 0, HangUpCall.kind, call_sid),
+            session_id=effect.session_id,
+            party=effect.party,
+            call_sid=call_sid,
+        )
+        await self._with_retries(
+            effect.session_id, lambda: self._dial_claims.append_job(partition, stray, self._now_ms(partition))
+        )
+        return stray
+
+    async def mark_sent(self, effect: Effect) -> bool:
+        """See `Records.mark_sent`."""
+        partition = self._keys.partition_of(effect.session_id)
+        is_unknown = False
+
+        async def mark() -> MarkResult:
+            nonlocal is_unknown
+            held = self._held.get(partition)
+            if held is None or held.is_lost:
+                raise LeaseLostError("the partition is not ours any more")
+            try:
+                return await self._dial_claims.mark_sent(
+                    partition, held.lease, effect.effect_id, self._now_ms(partition)
+                )
+            except StoreUnreachableError:
+                is_unknown = True
+                raise
+
+        result = await self._with_retries(effect.session_id, mark)
+        if result is MarkResult.REFUSED:
+            raise JobObsoleteError
+        # Found marked after a try whose answer was lost, it was that try: nobody but the holder can mark.
+        return result is MarkResult.MARKED or is_unknown
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        """See `Records.claim_call`."""
+
+        async def claim() -> bool:
+            try:
+                return await self._dial_claims.claim_call(session_id, call_sid)
+            except StoreUnreachableError:
+                raise
+            except StoreError as error:
+                # The key is somebody else's: nothing will change that, and the outcome must not wait for it.
+                log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
+                return True
+
+        return await self._with_retries(session_id, claim)
+
+    async def dial_status(self, effect: Dial) -> DialStatus:
+        """See `Records.dial_status`."""
+        return await self._with_retries(
+            effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
+        )
+
+    async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
+        partition = self._keys.partition_of(session_id)
+        while True:
+            try:
+                return await action()
+            except LeaseLostError:
+                raise
+            except StoreError as error:
+                held = self._held.get(partition)
+                if held is None or not held.is_active:
+                    # It stays in the outbox, and the next holder looks what became of it.
+                    raise LeaseLostError("the partition is not ours any more") from error
+                log_unreachable(error, partition=partition)
+                await asyncio.sleep(PAUSE_S)

@@ -1,0 +1,56 @@
+"""The worker's own small HTTP server: whether it lives, whether it is ready, its metrics."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.server import PortUnavailableError, port_unavailable, run_server
+from conferral.runtime.web.shared_result import SharedResult
+
+#: How long open requests may take at a stop, seconds.
+SHUTDOWN_S = 1.0
+
+
+def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
+    """`/healthz` (never touches Redis), `/readyz` (names what is missing) and `/metrics`."""
+
+    async def exposed() -> bytes:
+        return metrics.exposition()
+
+    # Anyone who reaches the port may ask, as often as they like.
+    shared_problems, shared_metrics = SharedResult(problems), SharedResult(exposed)
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        found = await shared_problems()
+        return web.json_response({"ready": not found, "missing": found}, status=503 if found else 200)
+
+    async def exposition(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await shared_metrics(), headers=headers)
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
+    return app
+
+
+async def serve_monitoring(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]
+) -> None:
+    """Serves until the process stops.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    try:
+        async with run_server(
+            make_monitoring_app(metrics, problems), host, port, metrics=metrics, shutdown_s=SHUTDOWN_S
+        ):
+            await stop.wait()
+    except PortUnavailableError as error:
+        raise SettingsError((port_unavailable(host, port, error),)) from None

@@ -1,0 +1,1 @@
+"""Routes commands to their session's partition."""

@@ -1,0 +1,73 @@
+"""Which numbers a command may name as the caller ID: those of the account.
+
+Source: Twilio docs, IncomingPhoneNumber resource, `PhoneNumber`; Errors, 21210.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from twilio.rest import Client
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import ProviderError
+from conferral.storage.commands.command_stream import BadCommandError
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import label_requests
+
+#: How long an answer of Twilio's counts, seconds: numbers seldom come and go, and a new one should soon be usable.
+FOUND_TTL_S = 300.0
+MISSING_TTL_S = 15.0
+#: The commands of the same session wait for this one, so it does not wait long, seconds.
+DEADLINE_S = 2.0
+#: Numbers that are remembered, count.
+CACHE_MAX = 1_000
+#: Records that are read, count: Twilio takes a whole number for a part, too.
+_FOUND_MAX = 20
+
+
+class CallerIdChecker:
+    """Checks caller IDs that commands name."""
+
+    def __init__(self, client: Client, own_numbers: Callable[[], Collection[str]], clock: Clock) -> None:
+        """Bind the client; nothing is requested yet.
+
+        Args:
+            client: Twilio's client over our HTTP client.
+            own_numbers: The numbers that need no question: those that the settings and the directory name.
+            clock: For durations.
+        """
+        self._client = client
+        self._own_numbers = own_numbers
+        self._clock = clock
+        #: Whether the account has a number, and until when that counts.
+        self._answers: dict[str, tuple[bool, float]] = {}
+
+    async def check(self, number: str) -> None:
+        """Pass if the account has the number.
+
+        Raises:
+            BadCommandError: it does not, or Twilio can't say; the reason does not name the number.
+        """
+        if number in self._own_numbers():
+            return
+        is_ours, until_s = self._answers.get(number, (False, 0.0))
+        if self._clock.monotonic_s() >= until_s:
+            is_ours = await self._read_account(number)
+        if not is_ours:
+            raise BadCommandError("caller_id: is not a number in the account")
+
+    async def _read_account(self, number: str) -> bool:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                with label_requests("caller_id"), translate_errors():
+                    found = await self._client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
+        except (ProviderError, TimeoutError):
+            raise BadCommandError(
+                "caller_id: Twilio did not say whether the number is in the account; give the command again"
+            ) from None
+        is_ours = any(one.phone_number == number for one in found)
+        if len(self._answers) >= CACHE_MAX:
+            self._answers.clear()
+        ttl_s = FOUND_TTL_S if is_ours else MISSING_TTL_S
+        self._answers[number] = (is_ours, self._clock.monotonic_s() + ttl_s)
+        return is_ours

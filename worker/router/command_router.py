@@ -1,0 +1,208 @@
+"""The command router: one reader at a time takes commands off their stream and hands each to its session's partition.
+
+For each command: claim its id, append it to the partition with the id as token, remove it. Every step may be repeated;
+only the claim decides, so a repeated or doubled command has one outcome. Names of the directory become addresses here,
+and what may not be dialed is refused before anything is published.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.storage.commands import command_stream
+from conferral.storage.connection.client import BLOCK_MS, Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import LEASE_MS, Lease, LeaseInfo, LeaseMonitor, Renewal
+from conferral.storage.partition.partition_store import Entry
+from conferral.storage.schema import SchemaVersion
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.routing_queue import RoutingQueue
+
+log = structlog.get_logger()
+
+#: Commands taken at a time, count.
+BATCH_MAX = 100
+#: Commands that are read and not yet routed, count. While there are so many, no more are read.
+IN_PROGRESS_MAX = 10_000
+#: Pause while another worker routes, or after Redis was out of reach, seconds.
+PAUSE_S = 0.5
+#: The lease is renewed when less than this is left of it, seconds.
+RENEW_BELOW_S = 3.0
+#: How often the commands that wait are counted, and how often it is logged that too many do, seconds.
+COUNT_EVERY_S = 5.0
+LOG_EVERY_S = 60.0
+
+
+class CommandRouter:
+    """Routes commands while it holds the lease of that."""
+
+    def __init__(
+        self,
+        client: Client,
+        blocking: Client,
+        keys: Keys,
+        name: str,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        allowed: AllowList,
+        names: Callable[[], Mapping[str, str]],
+        conference_names: ConferenceNames,
+        caller_ids: CallerIdChecker,
+        schema: SchemaVersion | None = None,
+    ) -> None:
+        """Prepares; nothing is asked of Redis yet.
+
+        Args:
+            client: Of Redis, for all but waiting.
+            blocking: Of Redis, for waiting.
+            keys: Its keys.
+            name: This worker's, shown in the lease.
+            clock: Of this process.
+            metrics: Where dead letters are counted.
+            allowed: What may be dialled.
+            names: The directory's addresses by name, as they are when a command is routed.
+            conference_names: Names the conferences of sessions whose ids are given.
+            caller_ids: Checks the numbers that commands want the dialed party to see.
+            schema: At which records are written; by default that of this version.
+        """
+        self._client = client
+        self._blocking = blocking
+        self._keys = keys
+        self._name = name
+        self._clock = clock
+        self._metrics = metrics
+        self._allowed = allowed
+        self._names = names
+        self._conference_names = conference_names
+        self._caller_ids = caller_ids
+        self._schema = schema or SchemaVersion()
+        self._lease: Lease | None = None
+        self._monitor = LeaseMonitor()
+        #: What is read under this lease.
+        self._queue: RoutingQueue | None = None
+        #: When the waiting commands were counted and when too many were logged, seconds of the clock.
+        self._counted_at_s: float | None = None
+        self._logged_at_s: float | None = None
+        #: Where the stream is read on while commands are held.
+        self._last_read_id = "0"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Routes until the process stops, then gives the lease back."""
+        while not stop.is_set():
+            try:
+                queue = await self._current_queue(stop)
+                if queue is not None:
+                    await self._count_waiting()
+                if queue is None or len(queue.in_progress) >= IN_PROGRESS_MAX:
+                    await pause(stop, PAUSE_S)
+                else:
+                    await queue.add(await self._read(queue, stop))
+            except StoreError as error:
+                log_unreachable(error, task="router")
+                await pause(stop, PAUSE_S)
+        if self._queue is not None:
+            await self._queue.close()
+        if self._lease is not None:
+            try:
+                await leases.release(self._client, self._lease)
+            except StoreError as error:
+                log_unreachable(error, task="router")
+
+    async def _current_queue(self, stop: asyncio.Event) -> RoutingQueue | None:
+        """The commands that this worker routes now; None while another one routes."""
+        before = self._lease
+        if not await self._ensure_lease():
+            if self._queue is not None:
+                queue, self._queue = self._queue, None
+                await queue.close()
+                self._metrics.commands_waiting.set(0)
+            return None
+        if self._queue is None or self._lease is not before:
+            self._queue = RoutingQueue(
+                self._client,
+                self._keys,
+                self._metrics,
+                stop,
+                allowed=self._allowed,
+                names=self._names,
+                conference_names=self._conference_names,
+                caller_ids=self._caller_ids,
+            )
+        return self._queue
+
+    async def _ensure_lease(self) -> bool:
+        if self._schema.is_too_new:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                await leases.release(self._client, lease)
+            return False
+        if self._lease is None:
+            acquired, _ = await leases.acquire(
+                self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS, self._monitor
+            )
+            if isinstance(acquired, LeaseInfo):
+                return False
+            self._lease = acquired
+            log.info("lease_acquired", task="router", holder=acquired.holder)
+        if self._lease.valid_until_s - self._clock.monotonic_s() < RENEW_BELOW_S:
+            renewal, _ = await leases.renew(self._client, self._lease, self._clock, LEASE_MS)
+            if renewal is not Renewal.RENEWED:
+                log.warning("lease_lost", task="router", holder=self._lease.holder)
+                self._lease = None
+                self._monitor = LeaseMonitor()
+                return False
+        return True
+
+    async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
+        """The oldest commands, or those behind the ones that are held; waits up to 2 s for one."""
+        after = self._last_read_id if queue.in_progress else "0"
+        entries = await self._read_after(after, stop)
+        if entries:
+            self._last_read_id = entries[-1].entry_id
+        elif queue.in_progress and await command_stream.count_waiting(self._client, self._keys) > len(
+            queue.in_progress
+        ):
+            # A failover may set ids back, so that a new entry stands before the last one that was read.
+            self._last_read_id = "0"
+        return entries
+
+    async def _count_waiting(self) -> None:
+        """Show how many commands wait, and log when a program that publishes by XADD ignores the limit."""
+        now_s = self._clock.monotonic_s()
+        if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
+            return
+        self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._client, self._keys)
+        self._metrics.commands_waiting.set(waiting)
+        is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
+        if waiting > command_stream.COMMANDS_MAX and is_due:
+            self._logged_at_s = now_s
+            log.warning("command_limit_exceeded", count=waiting, task="router")
+
+    async def _read_after(self, entry_id: str, stop: asyncio.Event) -> list[Entry]:
+        reading = asyncio.ensure_future(
+            self._blocking.xread({self._keys.commands: entry_id}, count=BATCH_MAX, block=BLOCK_MS)
+        )
+        stopping = asyncio.ensure_future(stop.wait())
+        with store_errors():
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not reading.done():
+                # A read that waits takes nothing, so it may be cut short. It is waited for all the same: a
+                # cancellation can get lost inside the Redis client on Python 3.11.
+                reading.cancel()
+                await asyncio.wait({reading})
+                if not reading.cancelled():
+                    reading.exception()
+                return []
+            answer = reading.result()
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]] if answer else []

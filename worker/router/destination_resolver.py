@@ -1,0 +1,57 @@
+"""Whom commands want dialled: names become addresses, held against the allow-list before anything is published."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from conferral.storage.commands.command_stream import BadCommandError, ParsedCommand
+from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
+from conferral.telephony.directory.model import resolve_address
+
+#: Fields of commands that name whom to dial; in `to` several are separated by commas.
+_FIELDS = ("agent", "customer", "to")
+#: Those of them whom the dial options are for.
+_WITH_OPTIONS = frozenset({"agent", "to"})
+
+
+def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
+    """A command with addresses in place of the directory's names.
+
+    Args:
+        parsed: The command.
+        names: Addresses by name, as the directory has them now.
+        allowed: What may be dialled.
+
+    Raises:
+        BadCommandError: somebody whom it names is not known, may not be dialled, or not as it asks; the reason names
+            the field and what is wrong with it, never the address.
+    """
+    found: dict[str, str] = {}
+    for field in _FIELDS:
+        value = str(parsed.values.get(field, ""))
+        texts = value.split(",") if value else []
+        has_digits = field in _WITH_OPTIONS and bool(parsed.values.get("digits"))
+        addresses: list[str] = []
+        for number, text in enumerate(texts, start=1):
+            location = f"{field}, destination {number} of {len(texts)}" if len(texts) > 1 else field
+            address = _resolve(location, text, names, allowed, has_digits=has_digits)
+            if address.text in addresses:
+                raise BadCommandError(f"{location}: is the same as one before")
+            addresses.append(address.text)
+        if addresses:
+            found[field] = ",".join(addresses)
+    return replace(parsed, values={**parsed.values, **found}) if found else parsed
+
+
+def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
+    """A command that is refused, to be noted: it names nobody who could be dialed."""
+    return replace(parsed, values={**parsed.values, **{field: "" for field in _FIELDS if field in parsed.values}})
+
+
+def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowList, *, has_digits: bool) -> Address:
+    try:
+        address = resolve_address(text, names, allowed)
+    except AddressError as error:
+        raise BadCommandError(f"{location}: {error.reason}") from None
+    if address.kind is AddressKind.CLIENT and has_digits:
+        raise BadCommandError(f"{location}: a client has no keypad that digits could be sent to; leave digits out")
+    return address

@@ -1,0 +1,376 @@
+"""Routes commands under one lease: those of one session in their order, all others side by side.
+
+On a cluster, a silent node holds up the commands whose keys it has, and no others. A command that names its session by
+a call keeps its order with those that name it by its id, unless the node that knows the call is silent.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.events import Call
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import scripts
+from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.effect_codec import ReportCommand
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_stream import ParsedCommand
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
+from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
+
+log = structlog.get_logger()
+
+#: How long those behind wait for the commands of a batch, seconds. Whatever takes longer waits for a slow node.
+BATCH_WAIT_S = 0.2
+#: The same while it is known that a node is slow, seconds.
+BATCH_WAIT_WHILE_SLOW_S = 0.02
+#: Commands of this task to one Redis node at the same time, count.
+NODE_CONCURRENCY_MAX = 32
+#: Pause after Redis was out of reach, seconds.
+PAUSE_S = 0.5
+#: How often it is logged that commands wait for Redis, seconds.
+LOG_EVERY_S = 60.0
+
+
+class _AbandonedError(StoreUnreachableError):
+    """The process stops, or another worker routes: what waits for a node is left to the next router."""
+
+
+class RoutingQueue:
+    """The commands that are read and not yet routed."""
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        metrics: Metrics,
+        stop: asyncio.Event,
+        *,
+        allowed: AllowList,
+        names: Callable[[], Mapping[str, str]],
+        conference_names: ConferenceNames,
+        caller_ids: CallerIdChecker,
+    ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            client: Of Redis.
+            keys: Its keys.
+            metrics: Where dead letters are counted.
+            stop: Set when the process is to stop.
+            allowed: What may be dialed.
+            names: The directory's addresses by name, as they are when a command is routed.
+            conference_names: Names the conferences of sessions whose ids are given.
+            caller_ids: Knows which numbers a command may show as the caller ID.
+        """
+        self._client = client
+        self._keys = keys
+        self._metrics = metrics
+        self._stop = stop
+        self._allowed = allowed
+        self._names = names
+        self._conference_names = conference_names
+        self._caller_ids = caller_ids
+        self._limits = NodeLimits(client, NODE_CONCURRENCY_MAX)
+        #: By the id of the command's entry.
+        self.in_progress: dict[str, asyncio.Task[None]] = {}
+        #: The newest command for each session, by every name that is known of it, and for each command's id.
+        self._newest: dict[str, asyncio.Task[None]] = {}
+        self._lookups: set[asyncio.Task[str | None]] = set()
+        self._is_closed = False
+        self._logged_at_s: float | None = None
+
+    async def add(self, entries: Iterable[Entry]) -> None:
+        """Start to route commands, in the order of the stream; wait a moment until they are routed."""
+        new = [entry for entry in entries if entry.entry_id not in self.in_progress]
+        references = {entry.entry_id: _session_reference(entry) for entry in new}
+        sessions = await self._find_sessions(dict.fromkeys(name for name in references.values() if name))
+        started = []
+        for entry in new:
+            name = references[entry.entry_id]
+            session_queues = {f"session {name}": None, f"session {sessions.get(name, name)}": None} if name else {}
+            task = self._start(entry, [*session_queues, f"command {_command_id(entry)}"])
+            started.append(task)
+        if started:
+            is_slow = self._limits.any_is_slow(BATCH_WAIT_S)
+            await asyncio.wait(started, timeout=BATCH_WAIT_WHILE_SLOW_S if is_slow else BATCH_WAIT_S)
+
+    async def close(self) -> None:
+        """Leave what is not routed to the next router; wait for what is in progress."""
+        self._is_closed = True
+        if waited := {*self.in_progress.values(), *self._lookups}:
+            await asyncio.wait(waited)
+
+    # ---- order ---------------------------------------------------------------------------------------------------
+
+    def _start(self, entry: Entry, queues: list[str]) -> "asyncio.Task[None]":
+        """Route a command behind the newest of each line that it stands in."""
+        predecessors = list(
+            {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
+        )
+        task = asyncio.get_running_loop().create_task(self._route_in_order(entry, predecessors))
+        self.in_progress[entry.entry_id] = task
+        self._newest.update(dict.fromkeys(queues, task))
+
+        def done(task: "asyncio.Task[None]") -> None:
+            self.in_progress.pop(entry.entry_id, None)
+            for line in queues:
+                if self._newest.get(line) is task:
+                    del self._newest[line]
+
+        task.add_done_callback(done)
+        return task
+
+    async def _route_in_order(self, entry: Entry, predecessors: "list[asyncio.Task[None]]") -> None:
+        if predecessors:
+            await asyncio.wait(predecessors)
+        while not (self._is_closed or self._stop.is_set()):
+            try:
+                with contain(
+                    ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+                ) as boundary:
+                    await self._route(entry)
+                if boundary.unexpected is not None:
+                    await self._dead_letter(entry, boundary.unexpected.reason)
+                    await self._report_failed(entry, boundary.unexpected.reason)
+                    await self._remove(entry)
+            except StoreError as error:
+                self._log_unreachable(error)
+                await pause(self._stop, PAUSE_S)
+            else:
+                return
+
+    def _log_unreachable(self, error: StoreError) -> None:
+        now_s = asyncio.get_running_loop().time()
+        is_due = self._logged_at_s is None or now_s - self._logged_at_s >= LOG_EVERY_S
+        if is_due and not isinstance(error, _AbandonedError):
+            self._logged_at_s = now_s
+            log_unreachable(error, task="router")
+
+    async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
+        """The sessions that names stand for, as far as Redis says so at once."""
+        lookups = {
+            name: asyncio.get_running_loop().create_task(self._find_session(name))
+            for name in names
+            if not any(self._limits.is_slow(key, BATCH_WAIT_S) for key in self._keys_of(name))
+        }
+        if not lookups:
+            return {}
+        for task in lookups.values():
+            self._lookups.add(task)
+            task.add_done_callback(self._on_lookup_done)
+        done, _ = await asyncio.wait(lookups.values(), timeout=BATCH_WAIT_S)
+        found = {name: task.result() for name, task in lookups.items() if task in done and task.exception() is None}
+        return {name: session for name, session in found.items() if session is not None}
+
+    def _on_lookup_done(self, task: "asyncio.Task[str | None]") -> None:
+        self._lookups.discard(task)
+        if not task.cancelled():
+            task.exception()  # a name that could not be looked up keeps its own order
+
+    @asynccontextmanager
+    async def _node_permit(self, key: str) -> AsyncIterator[None]:
+        """A permit for one command to the node that has a key."""
+        has_waited = self._limits.is_full(key)
+        async with self._limits.permit(key):
+            if has_waited and (self._is_closed or self._stop.is_set()):
+                raise _AbandonedError("another router goes on")
+            with store_errors():
+                yield
+
+    # ---- one command ---------------------------------------------------------------------------------------------
+
+    async def _route(self, entry: Entry) -> None:
+        fields = _text_of(entry)
+        if fields is None or not fields.get("type"):
+            await self._dead_letter(entry, "no type" if fields is not None else "not UTF-8 or over 64 KiB")
+        else:
+            try:
+                await self._route_command(entry, fields)
+            except StoreUnreachableError:
+                raise
+            except StoreError:
+                # One of its keys is another program's: it costs this command, not those behind it.
+                await self._dead_letter(entry, "Redis refuses one of its keys")
+        await self._remove(entry)
+
+    async def _remove(self, entry: Entry) -> None:
+        async with self._node_permit(self._keys.commands):
+            await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _dead_letter(self, entry: Entry, reason: str) -> None:
+        async with self._node_permit(self._keys.dead):
+            await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
+        self._metrics.dead_letters.labels(reason).inc()
+        log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
+
+    async def _report_failed(self, entry: Entry, reason: str) -> None:
+        """A dead-lettered command has an outcome; retried, it gets another one."""
+        try:
+            command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
+        except command_stream.BadCommandError:
+            return  # no one could ask for the outcome of such an id
+        report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+        async with self._node_permit(self._keys.command(command_id)):
+            await report_command(self._client, self._keys, ReportCommand("", report))
+
+    async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
+        try:
+            command_id = command_stream.command_id_of(fields, entry.entry_id)
+        except command_stream.BadCommandError as error:
+            # An outcome under an id that does not match the pattern could not be found by anybody.
+            if await self._claim(entry.entry_id, entry, "") is not None:
+                await self._reject(entry.entry_id, "", str(error))
+            return
+        refused = ""
+        try:
+            parsed = command_stream.parse(fields)
+            try:
+                parsed = resolve_destinations(parsed, self._names(), self._allowed)
+                if caller_id := parsed.values.get("caller_id"):
+                    await self._caller_ids.check(str(caller_id))
+            except command_stream.BadCommandError as error:
+                # The session notes who wanted to call whom it may not.
+                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
+                    raise
+                refused, parsed = str(error), without_destinations(parsed)
+        except command_stream.BadCommandError as error:
+            if await self._claim(command_id, entry, "") is not None:
+                await self._reject(command_id, "", str(error))
+            return
+        session_id = await (self._new_session if parsed.event_type is Call else self._existing_session)(
+            command_id, entry, parsed
+        )
+        if session_id is None:
+            return
+        event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        if refused:
+            event = replace(event, refused=refused)
+        if isinstance(event, Call) and parsed.session:
+            event = replace(event, conference_name=self._conference_names.make(session_id, command_id))
+        stream = self._keys.events(self._keys.partition_of(session_id))
+        async with self._node_permit(stream):
+            await self._client.xadd(stream, event_codec.encode(event))
+        log.info("command_routed", command_id=command_id, command=event.name, session_id=session_id)
+
+    async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """The session that a command is for; None when there is nothing more to do."""
+        # What may be a phone number is no session's id, and is kept nowhere.
+        reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
+        session_id, claimed = await asyncio.gather(
+            self._find_session(parsed.session), self._claim(command_id, entry, reference)
+        )
+        if claimed is None:
+            return None
+        if session_id is None:
+            await self._reject(command_id, "", command_stream.unknown_session(parsed.session))
+        return session_id
+
+    async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """The id of the session that a command opens; None when there is nothing more to do.
+
+        Whether the id is free is asked before the claim and kept in it: a command that is routed again, after its
+        session was opened, goes the way that it went the first time.
+        """
+        new_id = parsed.session or command_stream.session_id_of(command_id)
+        is_free = await self._find_session(new_id) is None
+        claimed = await self._claim(command_id, entry, new_id if is_free else "")
+        if claimed is None:
+            return None
+        if claimed == new_id:
+            return new_id
+        reason = (
+            command_stream.existing_session()
+            if parsed.session
+            else command_stream.existing_session("give the command another id")
+        )
+        await self._reject(command_id, "", reason)
+        return None
+
+    def _keys_of(self, reference: str) -> list[str]:
+        """What says which session a name stands for: the call's entry, and the session's own."""
+        return [self._keys.call(reference), self._keys.session(reference)]
+
+    async def _find_session(self, reference: str) -> str | None:
+        """The session that a command names by its id or by one of its calls."""
+        call, session = self._keys_of(reference)
+        if len(grouped_by_node(self._client, (call, session))) == 1:
+            async with self._node_permit(call):
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.get(call)
+                pipeline.exists(session)
+                of_call, exists = await pipeline.execute()
+        else:
+            of_call, exists = await asyncio.gather(self._get(call), self._exists(session))
+        if of_call is not None:
+            return str(of_call.decode())
+        return reference if exists else None
+
+    async def _get(self, key: str) -> bytes | None:
+        async with self._node_permit(key):
+            found: bytes | None = await self._client.get(key)
+        return found
+
+    async def _exists(self, key: str) -> bool:
+        async with self._node_permit(key):
+            return bool(await self._client.exists(key))
+
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
+        """The session that the command's id was claimed for; None when another entry has claimed the id."""
+        fields, key = entry.text(), self._keys.command(command_id)
+        digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
+        async with self._node_permit(key):
+            owner, claimed_for = await scripts.claim_command(
+                self._client, [key], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
+            )
+        if int(owner) == 1:
+            return str(claimed_for.decode())
+        if int(owner) == 0:
+            log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
+        else:
+            # An id has one outcome, the first command's. The digest shows a second sender that it is not theirs.
+            log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+        return None
+
+    async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
+        async with self._node_permit(self._keys.command(command_id)):
+            await report_command(self._client, self._keys, ReportCommand(session, report))
+        log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _text_of(entry: Entry) -> dict[str, str] | None:
+    try:
+        return entry.text()
+    except BadEntryError:
+        return None
+
+
+def _command_id(entry: Entry) -> str:
+    """The id of a command, by which repetitions stand in line."""
+    return ((_text_of(entry) or {}).get("id", "")) or entry.entry_id
+
+
+def _session_reference(entry: Entry) -> str:
+    """What a command names its session by, or the id that its session will have; empty where there is neither."""
+    fields = _text_of(entry) or {}
+    reference = fields.get("session", "")
+    if not reference and fields.get("type") == Call.name:
+        reference = command_stream.session_id_of(_command_id(entry))
+    return reference if ID_PATTERN.fullmatch(reference) else ""

@@ -1,0 +1,238 @@
+"""What the sweep reads and writes in Redis: sessions, whose a call is, findings. In pipelines of bounded size."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events import AccountSwept, ConferenceFound
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
+from conferral.statemachine.states import PartyStatus, State
+from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.node_limits import grouped_by_node, node_of
+from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
+from conferral.storage.keys import Keys
+from conferral.storage.partition.event_writer import append_events
+from conferral.storage.queries.session_reader import SessionReader
+from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
+
+_T = TypeVar("_T")
+
+#: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
+BEHIND_MS = 1_000
+#: Unknown conferences that are noted for the next holder, count: about 25 KB.
+ORPHANS_SAVED_MAX = 500
+#: Fields of the sweep's lease.
+_SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
+#: Of parties whose phone rings, or is about to.
+_UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
+
+
+class SweepStore:
+    """Reads what is compared, and publishes what differs."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._reader = SessionReader(client, keys)
+        #: By how much the times of a partition's sessions are ahead of Redis's clock, milliseconds.
+        self._clock_offset_ms: dict[int, int] = {}
+        #: Nodes of a cluster that did not answer in this sweep.
+        self._silent_nodes: set[str] = set()
+
+    # ---- silent nodes --------------------------------------------------------------------------------------------
+
+    def is_silent(self, partition: int) -> bool:
+        """Whether the node of a partition did not answer in this sweep."""
+        return bool(self._silent_nodes) and node_of(self._client, self._keys.live(partition)) in self._silent_nodes
+
+    def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
+        """Note that the node of a partition did not answer.
+
+        Raises:
+            StoreUnreachableError: there is no other node.
+        """
+        node = node_of(self._client, self._keys.live(partition))
+        if not node:
+            raise error
+        self._silent_nodes.add(node)
+
+    def clear_silent(self) -> None:
+        """Ask all nodes again: the next sweep begins."""
+        self._silent_nodes.clear()
+
+    # ---- what is read and written --------------------------------------------------------------------------------
+
+    async def last_sweep_ms(self) -> int | None:
+        """When the last sweep began that has looked at everybody, Unix milliseconds by Redis's clock; None: never."""
+        with store_errors():
+            swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
+        try:
+            return None if swept is None else int(swept)
+        except ValueError:  # somebody writes under our prefix
+            return None
+
+    async def save_last_sweep(self, at_ms: int) -> None:
+        """Writes that down, for whoever sweeps next."""
+        with store_errors():
+            await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
+
+    async def unknown_since_ms(self) -> dict[str, int]:
+        """Since when conferences are unknown, by SID, as the last holder has noted; see `OrphanedConferences`."""
+        with store_errors():
+            saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
+        pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+    async def save_unknown(self, since_ms: Mapping[str, int]) -> None:
+        """Writes that down; of many only so many, since each is looked at again soon."""
+        text = " ".join(f"{sid}:{since}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
+        with store_errors():
+            await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
+
+    async def is_current(self, partition: int, now_ms: int) -> bool:
+        """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.
+
+        Args:
+            partition: Which.
+            now_ms: What Redis's clock shows, Unix milliseconds.
+        """
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
+            pipeline.xrange(self._keys.events(partition), count=1)
+            (until, offset_ms), oldest = await pipeline.execute()
+        self._clock_offset_ms[partition] = int(offset_ms or 0)
+        if until is None or int(until) < now_ms:
+            return False
+        return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
+
+    async def live_ids(self, partition: int) -> list[str]:
+        """Ids of the live sessions of a partition, in order: the same sweep of the same account is always the same."""
+        with store_errors():
+            names = await self._client.smembers(self._keys.live(partition))
+        return sorted(name.decode(errors="replace") for name in names)
+
+    async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
+        """Live sessions; those that have ended meanwhile, or make no sense, are left out."""
+        hashes = await self._reader.read_hashes(session_ids)
+        found = (_live_session(name, fields, self._clock_offset_of(name)) for name, fields in hashes.items())
+        return [session for session in found if session is not None]
+
+    async def find_owners(self, call_sids: Sequence[str]) -> dict[str, str]:
+        """Sessions by call; calls that are none of ours, or that a silent node knows, are left out."""
+        sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
+        found: dict[str, str] = {}
+        for keys in grouped_by_node(self._client, sid_of):
+            node = node_of(self._client, keys[0])
+            if node in self._silent_nodes:
+                continue
+            try:
+                found |= await self._reader.sessions_of_calls(sid_of[key] for key in keys)
+            except StoreUnreachableError:
+                if not node:
+                    raise
+                self._silent_nodes.add(node)
+        return found
+
+    async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
+        """Sessions that have ended; those that live or don't exist are left out."""
+        hashes = await self._reader.read_hashes(session_ids)
+        found = {
+            name: EndedSession(_time_of(fields, "ended_at", self._clock_offset_of(name)), _conference_sids_of(fields))
+            for name, fields in hashes.items()
+            if not _is_live(fields)
+        }
+        return {name: session for name, session in found.items() if session.ended_at_ms}
+
+    def _clock_offset_of(self, session_id: str) -> int:
+        return self._clock_offset_ms.get(self._keys.partition_of(session_id), 0)
+
+    async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
+        """Those of whom there is no record at all, neither live nor ended."""
+        return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
+
+    async def recover(self, found: ConferenceFound) -> bool:
+        """Publish what was found of a lost session; its calls lead to it from now on.
+
+        Returns:
+            False where a silent node has to know one of the calls: then nothing is published.
+        """
+        calls = [self._keys.call(participant.call_sid) for participant in found.participants]
+        if any(node_of(self._client, key) in self._silent_nodes for key in calls):
+            return False
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in calls:
+                pipeline.set(key, found.session_id, nx=True, ex=CALL_INDEX_TTL_S)
+            await pipeline.execute()
+        await append_events(self._client, self._keys, [found])
+        return True
+
+    async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
+        """Appends findings to their sessions' partitions.
+
+        Args:
+            findings: What differs.
+            interval_number: Which sweep: the same finding is taken once in each.
+        """
+        events = [
+            AccountSwept(
+                session_id=finding.session_id,
+                token=f"sweep:{interval_number}:{finding.difference}:{finding.sid}",
+                finding=finding.difference.value,
+                call_sid="" if finding.is_of_conference else finding.sid,
+                conference_sid=finding.sid if finding.is_of_conference else "",
+            )
+            for finding in findings
+        ]
+        await append_events(self._client, self._keys, events)
+
+
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """The items in lists of at most this size."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def _live_session(session_id: str, fields: Mapping[str, str], offset_ms: int) -> LiveSession | None:
+    """Taken from the bare fields: a sweep reads every session there is, and needs little of each."""
+    updated_at_ms = _time_of(fields, "updated_at", offset_ms)
+    if not _is_live(fields) or not updated_at_ms:
+        return None
+    parties = {
+        name.removesuffix("call_sid"): call_sid
+        for name, call_sid in fields.items()
+        if call_sid and name.startswith("party.") and name.endswith(".call_sid")
+    }
+    present = {party: sid for party, sid in parties.items() if fields.get(f"{party}status") != PartyStatus.LEFT}
+    calls = tuple(present.values())
+    ringing = tuple(sid for party, sid in present.items() if _is_ringing_leg(party, fields))
+    return LiveSession(session_id, updated_at_ms, fields.get("conference_sid", ""), calls, ringing)
+
+
+def _is_ringing_leg(party: str, fields: Mapping[str, str]) -> bool:
+    """Whether somebody has been called and has not answered, as far as is known. Whoever calls hears ringing too."""
+    if fields.get(f"{party}status") not in _UNANSWERED:
+        return False
+    child = CUSTOMER if fields.get("direction") == OUTBOUND else AGENT
+    return bool(fields.get(f"{party}dial_id")) or party == f"party.{child}."
+
+
+def _conference_sids_of(fields: Mapping[str, str]) -> frozenset[str]:
+    return frozenset((fields.get("conference_sid", ""), *fields.get("former_conferences", "").split())) - {""}
+
+
+def _is_live(fields: Mapping[str, str]) -> bool:
+    return fields.get("state", State.ENDED) != State.ENDED
+
+
+def _time_of(fields: Mapping[str, str], name: str, offset_ms: int) -> int:
+    """Unix milliseconds by Redis's clock as it stands now; 0 when the record tells none."""
+    try:
+        at_ms = from_iso(fields.get(name, ""))
+        return at_ms and at_ms - offset_ms
+    except ValueError:
+        return 0
