@@ -222,6 +222,8 @@ def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
     assert party is not None  # the guard has found it
     if party.call_sid:
         return  # a callback has told already
+    if party.is_leaving and party.is_gated:
+        find_dialed_call(draft, party)
     if party.is_leaving or not party.is_gated:
         # A straight one was looked up for as long as it is worth it; should it show up later, it is hung up.
         note_gone(draft, party.name, "unknown")
@@ -395,7 +397,8 @@ def hang_up_party(draft: Draft, party: Party) -> None:
     """Somebody is to leave: hung up as soon as the call is known."""
     draft.change_party(party, is_leaving=True)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
-        # Nobody knows of a call, so there is nothing to wait for; should one show up, it is hung up.
+        # Nobody knows of a call, so there is nothing to wait for; should one show up, or be found, it is hung up.
+        find_dialed_call(draft, party)
         note_gone(draft, party.name, "cancelled")
     set_dial_timer(draft)
 

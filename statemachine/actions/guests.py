@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from conferral.statemachine.actions.conference import mark_started_if_shown
+from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.recovery import party_from_participant
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallsRead, ParticipantSeen
+from conferral.statemachine.events import CallsRead, Event, ParticipantSeen
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.guests import (
     is_listener,
     is_supervisor,
+    losing_targets,
     lost_targets,
     shows_lost_transfer,
     unknown_participants,
@@ -52,6 +54,12 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
         set_end_on_exit(draft)
     else:
         clear_end_on_exit(draft)
+
+
+def hang_up_losing_targets(draft: Draft, _event: Event) -> None:
+    """A target of a forgotten ring group has answered: the others stop ringing."""
+    for target in losing_targets(draft.session):
+        hang_up_party(draft, target)
 
 
 def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantSeen]) -> dict[str, ParticipantSeen]:

@@ -7,7 +7,12 @@ from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
-from conferral.statemachine.guards.recovery import assign_names, conference_found_by_read, label_number
+from conferral.statemachine.guards.recovery import (
+    assign_names,
+    conference_found_by_read,
+    label_number,
+    recovered_dial_id,
+)
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
 from conferral.statemachine.states import (
     Opening,
@@ -91,7 +96,9 @@ def resume_transfer(draft: Draft) -> None:
     first = talking or targets[0]
     is_apart = first.held or draft.session.parties[CUSTOMER].held
     if talking is not None:
-        draft.change_party(talking, answered=True, dial_id=_dial_id(talking.call_sid), dialed_at_ms=draft.now_ms)
+        draft.change_party(
+            talking, answered=True, dial_id=recovered_dial_id(talking.call_sid), dialed_at_ms=draft.now_ms
+        )
         for target in targets:
             if target.name != talking.name:
                 hang_up_party(draft, target)
@@ -150,11 +157,6 @@ def _direction(names: dict[str, ParticipantFound]) -> str:
     return OUTBOUND if agent is not None and agent.came_in else INBOUND
 
 
-def _dial_id(call_sid: str) -> str:
-    """Stands for the dial's own id, which is forgotten; its callbacks are told by the call."""
-    return f"found:{call_sid}"
-
-
 def party_from_participant(
     draft: Draft, name: str, one: ParticipantFound, *, waits_for_start: bool, supervises: bool
 ) -> Party:
@@ -185,7 +187,7 @@ def party_from_participant(
     )
     if label_number(one) and one.label not in (first_label(CUSTOMER), first_label(AGENT)):
         # Its callbacks name the dial: they are to be told from those of a call that nobody waits for any more.
-        party = replace(party, dial_id=_dial_id(one.call_sid), dialed_at_ms=draft.now_ms, answered=True)
+        party = replace(party, dial_id=recovered_dial_id(one.call_sid), dialed_at_ms=draft.now_ms, answered=True)
     if supervises:
         mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE
         party = replace(party, supervises=SuperviseMode.WHISPER if one.coaches else mode)
@@ -195,7 +197,7 @@ def party_from_participant(
             status=PartyStatus.RINGING,
             answered=False,
             in_conference=False,
-            dial_id=_dial_id(one.call_sid),
+            dial_id=recovered_dial_id(one.call_sid),
             dialed_at_ms=draft.now_ms,
             dial_check_at_ms=draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.dial_slack_ms,
         )

@@ -300,6 +300,15 @@ def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
     return is_find_call_result(draft, event) and draft.session.phase is Phase.CONNECTED and not found
 
 
+def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
+    """Whether the search has found the call of a dial that nobody waits for any more, and that was not hung up yet."""
+    session = draft.session
+    if event.kind != "find_call" or not event.call_sid or event.call_sid in session.former_calls:
+        return False
+    party = session.find_party(call_sid=event.call_sid)
+    return party is None or (party.is_gone and not party.hang_up_requested)
+
+
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
     """The party whose call was searched for."""
     party = draft.session.parties.get(event.party)

@@ -4,10 +4,10 @@ Redis was brought back with an older copy, or the callback of their join was los
 """
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Add, CallsRead, ParticipantSeen, Supervise
-from conferral.statemachine.guards.recovery import label_number, name_from_label
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Session
-from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, Phase, TransferStage
+from conferral.statemachine.events import Add, CallsRead, Event, ParticipantSeen, Supervise
+from conferral.statemachine.guards.recovery import label_number, name_from_label, recovered_dial_id
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, PartyStatus, Phase, TransferStage
 
 #: Stages of a transfer in which somebody is still to be dialled.
 _BEFORE_DIAL = frozenset({
@@ -114,3 +114,20 @@ def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
     agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     is_there = any(seen.call_sid == customer.call_sid for seen in event.participants)
     return agent_is_over and is_there and any(_counts_as_party(seen) for seen in unknown_participants(session, event))
+
+
+def losing_targets(session: Session) -> tuple[Party, ...]:
+    """Targets that a look has shown, and that still ring although another one of them talks: a ring group is over."""
+    targets = [
+        party
+        for party in session.parties.values()
+        if party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET and not party.is_gone
+    ]
+    if not any(target.takes_part for target in targets):
+        return ()
+    return tuple(target for target in targets if target.status is PartyStatus.RINGING and not target.is_leaving)
+
+
+def has_losing_target(draft: Draft, _event: Event) -> bool:
+    """Whether a target of a forgotten ring group still rings although another one has answered."""
+    return bool(losing_targets(draft.session))

@@ -5,7 +5,7 @@ import re
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
 from conferral.statemachine.guards.calls import opens_session
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES
 
 #: A participant label of ours: the party's name and a number that no other leg of the session has had.
@@ -98,7 +98,12 @@ def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
     return names | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
 
 
-def name_from_label(one: ParticipantFound | ParticipantSeen) -> str:
+def recovered_dial_id(call_sid: str) -> str:
+    """Stands for the id of the dial that placed a call, which is forgotten; its callbacks are told by the call."""
+    return f"found:{call_sid}"
+
+
+def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
     """The party's name by its label, empty for a label that is none of ours; all targets are `target`."""
     label = _LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):

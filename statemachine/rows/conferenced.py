@@ -24,6 +24,7 @@ from conferral.statemachine.actions.dials import (
     redial_at_gate,
     redial_with_business_number,
 )
+from conferral.statemachine.actions.guests import hang_up_losing_targets
 from conferral.statemachine.actions.ignored import ignore_former_party, ignore_late, ignore_unknown_call, log_only
 from conferral.statemachine.actions.lone_party import (
     end_empty,
@@ -191,6 +192,7 @@ from conferral.statemachine.guards.calls import (
     is_of_current_dial,
     is_of_former_call,
     is_of_unknown_call,
+    unwanted_call_was_found,
 )
 from conferral.statemachine.guards.conference import (
     is_another_conference,
@@ -217,7 +219,7 @@ from conferral.statemachine.guards.effect_results import (
     is_update_result,
     supervisor_update_was_refused,
 )
-from conferral.statemachine.guards.guests import shows_lost_transfer
+from conferral.statemachine.guards.guests import has_losing_target, shows_lost_transfer
 from conferral.statemachine.guards.participants import differs_from_desired, is_reconciled, leaving_party_can_be_hung_up
 from conferral.statemachine.guards.pending_commands import (
     agent_to_coach_is_held,
@@ -362,6 +364,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, CallsRead,           None,                         STAY, apply_settled_read),
     Row(C, EffectSucceeded,     call_was_not_found,                STAY, note_call_not_found),
     Row(C, EffectSucceeded,     is_find_call_result,                  STAY, note_dial_placed),
+    Row(C, EffectSucceeded,     unwanted_call_was_found,      STAY, hang_up_placed_call),
     Row(C, EffectSucceeded,     is_dial_result,                      STAY, note_dial_placed),
     Row(C, EffectSucceeded,     is_of_replaced_dial,         STAY, hang_up_placed_call),
     Row(C, EffectSucceeded,     is_update_result,                    STAY, note_update_result),
@@ -416,6 +419,7 @@ CONFERENCED: tuple[Row, ...] = (
     Row(C, Automatic,              recording_is_due,             STAY, record_customer),
     Row(C, Automatic,              recording_is_to_resume,        STAY, resume_after_consult),
     Row(C, Automatic,              reread_is_due,             STAY, read_calls),
+    Row(C, Automatic,              has_losing_target,            STAY, hang_up_losing_targets),
     Row(C, Automatic,              leaving_party_can_be_hung_up,          STAY, hang_up_leaving_parties),
     # Last, when it stands what is wanted of whom.
     Row(C, Automatic,              parked_customer_waits_in_silence,            STAY, hold_customer_for_audio),

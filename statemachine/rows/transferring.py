@@ -14,6 +14,7 @@ from conferral.statemachine.actions.conversion import note_parent_dial_ended, no
 from conferral.statemachine.actions.dials import (
     hang_up_late_dial,
     hang_up_leaving_parties,
+    hang_up_placed_call,
     note_call_not_found,
     note_call_progress,
     note_dial_failed,
@@ -144,6 +145,7 @@ from conferral.statemachine.guards.calls import (
     is_of_former_call,
     is_of_unknown_call,
     is_of_unknown_party,
+    unwanted_call_was_found,
 )
 from conferral.statemachine.guards.conference import (
     is_another_conference,
@@ -277,6 +279,7 @@ TRANSFERRING: tuple[Row, ...] = (
     Row(T, CallsRead,          None,                         STAY, apply_read),
     Row(T, EffectSucceeded,    call_was_not_found,                STAY, note_call_not_found),
     Row(T, EffectSucceeded,    is_find_call_result,                  STAY, note_dial_placed),
+    Row(T, EffectSucceeded,     unwanted_call_was_found,      STAY, hang_up_placed_call),
     Row(T, EffectSucceeded,    is_dial_result,                      STAY, note_dial_placed),
     Row(T, EffectSucceeded,    is_update_result,                    STAY, note_update_result),
     Row(T, EffectSucceeded,    is_redirect_result,                  STAY, note_redirected),

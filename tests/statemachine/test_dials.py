@@ -1,10 +1,13 @@
 """Whom a transfer dials, how, and what is made of everything that can be heard of it, and of nothing."""
 
+from functools import partial
+
 import pytest
 
 from conferral.statemachine.effects import CreateCall, CreateParticipant
 from conferral.statemachine.events import DialOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.conference_scenarios import as_room
 from tests.statemachine.scenario import BOB, CAROL, CUSTOMER_NUMBER, ROOM, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
 
@@ -250,9 +253,45 @@ def test_all_of_several_fail_and_the_last_ones_reason_counts():
 
 def test_one_of_several_who_may_not_have_been_dialled_is_not_waited_for_once_somebody_took_it():
     story = dialling("warm", BOB, CAROL).placed("target-1").in_doubt("target-2").expect("transferring")
-    story.takes_part("target-1").expect("transferring").expect_transfer("merged")
+    story.takes_part("target-1").expect("transferring", "find target-2").expect_transfer("merged")
     assert story.session.parties["target-2"].is_gone
     story.call("target-2", "ringing").expect("transferring", "hang up target-2")
+    story.found("target-2").expect("transferring")
+
+
+def rolled_back_ring_group(mode: str, *, is_told_before: bool) -> Scenario:
+    """Two targets ring, of which Redis has forgotten all callbacks: the calls are unknown, and one target answers."""
+    begin = blind_from_bridge if mode == "blind" else partial(dialling, mode)
+    story = as_room(begin(BOB, CAROL)).sweep_finds("rolled-back", conference="").expect("transferring", "look")
+    names = ("target-1", "target-2") if is_told_before else ("target-1",)
+    for name in names:
+        story.in_doubt(name)
+    return story.gate("target-1").gate("target-1", "accepted").joins("target-1")
+
+
+@pytest.mark.parametrize("mode", ["blind", "warm", "consult"])
+def test_target_of_a_rolled_back_ring_group_is_hung_up_when_another_answers(mode):
+    story = rolled_back_ring_group(mode, is_told_before=True)
+    assert "find target-2" in story.words()
+    story.found("target-2")
+    assert story.last.effects[0].call_sid == story.legs["target-2"].call_sid
+    story.expect(story.session.state, "hang up a call")
+    story.gate("target-2").expect(story.session.state)
+
+
+@pytest.mark.parametrize("mode", ["blind", "warm", "consult"])
+def test_target_of_a_rolled_back_ring_group_is_hung_up_when_its_dial_is_in_doubt_afterwards(mode):
+    story = rolled_back_ring_group(mode, is_told_before=False)
+    assert "find target-2" not in story.words()
+    story.in_doubt("target-2")
+    assert "find target-2" in story.words()
+    story.found("target-2").expect(story.session.state, "hang up a call")
+    assert story.last.effects[0].call_sid == story.legs["target-2"].call_sid
+
+
+def test_target_of_a_rolled_back_ring_group_that_is_not_found_is_left_alone():
+    story = rolled_back_ring_group("warm", is_told_before=True)
+    story.found("target-2", call_sid="").expect("transferring")
 
 
 def test_one_of_several_that_is_refused_does_not_stop_the_others():

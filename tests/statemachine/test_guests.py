@@ -266,6 +266,26 @@ def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollba
     }
 
 
+@pytest.mark.parametrize("winner", ["target", "second", "third"])
+def test_targets_of_a_forgotten_blind_transfer_stop_ringing_when_one_answers(winner: str):
+    """The agent is gone, and the customer waits: whoever answers first talks to the customer."""
+    names = ("target", "second", "third")
+    story = with_leg(rewound(is_ringing=True), "second", "target-2", "9", is_ringing=True)
+    story = with_leg(story, "third", "target-3", "6", is_ringing=True)
+    shows(story, "customer", *names).expect("conferenced", "unflag customer")
+    story.call(winner, "in-progress", dial="some-dial").joins(winner)
+    rivals = {story.legs[name].call_sid for name in names if name != winner}
+    assert {one.call_sid for one in story.last.effects if isinstance(one, HangUpCall)} == rivals
+    assert not is_alone(story)
+
+
+def test_targets_of_a_forgotten_blind_transfer_that_lost_to_another_are_hung_up():
+    story = with_leg(rewound(), "second", "target-2", "9", is_ringing=True)
+    shows(story, "customer", "target", "second")
+    (hang_up,) = (one for one in story.last.effects if isinstance(one, HangUpCall))
+    assert hang_up.call_sid == story.legs["second"].call_sid
+
+
 def test_three_who_talk_are_a_warm_transfer():
     story = shows(transferring(), "customer", "agent", "target", agent="in-progress")
     story.expect("transferring", phase="warm").complete().expect("transferring", "hang up agent")

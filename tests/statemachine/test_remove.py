@@ -114,7 +114,7 @@ def test_party_whose_call_is_not_known_yet_is_hung_up_as_soon_as_it_is():
 
 def test_party_whose_dial_is_in_doubt_is_let_go_at_once_and_hung_up_should_it_show_up():
     story = ordering().add(confirm=True).confirms("customer", "agent").in_doubt("lawyer").remove("lawyer")
-    story.expect("conferenced").expect_command("remove-1", "accepted", "done").expect_timers()
+    story.expect("conferenced", "find lawyer").expect_command("remove-1", "accepted", "done").expect_timers()
     story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer")
 
 
