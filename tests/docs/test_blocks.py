@@ -25,7 +25,7 @@ READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "cadd
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
 #: Programs that people are told to start, beside our own.
-PROGRAMS = {"cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
+PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
 API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")

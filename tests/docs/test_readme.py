@@ -54,7 +54,7 @@ def test_whom_the_pages_let_people_play_are_those_whose_phones_wait() -> None:
         assert f"`{characters.DAVE}`" in page
 
 
-def test_the_readme_names_every_story() -> None:
-    named = README.partition("demo --story NAME`")[2].partition("\n\n")[0]
+def test_the_quickstart_names_every_story() -> None:
+    named = QUICKSTART.partition("demo --story NAME`")[2].partition("\n\n")[0]
 
     assert [story for story in calls.STORIES if f"`{story}`" not in named] == []
