@@ -24,7 +24,7 @@ _TIMER_EFFECTS = {
     "confirm": "Twilio is asked whether it has done what was asked for",
     "stage": "the transfer is looked after, should what it waits for not have come",
     "opening": "whoever is to wait in the conference is looked for",
-    "command": "the command under way is given up",
+    "pending_command": "the command under way is given up",
     "park": "the parked call goes back to the agent who parked it",
     "age": "the session is ended for being a day old",
 }

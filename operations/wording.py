@@ -55,7 +55,7 @@ _EVENTS = {
     "age_overdue": "the session is too old",
     "client_call_received": "somebody calls out from a browser or an app",
     "opening_overdue": "whoever is to wait has not come into the conference",
-    "command_overdue": "Twilio has not confirmed in time what was asked for",
+    "pending_command_overdue": "Twilio has not confirmed in time what was asked for",
     "park_overdue": "the call was parked for too long",
 }
 _COMMANDS = frozenset(

@@ -14,7 +14,6 @@ from conferral.statemachine.events import (
     Automatic,
     CallReceived,
     CallsRead,
-    CommandOverdue,
     ConferenceEnded,
     ConferenceEventIgnored,
     ConferenceFound,
@@ -31,6 +30,7 @@ from conferral.statemachine.events import (
     ParkOverdue,
     ParticipantChanged,
     ParticipantLeft,
+    PendingCommandOverdue,
     RepairOverdue,
     RingOverdue,
     StageOverdue,
@@ -85,7 +85,7 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored(
         (E,),
         (RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, *_TRANSFER_TIMERS, *_WAITING_TIMERS,
-         CommandOverdue, AgeOverdue),
+         PendingCommandOverdue, AgeOverdue),
         "the end cancels every timer",
     ),
 )  # fmt: skip

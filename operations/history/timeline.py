@@ -24,7 +24,7 @@ _TWILIO_CODE = re.compile(r"\bcode (\d{1,6})\b")
 _NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
 #: Timers that run out only when something has gone wrong. What the others bring about is part of the way.
 _TIMEOUT_EVENTS = frozenset(
-    {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "command_overdue",
+    {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "pending_command_overdue",
      "park_overdue", "age_overdue"}
 )  # fmt: skip
 #: Ends that nobody wished for, and that say more than that somebody did not pick up.

@@ -20,7 +20,6 @@ from conferral.statemachine.events import (
     Announce,
     AnnouncementEnded,
     Command,
-    CommandOverdue,
     EffectFailed,
     EffectOutcome,
     EffectUnknown,
@@ -28,6 +27,7 @@ from conferral.statemachine.events import (
     Hold,
     Mute,
     PartyCommand,
+    PendingCommandOverdue,
     Remove,
     Supervise,
     Unhold,
@@ -293,7 +293,7 @@ def finish_commands(draft: Draft, _event: Event) -> None:
     set_command_timer(draft)
 
 
-def fail_overdue_commands(draft: Draft, event: CommandOverdue) -> None:
+def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
     """Twilio has not confirmed what was asked for."""
     for command in draft.session.pending_commands:
         if not 0 < command.due_ms <= draft.now_ms:

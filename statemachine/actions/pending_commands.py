@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Command, CommandOverdue, Remove
+from conferral.statemachine.events import Command, PendingCommandOverdue, Remove
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.step import CommandStatus
 
@@ -50,6 +50,6 @@ def set_command_timer(draft: Draft) -> None:
     """Sets the timer to the first command whose time is up."""
     due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
     if not due:
-        draft.cancel_timer(CommandOverdue.timer)
-    elif draft.session.timers.get(CommandOverdue.timer) != min(due):
-        draft.set_timer(CommandOverdue.timer, max(0, min(due) - draft.now_ms))
+        draft.cancel_timer(PendingCommandOverdue.timer)
+    elif draft.session.timers.get(PendingCommandOverdue.timer) != min(due):
+        draft.set_timer(PendingCommandOverdue.timer, max(0, min(due) - draft.now_ms))

@@ -55,7 +55,6 @@ from conferral.statemachine.events.effect_results import (
 from conferral.statemachine.events.gate import GateDecided, GateDecision, GateReached
 from conferral.statemachine.events.timers import (
     AgeOverdue,
-    CommandOverdue,
     ConfirmOverdue,
     ConvertOverdue,
     DialOverdue,
@@ -63,6 +62,7 @@ from conferral.statemachine.events.timers import (
     LoneOverdue,
     OpeningOverdue,
     ParkOverdue,
+    PendingCommandOverdue,
     RepairOverdue,
     RingOverdue,
     StageOverdue,
@@ -79,7 +79,7 @@ OUTCOMES: tuple[type[Event], ...] = (
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
     RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
-    OpeningOverdue, CommandOverdue, ParkOverdue, AgeOverdue,
+    OpeningOverdue, PendingCommandOverdue, ParkOverdue, AgeOverdue,
 )  # fmt: skip
 COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
@@ -108,7 +108,6 @@ __all__ = (
     "Cancel",
     "ClientCallReceived",
     "Command",
-    "CommandOverdue",
     "Complete",
     "ConferenceEnded",
     "ConferenceEvent",
@@ -143,6 +142,7 @@ __all__ = (
     "ParticipantLeft",
     "ParticipantSeen",
     "PartyCommand",
+    "PendingCommandOverdue",
     "Record",
     "RecordingChanged",
     "Remove",

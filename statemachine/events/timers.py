@@ -89,11 +89,11 @@ class OpeningOverdue(TimerExpired):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommandOverdue(TimerExpired):
+class PendingCommandOverdue(TimerExpired):
     """What a command asked for has not been confirmed."""
 
-    name: ClassVar[str] = "command_overdue"
-    timer: ClassVar[str] = "command"
+    name: ClassVar[str] = "pending_command_overdue"
+    timer: ClassVar[str] = "pending_command"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,7 @@ def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() ->
         ("hold", "customer", {"outcome": "refused", "reason": "the call is parked"}, True),
         ("participant_left", "agent", {"to": "ended", "reason": "alone"}, True),
         ("participant_left", "agent", {"to": "ended", "reason": "agent-left"}, False),
-        ("command_overdue", "", {"reports": '[{"status": "failed"}]'}, True),
+        ("pending_command_overdue", "", {"reports": '[{"status": "failed"}]'}, True),
         ("participant_left", "target", {"reports": '[{"status": "failed", "reason": "hung up"}]'}, True),
         ("participant_left", "target", {"reports": "[1"}, False),
     ],

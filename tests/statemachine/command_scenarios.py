@@ -139,7 +139,7 @@ class Orders(Scenario):
     def expect_no_orders(self) -> "Orders":
         """Every command has its outcome."""
         assert self.session.pending_commands == ()
-        assert "command" not in self.session.timers
+        assert "pending_command" not in self.session.timers
         return self
 
 

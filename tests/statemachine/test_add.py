@@ -5,12 +5,12 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import (
     CallReceived,
-    CommandOverdue,
     ConfirmOverdue,
     DialOverdue,
     LoneOverdue,
     Park,
     ParkOverdue,
+    PendingCommandOverdue,
     StageOverdue,
 )
 from conferral.statemachine.policy import Policy
@@ -39,7 +39,7 @@ def rings() -> Orders:
 
 
 def test_somebody_is_dialled_when_nobodys_leaving_ends_the_conference_any_more():
-    story = clearing().expect_timers("confirm", "command").confirms("agent").expect("conferenced")
+    story = clearing().expect_timers("confirm", "pending_command").confirms("agent").expect("conferenced")
     story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers()
     dial = story.last.effects[0]
     assert (dial.to, dial.label, dial.early_media, dial.conference) == (LAWYER, "lawyer-1", False, ROOM)
@@ -104,14 +104,14 @@ def test_ring_time_of_the_command_holds():
 
 
 def test_flag_that_twilio_does_not_clear_fails_it_and_nobody_is_dialled():
-    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(CommandOverdue)
+    story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(PendingCommandOverdue)
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
     assert "lawyer" not in story.session.parties
 
 
 def test_flag_of_one_that_is_not_cleared_fails_it():
-    story = clearing().confirms("customer").fires(CommandOverdue)
+    story = clearing().confirms("customer").fires(PendingCommandOverdue)
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
 
 
@@ -142,7 +142,9 @@ def test_customer_who_leaves_before_the_dial_ends_the_room_and_the_command():
 
 
 def test_agent_who_leaves_before_the_dial_leaves_the_customer_with_whoever_is_added():
-    story = clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "command")
+    story = (
+        clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "pending_command")
+    )
     story.confirms("customer").expect("conferenced", "dial lawyer").takes_part("lawyer")
     story.expect("conferenced").expect_timers().expect_command("add-1", "accepted", "done")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CommandOverdue, LoneOverdue
+from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, talking
@@ -11,13 +11,13 @@ UNKNOWN = "unknown: Twilio has not confirmed it"
 
 
 def playing() -> Orders:
-    return ordering().announce().expect("conferenced", "play to all").expect_timers("command")
+    return ordering().announce().expect("conferenced", "play to all").expect_timers("pending_command")
 
 
 def playing_to_each() -> Orders:
     """The customer is on hold, agent and lawyer hear it."""
     story = added().hold("customer").confirms("customer").announce()
-    return story.expect("conferenced", "play to agent", "play to lawyer").expect_timers("command")
+    return story.expect("conferenced", "play to agent", "play to lawyer").expect_timers("pending_command")
 
 
 def refuse(story: Orders, number: int, *, gone: bool = False) -> Orders:
@@ -57,7 +57,7 @@ def test_what_is_played_is_what_the_command_names(what):
     ],
 )
 def test_late_end_of_an_earlier_announcement_is_not_the_next_ones(second, told):
-    story = playing().fires(CommandOverdue).announce("second", **second).played(**told)
+    story = playing().fires(PendingCommandOverdue).announce("second", **second).played(**told)
     story.expect_command("second", "accepted").played()
     story.expect_command("second", "accepted", "done")
 
@@ -78,13 +78,13 @@ def test_announcement_that_fails_fails_the_command():
 
 
 def test_announcement_that_is_not_heard_of_fails_the_command():
-    story = playing().fires(CommandOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
+    story = playing().fires(PendingCommandOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
     story.expect_no_orders()
 
 
 def test_announcement_is_given_a_minute():
     story = playing()
-    assert story.session.timers["command"] - story.now_ms == 60_000
+    assert story.session.timers["pending_command"] - story.now_ms == 60_000
 
 
 def test_announcement_that_twilio_refuses_fails_the_command():
@@ -119,7 +119,7 @@ def test_doubled_end_tells_it_once():
 
 
 def test_party_that_leaves_meanwhile_does_not_end_it():
-    story = playing().leaves("agent").expect_command("announce-1", "accepted").expect_timers("lone", "command")
+    story = playing().leaves("agent").expect_command("announce-1", "accepted").expect_timers("lone", "pending_command")
     story.fires(LoneOverdue).expect_command("announce-1", "accepted", "failed", reason="agent-left")
 
 
@@ -174,7 +174,7 @@ def test_nobody_who_could_hear_it_is_left():
 
 
 def test_one_of_which_nothing_is_heard_fails_the_command():
-    story = playing_to_each().played("agent").fires(CommandOverdue)
+    story = playing_to_each().played("agent").fires(PendingCommandOverdue)
     story.expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
 
 

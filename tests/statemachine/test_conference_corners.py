@@ -65,6 +65,6 @@ def test_customers_call_is_recorded_once_the_agent_has_answered():
 
 def test_hold_that_is_refused_before_the_start_waits_for_it():
     story = ordering(received).hold("agent").expect("conferenced", "hold agent")
-    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("command")
+    story.update_refused("agent", code=16099).expect("conferenced").expect_timers("pending_command")
     story.conference_starts().expect("conferenced", "hold agent").confirms("agent").expect_held("agent")
     story.expect_command("hold-1", "accepted", "done")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CommandOverdue, ConfirmOverdue, LoneOverdue, StageOverdue
+from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, PendingCommandOverdue, StageOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
 from tests.statemachine.scenario import ROOM, Scenario
 from tests.statemachine.transfer_scenarios import converted, dialling, talking
@@ -31,7 +31,7 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_party_is_held_with_music_and_let_back(name):
-    story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "command")
+    story = ordering().hold(name).expect("conferenced", f"hold {name}").expect_timers("confirm", "pending_command")
     assert story.last.effects[-1].wait_audio == "music"
     story.expect_command("hold-1", "accepted").confirms(name).expect_command("hold-1", "accepted", "done")
     story.expect_held(name).expect_no_orders()
@@ -188,14 +188,14 @@ def test_what_a_look_does_not_show_is_asked_for_again(command, how):
 
 
 def test_hold_that_never_comes_is_given_up_and_undone():
-    story = ordering().hold("customer").fires(CommandOverdue).expect("conferenced", "look", "unhold customer")
+    story = ordering().hold("customer").fires(PendingCommandOverdue).expect("conferenced", "look", "unhold customer")
     story.expect_command("hold-1", "accepted", "failed", reason="hold-failed").expect_no_orders()
     story.confirms("customer").expect_held().confirms("customer").expect_timers()
 
 
 @pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
 def test_what_twilio_never_confirms_fails_the_command(command, begin):
-    story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(CommandOverdue)
+    story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(PendingCommandOverdue)
     story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
     story.expect_no_orders()
 

@@ -143,7 +143,7 @@ def check_orders(session: Session) -> None:
         has_outcome_to_come = command.name == "record" and bool(command.effects)
         assert command.due_ms or is_dialled or converts or has_outcome_to_come, f"{command.name} waits for nothing"
     due = [command.due_ms for command in session.pending_commands if command.due_ms]
-    assert session.timers.get("command") == (min(due) if due else None)
+    assert session.timers.get("pending_command") == (min(due) if due else None)
     left = present_parties(session)
     if (
         session.state is State.CONFERENCED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CommandOverdue, LoneOverdue
+from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import BOB, CAROL, ROOM, Scenario
 from tests.statemachine.transfer_scenarios import (
@@ -132,16 +132,22 @@ def test_party_that_comes_in_although_it_is_to_go_is_hung_up_once_more():
 
 def test_hang_up_whose_callbacks_are_lost_is_looked_at():
     """The customer is not left alone for a lost callback."""
-    story = ordering().remove("agent").expect_timers("command").fires(CommandOverdue).expect("conferenced", "look")
-    story.expect_command("remove-1", "accepted").expect_timers("command")
+    story = (
+        ordering()
+        .remove("agent")
+        .expect_timers("pending_command")
+        .fires(PendingCommandOverdue)
+        .expect("conferenced", "look")
+    )
+    story.expect_command("remove-1", "accepted").expect_timers("pending_command")
     story.reads(agent="completed", customer="in-progress", conference=ROOM, inside=("customer",)).expect_timers("lone")
     story.expect_command("remove-1", "accepted", "done")
 
 
 def test_hang_up_that_a_look_does_not_show_either_is_given_up():
-    story = ordering().remove("agent").fires(CommandOverdue)
+    story = ordering().remove("agent").fires(PendingCommandOverdue)
     story.reads(agent="in-progress", customer="in-progress", conference=ROOM, inside=("customer", "agent"))
-    story.fires(CommandOverdue)
+    story.fires(PendingCommandOverdue)
     story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
 
 

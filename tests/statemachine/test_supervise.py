@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import CommandOverdue, ConfirmOverdue, DialOverdue, LoneOverdue
+from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, PendingCommandOverdue
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
 from tests.statemachine.scenario import ROOM, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialling, talking
@@ -40,7 +40,7 @@ def test_supervisor_is_dialled_when_the_flags_are_clear_and_comes_in_muted():
 
 @pytest.mark.parametrize("mode", ["whisper", "barge"])
 def test_supervisor_gets_the_mode_by_one_update(mode):
-    story = joined(mode).expect_command("supervise-1", "accepted").expect_timers("confirm", "command")
+    story = joined(mode).expect_command("supervise-1", "accepted").expect_timers("confirm", "pending_command")
     update = story.last.effects[0]
     assert (update.hold, update.muted, update.end_on_exit) == (None, None, None)
     assert update.coaches == (story.legs["agent"].call_sid if mode == "whisper" else "")
@@ -112,7 +112,7 @@ def test_update_of_unknown_outcome_is_looked_at_and_repeated():
 
 def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_muted():
     """Of a supervisor of whom nobody knows who hears him, everybody may."""
-    story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(CommandOverdue)
+    story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(PendingCommandOverdue)
     story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
     story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
     story.reads(conference=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
@@ -120,7 +120,7 @@ def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_
 
 
 def test_first_update_that_is_never_confirmed_fails_the_command():
-    story = joined("whisper").expect_timers("confirm", "command").fires(CommandOverdue)
+    story = joined("whisper").expect_timers("confirm", "pending_command").fires(PendingCommandOverdue)
     story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
 
 
@@ -141,7 +141,7 @@ def test_supervisor_who_is_not_in_the_conference_any_more_is_looked_for():
 
 
 def test_flag_that_is_not_cleared_fails_it_and_nobody_is_dialled():
-    story = ordering().supervise().fires(CommandOverdue)
+    story = ordering().supervise().fires(PendingCommandOverdue)
     story.expect_command("supervise-1", "accepted", "failed", reason="flag").expect_no_orders()
     assert "supervisor" not in story.session.parties
 
@@ -230,7 +230,7 @@ def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_a
     """What is under way would let everybody hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect_muted("supervisor")
-    story.fires(CommandOverdue).expect_command("supervise-1", "accepted", "failed")
+    story.fires(PendingCommandOverdue).expect_command("supervise-1", "accepted", "failed")
 
 
 def test_removed_agent_leaves_when_the_supervisor_is_muted():
