@@ -1,5 +1,5 @@
-"""Decisions, and nothing else: what a session is, what can happen to it, and what follows.
+"""State machine of a session: what a session is, which events reach it, and what follows from each.
 
-Rule 1: whatever changes the state of a session lives in this folder.
-Rule 2: nothing in here knows Twilio's field names, Redis, the clock or chance; time is an argument.
+Rule 1: all code that changes the state of a session lives in this package.
+Rule 2: this package knows nothing of Twilio's field names, Redis, clocks, or randomness; time is an argument.
 """

@@ -1,39 +1,39 @@
-"""How a session's conference is set up: what the directory says of the number that was called."""
+"""Conference attributes of a session: what the directory sets for the called number."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class ConferenceAttributes:
-    """Taken once, when the session begins. Empty values are left to the settings, or to Twilio.
+    """Attributes fixed when the session begins. Empty values leave the choice to the settings, or to Twilio.
 
     Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes these are.
     """
 
-    #: `CONFERRAL_RECORD`, or what the directory says: `false`, `true` (the conference, from its start) or `customer`
+    #: `CONFERRAL_RECORD`, or the directory's value: `false`, `true` (the conference, from its start), or `customer`
     #: (the customer's call, in two channels).
     record: str = "false"
     #: `true`, `false`, `onEnter` or `onExit`; empty for `false`.
     beep: str = ""
-    #: `jitterBufferSize`: `off`, `small`, `medium` or `large`.
+    #: `jitterBufferSize`: `off`, `small`, `medium`, or `large`.
     jitter_buffer_size: str = ""
-    #: Twilio's region of the mixer, for instance `ie1`.
+    #: Twilio's region of the mixer, such as `ie1`.
     region: str = ""
-    #: Of the conference's recording: `trim-silence` or `do-not-trim`.
+    #: Conference recordings only: `trim-silence` or `do-not-trim`.
     trim: str = ""
-    #: URL of what is heard by those who wait, in place of `CONFERRAL_MUSIC`.
+    #: URL of the wait audio, instead of `CONFERRAL_MUSIC`.
     wait_url: str = ""
-    #: What is said first to a caller who waits in a conference, in place of `CONFERRAL_GREETING`.
+    #: What a caller who waits in a conference hears first, instead of `CONFERRAL_GREETING`.
     greeting: str = field(default="", repr=False)
-    #: How many may take part (count, 2 to 250); 0 for Twilio's own bound.
+    #: Most participants (count, 2 to 250); 0 for Twilio's own limit.
     max_participants: int = 0
-    #: After how many seconds the customer is taken out of the conference; 0 for Twilio's own bound.
+    #: Seconds after which the customer is removed from the conference; 0 for Twilio's own limit.
     time_limit_s: int = 0
-    #: Whether the customer may leave the conference by pressing `*`.
+    #: Whether the customer can leave the conference by pressing `*`.
     hangup_on_star: bool = False
-    #: URL of TwiML with which the customer goes on when the others have left; empty to be hung up.
+    #: URL of the TwiML that the customer continues with when the others have left; empty to hang up.
     after_url: str = ""
 
 
-#: Of a number that no directory speaks of.
+#: Attributes of a number that is not in the directory.
 DEFAULT_ATTRIBUTES = ConferenceAttributes()

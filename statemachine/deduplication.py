@@ -1,28 +1,28 @@
-"""What a session has taken already, in bounded space, so that repeated callbacks change nothing."""
+"""Deduplication of events in bounded space, so that repeated callbacks change nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conferral.statemachine.events import Event
 
-#: Sequence numbers below the highest that are still told apart; older ones count as taken.
+#: Width of the window below the highest sequence number. Older numbers count as seen.
 WINDOW_BITS = 256
-#: Tokens kept; the oldest is forgotten first. Meaning refuses what a token no longer can.
+#: Tokens kept; the oldest is dropped first. The table's guards refuse events whose token was dropped.
 TOKENS_MAX = 128
-#: Calls and conferences whose sequence is kept; a session has at most 250 participants at a time.
+#: Calls and conferences whose sequence numbers are kept; a session has at most 250 participants at a time.
 SOURCES_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
 class SeenEvents:
-    """Sequence numbers per call or conference (the highest and a window below it) and the last tokens."""
+    """Seen sequence numbers per call or conference (the highest and a window below it) and the last tokens."""
 
-    #: Highest SequenceNumber and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest).
+    #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest).
     windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
     def contains(self, event: Event) -> bool:
-        """Whether this very event was taken before."""
+        """Whether this event was already applied."""
         if event.sequence is not None and event.source in self.windows:
             highest, bits = self.windows[event.source]
             behind = highest - event.sequence
@@ -30,25 +30,25 @@ class SeenEvents:
         return bool(event.token) and event.token in self.tokens
 
     def has_gap(self, source: str, after: int) -> bool:
-        """Whether something of this conference or call was not heard that came between what was.
+        """Whether an event of this conference or call is missing between those seen.
 
         Args:
-            source: The conference or call.
-            after: The number from which on that is asked. Nobody can tell of numbers that have left the window.
+            source: SID of the conference or call.
+            after: Check only numbers above this one. Numbers that have left the window can't be checked.
         """
         highest, bits = self.windows.get(source, (0, 0))
         count = highest - max(after, 0, highest - WINDOW_BITS)
         return count > 0 and (bits & (1 << count) - 1) != (1 << count) - 1
 
     def highest(self, source: str) -> int:
-        """The highest number of this conference or call that was taken, 0 for none."""
+        """Return the highest sequence number seen of this conference or call, 0 for none."""
         return self.windows.get(source, (0, 0))[0]
 
     def with_event(self, event: Event) -> "SeenEvents":
-        """The same with this event taken.
+        """Return a copy that contains this event.
 
-        What decides nothing may come twice without harm. Its numbers would push those of what decides out of the
-        window: somebody's leaving that comes late would count as taken.
+        Events that decide nothing are skipped: repeating them does no harm. Their numbers would push deciding events
+        out of the window, and a late `participant-leave` would count as seen.
         """
         if event.ignored_because:
             return self

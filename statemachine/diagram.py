@@ -1,7 +1,7 @@
-"""Shows the transition table: a page of tables for readers, a diagram in Mermaid, and a drawing in SVG.
+"""Diagram of the transition table: a page of tables, a Mermaid diagram, and an SVG drawing.
 
-Everything is worked out from the table; only places on the drawing are fixed by hand. A transition that has no place
-yet is an error, so that the drawing can't leave one out.
+Everything is derived from the table except the layout of the drawing. A transition without a place in the layout is an
+error, so the drawing can't omit one.
 """
 
 import re
@@ -17,19 +17,19 @@ Edge = tuple[State, State]
 
 
 class Box(NamedTuple):
-    """Where a state stands on the drawing: its centre, in user units."""
+    """Center of a state's box on the drawing, in user units."""
 
     x: int
     y: int
 
 
 class Line(NamedTuple):
-    """How an edge runs on the drawing, and where its label begins."""
+    """Path of an edge on the drawing, and where its label begins."""
 
     path: str
     x: int
     y: int
-    #: `start`, `middle` or `end`, as SVG calls it.
+    #: SVG's `text-anchor`: `start`, `middle`, or `end`.
     anchor: str = "middle"
 
 
@@ -37,7 +37,7 @@ WIDTH, HEIGHT = 1110, 650
 BOX_WIDTH, BOX_HEIGHT = 150, 52
 LINE_HEIGHT = 16
 
-#: The whole layout. Whoever adds a transition between two states gives it its place here.
+#: The whole layout. Give every new transition between two states its place here.
 BOXES: dict[State, Box] = {
     State.BRIDGED: Box(190, 330),
     State.CONVERTING: Box(500, 100),
@@ -66,14 +66,14 @@ LINES: dict[Edge, Line] = {
 START = Line("M50 330 H115", 50, 292, "start")
 
 
-#: On an edge, what people ask for stands before what happens.
+#: Sort key: on an edge, commands come before facts, effect outcomes, and timers.
 _ORDER = {event: place for place, event in enumerate((*COMMANDS, *FACTS, *OUTCOMES, *TIMERS))}
 
 
 def moves() -> dict[Edge, tuple[str, ...]]:
-    """What leads from one state into another: names of events, and in brackets conditions that need none.
+    """Return the labels of each edge: event names, and in brackets the guards of automatic rows.
 
-    The brackets are UML's for the guard of a transition.
+    The brackets are UML's notation for a guard.
     """
     found: dict[Edge, dict[str, int]] = {}
     for row in TABLE:
@@ -87,7 +87,7 @@ def _name_of(row: Row) -> str:
 
 
 def mermaid() -> str:
-    """The diagram as Mermaid draws it."""
+    """Return the diagram as Mermaid source."""
     lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {State.BRIDGED}"]
     lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in moves().items()]
     lines.append(f"    {State.ENDED} --> [*]")
@@ -95,16 +95,16 @@ def mermaid() -> str:
 
 
 def svg(*, is_standalone: bool = True) -> str:
-    """The drawing: it follows the reader's light or dark theme and names every part for screen readers.
+    """Return the drawing. It follows the reader's light or dark theme and names every part for screen readers.
 
     States have ids such as `state-bridged`, edges such as `edge-bridged-converting`.
 
     Args:
-        is_standalone: Whether it is shown by itself and brings its own colors; else it takes those of the page that
-            it stands in, which may forbid styles of others.
+        is_standalone: Whether the drawing brings its own colors. Otherwise it inherits those of the page that embeds
+            it, whose policy may forbid inline styles.
 
     Raises:
-        ValueError: the table has a transition for which `LINES` has no place, or the reverse.
+        ValueError: a transition has no place in `LINES`, or a place in `LINES` has no transition.
     """
     edges = moves()
     if edges.keys() != LINES.keys():
@@ -129,7 +129,7 @@ svg { color: #1f2328 }
 @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }
 </style>
 """
-# All else are attributes, which every style sheet overrules and no policy of a page forbids.
+# Everything else is an attribute: any style sheet can override it, and no content security policy forbids it.
 _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" fill="currentColor" \
 font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
@@ -158,7 +158,7 @@ def _line(line: Line, name: str, title: str, names: tuple[str, ...]) -> str:
     return (
         f'<g id="edge-{name}" class="edge"><title>{escape(title)}</title>'
         f'<path d="{line.path}" fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#diagram-head)"/>'
-        # Seen by nobody, and wide enough to be pointed at, which shows the title: the line itself is too thin.
+        # Invisible, but wide enough to hover over, which shows the title: the line itself is too thin.
         f'<path class="reach" d="{line.path}" fill="none" stroke-width="16" pointer-events="stroke"/>'
         f'<text text-anchor="{line.anchor}">{"".join(rows)}</text></g>'
     )
@@ -178,10 +178,10 @@ def _draw_box(state: State, box: Box) -> str:
 
 
 def page(meanings: Mapping[State, str]) -> str:
-    """The table for readers, in Markdown.
+    """Return the table as a Markdown page.
 
     Args:
-        meanings: What each state means, a sentence each.
+        meanings: What each state means, one sentence each.
     """
     parts = [_HEAD, "```mermaid\n" + mermaid() + "```\n", _LEGEND]
     parts += [_section(state, meanings[state]) for state in State]
@@ -264,11 +264,11 @@ def _when(row: Row, *, alone: bool) -> str:
 
 
 def _summary(thing: object) -> str:
-    """The first paragraph of a docstring, on one line."""
+    """Return the first paragraph of a docstring on one line."""
     return " ".join((thing.__doc__ or "").strip().split("\n\n", 1)[0].split())
 
 
 def _cell(text: str) -> str:
-    """Text that stays inside one cell: TwiML's angle brackets are shown, not taken for HTML."""
+    """Return text that stays inside one table cell: angle brackets of TwiML are escaped outside of code spans."""
     plain = re.sub(r"(`[^`]*`)|[<>]", lambda found: found[1] or escape(found[0]), text)
     return plain.replace("|", "\\|")

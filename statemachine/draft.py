@@ -1,4 +1,4 @@
-"""The sheet on which one decision is worked out. Thrown away when anything goes wrong."""
+"""Draft of a step: the mutable copy on which one event is worked out. Discarded if anything raises."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -19,7 +19,7 @@ _values_of = attrgetter(*_NAMES)
 
 
 def with_changes(session: Session, changes: Mapping[str, Any]) -> Session:
-    """As `dataclasses.replace`, in half the time: a session is changed several times for each event."""
+    """Return a changed copy, like `dataclasses.replace` in half the time. A session changes several times per event."""
     values = list(_values_of(session))
     for name, value in changes.items():
         values[_INDEXES[name]] = value
@@ -27,7 +27,7 @@ def with_changes(session: Session, changes: Mapping[str, Any]) -> Session:
 
 
 class Draft:
-    """Also the light model that the state machine moves: all it needs for that is `state`."""
+    """Draft of one step. It is also the model that `transitions` moves, which needs only `state`."""
 
     __slots__ = (
         "effects",
@@ -55,52 +55,52 @@ class Draft:
         self.outcome_records: list[OutcomeRecord] = []
         self.reason = ""
         self.refusal = ""
-        #: How the event is taken when the state stays: `stayed`, unless an action says otherwise.
+        #: Outcome if the state stays: `stayed`, unless an action says otherwise.
         self.outcome = Outcome.STAYED
         self.ended_lone_conference = False
 
     def change(self, **changes: Any) -> None:
-        """Changes fields of the session."""
+        """Change fields of the session."""
         self.session = with_changes(self.session, changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Changes fields of one party."""
+        """Change fields of one party."""
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
 
     def change_transfer(self, **changes: Any) -> None:
-        """Changes fields of the newest transfer; there has to be one."""
+        """Change fields of the newest transfer, which must exist."""
         assert self.session.transfer is not None
         self.change(transfer=replace(self.session.transfer, **changes))
 
     @property
     def transfer(self) -> TransferState:
-        """The newest transfer; there has to be one."""
+        """The newest transfer, which must exist."""
         assert self.session.transfer is not None
         return self.session.transfer
 
     def emit(self, kind: type[Effect], **fields: Any) -> str:
-        """Orders an effect and returns its id, which follows from the entry: decided again, it is the same."""
+        """Emit an effect and return its id. Deciding the same entry again gives the same id."""
         effect = kind(effect_id="", session_id=self.session.id, **fields)
         new_id = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, effect.target)
         self.effects.append(replace(effect, effect_id=new_id))
         return new_id
 
     def set_timer(self, timer: str, after_ms: int) -> None:
-        """Sets a timer, in place of the one of that name if there is one."""
+        """Set a timer, replacing one of the same name."""
         self.change(timers={**self.session.timers, timer: self.now_ms + after_ms})
 
     def cancel_timer(self, timer: str) -> None:
-        """Cancels a timer; one that is not set is no matter."""
+        """Cancel a timer, if it is set."""
         if timer in self.session.timers:
             self.change(timers={name: due for name, due in self.session.timers.items() if name != timer})
 
     def ignore(self, outcome: Outcome, reason: str) -> None:
-        """The event changes nothing, for a reason."""
+        """Ignore the event, with an outcome and a reason."""
         self.outcome = outcome
         self.reason = reason
 
     def report(self, command_id: str, status: CommandStatus, reason: str = "") -> None:
-        """Tells whoever gave a command."""
+        """Report the status of a command to its sender."""
         self.reports.append(CommandReport(command_id, status, reason))

@@ -1,4 +1,4 @@
-"""What shall be done to the world: orders that the worker carries out after they were committed."""
+"""Effects: the Twilio requests that follow from a step. The worker executes them after the commit."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,16 +9,17 @@ from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, Con
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
-    """A name for one effect, the same whenever the same entry is decided again.
+    """Return a deterministic id for an effect: deciding the same entry again gives the same id.
 
-    A history that was rewound decides the same ids again, so that what was done already is found instead of done twice.
+    After a Redis rollback, the replayed entries produce the same ids, so Conferral finds what was already done instead
+    of doing it twice.
 
     Args:
         session_id: The session's id.
-        entry_id: Id of the stream entry whose decision ordered it.
-        index: Position among the effects of that decision, from 0.
+        entry_id: Id of the stream entry whose step emits the effect.
+        index: Position among the effects of that step, from 0.
         kind: The effect's kind.
-        target: SID it is aimed at, or another word that tells it from its siblings.
+        target: SID of the resource it acts on, or another word that distinguishes it from its siblings.
     """
     text = "\n".join((session_id, entry_id, str(index), kind, target))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
@@ -26,97 +27,98 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What every effect carries."""
+    """Base class of effects."""
 
     kind: ClassVar[str] = ""
-    #: Sent beside whatever else is under way for the session, and repeated until Twilio gives a definite answer.
+    #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
 
     effect_id: str
     session_id: str
-    #: The party concerned, empty when none is.
+    #: Name of the party concerned; empty if none is.
     party: str = ""
 
     @property
     def target(self) -> str:
-        """What it is aimed at; part of its id."""
+        """What the effect acts on; part of its id."""
         return self.party
 
     @property
     def detail(self) -> str:
-        """A word that tells it from others of its kind, for the session's log; empty for most."""
+        """What distinguishes it from others of its kind in the session's log; usually empty."""
         return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectCall(Effect):
-    """Give a live call new TwiML that joins it to the session's conference, inline, so that nothing is fetched."""
+    """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
 
     kind: ClassVar[str] = "redirect_call"
 
     call_sid: str
-    #: Conference SID once it is known, so that a late leg can't open a second room; else the conference's name.
+    #: Conference SID once it is known, so that a late leg can't open a second conference; until then, the conference
+    #: name.
     conference: str
-    #: The conference's name; empty if it is the session's id.
+    #: The conference's name; empty if it equals the session's id.
     conference_name: str = ""
     #: Participant label.
     label: str
-    #: Which try to bring this leg in, from 1: its `<Dial>`'s action tells the tries apart.
+    #: Number of the attempt to bring this leg in, from 1. The `<Dial>` action URL carries it.
     attempt: int = 1
-    #: What the party hears until somebody else joins, `ringback` or `music`: then it does not start the conference.
-    #: Empty for a party that starts it, in silence.
+    #: `ringback` or `music` for a party that waits and does not start the conference; empty for a party that starts it,
+    #: in silence.
     wait_audio: str = ""
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dial(Effect):
-    """What the two ways of dialling somebody have in common. Its `effect_id` is the dial's id.
+    """Base class of the two ways to dial a party. Its `effect_id` is the dial's id.
 
-    Its success carries the call's SID and the time that Twilio expects to queue it.
+    Its success carries the call SID and Twilio's expected queue time.
     """
 
     #: `+E.164`, `client:NAME` or `sip:URI`.
     to: str = field(repr=False)
     #: Seconds to ring.
     timeout_s: int
-    #: The number that is shown; empty for `TWILIO_NUMBER`.
+    #: The caller ID; empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
-    #: With which Twilio lets the inbound caller's number be shown. Contains a number.
+    #: Twilio's CallToken, which allows showing the inbound caller's number. Contains a number.
     call_token: str = field(default="", repr=False)
-    #: Whether somebody waits for it: then it goes before dials that nobody waits for.
+    #: Whether a party is waiting for this dial; such dials take precedence in the rate limiter.
     is_urgent: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateParticipant(Dial):
-    """Dial somebody straight into the conference.
+    """Dial a party into the conference with `Participants.create`.
 
-    When nobody knows what came of it, it is looked up by its label before it is repeated.
+    If the outcome is unknown, the worker searches for the label before it retries.
     """
 
     kind: ClassVar[str] = "create_participant"
 
-    #: SID of the conference, or its name while there is none.
+    #: SID of the conference, or its name before it exists.
     conference: str
     label: str
-    #: Whether those inside hear it ring.
+    #: Whether the participants hear it ring.
     early_media: bool
-    #: Whether it comes in muted, and without starting the conference: a supervisor does.
+    #: Whether it joins muted and without starting the conference, as a supervisor does.
     supervises: bool = False
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateCall(Dial):
-    """Dial somebody to our gate, which lets the call into the conference or not.
+    """Dial a party with `Calls.create` to the gate, which decides whether the call may join the conference.
 
-    It can't be looked up, so it is never sent a second time.
+    The request can't be verified, so it is sent at most once.
     """
 
     kind: ClassVar[str] = "create_call"
@@ -127,9 +129,9 @@ class CreateCall(Dial):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindCall(Effect):
-    """Look for the call of a gated dial of which nobody knows whether it was placed, in the list of calls.
+    """Search Twilio's call list for the call of a gated dial whose outcome is unknown.
 
-    Its success carries the call's SID, or none.
+    Its success carries the call SID, or none.
     """
 
     kind: ClassVar[str] = "find_call"
@@ -137,41 +139,41 @@ class FindCall(Effect):
     #: Id of the dial.
     dial_id: str
     to: str = field(repr=False)
-    #: When the dial was ordered, Unix milliseconds.
+    #: When the dial was emitted, Unix milliseconds.
     since_ms: int
-    #: The number that was shown; empty for `TWILIO_NUMBER`.
+    #: The caller ID used; empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
 
     @property
     def target(self) -> str:
-        """The dial."""
+        """The dial's id."""
         return self.dial_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateParticipant(Effect):
-    """Hold or mute a participant, set what its leaving does, or whom it coaches. May be repeated."""
+    """Hold or mute a participant, set `EndConferenceOnExit`, or set whom it coaches. Safe to retry."""
 
     kind: ClassVar[str] = "update_participant"
 
     call_sid: str
     conference_sid: str
-    #: None leaves it as it is.
+    #: None leaves it unchanged.
     hold: bool | None = None
-    #: What is heard on hold, `ringback` or `music`.
+    #: What the party hears on hold, `ringback` or `music`.
     wait_audio: str = ""
-    #: EndConferenceOnExit; None leaves it as it is.
+    #: EndConferenceOnExit; None leaves it unchanged.
     end_on_exit: bool | None = None
-    #: None leaves it as it is.
+    #: None leaves it unchanged.
     muted: bool | None = None
-    #: Of a supervisor: one of `SuperviseMode`; empty leaves it as it is. Sets muting and coaching in one request.
+    #: Supervisors only: a `SuperviseMode`; empty leaves it unchanged. Sets muting and coaching in one request.
     supervises: str = ""
-    #: Of a supervisor who whispers: the call that hears it.
+    #: Supervisors who whisper: SID of the call that hears them.
     coaches: str = ""
 
     @property
     def detail(self) -> str:
-        """What is asked for, in the words of `Ask`: `hold`, `unhold`, `mute`, `set-end-on-exit`, `whisper`..."""
+        """The update, in the words of `ParticipantUpdate`: `hold`, `unhold`, `mute`, `set-end-on-exit`, `whisper`..."""
         if self.supervises:
             return self.supervises
         if self.hold is not None:
@@ -182,78 +184,76 @@ class UpdateParticipant(Effect):
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SayAndHangUp(Effect):
-    """Take a call to a sentence and then hang it up. A call that is over already counts as done."""
+    """Play a sentence to a call, then hang it up. A call that is already over counts as done."""
 
     kind: ClassVar[str] = "say_and_hang_up"
     is_ending: ClassVar[bool] = True
 
     call_sid: str
-    #: A word that names the sentence: one of `Sentence`.
+    #: Key of the sentence, a `Sentence`.
     sentence: str
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 class Sentence(StrEnum):
-    """What is said to somebody before letting go; the words in each language are elsewhere."""
+    """Keys of the sentences played before a hangup; `telephony/phrases.py` has the words in each language."""
 
-    #: To a customer whose transfer has failed for good.
+    #: For a customer whose transfer failed for good.
     TRANSFER_FAILED = "transfer-failed"
-    #: To somebody who has called, and whom nobody has answered.
+    #: For a caller whom no one answered.
     NO_ONE_REACHED = "nobody-reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectToUrl(Effect):
-    """Take the customer's call to TwiML of somebody else, when the others have left. The session is over with it."""
+    """Redirect the customer's call to your app's TwiML once the others have left. This ends the session."""
 
     kind: ClassVar[str] = "redirect_to_url"
     is_ending: ClassVar[bool] = True
 
     call_sid: str
-    #: Where the TwiML is.
+    #: URL of the TwiML.
     url: str
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayAnnouncement(Effect):
-    """Play something to the whole conference, or to one of its participants. Not to be repeated: it would be heard
-    twice.
-    """
+    """Play audio to the whole conference or to one participant. Never retried: it would be heard twice."""
 
     kind: ClassVar[str] = "play_announcement"
 
     conference_sid: str
-    #: The participant; empty for the whole conference.
+    #: SID of the participant's call; empty for the whole conference.
     call_sid: str = ""
-    #: What to play; empty where our own document says the sentence of the command.
+    #: URL of the audio; empty if Conferral's own document says the command's sentence.
     url: str = field(default="", repr=False)
     #: Id of the `announce` command.
     command_id: str
 
     @property
     def target(self) -> str:
-        """The call, or the conference."""
+        """The call SID, or the conference SID."""
         return self.call_sid or self.conference_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRecording(Effect):
-    """Record a call in two channels. Looked up before it is repeated. Its success carries the recording's SID."""
+    """Record a call in two channels. Verified before a retry. Its success carries the recording SID."""
 
     kind: ClassVar[str] = "start_recording"
 
@@ -261,39 +261,39 @@ class StartRecording(Effect):
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRecording(Effect):
-    """Pause a recording, let it go on, or stop it. May be repeated."""
+    """Pause, resume, or stop a recording. Safe to retry."""
 
     kind: ClassVar[str] = "change_recording"
 
-    #: Empty for the one that runs (`Twilio.CURRENT`).
+    #: SID of the recording; empty for the running one (`Twilio.CURRENT`).
     recording_sid: str = ""
-    #: The call that is recorded; empty where it is a conference.
+    #: SID of the recorded call; empty for a conference recording.
     call_sid: str = ""
-    #: The conference that is recorded; empty where it is a call.
+    #: SID of the recorded conference; empty for a call recording.
     conference_sid: str = ""
-    #: `paused`, `in-progress` or `stopped`. A pause leaves nothing in the recording (`PauseBehavior=skip`).
+    #: `paused`, `in-progress`, or `stopped`. Paused time is skipped in the recording (`PauseBehavior=skip`).
     status: str
 
     @property
     def target(self) -> str:
-        """The call or the conference."""
+        """The call SID, or the conference SID."""
         return self.call_sid or self.conference_sid
 
     @property
     def detail(self) -> str:
-        """What it shall be."""
+        """The requested status."""
         return self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangUpCall(Effect):
-    """End one call, in whatever state it is. A call that is over already counts as done."""
+    """End one call, whatever its status. A call that is already over counts as done."""
 
     kind: ClassVar[str] = "hang_up_call"
     is_ending: ClassVar[bool] = True
@@ -302,13 +302,13 @@ class HangUpCall(Effect):
 
     @property
     def target(self) -> str:
-        """The call."""
+        """The call SID."""
         return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndConference(Effect):
-    """Complete the conference. One that is over already counts as done."""
+    """Complete the conference. A conference that is already over counts as done."""
 
     kind: ClassVar[str] = "end_conference"
     is_ending: ClassVar[bool] = True
@@ -317,35 +317,35 @@ class EndConference(Effect):
 
     @property
     def target(self) -> str:
-        """The conference."""
+        """The conference SID."""
         return self.conference_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCalls(Effect):
-    """Look at the session's calls, and at its conference; the answer is a `CallsRead` event."""
+    """Read the session's calls and conference from Twilio. The result is a `CallsRead` event."""
 
     kind: ClassVar[str] = "read_calls"
 
-    #: The call whose `<Dial>` bridged the two and whose children are listed; empty when it is not known.
+    #: The call whose `<Dial>` bridges the two and whose children are listed; empty if unknown.
     parent_call_sid: str
-    #: Other calls of the session. Those whom the conference does not show are read, only so many at a time, the first
-    #: ones first.
+    #: Other calls of the session, most important first. The worker reads those that the conference does not show, up to
+    #: a limit per read.
     call_sids: tuple[str, ...] = ()
-    #: Of those, the calls that are read in any case: to be shown in the conference does not prove their answer.
+    #: Subset of `call_sids` that is always read, because presence in the conference does not prove an answer.
     unproven_sids: tuple[str, ...] = ()
-    #: Whether a live conference of the session is looked for too, by its name.
+    #: Whether to search for a live conference of the session by its name, too.
     with_conference: bool
-    #: That name; empty if it is the session's id.
+    #: The conference's name; empty if it equals the session's id.
     conference_name: str = ""
-    #: SID of the session's conference as far as it is known: of the conferences with its name, this one is ours.
+    #: SID of the session's conference if known. It selects among conferences of the same name.
     conference_sid: str = ""
-    #: The session's version when the read was ordered.
+    #: The session's version when the read was emitted.
     read_version: int
 
     @property
     def target(self) -> str:
-        """The parent call."""
+        """The parent call SID."""
         return self.parent_call_sid
 
 

@@ -1,4 +1,4 @@
-"""Parties that have left: they stay in the session for a while, then only the log has them."""
+"""Pruning of parties that have left. They stay in the session for a while; then only the log has them."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,22 +8,22 @@ from typing import Any
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
 
-#: A party is removed once so many later ones have left (count).
+#: A party is pruned once this many others have left after it (count).
 LATER_DEPARTURES_MAX = 20
-#: Calls of former parties, and conferences left, whose late callbacks are still recognized (count).
+#: Most calls of former parties, and most former conferences, whose late callbacks are still recognized (count).
 FORMER_CALLS_MAX = 100
 FORMER_CONFERENCES_MAX = 20
-#: Names that we number. No number is given twice.
+#: Names that Conferral numbers. No number is used twice.
 _NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})")
 
 
 def next_name(session: Session, base: str, also: Collection[str] = ()) -> str:
-    """The next of the numbered names, such as `agent-2`.
+    """Return the next numbered name, such as `agent-2`.
 
     Args:
         session: The session.
         base: The name without its number.
-        also: Names given in this decision that the session does not have yet.
+        also: Names given in this step that the session does not have yet.
     """
     highest = _highest(session.name_numbers, {*session.parties, *also}).get(base, 0)
     return f"{base}-{highest + 1}"
@@ -38,11 +38,11 @@ def _highest(numbers: Mapping[str, int], names: Collection[str]) -> dict[str, in
 
 
 def prune(session: Session, before: Session) -> dict[str, Any]:
-    """What changes of a session because parties have left, some of them long ago.
+    """Return the changes that departures make to a session, including the removal of parties that left long ago.
 
     Args:
-        session: The session as the decision leaves it.
-        before: As it was before.
+        session: The session as the step leaves it.
+        before: The session before the step.
     """
     changes: dict[str, Any] = {}
     former = session.former_calls
@@ -67,7 +67,7 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
 
 
 def _number_departures(session: Session) -> tuple[dict[str, Party], int]:
-    """The parties, each that has left with its number in the order of leaving."""
+    """Return the parties, numbered in the order of leaving, and the count of departures."""
     parties, departures = dict(session.parties), session.departures
     for name, party in session.parties.items():
         if party.is_gone and not party.departure_number:
@@ -79,18 +79,18 @@ def _number_departures(session: Session) -> tuple[dict[str, Party], int]:
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
-    """Whether a party has left long ago and nothing that is still open names it."""
+    """Whether a party left long ago and nothing open refers to it."""
     if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
     transfer = session.transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None and transfer.is_running else set()
-    # A call of which nobody knows whether it was placed may still show up.
+    # A call that may or may not have been placed can still show up.
     is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
     is_named = any(command.party == party.name for command in session.pending_commands)
     return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
 
 
 def _without_pruned_calls(seen: SeenEvents, calls: Collection[str]) -> SeenEvents:
-    """What was taken, without the calls that nothing is remembered of."""
+    """Return the seen events without the calls that were pruned."""
     windows = {source: one for source, one in seen.windows.items() if not source.startswith("CA") or source in calls}
     return seen if len(windows) == len(seen.windows) else SeenEvents(windows, seen.tokens)

@@ -1,11 +1,11 @@
-"""Builds the one state machine of the process from the table, and decides: `step`.
+"""Transition machine: builds the one `transitions` machine of the process, and decides events with `step`.
 
-Theory of operation. `transitions` is given the table once; sessions are not registered with it. A decision takes place
-on a scratch sheet, which is also the light model that the library moves. Guards ask, the first row that fits wins, its
-action writes on the sheet, and only when all went well a Step is made of it. The library can't tell "no row", "no guard
-said yes" and "ignored" apart, so pairs are looked up here before it is triggered.
+Theory of operation. `transitions` gets the table once; sessions are not registered with it. Each step works on a draft,
+which is also the lightweight model that the library moves. Rows are tried in order: the first whose guard holds wins,
+and its action changes the draft. A Step is built only if nothing raised. The library can't distinguish "no row", "no
+guard held", and "ignored", so `step` checks ignored pairs before it triggers the machine.
 
-Whoever changes the table keeps in step: the codec in `storage/`, `docs/statemachine.md` (generated) and the stories in
+After a change to the table, update the codec in `storage/`, `docs/statemachine.md` (generated), and the stories in
 `tests/statemachine/`.
 """
 
@@ -56,25 +56,25 @@ from conferral.statemachine.states import TRANSFER_MODES, Phase, RecordAction, S
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE
 
-#: Why nothing happens, by (state, event name).
+#: Why an event is ignored, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
     (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
 }
 DEFAULT_POLICY = Policy()
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
-#: More rows than this never follow from one event; more would be a circle, which tests would find.
+#: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
 
 class _GuardedRow(Transition):
-    """A row of the table: whether it fits is one call of its guard.
+    """A row of the table; evaluates its guard with one direct call.
 
-    The library's own way there takes log calls and lists of callbacks for each row that does not fit, and up to ten
-    rows are tried.
+    The library's own way makes log calls and walks callback lists for each row that does not match, and up to ten rows
+    are tried per event.
     """
 
     def execute(self, event_data: EventData) -> bool:
-        """Takes the row, or says that it does not fit."""
+        """Take the row if its guard holds; return whether it did."""
         for condition in self.conditions:
             guard = condition.func
             assert callable(guard)  # the table holds functions, not their names
@@ -83,17 +83,17 @@ class _GuardedRow(Transition):
         return bool(super().execute(event_data))
 
     def _eval_conditions(self, _event_data: EventData) -> bool:
-        return True  # asked above, once
+        return True  # execute() evaluated them
 
 
 class _TableMachine(Machine):
-    """The library's machine with rows of ours."""
+    """The library's machine, with `_GuardedRow` transitions."""
 
     transition_cls = _GuardedRow
 
 
 def build_machine() -> Machine:
-    """The machine for the whole process: explicit, without automatic transitions, without a model of its own."""
+    """Build the process's machine: no automatic transitions, and no model of its own."""
     machine = _TableMachine(
         model=None,
         states=State,
@@ -109,7 +109,7 @@ def build_machine() -> Machine:
             source=row.source,
             dest=row.target,
             conditions=row.guard,
-            # Before the state moves: an action that raised would leave everything as it was.
+            # Before the state changes, so that an action that raises leaves everything unchanged.
             before=row.action,
         )
     return machine
@@ -120,17 +120,17 @@ _TRIGGERS: dict[str, Any] = dict(_MACHINE.events)
 
 
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
-    """Decides one event: a function of its arguments alone.
+    """Apply one event to a session. Pure: the result depends on the arguments only.
 
     Args:
-        session: What is known; version 0 for one that does not exist yet.
+        session: The session; version 0 if it does not exist yet.
         event: What happened.
-        now_ms: The time, Unix milliseconds; never before the session's `updated_at_ms`.
-        policy: The times by which sessions are driven.
+        now_ms: The time, Unix milliseconds; raised to the session's `updated_at_ms` if it is earlier.
+        policy: Timeouts and choices from the settings.
 
     Returns:
-        Everything that follows. The version grows by one with every event that a session takes note of, whatever the
-        outcome; events of a session that nobody knows leave it at 0.
+        The changed session and everything that follows. Every event raises the version by one, whatever its outcome,
+        except for events of an unknown session, which leave it at 0.
     """
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event):
@@ -153,21 +153,22 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
 
 
 def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[str, ...]:
-    """Names of the commands that the session would take now."""
+    """Return the names of the commands that the session would accept now."""
     if session.version == 0:
         return ()
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
-        # Of those about a party one that would be taken is enough: there may be hundreds of parties.
+        # For a party command, one accepted sample is enough: there may be hundreds of parties.
         if trial.name not in allowed and _would_accept(session, trial, policy):
             allowed[trial.name] = None
     return tuple(allowed)
 
 
 def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[tuple[Command, str], ...]:
-    """Every command that a session could be given, each with why it would be refused now: empty where it would not be.
+    """Return every command the session could get, each with why it would be refused now; empty if it would not be.
 
-    One for each mode and action, and those about a party for everybody who is there: of hundreds of parties it is many.
+    There is one sample per mode and action, and one per present party for party commands, so large conferences yield
+    many.
     """
     if session.version == 0:
         return ()
@@ -175,21 +176,21 @@ def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
 
 
 def _would_accept(session: Session, trial: Command, policy: Policy) -> bool:
-    """Whether a command would not be refused."""
+    """Whether the session would accept the command."""
     return not _refusal_of(session, trial, policy)
 
 
 def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
-    """Why a command would be refused, empty where it would be taken; what would follow from it is not worked out."""
+    """Return why the session would refuse a command, empty if it would not, without working out what follows."""
     draft = Draft(session, trial, session.updated_at_ms, policy)
     _TRIGGERS[trial.name].trigger(draft, draft, trial)
     return draft.refusal
 
 
 def _sample_commands(session: Session) -> tuple[Command, ...]:
-    """Commands that a session which exists could be given: one of each, those about a party for everybody."""
+    """Return sample commands for an existing session: one of each, and party commands for every present party."""
     session_id = session.id
-    # Where nobody is left, somebody who is not there: then that is the refusal.
+    # Without any party left, name an absent one: the refusal then says so.
     there = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
     return (
         Convert(session_id=session_id),
@@ -215,7 +216,7 @@ def _supervisor_address(session: Session) -> str:
 
 
 def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:
-    """The session once its open read is answered. Calls that the read left out are read next, unless all are."""
+    """Return the session with its open read closed. Calls that it left out are read next, unless everything is."""
     is_current = isinstance(event, CallsRead) and session.facts_version <= event.read_version
     unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reread_wanted else ()
     reread_wanted = session.reread_wanted or bool(unread)
@@ -223,7 +224,7 @@ def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:
 
 
 def _close_hang_up(session: Session, event: EffectOutcome) -> Session:
-    """The session once a hang-up has its outcome: should the party linger, it is hung up again."""
+    """Return the session with a hangup closed. If the party is still there later, it is hung up again."""
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return with_changes(session, {"parties": {**session.parties, **over}}) if over else session
@@ -255,7 +256,7 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
         return _ignored(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
     taken = _TRIGGERS[event.name].trigger(draft, draft, event)
-    # Every pair ends in a row without a guard, so that some row is always taken; tests read that from the table.
+    # Every pair ends in a row without a guard, so some row always matches; tests check the table for that.
     assert taken, (session.state, event.name)
     if draft.refusal:
         reason = _refusal_text(before, draft.refusal, policy)
@@ -275,10 +276,10 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
 
 
 def _take_automatic_rows(draft: Draft, event: Event) -> None:
-    """Takes the `Always` rows of the state, one after another, until none fits."""
+    """Take the state's automatic rows, one after another, until none matches."""
     always = Automatic(session_id=event.session_id, entry_id=event.entry_id)
     for _ in range(_FOLLOW_UPS_MAX):
-        # Asked here first, because the library can't tell "no row" from "no guard said yes".
+        # Checked here first, because the library can't distinguish "no row" from "no guard held".
         if not any(row.guard is not None and row.guard(draft, always) for row in AUTOMATIC_ROWS[draft.state]):
             return
         _TRIGGERS[Automatic.name].trigger(draft, draft, always)
@@ -289,7 +290,7 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
     version = before.version + 1
     after = draft.session
     moved = draft.state is not before.state
-    # Whoever leaves may be somebody of whom only a look would tell: one that began before shows him still.
+    # The party that left may be unknown to the session: a read that began earlier would still show it.
     tells_of_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
     is_news = tells_of_leaving or _has_new_facts(before, after)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
@@ -327,7 +328,7 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
-    """Whether a look that began before this event shows something older than what is known now."""
+    """Whether a read that began before this event is now outdated."""
     if after.open_redirects != before.open_redirects:
         return True
     if after.parties is before.parties:
@@ -338,7 +339,7 @@ def _has_new_facts(before: Session, after: Session) -> bool:
 
 
 def _facts_differ(before: Party, after: Party) -> bool:
-    """Whether more is known of a party than before, or something else; when it is looked after is no knowledge."""
+    """Whether the known facts about a party changed. When to check its dial or hangup is not such a fact."""
     if after is before or after == before:
         return False
     return (

@@ -1,4 +1,4 @@
-"""A command under way that is no transfer: it is kept until what was asked for has happened, or can't any more."""
+"""Pending commands (accepted and unfinished, other than transfers), and the session's recording."""
 
 from dataclasses import dataclass, field
 
@@ -14,28 +14,27 @@ class PendingCommand:
     name: str
     #: Name of the party concerned.
     party: str = ""
-    #: Whom to dial.
+    #: The destination to dial.
     to: str = field(default="", repr=False)
     options: DialOptions = field(default_factory=DialOptions)
-    #: Of `supervise`: one of `SuperviseMode`.
+    #: `supervise` only: a `SuperviseMode`.
     mode: str = ""
-    #: Of `record`: one of `RecordAction`.
+    #: `record` only: a `RecordAction`.
     action: str = ""
-    #: Of `announce`: what to play, or what to say.
+    #: `announce` only: what to play, or what to say.
     url: str = field(default="", repr=False)
     say: str = field(default="", repr=False)
-    #: It waits until both are in the conference.
+    #: Waits until both parties are in the conference.
     is_queued: bool = False
-    #: It waits until Twilio has confirmed that nobody's leaving ends the conference; then somebody is dialled.
+    #: Waits for Twilio to confirm that no party's leaving ends the conference; then the party is dialed.
     awaits_end_on_exit: bool = False
-    #: When it is given up, Unix milliseconds; 0 for never.
+    #: Deadline, Unix milliseconds; 0 for none.
     due_ms: int = 0
-    #: Of `remove`: nothing was heard of the hang-up for a while, and Twilio was asked.
+    #: `remove` only: the hangup went unconfirmed for a while, and a read of Twilio was emitted.
     calls_were_read: bool = False
-    #: Of `announce`: SIDs of the calls to which it is still being played; empty where the conference as a whole hears
-    #: it.
+    #: `announce` only: SIDs of the calls still playing it; empty if the whole conference hears it.
     playing_to: tuple[str, ...] = ()
-    #: Ids of the effects that have no outcome yet.
+    #: Ids of the effects without an outcome.
     effects: tuple[str, ...] = ()
 
 
@@ -43,23 +42,23 @@ class PendingCommand:
 class Recording:
     """The newest recording of a session."""
 
-    #: Empty until Twilio has told it; a running one can be named without.
+    #: Empty until Twilio reports it; a running recording can be addressed without it.
     recording_sid: str = ""
-    #: One of `RecordingStatus`, as Twilio has confirmed it; empty before that.
+    #: A `RecordingStatus` that Twilio has confirmed; empty before that.
     status: str = ""
-    #: Whether it is the conference's, from its start; else the customer's call is recorded, in two channels.
+    #: Whether the conference is recorded from its start; otherwise the customer's call is, in two channels.
     of_conference: bool = False
-    #: What it shall be: `in-progress`, `paused` or `stopped`.
+    #: Desired status: `in-progress`, `paused`, or `stopped`.
     desired_status: str = ""
-    #: What was asked of Twilio and has no outcome yet: `start`, `pause`, `resume`, `stop`, or empty.
+    #: The request without an outcome: `start`, `pause`, `resume`, `stop`, or empty.
     pending_update: str = ""
-    #: Id of the effect that asks for it.
+    #: Id of that request's effect.
     update_effect_id: str = ""
-    #: It was paused for a consult, and goes on after it.
+    #: Paused for a consult; resumes afterwards.
     is_paused_for_consult: bool = False
-    #: Requests in a row that Twilio refused, or gave no answer to (count).
+    #: Consecutive requests that Twilio refused or did not answer (count).
     failures: int = 0
-    #: Where Twilio keeps it.
+    #: URL of the recording at Twilio.
     url: str = ""
-    #: Its length, seconds.
+    #: Duration, seconds.
     duration_s: int = 0

@@ -1,50 +1,50 @@
-"""The five states of a session, the phases inside them, and how far a party, a call and a transfer can have come."""
+"""States of a session, their phases, and the statuses of parties, calls, recordings, and transfers."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a session stands. Each completes the sentence "the session is ..."."""
+    """State of a session. Each value completes the sentence "the session is ..."."""
 
     #: Customer and agent are in an ordinary `<Dial>`, ringing or talking; no conference exists.
     BRIDGED = "bridged"
-    #: The intent to move both into a conference is committed; at least one of them is not in it yet.
+    #: Conferral has committed to moving both into a conference; at least one of them has not joined yet.
     CONVERTING = "converting"
-    #: Whoever takes part is in the conference.
+    #: The parties are in the conference.
     CONFERENCED = "conferenced"
-    #: A transfer runs.
+    #: A transfer is running.
     TRANSFERRING = "transferring"
-    #: Over; nothing leads out of here.
+    #: The session is over; no transition leaves this state.
     ENDED = "ended"
 
 
 class Phase(StrEnum):
-    """What a state is at. `converting` and a settled `conferenced` have no phase."""
+    """Substate of a session. `converting` and a settled `conferenced` have no phase."""
 
-    #: Nobody has answered yet: in `bridged` and, for those who wait in a conference from the start, in `conferenced`.
+    #: No one has answered yet: in `bridged`, and in `conferenced` if a caller waits in the conference from the start.
     RINGING = "ringing"
-    #: Customer and agent talk.
+    #: Customer and agent are talking.
     CONNECTED = "connected"
     #: A transfer in which all three talk.
     WARM = "warm"
-    #: A transfer in which agent and target talk first, while the customer is held.
+    #: A transfer in which agent and target talk first while the customer is on hold.
     CONSULT = "consult"
-    #: The agent is gone, or on the way out, before the target takes the call.
+    #: A transfer in which the agent leaves before the target answers.
     BLIND = "blind"
-    #: The transfer has failed after the agent had gone: the agent is rung again.
+    #: The transfer failed after the agent had left; Conferral calls the agent back.
     RECALL = "recall"
-    #: The agent is on the way out and nobody is dialled: the customer is to wait until somebody takes the call up.
+    #: The agent is leaving and no one is dialed: the customer will wait until someone retrieves the call.
     PARK = "park"
-    #: The customer waits with music until somebody takes the call up again. Of `conferenced`.
+    #: The customer hears music until someone retrieves the call. A phase of `conferenced`.
     PARKED = "parked"
-    #: Somebody is dialled who takes a parked call up again.
+    #: Conferral is dialing the party that retrieves a parked call.
     RETRIEVE = "retrieve"
     #: No phase.
     NONE = ""
 
 
 class PartyStatus(StrEnum):
-    """How far one party has come."""
+    """Status of a party."""
 
     DIALING = "dialing"
     RINGING = "ringing"
@@ -54,34 +54,34 @@ class PartyStatus(StrEnum):
 
 
 class TransferMode(StrEnum):
-    """The ways of handing a call over. Source: RFC 5589, sections 6 and 7; parking is of private exchanges."""
+    """Ways to hand a call over. Source: RFC 5589, sections 6 and 7; parking comes from PBXs."""
 
     WARM = "warm"
     CONSULT = "consult"
     BLIND = "blind"
-    #: What `park` does, and what follows when nobody takes the parked call up in time.
+    #: The mode of `park`, and of the recall when no one retrieves the parked call in time.
     PARK = "park"
-    #: What `retrieve` does.
+    #: The mode of `retrieve`.
     RETRIEVE = "retrieve"
 
 
-#: Those that the command `transfer` knows.
+#: The modes that the `transfer` command accepts.
 TRANSFER_MODES = (TransferMode.WARM, TransferMode.CONSULT, TransferMode.BLIND)
 
 
 class SuperviseMode(StrEnum):
-    """How somebody supervises. Source: Twilio docs, Participant resource, `Coaching`."""
+    """Supervision modes. Source: Twilio docs, Participant resource, `Coaching`."""
 
-    #: Hears all, unheard.
+    #: The supervisor hears everyone; no one hears the supervisor.
     MONITOR = "monitor"
-    #: Heard by the agent only.
+    #: Only the agent hears the supervisor.
     WHISPER = "whisper"
-    #: Heard by all.
+    #: Everyone hears the supervisor.
     BARGE = "barge"
 
 
 class RecordAction(StrEnum):
-    """What can be done about a recording."""
+    """Actions of the `record` command."""
 
     START = "start"
     PAUSE = "pause"
@@ -90,7 +90,7 @@ class RecordAction(StrEnum):
 
 
 class RecordingStatus(StrEnum):
-    """A recording's status in Twilio's words. Source: Twilio docs, Recordings resource."""
+    """Status of a recording, in Twilio's words. Source: Twilio docs, Recordings resource."""
 
     IN_PROGRESS = "in-progress"
     PAUSED = "paused"
@@ -102,7 +102,7 @@ class RecordingStatus(StrEnum):
 
 
 class SessionMode(StrEnum):
-    """How a session's calls were connected first, as the command `call` names it."""
+    """How a session first connects its calls, as in the `call` command."""
 
     BRIDGE = "bridge"
     #: In a conference from the start.
@@ -110,25 +110,25 @@ class SessionMode(StrEnum):
 
 
 class Opening(StrEnum):
-    """What a conference from the start waits for until two talk. Internal."""
+    """What a conference used from the start is still waiting for. Internal."""
 
-    #: Whoever is to wait in it: his own phone is still being dialled (`call` with mode `conference`).
+    #: The waiting party's own phone is still being dialed (`call` with mode `conference`).
     CALLING = "calling"
-    #: Whoever is to wait in it: on the way into the room.
+    #: The waiting party is on the way into the conference.
     ARRIVING = "arriving"
-    #: The other one, who is being dialled.
+    #: The other party is being dialed.
     DIALING = "dialing"
-    #: Nothing: it is over, or the session began with a bridge.
+    #: Nothing: the opening is over, or the session began as a bridge.
     OVER = ""
 
 
 class TransferStatus(StrEnum):
-    """How far a transfer has come, as `transfer.status` shows it."""
+    """Status of a transfer, as `transfer.status` shows it."""
 
     DIALING = "dialing"
     RINGING = "ringing"
     CONFIRMING = "confirming"
-    #: Agent and target talk, or agent and customer after a swap.
+    #: Agent and target talk, or, after a swap, agent and customer.
     CONSULTING = "consulting"
     #: All three talk.
     MERGED = "merged"
@@ -138,57 +138,57 @@ class TransferStatus(StrEnum):
 
 
 class TransferStage(StrEnum):
-    """What a running transfer is waiting for. Internal: people read `transfer.status`."""
+    """What a running transfer is waiting for. Internal; `transfer.status` is the public view."""
 
-    #: Customer and agent are still on their way into the conference.
+    #: Customer and agent join the conference.
     CONVERTING = "converting"
-    #: That Twilio confirms: the agent's leaving won't end the conference.
+    #: Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit` cleared).
     CLEARING_END_ON_EXIT = "clearing-end-on-exit"
-    #: That Twilio confirms: the customer is on hold.
+    #: Twilio confirms that the customer is on hold.
     HOLDING_CUSTOMER = "holding-customer"
-    #: That the conference's recording stands still, so that no consult is on it.
+    #: Twilio pauses the conference's recording, so that the consult is not recorded.
     PAUSING_RECORDING = "pausing-recording"
-    #: The customer's way from the bridge into a room of his own.
+    #: The customer moves from the bridge into the conference.
     MOVING_CUSTOMER = "moving-customer"
-    #: Somebody who was dialled takes part.
+    #: A dialed target joins.
     DIALING = "dialing"
-    #: The agent's next command: the target takes part.
+    #: The agent's next command; the target has joined.
     TALKING = "talking"
-    #: That the agent who parks a call is gone.
+    #: The agent who parks the call leaves.
     PARKING = "parking"
-    #: That the one is on hold, before the other is let back in.
+    #: Twilio confirms the first hold of a swap, before the other party is unheld.
     SWAPPING = "swapping"
-    #: That the other is off hold.
+    #: Twilio confirms the unhold that ends a swap.
     SWAPPED = "swapped"
-    #: That nobody is on hold.
+    #: Twilio confirms that no one is on hold.
     MERGING = "merging"
-    #: That nobody who stays is on hold, before the agent is let go.
+    #: Twilio confirms that no remaining party is on hold; then the agent is released.
     COMPLETING = "completing"
-    #: The agent's leaving.
+    #: The agent leaves.
     RELEASING_AGENT = "releasing-agent"
-    #: That the customer, whom somebody has just taken over, is off hold.
+    #: Twilio confirms that the customer, now with the new agent, is off hold.
     UNHOLDING_CUSTOMER = "unholding-customer"
-    #: The target's leaving.
+    #: The target leaves.
     CANCELLING = "cancelling"
-    #: That the customer is off hold, after the target has gone.
+    #: The target has left; Twilio confirms that the customer is off hold.
     RETURNING_CUSTOMER = "returning-customer"
-    #: The pause before the agent is rung once more.
+    #: The pause before the agent is called back once more.
     WAITING_TO_RECALL = "waiting-to-recall"
-    #: Nothing: it is over.
+    #: Nothing: the transfer is over.
     OVER = "over"
 
 
 class WaitAudio(StrEnum):
-    """What somebody hears who waits."""
+    """What a waiting party hears."""
 
     RINGBACK = "ringback"
     MUSIC = "music"
-    #: Nothing of ours.
+    #: No audio from Conferral.
     NONE = ""
 
 
 class CallStatus(StrEnum):
-    """A call's status in Twilio's words. `initiated` exists in callbacks only.
+    """Status of a call, in Twilio's words. `initiated` occurs only in callbacks.
 
     Source: Twilio docs, Call resource (status values) and `StatusCallbackEvent`.
     """
@@ -204,7 +204,7 @@ class CallStatus(StrEnum):
     CANCELED = "canceled"
 
 
-#: A call in one of these is over and stays so; whatever arrives later with another status is late.
+#: Statuses in which a call is over for good; a different status that arrives afterwards is late.
 FINAL_CALL_STATUSES = frozenset(
     {CallStatus.COMPLETED, CallStatus.BUSY, CallStatus.FAILED, CallStatus.NO_ANSWER, CallStatus.CANCELED}
 )

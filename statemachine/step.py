@@ -1,4 +1,4 @@
-"""What a decision says: the changed session, effects, timers, news for others, and how the event was taken."""
+"""Result of one step: the changed session, effects, timers, command reports, and the event's outcome."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,22 +9,22 @@ from conferral.statemachine.transfer import Attempt
 
 
 class Outcome(StrEnum):
-    """How an event was taken."""
+    """Outcome of an event."""
 
     #: The state changed.
     MOVED = "moved"
-    #: Taken; the state is the same.
+    #: The event was applied; the state is the same.
     STAYED = "stayed"
-    #: A command that the state does not allow; whoever asked is told why.
+    #: The state does not allow the command; the sender gets the reason.
     REFUSED = "refused"
-    #: A repetition, or older than what is known, or nothing that matters here: the reason says which.
+    #: A duplicate, older than what is known, or irrelevant here; the reason says which.
     STALE = "stale"
-    #: It contradicts what is known, or nobody knows the session.
+    #: The event contradicts what is known, or the session is unknown.
     UNEXPECTED = "unexpected"
 
 
 class CommandStatus(StrEnum):
-    """How far a command has come."""
+    """Status of a command."""
 
     ACCEPTED = "accepted"
     DONE = "done"
@@ -34,27 +34,27 @@ class CommandStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommandReport:
-    """News for whoever gave a command."""
+    """Status report for the sender of a command."""
 
     command_id: str
     status: CommandStatus
-    #: Why, in words; empty when there is nothing to add.
+    #: Why, in words; empty if there is nothing to add.
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """For other systems: a transfer that is finished, or a session that has ended."""
+    """Record for other systems: a finished transfer or an ended session."""
 
-    #: The same whenever it is decided again.
+    #: Deterministic: deciding the same entry again gives the same id.
     id: str
     #: `transfer` or `session`.
     kind: str
     session_id: str
-    #: `completed`, `failed`, `recalled`, `cancelled`; of a session `ended`.
+    #: `completed`, `failed`, `recalled`, or `cancelled`; `ended` for a session.
     result: str
     reason: str = ""
-    #: Of a transfer: its mode, its destinations as named, and whom it tried to reach.
+    #: Transfers only: the mode, the destinations as given, and the attempts to reach them.
     mode: str = ""
     to: str = field(default="", repr=False)
     attempts: tuple[Attempt, ...] = ()
@@ -65,7 +65,7 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class TimerChange:
-    """A timer that is set anew, or cancelled."""
+    """A timer that is set or canceled."""
 
     timer: str
     #: Unix milliseconds; None cancels it.
@@ -74,16 +74,16 @@ class TimerChange:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One decision, whole."""
+    """Result of applying one event to a session."""
 
-    #: The session afterwards; its version is one higher when the event was taken by a session that exists.
+    #: The session afterwards. Its version is one higher unless the session is unknown.
     session: Session
     outcome: Outcome
-    #: Why nothing happened, or why the session ended; empty when there is nothing to add.
+    #: Why nothing happened, or why the session ended; empty if there is nothing to add.
     reason: str = ""
     effects: tuple[Effect, ...] = ()
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
     outcome_records: tuple[OutcomeRecord, ...] = ()
-    #: Whether this step lets a lone participant go.
+    #: Whether this step ends a conference in which one participant was left alone.
     ended_lone_conference: bool = False

@@ -1,11 +1,11 @@
-"""The transition table over the five states. Its rows stand in `statemachine/rows/`, one file for each state.
+"""Transition table over the five states. `statemachine/rows/` holds the rows, one file per state.
 
-Rows for one (state, event) are tried from top to bottom; the first whose guard says yes is taken. A row without a guard
-comes last. No target means: the state stays. One row, one line. Rows of `Always` are asked after every event that was
-taken, until none fits.
+Rows for one (state, event) are tried from top to bottom; the first whose guard holds is taken. A row without a guard
+comes last. No target means the state stays. One row, one line. Rows of `Automatic` are tried after every event that was
+applied, until none matches.
 
-Absence: every pair (state, event) is either in `TABLE` or in `IGNORED` with the reason why nothing happens; tests count
-them. `docs/statemachine.md` and its diagram are generated from here.
+Absence: every pair (state, event) is either in `TABLE`, or in `IGNORED` with the reason why nothing happens; tests
+count them. `docs/statemachine.md` and its diagram are generated from here.
 """
 
 from conferral.statemachine.events import (
@@ -90,7 +90,7 @@ IGNORED: tuple[Ignored, ...] = (
     ),
 )  # fmt: skip
 
-#: What is asked after every event that a session in this state has taken: see `Always`.
+#: Rows tried after every event that a session in this state has applied; see `Automatic`.
 AUTOMATIC_ROWS: dict[State, tuple[Row, ...]] = {
     state: tuple(row for row in TABLE if row.event is Automatic and row.source is state) for state in State
 }

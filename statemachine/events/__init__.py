@@ -1,7 +1,7 @@
-"""What can happen to a session: facts from Twilio, what came of effects and timers, and operators' commands.
+"""Events of a session: facts from Twilio, outcomes of effects, timers, and operators' commands.
 
-Everything that is decided is one of these, and each was an entry of the session's partition stream first. The wire name
-stands next to its class (`name`). Facts are nouns with a past participle, commands bare imperatives.
+Every event was first an entry of the session's partition stream. Its wire name is the class attribute `name`. Facts are
+nouns with a past participle, commands are imperatives.
 """
 
 from conferral.statemachine.events.base import Automatic, Event
@@ -85,7 +85,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
     Supervise, Announce, Record, End,
 )  # fmt: skip
-#: Every event that a session can meet, in the order in which docs list them.
+#: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)
 
 __all__ = (

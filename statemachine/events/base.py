@@ -1,4 +1,4 @@
-"""What every event carries, and the one that is none of the world."""
+"""Base classes of events, and the pseudo-event of automatic rows."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,31 +6,32 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every event carries."""
+    """Base class of events."""
 
     name: ClassVar[str] = ""
-    #: Why it changes nothing, whatever the session: it may be left out under load. Empty where it may decide.
+    #: Why it never changes anything, so that it may be dropped under load; empty for events that may.
     ignored_because: ClassVar[str] = ""
 
     #: The session's id.
     session_id: str
-    #: Id of the stream entry that brought it, `MILLISECONDS-COUNT`; set by whoever reads the stream.
+    #: Id of the stream entry that carried it, `MILLISECONDS-COUNT`; set by the stream's reader.
     entry_id: str = ""
-    #: Names this very event, so that a repetition is recognised; empty when `sequence` does.
+    #: Identifies the event, so that a duplicate is recognized; empty if `sequence` does.
     token: str = ""
-    #: SID of the call or conference that counts `sequence`.
+    #: SID of the call or conference that `sequence` counts for.
     source: str = ""
     #: Twilio's SequenceNumber: calls count from 0, conferences from 1; None where Twilio sends none.
     sequence: int | None = None
-    #: When it happened by Twilio's account, Unix milliseconds; 0 when not told.
+    #: When it happened according to Twilio, Unix milliseconds; 0 if unknown.
     occurred_at_ms: int = 0
-    #: If it opens a session whose id someone chose: the conference's name. No one who chooses the id can give it.
+    #: Name of the conference, for an event that opens a session whose id your app chose; generated, so your app can't
+    #: set it.
     conference_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Automatic(Event):
-    """Stands in the table for "as soon as this holds": asked after every event that was taken, never stored.
+    """Event of automatic rows ("as soon as this holds"): tried after every applied event, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).
     """

@@ -1,4 +1,4 @@
-"""Operators' commands."""
+"""Commands of operators."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -8,16 +8,16 @@ from conferral.statemachine.events.base import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Event):
-    """What commands have in common. Their `token` is the command's id."""
+    """Base class of commands. Their `token` is the command's id."""
 
-    #: Who gave it; empty where that was not said.
+    #: Who sent it; empty if unknown.
     by: str = ""
-    #: Why it was refused before the session was asked: it is only noted. Empty for all others.
+    #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
 
     @property
     def command_id(self) -> str:
-        """The id under which the outcome is kept."""
+        """The id under which the outcome is stored."""
         return self.token
 
 
@@ -30,20 +30,20 @@ class Convert(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End(Command):
-    """Hang everybody up."""
+    """Hang up every party."""
 
     name: ClassVar[str] = "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Command):
-    """Call the agent first, then the customer: opens a session."""
+    """Call the agent first, then the customer; opens a session."""
 
     name: ClassVar[str] = "call"
 
     agent: str = field(repr=False)
     customer: str = field(repr=False)
-    #: One of `SessionMode`: `bridge` by an ordinary `<Dial>`, which can be converted later.
+    #: A `SessionMode`; `bridge` is an ordinary `<Dial>`, which can be converted later.
     mode: str = "bridge"
     brief: str = ""
     confirm: bool = False
@@ -54,13 +54,13 @@ class Call(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer(Command):
-    """Hand the customer over to somebody else."""
+    """Hand the customer over to another party."""
 
     name: ClassVar[str] = "transfer"
 
-    #: Destinations, comma-separated; all ring, the first to take it wins.
+    #: Destinations, comma-separated; all ring, and the first to accept wins.
     to: str = field(repr=False)
-    #: One of `TransferMode`.
+    #: A `TransferMode`.
     mode: str
     brief: str = ""
     confirm: bool = False
@@ -71,42 +71,42 @@ class Transfer(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete(Command):
-    """The agent leaves, customer and target stay."""
+    """Complete the transfer: the agent leaves, customer and target stay."""
 
     name: ClassVar[str] = "complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(Command):
-    """The target leaves or stops ringing, agent and customer go on."""
+    """Cancel the transfer: the target leaves or stops ringing, agent and customer stay."""
 
     name: ClassVar[str] = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swap(Command):
-    """In a consult: whom the agent talks to changes."""
+    """In a consult: switch the agent to the other party."""
 
     name: ClassVar[str] = "swap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge(Command):
-    """In a consult: all three talk."""
+    """In a consult: let all three talk."""
 
     name: ClassVar[str] = "merge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park(Command):
-    """The agent leaves, and the customer waits with music until somebody takes the call up again."""
+    """Release the agent; the customer hears music until someone retrieves the call."""
 
     name: ClassVar[str] = "park"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieve(Command):
-    """Somebody takes a parked call up again."""
+    """Dial a party that retrieves a parked call."""
 
     name: ClassVar[str] = "retrieve"
 
@@ -120,7 +120,7 @@ class Retrieve(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Command):
-    """Dial one more party in."""
+    """Dial another party into the conference."""
 
     name: ClassVar[str] = "add"
 
@@ -136,7 +136,7 @@ class Add(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartyCommand(Command):
-    """What commands about one party have in common."""
+    """Base class of commands about one party."""
 
     #: Its name, or the SID of its call.
     party: str
@@ -144,47 +144,47 @@ class PartyCommand(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove(PartyCommand):
-    """Hang one party up."""
+    """Hang up one party."""
 
     name: ClassVar[str] = "remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(PartyCommand):
-    """One party hears music, and is heard by nobody."""
+    """Hold one party: it hears music, and no one hears it."""
 
     name: ClassVar[str] = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhold(PartyCommand):
-    """One party hears the others again."""
+    """Take one party off hold."""
 
     name: ClassVar[str] = "unhold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute(PartyCommand):
-    """One party is heard by nobody."""
+    """Mute one party: it hears everyone, and no one hears it."""
 
     name: ClassVar[str] = "mute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmute(PartyCommand):
-    """One party is heard again."""
+    """Unmute one party."""
 
     name: ClassVar[str] = "unmute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervise(Command):
-    """Somebody listens in, or helps the agent; repeated with another mode it switches."""
+    """Dial a supervisor, who listens in or helps the agent; with another mode, switch the current one."""
 
     name: ClassVar[str] = "supervise"
 
     to: str = field(repr=False)
-    #: One of `SuperviseMode`.
+    #: A `SuperviseMode`.
     mode: str
     brief: str = ""
     confirm: bool = False
@@ -195,7 +195,7 @@ class Supervise(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announce(Command):
-    """Play something to all, or say it: one of the two."""
+    """Play audio to all parties, or say a text; one of the two."""
 
     name: ClassVar[str] = "announce"
 
@@ -205,9 +205,9 @@ class Announce(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command):
-    """Record the customer's call, or the conference where that is recorded from its start."""
+    """Record the customer's call, or the conference if it is recorded from its start."""
 
     name: ClassVar[str] = "record"
 
-    #: One of `RecordAction`.
+    #: A `RecordAction`.
     action: str

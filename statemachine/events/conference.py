@@ -1,4 +1,4 @@
-"""Facts from Twilio: the conference, and who takes part in it."""
+"""Facts from Twilio about the conference and its participants."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,7 +9,7 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceEvent(Event):
-    """What the conference callbacks have in common. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
+    """Base class of conference callbacks. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
 
     conference_sid: str
     #: JSON of the parameters that this version does not know, for the log.
@@ -18,63 +18,63 @@ class ConferenceEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceStarted(ConferenceEvent):
-    """Two are in. A bonus only: joins are what counts."""
+    """The conference has started: two are in. Informational; decisions rely on joins."""
 
     name: ClassVar[str] = "conference_started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceEnded(ConferenceEvent):
-    """The conference is over; its name may be used again by another one."""
+    """The conference is over; Twilio may reuse its name for another one."""
 
     name: ClassVar[str] = "conference_ended"
 
     #: ReasonConferenceEnded in Twilio's words.
     conference_reason: str = ""
-    #: The call whose leaving ended it, when it was one.
+    #: SID of the call whose leaving ended it, if one did.
     call_sid_ending: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticipantJoined(ConferenceEvent):
-    """A call is in the conference."""
+    """A call joined the conference."""
 
     name: ClassVar[str] = "participant_joined"
 
     call_sid: str
-    #: Participant label; tells the party when the call's SID is not known yet.
+    #: Participant label; identifies the party while the call SID is unknown.
     label: str = ""
-    #: StartConferenceOnEnter: false for somebody who waits.
+    #: StartConferenceOnEnter: false for a party that waits.
     start_on_enter: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticipantLeft(ConferenceEvent):
-    """A call is no longer in the conference; whether it is over stands in `call_status`."""
+    """A call left the conference; `call_status` says whether the call is over."""
 
     name: ClassVar[str] = "participant_left"
 
     call_sid: str
     label: str = ""
-    #: ParticipantCallStatus: `in-progress` when the call went on to other TwiML.
+    #: ParticipantCallStatus: `in-progress` if the call continued with other TwiML.
     call_status: str = ""
     #: ReasonParticipantLeft in Twilio's words.
     left_reason: str = ""
 
     @property
     def hung_up(self) -> bool:
-        """Whether the call itself is over, by its status or by the reason."""
+        """Whether the call itself is over, by its status or the reason."""
         return self.call_status in FINAL_CALL_STATUSES or self.left_reason == "participant_hung_up"
 
     @property
     def goes_on(self) -> bool:
-        """Whether the call was in progress: the action of its `<Dial>` decides what becomes of it."""
+        """Whether the call is in progress: its `<Dial>` action decides what happens next."""
         return self.call_status == CallStatus.IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticipantChanged(ConferenceEvent):
-    """A participant was held, unheld, muted, unmuted or given other flags; carries how it is now."""
+    """A participant was held, unheld, muted, unmuted, or modified; carries the current values."""
 
     name: ClassVar[str] = "participant_changed"
 
@@ -86,21 +86,21 @@ class ParticipantChanged(ConferenceEvent):
     muted: bool = False
     #: EndConferenceOnExit.
     end_on_exit: bool = False
-    #: SID of the call that this one coaches, empty for none.
+    #: SID of the call that this one coaches; empty for none.
     coaches: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncementEnded(ConferenceEvent):
-    """An announcement was played to its end, or could not be."""
+    """An announcement finished or failed."""
 
     name: ClassVar[str] = "announcement_ended"
 
-    #: The participant to whom it was played; empty where the whole conference heard it.
+    #: SID of the participant's call that heard it; empty if the whole conference did.
     call_sid: str = ""
-    #: Id of the `announce` command whose sentence it was; empty where it was none of ours.
+    #: Id of the `announce` command whose text it says; empty for other audio.
     command: str = ""
-    #: What was played; empty for a sentence of ours, or where Twilio does not say.
+    #: URL of the audio; empty for a text, or if Twilio does not send it.
     url: str = field(default="", repr=False)
     failed: bool = False
     #: ReasonAnnouncementFailed in Twilio's words.
@@ -109,7 +109,7 @@ class AnnouncementEnded(ConferenceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceEventIgnored(ConferenceEvent):
-    """A conference event that decides nothing in this version: kept for the log, whatever its name."""
+    """A conference event that decides nothing in this version; only logged."""
 
     name: ClassVar[str] = "conference_event_ignored"
     ignored_because: ClassVar[str] = "no row of the table asks for it in any state: it only stands in the session's log"
@@ -128,14 +128,14 @@ class RecordingChanged(Event):
     recording_sid: str
     #: RecordingStatus in Twilio's words.
     status: str
-    #: Whether the conference was recorded (`RecordingSource` is `Conference`), else a call.
+    #: Whether it is a conference recording (`RecordingSource` is `Conference`) rather than a call recording.
     of_conference: bool = False
-    #: The call that is recorded, empty for a conference.
+    #: SID of the recorded call; empty for a conference.
     call_sid: str = ""
     conference_sid: str = ""
-    #: Where Twilio keeps it.
+    #: URL of the recording at Twilio.
     url: str = ""
-    #: RecordingDuration, seconds; 0 before its end.
+    #: RecordingDuration, seconds; 0 before the end.
     duration_s: int = 0
     #: JSON of the parameters that this version does not know, for the log.
     other: str = ""

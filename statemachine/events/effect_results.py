@@ -1,4 +1,4 @@
-"""What came of effects: done, refused, unknown, or what a look at Twilio showed."""
+"""Effect outcomes (succeeded, failed, unknown), and what reads of Twilio show."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -6,56 +6,55 @@ from typing import ClassVar
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.states import CallStatus
 
-#: Twilio's codes for what needs a conference in progress, where as a rule it has not started.
+#: Twilio's error codes for requests that need a conference in progress; usually the conference has not started.
 #: Source: Twilio docs, Errors, 16001 and 16099.
 NOT_STARTED = frozenset({16001, 16099})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectOutcome(Event):
-    """What the three outcomes of an effect have in common."""
+    """Base class of the three outcomes of an effect."""
 
     effect_id: str
-    #: The effect's kind, for instance `redirect_call`.
+    #: The effect's kind, such as `redirect_call`.
     kind: str
-    #: The party concerned, empty when none is.
+    #: Name of the party concerned; empty if none is.
     party: str = ""
-    #: What was asked for, where the kind does not say it: `hold`, `paused`. For the session's log.
+    #: What was requested, if the kind does not say it: `hold`, `paused`. For the session's log.
     detail: str = ""
-    #: Requests that were sent for it (count); None where nothing went wrong on the way. For the session's log.
+    #: Requests sent (count); None if the first one worked. For the session's log.
     attempts: int | None = None
-    #: What had to be looked up or repeated, the last one last, each with how often: `503 x2`, `429 code 20429 x1`,
-    #: `no-answer x1`.
+    #: Verified or retried attempts in order, each with a count: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
     failed_attempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectSucceeded(EffectOutcome):
-    """Twilio did what was asked."""
+    """Twilio did what the effect requested."""
 
     name: ClassVar[str] = "effect_succeeded"
 
-    #: Of a dial: the call that was placed, or found. Empty for everything else, and where a search found none.
+    #: Dials: SID of the call that was placed or found. Empty for all others, and if a search found none.
     call_sid: str = ""
-    #: Of a dial: how long it has waited for its turn and how long Twilio expects to keep it waiting, milliseconds.
+    #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
-    #: Of a recording's start: the recording.
+    #: Recording starts: SID of the recording.
     recording_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectFailed(EffectOutcome):
-    """Twilio refused, for good: what was asked has not happened."""
+    """Twilio refused for good: the effect did not happen."""
 
     name: ClassVar[str] = "effect_failed"
 
-    #: HTTP status, 0 when there was no answer.
+    #: HTTP status; 0 without a response.
     http_status: int = 0
-    #: Twilio's error code, 0 when it named none.
+    #: Twilio's error code; 0 if it gave none.
     code: int = 0
-    #: The call or conference no longer exists or is over (20404, 21220).
+    #: Whether the call or conference is over or no longer exists (20404, 21220).
     gone: bool = False
-    #: Why it failed where Twilio did not refuse it: an error of our own. Empty otherwise.
+    #: Why it failed if Twilio did not refuse it: an error in Conferral. Empty otherwise.
     reason: str = ""
 
     @property
@@ -65,7 +64,7 @@ class EffectFailed(EffectOutcome):
 
     @property
     def reason_text(self) -> str:
-        """The reason for the command's outcome: our own error, or Twilio's refusal with its numbers."""
+        """Reason for the command's outcome: Conferral's own error, or Twilio's refusal with its status and code."""
         if self.reason:
             return f"an error in Conferral ({self.reason})"
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
@@ -73,27 +72,27 @@ class EffectFailed(EffectOutcome):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectUnknown(EffectOutcome):
-    """Nobody can say whether it happened: time ran out, and looking did not help."""
+    """It is unknown whether the effect happened: its time ran out, and verification did not help."""
 
     name: ClassVar[str] = "effect_unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class CallSeen:
-    """One call as a read found it."""
+    """A call as a read shows it."""
 
     call_sid: str
     #: Status in Twilio's words.
     status: str
-    #: SID of the call whose `<Dial>` made it, empty for the parent itself.
+    #: SID of the call whose `<Dial>` made it; empty for the parent itself.
     parent_call_sid: str = ""
-    #: Whom it was placed to, as Twilio names it.
+    #: Destination of the call, as Twilio names it.
     to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ParticipantSeen:
-    """One participant as a read found it."""
+    """A participant as a read shows it."""
 
     call_sid: str
     label: str = ""
@@ -101,9 +100,9 @@ class ParticipantSeen:
     muted: bool = False
     #: EndConferenceOnExit.
     end_on_exit: bool = False
-    #: SID of the call that this one coaches, empty for none.
+    #: SID of the call that this one coaches; empty for none.
     coaches: str = ""
-    #: Whether its phone still rings: it is on the way in, and hears nobody yet.
+    #: Whether its phone still rings: it is joining, and hears no one yet.
     is_ringing: bool = False
     #: StartConferenceOnEnter.
     start_on_enter: bool = True
@@ -111,27 +110,27 @@ class ParticipantSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsRead(Event):
-    """The session's calls and its conference as Twilio's REST API showed them."""
+    """A read of the session's calls and conference through Twilio's REST API."""
 
     name: ClassVar[str] = "calls_read"
 
     effect_id: str
-    #: The session's version from before the first read: facts that changed since are newer than this picture.
+    #: The session's version when the read was emitted: facts that changed since are newer than the read.
     read_version: int
     calls: tuple[CallSeen, ...]
-    #: The live conference of the session, empty when there is none or none was asked for.
+    #: The session's live conference; empty if there is none or it was not read.
     conference_sid: str = ""
     participants: tuple[ParticipantSeen, ...] = ()
-    #: SIDs that were to be read and are in neither: one read fetches only so many calls. Another read follows.
+    #: SIDs requested but not read, because one read fetches a limited number of calls. Another read follows.
     unread: tuple[str, ...] = ()
     #: As in `EffectOutcome`.
     attempts: int | None = None
     failed_attempts: tuple[str, ...] = ()
 
     def status_of(self, call_sid: str) -> str:
-        """A call's status, empty when the read did not show the call.
+        """Return a call's status, empty if the read does not show the call.
 
-        A participant's call is in progress, or still rings: it was not read by itself.
+        The call of a participant counts as in progress or ringing: it was not read itself.
         """
         if status := next((call.status for call in self.calls if call.call_sid == call_sid), ""):
             return status
@@ -143,30 +142,30 @@ class CallsRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSwept(Event):
-    """The account's live calls and conferences were compared with the live sessions, and this one differs.
+    """The sweep found that the account's live calls and conferences differ from this session.
 
-    Only a suspicion, since lists may lag: a look at Twilio follows.
+    Only a suspicion, since Twilio's lists may lag: a read follows.
     """
 
     name: ClassVar[str] = "account_swept"
 
-    #: What differs: `call-missing`, `conference-missing`, or of an ended session `call-live`, `conference-live`.
+    #: The difference: `call-missing`, `conference-missing`; for an ended session `call-live`, `conference-live`.
     finding: str
-    #: The call that it is about, empty where it is a conference.
+    #: SID of the call concerned; empty for a conference.
     call_sid: str = ""
-    #: The conference that it is about, empty where it is a call.
+    #: SID of the conference concerned; empty for a call.
     conference_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ParticipantFound:
-    """One participant of a conference that was found."""
+    """A participant of a recovered conference."""
 
     call_sid: str
     label: str = ""
-    #: Who is at the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
+    #: Address of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: str = field(default="", repr=False)
-    #: Whether the call came in, else it was placed.
+    #: Whether the call is inbound.
     came_in: bool = False
     #: Whether its phone still rings.
     is_ringing: bool = False
@@ -176,13 +175,13 @@ class ParticipantFound:
     muted: bool = False
     #: EndConferenceOnExit.
     end_on_exit: bool = False
-    #: SID of the call that this one coaches, empty for none.
+    #: SID of the call that this one coaches; empty for none.
     coaches: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConferenceFound(Event):
-    """A live conference is ours, and nothing is known of its session: Redis has lost it. Whoever is in it goes on."""
+    """A sweep found a live conference of Conferral's whose session Redis has lost. Its participants keep talking."""
 
     name: ClassVar[str] = "conference_found"
 

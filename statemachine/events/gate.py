@@ -1,4 +1,4 @@
-"""Facts from our gate, which stands between the answer of a dialled call and the conference."""
+"""Facts from the gate (call screening between a dialed call's answer and the conference)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,23 +8,23 @@ from conferral.statemachine.events.base import Event
 
 
 class GateDecision(StrEnum):
-    """What became of a dialled call at our gate."""
+    """What the gate decided about a dialed call."""
 
-    #: It joins.
+    #: The call joins the conference.
     ACCEPTED = "accepted"
-    #: Another key than 1 was pressed.
+    #: The party pressed a key other than 1.
     REJECTED = "rejected"
-    #: No key was pressed.
+    #: The party pressed no key.
     NO_CONFIRMATION = "no-confirmation"
-    #: Somebody else who rang at the same time has taken the call.
+    #: Another party of the ring group has taken the call.
     TAKEN = "taken"
-    #: Nobody waits for it any more.
+    #: No one is waiting for this call anymore.
     TOO_LATE = "too-late"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateReached(Event):
-    """A call that was placed by REST was answered and asks at our gate for its document."""
+    """A call placed by REST was answered and fetched its document from the gate."""
 
     name: ClassVar[str] = "gate_reached"
 
@@ -35,11 +35,11 @@ class GateReached(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateDecided(Event):
-    """The gate has let a call in, or has turned it away."""
+    """The gate admitted a call or turned it away."""
 
     name: ClassVar[str] = "gate_decided"
 
     dial: str
     call_sid: str
-    #: One of `GateDecision`.
+    #: A `GateDecision`.
     decision: str

@@ -1,4 +1,4 @@
-"""Timers that are due."""
+"""Timers that have expired."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,17 +8,17 @@ from conferral.statemachine.events.base import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerExpired(Event):
-    """What timers have in common; each timer is an event of its own below, so that the table can name it."""
+    """Base class of expired timers. Each timer is an event class of its own, so that the table can name it."""
 
     timer: ClassVar[str] = ""
 
-    #: When it was due, Unix milliseconds: a timer that was set again since is told by it.
+    #: When it was due, Unix milliseconds; distinguishes it from a timer that was set again since.
     due_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingOverdue(TimerExpired):
-    """The agent should have answered or failed by now, and nothing was heard."""
+    """The agent should have answered or failed by now, but no callback said so."""
 
     name: ClassVar[str] = "ring_overdue"
     timer: ClassVar[str] = "ring"
@@ -26,7 +26,7 @@ class RingOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveOverdue(TimerExpired):
-    """One side of the bridge is over and the other side's callback is still missing; or a look came to nothing."""
+    """One side of the bridge is over and the other side's callback is missing, or a read gave no result."""
 
     name: ClassVar[str] = "leave_overdue"
     timer: ClassVar[str] = "leave"
@@ -34,7 +34,7 @@ class LeaveOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOverdue(TimerExpired):
-    """The two are not both in the conference after `CONFERRAL_CONVERT_TIMEOUT`."""
+    """The two parties are not both in the conference after `CONFERRAL_CONVERT_TIMEOUT`."""
 
     name: ClassVar[str] = "convert_overdue"
     timer: ClassVar[str] = "convert"
@@ -42,7 +42,7 @@ class ConvertOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOverdue(TimerExpired):
-    """The repair of a conversion did not help either."""
+    """The repair of a conversion did not help."""
 
     name: ClassVar[str] = "repair_overdue"
     timer: ClassVar[str] = "repair"
@@ -50,7 +50,7 @@ class RepairOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoneOverdue(TimerExpired):
-    """One participant has been alone for `CONFERRAL_LONE_GRACE`."""
+    """A participant has been alone for `CONFERRAL_LONE_GRACE`."""
 
     name: ClassVar[str] = "lone_overdue"
     timer: ClassVar[str] = "lone"
@@ -58,7 +58,7 @@ class LoneOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialOverdue(TimerExpired):
-    """Of somebody who was dialled by REST nothing was heard for too long."""
+    """No callback about a dialed party came for too long."""
 
     name: ClassVar[str] = "dial_overdue"
     timer: ClassVar[str] = "dial"
@@ -66,7 +66,7 @@ class DialOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmOverdue(TimerExpired):
-    """A hold, an unhold or a flag was asked for and Twilio's callback is missing."""
+    """The callback of a participant update (hold, unhold, `EndConferenceOnExit`) is missing."""
 
     name: ClassVar[str] = "confirm_overdue"
     timer: ClassVar[str] = "confirm"
@@ -74,7 +74,7 @@ class ConfirmOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOverdue(TimerExpired):
-    """What a transfer waits for has not come."""
+    """What a transfer's stage waits for did not happen in time."""
 
     name: ClassVar[str] = "stage_overdue"
     timer: ClassVar[str] = "stage"
@@ -82,7 +82,7 @@ class StageOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningOverdue(TimerExpired):
-    """Whoever is to wait in a conference from the start has not come into it."""
+    """The party that should wait in the conference from the start has not joined."""
 
     name: ClassVar[str] = "opening_overdue"
     timer: ClassVar[str] = "opening"
@@ -90,7 +90,7 @@ class OpeningOverdue(TimerExpired):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingCommandOverdue(TimerExpired):
-    """What a command asked for has not been confirmed."""
+    """Twilio has not confirmed a command in time."""
 
     name: ClassVar[str] = "pending_command_overdue"
     timer: ClassVar[str] = "pending_command"
