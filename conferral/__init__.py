@@ -1,6 +1,6 @@
-"""The front door: the command line, the demo, the check, and the Python client.
+"""The package behind the `conferral` command: CLI, demo, setup check, and Python client.
 
-Nothing is imported before it is used: the command line's help would wait for it.
+Imports are lazy, so that `--help` stays fast.
 """
 
 from importlib import import_module

@@ -1,19 +1,19 @@
-"""What a command says at a terminal when it can't do what was asked."""
+"""The error of a CLI command that can't do what the user asked."""
 
 from conferral.runtime.errors import ConferralError
 
 
 class CommandNotDoneError(ConferralError):
-    """Refused, failed, or still in progress: the reason goes to standard error.
+    """Rejected, failed, or still in progress; the reason goes to standard error.
 
     Attributes:
-        reason: In words, one sentence.
-        allowed: Commands that would be taken now.
-        command_id: The command's id, where one was given.
-        status: How far that command has come; empty while nobody has decided it.
-        details: Lines that go with it.
-        told: The command's own reason, as every other way of giving one tells it; empty where there is none.
-        exit_code: Of the program.
+        reason: One sentence for people.
+        allowed: Commands that the session would accept now.
+        command_id: The command's id, if one was submitted.
+        status: The command's status; empty while no worker has decided on it.
+        details: Further lines.
+        is_reported: The command's own reason, as on every other surface; empty if there is none.
+        exit_code: The program's exit code.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""The program `conferral`: its commands, and the exit codes of them all.
+"""The program `conferral`: its commands, and their exit codes.
 
-0: done. 1: refused or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress.
+0: done. 1: rejected or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress.
 """
 
 import gc
@@ -71,22 +71,22 @@ def conferral(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
-        arguments: As typed after the program's name; by default those of the process.
+        arguments: As typed after the program's name; by default, those of the process.
 
     Returns:
         The exit code.
     """
-    # By default a fifth of the time to load a process goes to the collector, which finds nothing.
+    # At the default thresholds, garbage collection takes a fifth of the startup time and finds nothing.
     gc.set_threshold(20_000, 20, 20)
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")  # a terminal without our letters still gets the rest
+            reconfigure(errors="backslashreplace")  # a terminal that lacks some characters still shows the rest
     try:
         code = _run(given, as_json=as_json)
         sys.stdout.flush()
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except CommandNotDoneError as error:
         more = {"command": error.command_id, "status": error.status} if error.command_id else {}
-        # A program compares the reason with what the API or the client would say.
+        # Programs compare the reason with the API's and the client's, so print the same text.
         reason = error.is_reported if as_json and error.is_reported else error.reason
         output.print_error(reason, as_json=as_json, allowed=error.allowed, **more)
         if not as_json:
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], *, as_json: bool) -> int:
     try:
-        # Told to raise what is wrong with the usage where it has to be said in JSON.
+        # With `--json`, let usage errors raise, to print them as JSON.
         code = app(given, prog_name="conferral", standalone_mode=not as_json)
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
@@ -124,12 +124,12 @@ def _run(given: list[str], *, as_json: bool) -> int:
         return error.exit_code
     except typer.Abort:
         return 1
-    # 130 is typer's for Ctrl-C; the others are ours.
+    # typer returns 130 for Ctrl-C; the others are Conferral's.
     return code if code in (0, 1, 2, 3) else 0 if code is None else 1
 
 
 def _pipe_closed() -> int:
-    """Whoever read our output has seen enough: nothing more is written, and nothing is wrong."""
+    """Exit quietly after the reader closed the pipe, as `head` does."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

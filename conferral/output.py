@@ -1,7 +1,7 @@
-"""The only place that prints: results go to standard output, everything else to standard error.
+"""All printing: results go to standard output, everything else to standard error.
 
-Whatever comes from outside (addresses, labels, reasons, names of sessions) passes through `printable`: a caller's name
-may hold the bytes that recolour a terminal or turn a line around.
+Values from outside (addresses, labels, reasons, session names) pass through `printable`: a caller's name may hold
+escape sequences that recolor the terminal or reverse a line.
 """
 
 import json
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-#: The width of a terminal that was not made wider (columns).
+#: Default width of a terminal (columns).
 WIDTH_MIN = 80
-#: Wide enough that nothing is cut or folded where no terminal sets a width.
+#: Wide enough to cut or fold nothing when the output isn't a terminal.
 _PIPE_WIDTH = 4096
-#: The column of ids, which may be cut to a prefix of at least so many characters.
+#: The column of ids, which may be cut to a prefix of at least this many characters.
 ID_COLUMN, ID_WIDTH_MIN = "session", 8
-#: The state stands there as a word; the colour only helps.
+#: The state is also printed as a word; the color only helps.
 _STATE_STYLES = {
     "bridged": "cyan",
     "converting": "yellow",
@@ -39,12 +39,11 @@ _STATE_STYLES = {
 
 
 def printable(value: object) -> str:
-    r"""A value from outside as text that does nothing to a terminal.
+    r"""Return a value from outside with everything escaped that affects a terminal.
 
-    Control characters, what turns or hides text, line separators and halves of characters are spelt out.
+    Escapes control characters, bidirectional and invisible characters, line separators, and lone surrogates.
 
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
+    >>> printable("a\x1b[31mb") 'a\\x1b[31mb'
     """
     text = str(value)
     return text if text.isprintable() else "".join(map(_escaped, text))
@@ -58,16 +57,16 @@ def _escaped(letter: str) -> str:
 
 
 def print_line(line: str = "") -> None:
-    """One line of a result, made printable."""
+    """Print one line of a result, made printable."""
     typer.echo(printable(line))
 
 
 def print_folded(line: str, indent: int = 0) -> None:
-    """One line of a result, folded to the width that every terminal has.
+    """Print one line of a result, folded to the width of a standard terminal.
 
     Args:
-        line: With its own indent.
-        indent: Of what is folded (spaces).
+        line: The line with its own indent.
+        indent: Indent of the folded lines (spaces).
     """
     import textwrap
 
@@ -78,12 +77,12 @@ def print_folded(line: str, indent: int = 0) -> None:
 
 
 def print_heading(line: str) -> None:
-    """A line above others of a result."""
+    """Print a heading above lines of a result."""
     _styled(line, "bold")
 
 
 def failure_line(line: str) -> None:
-    """One line of a result that tells of something that went wrong; its words say so, the colour only helps."""
+    """Print a line about a failure; the words say so, the color only helps."""
     _styled(line, "bold red")
 
 
@@ -98,22 +97,22 @@ def _styled(line: str, style: str) -> None:
 
 
 def print_note(line: str) -> None:
-    """One line that is no result: news, advice, a reason."""
+    """Print a line that isn't a result: news, advice, a reason."""
     typer.echo(printable(line), err=True)
 
 
 def print_json(value: object) -> None:
-    """A result as one JSON document. Everything beyond ASCII is escaped, so that no terminal is at risk."""
+    """Print a result as one JSON document. Non-ASCII characters are escaped, to keep terminals safe."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def print_json_line(value: object) -> None:
-    """One JSON object on a line of its own."""
+    """Print one JSON object on its own line."""
     typer.echo(json.dumps(value))
 
 
 def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
-    """Why something was not done, on standard error."""
+    """Print to standard error why something was not done."""
     if as_json:
         typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)
     else:
@@ -121,22 +120,22 @@ def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **mo
 
 
 def confirm(question: str) -> bool:
-    """Asks for yes or no on the terminal; no is the default."""
+    """Ask for yes or no on the terminal; no is the default."""
     return typer.confirm(printable(question), default=False, err=True)
 
 
 def errors_are_shown() -> bool:
-    """Whether whoever started the program reads standard error on a terminal: what stands there is kept nowhere."""
+    """Whether the user reads standard error on a terminal rather than in a file."""
     return sys.stderr.isatty()
 
 
 def is_terminal() -> bool:
-    """Whether results are read on a terminal that can redraw."""
+    """Whether the output is a terminal that can be redrawn."""
     return sys.stdout.isatty() and not console().is_dumb_terminal
 
 
 def console() -> "Console":
-    """A console on standard output that takes nothing for markup."""
+    """Return a console on standard output that interprets no markup."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
@@ -144,7 +143,7 @@ def console() -> "Console":
 
 
 def table_cell(value: object, style: str = "") -> "Text":
-    """One value for a table."""
+    """Return one value for a table."""
     from rich.text import Text
 
     text = printable(value)
@@ -152,12 +151,12 @@ def table_cell(value: object, style: str = "") -> "Text":
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> "Table":
-    """A table without lines.
+    """Return a table without lines.
 
     Args:
-        columns: Headings; one that begins with `>` is set to the right.
-        rows: Values as they are; they are made printable here.
-        styled: Columns whose words are coloured where colour is wanted.
+        columns: Headings; a leading `>` aligns the column right.
+        rows: Raw values; they are made printable here.
+        styled: Columns with colored words, if colors are enabled.
     """
     from rich.table import Table
 
@@ -181,19 +180,19 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
 
 
 class Entry(NamedTuple):
-    """A row as a few lines, for terminals in which the table would be cut or folded."""
+    """A row as a few lines, for terminals too narrow for the table."""
 
-    #: Stands first, not coloured.
+    #: Printed first, not colored.
     name: str
-    #: Behind the name, coloured by its first word.
+    #: Follows the name, colored by its first word.
     state: str
-    #: Behind the state.
+    #: Follows the state.
     more: str
-    #: Below, indented.
+    #: Follow below, indented.
     lines: tuple[str, ...]
 
     def drawn(self) -> "RenderableType":
-        """The entry, with what is too long folded behind its indent."""
+        """Return the entry with long lines folded at their indent."""
         from rich.console import Group
         from rich.padding import Padding
         from rich.text import Text
@@ -209,14 +208,14 @@ def table_or_entries(
     entries: Sequence[Entry],
     styled: Sequence[str] = (),
 ) -> "RenderableType":
-    """Rows as a table without empty columns, if need be with short ids, if that fits; else as entries.
+    """Return rows as a table without empty columns, with short ids if needed; or as entries if that doesn't fit.
 
     Args:
-        target: Whose width counts.
-        columns: As of a table.
-        rows: Likewise.
+        target: The console, whose width counts.
+        columns: The table's columns.
+        rows: The table's rows.
         entries: The same rows, for a narrow terminal.
-        styled: As of a table.
+        styled: Columns with colored words.
     """
     from rich.console import Group
     from rich.measure import Measurement
@@ -232,7 +231,7 @@ def table_or_entries(
 
 
 def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    """The same rows with ids cut to a prefix that tells them apart: it selects a session, as the whole id does."""
+    """Return the rows with ids cut to a unique prefix, which selects a session like the full id."""
     kept = [list(row) for row in rows]
     if ID_COLUMN not in columns:
         return kept
@@ -254,7 +253,7 @@ def print_table(
     styled: Sequence[str] = (),
     entries: Sequence[Entry] | None = None,
 ) -> None:
-    """Prints a table; where it is too wide and there are entries, those in its place."""
+    """Print a table; if it is too wide and there are entries, print those instead."""
     target = console()
     kept = list(rows)
     with target.capture() as captured:
@@ -263,5 +262,5 @@ def print_table(
             if entries is None
             else table_or_entries(target, columns, kept, entries, styled)
         )
-    # Written by the one function that everything is written by, so that a closed pipe is met in one place.
+    # Use the same function as all other output, so that one place handles a closed pipe.
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

@@ -1,4 +1,4 @@
-"""Names in the environment and in `.env` that look like settings but are none."""
+"""Find names in the environment and in `.env` that look like settings but aren't."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -6,12 +6,12 @@ from difflib import get_close_matches
 from conferral.runtime.settings import read_sources
 
 _OURS = "CONFERRAL_"
-#: Of the tests of Conferral itself.
+#: Settings of Conferral's own tests.
 _TESTS = "CONFERRAL_TEST_"
 
 
 def unknown_settings(known: Collection[str]) -> dict[str, str]:
-    """Return the names that no setting has, each with the setting that it resembles most; empty text for none.
+    """Return the names that match no setting, each with the most similar setting; empty text for none.
 
     Args:
         known: The names of all settings of this version.

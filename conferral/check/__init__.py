@@ -1,1 +1,1 @@
-"""`check`: what is wrong with a set-up, line by line, and how to mend it."""
+"""`check`: find setup problems and say how to fix each one."""

@@ -1,4 +1,4 @@
-"""Whether Twilio takes our credentials, and whether our number leads here."""
+"""Check that Twilio accepts the credentials and that the number points to these webhooks."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from conferral.telephony.http_client import PooledHttpClient, rest_client
 from conferral.telephony.number_setup import NumberSetup, read_account, read_number
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
-#: How long Twilio has for an answer, seconds.
+#: Timeout for Twilio's answer, in seconds.
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
-#: Accounts upgraded from then on need an approved Business profile for more than a few calls at a time.
-#: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
+#: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls. Source:
+#: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 _CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
 
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
-    """Lines about what Twilio says of the account and a number. Asks two questions, changes nothing.
+    """Check the Twilio account and one number with two read-only requests.
 
     Args:
-        settings: Of the processes.
-        number: Which number, E.164; empty for `TWILIO_NUMBER`.
+        settings: The processes' settings.
+        number: The number in E.164; empty for `TWILIO_NUMBER`.
     """
     http = PooledHttpClient(
         api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
@@ -49,7 +49,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> list[Che
 
 @contextmanager
 def _quiet_http_log() -> Iterator[None]:
-    """Requests are not logged as by the processes that serve: what came of them is told in lines."""
+    """Silence request logging: the check reports results itself."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
     try:
@@ -60,7 +60,7 @@ def _quiet_http_log() -> Iterator[None]:
 
 async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
     try:
-        # By the token in any case: a standard API key may not ask, and callbacks are signed by it.
+        # Always use the auth token: a standard API key can't read the account, and callbacks are signed with the token.
         found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
     except ProviderRefusedError as error:
         if error.http_status == 401:
@@ -86,7 +86,7 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckRe
 
 
 async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
-    # Which one it was is said in every line: an account may have several.
+    # Every line names the number, because an account may have several.
     shown = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
     try:
         found = await read_number(rest_client(settings, http), number or settings.number)
@@ -124,7 +124,7 @@ def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> CheckRe
 
 
 def _fallback_and_status(settings: ServiceSettings, shown: str, found: NumberSetup) -> list[CheckResult]:
-    """What is asked when the voice URL fails, and what is told when a call is over."""
+    """Check the number's fallback URL and status callback."""
     if found.trunk_sid or found.application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
@@ -145,7 +145,7 @@ def _fallback_and_status(settings: ServiceSettings, shown: str, found: NumberSet
 
 
 def _redacted_url(url: str) -> str:
-    """A URL that somebody has set at Twilio, without what may be a key to it."""
+    """Return a configured URL without the parts that may be secrets."""
     try:
         parts = urlsplit(url)
         return redacted_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
@@ -154,7 +154,7 @@ def _redacted_url(url: str) -> str:
 
 
 def _is_same_url(url: str, ours: str) -> bool:
-    """Whether two URLs lead to the same place; fragments are for Twilio's time-outs."""
+    """Whether two URLs point to the same place. Fragments hold Twilio's connection overrides and don't count."""
     try:
         return _place(url) == _place(ours)
     except ValueError:

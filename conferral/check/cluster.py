@@ -1,4 +1,4 @@
-"""Whether a Redis Cluster is laid out so that calls outlive a node, and share the nodes evenly."""
+"""Check that a Redis Cluster survives the loss of a node and spreads partitions evenly."""
 
 from collections import Counter
 
@@ -8,12 +8,12 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 
-#: A node may have so many times the partitions that it would have if all had the same.
+#: Ratio of a node's partitions to its even share above which the check warns.
 UNEVEN_RATIO = 1.1
 
 
 async def check_cluster(client: Client, keys: Keys) -> list[CheckResult]:
-    """Lines about a cluster's nodes; none for a single Redis."""
+    """Check a cluster's nodes; return no lines for a single Redis."""
     if not isinstance(client, ClusterClient):
         return []
     return [_replicas(client), await _coverage(client), _partition_balance(client, keys)]

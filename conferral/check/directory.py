@@ -1,4 +1,4 @@
-"""Whether the directory can be read, and whether those whom the settings name in it may be dialled."""
+"""Check that the directory is readable and that the allow-list permits the addresses it names."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ _DESTINATION_FORMS = "+E.164, client:NAME, sip:URI or a name of the directory"
 
 
 def check_directory(settings: ServiceSettings) -> list[CheckResult]:
-    """Lines about the directory, the agent and the fallback."""
+    """Check the directory, the agent, and the fallback."""
     try:
         AllowList.from_setting(settings.allowed_destinations, settings.number)
     except SettingsError as error:
@@ -42,7 +42,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
 
 
 def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[CheckResult]:
-    """A line for each fault; of what the directory would have to say nothing is said."""
+    """Return a line for each directory error, and skip the checks that need the directory."""
     *others, last = (problem.removeprefix("CONFERRAL_DIRECTORY: ") for problem in problems)
     lines = [fail("directory", found, "") for found in others]
     lines.append(fail("directory", last, "mend what is named; docs/directory.md has an example"))

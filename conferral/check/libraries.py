@@ -1,4 +1,4 @@
-"""Whether the libraries are those that requests from outside may be let near."""
+"""Check that the HTTP libraries are safe to expose to the internet."""
 
 import re
 
@@ -7,12 +7,12 @@ import aiohttp.http_parser
 
 from conferral.check.result import CheckResult, fail, ok
 
-#: Earlier ones have open request-smuggling advisories.
+#: Earlier versions have open request-smuggling advisories.
 AIOHTTP_MIN = (3, 14, 4)
 
 
 def check_libraries() -> list[CheckResult]:
-    """Lines about aiohttp: its version and its parser."""
+    """Check aiohttp's version and its parser."""
     return [_version(), _parser()]
 
 

@@ -1,4 +1,4 @@
-"""Whether the public URL leads to webhooks that take what is signed for it, and nothing else."""
+"""Check that the public URL reaches webhooks that accept signed requests and reject unsigned ones."""
 
 import aiohttp
 from twilio.request_validator import RequestValidator
@@ -9,14 +9,14 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import probe
 
-#: How long each of the two requests may take, seconds.
+#: Timeout for each of the two requests, in seconds.
 DEADLINE_S = 5.0
-#: What webhooks answer that take the signature: no such sentence; or Redis is away.
+#: Statuses of webhooks that accepted the signature: 404 for an unknown phrase, 503 without Redis.
 _REACHED_STATUSES = frozenset({404, 503})
 
 
 async def check_round_trip(settings: ServiceSettings) -> CheckResult:
-    """Sends one request without a signature and one with, as Twilio would; neither changes anything."""
+    """Send one unsigned and one signed request, as Twilio would; neither changes anything."""
     url = f"{settings.public_url}{probe.TARGET}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()

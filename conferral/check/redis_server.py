@@ -1,4 +1,4 @@
-"""Whether Redis can be trusted with calls: version, what it forgets, what it writes down, and our own keys in it."""
+"""Check that Redis is safe for calls: version, eviction, persistence, replication, scripts, and Conferral's keys."""
 
 from typing import Any
 
@@ -12,32 +12,32 @@ from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
 
 VERSION_MIN = (6, 2)
-#: From here on it tells how far the readers are behind.
+#: First version that reports replication and consumer group lag.
 VERSION_WITH_LAG = (7, 0)
 
 
 async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
-    """Whether Redis answers, and what it says of itself; empty when it does not answer."""
+    """Whether Redis answers, with its INFO; the INFO is empty without an answer."""
     try:
         with store_errors():
             info = await client.info()
     except StoreError as error:
         fix = "correct user and password" if str(error) == LOGIN_REFUSED else "start it, or set REDIS_URL"
         return fail("Redis", f"{place}: {error}", fix), {}
-    if "redis_version" not in info:  # a cluster answers by node; one of them stands for all
+    if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})
     return ok("Redis", f"{place} answers"), info
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
-    """Lines about the server itself."""
+    """Check the server itself."""
     settings: dict[str, Any] = {}
     for name in ("maxmemory-policy", "appendonly", "appendfsync", "min-replicas-to-write"):
         try:
             with store_errors():
                 settings |= await client.config_get(name)
         except StoreError:
-            continue  # hosted Redis often forbids CONFIG; what INFO tells has to do
+            continue  # hosted Redis often forbids CONFIG; INFO has to do
     policy = _text(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
     appends = _text(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
     return [
@@ -100,7 +100,7 @@ def _replicas(info: dict[str, Any], least: str) -> CheckResult:
 
 
 async def check_scripts(client: Client) -> CheckResult:
-    """Whether Redis takes every script."""
+    """Check that Redis accepts every script."""
     for script in SCRIPTS.values():
         try:
             with store_errors():
@@ -111,7 +111,7 @@ async def check_scripts(client: Client) -> CheckResult:
 
 
 async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:
-    """Whether our keys were set up as the settings say; nothing is written."""
+    """Check that the stored configuration matches the settings; writes nothing."""
     key = config_key(settings.prefix)
     try:
         with store_errors():

@@ -1,37 +1,37 @@
-"""One line of the check."""
+"""One line of the check's result."""
 
 from dataclasses import dataclass
 
-#: Hosts that nobody but this machine reaches.
+#: Hosts that only this machine can reach.
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: Where Twilio's own REST API is.
+#: Twilio's own REST API.
 TWILIO_URL = "https://api.twilio.com"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was looked at, how it stands, and how to mend it."""
+    """One finding: what was checked, its status, and the fix."""
 
     #: `ok`, `warn` or `fail`.
     status: str
-    #: What was looked at, one or two words.
+    #: What was checked, in one or two words.
     name: str
-    #: How it stands.
+    #: What the check found.
     found: str
-    #: What to do about it; empty when nothing is to be done.
+    #: How to fix it; empty if there is nothing to do.
     fix: str = ""
 
 
 def ok(name: str, detail: str) -> CheckResult:
-    """All is well."""
+    """Return a passing line."""
     return CheckResult("ok", name, detail)
 
 
 def warn(name: str, detail: str, fix: str) -> CheckResult:
-    """It works, until something else goes wrong."""
+    """Return a warning: it works until something else fails."""
     return CheckResult("warn", name, detail, fix)
 
 
 def fail(name: str, detail: str, fix: str) -> CheckResult:
-    """It does not work, or calls can be lost."""
+    """Return a failure: it doesn't work, or calls can be lost."""
     return CheckResult("fail", name, detail, fix)

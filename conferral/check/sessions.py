@@ -1,4 +1,4 @@
-"""Whether the live sessions that Redis holds can be understood."""
+"""Check that the live sessions in Redis can be decoded."""
 
 from conferral.check.result import CheckResult, fail, ok
 from conferral.operations.damage import REPAIR, damaged_field
@@ -6,14 +6,14 @@ from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 
-#: Sessions that are decoded, the check should answer in seconds (count).
+#: Maximum number of sessions decoded, so that the check answers within seconds.
 CHECKED_MAX = 5_000
-#: Damaged sessions that are named (count).
+#: Maximum number of damaged sessions listed by name.
 LISTED_MAX = 5
 
 
 async def check_sessions(client: Client, keys: Keys) -> CheckResult:
-    """A line about the stored state of live sessions."""
+    """Check the stored state of live sessions."""
     reader = SessionQueries(client, keys)
     live = await reader.live_ids()
     checked = live[:CHECKED_MAX]

@@ -1,4 +1,4 @@
-"""Where each setting comes from, never what it says; and names that look like settings but are none."""
+"""Report where each setting comes from, never its value, and names that look like settings but aren't."""
 
 from conferral.check.result import CheckResult, ok, warn
 from conferral.processes.webhooks import KNOWN_SETTINGS
@@ -7,7 +7,7 @@ from conferral.setting_names import unknown_settings
 
 
 def check_sources() -> list[CheckResult]:
-    """Lines about the environment and `.env`."""
+    """Check the environment and `.env`."""
     environment, file = read_sources()
     both = sorted(environment.keys() & file.keys() & KNOWN_SETTINGS)
     places = {

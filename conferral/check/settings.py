@@ -1,4 +1,4 @@
-"""Whether the settings hold together, beyond what each of them is held against when it is read."""
+"""Check that the settings make sense together, beyond each setting's own validation."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -8,7 +8,7 @@ from conferral.runtime.settings import SILENCE, ServiceSettings, token_weakness
 
 
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
-    """Lines about settings that were read."""
+    """Check settings that were loaded."""
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
     return [ok("settings", f"{names} are set and well formed"), *_optional_settings(settings)]
 
@@ -25,10 +25,9 @@ def _optional_settings(settings: ServiceSettings) -> list[CheckResult]:
 
 
 def redacted_url(url: str) -> str:
-    """A URL without the user and password that it may hold.
+    """Return a URL without user and password.
 
-    >>> shown_url("https://twilio:secret@calls.example/base")
-    'https://…@calls.example/base'
+    >>> redacted_url("https://twilio:secret@calls.example/base") 'https://…@calls.example/base'
     """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -67,7 +66,7 @@ def _audio(settings: ServiceSettings) -> CheckResult:
 
 
 def _source(url: str | None) -> str:
-    # The host alone: what follows it may be a key to the file.
+    # Show the host only: the rest of the URL may be a secret.
     return "our own" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
 
 

@@ -1,4 +1,4 @@
-"""Whether anybody drives the sessions: workers alive, and a holder for every partition."""
+"""Check that workers are alive and that every partition has a holder."""
 
 from collections import Counter
 
@@ -7,21 +7,21 @@ from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waitin
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: A worker shows every second that it is alive; after so long without a sign it is not, milliseconds.
+#: Workers send a heartbeat every second; one without a heartbeat for this long counts as dead, in milliseconds.
 HEARTBEAT_TIMEOUT_MS = 5_000
-#: Commands that may wait without a warning, count: a worker routes as many in a second.
+#: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
 
 
 async def now_ms(client: Client) -> int:
-    """Redis's time, Unix milliseconds."""
+    """Return Redis's time in Unix milliseconds."""
     with store_errors():
         seconds, microseconds = await client.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def live_workers(client: Client, keys: Keys) -> list[str]:
-    """Names of the workers that have lately shown that they are alive."""
+    """Return the names of the workers with a recent heartbeat."""
     now = await now_ms(client)
     lately, soon = now - HEARTBEAT_TIMEOUT_MS, now + HEARTBEAT_TIMEOUT_MS
     with store_errors():
@@ -29,7 +29,7 @@ async def live_workers(client: Client, keys: Keys) -> list[str]:
 
 
 async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
-    """Lines about workers, partitions and the router."""
+    """Check workers, partitions, and the command router."""
     names = await live_workers(client, keys)
     backlog = await _backlog(client, keys)
     if not names:
@@ -62,7 +62,7 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
-    """Return a line if many commands wait to be routed."""
+    """Return a warning if many commands wait to be routed."""
     waiting = await count_waiting(client, keys)
     if waiting <= BACKLOG_MAX:
         return []

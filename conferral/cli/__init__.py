@@ -1,1 +1,1 @@
-"""The commands. Each module registers its own; what is heavy to import is imported inside them."""
+"""The CLI commands. Each module registers its own and imports heavy modules inside its functions."""

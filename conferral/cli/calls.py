@@ -1,4 +1,4 @@
-"""The commands that begin, hand over and end calls; those that need no more than the session are in one table."""
+"""Commands that start, transfer, and end calls. Commands that take only a session share one table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EXAMPLE = "CA0123456789abcdef0123456789abcdef"
 
 
 class SessionCommand(NamedTuple):
-    """A command whose one field is the session."""
+    """A command whose only field is the session."""
 
     name: str
     summary: str
@@ -210,7 +210,7 @@ def end(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(call)
     app.command()(transfer)
     for command in SESSION_COMMANDS:

@@ -1,4 +1,4 @@
-"""`check`: what is wrong with a set-up, and how to mend it."""
+"""`check`: find setup problems and say how to fix each one."""
 
 import asyncio
 import re
@@ -61,7 +61,7 @@ def check(
 
 
 def _load_settings() -> "ServiceSettings":
-    """The settings; where nothing but missing ones is wrong, and no `.env` is there, it is said how to begin one."""
+    """Load the settings. If settings are missing and there is no `.env`, say how to create one."""
     from conferral.runtime.errors import SettingsError
     from conferral.runtime.settings import ServiceSettings, load
 
@@ -128,5 +128,5 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(check)

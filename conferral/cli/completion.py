@@ -1,4 +1,4 @@
-"""What the shell offers on Tab for the values of options: closed lists, and the parties of the session."""
+"""Shell completion (Tab) of option values: closed lists, and the session's parties."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,21 +8,21 @@ import typer
 if TYPE_CHECKING:
     from conferral.operations.session_queries import Fields
 
-#: The closed lists. What is typed is held against the words of `statemachine`, which is too heavy to import for
-#: `--help`; a test compares the two.
+#: The closed lists. They repeat `statemachine`'s words, because importing `statemachine` would slow down `--help`. A
+#: test compares the two.
 STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
 CALL_MODES = ("bridge", "conference")
 TRANSFER_MODES = ("warm", "consult", "blind")
 SUPERVISE_MODES = ("monitor", "whisper", "barge")
 RECORD_ACTIONS = ("start", "pause", "resume", "stop")
-#: How long the shell waits for what it may offer, seconds.
+#: Timeout for completion, in seconds.
 TIMEOUT_S = 1.0
-#: What a party's name looks like. What doesn't is not offered: it could mean something to a shell.
+#: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 
 
 def choices(*allowed: str) -> Callable[[str], list[str]]:
-    """Makes what offers those of these words that begin as somebody has typed."""
+    """Return a completer for these words."""
 
     def completed(incomplete: str) -> list[str]:
         return [word for word in allowed if word.startswith(incomplete)]
@@ -31,21 +31,21 @@ def choices(*allowed: str) -> Callable[[str], list[str]]:
 
 
 def complete_stories(incomplete: str) -> list[str]:
-    """The demo's stories whose names begin so."""
+    """Complete the names of the demo's stories."""
     from conferral.demo.scenarios.calls import STORIES
 
     return choices(*STORIES)(incomplete)
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The parties on the line of the session that was typed before, each with its status; none without one."""
+    """Complete the connected parties of the session typed earlier, each with its status; none without a session."""
     import asyncio
     import re
 
     from conferral.operations import wording
     from conferral.runtime.errors import ConferralError
 
-    # Behind an option that has no value yet, what stands before it is left as it was typed.
+    # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
     session = next(filter(None, typed), "")
     if not session:
@@ -53,7 +53,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     try:
         fields = asyncio.run(_find_session(session))
     except ConferralError:
-        return []  # a shell that completes is no place for errors
+        return []  # completion must never print errors
     present = [(name, fields.get(f"party.{name}.status", "")) for name in wording.party_names(fields)]
     return [
         (name, status if re.fullmatch("[a-z]{1,20}", status) else "")
@@ -63,7 +63,7 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
 
 
 async def _find_session(named: str) -> "Fields":
-    """A session's hash; empty when finding it takes longer than somebody waits who has pressed Tab."""
+    """Return a session's hash; empty if reading it takes longer than `TIMEOUT_S`."""
     import asyncio
 
     looking = asyncio.ensure_future(_read_session(named))

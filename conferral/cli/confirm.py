@@ -1,4 +1,4 @@
-"""Asks before a command hangs someone up."""
+"""Ask for confirmation before a command hangs someone up."""
 
 import asyncio
 import sys
@@ -8,19 +8,19 @@ from conferral.errors import CommandNotDoneError
 
 
 def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
-    """Pass if the answer is yes, or if the full session id was typed where no one can answer; return the session.
+    """Return the session if the user confirms, or if there is no terminal and they typed the full session id.
 
     Args:
-        command: Its name.
-        question: With `{whom}` for those whom it hangs up.
-        session: As it was typed.
-        party: Whom it hangs up: a party's name, or the SID of its call; empty for everyone.
+        command: The command's name.
+        question: The prompt, with `{whom}` for the parties that it hangs up.
+        session: The session as typed.
+        party: The party to hang up: its name, or the SID of its call; empty for everyone.
 
     Raises:
-        NotDoneError: the answer is no, or no one can be asked.
-        UnknownSession, AmbiguousSession: none matches; several do.
+        CommandNotDoneError: the user declined, or there is no terminal to ask on.
+        UnknownSession, AmbiguousSession: no session matches; several match.
     """
-    # Asked outside of the loop, so that Ctrl-C ends the question and the command with it.
+    # Prompt outside of the event loop, so that Ctrl-C ends both the prompt and the command.
     meant, session_id, whom = asyncio.run(_resolve(session, party))
     if sys.stdin.isatty():
         if not output.confirm(question.format(whom=whom)):
@@ -34,14 +34,14 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
 
 
 async def _resolve(named: str, party: str) -> tuple[str, str, str]:
-    """The session as its command is to name it, its id, and whom the command would hang up, in words."""
+    """Return the session's name for the command, its id, and a description of the parties to hang up."""
     from conferral.cli.redis_access import open_redis
     from conferral.cli.submission import resolve_session
     from conferral.operations import session_summary, wording
     from conferral.runtime.settings import StoreSettings, load
 
     async with open_redis(load(StoreSettings)) as reader:
-        # Last digits may match another session by the time the question is answered.
+        # Resolve it now: by the time the user answers, the last digits may match another session.
         meant = await resolve_session(reader, named)
         session_id = await reader.find(meant)
         fields = await reader.read_session(session_id)

@@ -1,4 +1,4 @@
-"""`dead`: entries that could not be understood or kept failing: looked at, put back, dropped."""
+"""`dead`: list, show, retry, and drop dead letters (entries that couldn't be decoded or kept failing)."""
 
 import asyncio
 import sys
@@ -21,7 +21,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reaso
 
 
 def _require_nonempty(reason: str | None) -> str | None:
-    """An empty variable of a script must not stand for all there are."""
+    """Reject an empty reason: a script's unset variable must not select all dead letters."""
     if reason == "":
         raise typer.BadParameter("must not be empty; without it all are meant")
     return reason
@@ -92,13 +92,13 @@ def dead(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Lists them, when nothing else is to be done."""
+    """List dead letters if no subcommand is given."""
     if context.invoked_subcommand is None:
         list_letters(reason, limit, full=full, as_json=as_json)
 
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
-    """Lists dead letters."""
+    """List dead letters."""
     letters, groups = asyncio.run(_with_dead_letters(lambda dead: _list(dead, limit, reason or "", full=full)))
     if as_json:
         output.print_json([_as_json(letter) for letter in letters])
@@ -117,7 +117,7 @@ def show_letter(
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows one dead letter."""
+    """Show one dead letter."""
     letter = asyncio.run(_with_dead_letters(lambda dead: dead.find(letter_id, full=full)))
     if letter is None:
         raise CommandNotDoneError(f"no dead letter {letter_id} found")
@@ -169,7 +169,7 @@ def _as_json(letter: "DeadLetter") -> dict[str, Any]:
 def retry_letters(
     ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Puts letters back."""
+    """Retry dead letters."""
     _check_which(ids, reason, everything=everything)
     if ids:
         done = asyncio.run(_with_dead_letters(lambda dead: dead.retry(ids)))
@@ -182,10 +182,10 @@ def retry_letters(
 def drop_letters(
     ids: LetterIds = None, everything: All = False, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Drops letters."""
+    """Drop dead letters."""
     _check_which(ids, reason, everything=everything)
     if everything and not yes and not sys.stdin.isatty():
-        # A script that names each one knows what it drops; all of them is too much to be meant by chance.
+        # A script that lists ids knows what it drops; `--all` needs an explicit `--yes`.
         raise typer.BadParameter("goes with --yes where there is no terminal to ask on", param_hint="--all")
     if ids:
         if (
@@ -209,7 +209,7 @@ def _check_which(ids: list[str] | None, reason: str | None, *, everything: bool)
 
 
 def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
-    """How many whoever is at the terminal was told of; None where nobody was asked."""
+    """Return the number of dead letters that the user confirmed; None without a prompt."""
     if yes or not sys.stdin.isatty():
         return None
     groups = {group.reason: group.count for group in asyncio.run(_with_dead_letters(lambda dead: dead.groups()))}
@@ -250,7 +250,7 @@ async def _with_dead_letters(act: "Callable[[DeadLetters], Awaitable[T]]") -> T:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     of_dead = App()
     of_dead.callback(invoke_without_command=True, help=_HELP)(dead)
     of_dead.command("list", help=_LIST_HELP)(list_letters)

@@ -1,4 +1,4 @@
-"""`demo`: the whole of it on one machine."""
+"""`demo`: run everything on one machine."""
 
 from typing import Annotated
 
@@ -48,10 +48,10 @@ def demo(
         if story is not None and story not in STORIES:
             raise typer.BadParameter(f"there is no such story; there are {', '.join(STORIES)}", param_hint="--story")
         run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
-    except KeyboardInterrupt:  # before the demo was ready to take it as its usual end
+    except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
         return
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(demo)

@@ -1,4 +1,4 @@
-"""`explain`: in words, why a session stands where it stands and what would help."""
+"""`explain`: say why a session is in its state and what would help."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _print_failure(failure: Failure) -> None:
 
     output.print_line()
     line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
-    if failure.is_refusal:  # no alarm: nothing has failed
+    if failure.is_refusal:  # a refused command is not a failure
         output.print_heading("What was refused: nothing has failed")
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
         return
@@ -97,7 +97,7 @@ def _print_failure(failure: Failure) -> None:
 
 
 def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any]:
-    """An explanation as JSON has it: times in ISO 8601, null for what nobody knows."""
+    """Return an explanation as JSON: times in ISO 8601, null for unknown values."""
     failure = explanation.first_failure
     return {
         "session": session_id,
@@ -119,7 +119,7 @@ def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any
 
 
 def wait_json(wait: Wait) -> dict[str, Any]:
-    """One thing that is waited for, as JSON has it."""
+    """Return one pending item as JSON."""
     return {
         "for": wait.for_,
         "by": wait.by,
@@ -129,12 +129,12 @@ def wait_json(wait: Wait) -> dict[str, Any]:
 
 
 def to_iso_or_none(at_ms: int) -> str | None:
-    """A time as JSON has it; null for none."""
+    """Return a time in ISO 8601; None for 0."""
     from conferral.storage.codecs.timestamps import to_iso
 
     return to_iso(at_ms) if at_ms else None
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(explain)

@@ -1,4 +1,4 @@
-"""`forget`: erases all that Redis holds of one ended session."""
+"""`forget`: erase everything that Redis holds about one ended session."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from conferral.errors import CommandNotDoneError
 if TYPE_CHECKING:
     from conferral.operations.erasure import ErasurePlan
 
-#: What is counted, in words for one and for several.
+#: Singular and plural of each kind of record.
 _TRACE_NAMES = {
     "session": ("record of the session", "records of the session"),
     "log_entries": ("entry of its log", "entries of its log"),
@@ -50,7 +50,7 @@ def forget(
 
     if not (yes or dry_run or sys.stdin.isatty()):
         raise CommandNotDoneError("without a terminal, forget needs --yes; nothing was erased")
-    # The line that says what was erased is the record of it.
+    # The log line about the erasure is its only record.
     log.configure(load(StoreSettings).log_format, cache_loggers=False)
     plan = asyncio.run(_read_plan(session))
     traces = plan.traces
@@ -67,7 +67,7 @@ def forget(
 
 
 def _plan_lines(plan: "ErasurePlan") -> str:
-    """What goes, in words; numbers by their last digits."""
+    """Describe what will be erased; numbers show only their last digits."""
     from conferral.operations import wording
 
     traces = plan.traces
@@ -97,5 +97,5 @@ async def _erase(plan: "ErasurePlan") -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(forget)

@@ -1,4 +1,4 @@
-"""What several commands read of one session: its hash and its log, from Redis or from a file."""
+"""Read a session's history (its hash and its log) from Redis or from a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
-    """The history of a session that is named by its id or by one of its calls.
+    """Return the history of a session, named by its id or by one of its calls.
 
     Raises:
-        UnknownSession: nobody knows it.
-        NotDoneError: it is not in Redis any more.
+        UnknownSession: no session matches.
+        CommandNotDoneError: Redis no longer has it.
     """
     from conferral.operations.history.replay import SessionHistory
 
@@ -31,10 +31,10 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
 
 
 def read_history_file(name: str) -> SessionHistory:
-    """The history that a file holds; of `-`, standard input.
+    """Read a history from a file; `-` is standard input.
 
     Raises:
-        NotDoneError: it can't be read, or is no history.
+        CommandNotDoneError: the file can't be read, or isn't a history.
     """
     from conferral.operations.history import replay
     from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError
@@ -53,10 +53,10 @@ def read_history_file(name: str) -> SessionHistory:
 
 
 def save_history(history: SessionHistory, name: str) -> None:
-    """Writes a history to a new file that nobody else may read: it holds whole numbers.
+    """Write a history to a new file readable only by its owner, because it holds full phone numbers.
 
     Raises:
-        NotDoneError: it can't be written, or is there already.
+        CommandNotDoneError: the file can't be written, or already exists.
     """
     from conferral.operations.history import replay
 

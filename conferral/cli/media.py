@@ -1,4 +1,4 @@
-"""The commands about who hears what: `supervise`, `announce` and `record`."""
+"""`supervise`, `announce`, and `record`: who hears what."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def record(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(supervise)
     app.command()(announce)
     app.command()(record)

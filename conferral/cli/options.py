@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from conferral.operations.session_queries import Fields
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
-#: Of what is shown as it is stored: keys are the names of fields in Redis, and values are whole.
+#: For output in storage format: keys are Redis field names, and values are not redacted.
 AsStored = Annotated[
     bool, typer.Option("--json", help="For machines: fields as in Redis, with whole numbers; errors too.")
 ]
@@ -30,7 +30,7 @@ def _check_optional_session(value: str | None) -> str | None:
 
 
 def check_optional_id(value: str | None) -> str | None:
-    """Passes what can be an id, and nothing at all."""
+    """Validate an optional id."""
     from conferral.statemachine.ids import id_error
 
     if value is not None and (why := id_error(value)):
@@ -39,7 +39,7 @@ def check_optional_id(value: str | None) -> str | None:
 
 
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
-    """The live sessions whose ids begin so, each with its state: what the shell offers on Tab."""
+    """Complete live sessions by id prefix, each with its state."""
     import asyncio
     import re
 
@@ -50,7 +50,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     try:
         found = asyncio.run(_live_sessions())
     except ConferralError:
-        return []  # a shell that completes is no place for errors
+        return []  # completion must never print errors
     offered = []
     for fields in found:
         name = fields.get("id", "")
@@ -62,7 +62,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_histories(incomplete: str) -> list[tuple[str, str]]:
-    """What `replay` takes: the same sessions, and files of histories with the folders that lead to them."""
+    """Complete `replay`'s argument: live sessions, history files, and their folders."""
     import re
     from pathlib import Path
 
@@ -71,10 +71,10 @@ def complete_histories(incomplete: str) -> list[tuple[str, str]]:
     try:
         there = sorted(place.iterdir())
     except OSError:
-        there = []  # nothing that can be read
+        there = []  # unreadable
     offered = []
     for one in there:
-        # What could mean something to the shell is left to whoever types it.
+        # Skip names that could contain shell syntax; the user can still type them.
         if not one.name.startswith(begun) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,@+-]*", one.name):
             continue
         name = f"{folder}/{one.name}" if "/" in incomplete else one.name
@@ -86,7 +86,7 @@ def complete_histories(incomplete: str) -> list[tuple[str, str]]:
 
 
 async def _live_sessions() -> "list[Fields]":
-    """All of them, the newest first; none when that takes longer than somebody waits who has pressed Tab."""
+    """Return all live sessions, newest first; none if reading them takes longer than `TIMEOUT_S`."""
     import asyncio
 
     from conferral.cli.sessions import list_sessions
@@ -99,14 +99,14 @@ async def _live_sessions() -> "list[Fields]":
     return listing.result()[::-1]
 
 
-#: Everything that could mean something to a shell, some of which evaluate what they are offered: an address may hold
-#: what its owner likes.
+#: Characters that could be shell syntax. Some shells evaluate completions, and an address holds whatever its owner
+#: chooses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
-#: Files and folders that are offered (count).
+#: Maximum number of files and folders offered.
 COMPLETED_FILES_MAX = 200
-#: How a session is named: by ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
+#: Ways to name a session: ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
 SESSION_PATTERN = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
-#: The same in words, for helps.
+#: The same for help texts.
 SESSION_HELP = (
     "Its id or at least 4 characters of it, a call's or the conference's SID, last digits of a number, or a party's "
     "name, address, or label"
@@ -158,7 +158,7 @@ PartyName = Annotated[
 Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
 RingTimeout = Annotated[
-    # Text, so that a wrong value gets the same message here as everywhere else that takes commands.
+    # Text, so that an invalid value gets the same message as on every other surface.
     str | None,
     typer.Option(metavar="SECONDS", help="How long to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default."),
 ]
@@ -170,7 +170,7 @@ CallerId = Annotated[
     str | None,
     typer.Option("--caller-id", metavar="NUMBER", help="Which number in your account the dialed party sees."),
 ]
-#: How a destination is written.
+#: Formats of a destination.
 DESTINATION = "+E.164, client:NAME, sip:URI or a name from the directory"
 CommandId = Annotated[
     str | None,
@@ -183,7 +183,7 @@ CommandId = Annotated[
 def dial_options(
     brief: str | None, digits: str | None, *, confirm: bool, timeout: str | None, caller_id: str | None
 ) -> dict[str, str]:
-    """The dial options as the stream of commands takes them; empty where they are not given."""
+    """Return the dial options as command fields; unset ones are empty."""
     return {
         "brief": brief or "",
         "confirm": "true" if confirm else "",

@@ -1,4 +1,4 @@
-"""The commands about single parties: one more, one less, held, muted."""
+"""Commands about a single party: add, remove, hold, unhold, mute, unmute."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _EXAMPLE = "CA0123456789abcdef0123456789abcdef"
 
 
 class PartyCommandHelp(NamedTuple):
-    """A command whose fields are the session and a party of it."""
+    """A command whose fields are the session and one of its parties."""
 
     name: str
     summary: str
-    #: The party of the example.
+    #: The party in the example.
     party_help: str
     details: str
 
@@ -133,7 +133,7 @@ def remove(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(add)
     app.command()(remove)
     for command in PARTY_COMMANDS:

@@ -1,4 +1,4 @@
-"""`webhooks`, `worker`, `sandbox` and `console`: the processes."""
+"""The commands that run processes: `webhooks`, `worker`, `sandbox`, and `console`."""
 
 from typing import Annotated
 
@@ -118,7 +118,7 @@ def console(
     from conferral.runtime.web.pages import host_name
 
     for name in allow_host or ():
-        # Of a URL the scheme would be taken for the name, and the console would refuse whom it was to let in.
+        # A URL is rejected: its scheme would be taken for the host name, and the console would refuse the real host.
         if "/" in name or not host_name(name):
             raise typer.BadParameter("must be a name, such as console.example.com", param_hint="--allow-host")
     options = ConsoleOptions(
@@ -131,7 +131,7 @@ def console(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(webhooks)
     app.command()(worker)
     app.command()(sandbox)

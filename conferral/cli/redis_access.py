@@ -1,4 +1,4 @@
-"""The operators' way into Redis: open it, and name what is wrong with it."""
+"""Open Redis for CLI commands, and describe connection errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +14,9 @@ from conferral.storage.connection.client import Client, make_client
 
 
 def redacted_url(url: str) -> str:
-    """Where a Redis is, without user and password.
+    """Return the Redis host and port without user and password.
 
-    >>> place_of("redis://me:secret@cache.example:6390/2")
-    'cache.example:6390'
+    >>> redacted_url("redis://me:secret@cache.example:6390/2") 'cache.example:6390'
     """
     parts = urlsplit(url)
     if parts.scheme == "unix":
@@ -29,33 +28,33 @@ def redacted_url(url: str) -> str:
 
 
 def make_redis_client(url: str, max_connections: int = 8) -> Client:
-    """A client for the URL of the settings.
+    """Create a client for the configured URL.
 
     Args:
         url: `REDIS_URL`.
-        max_connections: Bound of the pool (count).
+        max_connections: Pool size.
 
     Raises:
-        SettingsError: the URL can't be understood.
+        SettingsError: the URL is invalid.
     """
     try:
         return make_client(url, max_connections=max_connections)
     except ValueError as error:
-        # The text of redis-py's error may quote the URL with its password.
+        # redis-py's error message may quote the URL with its password.
         raise SettingsError((setting_errors.describe_invalid("REDIS_URL", url, None),)) from error
 
 
 def describe_redis_error(error: StoreError, url: str) -> str:
-    """One sentence about a Redis that does not do what is wanted."""
+    """Describe a Redis error in one sentence."""
     return f"{error}; REDIS_URL names {redacted_url(url)}"
 
 
 @asynccontextmanager
 async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionQueries]:
-    """Redis as the settings name it, with the keys as they were set up there.
+    """Open the configured Redis with the stored key layout.
 
     Raises:
-        NotDoneError: it can't be reached, or nothing is set up under the prefix.
+        CommandNotDoneError: Redis is unreachable, or nothing is set up under the prefix.
     """
     client = make_redis_client(settings.redis_url)
     try:

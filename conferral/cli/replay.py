@@ -1,4 +1,4 @@
-"""`replay`: a session's log step by step, and the session as it was at any moment of it."""
+"""`replay`: step through a session's log, and show the session at any point of it."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ def _read_history(named: str) -> SessionHistory:
 
 
 def _version(history: SessionHistory, as_of: str) -> int:
-    """Which version is meant.
+    """Return the version that `--as-of` selects.
 
     Raises:
-        BadParameter: nobody can tell.
+        BadParameter: it is ambiguous or doesn't exist.
     """
     from conferral.operations import wording
     from conferral.operations.history import replay, timeline
@@ -112,7 +112,7 @@ def _version(history: SessionHistory, as_of: str) -> int:
     created = history.fields.get("created_at", "")
     at_ms = wording.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
     if at_ms and _CLOCK.fullmatch(as_of) and at_ms + _SECOND_MS <= wording.parse_time_ms(created):
-        # Before the call: of a call that went on past midnight the next day is meant.
+        # A time of day before the call started means the next day: the call ran past midnight.
         last_ms = max((wording.parse_time_ms(entry["at"]) for entry in history.log), default=0)
         at_ms += _DAY_MS if last_ms // _DAY_MS > at_ms // _DAY_MS else 0
     if not at_ms:
@@ -238,5 +238,5 @@ def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(replay)

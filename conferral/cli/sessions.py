@@ -1,4 +1,4 @@
-"""`sessions` and `show`: what is going on, and what has happened to one call."""
+"""`sessions` and `show`: list the sessions, and show one with its log."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ def sessions(
 
 
 async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], PartitionClocks]":
-    """Sessions, those that need attention first, and what time it is for them."""
+    """Read sessions, those that need attention first, and the partitions' clocks."""
     from conferral.cli.redis_access import open_redis
     from conferral.operations.attention import sort_key
     from conferral.operations.partition_clock import read_partition_clocks
@@ -69,7 +69,7 @@ async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[
 
 
 async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
-    """Sessions, oldest first; those in one state, or all."""
+    """Return the sessions, oldest first: those in one state, or all."""
     from conferral.cli.redis_access import open_redis
     from conferral.runtime.settings import StoreSettings, load
 
@@ -78,12 +78,12 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
 
 
 def table_row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
-    """A session as a row of the table.
+    """Return a session as a table row.
 
     Args:
         fields: Its hash.
-        now_ms: What time it is for it, Unix milliseconds; 0 for what this machine's clock shows.
-        full: Whether numbers are shown whole.
+        now_ms: The partition's time, in Unix milliseconds; 0 for this machine's clock.
+        full: Whether to show full phone numbers.
     """
     from conferral.operations import session_summary
 
@@ -101,7 +101,7 @@ def table_row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple
 
 
 def narrow_entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.Entry:
-    """A session as a few lines, for a narrow terminal."""
+    """Return a session as a few lines, for a narrow terminal."""
     from conferral.operations import session_summary
 
     told = [session_summary.transfer_line(fields, full=full), *session_summary.session_notes(fields)]
@@ -172,13 +172,13 @@ LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "what foll
 
 
 def print_fields(fields: "Fields", *, full: bool) -> None:
-    """What there is to be said of a session as a whole, a line each."""
+    """Print the session-level fields, one per line."""
     for line in field_lines(fields, full=full):
         output.print_line(line)
 
 
 def field_lines(fields: "Fields", *, full: bool) -> list[str]:
-    """The same as texts."""
+    """Return the session-level fields as lines."""
     from conferral.operations import session_summary, wording
     from conferral.operations.damage import REPAIR, damaged_field
 
@@ -200,14 +200,14 @@ def field_lines(fields: "Fields", *, full: bool) -> list[str]:
 
 
 def print_parties(fields: "Fields", *, full: bool) -> None:
-    """Its parties, a row each."""
+    """Print the session's parties as a table."""
     rows, entries = party_rows(fields, full=full)
     output.print_line()
     output.print_table(PARTY_COLUMNS, rows, entries=entries)
 
 
 def party_rows(fields: "Fields", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
-    """The same as rows of a table, and as entries for a narrow terminal."""
+    """Return the parties as table rows, and as entries for a narrow terminal."""
     from conferral.operations import session_summary, wording
 
     rows: list[tuple[str, ...]] = []
@@ -248,7 +248,7 @@ def _print_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
 
 
 def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
-    """What has happened to a session, as rows of a table, oldest first."""
+    """Return the session's log as table rows, oldest first."""
     from conferral.operations.history import timeline
 
     rows: list[tuple[str, ...]] = []
@@ -263,6 +263,6 @@ def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands."""
     app.command()(sessions)
     app.command()(show)

@@ -1,4 +1,4 @@
-"""Gives one command to one session from a terminal: publishes it, waits for what comes of it, and tells that."""
+"""Submit a command from the terminal: publish it, wait for its outcome, and print the outcome."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ if TYPE_CHECKING:
     from conferral.storage.commands.command_stream import CommandOutcome
 
 
-#: How long a command is waited for beyond its ring time, and at least, seconds.
+#: Time to wait for a command beyond its ring time, in seconds.
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
-#: Commands that dial, with how many phones they ring one after the other.
+#: Commands that dial, with the number of phones they ring one after the other.
 _RING_COUNTS = {"call": 2, "transfer": 1, "retrieve": 1, "add": 1, "supervise": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """How a command is given, whatever it asks for."""
+    """Options for submitting any command."""
 
-    #: Seconds to wait for the outcome; None for as long as the command may ring, and a little longer.
+    #: How long to wait for the outcome, in seconds; None for the command's ring time plus a margin.
     wait_s: float | None
-    #: Whether the command's id is printed at once instead of the outcome.
+    #: Whether to print the command's id right away instead of waiting for the outcome.
     no_wait: bool
-    #: None for one that is made up.
+    #: None to generate one.
     command_id: str | None
     as_json: bool
 
 
 def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
-    """Gives a command and tells what came of it.
+    """Submit a command and print its outcome.
 
     Args:
-        fields: As the stream of commands takes them, without the id; empty ones are left out.
-        options: How.
+        fields: As in the command stream, without the id; empty ones are left out.
+        options: How to submit it.
 
     Raises:
-        BadParameter: no session could take it; nothing was published.
-        NotDoneError: it was refused or has failed, or is still in progress.
+        BadParameter: the command is invalid for any session; nothing was published.
+        CommandNotDoneError: it was rejected, has failed, or is still in progress.
     """
     from conferral.statemachine.ids import ID_PATTERN
     from conferral.storage.commands.command_models import BadCommandError, validate
 
     named = fields.get("session", "")
-    # Whatever else names a session is looked up once Redis is there; the other fields are looked at before.
+    # Other session names are resolved once Redis is open; validate the other fields now, with a placeholder.
     stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
     try:
-        # By those who take it from the stream too: what they would not understand is told without them.
+        # Use the stream's own validation, so that invalid fields are reported without publishing anything.
         fields_given = validate({"by": "cli", **fields, **stands_for}).entry()
         "".join(fields_given.values()).encode()
     except BadCommandError as error:
@@ -70,27 +70,26 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
 
 
 def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
-    """Return how long a command is waited for unless its options say otherwise, in seconds.
+    """Return the default time to wait for a command's outcome, in seconds.
 
-    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
-    (30.0, 75.0)
+    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30) (30.0, 75.0)
     """
     rings = _RING_COUNTS.get(fields["type"], 0)
     if not rings:
         return WAIT_MIN_S
-    # The agent of a `call` rings as long as it says, the customer as long as the setting says.
+    # For `call`, the field sets the agent's ring time and the setting the customer's.
     ring_s = int(fields.get("timeout") or ring_timeout_s) + (rings - 1) * ring_timeout_s
     return max(WAIT_MIN_S, ring_s + WAIT_BEYOND_RING_S)
 
 
 async def resolve_session(reader: SessionQueries, named: str) -> str:
-    """Return how a command names the session that was typed.
+    """Return the session's name for the command.
 
-    An id or a call's SID is published as it was typed, since a repeated command is recognized by its fields. Anything
-    else must match exactly one live session.
+    An id or a call's SID is published as typed, because a repeated command is recognized by its fields. Anything else
+    must match exactly one live session.
 
     Raises:
-        UnknownSession: no live session matches, and this can't be an id that the router would reject.
+        UnknownSession: no live session matches, and the text can't be an id that the router would reject.
         AmbiguousSession: several match.
     """
     from conferral.statemachine.ids import ID_PATTERN
@@ -100,7 +99,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
     if found := await reader.search(named, live_only=True):
         return found
     if ID_PATTERN.fullmatch(named):
-        return named  # the router rejects it, as it does for every way of giving a command
+        return named  # the router rejects it, as on every other surface
     return await reader.find(named)
 
 
@@ -112,7 +111,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
     async with open_redis(settings) as reader:
-        if session_typed and fields["type"] != "call":  # whose session is not there yet
+        if session_typed and fields["type"] != "call":  # a `call` has no session yet
             fields = {**fields, "session": await resolve_session(reader, session_typed)}
         submitter = CommandSubmitter(reader)
         try:
@@ -124,7 +123,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
                     output.print_line(submitted.command_id)
                 return
             outcome = await submitter.wait_for_outcome(submitted, wait_s)
-        except CommandRejected as error:  # of another command with the same id
+        except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id = outcome.session or submitted.session
         session = await reader.read_session(session_id) if session_id else {}
@@ -147,7 +146,7 @@ async def _not_done(
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
-        # What was tried and failed has left its mark: whoever asked must know with whom the customer is now.
+        # A failed attempt can change the call: tell the user who the customer is connected to now.
         stands = (
             [f"{session['id']} is {wording.state_label(session)}", session_summary.participants_line(session)]
             if session.get("id")
@@ -178,7 +177,7 @@ async def _has_worker(reader: SessionQueries) -> bool:
 
 
 def own_command_line(settings: StoreSettings) -> str:
-    """How this program is called from here, with the Redis that was meant; never with a password."""
+    """Return the command line for this program and this Redis, without any password."""
     from conferral.demo.programs import own_command
     from conferral.runtime.settings import StoreSettings
 

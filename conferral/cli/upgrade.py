@@ -1,4 +1,4 @@
-"""`upgrade`: raises the level at which all processes write, once every one of them knows it."""
+"""`upgrade`: raise the schema version that all processes write, once every process supports it."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -49,10 +49,10 @@ def upgrade(
 
 
 async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
-    """The level before and after, and the processes that don't know the new one.
+    """Return the schema version before and after, and the processes that don't support the new one.
 
     Raises:
-        NotDoneError: some process does not know the new level.
+        CommandNotDoneError: some process doesn't support the new version.
     """
     from conferral.cli.redis_access import open_redis
     from conferral.errors import CommandNotDoneError
@@ -88,5 +88,5 @@ async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(upgrade)

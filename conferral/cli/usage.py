@@ -1,4 +1,4 @@
-"""How helps name arguments: SESSION and ID..., as in the examples, without types and braces."""
+"""Help formatting: show arguments as SESSION and ID..., as in the examples, without types and braces."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,13 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 
 def _argument_name(argument: TyperArgument) -> str:
-    """An argument's name, with brackets if it may be left out and dots if there may be several."""
+    """Return an argument's name, in brackets if optional and with dots if repeatable."""
     name = (argument.metavar or argument.name or "").strip("[]").upper() + ("..." if argument.nargs != 1 else "")
     return name if argument.required else f"[{name}]"
 
 
 class Command(TyperCommand):
-    """A command whose help says SESSION."""
+    """A command whose help shows plain argument names."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line."""
@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
 
 def in_range(minimum: float, maximum: float) -> Callable[[Any], Any]:
-    """Return a callback that passes numbers from `least` to `most`: the help then says so in words."""
+    """Return a callback that accepts numbers from `minimum` to `maximum`; the help then states the range in words."""
 
     def checked(value: Any) -> Any:
         if value is not None and not minimum <= value <= maximum:
@@ -49,7 +49,7 @@ def in_range(minimum: float, maximum: float) -> Callable[[Any], Any]:
 
 
 class App(typer.Typer):
-    """An app whose commands have such helps."""
+    """An app whose commands use this help format."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(

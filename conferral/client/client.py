@@ -1,4 +1,4 @@
-"""The Python client: gives commands, waits for their outcomes, reads and follows sessions. Redis is all it needs."""
+"""The Python client: submits commands, waits for outcomes, reads and follows sessions. It needs only Redis."""
 
 import asyncio
 import logging
@@ -21,21 +21,21 @@ from conferral.storage import config
 from conferral.storage.commands import command_models
 from conferral.storage.commands.command_models import BadCommandError
 
-#: Requests to Redis at once (count); each takes a connection while it lasts.
+#: Maximum number of concurrent requests to Redis. Each occupies a connection.
 REQUESTS_MAX = 8
-#: Between two looks for something new, seconds.
+#: Poll interval, in seconds.
 POLL_EVERY_S = 0.2
-#: Longest pause while Redis is out of reach, seconds.
+#: Longest backoff while Redis is unreachable, in seconds.
 BACK_OFF_MAX_S = 5.0
-#: Seconds to wait for an outcome where nothing else is said.
+#: Default time to wait for an outcome, in seconds.
 TIMEOUT_S = 30.0
-#: How long a command that is not waited for may take to be published while Redis is away, seconds.
+#: Time limit for publishing a command with `wait=False` while Redis is unreachable, in seconds.
 PUBLISH_TIMEOUT_S = 5.0
 
-#: Fields whose keywords are called otherwise.
+#: Command fields that have another keyword in Python.
 _KEYWORDS = {"timeout": "ring_timeout_s"}
 
-#: The log of the program that uses the client: sentences for people, no events as in the log of our processes.
+#: The log of the program that uses the client. It gets sentences, not the structured events of Conferral's processes.
 _logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -45,17 +45,17 @@ T = TypeVar("T")
 class Client(CommandMethods):
     """A connection to Conferral's Redis, as a context manager.
 
-    Many tasks may use one at the same time. It belongs to the event loop that it was opened in.
+    Many tasks can share one client. It belongs to the event loop that opened it.
 
         async with Client() as client:
             await client.transfer(session, to="client:bob", mode="warm", confirm=True)
 
     Args:
-        redis_url: `redis://`, `rediss://` or `unix://`; by default REDIS_URL of the environment or of `.env`.
+        redis_url: `redis://`, `rediss://`, or `unix://`; by default REDIS_URL from the environment or `.env`.
         prefix: First part of every key; by default CONFERRAL_PREFIX.
 
     Raises:
-        SettingsError: one of the two can't be understood.
+        SettingsError: one of the two is invalid.
     """
 
     def __init__(self, redis_url: str | None = None, prefix: str | None = None) -> None:
@@ -71,10 +71,10 @@ class Client(CommandMethods):
         return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
 
     async def __aenter__(self) -> Self:
-        """Connects.
+        """Connect.
 
         Raises:
-            StoreUnreachableError: Redis can't be reached.
+            StoreUnreachableError: Redis is unreachable.
             StoreError: nothing is set up under the prefix.
         """
         if self._connection is not None:
@@ -119,7 +119,7 @@ class Client(CommandMethods):
         return await command.done(max(0.0, until_s - _now_s())) if waits else command
 
     def _warn_once_unreachable(self) -> Callable[[StoreUnreachableError], None]:
-        """Tells once for each command that Redis is away: whoever waits for it would wonder why nothing comes."""
+        """Return a callback that logs once per command that Redis is unreachable and the command has to wait."""
         told: list[StoreUnreachableError] = []
 
         def note(error: StoreUnreachableError) -> None:
@@ -132,20 +132,20 @@ class Client(CommandMethods):
     # ---- what there is -------------------------------------------------------------------------------------------
 
     async def sessions(self, state: str | None = None, *, with_ended: bool = False) -> list[Session]:
-        """The live sessions, oldest first.
+        """Return the live sessions, oldest first.
 
         Args:
-            state: Only those in this state, for instance `conferenced`; `ended` for those that have ended.
-            with_ended: Those that have ended too, as long as they are kept.
+            state: Only sessions in this state, such as `conferenced`; `ended` for ended ones.
+            with_ended: Whether to include ended sessions that Redis still holds.
         """
         found = await self._run(self._reader.all_sessions(state, with_ended=with_ended))
         return [Session.of(fields) for fields in found]
 
     async def session(self, named: str) -> Session:
-        """A session by its id, or by the SID of one of its calls.
+        """Return a session by its id, or by the SID of one of its calls.
 
         Raises:
-            UnknownSession: nobody knows it.
+            UnknownSession: no session matches.
         """
         return Session.of(await self._run(self._read_hash(named)))
 
@@ -161,23 +161,23 @@ class Client(CommandMethods):
     async def follow(
         self, session: SessionRef, *, from_start: bool = False, after: str = ""
     ) -> AsyncIterator[LogEntry]:
-        """What happens to a session, as it happens, until it has ended.
+        """Yield a session's log entries as they arrive, until the session ends.
 
-        While Redis is away nothing comes; when it is back, nothing was missed.
+        While Redis is unreachable, nothing arrives; afterwards, the missed entries follow.
 
         Args:
-            session: Which.
-            from_start: Whether to tell first what has happened before.
-            after: Go on behind this entry, by its `id`.
+            session: The session.
+            from_start: Whether to start with the entries that already exist.
+            after: Start after the entry with this `id`.
 
         Raises:
-            UnknownSession: nobody knows it.
+            UnknownSession: no session matches.
         """
         named = session.id if isinstance(session, Session) else session
         session_id = (await self._read_hash(named))["id"]
         position = after or ("" if from_start else await self._retry_while_unreachable(self._newest_entry, session_id))
         while True:
-            # Asked before the log: an end that comes in between is found in the log of the next round.
+            # Read this before the log: if the session ends in between, the next round finds the end in the log.
             is_over = await self._retry_while_unreachable(self._is_over, session_id)
             found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
             for raw in found[session_id]:
@@ -191,14 +191,14 @@ class Client(CommandMethods):
             await asyncio.sleep(POLL_EVERY_S)
 
     async def outcomes(self, *, after: str = "") -> AsyncIterator[OutcomeRecord]:
-        """Finished transfers and ended sessions, as they come, for as long as one likes.
+        """Yield finished transfers and ended sessions as they arrive, without end.
 
-        Each comes at least once: `id` tells repetitions. About the last 10,000 are kept. While Redis is away nothing
-        comes; when it is back, nothing was missed.
+        Each arrives at least once; deduplicate by `id`. Redis keeps about the last 10,000. While Redis is unreachable,
+        nothing arrives; afterwards, the missed ones follow.
 
         Args:
-            after: Go on behind the outcome of this `position`; `0` for all that are kept; by default only those that
-                come from now on.
+            after: Start after the outcome with this `position`; `0` for all that Redis keeps; by default, only new
+                ones.
         """
         position_ms = after or await self._retry_while_unreachable(self._reader.last_outcome_id)
         while True:
@@ -218,7 +218,7 @@ class Client(CommandMethods):
     async def _retry_while_unreachable(
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What came of a request that may be repeated; while Redis is away it is."""
+        """Run an idempotent request, and retry it while Redis is unreachable."""
         pause_s = POLL_EVERY_S
         while True:
             try:

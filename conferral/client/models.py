@@ -1,7 +1,7 @@
-"""What the client shows of sessions, their logs and outcomes: read-only pictures of one moment.
+"""The client's models of sessions, logs, and outcomes: read-only snapshots.
 
-Words such as states and reasons are text, because a newer worker may know more of them than this version. No repr holds
-a number or a name of a person.
+States, reasons, and the like are strings, because a newer worker may send values that this version doesn't know. No
+repr contains a phone number or a person's name.
 """
 
 from collections.abc import Mapping
@@ -17,67 +17,67 @@ from conferral.operations.session_queries import LogEntry as RawEntry
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One of those who take part."""
+    """A party of a session."""
 
     #: `customer`, `agent`, `target`, `supervisor`, or the name given with `add`.
     name: str
     #: `dialing`, `ringing`, `confirming`, `connected` or `left`.
     status: str = ""
-    #: E.164, `client:NAME`, `sip:URI`, or what Twilio says of a caller who withholds the number.
+    #: E.164, `client:NAME`, `sip:URI`, or Twilio's value for a caller who withholds the number.
     address: str = field(default="", repr=False)
     call_sid: str = ""
-    #: Participant label in Twilio.
+    #: Twilio's participant label.
     label: str = ""
     held: bool = False
     muted: bool = False
     left_reason: str = ""
-    #: Of a supervisor: what was asked for, `monitor`, `whisper` or `barge`.
+    #: A supervisor's requested mode: `monitor`, `whisper`, or `barge`.
     supervises: str = ""
 
     @property
     def is_gone(self) -> bool:
-        """Whether the party's call is over."""
+        """Whether the party's call has ended."""
         return self.status == "left"
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """The newest transfer of a session."""
+    """A session's newest transfer."""
 
-    #: `warm`, `consult`, `blind`; of a parked call `park`, then `retrieve`.
+    #: `warm`, `consult`, `blind`; for a parked call `park`, then `retrieve`.
     mode: str
-    #: How far it has come: `dialing` … `completed`, `failed`, `cancelled`.
+    #: Its progress: `dialing` … `completed`, `failed`, `cancelled`.
     status: str
-    #: Why it failed or was cancelled.
+    #: Why it failed or was canceled.
     reason: str = ""
-    #: The destinations as they were named.
+    #: The destinations as the command named them.
     to: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The newest recording of a session."""
+    """A session's newest recording."""
 
-    #: Twilio's SID; empty while Twilio has not told it.
+    #: Twilio's SID; empty until Twilio reports it.
     sid: str = ""
-    #: In Twilio's words: `in-progress`, `paused`, `stopped`, `processing`, `completed`, `absent`, `failed`.
+    #: Twilio's status: `in-progress`, `paused`, `stopped`, `processing`, `completed`, `absent`, `failed`.
     status: str = ""
-    #: Where Twilio keeps it.
+    #: The recording's URL at Twilio.
     url: str = ""
-    #: Its length, seconds; 0 before its end.
+    #: Length in seconds; 0 while it runs.
     duration_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as it was when it was read."""
+    """A session at the time it was read."""
 
     id: str
     #: `bridged`, `converting`, `conferenced`, `transferring` or `ended`.
     state: str
-    #: What the state is at, for instance `ringing`, `parked` or `consult`; empty for none.
+    #: Phase of the state, such as `ringing`, `parked`, or `consult`; empty for none.
     phase: str = ""
-    #: Grows by one with every committed event.
+    #: Increases by one with every committed event.
     version: int = 0
     #: `inbound` or `outbound`.
     direction: str = ""
@@ -86,24 +86,24 @@ class Session:
     ended_at: datetime | None = None
     end_reason: str = ""
     conference_sid: str = ""
-    #: Friendly name of the conference: the id, or a name that Conferral made if someone chose the id.
+    #: Friendly name of the conference: the session id, or a generated name if the caller of the API chose the id.
     conference_name: str = ""
-    #: How the calls were connected first: `bridge` or `conference`.
+    #: How the parties were first connected: `bridge` or `conference`.
     mode: str = "bridge"
-    #: By name, those who have left included.
+    #: By name, including parties that have left.
     parties: Mapping[str, Party] = field(default_factory=dict)
-    #: None before the first.
+    #: None before the first transfer.
     transfer: Transfer | None = None
-    #: None before the first.
+    #: None before the first recording.
     recording: Recording | None = None
-    #: Until when a parked call waits; None for one that is not parked.
+    #: When a parked call times out; None if it isn't parked.
     parked_until: datetime | None = None
-    #: The hash as it stands in Redis, all text: fields of which this version knows nothing, too.
+    #: The hash as stored in Redis, all text, including fields that this version doesn't know.
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_live(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the session hasn't ended."""
         return self.state != "ended"
 
     @property
@@ -113,12 +113,12 @@ class Session:
 
     @property
     def agent(self) -> Party | None:
-        """The party `agent`: who has the call now."""
+        """The party `agent`, who has the call now."""
         return self.parties.get("agent")
 
     @classmethod
     def of(cls, fields: Fields) -> "Session":
-        """The session of a hash; what can't be understood is as if it were not told."""
+        """Parse a session hash; fields that can't be parsed count as missing."""
         names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
         return cls(
             id=fields.get("id", ""),
@@ -182,48 +182,49 @@ def _recording(fields: Fields) -> Recording | None:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One thing that happened to a session, and what followed."""
+    """One event of a session and its consequences."""
 
     session: str
-    #: Its place in the session's log: `follow` goes on behind it.
+    #: Its position in the session's log; `follow` continues after it.
     id: str
     at: datetime | None
-    #: What happened: `call_received`, `participant_joined`, a command's name...
+    #: The event: `call_received`, `participant_joined`, a command's name...
     event: str
-    #: What the event's name does not tell: who, and with which status.
+    #: Details of the event, such as the party and its status.
     detail: str = ""
     state_before: str = ""
     state_after: str = ""
     #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
     outcome: str = ""
     reason: str = ""
-    #: The session's version then.
+    #: The session's version after the event.
     version: int = 0
-    #: Of a command: its id.
+    #: The command's id, if the event is a command.
     command_id: str = ""
-    #: What was ordered from Twilio, each with `id`, `kind`, `party` and `target`.
+    #: REST requests to Twilio that followed, each with `id`, `kind`, `party`, and `target`.
     effects: tuple[Mapping[str, str], ...] = ()
-    #: What came of commands by it, each with `command`, `type`, `status` (`done`, `failed`, `rejected`) and `reason`.
+    #: Commands that this event finished, each with `command`, `type`, `status` (`done`, `failed`, `rejected`), and
+    #: `reason`.
     reports: tuple[Mapping[str, str], ...] = ()
-    #: Of the outcome of an effect: the effect's id.
+    #: The effect's id, if the event is an effect's outcome.
     effect_id: str = ""
-    #: Of the outcome of an effect: how many requests it took (count), where something went wrong on the way; else 0.
+    #: For an effect's outcome: how many requests it took, if some failed; else 0.
     attempts: int = 0
-    #: What those came to that were not the last word, with how often: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+    #: Results of the failed attempts, with their counts: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
     failed_attempts: tuple[str, ...] = ()
-    #: The session's fields that were changed by it, as the hash has them; None for one that is there no more.
+    #: Session fields that the event changed, as stored in the hash; None for a deleted field.
     changes: Mapping[str, str | None] = field(default_factory=dict)
-    #: Parameters of Twilio's callback that this version does not know.
+    #: Parameters of Twilio's callback that this version doesn't know.
     other: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_end(self) -> bool:
-        """Whether the session ended by this."""
+        """Whether this event ended the session."""
         return self.state_after == "ended" and self.state_before != "ended"
 
     @classmethod
     def of(cls, session_id: str, entry: RawEntry) -> "LogEntry":
-        """An entry as the log has it."""
+        """Parse a log entry."""
         return cls(
             session=session_id,
             id=entry.entry_id,
@@ -248,10 +249,10 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a transfer to reach somebody."""
+    """One attempt of a transfer to reach a party."""
 
     party: str
-    #: `answered`, or why not.
+    #: `answered`, or the reason for failing.
     result: str
     to: str = field(default="", repr=False)
     started_at: datetime | None = None
@@ -261,18 +262,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRecord:
-    """A transfer that is over, or a session that has ended."""
+    """A finished transfer or an ended session."""
 
-    #: The same in every repetition of the entry.
+    #: The same in every redelivery of the entry.
     id: str
-    #: Its place in the stream: `outcomes` goes on behind it.
+    #: Its position in the stream; `outcomes` continues after it.
     position: str
     #: `transfer` or `session`.
     kind: str
     session: str
-    #: Of a transfer `completed`, `failed`, `recalled` or `cancelled`; of a session `ended`.
+    #: For a transfer `completed`, `failed`, `recalled`, or `cancelled`; for a session `ended`.
     result: str
-    #: Why a transfer failed or was cancelled; of a session its `end_reason`.
+    #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
@@ -282,7 +283,7 @@ class OutcomeRecord:
 
     @classmethod
     def of(cls, position: str, fields: Fields) -> "OutcomeRecord":
-        """An entry of the stream of outcomes."""
+        """Parse an entry of the outcome stream."""
         return cls(
             id=fields.get("id", ""),
             position=position,
@@ -308,10 +309,9 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 
 
 def parse_time(text: str) -> datetime | None:
-    """A time of a record; None where there is none, or none that can be understood.
+    """Parse a stored time; None if it is missing or invalid.
 
-    >>> moment("2027-01-15T08:00:00.000Z")
-    datetime.datetime(2027, 1, 15, 8, 0, tzinfo=datetime.timezone.utc)
+    >>> parse_time("2027-01-15T08:00:00.000Z") datetime.datetime(2027, 1, 15, 8, 0, tzinfo=datetime.timezone.utc)
     """
     try:
         return datetime.fromisoformat(text)
@@ -320,12 +320,12 @@ def parse_time(text: str) -> datetime | None:
 
 
 def parse_count(text: str) -> int:
-    """A count of a record; 0 where it can't be understood."""
+    """Parse a stored count; 0 if it is invalid."""
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def parse_object(text: str) -> Mapping[str, Any]:
-    """An object in JSON; empty where it can't be understood."""
+    """Parse a JSON object; empty if it is invalid."""
     try:
         found = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
@@ -334,7 +334,7 @@ def parse_object(text: str) -> Mapping[str, Any]:
 
 
 def parse_texts(text: str) -> tuple[str, ...]:
-    """The texts of a list in JSON; none where it can't be understood."""
+    """Parse a JSON list of strings; empty if it is invalid."""
     try:
         found = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:
@@ -343,7 +343,7 @@ def parse_texts(text: str) -> tuple[str, ...]:
 
 
 def parse_rows(text: str) -> list[Mapping[str, Any]]:
-    """The rows of a list in JSON; none where it can't be understood."""
+    """Parse a JSON list of objects; empty if it is invalid."""
     try:
         found = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:

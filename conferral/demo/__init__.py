@@ -1,1 +1,1 @@
-"""The demo: everything on this machine alone, and a story told by what really happens."""
+"""The demo: everything on this machine, and a story narrated from what really happens."""

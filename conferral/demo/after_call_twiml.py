@@ -1,4 +1,4 @@
-"""What customers go on with after a call, in one of the demo's stories: a document of somebody else's."""
+"""TwiML server for the customer's `after` URL in one demo story; it plays another application's part."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ _DOCUMENT = f"<Response><Say>{characters.AFTER_CALL_TEXT}</Say><Hangup/></Respon
 
 @asynccontextmanager
 async def serve_after_call_twiml() -> AsyncIterator[str]:
-    """Serves the survey until the end of the block; yields its URL."""
+    """Serve the survey's TwiML until the end of the block; yield its URL."""
     app = web.Application()
     app.router.add_post("/survey", _respond)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)

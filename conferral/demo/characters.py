@@ -1,16 +1,16 @@
-"""Who plays in the demo's stories: people, their phones' addresses, and what they are called."""
+"""The demo's cast: people, their phones' addresses, and their names."""
 
 from conferral.operations import wording
 
 #: Numbers reserved for fiction. Source: North American Numbering Plan, 555-0100 to 555-0199.
 BUSINESS = "+14155550100"
-#: Whoever calls it waits in a conference.
+#: Callers to this number wait in a conference.
 WAITING_LINE = "+14155550101"
-#: Its conferences are recorded.
+#: Conferences on this number are recorded.
 RECORDED_LINE = "+14155550102"
-#: Whoever calls it is asked something when the agent has left.
+#: Callers to this number get a survey after the agent has left.
 AFTER_CALL_LINE = "+14155550103"
-#: What the phones' page calls each of them.
+#: The numbers' names on the phones' page.
 LINE_NAMES = {
     BUSINESS: "alice",
     WAITING_LINE: "waiting room",
@@ -22,18 +22,18 @@ ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
 DAVE = "client:dave"
-#: Whose phones are played by hand once the story is told, and whose are picked up by themselves then too.
+#: Phones that you play by hand after the story, and phones that keep answering automatically.
 MANUAL_PHONES = (CUSTOMER, ALICE, DAVE)
 ANSWERING_LATER = (BOB, CAROL)
-#: Whose phones are picked up when they ring, where the story does not say otherwise; in the order of the phones' page.
+#: Phones that answer automatically unless the story says otherwise, in the order of the phones' page.
 ANSWERING = MANUAL_PHONES + ANSWERING_LATER
-#: What the waiting line says first, and what the survey asks.
+#: The waiting line's greeting, and the survey's question.
 GREETING = "Thank you for calling. Somebody will be with you in a moment."
 AFTER_CALL_TEXT = "What did you think of us? Please say it after the tone."
 
 
 def name(address: str) -> str:
-    """What somebody is called in the stories."""
+    """Return a person's name in the stories."""
     if address == CUSTOMER:
         return "the customer"
     return address.removeprefix("client:") if address.startswith("client:") else wording.display_address(address)

@@ -1,4 +1,4 @@
-"""What the demo prints when its story is told: where everything is, and how to go on by hand."""
+"""The demo's closing message: where everything is, and what to try next."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from conferral.demo.environment import PREFIX, DemoEnvironment
 from conferral.demo.scenarios import calls
 from conferral.output import WIDTH_MIN
 
-#: The file in the demo's folder that makes commands short.
+#: File in the demo's folder with shell functions that shorten commands.
 VARIABLES = "env"
 
 
 def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
-    """Return the invitation; no line is wider than every terminal is.
+    """Return the closing message, folded to a standard terminal's width.
 
     Args:
-        stage: Where everything is.
+        stage: The demo's URLs and paths.
         pids: The workers' process ids.
     """
     others = " or ".join(map(str, pids[1:]))
@@ -71,7 +71,7 @@ def _manual_phone_lines() -> list[str]:
 
 
 def commands(stage: DemoEnvironment) -> list[str]:
-    """Return what can be typed, in this order."""
+    """Return commands to try, in this order."""
     order = [
         f"redis_cli XADD {PREFIX}:commands '*' type transfer \\",
         f"    session $CALL to {characters.CAROL} mode blind",

@@ -1,4 +1,4 @@
-"""Sets the stage: a private Redis, the sandbox, webhooks, two workers, and the console, with settings of its own."""
+"""Start the demo's environment: a private Redis, the sandbox, webhooks, two workers, and the console."""
 
 import os
 import sys
@@ -20,20 +20,20 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 
-#: How long everything may take to start, seconds; usually it takes one or two.
+#: Timeout for the whole startup, in seconds; usually it takes one or two.
 START_S = 30.0
-#: How often other ports are tried when somebody is quicker (count).
+#: How many sets of ports to try if other programs take some first.
 ATTEMPTS = 5
 PORT_SHIFTS = 500
-#: What our processes say when they can't listen.
+#: What Conferral's processes log when they can't listen.
 PORT_TAKEN = ("can't be had",)
 ReadyCheck = Callable[[], Awaitable[bool]]
 
-#: An account that can't exist, and its token: the same in each demo.
+#: An account SID that can't exist, and its token; the same in every demo.
 ACCOUNT_SID = "AC" + "0" * 32
-AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # of no account
-#: Of the control API, fixed so that it can be printed: the demo listens on loopback only.
-API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens nothing but a demo
+AUTH_TOKEN = "token-of-the-demo"  # noqa: S105  # no real account
+#: The control API's token, fixed so that it can be printed: the demo listens on loopback only.
+API_TOKEN = "api-token-of-the-demo"  # noqa: S105  # opens only a demo
 APP_SID = "AP" + "0" * 32
 PREFIX = "conferral"
 PARTITIONS = 16
@@ -43,7 +43,7 @@ WORKERS = ("worker-1", "worker-2")
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """Where everything is."""
+    """The demo's URLs, paths, and keys."""
 
     folder: Path
     redis_url: str
@@ -55,23 +55,23 @@ class DemoEnvironment:
 
     @property
     def console_signed_in(self) -> str:
-        """The console's URL with the token, which the page takes out of the address bar and nobody is sent."""
+        """The console's URL with its token in the fragment, which browsers don't send and the page removes."""
         return f"{self.console_url}/#token={API_TOKEN}"
 
 
 def choose_ports(shift: int = 0) -> Ports:
-    """Ports of webhooks, sandbox and console; says so when they are not the usual ones.
+    """Choose ports for webhooks, sandbox, and console; say so if they aren't the default ones.
 
     Args:
-        shift: How far above the usual ones is looked first (count).
+        shift: Offset from the default ports at which the search starts.
 
     Raises:
-        NotDoneError: no port is free.
+        CommandNotDoneError: no port is free.
     """
     usual = asdict(Ports())
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():
-        # The usual ports are left to those whose they are, so that one taken port does not move the others.
+        # Reserve the default ports for their own services, so that one taken port doesn't shift the others.
         others = frozenset(usual.values()) - {wanted}
         port = ports.choose(wanted + shift, taken=others | frozenset(chosen.values()))
         if not port:
@@ -83,10 +83,10 @@ def choose_ports(shift: int = 0) -> Ports:
 
 
 def directory_of(survey_url: str) -> str:
-    """The demo's directory: what holds for each of its numbers.
+    """Return the demo's directory: the configuration of each of its numbers.
 
     Args:
-        survey_url: With what customers of the survey's line go on.
+        survey_url: The `after` URL of the survey's number.
     """
     return f"""
 [inbound."{characters.WAITING_LINE}"]
@@ -104,13 +104,13 @@ after = "{survey_url}"
 def settings_of(
     redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Every setting that a process of the demo reads; those not needed are empty, which counts as not set.
+    """Return every setting that a demo process reads; unneeded ones are empty, which counts as unset.
 
     Args:
-        redis_url: Where Redis is.
-        webhooks_url: Where the webhooks are.
-        sandbox_url: Where the local Twilio is.
-        changes: What is set otherwise than usual.
+        redis_url: URL of Redis.
+        webhooks_url: URL of the webhooks.
+        sandbox_url: URL of the sandbox.
+        changes: Settings that differ from the defaults.
     """
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
     variables |= {
@@ -131,15 +131,15 @@ def settings_of(
 
 
 async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
-    """Starts everything and waits until it is ready.
+    """Start everything and wait until it is ready.
 
     Args:
-        children: Where the processes live.
-        survey_url: With what customers of the survey's line go on.
-        changes: Settings that the story wants otherwise than usual.
+        children: The demo's processes.
+        survey_url: The `after` URL of the survey's number.
+        changes: Settings that the story changes.
 
     Raises:
-        NotDoneError: there is no Redis, or something did not get ready in time, or died.
+        CommandNotDoneError: Redis is missing, or a process died or wasn't ready in time.
     """
     server = programs.find_redis_server()
     socket = children.folder / "redis.sock"
@@ -152,7 +152,7 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
     reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     for attempt in range(1, ATTEMPTS + 1):
-        # Two demos that take each other's ports away must not do so again and again: each goes its own way then.
+        # After a collision, two demos must not collide again: each continues at a different offset.
         chosen = choose_ports(0 if attempt == 1 else attempt + os.getpid() % PORT_SHIFTS)
         stage = DemoEnvironment(
             folder=children.folder,
@@ -167,7 +167,7 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
         try:
             await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
         except CommandNotDoneError:
-            # Somebody else was quicker to listen, such as another demo: there are more ports.
+            # Another program, such as a second demo, took a port first: try other ports.
             was_slow = any(child.has_logged(words) for child in started.values() for words in PORT_TAKEN)
             if not was_slow or attempt == ATTEMPTS:
                 raise
@@ -181,7 +181,7 @@ def _start_processes(
     children: Subprocesses, stage: DemoEnvironment, chosen: Ports, changes: Mapping[str, str]
 ) -> dict[str, Subprocess]:
     variables = settings_of(stage.redis_url, stage.webhooks_url, stage.sandbox_url, changes)
-    # By the interpreter and not by the program's file: `-P` keeps the folder that they run in out of Python's path.
+    # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
     program = (sys.executable, "-P", "-m", "conferral")
     typed = ("--command-line", programs.command_line(stage.redis_url))
     commands = {
@@ -197,7 +197,7 @@ def _start_processes(
 
 
 def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> dict[str, ReadyCheck]:
-    """How each is seen to be ready. By its own log: on a port somebody else may answer."""
+    """Return each process's readiness check. It reads the process's own log: another program may own the port."""
 
     def log_contains(name: str, words: str) -> ReadyCheck:
         async def look() -> bool:
@@ -214,10 +214,10 @@ def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> 
 
 
 async def _wait_until_ready(started: Sequence[Subprocess], signs: Mapping[str, ReadyCheck]) -> None:
-    """Waits until all are ready; from then on their end is nobody's wish.
+    """Wait until all are ready; from then on, an exit counts as a failure.
 
     Raises:
-        NotDoneError: one has died, or they take too long.
+        CommandNotDoneError: a process died, or startup timed out.
     """
     waiting = dict(signs)
 
@@ -257,7 +257,7 @@ async def _has_workers(reader: SessionQueries) -> bool:
         lines = await check_workers(reader.client, reader.keys)
     except StoreError:
         return False
-    # Each has its share from the start: a kill in the first seconds is taken over, too.
+    # Require balanced partitions, so that a worker killed in the first seconds is taken over, too.
     return all(line.status == "ok" for line in lines) and len(await live_workers(reader.client, reader.keys)) == len(
         WORKERS
     )

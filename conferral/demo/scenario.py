@@ -1,4 +1,4 @@
-"""What can happen in a story: people call, command and hang up; and what everybody hears is seen to be so."""
+"""Building blocks of the demo's stories: people call, submit commands, hang up, and hear each other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,62 +16,62 @@ from conferral.operations.history.change_feed import ChangeFeed
 from conferral.operations.session_queries import Fields
 from conferral.storage.commands import command_stream
 
-#: How long one step may take, seconds.
+#: Timeout of one step, in seconds.
 STEP_S = 15.0
-#: How long they talk, so that a reader can follow, seconds.
+#: Length of a conversation, in seconds, so that a reader can follow.
 TALK_S = 1.5
 RING_AFTER_S = 0.3
 ANSWER_AFTER_S = 1.0
-#: When somebody answers whose ringing is to be told of.
+#: When a phone answers whose ringing the story narrates, in seconds.
 LATE_ANSWER_AFTER_S = 3.0
-#: Longest line of what everyone hears; what is longer gets a line for each (characters).
+#: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
-#: What somebody hears who may hear any tune or sentence, but not silence.
+#: Stands for any music or announcement, but not silence.
 ANYTHING = "something"
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioRunner:
-    """Where stories are played, and how fast."""
+    """Plays scenarios at a given pace."""
 
     environment: DemoEnvironment
     phones: DemoPhones
-    #: So many times shorter are pauses and ringing than usual.
+    #: Factor by which pauses and ringing are shortened.
     pace: float = 1.0
 
     async def set_phones(self) -> None:
-        """Everybody's phone is picked up when it rings, and 1 is pressed where a key is asked for."""
+        """Script every phone to answer, and to press 1 when prompted."""
         for address in characters.ANSWERING:
             await self.phones.set_name(address, characters.name(address).removeprefix("the "))
             await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
 
     async def set_phones_manual(self) -> None:
-        """From here on some phones ring until somebody picks them up, so that they can be played by hand."""
+        """From here on, let some phones ring until the user answers them."""
         for address in characters.MANUAL_PHONES:
             await self.phones.set_manual(address)
 
     async def set_lines(self) -> None:
-        """All numbers are answered by the webhooks, and have names."""
+        """Point all numbers to the webhooks, and name them."""
         for number, name in characters.LINE_NAMES.items():
             route = "/voice/conference" if number == characters.WAITING_LINE else "/voice/inbound"
             await self.phones.set_number(number, name, self.environment.webhooks_url, route)
 
     async def phone(self, address: str, **does: ScriptValue) -> None:
-        """Tells a phone what it does when it rings; seconds at the usual pace."""
+        """Script what a phone does when it rings; times are in seconds at normal pace."""
         timed = {"ring_after_s": RING_AFTER_S, **does}
         script = {name: at / self.pace if isinstance(at, float) else at for name, at in timed.items()}
         await self.phones.script(address, **script)
 
     @asynccontextmanager
     async def call_in(self, line: str = characters.BUSINESS) -> AsyncIterator["Scenario"]:
-        """A customer calls, and alice answers."""
+        """Let a customer call and alice answer."""
         async with self._narrated_scenario(await self.phones.call(characters.CUSTOMER, line), line) as play:
             await play.wait_until_answered()
             yield play
 
     @asynccontextmanager
     async def call_to_wait(self) -> AsyncIterator["Scenario"]:
-        """A customer calls the line on which callers wait."""
+        """Let a customer call the waiting line."""
         async with self._narrated_scenario(
             await self.phones.call(characters.CUSTOMER, characters.WAITING_LINE), characters.WAITING_LINE
         ) as play:
@@ -79,7 +79,7 @@ class ScenarioRunner:
 
     @asynccontextmanager
     async def call_from_browser(self, session_id: str) -> AsyncIterator["Scenario"]:
-        """Alice calls the customer from a browser."""
+        """Let alice call the customer from a browser."""
         async with self._narrated_scenario(session_id) as play:
             await self.phones.browser_call(
                 characters.ALICE.removeprefix("client:"), characters.CUSTOMER, SessionID=session_id
@@ -88,7 +88,7 @@ class ScenarioRunner:
 
     @asynccontextmanager
     async def call_out(self, session_id: str, **fields: str) -> AsyncIterator["Scenario"]:
-        """Alice is called, then the customer."""
+        """Call alice, then the customer."""
         async with self._narrated_scenario(session_id) as play:
             options = "".join(f" --{name} {value}" for name, value in fields.items())
             await play.narrator.announce(
@@ -99,10 +99,10 @@ class ScenarioRunner:
             yield play
 
     async def start_bridged_call(self, caller: str) -> str:
-        """Brings a call up of which nothing is told; returns its session's id.
+        """Start a call without narrating it; return its session's id.
 
         Raises:
-            NotDoneError: it did not come up.
+            CommandNotDoneError: the call didn't connect.
         """
         session_id = await self.phones.call(caller, characters.BUSINESS)
         await Scenario(
@@ -116,10 +116,10 @@ class ScenarioRunner:
             yield Scenario(self, session_id, narrator)
 
     async def wait_until_idle(self) -> None:
-        """Waits until no call is left.
+        """Wait until no call is left.
 
         Raises:
-            NotDoneError: some are.
+            CommandNotDoneError: some calls remain.
         """
 
         async def are_over() -> bool:
@@ -138,19 +138,19 @@ class Scenario:
     narrator: Narrator
 
     async def announce(self, sentence: str) -> None:
-        """Tells what somebody does next, a moment after what went before."""
+        """Announce a person's next action after a short pause."""
         await self.talk()
         await self.narrator.announce(sentence)
 
     async def talk(self) -> None:
-        """They talk for a moment."""
+        """Let them talk for a moment."""
         await asyncio.sleep(TALK_S / self.runner.pace)
 
     async def submit(self, kind: str, expected: str = "done", **fields: str) -> None:
-        """Gives the session a command and waits for its outcome.
+        """Submit a command to the session and wait for its outcome.
 
         Raises:
-            NotDoneError: it is another one than expected, `done` or the reason of its failure.
+            CommandNotDoneError: the outcome isn't the expected one, `done` or a reason for failure.
         """
         outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
         came = outcome.status if outcome.status == "done" else outcome.reason
@@ -159,30 +159,30 @@ class Scenario:
         await self.narrator.narrate_new()
 
     async def submit_without_waiting(self, kind: str, **fields: str) -> str:
-        """Gives the session a command; returns its id."""
+        """Submit a command to the session; return the command's id."""
         reader = self.runner.environment.reader
         return await command_stream.publish(
             reader.client, reader.keys, {"type": kind, "session": self.session_id, **fields}
         )
 
     async def read_outcome(self, command_id: str) -> command_stream.CommandOutcome:
-        """What came of a command."""
+        """Return a command's outcome."""
         reader = self.runner.environment.reader
         return await command_stream.wait_for_outcome(reader.client, reader.keys, command_id, STEP_S)
 
     async def set_people(self, **people: str) -> None:
-        """From here on the parties are these people; told is what went before."""
+        """Narrate what came before, then rename the parties."""
         await self.narrator.narrate_new()
         self.narrator.people |= people
 
     async def expect_heard(self, **heard: str) -> None:
-        """Waits until people hear this and tells it.
+        """Wait until people hear what is expected, and narrate it.
 
         Args:
-            heard: By name, with `customer` for `the customer`: who or what they hear.
+            heard: Who or what each person hears, by name, with `customer` for `the customer`.
 
         Raises:
-            NotDoneError: they do not.
+            CommandNotDoneError: they don't.
         """
         expected = {("the customer" if name == "customer" else name): what for name, what in heard.items()}
         hears: dict[str, str] = {}
@@ -203,42 +203,42 @@ class Scenario:
             await self.narrator.add_observation(line)
 
     async def press(self, party: str, key: str) -> None:
-        """Somebody presses a key."""
+        """Press a key on a party's phone."""
         await self.runner.phones.press((await self._session())[f"party.{party}.call_sid"], key)
 
     async def answer(self, party: str) -> None:
-        """Somebody picks up."""
+        """Answer a party's phone."""
         await self.runner.phones.answer((await self._session())[f"party.{party}.call_sid"])
 
     async def leave(self, party: str) -> None:
-        """Somebody hangs up."""
+        """Hang up a party's phone; the call goes on."""
         fields = await self._session()
         await self.runner.phones.hang_up(fields[f"party.{party}.call_sid"])
 
     async def hang_up(self, party: str) -> None:
-        """Somebody hangs up, and with that the call is over."""
+        """Hang up a party's phone, which ends the call."""
         await self.leave(party)
         await self.wait_until_ended()
 
     async def wait_until_ended(self) -> None:
-        """Waits until the session has ended and nobody is on the line any more."""
+        """Wait until the session has ended and every call is over."""
         await self.wait_until("the end", lambda it: it.get("state") == "ended")
         await self.runner.wait_until_idle()
         await self.narrator.add_observation(f"calls left at the local Twilio: {await self.runner.phones.live_calls()}")
 
     async def wait_until_answered(self) -> None:
-        """Waits until the agent has answered.
+        """Wait until the agent has answered.
 
         Raises:
-            NotDoneError: she did not.
+            CommandNotDoneError: the agent didn't answer.
         """
         await self.wait_until("the agent's answer", lambda it: it.get("phase") == "connected")
 
     async def wait_until(self, what: str, holds: Callable[[Fields], bool]) -> Fields:
-        """Waits until something is true of the session.
+        """Wait until a condition holds for the session.
 
         Raises:
-            NotDoneError: it did not become so.
+            CommandNotDoneError: it didn't hold in time.
         """
 
         async def came() -> bool:
@@ -250,13 +250,13 @@ class Scenario:
         return await self._session()
 
     async def heard_nobody_text(self, party: str, since_s: float) -> str:
-        """For how long a party has heard nobody since then, in words."""
+        """Describe for how long a party has heard no one."""
         fields, phones = await self._session(), self.runner.phones
         lonely_s = await phones.heard_nobody_s(fields[f"party.{party}.call_sid"], since_s, await phones.now_s())
         return f"{lonely_s * 1000:.0f} ms"
 
     async def recorded(self, since_s: float) -> dict[str, float]:
-        """For how many seconds since then each voice went onto a recording, by name."""
+        """Return how many seconds of each voice were recorded since then, by name."""
         return await self.runner.phones.recorded_s(await self._people_by_call(), since_s)
 
     async def _session(self) -> Fields:

@@ -1,4 +1,4 @@
-"""The demo's processes: started in a group of their own, watched, and ended whatever happens."""
+"""The demo's processes: started in their own process group, supervised, and always terminated."""
 
 import asyncio
 import os
@@ -15,16 +15,16 @@ from conferral.demo import watchdog
 from conferral.demo.polling import poll_until
 from conferral.errors import CommandNotDoneError
 
-#: How long a process may take to stop when asked, seconds.
+#: Grace period for a process to stop after SIGTERM, in seconds.
 STOP_S = 10.0
-#: How often is looked whether one has died, seconds.
+#: Interval between checks for dead processes, in seconds.
 POLL_EVERY_S = 0.05
-#: Lines of a log that are shown when its process dies (count).
+#: Log lines shown when a process dies (count).
 LOG_LINES_MAX = 8
 ERROR_LINES_MAX = 40
-#: A unix socket's path may be about 100 bytes long; temporary folders can be deep.
+#: A Unix socket's path is limited to about 100 bytes, and temporary folders can be deep.
 FOLDER_BYTES_MAX = 80
-#: What of our environment the processes get; nothing else, so that nobody's settings or secrets reach the demo.
+#: Environment variables that the processes inherit. No others, so that no user settings or secrets reach the demo.
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -35,28 +35,28 @@ class Subprocess:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    #: Starts the process once more.
+    #: Starts the process again.
     start: Callable[[], subprocess.Popen[bytes]]
-    #: It may end: whoever starts it looks after it for now.
+    #: Whether it may exit: its starter handles that for now.
     is_starting: bool = False
-    #: It is started again when it ends.
+    #: Whether to restart it when it exits.
     is_restarted: bool = False
 
     def restart(self) -> None:
-        """Start the process again; its log goes on."""
+        """Start the process again, appending to its log."""
         self.process = self.start()
 
     @property
     def has_ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether it has exited."""
         return self.process.poll() is not None
 
     def has_logged(self, text: str) -> bool:
-        """Whether something stands in its log."""
+        """Whether its log contains a text."""
         return text in self.log.read_text(errors="replace")
 
     def death_report(self) -> CommandNotDoneError:
-        """That it has ended, and what its log says of it: the first error and what follows, else the last lines."""
+        """Return an error with the first error in its log and what follows, else with the last lines."""
         reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); from the end of its log:"
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if "[error" in line or "Traceback" in line]
@@ -65,7 +65,7 @@ class Subprocess:
 
 
 class Subprocesses:
-    """A folder and the processes that live in it; both are gone afterwards."""
+    """A folder and the processes in it; both are removed at exit."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-"))
@@ -96,7 +96,7 @@ class Subprocesses:
             self._watchdog.communicate(watchdog.DONE)
 
     def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Subprocess:
-        """Starts a process in the folder, with a log of its own; it is on trial while `is_starting` is set."""
+        """Start a process in the folder, with its own log; it may exit while `is_starting` is set."""
         assert self._watchdog is not None
         group = self._watchdog.pid
         log = self.folder / f"{name}.log"
@@ -111,7 +111,7 @@ class Subprocesses:
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
                     env=process_environment(variables),
-                    # Ctrl-C reaches the demo alone, which then stops these in order.
+                    # Ctrl-C reaches only the demo, which then stops these in order.
                     process_group=group,
                 )
 
@@ -121,19 +121,19 @@ class Subprocesses:
 
     @property
     def restarted(self) -> list[Subprocess]:
-        """Those that are started again when they end."""
+        """Return the processes that are restarted when they exit."""
         return [child for child in self._processes if child.is_restarted]
 
     async def stop_some(self, dismissed: Sequence[Subprocess]) -> None:
-        """Ends processes that are not needed after all."""
+        """Stop processes that aren't needed after all."""
         await _stop(dismissed)
         self._processes = [child for child in self._processes if child not in dismissed]
 
     async def wait_for_death(self) -> None:
-        """Waits until a process ends that should not.
+        """Wait until a process exits unexpectedly.
 
         Raises:
-            NotDoneError: which one, and the end of its log.
+            CommandNotDoneError: names the process, with the end of its log.
         """
         while True:
             for child in self._processes:
@@ -142,7 +142,7 @@ class Subprocesses:
             await asyncio.sleep(POLL_EVERY_S)
 
     async def stop(self) -> None:
-        """Asks all to stop, Redis last: the others still write to it. `__exit__` kills what has not stopped."""
+        """Send SIGTERM to all, Redis last because the others still write to it. `__exit__` kills the remaining ones."""
         await _stop(self._processes[1:])
         await _stop(self._processes[:1])
 
@@ -159,6 +159,6 @@ async def _stop(children: Sequence[Subprocess]) -> None:
 
 
 def process_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a process."""
+    """Return a process's complete environment."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **variables}

@@ -1,7 +1,7 @@
-"""Cleans up after a demo that was killed outright: waits until it is gone, then ends what it left behind.
+"""Watchdog: clean up after a demo that was killed with SIGKILL.
 
-The guard is the first process of the group that the demo's processes are in. It waits for the end of its standard
-input, which the demo alone holds open: however the demo dies, the guard learns of it. It imports nothing of ours.
+The watchdog is the first process of the demo's process group. It waits for end of file on its standard input, which
+only the demo holds open, so it notices the demo's death in any case. It imports nothing from Conferral.
 """
 
 import os
@@ -10,14 +10,14 @@ import signal
 import sys
 import time
 
-#: What the demo says when it has cleaned up itself.
+#: What the demo writes after cleaning up itself.
 DONE = b"done"
-#: How long processes may take to stop when asked, seconds.
+#: Grace period for processes to stop after SIGTERM, in seconds.
 GRACE_S = 5.0
 
 
 def main() -> int:
-    """Waits, and cleans up if the demo did not."""
+    """Wait, and clean up if the demo didn't."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     folder = sys.argv[1]
@@ -27,7 +27,7 @@ def main() -> int:
     time.sleep(GRACE_S)
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
-    return 1  # never reached: the group's end is the guard's own
+    return 1  # never reached: killing the group kills the watchdog, too
 
 
 if __name__ == "__main__":

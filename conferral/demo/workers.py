@@ -1,4 +1,4 @@
-"""Keeps the demo's two workers running, and reports how one takes over from the other."""
+"""Restart the demo's workers when they die, and report each takeover."""
 
 import asyncio
 import signal
@@ -14,9 +14,9 @@ from conferral.operations.health import Health, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError
 
-#: A worker that has died starts again after this time, so that the other one is seen taking over, seconds.
+#: Delay before a dead worker restarts, so that the takeover becomes visible, in seconds.
 RESTART_AFTER_S = 10.0
-#: The same if no other worker runs, seconds.
+#: The delay if no other worker runs, in seconds.
 RESTART_ALONE_AFTER_S = 1.0
 
 
@@ -24,12 +24,12 @@ class DemoWorkers:
     """The demo's workers."""
 
     def __init__(self, children: Subprocesses, reader: SessionQueries, phones: DemoPhones) -> None:
-        """Bind what is needed to watch and report.
+        """Set up the restarts and reports.
 
         Args:
             children: The demo's processes.
-            reader: Of its Redis.
-            phones: Where the report is shown, too.
+            reader: Queries on the demo's Redis.
+            phones: Shows the report on the phones' page, too.
         """
         self._workers = children.restarted
         self._reader = reader
@@ -38,7 +38,7 @@ class DemoWorkers:
         self.deaths = 0
 
     async def run(self) -> None:
-        """Start each worker again that dies, until canceled."""
+        """Restart workers that die, until canceled."""
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
                 group.create_task(self._keep_running(worker))
@@ -46,7 +46,7 @@ class DemoWorkers:
     async def _keep_running(self, worker: Subprocess) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            while not worker.has_ended:  # noqa: ASYNC110  # no event tells of a process's end
+            while not worker.has_ended:  # noqa: ASYNC110  # a process's exit sets no event
                 await asyncio.sleep(POLL_EVERY_S)
             self.deaths += 1
             died_s, pid = clock(), worker.process.pid
@@ -69,12 +69,12 @@ class DemoWorkers:
 
     async def _report(self, line: str) -> None:
         output.print_folded(line, 2)
-        with suppress(CommandNotDoneError):  # the end of the sandbox is noticed elsewhere
+        with suppress(CommandNotDoneError):  # other code notices the sandbox's end
             await self._phones.notice(line)
 
 
 def is_uninvolved(health: Health, pid: int) -> bool:
-    """Return whether other processes than this one hold every partition, and route commands."""
+    """Whether other processes hold every partition and route commands."""
     holders = [one.holder.name for one in health.partitions] + [health.router.name]
     return all(name and f"-{pid}-" not in name for name in holders)
 

@@ -1,4 +1,4 @@
-"""Wires each process together and runs it until it is asked to stop."""
+"""Wire and run the processes: webhooks, worker, console, sandbox."""
 
 import asyncio
 import socket
@@ -38,21 +38,21 @@ from conferral.telephony.twilio_api import TwilioApi
 
 log = structlog.get_logger()
 
-#: Connections of health checks, which are asked one after the other; of a cluster, to each node (count).
+#: Connections for health checks, which run one at a time; in a cluster, per node (count).
 READINESS_CHECKS_MAX = 4
-#: Pause between two tries to agree with Redis on the number of partitions, seconds.
+#: Interval between attempts to compare the number of partitions with Redis, in seconds.
 CONFIG_CHECK_EVERY_S = 1.0
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Passes when the port can be listened on.
+    """Verify that the port is available.
 
     Raises:
-        SettingsError: it is taken, or not ours to take; names it and how to choose another.
+        SettingsError: the port is taken or forbidden; the message names it and says how to choose another.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the servers do it: what a stopped one has left in TIME_WAIT does not count as taken.
+        # The servers set it, too: a stopped server's TIME_WAIT doesn't count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -61,13 +61,13 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def _warn_of_weak_token(token: SecretStr | None) -> None:
-    """Logs that a token can be guessed: nothing else keeps a stranger out of the control API and the console."""
+    """Log a warning about a guessable token: it alone protects the control API and the console."""
     if token is not None and (weakness := token_weakness(token)):
         log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
 
 
 def _configure_log(settings: StoreSettings) -> None:
-    """Set up the log, and log each name that looks like a setting but is none: a misspelled setting has no effect."""
+    """Configure logging, and log each name that looks like a setting but isn't: a misspelled setting has no effect."""
     logging_setup.configure(settings.log_format)
     for name, nearest in unknown_settings(KNOWN_SETTINGS).items():
         reason = f"no setting has this name; meant: {nearest}?" if nearest else "no setting has this name"
@@ -78,10 +78,10 @@ def _configure_log(settings: StoreSettings) -> None:
 
 
 def serve_webhooks(host: str, port: int) -> int:
-    """Runs the webhooks; returns the exit code.
+    """Run the webhooks; return the exit code.
 
     Raises:
-        SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
+        SettingsError: a setting is invalid, the port is taken, or Redis has another number of partitions.
     """
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
@@ -105,7 +105,7 @@ async def _webhooks(
     metrics, clock = Metrics(), SystemClock()
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
-    # Of its own, so that no caller waits behind a list of sessions.
+    # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_redis_client(settings.redis_url)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
@@ -123,8 +123,8 @@ async def _webhooks(
             stop.set()
 
     try:
-        # A caller gets an answer without Redis: events go by the settings' number of partitions, and whether Redis has
-        # the same one is found out beside it.
+        # Callers get an answer even without Redis: events use the settings' number of partitions, and a background task
+        # compares it with Redis.
         keys = Keys(settings.prefix, settings.partitions)
         publisher = BatchingIngest(
             client,
@@ -160,10 +160,10 @@ async def _webhooks(
 async def _ensure_config(
     client: Client, settings: ServiceSettings, schema: SchemaVersion, metrics: Metrics, stop: asyncio.Event
 ) -> None:
-    """Agrees with Redis as soon as it is there, and goes on looking at which level is written.
+    """Compare the configuration with Redis once it is reachable, then keep watching the schema version.
 
     Raises:
-        SettingsError: Redis has another number of partitions, or a level that is too old, or evicts live calls.
+        SettingsError: Redis has another number of partitions or an unsupported schema version, or evicts keys.
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))
@@ -191,10 +191,10 @@ async def _ensure_config(
 
 
 def run_worker(host: str, port: int | None) -> int:
-    """Runs a worker; returns the exit code.
+    """Run a worker; return the exit code.
 
     Raises:
-        SettingsError: a setting is wrong, the port is taken, or Redis has another number of partitions.
+        SettingsError: a setting is invalid, the port is taken, or Redis has another number of partitions.
     """
     from conferral.worker.process import Worker
 
@@ -203,7 +203,7 @@ def run_worker(host: str, port: int | None) -> int:
     if port is not None:
         require_free_port(host, port)
     _configure_log(settings)
-    make_redis_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
+    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     return lifecycle.run(
         lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload
     )
@@ -214,28 +214,28 @@ def run_worker(host: str, port: int | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleOptions:
-    """How the console is wanted; see `console.app.make_app`."""
+    """The console's options; see `console.app.make_app`."""
 
     read_only: bool = False
     command_line: str = "conferral"
     show_token: bool = False
-    #: Names under which it may be asked for, beside those of this machine.
+    #: Host names that the console accepts besides this machine's.
     allowed_hosts: tuple[str, ...] = ()
 
 
 def run_console(host: str, port: int, options: ConsoleOptions) -> int:
-    """Runs the web console; returns the exit code.
+    """Run the web console; return the exit code.
 
     Raises:
-        SettingsError: a setting is wrong, or the port is taken.
+        SettingsError: a setting is invalid, or the port is taken.
     """
     settings = load(ConsoleSettings)
     require_free_port(host, port)
     _configure_log(settings)
-    make_redis_client(settings.redis_url)  # a URL that can't be understood is a setting that is wrong
+    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     _warn_of_weak_token(settings.api_token)
     if output.errors_are_shown():
-        # The fragment is never sent anywhere; the page takes the token out of the address bar. Never into the log.
+        # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
         output.print_note(f"console: {_page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
         output.print_note(
@@ -245,13 +245,13 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
 
 
 def _page_url(host: str, port: int) -> str:
-    """Where a browser on this machine finds what listens there."""
+    """Return the URL for a browser on this machine."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{named}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens on a host is reached from this machine only, as far as its name tells."""
+    """Whether the host's name means that only this machine can connect."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -274,7 +274,7 @@ async def _console(
             read_only=options.read_only,
             command_line=options.command_line,
             show_token=options.show_token,
-            # Who has it listen elsewhere has other machines ask for it by names that only they know.
+            # A console that listens elsewhere is reached by host names that only its operator knows.
             allowed_hosts=options.allowed_hosts if options.allowed_hosts or is_loopback(host) else None,
             readiness_client=probing,
         )
@@ -289,7 +289,7 @@ async def _console(
 
 
 class SandboxSettings(StoreSettings):
-    """What the sandbox takes from the settings, so that the other processes need no others to work with it."""
+    """The sandbox's settings; it needs no others."""
 
     account_sid: str | None = Field(
         default=None, validation_alias="TWILIO_ACCOUNT_SID", pattern=r"^AC[0-9a-fA-F]{32}$", description="the account"
@@ -328,7 +328,7 @@ class SandboxSettings(StoreSettings):
     )
 
 
-#: The names of the settings of every process.
+#: Names of all processes' settings.
 KNOWN_SETTINGS = frozenset(
     str(field.validation_alias)
     for kind in (ServiceSettings, ConsoleSettings, SandboxSettings)
@@ -337,10 +337,10 @@ KNOWN_SETTINGS = frozenset(
 
 
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
-    """Runs the sandbox; returns the exit code.
+    """Run the sandbox; return the exit code.
 
     Raises:
-        SettingsError: a setting is wrong, the token may be a real account's, or the port is taken.
+        SettingsError: a setting is invalid, the token may be a real account's, or the port is taken.
     """
     settings = load(SandboxSettings)
     require_free_port(host, port)
@@ -352,9 +352,9 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
 
 
 def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
-    """Refuse a token that may be a real account's: webhooks of that account would take what the sandbox signs.
+    """Refuse a token that may be a real account's: that account's webhooks would accept the sandbox's signatures.
 
-    Where the other processes take the sandbox for Twilio, the token is the sandbox's too.
+    If TWILIO_API_URL names this sandbox, the token is the sandbox's own.
     """
     from conferral.sandbox import AUTH_TOKEN
 
@@ -381,7 +381,7 @@ async def _sandbox(
 
     token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
     account_sid = settings.account_sid or ACCOUNT_SID
-    # Of half a pair nothing is made: the processes that would sign with it refuse it, and name what is missing.
+    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
     api_key = (settings.api_key, secret) if settings.api_key and secret else None
     sandbox = Sandbox(
@@ -413,7 +413,7 @@ async def _sandbox(
     try:
         await sandbox.start()
         await stop.wait()
-    except OSError as error:  # somebody was quicker than we after the port was looked at
+    except OSError as error:  # another process took the port after the check
         raise SettingsError((port_unavailable(host, port, error),)) from None
     finally:
         await sandbox.stop()

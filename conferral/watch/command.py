@@ -1,4 +1,4 @@
-"""`watch`: what happens, while it happens. A table on a terminal, one line per change elsewhere."""
+"""`watch`: live view of sessions. A table on a terminal, one line per change elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
     from conferral.watch.views import View
 
-#: Longest pause while Redis is out of reach, seconds.
+#: Longest backoff while Redis is unreachable, in seconds.
 BACK_OFF_MAX_S = 5.0
-#: Looking may take this part of the time at most: with thousands of sessions it is looked less often, so that neither
-#: Redis nor this machine is kept busy by somebody who only watches.
+#: Maximum fraction of the time spent polling. With thousands of sessions, `watch` polls less often, so that it keeps
+#: neither Redis nor this machine busy.
 BUSY_MAX = 0.25
 
 
@@ -67,7 +67,7 @@ def watch(
     selection = Selection(state or "", attention)
     try:
         asyncio.run(_watch(session, selection, until_ended=until is not None, full=full, as_json=as_json))
-    except KeyboardInterrupt:  # before the watch was ready to take it as its usual end
+    except KeyboardInterrupt:  # Ctrl-C before the watch installed its handler
         return
 
 
@@ -81,7 +81,7 @@ async def _watch(named: str | None, selection: Selection, *, until_ended: bool, 
     async with open_redis(settings) as reader:
         follower = ChangeFeed(reader, await reader.find(named) if named else "")
         stop = asyncio.Event()
-        # A flag, no cancellation: one that comes in the middle of a look at Redis can get lost.
+        # Stop by a flag: a cancellation during a Redis read can get lost.
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
         place = redacted_url(settings.redis_url)
         if as_json or named or not output.is_terminal():
@@ -105,7 +105,7 @@ def _line_view(reader: SessionQueries, selection: Selection, *, full: bool, as_j
 
     if selection.needs_attention:
         return AttentionView(reader, selection, as_json=as_json)
-    # On a terminal that shows one session its long name would stand in every line.
+    # A terminal that shows one session doesn't need its long name on every line.
     with_session = not (is_one and output.is_terminal())
     return LineView(selection, full=full, as_json=as_json, with_session=with_session)
 
@@ -140,5 +140,5 @@ async def _follow(
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command."""
     app.command()(watch)

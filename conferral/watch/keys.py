@@ -1,4 +1,4 @@
-"""Keys of `watch` on a terminal: what is chosen by them, and how they are read without a line's end."""
+"""Keyboard input of `watch`: reads single keys and applies them to the selection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from conferral.operations.session_queries import Fields
 
-#: In the order in which they follow each other; empty for all.
+#: In cycling order; empty for all.
 STATES = ("", "bridged", "converting", "conferenced", "transferring")
-#: Longest text that is looked for (characters).
+#: Maximum length of the search text (characters).
 TEXT_MAX = 40
-#: What the keys do, for those who ask.
+#: Help for the keys.
 HELP = (
     ("j, k", "down and up, as the arrows do; Enter shows that session, q or Esc leads back"),
     ("/", "type what to look for: a SID, last digits, a name; Enter keeps it"),
@@ -27,36 +27,36 @@ HELP = (
     ("?", "this list, or the changes"),
     ("q", "stop watching"),
 )
-#: What terminals send for the arrows, in both of their modes.
+#: What terminals send for the arrow keys, in both cursor key modes.
 _ARROWS = {"\x1b[A": "k", "\x1bOA": "k", "\x1b[B": "j", "\x1bOB": "j"}
 _ESCAPE, _BACKSPACE, _ENTER = "\x1b", ("\x7f", "\x08"), ("\r", "\n")
 
 
 @dataclass(slots=True)
 class Selection:
-    """Which sessions are watched, and what was typed to choose them."""
+    """Which sessions are shown, and the search text."""
 
     #: Empty for all.
     state: str = ""
-    #: Whether only those that need attention are.
+    #: Whether to show only sessions that need attention.
     needs_attention: bool = False
-    #: What their texts have to hold; empty for anything.
+    #: Text that a session must contain; empty for any.
     text: str = ""
-    #: Whether keys add to the text.
+    #: Whether keys are appended to the text.
     is_typing: bool = False
     wants_help: bool = False
-    #: How far down was gone since somebody has looked last, rows; up where it is less than nothing.
+    #: Rows that the selection has moved since the last poll; negative is up.
     moved: int = 0
-    #: Whether one session is shown in place of all.
+    #: Whether one session is shown instead of the list.
     is_open: bool = False
     wants_to_stop: bool = False
 
     def matches(self, fields: Fields, shown: str, *, needs_attention: bool) -> bool:
-        """Whether a session is watched.
+        """Whether a session is shown.
 
         Args:
             fields: Its hash.
-            shown: What is shown of it.
+            shown: The text shown for it.
             needs_attention: Whether a person has to act on it.
         """
         if (self.state and fields.get("state") != self.state) or (self.needs_attention and not needs_attention):
@@ -65,16 +65,16 @@ class Selection:
 
     @property
     def description(self) -> str:
-        """What is chosen, in words; empty for everything."""
+        """Describe the selection; empty if everything is selected."""
         parts = (self.state, "needing attention" if self.needs_attention else "", f"/{self.text}" if self.text else "")
         return ", ".join(filter(None, parts))
 
     def press(self, keys: str) -> None:
-        """Takes what was typed, as the terminal has sent it in one go."""
+        """Apply keys, as received from the terminal in one read."""
         if len(keys) > 1 and keys.startswith(_ESCAPE):
             if not self.is_typing and keys in _ARROWS:
                 self._command(_ARROWS[keys])
-            return  # another key that sends several
+            return  # another key with an escape sequence
         for key in keys:
             if self.is_typing:
                 self._type(key)
@@ -118,7 +118,7 @@ class Selection:
 
 
 def _searchable_text(fields: Fields) -> str:
-    """What names a session beside what is shown: SIDs, labels, whole addresses."""
+    """Return what identifies a session besides the shown text: SIDs, labels, full addresses."""
     ends = (".call_sid", ".label", ".address")
     named = [value for name, value in fields.items() if name.startswith("party.") and name.endswith(ends)]
     return " ".join([fields.get("id", ""), fields.get("conference_sid", ""), *named])
@@ -126,10 +126,10 @@ def _searchable_text(fields: Fields) -> str:
 
 @contextmanager
 def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
-    """Has keys told one by one, inside a running loop; tells whether there is a keyboard to read from.
+    """Pass typed keys to a handler, inside a running loop; yield whether there is a keyboard.
 
     Args:
-        handle: Called with what was typed.
+        handle: Called with the keys.
     """
     if not sys.stdin.isatty():
         yield False
@@ -147,7 +147,7 @@ def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
         handle(sent.decode(errors="ignore"))
 
     try:
-        tty.setcbreak(fd)  # Ctrl-C goes on ending the program
+        tty.setcbreak(fd)  # Ctrl-C still ends the program
         loop.add_reader(fd, read)
         yield True
     finally:

@@ -1,4 +1,4 @@
-"""What `watch` shows on a terminal: the sessions, and below them the newest changes, whatever the terminal's size."""
+"""The terminal screen of `watch`: sessions, and below them the newest changes, at any terminal size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from conferral.operations.history.change_feed import Change
     from conferral.operations.session_queries import Fields, LogEntry
 
-#: Lines that changes may take (count), where the terminal has them.
+#: Maximum number of lines for changes, space permitting.
 CHANGES_MAX = 12
-#: Lines that sessions and changes keep each, however small the terminal is (count).
+#: Lines that sessions and changes each keep, however small the terminal.
 OLD_CHANGES_MIN = 3
-#: Lines for what stands between and below them: a gap, what is hidden, news, and where the cursor is (count).
+#: Lines around the sessions: a gap, the count of hidden ones, a notice, and the cursor's line.
 ROWS_AROUND_SELECTION = 4
 
 
@@ -35,19 +35,19 @@ def draw(
     keys: Sequence[tuple[str, str]] = (),
     selected: str = "",
 ) -> RenderableType:
-    """The screen.
+    """Draw the screen.
 
     Args:
         target: The terminal.
-        sessions: The live ones, in the order in which they are shown.
+        sessions: The live sessions, in display order.
         changes: Oldest first.
-        news: A line at the end; empty for how to leave.
-        full: Whether numbers are shown whole.
-        now_of: What time it is for a session, Unix milliseconds; 0 for what this machine's clock shows.
-        nothing: What is said where there are no sessions.
+        notice: A line at the end; empty for how to leave.
+        full: Whether to show full phone numbers.
+        now_of: Returns a session's current time, in Unix milliseconds; 0 for this machine's clock.
+        nothing: Text if there are no sessions.
         leave: How to leave, and what else there is to do.
-        keys: What each key does, in place of the changes; empty where nobody asks.
-        selected: Id of the session that is marked, and that has to be among those that are shown; empty for none.
+        keys: Help for the keys, replacing the changes; empty if not requested.
+        selected: Id of the marked session, which must be visible; empty for none.
     """
     from rich.console import Group
 
@@ -77,7 +77,7 @@ def draw(
 
 
 def _fitting_count(target: Console, most: int, room: int, drawn: Callable[[int], RenderableType]) -> int:
-    """How many can be drawn in so many lines, at least one where there is one."""
+    """Return how many items fit into so many lines, at least one if there is one."""
     count = min(most, room)
     while count > 1 and len(target.render_lines(drawn(count))) > room:
         count -= 1
@@ -102,14 +102,14 @@ def _sessions_part(
 def draw_session(
     target: Console, fields: Fields, log: Sequence[LogEntry], notice: str, *, full: bool
 ) -> RenderableType:
-    """One session in place of all: what `show` tells, with as much of the newest in its log as fits.
+    """Draw a single session: the content of `show`, with as many of its newest log entries as fit.
 
     Args:
         target: The terminal.
-        fields: Its hash; empty where it is not known yet, or any more.
+        fields: Its hash; empty if it is unknown.
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
-        full: Whether numbers are shown whole.
+        full: Whether to show full phone numbers.
     """
     from rich.console import Group
 
@@ -151,7 +151,7 @@ def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:
 
 
 def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
-    """When, to which session, and what: folded behind the first two where the terminal is narrow."""
+    """Draw the changes: time, session, and text, which is folded on a narrow terminal."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -159,18 +159,18 @@ def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for change in changes:
-        # The list above has the whole name; its end tells it from the others.
+        # The list above shows the full id; its end is enough to identify it here.
         told = (clock_of(change)[:8], change.session_id[-6:], text_of(change, full=full))
         grid.add_row(*(output.table_cell(part, "none") for part in told))
     return grid
 
 
 def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
-    """A change in one line.
+    """Return a change as one line.
 
     Args:
-        change: What happened.
-        full: Whether numbers are shown whole.
+        change: The change.
+        full: Whether to show full phone numbers.
         with_session: Whether to name the session.
     """
     name = change.session_id if with_session else ""
@@ -178,12 +178,12 @@ def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
 
 
 def clock_of(change: Change) -> str:
-    """When it happened: the time of day, UTC."""
+    """Return the change's time of day, UTC."""
     return re.sub(r"^.*T(.*?)Z?$", r"\1", change.entry["at"])
 
 
 def text_of(change: Change, *, full: bool) -> str:
-    """What happened, and what followed."""
+    """Describe the change and its consequences."""
     from conferral.operations import wording
 
     what = wording.describe_entry(change.entry)

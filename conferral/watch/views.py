@@ -1,4 +1,4 @@
-"""How `watch` shows what happens: a list that is redrawn, a line per change, or one per trouble that comes and goes."""
+"""Views of `watch`: a redrawn list, a line per change, or a line when a session starts or stops needing attention."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """Shows sessions and what happens to them."""
+    """Shows sessions and their changes."""
 
     def __enter__(self) -> View: ...
     def __exit__(self, *_error: object) -> None: ...
 
     async def show_initial(self, sessions: list[Fields]) -> None:
-        """Shows what is there at first."""
+        """Show the sessions at the start."""
         ...
 
     async def show_changes(self, changes: list[Change]) -> None:
-        """Shows what has happened since the last look."""
+        """Show the changes since the last poll."""
         ...
 
     def show_notice(self, news: str) -> None:
-        """Tells of Redis that went away or came back."""
+        """Report that Redis is unreachable or back."""
         ...
 
 
@@ -41,13 +41,13 @@ class LineView:
     """One line, or one JSON object, per change."""
 
     def __init__(self, choice: Selection, *, full: bool, as_json: bool, with_session: bool) -> None:
-        """Begins with nothing.
+        """Create an empty view.
 
         Args:
-            choice: Which sessions are watched.
-            full: Whether numbers are shown whole.
-            as_json: Whether each is an object.
-            with_session: Whether each names its session.
+            choice: Which sessions to show.
+            full: Whether to show full phone numbers.
+            as_json: Whether to print JSON objects.
+            with_session: Whether each line names its session.
         """
         self._selection = choice
         self._full = full
@@ -61,14 +61,14 @@ class LineView:
         return
 
     async def show_initial(self, sessions: list[Fields]) -> None:
-        """Tells each session in a line; nothing in JSON, which is of changes alone."""
+        """Print a line per session; nothing with JSON, which reports only changes."""
         if not self._as_json:
             for fields in sessions:
                 if not self._selection.state or fields.get("state") == self._selection.state:
                     output.print_line(session_line(fields, full=self._full))
 
     async def show_changes(self, changes: list[Change]) -> None:
-        """Tells each change; where a state is wanted, those by which somebody comes into it, is in it, or leaves it."""
+        """Print the changes; with a selected state, those that enter, happen in, or leave it."""
         for change in changes:
             if self._selection.state and self._selection.state not in (change.entry["from"], change.entry["to"]):
                 continue
@@ -78,12 +78,12 @@ class LineView:
                 output.print_line(line_of(change, full=self._full, with_session=self._with_session))
 
     def show_notice(self, news: str) -> None:
-        """Tells it on standard error."""
+        """Print the notice on standard error."""
         output.print_note(news)
 
 
 def session_line(fields: Fields, *, full: bool) -> str:
-    """A session in one line."""
+    """Return a session as one line."""
     from conferral.operations import session_summary, wording
 
     there = [session_summary.connected_address(fields, party, full=full) for party in ("customer", "agent")]
@@ -94,13 +94,13 @@ def session_line(fields: Fields, *, full: bool) -> str:
 
 
 def change_json(change: Change) -> dict[str, Any]:
-    """A change as one JSON object: the log entry as it is in Redis, with its session."""
+    """Return a change as a JSON object: the log entry as stored in Redis, with its session."""
     import json
 
     fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
     for name in ("effects", "reports", "failed_attempts", "changes"):
         if name not in change.entry.fields and name in ("changes", "failed_attempts"):
-            continue  # of an older version, or nothing to tell
+            continue  # from an older version, or empty
         try:
             fields[name] = json.loads(change.entry[name] or "[]")
         except json.JSONDecodeError:
@@ -109,15 +109,15 @@ def change_json(change: Change) -> dict[str, Any]:
 
 
 class AttentionView:
-    """One line, or one JSON object, whenever a session gets into trouble, into another, or out of it."""
+    """One line, or one JSON object, whenever a session starts or stops needing attention, or its problem changes."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, as_json: bool) -> None:
-        """Knows of no trouble yet.
+        """Create an empty view.
 
         Args:
-            reader: Of Redis.
-            choice: Which sessions are watched.
-            as_json: Whether each line is an object.
+            reader: Queries on Redis.
+            choice: Which sessions to show.
+            as_json: Whether to print JSON objects.
         """
         self._reader = reader
         self._selection = choice
@@ -131,11 +131,11 @@ class AttentionView:
         return
 
     async def show_initial(self, _sessions: list[Fields]) -> None:
-        """Tells which sessions need attention now."""
+        """Print the sessions that need attention now."""
         await self.show_changes([])
 
     async def show_changes(self, _changes: list[Change]) -> None:
-        """Looks at all: trouble also comes by nothing happening."""
+        """Check all sessions, because a session may need attention precisely when nothing happens."""
         from conferral.operations.attention import attention_of
         from conferral.operations.partition_clock import read_partition_clocks
         from conferral.storage.codecs.timestamps import to_iso
@@ -151,7 +151,7 @@ class AttentionView:
         }
         for name in sorted(self._last_shown.keys() | found.keys()):
             attention, before = found.get(name), self._last_shown.get(name)
-            # The words of what is overdue tell for how long; that is no other trouble.
+            # The text of an overdue item contains its duration; a new duration isn't a new problem.
             if (attention and attention.rank) == (before and before.rank):
                 continue
             if self._as_json:
@@ -163,20 +163,20 @@ class AttentionView:
         self._last_shown = found
 
     def show_notice(self, news: str) -> None:
-        """Tells it on standard error."""
+        """Print the notice on standard error."""
         output.print_note(news)
 
 
 class ScreenView:
-    """A list that is redrawn, those that need attention first, with the newest changes below it."""
+    """A redrawn list, sessions that need attention first, with the newest changes below."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, full: bool) -> None:
-        """Shows nothing yet.
+        """Create an empty view.
 
         Args:
-            reader: Of Redis.
-            choice: Which sessions are shown; may change at any time.
-            full: Whether numbers are shown whole.
+            reader: Queries on Redis.
+            choice: Which sessions to show; may change at any time.
+            full: Whether to show full phone numbers.
         """
         from rich.live import Live
 
@@ -187,13 +187,13 @@ class ScreenView:
         self._sessions: list[Fields] = []
         self._times: PartitionClocks | None = None
         self._notice = ""
-        #: Id of the session that is marked; empty before anybody has moved.
+        #: Id of the marked session; empty until the user moves.
         self._selected = ""
-        #: The session that is shown in place of all, as it was read last: its id, its hash and its log.
+        #: The opened session as last read: its id, hash, and log.
         self._opened: tuple[str, Fields, list[LogEntry]] = ("", {}, [])
-        #: Whether keys are heard.
+        #: Whether there is keyboard input.
         self.has_keys = False
-        # Drawn once while it is made, so all else has to be there.
+        # Creating the display draws once, so set all other attributes first.
         self._console = output.console()
         self._live = Live(console=self._console, auto_refresh=False, get_renderable=self._drawn)
 
@@ -205,11 +205,11 @@ class ScreenView:
         self._live.stop()
 
     async def show_initial(self, _sessions: list[Fields]) -> None:
-        """Draws what is there."""
+        """Draw the initial list."""
         await self.show_changes([])
 
     async def show_changes(self, changes: list[Change]) -> None:
-        """Reads all that are live and draws them anew."""
+        """Read all live sessions and redraw."""
         from conferral.operations.partition_clock import read_partition_clocks
 
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
@@ -222,26 +222,26 @@ class ScreenView:
         self.refresh()
 
     def _select(self) -> None:
-        """Goes as far as the keys say, from the session that is marked, which stays marked wherever it moves."""
+        """Move the mark as the keys say; a marked session stays marked when its row moves."""
         moved, self._selection.moved = self._selection.moved, 0
         ids = [fields.get("id", "") for fields in self.visible_sessions()] if moved or self._selection.is_open else []
         if self._selected in ids:
             self._selected = ids[min(max(0, ids.index(self._selected) + moved), len(ids) - 1)]
         elif ids and (moved or not self._selected):
-            self._selected = ids[0]  # the first time, or what was marked has ended
+            self._selected = ids[0]  # the first move, or the marked session has ended
 
     def show_notice(self, news: str) -> None:
-        """Tells it below the list."""
+        """Show the notice below the list."""
         self._notice = news
         self.refresh()
 
     def refresh(self) -> None:
-        """Draws once more: what is chosen may be something else."""
+        """Redraw; the selection may have changed."""
         self._select()
         self._live.refresh()
 
     def visible_sessions(self) -> list[Fields]:
-        """The sessions that are shown, in their order."""
+        """Return the visible sessions in display order."""
         from conferral.cli.sessions import table_row
         from conferral.operations.attention import attention_of, sort_key
 

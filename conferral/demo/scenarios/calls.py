@@ -1,4 +1,4 @@
-"""The stories that the demo can play, each a few sentences about people and one call, and the tour of them all."""
+"""The demo's stories about single calls and transfers, and the tour through all of them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from conferral.demo.scenarios import conference
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One that can be asked for."""
+    """A story that the user can select."""
 
     summary: str
     play: Callable[[ScenarioRunner], Awaitable[None]]
-    #: Settings that it wants otherwise than usual.
+    #: Settings that the story changes.
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 async def convert(theatre: ScenarioRunner) -> None:
-    """A bridged call becomes a conference, and ends when one leaves."""
+    """Convert a bridged call into a conference, which ends when one party leaves."""
     async with theatre.call_in() as play:
         await _convert(play)
         await play.announce("alice hangs up")
@@ -27,7 +27,7 @@ async def convert(theatre: ScenarioRunner) -> None:
 
 
 async def warm(theatre: ScenarioRunner) -> None:
-    """All three talk before the agent leaves."""
+    """Warm transfer: all three talk before the agent leaves."""
     async with theatre.call_in() as play:
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
@@ -37,7 +37,7 @@ async def warm(theatre: ScenarioRunner) -> None:
 
 
 async def consult(theatre: ScenarioRunner) -> None:
-    """The customer waits while agent and target talk; then the agent hands over."""
+    """Consult: the customer waits while agent and target talk; then the agent completes the transfer."""
     async with theatre.call_in() as play:
         await _consult(play)
         await _complete(play)
@@ -46,7 +46,7 @@ async def consult(theatre: ScenarioRunner) -> None:
 
 
 async def blind(theatre: ScenarioRunner) -> None:
-    """The agent is gone at once; the customer hears ringing until the target answers."""
+    """Blind transfer: the agent leaves at once, and the customer hears ringing until the target answers."""
     await theatre.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
     async with theatre.call_in() as play:
         await play.announce("alice hands the customer over and is gone: transfer --to client:bob --mode blind")
@@ -62,7 +62,7 @@ async def blind(theatre: ScenarioRunner) -> None:
 
 
 async def recall(theatre: ScenarioRunner) -> None:
-    """A blind transfer fails, and the agent is called back."""
+    """Recall: a blind transfer fails, and the agent is called back."""
     async with theatre.call_in() as play:
         await _fail_and_recall(play, "alice")
         await play.announce("the customer hangs up")
@@ -70,7 +70,7 @@ async def recall(theatre: ScenarioRunner) -> None:
 
 
 async def outbound(theatre: ScenarioRunner) -> None:
-    """The agent is called first, then the customer; a bridge that can be transferred like any other."""
+    """Outbound: call the agent, then the customer; the bridge can be transferred like any other."""
     async with theatre.call_out("outbound-1") as play:
         await play.expect_heard(customer="alice", alice="the customer")
         await _transfer(play, "alice wants bob to join them", "bob", "warm")
@@ -81,7 +81,7 @@ async def outbound(theatre: ScenarioRunner) -> None:
 
 
 async def several(theatre: ScenarioRunner) -> None:
-    """Several phones ring at once; whoever presses 1 first takes the call."""
+    """Ring group: several phones ring at once, and the first to press 1 gets the call."""
     for address in (characters.BOB, characters.CAROL):
         await theatre.phone(address, answer_after_s=ANSWER_AFTER_S)
     async with theatre.call_in() as play:
@@ -106,7 +106,7 @@ async def several(theatre: ScenarioRunner) -> None:
 
 
 async def tour(theatre: ScenarioRunner) -> None:
-    """All of it in one call: bridged, converted, consulted with swap, completed, then a transfer that fails."""
+    """Everything in one call: bridge, convert, consult with swap, complete, then a transfer that fails."""
     async with theatre.call_in() as play:
         await _convert(play)
         await _consult(play)
@@ -144,7 +144,7 @@ async def _consult(play: Scenario) -> None:
 
 
 async def _complete(play: Scenario) -> None:
-    """The agent leaves; from then on the target is the agent."""
+    """The agent leaves; from then on, the target is the agent."""
     heir = play.narrator.people["target"]
     await play.announce("alice leaves them alone: complete")
     await play.submit("complete")
@@ -153,7 +153,7 @@ async def _complete(play: Scenario) -> None:
 
 
 async def _fail_and_recall(play: Scenario, agent: str) -> None:
-    await play.runner.phone(characters.CAROL, outcome="busy", times=1)  # and answers whoever tries later
+    await play.runner.phone(characters.CAROL, outcome="busy", times=1)  # and answers later calls
     await play.announce(f"{agent} hands the customer over and is gone: transfer --to client:carol --mode blind")
     await play.set_people(target="carol")
     await play.submit("transfer", "busy", to=characters.CAROL, mode="blind")
@@ -189,9 +189,9 @@ STORIES = {
 
 
 async def start_second_call(theatre: ScenarioRunner) -> str:
-    """Brings a call up that stays bridged; returns its session's id.
+    """Start a call that stays bridged; return its session's id.
 
     Raises:
-        NotDoneError: it did not come up.
+        CommandNotDoneError: the call didn't connect.
     """
     return await theatre.start_bridged_call(characters.CUSTOMER)

@@ -1,4 +1,4 @@
-"""Stories of conferences: waiting in one, calls that begin as one, more parties, parking, supervisors, recordings."""
+"""The demo's conference stories: waiting, parties, parking, supervisors, recordings."""
 
 from conferral.demo import characters
 from conferral.demo.scenario import LATE_ANSWER_AFTER_S, ScenarioRunner
@@ -7,9 +7,9 @@ from conferral.operations.session_queries import Fields
 
 
 async def waiting(theatre: ScenarioRunner) -> None:
-    """The caller waits with music; the first agent is busy, and the second takes the call."""
+    """The caller hears music; the first agent is busy, and the second answers."""
     await theatre.phone(characters.ALICE, outcome="busy")
-    # The greeting lasts as long as it does, at whatever pace the story is told: bob answers when the music has begun.
+    # The greeting takes its time at any pace: bob answers once the music has started.
     await theatre.phone(characters.BOB)
     async with theatre.call_to_wait() as play:
         await play.set_people(**{"agent 1 of 2": "alice", "agent 2 of 2": "bob"})
@@ -27,7 +27,7 @@ async def waiting(theatre: ScenarioRunner) -> None:
 
 
 async def client(theatre: ScenarioRunner) -> None:
-    """Somebody calls from a browser: a conference from the start, in which whoever is left alone is let go."""
+    """An agent calls from a browser: a conference from the start; the last party left is hung up."""
     await theatre.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
     async with theatre.call_from_browser("browser-1") as play:
         await play.wait_until("the ringing", lambda it: it.get("party.customer.status") == "ringing")
@@ -39,7 +39,7 @@ async def client(theatre: ScenarioRunner) -> None:
 
 
 async def conference(theatre: ScenarioRunner) -> None:
-    """Alice is called, then the customer, both into a conference."""
+    """Call alice, then the customer, both into a conference."""
     async with theatre.call_out("conference-1", mode="conference") as play:
         await play.expect_heard(customer="alice", alice="the customer")
         await play.announce("alice hangs up")
@@ -47,7 +47,7 @@ async def conference(theatre: ScenarioRunner) -> None:
 
 
 async def parties(theatre: ScenarioRunner) -> None:
-    """Three more are added; whoever leaves ends nothing until one is left."""
+    """Add three parties; the conference goes on until one is left."""
     async with theatre.call_in() as play:
         for name, address in (("expert", characters.BOB), ("lead", characters.CAROL), ("trainee", characters.DAVE)):
             await play.announce(f"alice wants one more: add --to {address} --party {name}")
@@ -73,7 +73,7 @@ async def parties(theatre: ScenarioRunner) -> None:
 
 
 async def hold(theatre: ScenarioRunner) -> None:
-    """The customer is put on hold, then muted."""
+    """Hold the customer, then mute them."""
     async with theatre.call_in() as play:
         await play.announce("alice looks something up: hold --party customer")
         await play.submit("hold", party="customer")
@@ -92,7 +92,7 @@ async def hold(theatre: ScenarioRunner) -> None:
 
 
 async def park(theatre: ScenarioRunner) -> None:
-    """Alice leaves, the customer waits with music, and bob takes the call up."""
+    """Alice leaves, the customer hears music, and bob retrieves the call."""
     async with theatre.call_in() as play:
         await play.announce("alice leaves the customer to whoever is free: park")
         await play.submit("park")
@@ -106,7 +106,7 @@ async def park(theatre: ScenarioRunner) -> None:
 
 
 async def park_timeout(theatre: ScenarioRunner) -> None:
-    """Nobody takes a parked call up, and it goes back to alice."""
+    """No one retrieves a parked call, and it returns to alice."""
     async with theatre.call_in() as play:
         await play.announce("alice leaves the customer to whoever is free: park")
         await play.submit("park")
@@ -121,7 +121,7 @@ async def park_timeout(theatre: ScenarioRunner) -> None:
 
 
 async def announce(theatre: ScenarioRunner) -> None:
-    """A sentence is said to all."""
+    """Announce a sentence to everyone."""
     async with theatre.call_in() as play:
         sentence = "This call ends in two minutes."
         await play.announce(f"somebody types: announce --say '{sentence}'")
@@ -134,7 +134,7 @@ async def announce(theatre: ScenarioRunner) -> None:
 
 
 async def supervise(theatre: ScenarioRunner) -> None:
-    """Dave listens, then helps the agent, then joins in."""
+    """Dave monitors, then whispers, then barges in."""
     async with theatre.call_in() as play:
         await play.set_people(supervisor="dave")
         for why, mode, alice, customer in (
@@ -144,7 +144,7 @@ async def supervise(theatre: ScenarioRunner) -> None:
         ):
             await play.announce(f"{why}: supervise --to {characters.DAVE} --mode {mode}")
             await play.submit("supervise", to=characters.DAVE, mode=mode)
-            if mode == "barge":  # no callback of Twilio's says so
+            if mode == "barge":  # no Twilio callback reports it
                 await play.wait_until("dave's voice", _is_heard_by_all)
                 await play.narrator.add_observation("dave is heard by all")
             await play.expect_heard(customer=customer, alice=alice, dave="alice and the customer")
@@ -153,7 +153,7 @@ async def supervise(theatre: ScenarioRunner) -> None:
 
 
 async def record(theatre: ScenarioRunner) -> None:
-    """The conference is recorded; a consult is on no recording."""
+    """Record a conference; the consult stays off the recording."""
     async with theatre.call_in(characters.RECORDED_LINE) as play:
         await play.announce("calls to this number are recorded once they are a conference: convert")
         await play.submit("convert")
@@ -161,7 +161,7 @@ async def record(theatre: ScenarioRunner) -> None:
         await play.announce(f"alice asks bob first: transfer --to {characters.BOB} --mode consult")
         await play.set_people(target="bob")
         await play.submit("transfer", to=characters.BOB, mode="consult")
-        # No callback of Twilio's tells of a pause, nor of its end: the session knows them from Twilio's answers.
+        # No Twilio callback reports a pause or its end: the session knows them from REST responses.
         await play.wait_until("the pause", lambda it: it.get("recording.status") == "paused")
         await play.narrator.add_observation("the recording is paused")
         since_s = await theatre.phones.now_s()
@@ -179,15 +179,15 @@ async def record(theatre: ScenarioRunner) -> None:
 
 
 def _is_heard_by_all(session: Fields) -> bool:
-    """Whether the supervisor is neither muted nor heard by the agent alone, as Twilio has confirmed it."""
+    """Whether Twilio has confirmed that the supervisor is neither muted nor coaching."""
     return not session.get("party.supervisor.coaches") and session.get("party.supervisor.muted") != "true"
 
 
 def _nobody_is_recorded(seconds: dict[str, float]) -> None:
-    """Passes when no voice went onto a recording.
+    """Verify that no voice was recorded.
 
     Raises:
-        NotDoneError: one did.
+        CommandNotDoneError: one was.
     """
     heard = [name for name, lasted_s in seconds.items() if lasted_s]
     if heard:
@@ -195,7 +195,7 @@ def _nobody_is_recorded(seconds: dict[str, float]) -> None:
 
 
 async def after(theatre: ScenarioRunner) -> None:
-    """When alice has left, the customer goes on with a survey."""
+    """After alice has left, the customer gets a survey."""
     async with theatre.call_in(characters.AFTER_CALL_LINE) as play:
         await play.announce("somebody types: convert")
         await play.submit("convert")
