@@ -1,1 +1,1 @@
-"""Stream entries in, effects out: leases, the consume loop, the effect executor, timers, the command router."""
+"""Worker: partition leases, event consumers, timers, effect executor, and command router."""

@@ -1,7 +1,6 @@
-"""What a worker has of the world outside: time, chance, its own name, and the ways to Redis and to Twilio.
+"""A worker's environment: clock, randomness, process name, Redis and HTTP clients.
 
-In earnest the defaults. Whoever runs workers in a world of their own, where time is virtual and all chance comes from a
-seed, gives others; nothing else in a worker reaches outside.
+A simulation replaces them with virtual time and seeded randomness. Nothing else in a worker reaches outside.
 """
 
 import random
@@ -19,24 +18,24 @@ from conferral.telephony.http_client import PooledHttpClient, http_client
 
 
 class RedisClientFactory(Protocol):
-    """Makes clients of Redis; `storage.connection.make_client` in earnest."""
+    """Creates Redis clients; defaults to `storage.connection.client.make_client`."""
 
     def __call__(self, url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
-        """A client for commands, or for blocking reads."""
+        """Return a client for commands, or for blocking reads."""
         ...
 
 
 class HttpClientFactory(Protocol):
-    """Makes the HTTP client for Twilio; `telephony.client.http_client` in earnest."""
+    """Creates the HTTP client for Twilio; defaults to `telephony.http_client.http_client`."""
 
     def __call__(self, settings: ServiceSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
-        """A client that the worker closes."""
+        """Return a client; the worker closes it."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The world as a worker meets it."""
+    """Everything a worker takes from the outside world."""
 
     name: Callable[[], str] = process_name
     clock: Clock = field(default_factory=SystemClock)
@@ -44,5 +43,5 @@ class Environment:
     rng: random.Random = field(default_factory=random.Random)
     redis: RedisClientFactory = make_client
     http: HttpClientFactory = http_client
-    #: The newest level of records that is known; less than `LEVEL` where an older version is played.
+    #: Newest schema version this worker supports; a test of an older version sets it below `SCHEMA_VERSION`.
     schema_version: int = SCHEMA_VERSION

@@ -1,4 +1,4 @@
-"""The worker's own small HTTP server: whether it lives, whether it is ready, its metrics."""
+"""The worker's monitoring server: `/healthz`, `/readyz`, and `/metrics`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,17 +10,17 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import PortUnavailableError, port_unavailable, run_server
 from conferral.runtime.web.shared_result import SharedResult
 
-#: How long open requests may take at a stop, seconds.
+#: How long open requests may take during shutdown, seconds.
 SHUTDOWN_S = 1.0
 
 
 def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
-    """`/healthz` (never touches Redis), `/readyz` (names what is missing) and `/metrics`."""
+    """Return the app with `/healthz` (never touches Redis), `/readyz` (lists problems), and `/metrics`."""
 
     async def exposed() -> bytes:
         return metrics.exposition()
 
-    # Anyone who reaches the port may ask, as often as they like.
+    # Anyone who reaches the port may poll as often as they like, so concurrent requests share one result.
     shared_problems, shared_metrics = SharedResult(problems), SharedResult(exposed)
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -42,10 +42,10 @@ def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[
 async def serve_monitoring(
     stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]
 ) -> None:
-    """Serves until the process stops.
+    """Serve until the process stops.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: The port is taken.
     """
     try:
         async with run_server(

@@ -1,4 +1,4 @@
-"""The worker process: everything above wired together, its signs of life, and its order of stopping."""
+"""The worker process: wires its parts together, runs them, and shuts them down."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -57,13 +57,13 @@ from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 
 log = structlog.get_logger()
 
-#: How long a stop takes at most, seconds from the signal: the contract is 10 s.
+#: Maximum duration of a shutdown, seconds from the signal; the contract allows 10 s.
 STOP_S = 8.5
-#: What of it is kept for giving the leases back, seconds.
+#: Part of `STOP_S` reserved for releasing the leases, seconds.
 RELEASE_S = 1.5
-#: How often it is made sure that Redis knows the number of partitions, seconds.
+#: Interval at which the worker verifies the partition count in Redis, seconds.
 CONFIG_CHECK_EVERY_S = 1.0
-#: How often the gauges are taken, seconds.
+#: Interval between gauge updates, seconds.
 GAUGES_EVERY_S = 2.0
 
 Checkpoint = Callable[[str, int], Awaitable[None]]
@@ -71,14 +71,14 @@ EffectCheckpoint = Callable[[str, Effect], Awaitable[None]]
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
-    """The times and choices by which sessions are driven, from the settings.
+    """Return the timeouts and choices that drive sessions, from the settings.
 
     Args:
-        settings: Of the process.
-        directory: Whom they may name; read here where none is given.
+        settings: The process's settings.
+        directory: The people and destinations; loaded from the settings if omitted.
 
     Raises:
-        SettingsError: the directory is wrong, the fallback of transfers is none, or may not be dialled.
+        SettingsError: The directory is invalid, or the transfer fallback is missing from it or may not be dialed.
     """
     directory = directory or load_directory(settings)
     return Policy(
@@ -123,7 +123,7 @@ class Worker:
         self._store_clock = StoreClock(self._clock)
         self._stop_by_s = 0.0
         self._executor_policy = ExecutorPolicy()
-        #: The level at which records are written, as Redis told last.
+        #: Schema version at which this worker writes, as last read from Redis.
         self.schema = SchemaVersion(self._environment.schema_version)
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         self.executor: Executor | None = None
@@ -131,20 +131,20 @@ class Worker:
         self.readiness: Readiness | None = None
 
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
-        """Works until the process is asked to stop; returns the exit code.
+        """Run until the process is asked to stop; return the exit code.
 
         Args:
-            stop: Set when the process shall stop.
-            monitoring_port: Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
-            host: On which address.
+            stop: Set when the process must stop.
+            monitoring_port: Port for `/healthz`, `/readyz`, and `/metrics`; None serves none of them.
+            host: Address to bind the monitoring port to.
 
         Raises:
-            SettingsError: Redis was set up with another number of partitions, or evicts live calls.
+            SettingsError: Redis was set up with another partition count, or its eviction policy may evict live calls.
         """
         settings = self._settings
         client = self._environment.redis(settings.redis_url, max_connections=256)
         blocking = self._environment.redis(settings.redis_url, blocking=True, max_connections=settings.partitions + 8)
-        # Commits and leases never wait for a connection, however many outcomes are written at the same time.
+        # A separate pool, so commits and leases never wait for a connection, however many outcomes are being written.
         reserved = self._environment.redis(settings.redis_url, max_connections=2 * settings.partitions + 32)
         http = self._environment.http(settings, clock=self._clock, metrics=self.metrics)
         try:
@@ -225,14 +225,14 @@ class Worker:
     def _with_restarts(
         self, stop: asyncio.Event, tasks: dict[str, Callable[[], Awaitable[None]]]
     ) -> dict[str, Awaitable[None]]:
-        """The long-lived tasks: each starts again after an error of its own, unless a setting is wrong."""
+        """Wrap each long-lived task so that it restarts after an error, except after a `SettingsError`."""
         return {
             name: run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
             for name, work in tasks.items()
         }
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
-        """Waits for Redis to be there; None when the stop came first."""
+        """Wait until Redis is reachable; return None if the stop came first."""
         while not stop.is_set():
             try:
                 await config.check_eviction_policy(client)
@@ -244,7 +244,7 @@ class Worker:
 
     async def _ensure_config(self, client: Client) -> config.Config:
         settings = self._settings
-        # A Redis that was emptied is told the level that was written: older processes may still run.
+        # If Redis was emptied, write the last known schema version: older processes may still be running.
         config_found = await config.ensure(
             client, settings.prefix, settings.partitions, schema_version=self.schema.writes_at
         )
@@ -254,7 +254,7 @@ class Worker:
         return config_found
 
     def _current_policy(self) -> Policy:
-        """The policy with the fallback that the directory names now: it may have been read again."""
+        """Return the policy with the directory's current fallback; the directory may have been reloaded."""
         fallback = self._directory.current.fallback
         if fallback != self._policy.fallback:
             self._policy = replace(self._policy, fallback=fallback)
@@ -347,7 +347,7 @@ class Worker:
         return RequestShares(client, keys.request_shares, self.name, self._clock, budget, usage=usage)
 
     def _dial_permits(self, dial_claims: DialClaims) -> Callable[[Dial], Awaitable[None]] | None:
-        """How a dial waits for its turn; None where the pace is left to Twilio, so that nothing is asked of Redis."""
+        """Return how a dial waits for its permit, or None if no dial rate is set; then no dial asks Redis."""
         per_second = self._settings.calls_per_second
         if not per_second:
             return None
@@ -357,7 +357,7 @@ class Worker:
     async def _drain(
         self, client: Client, keys: Keys, assigner: PartitionAssigner, executor: Executor, shares: RequestShares
     ) -> None:
-        """What is under way is finished, then its leases are given back too: nobody has to wait for them to run out."""
+        """Finish running jobs, then release their leases, so other workers need not wait for them to expire."""
         left_s = self._stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(assigner.drain(is_drained, executor))
@@ -386,7 +386,7 @@ class Worker:
         trimmed_s = self._clock.monotonic_s()
         while not stop.is_set():
             try:
-                # Operators' commands need to know the partitions, also of a Redis that was emptied.
+                # Operator commands need the partition count, even if Redis was emptied in the meantime.
                 await self._ensure_config(client)
                 await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
                 if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
@@ -426,7 +426,7 @@ class Worker:
 
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:
-    """What the worker asks of Twilio, with the settings that this needs."""
+    """Return the Twilio client for effects, configured from the settings."""
     urls = CallbackUrls(settings.public_url)
     documents = TwimlBuilder(
         urls, language=settings.language, voice=settings.voice, with_speaker_events=settings.speaker_events
@@ -436,7 +436,7 @@ def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: 
 
 
 def make_join_document(documents: TwimlBuilder) -> Callable[[RedirectCall], str]:
-    """The TwiML by which a redirected call joins its session's conference."""
+    """Return the function that builds the TwiML with which a redirected call joins its conference."""
 
     def join_document(effect: RedirectCall) -> str:
         return documents.join_conference(

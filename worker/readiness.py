@@ -1,4 +1,4 @@
-"""What keeps a worker from its work, in stable words: for `/readyz`, and for whoever watches the metrics."""
+"""Readiness checks: the problems that `/readyz` reports and the metrics show."""
 
 from collections.abc import Mapping
 
@@ -13,26 +13,26 @@ from conferral.storage.schema import SchemaVersion
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
 
-#: How long a partition may be without a holder before it is told, in durations of a lease: a dead worker's lease has to
-#: run out first, and then somebody has to take it.
+#: How long a partition may be unassigned before readiness reports it, in lease durations. A dead worker's lease must
+#: expire first, and then another worker must acquire it.
 UNASSIGNED_AFTER_LEASES = 1.0
 
 
 class PartitionCoverage:
-    """Which partitions nobody holds: each worker looks for itself, those that take none too."""
+    """Tracks unassigned partitions. Every worker checks for itself, including one that holds none."""
 
     def __init__(
         self, client: Client, keys: Keys, clock: Clock, store_clock: StoreClock, metrics: Metrics, lease_ms: int
     ) -> None:
-        """Has seen nothing yet.
+        """Start with no observations.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
             clock: For durations.
-            store_clock: Redis's time; for the first look at a lease alone.
-            metrics: Where it is shown.
-            lease_ms: How long a lease lasts without renewal, milliseconds.
+            store_clock: Redis's time; used only for the first read of a lease.
+            metrics: Publishes the gauge.
+            lease_ms: Lifetime of a lease without renewal, milliseconds.
         """
         self._client = client
         self._keys = keys
@@ -41,14 +41,14 @@ class PartitionCoverage:
         self._gauge = metrics.partitions_unassigned
         self._lease_ms = lease_ms
         self._monitors = {number: LeaseMonitor(lease_ms) for number in range(keys.partitions)}
-        #: Since when nobody has a partition, monotonic seconds.
+        #: When each unassigned partition lost its holder, monotonic seconds.
         self._unassigned_since_s: dict[int, float] = {}
 
     async def refresh(self) -> None:
-        """Looks at the leases of all partitions.
+        """Read the leases of all partitions and update the gauge.
 
         Raises:
-            StoreError: as of any command.
+            StoreError: Redis failed.
         """
         numbers = list(self._monitors)
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
@@ -65,14 +65,14 @@ class PartitionCoverage:
 
     @property
     def unassigned(self) -> list[int]:
-        """Partitions that nobody has had for longer than a hand-over takes, as far as was seen."""
+        """Partitions that have had no holder for longer than a handover takes."""
         longest_s = self._lease_ms / 1000 * UNASSIGNED_AFTER_LEASES
         now_s = self._clock.monotonic_s()
         return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > longest_s)
 
 
 class Readiness:
-    """Asks whether the worker can work."""
+    """Checks whether the worker can do its work."""
 
     def __init__(
         self,
@@ -84,16 +84,16 @@ class Readiness:
         schema: SchemaVersion,
         clock: Clock,
     ) -> None:
-        """Binds what is looked at.
+        """Bind the parts to check.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
             consumers: The partitions that this worker holds.
-            coverage: Those that nobody does.
-            adaptive_limit: How it stands with Twilio.
+            coverage: The partitions that no worker holds.
+            adaptive_limit: The state of requests to Twilio.
             schema: Whether this version may write.
-            clock: Of this machine.
+            clock: This machine's clock.
         """
         self._client = client
         self._keys = keys
@@ -104,10 +104,10 @@ class Readiness:
         self._clock = clock
 
     async def problems(self) -> list[str]:
-        """What is missing, one line each; nothing when the worker can work."""
+        """Return the current problems, one line each; empty when the worker is ready."""
         try:
             with store_errors():
-                # A write: a server that answers PING may refuse every write.
+                # Probe with a write: a server that answers PING may still refuse writes.
                 await self._client.set(self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return [f"redis: {error.state}", *self._twilio_problems()]

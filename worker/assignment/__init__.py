@@ -1,1 +1,1 @@
-"""Which worker holds which partition: membership, leases, rebalance, failover of Redis."""
+"""Partition assignment: membership, leases, rebalance, and checks after a Redis rollback."""

@@ -1,7 +1,7 @@
-"""Which partitions this worker holds: takes its share of them, renews its own, gives back what others lack.
+"""Partition assignment: acquires this worker's share of leases, renews them, and hands surplus ones over.
 
-A share follows from who is alive and who holds what (`worker.shares`). Every worker works it out by itself, and all
-come to the same; while they don't, the lease decides. On a clean stop all are given back.
+A worker's share follows from who is alive and who holds what (`worker.assignment.rebalance`). Every worker computes it
+alone, and all reach the same result; until they do, the lease decides. A clean stop releases all leases.
 """
 
 import asyncio
@@ -37,31 +37,30 @@ from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
 
-#: How often free and expired leases are looked for, seconds.
+#: Interval at which the worker searches for free and expired leases, seconds.
 ACQUIRE_EVERY_S = 0.5
-#: Leases asked for at the same time, count: no burst on Redis at start, and few waits one after the other when it is
-#: silent.
+#: Concurrent lease requests, count: no burst on Redis at start, and few waits in sequence while Redis does not respond.
 CONCURRENCY_MAX = 64
-#: Share of a lease that has to be left when a REST request is sent: connecting takes its time.
+#: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
 LEASE_MARGIN = 0.2
-#: How long one that has nothing under way at Twilio is waited for before one that has is given back, seconds.
+#: How long to wait for a partition without jobs before handing over a busy one, seconds.
 IDLE_WAIT_S = 0.5
 IDLE_POLL_S = 0.02
-#: How long what is under way for a partition is waited for before it is given back, seconds.
+#: How long to wait for a partition's running jobs before handing it over, seconds.
 HANDOVER_TIMEOUT_S = 2.0
-#: How long what is free is left to those who lack some before anybody takes it, seconds.
+#: How long a free partition is reserved for workers with a deficit before any worker takes it, seconds.
 UNCLAIMED_S = 2.0
-#: How long nothing more is given back when somebody who lacks some has not taken what was, seconds, first and at most:
-#: he is offered some ever more seldom.
+#: How long no partition is handed over after a worker with a deficit ignored one, seconds: first and maximum. The
+#: backoff doubles each time.
 HANDOVER_BACKOFF_S = 4.0
 HANDOVER_BACKOFF_MAX_S = 240.0
-#: Tries to give a lease back while Redis is away, count, and the pause between them, seconds.
+#: Attempts to release a lease while Redis is unreachable, count, and the pause between them, seconds.
 RELEASE_ATTEMPTS = 5
 RELEASE_PAUSE_S = 0.2
 
 
 class PartitionAssigner:
-    """Holds partitions and runs them."""
+    """Holds partitions and runs their consumers."""
 
     def __init__(
         self,
@@ -89,16 +88,16 @@ class PartitionAssigner:
         self._handover_task: asyncio.Task[None] | None = None
         self._no_handover_until_s = 0.0
         self._handover_backoff_s = HANDOVER_BACKOFF_S
-        #: What was given back and is not taken yet, as far as is known.
+        #: Partitions handed over that no worker has acquired yet, as far as is known.
         self._handed_over: set[int] = set()
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        #: Until when the orders of a partition may be ones that were carried out before, monotonic seconds.
+        #: Until when a partition's effects may repeat ones that were executed before a rollback, monotonic seconds.
         self._verify_until_s: dict[int, float] = {}
-        #: Partitions that were rolled back under this worker's lease, and whose sessions are not being checked yet.
+        #: Partitions that were rolled back under this worker's lease and whose sessions are not being checked yet.
         self._unchecked_partitions: set[int] = set()
         self._rollback_checks = RollbackChecks(metrics)
-        #: Set when a timer was set that is due before those that are known.
+        #: Set when a new timer is due before all known ones.
         self.timers_changed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -106,21 +105,21 @@ class PartitionAssigner:
 
     @property
     def workers_alive(self) -> int:
-        """How many workers there are, this one among them (count)."""
+        """Live workers, including this one (count)."""
         return self.membership.count
 
     def _wake_up(self) -> None:
         self._wake.set()
 
     async def run(self, stop: asyncio.Event, around: WorkerContext, executor: Executor) -> None:
-        """Renews and shares out until the process stops, then finishes what is in hand.
+        """Renew and rebalance until the process stops, then finish the batches in hand.
 
-        Leases of partitions for which nothing is under way at Twilio are given back at once; `release` does the rest.
+        Then release the partitions without jobs; `release` does the rest.
 
         Args:
-            stop: Set when the process shall stop.
-            around: What partitions need.
-            executor: Forgets the unsent orders of a partition that was lost.
+            stop: Set when the process must stop.
+            around: Dependencies of the partitions.
+            executor: Drops the unsent jobs of a lost partition.
         """
         drop = executor.drop_partition
         renewed_at_s = self._clock.monotonic_s()
@@ -135,7 +134,7 @@ class PartitionAssigner:
             self._metrics.partitions_held.set(len(self.consumers))
             self._metrics.workers_alive.set(self.workers_alive)
             await self._wait(stop)
-        self.timers_changed.set()  # whoever waits for the next timer need not wait any longer
+        self.timers_changed.set()  # wake the timer loop, which waits for the next timer
         self._rollback_checks.stop()
         if self._handover_task is not None:
             await asyncio.wait({self._handover_task})
@@ -147,7 +146,7 @@ class PartitionAssigner:
         await self.release(except_for=executor.busy_partitions)
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
-        """Gives leases back, so that the next worker need not wait."""
+        """Release leases, so the next holder need not wait for them to expire."""
 
         async def release_one(number: int) -> None:
             await leases.release(self._client, self.consumers[number].lease, self.consumers[number].clock.now_ms())
@@ -157,13 +156,13 @@ class PartitionAssigner:
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
-        """While a worker that stops finishes what is under way: gives back what has nothing left, renews the rest.
+        """During a stop, release partitions as their jobs finish, and renew the rest.
 
-        Twilio may take its time, and a lease that ran out would make the next holder look at everything twice.
+        Twilio may be slow, and after an expired lease the next holder would have to verify everything.
 
         Args:
-            is_drained: Set when nothing is waited for any more.
-            executor: Tells what is under way.
+            is_drained: Set when nothing is left to wait for.
+            executor: Knows which partitions still have jobs.
         """
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
@@ -181,29 +180,29 @@ class PartitionAssigner:
             await pause(is_drained, RELEASE_PAUSE_S if was_refused else IDLE_POLL_S)
 
     def now_ms(self, partition: int) -> int:
-        """The time of a partition, Unix milliseconds; of one that is not held here any more, Redis's."""
+        """Return a partition's time, Unix milliseconds; Redis's time for a partition that this worker does not hold."""
         consumer = self.consumers.get(partition)
         return consumer.clock.now_ms() if consumer is not None else self._store_clock.now_ms()
 
     def is_ours(self, partition: int) -> bool:
-        """Whether the lease of a partition runs now, by our own clock: a stop of the whole process counts."""
+        """Whether this worker's lease is valid by its own clock, which also advances while the process is suspended."""
         consumer = self.consumers.get(partition)
         return consumer is not None and not consumer.is_lost and consumer.lease.is_valid(self._clock)
 
     async def may_send(self, partition: int) -> bool:
-        """Whether a REST request may be sent for a partition now: waits until it is sure, or sure that it is not."""
+        """Whether a REST request may be sent for a partition now; waits until that is certain."""
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
             margin_s = self._lease_ms / 1000 * LEASE_MARGIN
             if consumer.lease.is_valid(self._clock, margin_s):
                 return True
-            # Past the lease's end by our own clock somebody else may have it; only Redis knows.
+            # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
             await self._for_each([partition], self.renew)
             if not consumer.lease.is_valid(self._clock, margin_s):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
         return False
 
     async def renew(self, partition: int) -> None:
-        """Renews one lease."""
+        """Renew one lease."""
         consumer = self.consumers.get(partition)
         if consumer is None or consumer.is_lost:
             return
@@ -220,7 +219,7 @@ class PartitionAssigner:
             consumer.was_rolled_back = True
             consumer.mark_lost()
 
-    # ---- sharing out ----------------------------------------------------------------------------------------------
+    # ---- rebalance ------------------------------------------------------------------------------------------------
 
     async def _wait(self, stop: asyncio.Event) -> None:
         waiting = {asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())}
@@ -230,9 +229,9 @@ class PartitionAssigner:
             waiter.cancel()
 
     async def _rebalance(self, around: WorkerContext, executor: Executor) -> None:
-        """Takes what this worker lacks, or gives one back of which it has too many.
+        """Acquire missing partitions, or hand one surplus partition over.
 
-        What it can't read it leaves to newer versions: it takes nothing, and gives back all that it has.
+        If this version can't read the schema, acquire nothing and hand everything over to newer versions.
         """
         if self._schema.is_too_new:
             if self.consumers and self._handover_task is None:
@@ -267,7 +266,7 @@ class PartitionAssigner:
             self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_one(executor))
 
     def _check_handover(self, unclaimed: Collection[int]) -> None:
-        """Whether what was given back is taken, or whoever lacks it seems not to want it."""
+        """Check whether the partitions handed over were acquired; back off if one was ignored."""
         for number in list(self._handed_over):
             if number in unclaimed:
                 self._no_handover_until_s = self._clock.monotonic_s() + self._handover_backoff_s
@@ -296,7 +295,7 @@ class PartitionAssigner:
             self._start_consumer(partition, lease, around)
 
     async def _hand_over_one(self, executor: Executor) -> None:
-        """Gives a partition back between two batches: the next holder goes on at once, and finds nothing under way."""
+        """Hand a partition over between two batches: the next holder continues at once, and finds no running jobs."""
         consumer = await self._pick_partition(executor)
         if consumer is None:
             return
@@ -312,7 +311,7 @@ class PartitionAssigner:
         self._wake_up()
 
     async def _pick_partition(self, executor: Executor) -> PartitionConsumer | None:
-        """Of those with nothing under way at Twilio the one with the fewest sessions; of all, when all are busy."""
+        """Return the partition with the fewest sessions, among those without jobs if any."""
         deadline_s = self._clock.monotonic_s() + IDLE_WAIT_S
         while True:
             now_s, busy = self._clock.monotonic_s(), executor.busy_partitions
@@ -338,14 +337,14 @@ class PartitionAssigner:
             except StoreError as error:
                 log_unreachable(error, partition=consumer.number)
                 await asyncio.sleep(RELEASE_PAUSE_S)
-        # Where it could not be given back it runs out.
+        # If the release failed, the lease expires.
         self._remove(consumer)
         await self.membership.notify()
 
     # ---- one partition --------------------------------------------------------------------------------------------
 
     def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext) -> None:
-        # The holder before may not have lived to notice.
+        # The previous holder may have died before it noticed the rollback.
         until_s = max(self._verify_until_s.get(partition, 0.0), lease.rewound_until_s)
         if lease.rewound_until_s > self._clock.monotonic_s():
             self._unchecked_partitions.add(partition)
@@ -373,7 +372,7 @@ class PartitionAssigner:
                 self._handle_end(consumer, task)
 
     def _handle_end(self, consumer: PartitionConsumer, task: asyncio.Task[None]) -> None:
-        """A partition's work has ended: it was stopped, or its lease is lost or has to run out."""
+        """Handle the end of a consumer: it was stopped, or its lease is lost or must expire."""
         if consumer.is_lost:
             log.warning("lease_lost", partition=consumer.number, holder=consumer.lease.holder)
             self._remove(consumer)

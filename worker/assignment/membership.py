@@ -1,4 +1,4 @@
-"""The workers alive: each shows it every second, and hears from the others when one comes or goes."""
+"""Worker membership: each worker writes a heartbeat every second and is notified when others join or leave."""
 
 import asyncio
 import math
@@ -19,34 +19,34 @@ from conferral.storage.schema import SchemaVersion
 
 log = structlog.get_logger()
 
-#: How often a worker shows that it is alive, seconds.
+#: Heartbeat interval, seconds.
 HEARTBEAT_EVERY_S = 1.0
-#: After how long without a sign it counts as dead, seconds; less than a lease lasts, so that who takes over what it
-#: held knows his share by then.
+#: Time without a heartbeat after which a worker counts as dead, seconds. Shorter than a lease, so that the workers that
+#: take over its partitions know their shares by then.
 DEAD_AFTER_S = 3.5
-#: The same where leases are short, as parts of how long they last.
+#: Heartbeat interval and death timeout as fractions of the lease duration, for short leases.
 HEARTBEAT_LEASE_FRACTION, DEAD_AFTER_LEASE_FRACTION = 0.2, 0.7
-#: After how long it is no longer listed, seconds.
+#: Time after which a dead worker is removed from the list, seconds.
 UNLISTED_AFTER_S = 30.0
-#: Pause before a hint is followed, seconds: they come in swarms.
+#: Pause before acting on a notification, seconds: they come in bursts.
 NOTIFICATION_DEBOUNCE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class _Heartbeat:
-    """The last sign of life of a worker."""
+    """A worker's last heartbeat."""
 
-    #: When it was shown, Unix milliseconds by Redis's clock.
+    #: When it was sent, Unix milliseconds of Redis's clock.
     sent_ms: float
-    #: When it was seen first, monotonic seconds.
+    #: When this worker first saw it, monotonic seconds.
     seen_at_s: float
 
 
 class Membership:
-    """Who else works.
+    """The live workers.
 
-    Whether somebody lives is told by our own clock: his sign has to change. Redis's clock may be set at any moment, and
-    is believed at the first look alone, and at one after a gap.
+    Failure detection uses this worker's own clock: a peer's heartbeat must change. Redis's clock may be set at any
+    time, so it counts only on the first read, and on the first read after a gap.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Membership:
         schema: SchemaVersion,
         lease_ms: int = LEASE_MS,
     ) -> None:
-        """Knows nobody yet but this worker.
+        """Know only this worker.
 
         Args:
             client: For commands.
-            keys: Names.
-            name: This worker's.
+            keys: Key names.
+            name: This worker's name.
             clock: For durations.
-            store_clock: Is shown Redis's time; on a cluster that of one node, always the same.
-            on_change: Called when there may be something to share out anew.
-            schema: At which records are written: where this worker can't read them, it is no company.
-            lease_ms: How long a lease lasts without renewal, milliseconds.
+            store_clock: Observes Redis's time; on a cluster always that of the same node.
+            on_change: Called when partitions may have to be rebalanced.
+            schema: The schema version in force; if this version can't read it, the worker is not a member.
+            lease_ms: Lifetime of a lease without renewal, milliseconds.
         """
         self._client = client
         self._keys = keys
@@ -84,12 +84,12 @@ class Membership:
         self._rebalance_channel = RebalanceChannel(client, keys, name)
         self._was_notified = asyncio.Event()
         self._heartbeats: dict[str, _Heartbeat] = {}
-        #: Until when those count who were there before Redis was away, monotonic seconds.
+        #: Until when workers seen before a Redis outage still count as alive, monotonic seconds.
         self._grace_until_s = 0.0
         self._read_at_s = clock.monotonic_s()
-        #: Set once it was looked who else works.
+        #: Set once the members have been read.
         self.is_loaded = asyncio.Event()
-        #: Names of the workers alive, this one among them.
+        #: Names of the live workers, including this one.
         self.names = frozenset({name})
 
     def __repr__(self) -> str:
@@ -97,18 +97,18 @@ class Membership:
 
     @property
     def count(self) -> int:
-        """Workers alive, this one among them (count)."""
+        """Live workers, including this one (count)."""
         return len(self.names)
 
     def is_alive(self, name: str) -> bool:
-        """Whether a worker has shown that it is alive just now; one of those who are only hoped for has not."""
+        """Whether a worker has sent a recent heartbeat; one that counts only by the grace period has not."""
         return (
             name in self._heartbeats
             and self._clock.monotonic_s() - self._heartbeats[name].seen_at_s < 2 * self._heartbeat_every_s
         )
 
     async def heartbeat(self, stop: asyncio.Event) -> None:
-        """Shows that this worker is alive, and looks who else is, until the process stops."""
+        """Send heartbeats and read those of others until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
         await self._run_tolerantly(self._send_heartbeat)
         await self.notify()
@@ -128,11 +128,11 @@ class Membership:
         await self.notify()
 
     async def listen(self, stop: asyncio.Event) -> None:
-        """Hears the hints of others until the process stops."""
+        """Receive notifications from other workers until the process stops."""
         await self._rebalance_channel.subscribe(stop, self._was_notified.set)
 
     async def notify(self) -> None:
-        """Tells the others that something may have to be shared out anew."""
+        """Notify the other workers that a rebalance may be necessary."""
         await self._rebalance_channel.notify()
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
@@ -162,7 +162,7 @@ class Membership:
         is_first = not self.is_loaded.is_set()
         had_gap = now_s - self._read_at_s > 2 * self._heartbeat_every_s
         if had_gap:
-            # Nobody could show anything, or we could not look: whoever was there is waited for.
+            # Redis was unreachable, or this process was suspended: give known workers time to send a heartbeat.
             self._grace_until_s = now_s + 2 * self._heartbeat_every_s
         self._read_at_s = now_s
         heartbeats = {}

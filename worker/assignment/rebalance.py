@@ -1,4 +1,4 @@
-"""Who is to hold how many partitions, and who does: what a worker knows of the others' leases."""
+"""Rebalance: target number of partitions per worker, and the leases of peers."""
 
 import zlib
 from collections import Counter
@@ -12,17 +12,17 @@ from conferral.storage.partition.lease import LeaseInfo, LeaseMonitor
 
 
 def target_counts(held: Mapping[str, int], names: Collection[str], partitions: int) -> dict[str, int]:
-    """How many partitions each worker is to hold: they differ by one at most, and add up to all of them.
+    """Return how many partitions each worker should hold. Counts differ by at most one and sum to `partitions`.
 
-    Where they can't be equal, who holds more is to hold more: so as few as possible change hands.
+    If they can't be equal, workers that hold more keep more, so that as few partitions as possible move.
 
-    >>> quotas({"a": 9, "b": 7}, ["a", "b", "c"], 16)
+    >>> target_counts({"a": 9, "b": 7}, ["a", "b", "c"], 16)
     {'a': 6, 'b': 5, 'c': 5}
 
     Args:
-        held: How many partitions each worker holds (count); those that are not named hold none.
-        names: The workers alive.
-        partitions: How many there are (count).
+        held: Partitions that each worker holds (count); a missing worker holds none.
+        names: The live workers.
+        partitions: Total number of partitions (count).
     """
     ranking = sorted(names, key=lambda name: (-held.get(name, 0), name))
     base, remainder = divmod(partitions, len(ranking))
@@ -30,20 +30,20 @@ def target_counts(held: Mapping[str, int], names: Collection[str], partitions: i
 
 
 class PeerLeases:
-    """The leases of partitions that this worker does not hold, each watched by our own clock."""
+    """The leases of partitions that this worker does not hold, each timed by its own clock."""
 
     def __init__(
         self, client: Client, keys: Keys, name: str, clock: Clock, store_clock: StoreClock, lease_ms: int
     ) -> None:
-        """Has seen nothing yet.
+        """Start with no observations.
 
         Args:
             client: For commands.
-            keys: Names.
-            name: This worker's.
+            keys: Key names.
+            name: This worker's name.
             clock: For durations.
-            store_clock: Redis's time; for the first look at a lease alone.
-            lease_ms: How long a lease lasts without renewal, milliseconds.
+            store_clock: Redis's time; used only for the first read of a lease.
+            lease_ms: Lifetime of a lease without renewal, milliseconds.
         """
         self._client = client
         self._keys = keys
@@ -52,38 +52,37 @@ class PeerLeases:
         self._store_clock = store_clock
         self._lease_ms = lease_ms
         self._monitors: dict[int, LeaseMonitor] = {}
-        #: Since when a partition could be taken, monotonic seconds.
+        #: Since when each free partition has been free, monotonic seconds.
         self._free_since_s: dict[int, float] = {}
         self._read_at_s: float | None = None
-        #: Partitions that may be taken, as far as is known. Each worker has an order of its own, so that two who want
-        #: some don't ask for the same ones.
+        #: Partitions that seem free. Each worker has its own order, so that two workers rarely request the same ones.
         self.free: list[int] = []
-        #: How many partitions each other worker holds (count).
+        #: Partitions that each other worker holds (count).
         self.counts: Counter[str] = Counter()
 
     def monitor(self, number: int) -> LeaseMonitor:
-        """What is known of a partition's lease."""
+        """Return the observations of a partition's lease."""
         return self._monitors[number]
 
     def reset(self, number: int) -> None:
-        """The lease is ours, or was until now: what was seen of it says nothing."""
+        """Forget the observations: this worker holds the lease, or just lost it."""
         self._monitors.pop(number, None)
         self._free_since_s.pop(number, None)
 
     def unclaimed_s(self, number: int) -> float:
-        """How long nobody has taken a partition that could be taken, seconds."""
+        """Return how long a partition has been free, seconds."""
         return self._clock.monotonic_s() - self._free_since_s[number]
 
     async def read(self, numbers: Sequence[int], max_gap_s: float) -> None:
-        """Looks at the leases of all partitions that this worker does not hold.
+        """Read the leases of all partitions that this worker does not hold.
 
         Args:
             numbers: Those partitions.
-            max_gap_s: When the last look was longer ago than this, seconds, holders are given time to renew: Redis was
-                away, or we were.
+            max_gap_s: If the last read is older than this, seconds, holders get time to renew: Redis was unreachable,
+                or this process was suspended.
 
         Raises:
-            StoreError: as of any command.
+            StoreError: Redis failed.
         """
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
@@ -99,7 +98,7 @@ class PeerLeases:
                 monitor.update(info, now_s, info.until_ms - store_now_ms)
                 if had_gap:
                     monitor.extend(now_s + max_gap_s)
-            # One that reads as ours was taken by a request whose answer was lost.
+            # A lease under this worker's name was acquired by a request whose answer was lost.
             if info is None or monitor.is_expired(now_s) or _worker_name(info) == self._name:
                 free.append(number)
                 self._free_since_s.setdefault(number, now_s)
@@ -111,5 +110,5 @@ class PeerLeases:
 
 
 def _worker_name(info: LeaseInfo) -> str:
-    """The worker of a lease's holder, which is its epoch and its name."""
+    """Return the worker's name from a lease holder, which is `epoch:name`."""
     return info.holder.partition(":")[2]

@@ -1,7 +1,7 @@
-"""The check of live sessions after Redis was rolled back: each is compared with Twilio once, a few at a time.
+"""Checks live sessions after a Redis rollback: compares each with Twilio once, a few at a time.
 
-A rollback loses what callbacks and commands told, and nothing tells it again. So the sessions ask Twilio, even those
-in which no call is missing and no caller is alone.
+A rollback loses callbacks and commands, and nothing sends them again. So every session reads its state from Twilio,
+even if no call seems to be missing and no caller is alone.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from conferral.statemachine.events import AccountSwept
 
 log = structlog.get_logger()
 
-#: Sessions that one worker asks to check themselves in one go (count), and the pause before the next ones, seconds.
+#: Sessions that one worker checks at a time (count), and the pause between batches, seconds.
 BATCH_MAX = 5
 PAUSE_S = 1.0
-#: What these events name as their finding.
+#: The `finding` of these events.
 ROLLED_BACK = "rolled-back"
 
 
 class CheckAccess(Protocol):
-    """What a check needs of a partition's keys."""
+    """What a check needs from a partition's keys."""
 
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
@@ -42,16 +42,16 @@ class CheckAccess(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Check:
     partition: int
-    #: The lease's holder: the check of one rollback is taken once by a session, even if it is published twice.
+    #: The lease's holder. It deduplicates: a session runs one rollback's check once, even if it is published twice.
     holder: str
     access: CheckAccess
     is_active: Callable[[], bool]
 
 
 class RollbackChecks:
-    """The partitions of one worker whose sessions are to be checked, one partition after the other.
+    """One worker's partitions whose sessions must be checked, one partition at a time.
 
-    The pace is the worker's, not a partition's: after an outage, all its partitions are rolled back together. The reads
+    The rate applies per worker, not per partition: after an outage, all its partitions roll back together. The reads
     that follow wait for request slots like all reads, behind every request that changes something.
     """
 

@@ -1,1 +1,1 @@
-"""Reads a partition's events, decides them in batches, commits, and dispatches effects."""
+"""Partition consumer: reads events, decides them in batches, commits, and dispatches effects."""

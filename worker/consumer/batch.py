@@ -1,4 +1,4 @@
-"""From stream entries to one batch: every event is decided in order, and what follows is gathered for the commit."""
+"""Batch of decisions: steps every event in order and gathers the changes for one commit."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,13 +25,13 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange, StoredSession
 from conferral.worker.consumer.log_entry import command_type_of, details
 
-#: The field in which an outcome names its effect.
+#: The field in which an outcome entry names its effect.
 _EFFECT_ID = b"effect_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One entry and what was decided about it."""
+    """One entry and the step it led to."""
 
     entry: Entry
     event: Event
@@ -41,21 +41,21 @@ class Decision:
 
 @dataclass(slots=True)
 class DecidedBatch:
-    """A batch that is ready to be committed, and what is done once it is."""
+    """A batch that is ready to commit, and the work that follows the commit."""
 
     batch: Batch = field(default_factory=Batch)
     decisions: list[Decision] = field(default_factory=list)
     effects: list[tuple[Effect, Event]] = field(default_factory=list)
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
-    #: Sessions that ended in this batch, with the calls whose index entries expire with them.
+    #: Sessions that ended in this batch.
     ended_session_ids: list[str] = field(default_factory=list)
 
 
 def parse(entry: Entry) -> Event:
-    """The event of an entry.
+    """Decode an entry's event.
 
     Raises:
-        BadEntryError: it is no event of ours.
+        BadEntryError: The entry is not a valid event.
     """
     return event_codec.decode(entry.text(), entry.entry_id)
 
@@ -67,14 +67,14 @@ def decide(
     policy: Policy,
     open_effects: Callable[[str], Mapping[str, Effect]],
 ) -> DecidedBatch:
-    """Decides events in order.
+    """Step the events in order.
 
     Args:
         events: Entries with their events, oldest first.
-        sessions: The sessions concerned, as they stand in Redis.
+        sessions: The sessions concerned, as stored in Redis.
         now_ms: Redis's time, Unix milliseconds.
-        policy: The times by which sessions are driven.
-        open_effects: The effects of a session that are in the outbox, by id.
+        policy: The timeouts and choices that drive sessions.
+        open_effects: Returns a session's effects in the outbox, by effect id.
     """
     decided = DecidedBatch()
     changes: dict[str, SessionChange] = {}
@@ -87,7 +87,7 @@ def decide(
         decided.decisions.append(Decision(entry, event, result, before.state))
         _collect(decided, event, result, before, now_ms)
         if result.session.version == before.version:
-            continue  # a session that nobody knows: there is nothing to store
+            continue  # the event belongs to no known session: there is nothing to store
         if change is None:
             change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
             decided.batch.sessions.append(change)
@@ -101,9 +101,9 @@ def decide(
 
 
 def discard(entries: Iterable[Entry]) -> Batch:
-    """Take entries off the stream that nobody decides.
+    """Return a batch that removes entries from the stream without deciding them.
 
-    An outcome takes its effect out of the outbox with it, even an outcome that can't be read.
+    An outcome also removes its effect from the outbox, even if the outcome can't be read.
     """
     batch = Batch()
     for entry in entries:
@@ -118,7 +118,7 @@ def _collect(decided: DecidedBatch, event: Event, result: Step, before: Session,
     if isinstance(event, EffectOutcome | CallsRead):
         batch.outbox_del.append(event.effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
-        # Nobody waits for the earlier read any more; of reads that are not sent for long, each session has one.
+        # A newer read replaces the earlier one. Reads can be queued for long, so each session keeps only one.
         batch.outbox_put.pop(before.open_read_id, None)
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [(effect, of) for effect, of in decided.effects if effect.effect_id != before.open_read_id]
@@ -139,9 +139,9 @@ def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms
 
 
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
-    """What was ordered before the end and not done yet is dropped; what the end orders stays.
+    """Drop effects emitted before the end and not finished; keep those of the final step.
 
-    So does an earlier ending of something that the end does not reach: a leg that is nobody's any more.
+    Also keep an earlier hang-up whose target the final step does not end: a leg that no longer belongs to a party.
     """
     session_id = result.session.id
     final_effect_ids = {effect.effect_id for effect in result.effects}
@@ -197,7 +197,7 @@ def _log_entry(event: Event, result: Step, before: Session, now_ms: int) -> dict
 
 
 def _reports(event: Event, result: Step, before: Session) -> list[dict[str, str]]:
-    """What came of commands by this event; that one was accepted is told by its own entry."""
+    """Return the command reports of this step; an acceptance is already in the command's own log entry."""
     return [
         {
             "command": report.command_id,

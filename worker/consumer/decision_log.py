@@ -1,4 +1,4 @@
-"""Tells of decisions once they are committed: one line in the log for each, and the metrics."""
+"""Decision log: one log line and the metrics for each committed decision."""
 
 import logging
 from collections import Counter
@@ -12,18 +12,18 @@ from conferral.worker.consumer.batch import DecidedBatch, Decision
 
 log = structlog.get_logger()
 
-#: Outcomes that are told of at every level of the log; the others' lines are not even put together.
+#: Outcomes logged at every log level; lines for other outcomes are only built at debug level.
 _ALWAYS_LOGGED = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
 _MODES = frozenset(TransferMode)
 
 
 def log_decisions(decided: DecidedBatch, partition: int, metrics: Metrics, now_ms: int) -> None:
-    """Logs and counts what was decided.
+    """Log and count committed decisions.
 
     Args:
-        decided: A batch that was committed.
-        partition: Whose.
-        metrics: Where is counted.
+        decided: A committed batch.
+        partition: Its partition.
+        metrics: The counters to update.
         now_ms: Redis's time, Unix milliseconds.
     """
     outcomes: Counter[tuple[str, str]] = Counter()
@@ -45,7 +45,7 @@ def log_decisions(decided: DecidedBatch, partition: int, metrics: Metrics, now_m
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
-    # A session that a later version has stored may carry a mode that this one does not know.
+    # A session stored by a later version may carry a mode that this version does not know.
     metrics.transfers.labels(
         outcome_record.mode if outcome_record.mode in _MODES else "other", outcome_record.result
     ).inc()

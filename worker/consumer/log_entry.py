@@ -1,4 +1,4 @@
-"""An event in a few words for the session's log, without any number or name of a person."""
+"""Session log details: an event in a few words, without phone numbers or personal names."""
 
 import re
 
@@ -37,18 +37,18 @@ from conferral.statemachine.events import (
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 
-#: Whoever writes to a stream by hand may write anything: of such fields only what is known is shown.
+#: Anyone who writes to a stream by hand can write anything, so only known words are shown.
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SuperviseMode, *RecordAction})
-#: A name that somebody chose for a party, or words of Twilio's, without anything that could be a number.
+#: A party name chosen by the app, or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
 
 
 def details(event: Event, session: Session) -> str:
-    """What the event's name does not tell: who, and with which status.
+    """Return what the event's name leaves out: which party, with which status.
 
     Args:
-        event: What happened.
-        session: As it was before.
+        event: The event.
+        session: The session before the event.
     """
     match event:
         case CallReceived():
@@ -81,12 +81,12 @@ def details(event: Event, session: Session) -> str:
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:
-    """Name of the command that has an outcome by this event; empty where nobody knows it any more.
+    """Return the type of the command that this event resolves; empty if the session no longer knows it.
 
     Args:
-        command_id: Which.
-        event: What happened.
-        session: As it was before.
+        command_id: The command.
+        event: The event.
+        session: The session before the event.
     """
     if isinstance(event, Command) and event.command_id == command_id:
         return event.name
@@ -103,7 +103,7 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
 
 
 def _calls_read(event: CallsRead, session: Session) -> str:
-    """How each call stands, and who is in the conference and how; whom no party is known for by the call's SID."""
+    """Return each call's status and the conference's participants; a call without a party appears as its SID."""
 
     def name(call_sid: str) -> str:
         party = session.find_party(call_sid=call_sid)
@@ -134,19 +134,19 @@ def _effect_result(event: EffectOutcome) -> str:
 
 
 def _call_received(event: CallReceived) -> str:
-    """How the caller was answered, where that is not the usual way, and how many agents there are to be tried."""
+    """Return the session mode unless it is the default, and the number of agents to try."""
     agents = 1 + len(event.other_agents)
     mode = event.mode if event.mode == SessionMode.CONFERENCE else ""
     return ", ".join(filter(None, (mode, f"{agents} agents to be tried" if agents > 1 else "")))
 
 
 def _agent_position(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Which of the agents to be tried it tells of, where there are several."""
+    """Return which agent the event is about, if several are being tried."""
     number = event.agent_number
     if isinstance(event, DialEnded):
         is_one_of_them = event.dial == "bridge"
     elif event.dial:
-        # Dialled by REST: the URL does not say which one it was, but while somebody waits only one is being tried.
+        # For calls dialed by REST, the URL does not name the agent. While the caller waits, only one is being tried.
         party = session.find_party(call_sid=event.call_sid, dial=event.dial)
         is_one_of_them = party is not None and party.name == AGENT and session.opening is not Opening.OVER
         number = session.agent_number
@@ -158,14 +158,14 @@ def _agent_position(event: CallProgressed | DialEnded, session: Session) -> str:
 
 
 def _dial_status(event: DialEnded, session: Session) -> str:
-    """Twilio's word for it, but for somebody who is known to have refused: of him it says busy here too."""
+    """Return Twilio's status, but `rejected` for an agent known to have rejected the call: Twilio reports busy."""
     agent = session.parties.get(AGENT)
     refused = event.dial == "bridge" and agent is not None and agent.left_reason == "rejected"
     return "rejected" if refused and event.dial_call_status == "busy" else event.dial_call_status
 
 
 def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Whose call it is now: the URL says what the party was called when it was handed out, and names change hands."""
+    """Return the party that has the call now. The URL holds the name from when it was issued, and names can move."""
     party = session.find_party(call_sid=event.call_sid)
     if party is not None:
         return party.name
@@ -199,14 +199,14 @@ def _participant_name(
     event: ParticipantJoined | ParticipantLeft | ParticipantChanged | AnnouncementEnded | ConferenceEventIgnored,
     session: Session,
 ) -> str:
-    """Who it is now; of somebody who is no party, the label, which stays what it was when the leg was dialled."""
+    """Return the participant's current party name; without a party, the label from when the leg was dialed."""
     label = "" if isinstance(event, AnnouncementEnded | ConferenceEventIgnored) else event.label
     party = session.find_party(call_sid=event.call_sid, label=label)
     return party.name if party is not None else label or event.call_sid
 
 
 def _participant_flags(event: ParticipantChanged, session: Session) -> str:
-    """How the participant is now."""
+    """Return the participant's current flags."""
     coached = session.find_party(call_sid=event.coaches) if event.coaches else None
     flags = {
         "held": event.held,

@@ -1,8 +1,8 @@
-"""A partition that this worker holds: reading, deciding, committing, and handing over what follows.
+"""Partition consumer: reads, decides, commits, and dispatches effects under a lease.
 
-The order is the code of `_run_once`: read, decide, commit, then act. If the process dies
-- before the commit: the entries are still on the stream, and the next holder decides them again, with the same ids;
-- after the commit, before acting: effects and timers are in Redis, and the next holder finds them there.
+`_run_once` shows the order: read, decide, commit, act. If the process dies
+- before the commit, the entries are still on the stream; the next holder decides them again, with the same ids;
+- after the commit and before acting, effects and timers are in Redis, where the next holder finds them.
 """
 
 import asyncio
@@ -45,19 +45,19 @@ from conferral.worker.executor.executor import Job
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count: bounds the commit's time in Redis.
+#: Entries decided in one batch, count. Bounds the commit's time in Redis.
 BATCH_MAX = 200
-#: For how long after a rewind what was lost with it is told anew, milliseconds: commands are routed again, timers fire
-#: again. Whoever is dialled later is dialled for the first time.
+#: How long lost entries may be redelivered after a rollback, milliseconds: commands are routed again and timers fire
+#: again. An entry added later is new, so its dials cannot be repeats.
 REDELIVERY_WINDOW_MS = 10_000
 
 
 class DecisionFailedError(ConferralError):
-    """A mistake of ours came up while a batch was decided; its cause says which. Decide its entries one by one."""
+    """An unexpected error while deciding a batch (see its cause). Decide the batch's entries one by one."""
 
 
 class PartitionConsumer:
-    """One partition under our lease."""
+    """One partition, consumed under this worker's lease."""
 
     def __init__(
         self,
@@ -69,27 +69,27 @@ class PartitionConsumer:
         *,
         verify_until_s: float = 0.0,
     ) -> None:
-        """Takes a partition on.
+        """Take over a partition.
 
         Args:
-            number: Which.
-            lease: Our lease of it.
-            around: What all partitions share.
-            on_timers_changed: Told when a timer was set that is due before those that are known.
-            renew_lease: Renews the lease, so that the partition's time is written down.
-            verify_until_s: Redis's history was rewound, so what is decided until then may have been decided and
-                sent before, monotonic seconds.
+            number: The partition's number.
+            lease: This worker's lease on it.
+            around: What all partitions of the worker share.
+            on_timers_changed: Called when a new timer is due before all known ones.
+            renew_lease: Renews the lease, which stores the partition's time.
+            verify_until_s: After a rollback: until this time, decisions may repeat ones that were sent before,
+                monotonic seconds.
         """
         self.number = number
         self.lease = lease
         self.is_lost = False
         self.is_stopping = False
         self.was_rolled_back = False
-        #: The partition's time: what decides about it, and what its timers and orders are timed by. It goes on from
-        #: holder to holder as if Redis's clock had never been set.
+        #: Partition time: decisions, timers, and effects use it. It continues from holder to holder, unaffected by
+        #: changes to Redis's clock.
         self.clock = StoreClock(around.clock, offset_ms=lease.clock_offset_ms)
         self.clock.observe(lease.acquired_at_ms, lease.requested_at_s)
-        #: When the next timer is due by that time, Unix milliseconds; None when there is none.
+        #: When the next timer is due, in partition time, Unix milliseconds; None without timers.
         self.next_timer_ms: int | None = None
         self.session_gauge = SessionGauge(number, around.partition_store)
         self._context = around
@@ -98,21 +98,20 @@ class PartitionConsumer:
         self._read_task: asyncio.Task[list[Entry]] | None = None
         self._on_timers_changed = on_timers_changed
         self._renew_lease = renew_lease
-        #: What is in the outbox, by session and effect id.
+        #: Effects in the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._post_commit_writes = PostCommitWrites(number, around.partition_store, session_ttl_s=around.session_ttl_s)
         self._verify_until_s = verify_until_s
-        #: The newest entry that stood on the stream when a partition was taken over from somebody who had died, or
-        #: after a rewind.
+        #: The newest entry on the stream at a takeover from a dead worker, or after a rollback.
         self._newest_at_takeover = (0, 0)
-        #: The earliest timer that was set while due ones were being moved, Unix milliseconds.
+        #: The earliest timer set while due ones were being fired, Unix milliseconds.
         self._timer_set_while_firing_ms: int | None = None
         self._quarantine = EffectQuarantine(
             number, around.partition_store, lambda order: around.executor.submit(order), around.metrics
         )
-        #: Entries to be decided one by one because a worker died over this partition, count.
+        #: Entries still to be decided one by one because a worker died holding this partition, count.
         self._suspects_left = 0
-        #: Entries that were marked under this lease: a mark stands for a death, not for a try.
+        #: Entries marked under this lease: a mark counts a death, not an attempt.
         self._marked_entry_ids: set[str] = set()
 
     def __repr__(self) -> str:
@@ -122,11 +121,11 @@ class PartitionConsumer:
 
     @property
     def is_active(self) -> bool:
-        """Whether there is anything more to do here."""
+        """Whether the consumer is still running."""
         return not self.is_lost and not self.is_stopping
 
     async def run(self) -> None:
-        """Works until the lease is lost or the worker stops; what is under way is finished."""
+        """Run until the lease is lost or the worker stops; finish the batch in hand."""
         is_well = False
         try:
             with contain(ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number):
@@ -136,7 +135,8 @@ class PartitionConsumer:
         except LeaseLostError:
             is_well = False
         finally:
-            # After an error of our own the lease is not given back but runs out, so that the next holder is careful.
+            # After an unexpected error, let the lease expire instead of releasing it, so the next holder verifies
+            # effects.
             self.is_lost = self.is_lost or not is_well
             self._post_commit_writes.stop()
             self._quarantine.stop()
@@ -144,24 +144,24 @@ class PartitionConsumer:
         await self._post_commit_writes.wait_finished()
 
     def ms_until_timer(self) -> float:
-        """How long it is until the next timer is due, milliseconds; infinite where there is none."""
+        """Return the time until the next timer is due, milliseconds; infinite without timers."""
         return math.inf if self.next_timer_ms is None else self.next_timer_ms - self.clock.now_ms()
 
     def stop(self) -> None:
-        """Ends the work after the batch in hand. A read that waits takes nothing, so it is cut short."""
+        """Stop after the current batch. A blocked read has taken no entry, so it is canceled."""
         self.is_stopping = True
         self._post_commit_writes.stop()
         if self._read_task is not None:
             self._read_task.cancel()
 
     def mark_lost(self) -> None:
-        """Somebody else has the lease."""
+        """Note that another worker has the lease."""
         self.is_lost = True
         if self._read_task is not None:
             self._read_task.cancel()
 
     async def _run_tolerantly(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Does something with Redis; when that is out of reach, waits and gives up for this time."""
+        """Run an action on Redis; if Redis is unreachable, log it and pause."""
         try:
             await action()
         except LeaseLostError:
@@ -170,15 +170,15 @@ class PartitionConsumer:
             log_unreachable(error, partition=self.number)
             await asyncio.sleep(PAUSE_S)
         except StoreError as error:
-            # Somebody writes under our prefix, or history was rewound: what is in memory is worth nothing.
+            # Another program writes under our prefix, or Redis rolled back: discard what is in memory.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             self.was_rolled_back = isinstance(error, CommitOutOfOrderError)
             raise LeaseLostError(str(error)) from error
 
-    # ---- taking over ---------------------------------------------------------------------------------------------
+    # ---- takeover ------------------------------------------------------------------------------------------------
 
     async def _recover(self) -> None:
-        """Takes up what the holder before has left: effects that are not done, and the time of the next timer."""
+        """Restore the previous holder's state: unfinished effects and the next timer."""
         access = self._context.partition_store
         await access.ensure_group(self.number)
         if self._must_verify or not self.lease.was_released:
@@ -194,7 +194,7 @@ class PartitionConsumer:
         self._has_recovered = True
 
     def _restore_outbox(self, entries: list[effect_codec.OutboxEntry]) -> list[Job]:
-        """What was found in the outbox, oldest first; what is only written to Redis starts here."""
+        """Return the outbox's effects as jobs, oldest first, and start its post-commit writes."""
         jobs = []
         for entry in entries:
             if isinstance(entry.work, Effect):
@@ -205,7 +205,7 @@ class PartitionConsumer:
                         partition=self.number,
                         committed_at_ms=entry.committed_at_ms,
                         may_have_been_sent=True,
-                        # A commit that ends a session takes out of the outbox what is not to be sent any more.
+                        # The commit that ended a session removed the effects that must not be sent from the outbox.
                         ends_session=False,
                         sent_until_ms=self.lease.sent_until_ms,
                         sent_at_ms=entry.sent_at_ms,
@@ -217,10 +217,10 @@ class PartitionConsumer:
         return jobs
 
     async def fire_timers(self) -> None:
-        """Moves due timers onto the stream and notes when the next one is due."""
+        """Move due timers onto the stream and note when the next one is due."""
         self._timer_set_while_firing_ms = None
         _, next_due_ms = await self._context.partition_store.fire_timers(self.number, self.lease, self.clock.now_ms())
-        # The answer does not know what was committed after it was given.
+        # The script's answer misses timers that were committed after it ran.
         due_times_ms = [due_ms for due_ms in (next_due_ms, self._timer_set_while_firing_ms) if due_ms is not None]
         self.next_timer_ms = min(due_times_ms, default=None)
         self._on_timers_changed()
@@ -254,7 +254,7 @@ class PartitionConsumer:
             self._read_task = None
 
     async def _resync_clock(self) -> None:
-        """When nothing is timed by the partition's time any more, it may be Redis's again. No batch is in hand here."""
+        """Resync partition time with Redis's clock once nothing is timed by it. No batch is in progress here."""
         if await self._context.partition_store.is_idle(self.number):
             self.clock.resync()
             await self._renew_lease(self.number)
@@ -264,7 +264,7 @@ class PartitionConsumer:
             return False
         deaths = await self._context.partition_store.mark_suspect(self.number, self.lease, entry.entry_id)
         self._marked_entry_ids.add(entry.entry_id)
-        # The take-over was unclean, so one worker had died before the first mark was made.
+        # The takeover was unclean, so one worker had died before the first mark.
         if deaths < ENTRY_DEATHS_MAX:
             return False
         await self._dead_letter([entry], "workers died deciding it")
@@ -299,7 +299,7 @@ class PartitionConsumer:
         return events, unreadable
 
     async def _process_session(self, events: list[tuple[Entry, Event]]) -> None:
-        """One session by itself, freshly loaded; when even that is refused, its entries go to the dead letters."""
+        """Decide one session alone, freshly loaded; dead-letter its entries if that fails too."""
         try:
             await self._decide_and_commit(events, [])
         except DecisionFailedError as error:
@@ -342,7 +342,7 @@ class PartitionConsumer:
         return self._open_effects.get(session_id, {})
 
     async def _load_sessions(self, events: list[tuple[Entry, Event]]) -> dict[str, StoredSession]:
-        """The sessions of a batch: from the cache, the missing ones in one round trip. Broken ones are left out."""
+        """Return a batch's sessions, from the cache or in one round trip; leave out corrupt ones."""
         sessions: dict[str, StoredSession] = {}
         missing = []
         for session_id in dict.fromkeys(event.session_id for _, event in events):
@@ -360,7 +360,7 @@ class PartitionConsumer:
         return sessions
 
     async def _commit_batch(self, batch: Batch) -> None:
-        """Commits a batch; asks again with the same number while nobody knows whether it was stored."""
+        """Commit a batch; retry with the same commit number while the result is unknown."""
         while True:
             try:
                 result = await self._context.session_store.commit(self.number, self.lease, batch)
@@ -385,7 +385,7 @@ class PartitionConsumer:
             await self._report_dead_letter(entry, reason)
 
     async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
-        """Whoever has given a command that nobody will decide is told so."""
+        """Report the command in a dead-lettered entry as failed."""
         try:
             event = parse(entry)
         except BadEntryError:
@@ -396,7 +396,7 @@ class PartitionConsumer:
                 await self._context.partition_store.report_command(ReportCommand(event.session_id, report))
             except StoreUnreachableError:
                 raise
-            except StoreError as error:  # its key is somebody else's: that costs the command its outcome, no more
+            except StoreError as error:  # a foreign value at the command's key: only this report is lost
                 log.error(
                     "post_commit_write_failed", partition=self.number, session_id=event.session_id, reason=str(error)
                 )
@@ -404,12 +404,12 @@ class PartitionConsumer:
     # ---- after the commit ----------------------------------------------------------------------------------------
 
     def _dispatch(self, decided: DecidedBatch) -> None:
-        """Effects go out first: somebody waits for them. The rest is bookkeeping."""
+        """Submit effects first, because callers wait for them, then do the bookkeeping."""
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            # Redis's own time, by the partition's.
+            # Convert partition time to Redis's own time.
             published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self.clock.offset_ms
             self._context.executor.submit(
                 Job(
@@ -420,7 +420,7 @@ class PartitionConsumer:
                     ends_session=effect.session_id in decided.ended_session_ids,
                     may_have_been_sent=self._may_have_been_sent(event),
                     sent_until_ms=self.lease.sent_until_ms,
-                    # Not before the entry was there, in whatever history it was decided.
+                    # Lower bound in any history: nothing was sent before its entry existed.
                     sent_since_ms=parse_entry_id(event.entry_id)[0] + self.clock.offset_ms,
                     mark_may_be_lost=self._must_verify and self._may_be_redelivered(event),
                 )
@@ -440,9 +440,9 @@ class PartitionConsumer:
         log_decisions(decided, self.number, self._context.metrics, self.clock.store_now_ms())
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
-        """An effect as Twilio is to be asked: it has its own clock, and either of ours may be wrong.
+        """Return the effect with times that Twilio understands: it has its own clock, and either of ours may be wrong.
 
-        Of the two moments from which on a call is looked for the earlier one is taken: so none is missed.
+        A search for calls starts at the earlier of the two times, so it misses none.
         """
         if isinstance(effect, FindCall) and self.clock.offset_ms >= CLOCK_JUMP_MS:
             return replace(effect, since_ms=effect.since_ms - self.clock.offset_ms)
@@ -467,19 +467,19 @@ class PartitionConsumer:
             self._on_timers_changed()
 
     def _may_have_been_sent(self, event: Event) -> bool:
-        """Whether this entry may have been decided, and acted upon, in a history that Redis has forgotten.
+        """Whether this entry's effects may have been sent in a history that Redis has lost.
 
-        A failover can lose a commit with the second that it loses; the entry is then decided again, with the same ids.
+        A failover can lose a commit and its effects; the entry is then decided again, with the same ids.
         """
         return self._must_verify or (not self.lease.was_released and self._predates_takeover(event))
 
     def _may_be_redelivered(self, event: Event) -> bool:
-        """Whether what an entry tells may have been decided in a lost history: it was there, or is being told anew."""
+        """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery."""
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self.lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
     def _predates_takeover(self, event: Event) -> bool:
-        """Whether the entry was there when the partition was taken over."""
+        """Whether the entry was on the stream at the takeover."""
         return parse_entry_id(event.entry_id) <= self._newest_at_takeover
 
     @property

@@ -1,4 +1,4 @@
-"""Chores: writes to our own keys that a commit ordered and that lie outside its slot. They never wait for Twilio."""
+"""Post-commit writes: idempotent Redis writes that follow a commit but live in another cluster slot."""
 
 import asyncio
 
@@ -10,12 +10,12 @@ from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
-#: Pause after Redis could not be reached, seconds.
+#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2
 
 
 class PostCommitWrites:
-    """The chores of one partition. Each may be repeated; what is not done stays in the outbox for the next holder."""
+    """One partition's post-commit writes. Unfinished ones stay in the outbox for the next holder."""
 
     def __init__(self, partition: int, access: PartitionStore, *, session_ttl_s: int) -> None:
         self._partition = partition
@@ -25,20 +25,20 @@ class PostCommitWrites:
         self._is_stopping = False
 
     def start(self, write: PostCommitWrite) -> None:
-        """Takes a chore on; returns at once."""
+        """Start a write in the background."""
         task = asyncio.get_running_loop().create_task(self._run(write))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def stop(self) -> None:
-        """From here on nothing is waited for that Redis does not take at once."""
+        """Stop retrying: from now on, give up a write when Redis is unreachable."""
         self._is_stopping = True
 
     async def wait_finished(self) -> None:
-        """Waits for what is under way."""
+        """Wait for the running writes."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-            # A chore leaves the set by a callback, which has its turn now.
+            # A finished task leaves the set in a callback; let it run.
             await asyncio.sleep(0)
 
     async def _run(self, write: PostCommitWrite) -> None:
@@ -50,7 +50,7 @@ class PostCommitWrites:
                     return
                 await asyncio.sleep(PAUSE_S)
             except StoreError as error:
-                # One of its keys is another program's: nothing will change that.
+                # One of its keys holds a foreign type, so a retry would fail too.
                 log.error(
                     "post_commit_write_failed",
                     partition=self._partition,
@@ -64,11 +64,11 @@ class PostCommitWrites:
                 return
 
     async def _dead_letter(self, write: PostCommitWrite) -> bool:
-        """Whether there is nothing more to do about a write that Redis refuses."""
+        """Dead-letter a write that Redis refuses; return whether it is finished."""
         try:
             await self._access.dead_letter_write(self._partition, write, "Redis refuses one of its keys")
         except StoreUnreachableError:
             return self._is_stopping
         except StoreError:
-            return True  # the dead letters are another program's too: it stays in the outbox
+            return True  # the dead-letter key is foreign too: the write stays in the outbox
         return True

@@ -1,10 +1,10 @@
-"""Effects over which workers died: counted at each take-over, then tried in small groups, alone, and at last put aside.
+"""Effect quarantine: finds an effect that kills workers (poison pill) and dead-letters it.
 
 An effect that kills the process (out of memory, a crash in C) stays in the outbox and would kill the next holder, too.
-Others stand there with it and are innocent. So after two deaths those of a few sessions are tried at a time, with a
-mark; those over whose trial a worker died are tried alone, and last. A worker that dies meanwhile may have been killed
-by an accident, so only three deaths in a row during its trials convict an effect: a trial that the worker survives, or
-that ends with a clean stop, takes the earlier ones back.
+The other effects in the outbox are innocent. So each takeover counts a death for every open effect. After two deaths,
+the effects of a few sessions are tried at a time, with a mark. Effects that were being tried when a worker died are
+tried last, and alone. Such a worker may have died by accident, so only three deaths in a row during its trials convict
+an effect. A trial that the worker survives, or that ends with a clean stop, resets the count.
 """
 
 import asyncio
@@ -23,34 +23,33 @@ from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
 
-#: After how many deaths of workers an effect is tried with a mark, after how many alone, and after how many it is put
-#: aside, counts.
+#: Worker deaths after which an effect is tried with a mark, tried alone, and dead-lettered, counts.
 SUSPECT_AFTER_DEATHS = 2
 ALONE_AFTER_DEATHS = 3
 EFFECT_DEATHS_MAX = 5
-#: Sessions whose suspects are tried at the same time while nobody has died over a trial, count. One at a time would
-#: hold up innocent ones for seconds, in which the next worker may die by an accident.
+#: Sessions whose suspects are tried concurrently while no worker has died during a trial, count. One at a time would
+#: delay innocent effects for seconds, during which the next worker may die by accident.
 TRIAL_SESSIONS_MAX = 8
-#: After how many deaths of workers over an entry of the stream it is put aside, count.
+#: Worker deaths after which a stream entry is dead-lettered, count.
 ENTRY_DEATHS_MAX = 3
-#: How long the first try of a suspect is waited for before the next one begins, seconds.
+#: How long to wait for a suspect's first attempt before trying the next one, seconds.
 TRIAL_WAIT_S = 1.0
 REASON = "five workers died over it"
 
 
 class EffectQuarantine:
-    """The effects that one partition's holder has found in the outbox after a death."""
+    """Submits the effects that a partition's holder found in the outbox after a takeover."""
 
     def __init__(self, partition: int, access: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
         self._partition = partition
         self._access = access
         self._submit = submit
         self._metrics = metrics
-        #: The trial, and what waits for late first tries.
+        #: The trial task, and the tasks that wait for slow first attempts.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Leave what has not been tried to the next holder."""
+        """Leave untried effects to the next holder."""
         for task in self._tasks:
             task.cancel()
 
@@ -62,27 +61,27 @@ class EffectQuarantine:
         *,
         after_death: bool,
     ) -> None:
-        """Carry out what was found: most of it at once, suspects one at a time, killers not at all.
+        """Submit innocent effects at once, try suspects in small groups, and dead-letter killers.
 
         Args:
-            jobs: What was found, oldest first.
-            bodies: The outbox, by effect id.
-            open_effects: The effects of a session that are still in the outbox, by id.
-            after_death: Whether the holder before has died, or may have.
+            jobs: The jobs from the outbox, oldest first.
+            bodies: The outbox's raw entries, by effect id.
+            open_effects: Returns a session's effects that are still in the outbox, by id.
+            after_death: Whether the previous holder died, or may have.
         """
         deaths = await self._count_deaths(jobs, after_death=after_death)
         killers = {name for name, count in deaths.items() if count >= EFFECT_DEATHS_MAX}
         for job in jobs:
             if job.effect.effect_id in killers:
                 await self._dead_letter(job, bodies[job.effect.effect_id])
-        # From here on nothing is waited for, so that nothing is carried out twice.
+        # No await from here to the end, so that no job is submitted twice.
         suspects = {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
         suspected = {order.effect.session_id for order in jobs if order.effect.effect_id in suspects}
         waiting: list[Job] = []
         for job in jobs:
             if job.effect.effect_id in killers:
                 self._submit(replace(job, internal_error=REASON))
-            elif job.effect.session_id in suspected:  # its whole session, which keeps its order
+            elif job.effect.session_id in suspected:  # the whole session waits, which preserves its order
                 waiting.append(job)
             else:
                 self._submit(job)
@@ -97,7 +96,7 @@ class EffectQuarantine:
                 deaths = await self._access.count_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
             else:
                 await self._access.end_trials(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
-        except StoreError as error:  # a full Redis takes no marks, and the take-over must not wait for it
+        except StoreError as error:  # a full Redis accepts no marks, and the takeover must not wait for it
             log_unreachable(error, partition=self._partition)
         return deaths
 
@@ -133,7 +132,7 @@ class EffectQuarantine:
     async def _try_all(
         self, jobs: Sequence[Job], suspects: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        """Try suspects session by session, which keeps each one's order; the least suspected first."""
+        """Try suspects session by session, which preserves each session's order; the least suspected first."""
         sessions: dict[str, list[Job]] = {}
         for job in jobs:
             sessions.setdefault(job.effect.session_id, []).append(job)
@@ -157,14 +156,14 @@ class EffectQuarantine:
             await try_session(sessions[name])
 
     async def _try(self, job: Job, deaths: int) -> None:
-        """Try one effect; `deaths` workers have died over it, 0 for one that only waits for its session's suspect."""
+        """Try one effect; `deaths` is its count of worker deaths, 0 if it only waits for its session's suspect."""
         attempted = asyncio.Event()
         effect_id = job.effect.effect_id
         if deaths:
             await self._save_deaths(effect_id, deaths + 1)
         self._submit(replace(job, on_attempted=attempted.set))
-        # A slow first try does not hold up the next suspect. It only waits for Twilio by then, so a later death is not
-        # taken for its work, and the deaths of earlier trials were accidents.
+        # A slow first attempt does not delay the next suspect. By then the effect only waits for Twilio, so it did not
+        # cause a later death, and the deaths during earlier trials were accidents.
         trial = self._start(self._end_trial(effect_id, attempted, is_suspect=bool(deaths)))
         ended, _ = await asyncio.wait({trial}, timeout=TRIAL_WAIT_S)
         if deaths and not ended:

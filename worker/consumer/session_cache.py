@@ -1,4 +1,4 @@
-"""Recently used sessions in memory. A guess: the version in the commit decides, so dropping it only costs time."""
+"""LRU cache of sessions. It may be stale: the version in the commit decides, so a miss only costs time."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ SESSIONS_MAX = 20_000
 
 
 class SessionCache:
-    """The least recently used one goes first."""
+    """Evicts the least recently used session first."""
 
     def __init__(self, sessions_max: int = SESSIONS_MAX) -> None:
         self._sessions_max = sessions_max
@@ -20,24 +20,24 @@ class SessionCache:
         return len(self._sessions)
 
     def get(self, session_id: str) -> StoredSession | None:
-        """The session, if it is here."""
+        """Return the session, or None on a miss."""
         found = self._sessions.get(session_id)
         if found is not None:
             self._sessions.move_to_end(session_id)
         return found
 
     def put(self, stored: StoredSession) -> None:
-        """Keeps a session as it was committed."""
+        """Cache a session as committed."""
         self._sessions[stored.session.id] = stored
         self._sessions.move_to_end(stored.session.id)
         while len(self._sessions) > self._sessions_max:
             self._sessions.popitem(last=False)
 
     def drop(self, session_ids: Iterable[str]) -> None:
-        """Forgets some sessions."""
+        """Remove sessions from the cache."""
         for session_id in session_ids:
             self._sessions.pop(session_id, None)
 
     def clear(self) -> None:
-        """Forgets all of them."""
+        """Remove all sessions."""
         self._sessions.clear()

@@ -1,4 +1,4 @@
-"""In which states the live sessions of a partition are: for the metric alone, so nothing waits for it."""
+"""Gauge of live sessions by state, per partition. Only a metric, so nothing waits for it."""
 
 import asyncio
 
@@ -11,12 +11,12 @@ from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
-#: Sessions asked for in one round trip, count.
+#: Sessions read in one round trip, count.
 CHUNK_MAX = 200
 
 
 class SessionGauge:
-    """Known from the decisions made here, and once from Redis for the sessions that were live before."""
+    """Counts states from the decisions made here, and from one read of Redis for sessions that were live before."""
 
     def __init__(self, partition: int, access: PartitionStore) -> None:
         self._partition = partition
@@ -27,16 +27,16 @@ class SessionGauge:
         self.states: dict[str, State] = {}
 
     def start(self) -> None:
-        """Asks Redis in the background; deciding does not wait for it."""
+        """Read the live sessions from Redis in the background; deciding does not wait."""
         self._load_task = asyncio.get_running_loop().create_task(self._load())
 
     def stop(self) -> None:
-        """Leaves it at what is known."""
+        """Stop reading; keep what is known."""
         if self._load_task is not None:
             self._load_task.cancel()
 
     def update(self, session_id: str, state: State) -> None:
-        """A session was committed in this state."""
+        """Note the state in which a session was committed."""
         if state is not State.ENDED:
             self.states[session_id] = state
             return

@@ -1,6 +1,6 @@
-"""Timers: waits for the next one that is due in any partition held here, and moves it onto the stream.
+"""Timer loop: fires due timers of all held partitions by moving them onto their streams.
 
-Partitions are asked side by side: on a cluster the node of some may be silent, and the others do not wait for it.
+Partitions are polled concurrently: on a cluster, an unresponsive node must not delay the timers of other nodes.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 log = structlog.get_logger()
 
-#: How often every partition is asked, due or not, seconds: timers may have come back with an older copy of Redis.
+#: Interval at which every partition is polled, due or not, seconds: a Redis rollback may have restored timers.
 POLL_EVERY_S = 1.0
-#: Longest wait, seconds: another partition may have been taken meanwhile. Also how long a partition is left alone whose
-#: Redis was out of reach.
+#: Maximum wait, seconds: the worker may acquire a partition in the meantime. Also the pause for a partition after an
+#: error.
 WAIT_MAX_S = 0.5
-#: Shortest wait, seconds: due times are whole milliseconds.
+#: Minimum wait, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
 
 
 async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: Clock, metrics: Metrics) -> None:
-    """Fires timers until the process stops, each by its partition's own time.
+    """Fire timers until the process stops, each in its partition's own time.
 
     Args:
-        stop: Set when the process is to stop.
-        assigner: The partitions held here.
-        clock: Of this process.
-        metrics: Where unforeseen errors are counted.
+        stop: Set when the process must stop.
+        assigner: The partitions held by this worker.
+        clock: This process's clock.
+        metrics: Counts unexpected errors.
     """
     polled_at_s = float("-inf")
     firing: dict[int, asyncio.Task[None]] = {}
@@ -71,7 +71,7 @@ async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
 
 
 async def _wait(assigner: PartitionAssigner, firing: Collection[int]) -> None:
-    """Until the next timer is due, but for those of partitions that are being asked: their answers wake us."""
+    """Wait until the next timer is due. Partitions with a poll in flight are skipped: its answer wakes the loop."""
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.ms_until_timer() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))

@@ -1,4 +1,4 @@
-"""What a take-over finds in the outbox and can't read: damaged by hand, or written by a version that is gone."""
+"""Unreadable outbox entries, found at a takeover: edited by hand, or written by an unsupported version."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ _KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
 def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
-    """What is to be done, oldest first, and what can't be read, by its name in the outbox."""
+    """Decode the outbox. Return the readable entries, oldest first, and the unreadable bodies by outbox field."""
     entries: list[OutboxEntry] = []
     unreadable: dict[str, bytes] = {}
     for name, body in outbox.items():
@@ -39,7 +39,7 @@ def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[
 async def dead_letter_unreadable(
     partition: int, access: PartitionStore, metrics: Metrics, unreadable: Mapping[str, bytes]
 ) -> None:
-    """Put each with the dead letters, whole. A session that can still be told learns that the outcome is unknown."""
+    """Dead-letter each entry, whole. Its session, if known, gets the outcome "unknown"."""
     for name, body in unreadable.items():
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
@@ -50,7 +50,7 @@ async def dead_letter_unreadable(
                 await access.drop_effect(partition, name)
             else:
                 await access.finish_effect(partition, name, outcome)
-        except StoreError as error:  # the take-over must not wait for it; the next one finds it again
+        except StoreError as error:  # the takeover must not wait for it; the next one finds the entry again
             log_unreachable(error, partition=partition)
             continue
         metrics.dead_letters.labels(REASON).inc()
@@ -58,7 +58,7 @@ async def dead_letter_unreadable(
 
 
 def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
-    """What the effect's session is told; None where it can't be told which one, or which effect, that was."""
+    """Return the outcome for the effect's session; None if the session or the effect's kind can't be identified."""
     try:
         record = orjson.loads(body)
         session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")

@@ -1,4 +1,4 @@
-"""What all partitions of a worker share."""
+"""Dependencies that all partitions of a worker share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from conferral.worker.executor.executor import Executor, no_checkpoint
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What all partitions of a worker share."""
+    """Dependencies that all partitions of a worker share."""
 
     partition_store: PartitionStore
     session_store: SessionStore
     executor: Executor
     clock: Clock
     metrics: Metrics
-    #: The times and choices by which sessions are driven; a batch is decided by those of its beginning.
+    #: Returns the current policy; a batch is decided by the policy at its start.
     policy: Callable[[], Policy]
-    #: How long the calls of an ended session are remembered, seconds.
+    #: How long the calls of an ended session are kept, seconds.
     session_ttl_s: int
-    #: Sessions kept in memory for one partition, count.
+    #: Sessions cached per partition, count.
     sessions_max: int = SESSIONS_MAX
-    #: For tests that end the process between the steps.
+    #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
-    #: Called with every batch's decisions once they are committed.
+    #: Called with each batch's decisions after the commit.
     on_committed: Callable[[list[Decision]], None] = lambda _decisions: None

@@ -1,10 +1,9 @@
-"""How many requests may be at Twilio at the same time: this worker's share, fewer after a 429.
+"""Adaptive concurrency limit and circuit breaker for requests to Twilio.
 
-While Twilio is away or refuses our credentials it is none for a moment.
-
-Fewer means half, and one more for each round that went well, as TCP does it (additive increase, multiplicative
-decrease; source: RFC 5681, section 3.1). After a moment without requests a single one tries how it stands; the others
-follow when it was answered. None of that holds for endings: they have slots of their own, and are tried on and on.
+The limit is this worker's share of the account's budget. A 429 halves it; each round of successes adds one, as in TCP
+(additive increase, multiplicative decrease; source: RFC 5681, section 3.1). The breaker opens while Twilio is
+unreachable or refuses the credentials: ordinary requests pause, then a single one probes, and the others follow once it
+is answered. Neither applies to endings (hang-ups): they have reserved slots and keep retrying.
 """
 
 import random
@@ -21,40 +20,40 @@ from conferral.worker.executor.request_shares import Share
 
 log = structlog.get_logger()
 
-#: Requests in a row without an answer, or answered by 5xx, after which Twilio counts as away, count.
+#: Consecutive requests without an answer, or answered with 5xx, that open the breaker, count.
 FAILURES_MAX = 10
-#: How long nothing ordinary is sent then: the first time, and at most when single tries fail too, seconds.
+#: First pause after the breaker opens, and the maximum while probes keep failing, seconds.
 UNREACHABLE_PAUSE_S = 1.0
 UNREACHABLE_PAUSE_MAX_S = 5.0
-#: How long nothing ordinary is sent after credentials were refused, seconds.
+#: Pause after Twilio refused the credentials, seconds.
 CREDENTIALS_PAUSE_S = 5.0
-#: How long a failed request says that Twilio is away, seconds: longer than a pause, a request, and a sweep's interval,
+#: How long a failure keeps the breaker's reason visible, seconds: longer than a pause, a request, and a sweep interval,
 #: and shorter than the minute after which the alert fires.
 BREAKER_REASON_TTL_S = 45.0
-#: Ordinary requests of a worker at most, whatever its share (count): where the window begins.
+#: Initial window and upper limit of a worker's ordinary requests, whatever its share, count.
 WINDOW_MAX = 1_000
-#: What is sent at the same time at least however often Twilio is busy, count: with one, a slow answer holds up all.
+#: Lower limit of the window, however often Twilio answers 429, count: with one, a slow answer would block everything.
 WINDOW_MIN = 2
-#: Twilio's code for wrong credentials. Source: Twilio docs, Errors, 20003.
+#: Twilio's error code for wrong credentials. Source: Twilio docs, Errors, 20003.
 _PERMISSION_DENIED = 20003
 
 
 class BreakerReason(StrEnum):
-    """Why nothing ordinary is sent, or a single request at a time."""
+    """Why the circuit breaker is open."""
 
-    #: Nobody answers, or with 5xx.
+    #: No answer, or 5xx.
     UNREACHABLE = "unreachable"
-    #: 401, or 403 where the code does not say that something else is meant.
+    #: 401, or a 403 whose code does not name another cause.
     CREDENTIALS = "credentials"
 
 
 def refuses_credentials(answer: RequestResult) -> bool:
-    """Whether an answer says that our credentials are wrong; a 403 of another code may be about one destination."""
+    """Whether an answer means wrong credentials; a 403 with another code may concern a single destination."""
     return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED))
 
 
 class AdaptiveLimit:
-    """What this worker may have under way at Twilio; learns from every answer."""
+    """Limits this worker's concurrent requests to Twilio; adapts to every answer."""
 
     def __init__(
         self,
@@ -64,24 +63,25 @@ class AdaptiveLimit:
         metrics: Metrics,
         rng: random.Random,
     ) -> None:
-        """Sets the bounds.
+        """Set the bounds.
 
         Args:
-            share: What this worker may have under way at most, now.
+            share: Returns this worker's current share of the budget.
             clock: For pauses.
-            metrics: Where it is shown.
+            metrics: Publishes the limit and the breaker's state.
             rng: For jitter.
         """
         self._share = share
         self._clock = clock
         self._rng = rng
-        #: Ordinary slots as 429s allow.
+        #: Ordinary slots that recent 429s allow.
         self._window = float(WINDOW_MAX)
-        #: When it was halved last: answers to requests from before say nothing new. Monotonic seconds.
+        #: When the window was last halved; answers to requests sent earlier carry no new information. Monotonic
+        #: seconds.
         self._halved_at_s = float("-inf")
         self._reason: BreakerReason | None = None
         self._paused_until_s = float("-inf")
-        #: When the last answer came that says so.
+        #: When an answer last confirmed the reason, monotonic seconds.
         self._reason_seen_at_s = float("-inf")
         self._failures = 0
         self._unreachable_pause_s = UNREACHABLE_PAUSE_S
@@ -95,12 +95,12 @@ class AdaptiveLimit:
 
     @property
     def slots(self) -> int:
-        """What this worker may have under way, endings included (count)."""
+        """Slots of this worker, including those for endings, count."""
         return sum(self._share())
 
     @property
     def ordinary_slots(self) -> int:
-        """How many of them others than endings may take now (count)."""
+        """Slots available to ordinary requests now, count."""
         if self.pause_s > 0:
             return 0
         if self._reason is not None:
@@ -109,21 +109,21 @@ class AdaptiveLimit:
 
     @property
     def pause_s(self) -> float:
-        """For how long nothing ordinary is begun, seconds; 0.0 when it may be."""
+        """How long ordinary requests stay paused, seconds; 0.0 when they may start."""
         return max(0.0, self._paused_until_s - self._clock.monotonic_s())
 
     @property
     def breaker_reason(self) -> BreakerReason | None:
-        """Why little or nothing ordinary is sent; None when all is well, or Twilio only asked for less.
+        """Why the breaker is open; None when it is closed, or after a 429 alone.
 
-        A worker that has sent nothing for a while no longer knows that Twilio is away.
+        The reason expires when this worker has sent nothing for a while: it no longer knows the state of Twilio.
         """
         is_known = self._clock.monotonic_s() < self._reason_seen_at_s + BREAKER_REASON_TTL_S
         return self._reason if is_known else None
 
     @property
     def problem(self) -> str:
-        """The same for `/readyz`, empty when all is well."""
+        """The breaker's reason as `/readyz` reports it; empty when it is closed."""
         match self.breaker_reason:
             case BreakerReason.CREDENTIALS:
                 return f"twilio: credentials refused ({_PERMISSION_DENIED})"
@@ -133,7 +133,7 @@ class AdaptiveLimit:
                 return ""
 
     def observe(self, answer: RequestResult) -> None:
-        """Learns from the answer to a request, or from none."""
+        """Update the limit with the answer to a request, or with its absence."""
         if answer.status == 0 or answer.status >= 500:
             self._count_failure()
             return
@@ -158,8 +158,8 @@ class AdaptiveLimit:
 
     def _decrease(self, answer: RequestResult) -> None:
         now_s = self._clock.monotonic_s()
-        # What was under way together is refused together: that is one sign, not many. A Retry-After is waited out by
-        # the effect that met it; if all waited, each 429 of a busy minute would cost everybody that time.
+        # Requests that were in flight together are refused together: one signal, not many. Only the effect that got a
+        # Retry-After waits it out. If all did, each 429 in a busy minute would delay everything by that time.
         if answer.sent_at_s >= self._halved_at_s:
             self._halved_at_s = now_s
             self._window = max(float(WINDOW_MIN), min(self._window, self._ceiling) / 2)
@@ -182,7 +182,7 @@ class AdaptiveLimit:
             else:
                 log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
         elif self.pause_s > 0:
-            return  # endings are tried meanwhile; that they fail too does not make it longer
+            return  # endings keep trying during the pause; their failures must not extend it
         self._paused_until_s = self._clock.monotonic_s() + pause_s
 
     def _close_breaker(self) -> None:
@@ -190,5 +190,5 @@ class AdaptiveLimit:
         log.info("rest_limit_restored", reason=self._reason.value)
         self._reason = None
         self._paused_until_s = float("-inf")
-        # All that has waited would come at once.
+        # A full window would release everything that waited at once.
         self._window = float(WINDOW_MIN)

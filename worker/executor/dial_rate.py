@@ -1,4 +1,4 @@
-"""The pace of placing calls, which all workers share: who may dial next."""
+"""Rate limiter for dials, shared by all workers through Redis."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,14 @@ from conferral.runtime.outage import log_unreachable
 
 log = structlog.get_logger()
 
-#: Pause after Redis could not be reached, seconds.
+#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2
 
 
 class DialRateLimiter:
-    """Those of this worker who wait for their turn to dial. The first of them asks Redis, for all others wait anyway.
+    """Queues this worker's dials. Only the first asks Redis for a permit; the others would have to wait anyway.
 
-    Dials for which a caller waits come first, here and among the workers.
+    Urgent dials, for which a caller is waiting, go first, here and across workers.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class DialRateLimiter:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
-            request_permit: Asks for a permit, given whether a caller waits; returns 0.0, or seconds to wait.
-            sleep: How time is waited out.
+            request_permit: Requests a permit, given whether a caller is waiting; returns 0.0, or the seconds to wait.
+            sleep: Waits for a duration.
         """
         self._request_permit = request_permit
         self._sleep = sleep
@@ -40,11 +40,11 @@ class DialRateLimiter:
 
     @property
     def waiting(self) -> int:
-        """Dials that wait for their turn (count)."""
+        """Dials that wait for a permit, count."""
         return len(self._urgent) + len(self._normal)
 
     async def acquire(self, *, urgent: bool) -> None:
-        """Returns when it is this dial's turn. Whoever does not want it any more cancels."""
+        """Return once the dial may be sent. Cancel the call to give up the wait."""
         queue = self._urgent if urgent else self._normal
         is_first = asyncio.Event()
         queue.append(is_first)
@@ -56,7 +56,8 @@ class DialRateLimiter:
                 wait_s = await self._try_acquire(urgent)
                 if wait_s <= 0:
                     return
-                # An urgent one that comes meanwhile asks by itself; this one then finds that it is not the first.
+                # An urgent dial that arrives in the meantime asks for itself; this one then finds that it is no longer
+                # first.
                 await self._sleep(wait_s)
         finally:
             queue.remove(is_first)

@@ -1,4 +1,4 @@
-"""One order from its turn to its outcome: tries, waits, and the look before a repetition."""
+"""Executes one job: attempts, backoff, and verification before a retry."""
 
 import asyncio
 import math
@@ -32,13 +32,13 @@ from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, ver
 
 log = structlog.get_logger()
 
-#: Kinds of failed_attempts that an outcome tells (count): whatever answers there may make codes up.
+#: Kinds of failed attempts that an outcome lists, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionContext:
-    """What carrying needs from the outside; the same for all orders of a worker."""
+    """Dependencies of an execution, shared by all jobs of a worker."""
 
     twilio: TwilioPort
     outbox: OutboxPort
@@ -55,60 +55,60 @@ class ExecutionContext:
 
 
 class ExecutionState(Enum):
-    """How far an order is; decides whether it can still be left undone."""
+    """Progress of an execution; decides whether the job can still be dropped."""
 
-    #: Not at Twilio: waiting for its turn, or for the end of a wait after a definite no.
+    #: No request in flight: waiting for a slot, or for the backoff after a definite refusal.
     UNSENT = "unsent"
-    #: Its request is under way.
+    #: A request is in flight.
     SENDING = "sending"
-    #: It may have happened and is being looked up.
+    #: A request may have taken effect; it is being verified.
     VERIFYING = "doubted"
-    #: Its outcome is known.
+    #: The outcome is known.
     FINISHED = "settled"
 
 
 class Execution:
-    """Carries one order out."""
+    """Executes one job."""
 
     def __init__(self, job: Job, context: ExecutionContext) -> None:
         self.job = job
         self.state = ExecutionState.UNSENT
-        #: Requests sent so far (count).
+        #: Requests sent so far, count.
         self.attempts = 0
-        #: Set when the session ends meanwhile: it is never sent (again).
+        #: Set when the session ends: no further request is sent.
         self.is_cancelled = False
-        #: The error of our own that ended it, empty for none.
+        #: The unexpected error that ended the execution; empty without one.
         self.internal_error = ""
         self._context = context
         self._policy = context.policy.for_effect(job.effect)
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self._consecutive_failures = 0
         self._last_error: ProviderError | None = None
-        #: What requests came to that were not the last word, and how often; the last one stands last.
+        #: Failed attempts by error, with counts; the latest error is last.
         self._failed_attempts: dict[str, int] = {}
-        #: Whether any request so far may have been carried out.
+        #: Whether any request so far may have taken effect.
         self._may_have_happened = False
-        #: Whether a request has left whose answer is not known yet.
+        #: Whether a request has been sent and its answer is unknown.
         self._has_been_sent = False
-        #: Since when it is in doubt: the last moment at which it could have been sent, monotonic seconds.
+        #: The last moment at which the unverified request could have been sent, monotonic seconds.
         self._unknown_since_s = 0.0
-        #: Whether the outbox says that it may have been sent.
+        #: Whether the outbox marks the effect as possibly sent.
         self._is_marked_sent = job.sent_at_ms is not None
         if job.may_have_been_sent and not self._is_at_most_once:
             past_ms = context.now_ms(job.partition) - job.sent_until_ms if job.sent_until_ms is not None else 0
             self._mark_unknown(context.clock.monotonic_s() - max(0, past_ms) / 1000)
 
     async def run(self) -> JobOutcome:
-        """Tries until there is an outcome.
+        """Try until there is an outcome.
 
         Raises:
-            LeaseLostError: another worker owns the partition by now and finds the order in the outbox.
-            JobObsoleteError: the session has ended before it was sent.
+            LeaseLostError: Another worker owns the partition and finds the effect in the outbox.
+            JobObsoleteError: The session ended before the effect was sent.
         """
         if self.job.internal_error:
             return self.fail_internally(self.job.internal_error)
         outcome = await self._run()
-        # A single request that failed is told by the outcome itself.
+        # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
             return outcome
         failed_attempts = tuple(f"{word} x{count}" for word, count in self._failed_attempts.items())
@@ -135,10 +135,10 @@ class Execution:
     async def _send(self) -> JobOutcome | None:
         effect, context = self.job.effect, self._context
         if not context.is_ours(self.job.partition):
-            # Outside of any slot: whoever waits for Redis takes none from those who need not.
+            # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
             await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
-        # A read keeps its place until it is sent: given up, it would only come back, behind all others.
+        # A read keeps its place until it is sent: if it expired, it would only be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
         requested_at_s = context.clock.monotonic_s()
         async with context.limiter.slot(ending=effect.is_ending, read=is_read, deadline_s=deadline_s) as has_waited:
@@ -149,7 +149,7 @@ class Execution:
             await self._require_lease()
             outcome = await self._check_before_send(effect, has_waited=has_waited)
             if outcome is None and self._remaining_s() <= 0:
-                outcome = self._deadline_exceeded()  # Redis may have been waited for
+                outcome = self._deadline_exceeded()  # waiting for Redis may have used up the time
             if outcome is not None:
                 return outcome
             await context.checkpoint("before_request", effect)
@@ -178,7 +178,7 @@ class Execution:
                 return found or self._succeeded()
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """What Redis is asked right before: whether a dial is still wanted, and the mark of what is never repeated."""
+        """Check in Redis whether a dial is still wanted, and mark an at-most-once effect as sent."""
         if isinstance(effect, Dial):
             outcome = await self._check_before_dial(effect, has_waited=has_waited)
             if outcome is not None:
@@ -188,7 +188,7 @@ class Execution:
             if not self._is_marked_sent:
                 return self._unknown()
         if isinstance(effect, Dial) or self._is_at_most_once:
-            # Redis may have taken its time, and somebody else the lease.
+            # Redis may have been slow, and another worker may have acquired the lease.
             await self._require_lease()
         return None
 
@@ -204,7 +204,7 @@ class Execution:
         return None
 
     def _may_send_now(self) -> bool:
-        """Asked by the HTTP client when a request is about to leave."""
+        """Whether the request may leave; the HTTP client calls this right before sending."""
         may_send = self._context.is_ours(self.job.partition)
         self._has_been_sent = self._has_been_sent or may_send
         return may_send
@@ -221,15 +221,15 @@ class Execution:
         elif published_ms is not None:
             context.metrics.command_to_rest.observe(max(0, context.now_ms(self.job.partition) - published_ms) / 1000)
 
-    # ---- looking --------------------------------------------------------------------------------------------------
+    # ---- verification ---------------------------------------------------------------------------------------------
 
     @property
     def _is_at_most_once(self) -> bool:
-        """Whether it can neither be looked up nor be repeated once it may have been sent."""
+        """Whether the effect can be neither verified nor repeated once it may have been sent."""
         return isinstance(self.job.effect, AT_MOST_ONCE)
 
     def _mark_unknown(self, since_s: float) -> None:
-        """What can be looked up is, before it is sent again; everything else may simply be repeated."""
+        """Note that a request may have taken effect: verify it before a retry if possible, otherwise just repeat it."""
         self._may_have_happened = True
         if isinstance(self.job.effect, VERIFIABLE):
             self.state = ExecutionState.VERIFYING
@@ -241,7 +241,7 @@ class Execution:
             if self._remaining_s() <= 0:
                 return self._deadline_exceeded()
             await self._require_lease()
-            # Measured before the look: what it sees may be as old as its beginning.
+            # Measured before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
@@ -270,7 +270,7 @@ class Execution:
                 return None
 
     async def _find_ended_call(self, effect: Effect, ended_calls: tuple[str, ...]) -> str:
-        """Which of these calls, that are over, came of this dial: one that is nobody's and that the session misses."""
+        """Return which of these ended calls this dial placed: one without a session, and unknown to this one."""
         if not ended_calls or not isinstance(effect, Dial):
             return ""
         outbox = self._context.outbox
@@ -282,10 +282,10 @@ class Execution:
                 return call_sid
         return ""
 
-    # ---- trouble --------------------------------------------------------------------------------------------------
+    # ---- errors ---------------------------------------------------------------------------------------------------
 
     async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
-        """What comes after an error: an outcome, or None when it is time for the next try."""
+        """Handle an error: return an outcome, or None after the backoff, when it is time for the next attempt."""
         context = self._context
         self._consecutive_failures += 1
         wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
@@ -298,7 +298,7 @@ class Execution:
                     return self._unknown()
                 self._mark_unknown(context.clock.monotonic_s())
             if self.state is ExecutionState.VERIFYING:
-                wait_s = 0.0  # the first look comes at once
+                wait_s = 0.0  # verify at once
                 self._consecutive_failures = 0
         if wait_s is None:
             is_unknown = is_verifying or self._may_already_be_done(error)
@@ -324,13 +324,13 @@ class Execution:
     def _record_failed_attempt(self, error: ProviderError) -> None:
         code = f" code {error.code}" if error.code else ""
         word = f"{error.http_status}{code}" if error.http_status else "no-answer"
-        # Put anew, so that the last one stands last; of so many kinds the oldest is let go.
+        # Reinsert, so the latest error is last; beyond the maximum, drop the oldest.
         self._failed_attempts[word] = self._failed_attempts.pop(word, 0) + 1
         if len(self._failed_attempts) > FAILED_ATTEMPT_KINDS_MAX:
             del self._failed_attempts[next(iter(self._failed_attempts))]
 
     def _may_already_be_done(self, error: ProviderError) -> bool:
-        """Whether a refusal may mean that an earlier request was carried out: what is paused can't be paused."""
+        """Whether a refusal may mean that an earlier request took effect: a paused recording can't be paused again."""
         is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
         return is_refused and self._may_have_happened and isinstance(self.job.effect, ChangeRecording)
 
@@ -344,7 +344,7 @@ class Execution:
     # ---- outcomes -------------------------------------------------------------------------------------------------
 
     def fail_internally(self, reason: str) -> JobOutcome:
-        """The outcome after an error of our own: unknown if a request may have taken effect, else failed."""
+        """Return the outcome after an unexpected error: unknown if a request may have taken effect, else failed."""
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
         is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
@@ -352,19 +352,19 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _deadline_exceeded(self) -> JobOutcome:
-        """It won't be tried again: unknown when a request may have been carried out, else it certainly was not."""
+        """Return the outcome when time is up: unknown if a request may have taken effect, else failed."""
         return self._unknown() if self._may_have_happened else self._failed(self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
-        """A success that tells a call: its callbacks have to find the session, so the index learns it first.
+        """Return a success with a call; index the call first, so that its callbacks find the session.
 
-        A queue is a queue: what the dial has waited for its turn here counts as what it waits for at Twilio.
+        The time the dial waited for a permit here counts as queue time, like Twilio's own queue.
         """
         effect = self.job.effect
         if call_sid:
             is_ours = await self._context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
-                call_sid = ""  # somebody else dialled the same address
+                call_sid = ""  # the call belongs to another session that dialed the same address
         return self._succeeded(call_sid, queue_ms + self.job.dial_wait_ms)
 
     def _succeeded(self, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
@@ -408,5 +408,5 @@ class Execution:
 
 
 def _outcome_token(effect: Effect) -> str:
-    """Names the outcome, so that one that is written twice is decided once."""
+    """Return the token that deduplicates an outcome written twice."""
     return f"{effect.effect_id}:outcome"

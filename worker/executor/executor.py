@@ -1,6 +1,6 @@
-"""Carries effects out: in order within a session, side by side between sessions, endings before everything else.
+"""Effect executor: in order within a session, concurrent across sessions, endings first.
 
-Looks at the world change nothing there and may come back in any order, so they stand in no line.
+Reads change nothing and may finish in any order, so they bypass the session queues.
 """
 
 import asyncio
@@ -36,35 +36,35 @@ _Task = asyncio.Task[None]
 
 
 def is_dial_wanted(session: Session, dial_id: str) -> bool:
-    """Whether somebody waits for that dial: its party has not left and is not to leave."""
+    """Whether a party still waits for this dial: it has not left and is not leaving."""
     parties = session.parties.values()
     return any(party.dial_id == dial_id and not (party.is_gone or party.is_leaving) for party in parties)
 
 
 async def no_checkpoint(_point: str, _detail: object) -> None:
-    """A checkpoint where nothing happens."""
+    """Do nothing; the default checkpoint."""
 
 
 @dataclass(slots=True)
 class _SessionQueue:
-    """The orders of one session that are carried out one after the other."""
+    """A session's jobs that run one after another."""
 
     task: _Task
     waiting: deque[Job] = field(default_factory=deque)
 
 
 class Executor:
-    """Carries committed effects out and reports what came of them.
+    """Executes committed effects and reports their outcomes.
 
-    What is not reported stays in the outbox, where a successor finds it: so nothing is lost when an order is dropped
-    here, be it that the lease is gone or the process stops.
+    Jobs without a recorded outcome stay in the outbox for the next lease holder. So dropping one here, after a lost
+    lease or at a stop, loses nothing.
 
     Attributes:
-        performed: Orders done, or found to concern what is gone (count).
-        given_up: Orders refused by Twilio, out of time, or of unknown outcome (count).
-        retried: Requests beyond the first of an order (count).
-        dropped: Orders left without an outcome (count).
-        allowance: How much may be under way; has to be told of every answer of Twilio's.
+        performed: Jobs done, or whose target is gone (count).
+        given_up: Jobs that Twilio refused, that ran out of time, or whose outcome is unknown (count).
+        retried: Requests beyond a job's first (count).
+        dropped: Jobs left without an outcome (count).
+        adaptive_limit: Limits concurrent requests; must observe every answer from Twilio.
     """
 
     def __init__(
@@ -84,24 +84,24 @@ class Executor:
         share: Callable[[], Share] | None = None,
         is_ours: Callable[[int], bool] = lambda _partition: True,
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
-            twilio: Asks Twilio.
-            outbox: Is given each outcome, once for each order that has one, and what else has to be written down.
-                A `LeaseLostError` from it drops the order.
-            may_send: Whether this worker owns the partition; asked right before every request.
+            twilio: Sends requests to Twilio.
+            outbox: Stores each job's outcome once, and what else must be recorded. A `LeaseLostError` from it drops the
+                job.
+            may_send: Whether this worker owns the partition; checked right before every request.
             clock: For deadlines.
-            now_ms: The time of a partition, Unix milliseconds.
-            metrics: Where is counted.
-            policy: Bounds.
+            now_ms: Returns a partition's time, Unix milliseconds.
+            metrics: Counts effects, attempts, and errors.
+            policy: Timeouts and limits.
             rng: For jitter.
-            sleep: How time is waited out.
+            sleep: Waits for a duration.
             checkpoint: Called at `before_request` and `after_request`, for tests that end the process there.
-            acquire_dial_permit: Returns when a dial may be sent; None where the pace is left to Twilio's own queue.
-            share: What this worker may have under way at Twilio, now; None: all that the policy allows.
-            is_ours: Whether nobody else can have the partition now, as far as is known here; asked once more when a
-                request has its connection.
+            acquire_dial_permit: Returns when a dial may be sent; None leaves the rate to Twilio's own queue.
+            share: Returns this worker's current share of requests to Twilio; None allows the whole budget.
+            is_ours: Whether, as far as this process knows, no other worker can own the partition; checked again once a
+                request has a connection.
         """
         self.performed = self.given_up = self.retried = self.dropped = 0
         self._outbox, self._metrics, self._now_ms = outbox, metrics, now_ms
@@ -125,13 +125,13 @@ class Executor:
             sleep=sleep,
             checkpoint=checkpoint,
         )
-        # The loop holds tasks weakly: these are the references that keep them.
+        # The event loop holds only weak references to tasks; these keep them alive.
         self._executions: dict[_Task, Execution] = {}
         self._queues: dict[str, _SessionQueue] = {}
-        #: By session, what runs beside its line and is of no use any more when the session ends.
+        #: By session: tasks outside its queue that become useless when the session ends.
         self._out_of_band: dict[str, set[_Task]] = {}
         self._acquire_dial_permit = acquire_dial_permit
-        #: Dials that wait for their turn. They stand in no line yet, so that nothing waits behind them.
+        #: Dials that wait for a permit. They are in no session queue yet, so nothing waits behind them.
         self._waiting_dials: dict[asyncio.Task[Job], Job] = {}
         self._read_queue = ReadQueue(policy.requests_max)
         self._stopped = False
@@ -144,17 +144,17 @@ class Executor:
 
     @property
     def limiter(self) -> PriorityLimiter:
-        """Who talks to Twilio, and who waits for it."""
+        """The limiter of concurrent requests to Twilio."""
         return self._context.limiter
 
     @property
     def in_flight(self) -> int:
-        """Orders being carried out: those whose request is under way, and those between two tries (count)."""
+        """Jobs in execution: with a request in flight, or between two attempts (count)."""
         return len(self._executions)
 
     @property
     def waiting(self) -> int:
-        """Orders behind another one of their session, and dials and reads whose turn has not come (count)."""
+        """Jobs queued behind another one of their session, dials without a permit, and unsent reads (count)."""
         return (
             len(self._waiting_dials)
             + len(self._read_queue)
@@ -163,16 +163,16 @@ class Executor:
 
     @property
     def busy_partitions(self) -> set[int]:
-        """Partitions with an order that has no outcome yet, those aside whose turn to dial has not come."""
+        """Partitions with a started or queued job; dials without a permit do not count."""
         jobs = [execution.job for execution in self._executions.values()]
         jobs += [job for queue in self._queues.values() for job in queue.waiting]
         return {job.partition for job in jobs}
 
     def submit(self, job: Job) -> None:
-        """Takes an order on; returns at once. After `drain` has begun it is left to the successor.
+        """Start or queue a job; return at once. After `drain` has begun, leave it to the next holder.
 
-        An ending effect starts beside whatever is in flight. When its session is over, what that has not sent yet is
-        dropped; a stray leg of a live session is hung up without touching the rest.
+        An ending starts next to whatever is in flight. If its session is over, the session's unsent jobs are dropped; a
+        stray leg of a live session is hung up without touching the rest.
         """
         effect = job.effect
         if self._stopped:
@@ -192,9 +192,9 @@ class Executor:
             self._enqueue(job)
 
     def cancel_session(self, session_id: str) -> None:
-        """The session has ended: what it has not sent yet is of no use any more. Endings are carried out all the same.
+        """Drop the unsent jobs of an ended session. Endings still run.
 
-        What is under way goes on, and is not repeated.
+        A request in flight continues, and is not repeated.
         """
         self._drop_waiting_dials(lambda order: order.effect.session_id == session_id)
         self.dropped += self._read_queue.drop(session_id)
@@ -210,9 +210,9 @@ class Executor:
                 task.cancel()
 
     def cancel_unwanted_dials(self, sessions: Mapping[str, Session]) -> None:
-        """Sessions have changed: their dials that wait here and that nobody wants any more are taken back.
+        """Cancel waiting dials that their changed sessions no longer want.
 
-        Each is reported as failed, at once: somebody may be on hold until the session knows that nobody is dialled.
+        Each is reported as failed at once: a party may stay on hold until the session knows that no one is dialed.
         """
 
         def is_unwanted(order: Job) -> bool:
@@ -233,7 +233,7 @@ class Executor:
             self._run_out_of_band(replace(job, is_cancelled=True))
 
     def drop_partition(self, partition: int) -> None:
-        """Forgets the orders of a partition whose lease is gone, but for requests under way."""
+        """Drop the jobs of a partition whose lease is gone, except for requests in flight."""
         self._drop_waiting_dials(lambda order: order.partition == partition)
         self.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
         for queue in self._queues.values():
@@ -248,16 +248,16 @@ class Executor:
                 task.cancel()
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
-        """Leaves a partition that gets no more orders to its next holder: waits for what is under way, drops the rest.
+        """Finish a partition's running jobs and drop the rest, which the next holder executes. It gets no new jobs.
 
         Args:
-            partition: Which.
-            timeout_s: How long at most, seconds of the loop's clock.
+            partition: The partition.
+            timeout_s: Maximum duration, seconds of the loop's clock.
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while True:
-            # Also what has come back to be sent again.
+            # Also drops jobs that came back for a retry.
             self.drop_partition(partition)
             running = [task for task, execution in self._executions.items() if execution.job.partition == partition]
             remaining_s = deadline_s - loop.time()
@@ -270,13 +270,13 @@ class Executor:
             await asyncio.wait(running)
 
     async def drain(self, timeout_s: float) -> None:
-        """Waits until everything begun has its outcome, then leaves the rest to the successor.
+        """Finish the running jobs, then leave the rest to the next holders.
 
         Args:
-            timeout_s: How long at most, seconds of the loop's clock.
+            timeout_s: Maximum duration, seconds of the loop's clock.
         """
         self._stopped = True
-        # The successor asks for a turn of its own.
+        # The next holder requests its own dial permits.
         self.dropped += self._read_queue.drop_all(lambda _order: True)
         dials = self._drop_waiting_dials(lambda _order: True)
         if dials:
@@ -340,7 +340,7 @@ class Executor:
         task.add_done_callback(self._on_dial_permit)
 
     def _on_dial_permit(self, task: asyncio.Task[Job]) -> None:
-        # An order may have been dropped in the very moment in which its turn came.
+        # The job may have been dropped at the very moment it got its permit.
         is_awaited = self._waiting_dials.pop(task, None) is not None
         if task.cancelled() or isinstance(task.exception(), LeaseLostError):
             self.dropped += is_awaited
@@ -359,7 +359,7 @@ class Executor:
         return tasks
 
     def _report_task_error(self, task: asyncio.Task[Any], error: BaseException) -> None:
-        """Show an error that ends a process to the loop's handler. The order stays in the outbox."""
+        """Report a fatal error to the loop's exception handler. The effect stays in the outbox."""
         self.dropped += 1
         context = {"message": "carrying out an effect failed", "exception": error, "task": task}
         task.get_loop().call_exception_handler(context)
@@ -407,7 +407,7 @@ class Executor:
             self.retried += max(0, execution.attempts - 1)
 
     async def _finish_after_error(self, execution: Execution, unexpected: Unexpected) -> None:
-        """The outcome can't be written: writes the plainest one. What can't be written either stays in the outbox."""
+        """Record a minimal outcome when the real one can't be written. Failing that, leave the effect in the outbox."""
         job = execution.job
         with self._boundary(job, LeaseLostError, JobObsoleteError) as boundary:
             await self._outbox.finish(job.effect, execution.fail_internally(unexpected.reason))
@@ -448,7 +448,7 @@ class Executor:
             "session_id": effect.session_id,
             "party": effect.party,
             "attempt": execution.attempts,
-            # From the commit, as whoever waits for it feels it.
+            # Measured from the commit, as a waiting caller experiences it.
             "duration_ms": max(0, self._now_ms(execution.job.partition) - execution.job.committed_at_ms),
             "outcome": result,
             "status": status,

@@ -1,4 +1,4 @@
-"""Orders, their outcomes, and what carrying one out needs of Twilio and of Redis."""
+"""Jobs, their outcomes, and the ports to Twilio and Redis that an execution uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,80 +16,80 @@ JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
 
 class JobObsoleteError(ConferralError):
-    """The order is not in the outbox any more, or is another worker's: it must not be sent, and has no outcome here."""
+    """The effect left the outbox, or another worker owns it: it must not be sent, and has no outcome here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An effect that was committed and shall be carried out."""
+    """A committed effect to execute."""
 
     effect: Effect
     partition: int
-    #: When it was committed, Unix milliseconds by the store's clock.
+    #: When the effect was committed, Unix milliseconds of partition time.
     committed_at_ms: int
-    #: Taken over from another worker, who may have sent it: it is looked up first.
+    #: Restored from another worker, which may have sent it: verify before sending.
     may_have_been_sent: bool = False
-    #: Of an ending: its session is over, so what the session has not sent yet is dropped.
+    #: For an ending: the session is over, so its unsent jobs are dropped.
     ends_session: bool = True
-    #: When the command that led to it was published, Unix milliseconds by the store's clock.
+    #: When the command behind the effect was published, Unix milliseconds of Redis's clock.
     command_published_at_ms: int | None = None
-    #: Of an order taken over: the last moment at which the other worker could have sent it, for instance the end of its
-    #: lease, Unix milliseconds by the store's clock. None: until just now.
+    #: For a restored job: the last moment at which the other worker could have sent it, such as the end of its lease,
+    #: Unix milliseconds of Redis's clock. None: until just now.
     sent_until_ms: int | None = None
-    #: Of an order that may have been decided before, in a history that Redis has forgotten: the first moment at which
-    #: it could have been sent then, Unix milliseconds by the store's clock. None: not before it was committed.
+    #: For an effect that may have been decided in a history that Redis lost: the earliest moment at which it could have
+    #: been sent, Unix milliseconds of Redis's clock. None: not before its commit.
     sent_since_ms: int | None = None
-    #: Marked in the outbox as one that may have been sent, Unix milliseconds by the store's clock; None while it is
-    #: not. Only what is never repeated is marked.
+    #: When the outbox marked the effect as possibly sent, Unix milliseconds of Redis's clock; None without a mark. Only
+    #: at-most-once effects are marked.
     sent_at_ms: int | None = None
-    #: Redis's history was rewound, so such a mark may have been lost with it.
+    #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: How long it has waited for its turn to dial, milliseconds: it may not be wanted any more.
+    #: How long a dial waited for its permit, milliseconds: it may no longer be wanted.
     dial_wait_ms: int = 0
-    #: Of a dial: it has stood in its session's line behind another order, so it may not be wanted any more either.
+    #: For a dial: it waited in its session's queue, so it may no longer be wanted.
     was_queued: bool = False
-    #: Of a dial: taken back while it waited. It is not sent, only reported.
+    #: For a dial: canceled while it waited. It is not sent, only reported.
     is_cancelled: bool = False
-    #: Why it is not carried out at all, only reported: an error of our own. Empty for every other order.
+    #: Unexpected error that prevents the execution; the job is only reported. Empty otherwise.
     internal_error: str = ""
-    #: Called when it was tried once, whatever came of it; None where nothing waits for that.
+    #: Called after the first attempt, whatever its result; None if nothing waits for it.
     on_attempted: Callable[[], None] | None = None
 
 
 class TwilioPort(Verifier, Protocol):
-    """What is asked of Twilio; `telephony.calls.Calls` in earnest."""
+    """What an execution needs from Twilio; implemented by `telephony.twilio_api.TwilioApi`."""
 
     async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
-        """Carries an effect out, in one try; raises `ProviderError`."""
+        """Execute an effect in one attempt; raise `ProviderError` on failure."""
         ...
 
 
 class OutboxPort(Protocol):
-    """What is written down and looked up in Redis about an order.
+    """What an execution reads and writes in Redis.
 
-    Each repeats by itself while Redis is away, and raises `LeaseLostError` when the partition is not ours any more.
+    Each method retries while Redis is unreachable, and raises `LeaseLostError` once this worker has lost the partition.
     """
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
-        """Writes an outcome down.
+        """Record an outcome.
 
         Returns:
-            What has to be carried out because nobody waits for the outcome any more; None when nothing has.
+            A follow-up effect if the session no longer waits for the outcome; None otherwise.
         """
         ...
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """Marks an order before it is sent; False when it was marked before, so that it may have been sent.
+        """Mark an effect before sending it; return False if an earlier mark exists, so it may have been sent.
 
         Raises:
-            JobObsoleteError: it must not be sent.
+            JobObsoleteError: The effect must not be sent.
         """
         ...
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Notes whose call it is, if nobody has; False when it is another session's."""
+        """Index the call under this session if it has none; return False if it belongs to another session."""
         ...
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        """What the session knows of a dial by now."""
+        """Return what the session knows about a dial."""
         ...

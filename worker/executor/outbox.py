@@ -1,4 +1,4 @@
-"""What is written down in Redis about orders: outcomes, marks, calls. Repeated while Redis is away."""
+"""Outbox writes of the executor: outcomes, sent marks, and calls. Retried while Redis is unreachable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,19 +23,19 @@ _T = TypeVar("_T")
 
 
 class HeldLease(Protocol):
-    """What has to be known of a partition that is held."""
+    """What the writer needs to know about a held partition."""
 
     lease: Lease
     is_lost: bool
 
     @property
     def is_active(self) -> bool:
-        """Whether it is held and the worker is not stopping."""
+        """Whether the lease is held and the worker is not stopping."""
         ...
 
 
 class OutboxWriter:
-    """Implements `worker.orders.Records` on Redis."""
+    """Implements `worker.executor.job.OutboxPort` on Redis."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class OutboxWriter:
         held: Mapping[int, HeldLease],
         now_ms: Callable[[int], int],
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
             access: For outcomes.
             dial_claims: For marks and calls.
-            keys: Names.
+            keys: Key names.
             held: The partitions that this worker holds.
-            now_ms: The time of a partition, Unix milliseconds.
+            now_ms: Returns a partition's time, Unix milliseconds.
         """
         self._access = access
         self._dial_claims = dial_claims
@@ -61,9 +61,9 @@ class OutboxWriter:
         self._now_ms = now_ms
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
-        """See `Records.finish`: a call that was placed for a session that has ended meanwhile is hung up.
+        """See `OutboxPort.finish`: hang up a call placed for a session that has ended in the meantime.
 
-        Nobody else knows that call: the session ended before it was told.
+        No other process knows that call: the session ended before the outcome was reported.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_recorded = await self._with_retries(
@@ -72,7 +72,7 @@ class OutboxWriter:
         call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
-        # Not written may also mean that an earlier try wrote it, whose answer was lost.
+        # "Not recorded" may also mean that an earlier attempt recorded it and its answer was lost.
         if not await self._with_retries(effect.session_id, lambda: self._dial_claims.has_ended(effect.session_id)):
             return None
         stray = HangUpCall(
@@ -87,7 +87,7 @@ class OutboxWriter:
         return stray
 
     async def mark_sent(self, effect: Effect) -> bool:
-        """See `Records.mark_sent`."""
+        """See `OutboxPort.mark_sent`."""
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
 
@@ -107,11 +107,11 @@ class OutboxWriter:
         result = await self._with_retries(effect.session_id, mark)
         if result is MarkResult.REFUSED:
             raise JobObsoleteError
-        # Found marked after a try whose answer was lost, it was that try: nobody but the holder can mark.
+        # A mark found after an attempt whose answer was lost is that attempt's own: only the holder can mark.
         return result is MarkResult.MARKED or is_unknown
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """See `Records.claim_call`."""
+        """See `OutboxPort.claim_call`."""
 
         async def claim() -> bool:
             try:
@@ -119,14 +119,14 @@ class OutboxWriter:
             except StoreUnreachableError:
                 raise
             except StoreError as error:
-                # The key is somebody else's: nothing will change that, and the outcome must not wait for it.
+                # The key holds a foreign type. A retry can't help, and the outcome must not wait.
                 log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
                 return True
 
         return await self._with_retries(session_id, claim)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
-        """See `Records.dial_status`."""
+        """See `OutboxPort.dial_status`."""
         return await self._with_retries(
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )
@@ -141,7 +141,7 @@ class OutboxWriter:
             except StoreError as error:
                 held = self._held.get(partition)
                 if held is None or not held.is_active:
-                    # It stays in the outbox, and the next holder looks what became of it.
+                    # The effect stays in the outbox, and the next holder verifies it.
                     raise LeaseLostError("the partition is not ours any more") from error
                 log_unreachable(error, partition=partition)
                 await asyncio.sleep(PAUSE_S)

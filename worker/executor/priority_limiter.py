@@ -1,4 +1,4 @@
-"""How many effects talk to Twilio at the same time, and who goes first."""
+"""Priority limiter: limits concurrent requests to Twilio; endings (hang-ups) go first, reads last."""
 
 import asyncio
 import math
@@ -11,54 +11,54 @@ from typing import Protocol
 from conferral.runtime.clock import Clock
 from conferral.worker.executor.request_shares import Share
 
-#: Of the slots that are handed out while others wait too, each so many-th goes to a look (count).
+#: While reads wait, every n-th ordinary slot goes to a read, count.
 READ_TURN_EVERY = 4
-#: How often those who wait in a pause are looked at, seconds: the time of some may be up.
+#: Interval at which waiters are checked for expiry during a pause, seconds.
 EXPIRY_POLL_S = 0.25
 
 
 class Limits(Protocol):
-    """How many may be in; changes over time."""
+    """The limits in force; they change over time."""
 
     @property
     def slots(self) -> int:
-        """All together (count)."""
+        """All slots, count."""
         ...
 
     @property
     def ordinary_slots(self) -> int:
-        """Others than endings (count)."""
+        """Slots for everything except endings, count."""
         ...
 
     @property
     def pause_s(self) -> float:
-        """For how long nobody but endings may begin, seconds."""
+        """How long everything except endings is paused, seconds."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiter:
-    #: True with a slot, False when the time was up before there was one.
+    #: True with a slot, False if the deadline passed first.
     granted: asyncio.Future[bool]
     deadline_s: float
 
 
 class PriorityLimiter:
-    """A limit with lanes: endings come before everything else, and a part of the slots is theirs alone.
+    """A semaphore with priorities: endings go before everything else and have reserved slots.
 
-    Where there are more than Twilio takes, whoever acts comes before whoever only looks: a look is asked for again and
-    again while something is in doubt, and a caller's agent would be rung after all of them.
+    Under load, changes go before reads. A read is repeated for as long as a state is unknown; without the priority, a
+    caller's agent would be dialed after all of them.
     """
 
     def __init__(
         self, limits: Limits, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
-            limits: How many may be in.
-            clock: For the time until which somebody wants to wait.
-            sleep: How pauses are waited out.
+            limits: The number of slots.
+            clock: For the waiters' deadlines.
+            sleep: Waits for a duration.
         """
         self._limits = limits
         self._clock = clock
@@ -68,33 +68,33 @@ class PriorityLimiter:
         self._waiting_endings: deque[_Waiter] = deque()
         self._waiting_ordinaries: deque[_Waiter] = deque()
         self._waiting_reads: deque[_Waiter] = deque()
-        #: Slots that were handed out to others while a look waited (count).
+        #: Slots granted to changes while a read waited, count.
         self._grants_since_read = 0
         self._pause_task: asyncio.Task[None] | None = None
 
     @property
     def under_way(self) -> Share:
-        """Slots in use, by lane."""
+        """Slots in use, by pool."""
         return Share(self._ordinaries, self._endings)
 
     def wake(self) -> None:
-        """The limits may have grown."""
+        """Grant slots after the limits may have grown."""
         self._grant()
 
     @property
     def in_use(self) -> int:
-        """Slots in use."""
+        """Slots in use, count."""
         return self._endings + self._ordinaries
 
     @asynccontextmanager
     async def slot(self, *, ending: bool, read: bool = False, deadline_s: float = math.inf) -> AsyncIterator[bool]:
-        """Waits for a slot and holds it; tells whether it had to wait. First come, first served within a lane.
+        """Wait for a slot and hold it; yield whether it had to wait. First come, first served within a priority.
 
         Args:
-            ending: Whether it is for an ending.
-            read: Whether nothing is changed by it, and it is for no ending.
-            deadline_s: When nothing is to be sent any more, monotonic seconds: in a pause whoever's time is up is let
-                through without a slot.
+            ending: Whether the slot is for an ending.
+            read: Whether the slot is for a read that no ending depends on.
+            deadline_s: When the request is no longer useful, monotonic seconds. During a pause, a waiter past its
+                deadline gets through without a slot.
         """
         granted = asyncio.get_running_loop().create_future()
         queue = self._waiting_endings if ending else self._waiting_reads if read else self._waiting_ordinaries
@@ -104,7 +104,7 @@ class PriorityLimiter:
         try:
             has_slot = await granted
         except asyncio.CancelledError:
-            # The slot may have been handed over in the same turn of the loop; a cancelled future was not served.
+            # The slot may have been granted in the same loop iteration; a canceled future was not granted.
             if granted.done() and not granted.cancelled() and granted.result():
                 self._release(ending)
             raise
@@ -115,7 +115,7 @@ class PriorityLimiter:
                 self._release(ending)
 
     def close(self) -> None:
-        """Waits for no pause any more."""
+        """Stop waiting for a pause to end."""
         if self._pause_task is not None:
             self._pause_task.cancel()
             self._pause_task = None
@@ -138,7 +138,7 @@ class PriorityLimiter:
         ):
             self._ordinaries += 1
             granted.set_result(True)
-        # Nobody inside wakes those outside when nobody is inside.
+        # With no slot in use, no release would wake the waiters.
         if self._has_waiters and self._pause_task is None and self._limits.pause_s > 0:
             self._pause_task = asyncio.get_running_loop().create_task(self._wait_out_pause(), name="pause-of-requests")
 
@@ -162,7 +162,7 @@ class PriorityLimiter:
         return bool(self._waiting_ordinaries or self._waiting_reads)
 
     def _next_ordinary(self) -> asyncio.Future[bool] | None:
-        """Whoever acts; a look when nobody does, or when it is a look's turn."""
+        """Return the next waiter: a change; a read if no change waits, or if it is a read's turn."""
         reads, changes = self._waiting_reads, self._waiting_ordinaries
         self._grants_since_read = self._grants_since_read + 1 if reads else 0
         if self._grants_since_read >= READ_TURN_EVERY and (granted := _pop_waiter(reads)):
@@ -172,7 +172,7 @@ class PriorityLimiter:
 
 
 def _pop_waiter(waiting: deque[_Waiter]) -> asyncio.Future[bool] | None:
-    """The longest waiting one, past those that were cancelled."""
+    """Return the longest-waiting future; skip canceled ones."""
     while waiting:
         granted = waiting.popleft().granted
         if not granted.done():

@@ -1,7 +1,7 @@
-"""This worker's share of the requests that all workers together may have under way at Twilio.
+"""This worker's share of the account-wide budget of concurrent requests to Twilio.
 
-Redis gives the shares: a worker gets only what no other one holds, so any number of workers stay within the budget.
-Shares are asked for ahead of time, so that no request waits for Redis.
+Redis assigns the shares. A worker gets only what no other worker holds, so any number of workers stay within the
+budget. Shares are requested ahead of time, so no request to Twilio waits for Redis.
 """
 
 import asyncio
@@ -15,41 +15,40 @@ from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
 
-#: How often a share is asked for, seconds: a worker that starts waits about as long for what others hold.
+#: Refresh interval, seconds; also about how long a new worker waits for what others hold.
 REFRESH_EVERY_S = 0.5
-#: The same while the share is not the fair one, because others still have to give theirs back, or this worker does; and
-#: where workers take turns.
+#: Refresh interval while some worker still has to return part of its share, and while workers take turns, seconds.
 REFRESH_SOON_S = 0.1
-#: How long a turn lasts where there are more workers than requests in a pool, milliseconds. Each worker asks several
-#: times in a turn: those whose turn is over give back first.
+#: Duration of a turn when there are more workers than requests in a pool, milliseconds. Each worker refreshes several
+#: times per turn, so those whose turn is over release first.
 TURN_MS = 500
-#: How long a share counts without being asked for again, milliseconds: as long as a lease.
+#: Lifetime of a share without a refresh, milliseconds: as long as a lease.
 TTL_MS = 5_000
 
 
 class Share(NamedTuple):
-    """What a worker may have under way (count)."""
+    """Concurrent requests that a worker may have in flight (count)."""
 
     ordinary: int
-    #: Kept for endings, which may use the ordinary ones too.
+    #: Reserved for endings, which may also use the ordinary ones.
     endings: int
 
 
 class Usage(Protocol):
-    """What is under way, and who waits for more; `worker.lanes.Lanes` in a worker."""
+    """Requests in flight, and a way to wake waiters; see `worker.executor.priority_limiter.PriorityLimiter`."""
 
     @property
     def under_way(self) -> Share:
-        """Requests under way (count)."""
+        """Requests in flight (count)."""
         ...
 
     def wake(self) -> None:
-        """There may be room for those who wait."""
+        """Check whether waiters can start."""
         ...
 
 
 class RequestShares:
-    """Asks Redis for this worker's share, again and again."""
+    """Refreshes this worker's share from Redis."""
 
     def __init__(
         self,
@@ -61,15 +60,15 @@ class RequestShares:
         *,
         usage: Callable[[], Usage],
     ) -> None:
-        """Bind what is needed.
+        """Bind the dependencies.
 
         Args:
             client: For commands.
-            key: Of the hash that holds all shares.
-            name: This worker's.
-            clock: For the time until which a share counts.
-            budget: What all workers together may have under way.
-            usage: What is under way here.
+            key: Name of the hash that holds all shares.
+            name: This worker's name.
+            clock: For the share's expiry.
+            budget: The budget of all workers together.
+            usage: This worker's requests in flight.
         """
         self._client = client
         self._key = key
@@ -78,10 +77,10 @@ class RequestShares:
         self._budget = budget
         self._usage = usage
         self._share = Share(0, 0)
-        #: What counts instead once that is too old.
+        #: The share in force after the current one expires.
         self._fallback = Share(0, 0)
         self._expires_at_s = float("-inf")
-        #: How many workers share the budget (count).
+        #: Number of workers that share the budget.
         self.workers = 1
 
     def __repr__(self) -> str:
@@ -89,15 +88,15 @@ class RequestShares:
 
     @property
     def current(self) -> Share:
-        """What may be under way now.
+        """The share in force now.
 
-        On a cluster, the node that has the shares may be silent while all others answer. Calls on those must go on, so
-        a worker whose share is too old keeps its part of the budget by the number of workers that it heard last.
+        On a cluster, the node that holds the shares may be unresponsive while all others answer. Calls on those must go
+        on, so an expired share falls back to the budget divided by the last known number of workers.
         """
         return self._share if self._clock.monotonic_s() < self._expires_at_s else self._fallback
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ask until the stop."""
+        """Refresh until the stop."""
         while not stop.is_set():
             wait_s = REFRESH_SOON_S
             try:
@@ -107,16 +106,16 @@ class RequestShares:
             await pause(stop, wait_s)
 
     async def refresh(self) -> float:
-        """Ask once.
+        """Refresh the share once.
 
         Returns:
-            When to ask again, seconds.
+            Time until the next refresh, seconds.
 
         Raises:
-            StoreError: Redis does not answer, or refuses; the share counts until its time is up.
+            StoreError: Redis is unreachable or refuses; the current share stays valid until it expires.
         """
         requested_at_s = self._clock.monotonic_s()
-        # Until the answer, no more than this can be under way.
+        # Until the answer arrives, no more than this can be in flight.
         holds = _maximum(self.current, self._by_pool(self._usage().under_way))
         arguments: list[scripts.Argument] = [self._name, *self._budget, *holds, TTL_MS, TURN_MS]
         with store_errors():
@@ -140,7 +139,7 @@ class RequestShares:
             log_unreachable(error, task="request_shares")
 
     def _by_pool(self, under_way: Share) -> Share:
-        """What is under way by pool: endings beyond their own pool use ordinary requests."""
+        """Split the requests in flight by pool: endings beyond their own pool use ordinary slots."""
         endings = min(under_way.endings, self._share.endings)
         return Share(under_way.ordinary + under_way.endings - endings, endings)
 

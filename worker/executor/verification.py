@@ -1,7 +1,6 @@
-"""The look before a repetition: whether an order that may have been sent has happened.
+"""Verification: whether a request whose outcome is unknown took effect, before a retry.
 
-A blind repetition would take a leg out of the room that it has just joined, ring somebody twice, or record a call
-twice.
+A blind retry would pull a leg out of the conference it has just joined, ring a person twice, or record a call twice.
 """
 
 from dataclasses import dataclass
@@ -20,71 +19,71 @@ from conferral.telephony.redirect_check import RedirectResult, RedirectSeen, che
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a look found."""
+    """The result of a verification."""
 
     verdict: RedirectResult
-    #: Of a dial that has happened: the call.
+    #: The call, for a dial that took effect.
     call_sid: str = ""
-    #: Of a recording that has begun: which.
+    #: The recording, for one that started.
     recording_sid: str = ""
-    #: Of a dial that is in no room: calls that are over and may have come of it all the same.
+    #: For a dial without a participant: ended calls that may have come from it.
     ended_calls: tuple[str, ...] = ()
 
 
 class Verifier(Protocol):
-    """Who looks; `telephony.calls.Calls` in earnest."""
+    """Reads the state that a verification needs; implemented by `telephony.twilio_api.TwilioApi`."""
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Looks whether a redirect has happened; raises `ProviderError`."""
+        """Check whether a redirect took effect; raise `ProviderError` on failure."""
         ...
 
     async def find_dial(self, effect: CreateParticipant) -> str:
-        """SID of the call that has the dial's label in its room, ringing or not; empty when there is none.
+        """Return the SID of the call with the dial's label in its conference, ringing or not; empty without one.
 
         Raises:
-            ProviderError: as of any request.
+            ProviderError: The request failed.
         """
         ...
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """SIDs of calls that are over and may have come of the dial, ordered at this moment in Unix milliseconds.
+        """Return the SIDs of ended calls that may have come from the dial, emitted at this time in Unix milliseconds.
 
         Raises:
-            ProviderError: as of any request.
+            ProviderError: The request failed.
         """
         ...
 
     async def find_recording(self, effect: StartRecording) -> str:
-        """SID of the recording of the call that runs by request; empty when none does.
+        """Return the SID of the call's running API-started recording; empty without one.
 
         Raises:
-            ProviderError: as of any request.
+            ProviderError: The request failed.
         """
         ...
 
 
-#: What can be looked up.
+#: Effects that can be verified.
 VERIFIABLE = (RedirectCall, CreateParticipant, StartRecording)
-#: What can't be, and must not happen twice: somebody would be rung, or hear the same, again. Everything else may simply
-#: be repeated.
+#: Effects that can't be verified and must not happen twice: a phone would ring, or a caller hear a message, again. All
+#: other effects may simply be repeated.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
 
 
 async def verify(
     effect: Effect, verifier: Verifier, elapsed_s: float, settle_s: float, committed_at_ms: int
 ) -> Verification:
-    """Looks once.
+    """Verify once.
 
     Args:
         effect: One of `VERIFIABLE`.
-        verifier: Who looks.
+        verifier: Reads from Twilio.
         elapsed_s: Seconds since the last moment at which the request could have been sent.
-        settle_s: Seconds after which what was carried out shows.
-        committed_at_ms: When it was ordered, Unix milliseconds.
+        settle_s: Seconds after which an executed request is visible.
+        committed_at_ms: When the effect was emitted, Unix milliseconds.
 
     Raises:
-        ProviderError: as of any request.
-        TypeError: the effect can't be looked up, a fault of ours.
+        ProviderError: The request failed.
+        TypeError: The effect can't be verified (a bug).
     """
     match effect:
         case RedirectCall():
@@ -95,7 +94,7 @@ async def verify(
                 return Verification(RedirectResult.HAPPENED, call_sid)
             if _verdict_if_absent(elapsed_s, settle_s) is RedirectResult.WAIT:
                 return Verification(RedirectResult.WAIT)
-            # Whoever was busy, or has come and gone, is in no room any more, and would be rung again.
+            # A target that was busy, or joined and left, is in no conference any more and would be rung again.
             return Verification(
                 RedirectResult.NOT_HAPPENED, ended_calls=await verifier.find_ended_dials(effect, committed_at_ms)
             )
@@ -108,5 +107,5 @@ async def verify(
 
 
 def _verdict_if_absent(elapsed_s: float, settle_s: float) -> RedirectResult:
-    """What it says that something is in no list: a list may miss what is new."""
+    """Return the verdict for something that a list lacks: a list may miss what is new."""
     return RedirectResult.NOT_HAPPENED if elapsed_s >= settle_s else RedirectResult.WAIT

@@ -1,1 +1,1 @@
-"""Routes commands to their session's partition."""
+"""Command router: sends each command to its session's partition."""

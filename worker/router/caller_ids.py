@@ -1,4 +1,4 @@
-"""Which numbers a command may name as the caller ID: those of the account.
+"""Caller ID check: a command may only use numbers of the account.
 
 Source: Twilio docs, IncomingPhoneNumber resource, `PhoneNumber`; Errors, 21210.
 """
@@ -14,39 +14,39 @@ from conferral.storage.commands.command_stream import BadCommandError
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 
-#: How long an answer of Twilio's counts, seconds: numbers seldom come and go, and a new one should soon be usable.
+#: How long an answer is cached, seconds. Numbers rarely change, and a new one should soon be usable.
 FOUND_TTL_S = 300.0
 MISSING_TTL_S = 15.0
-#: The commands of the same session wait for this one, so it does not wait long, seconds.
+#: Timeout of the lookup, seconds; short, because later commands of the session wait for it.
 DEADLINE_S = 2.0
-#: Numbers that are remembered, count.
+#: Cached numbers, count.
 CACHE_MAX = 1_000
-#: Records that are read, count: Twilio takes a whole number for a part, too.
+#: Records read per lookup, count: Twilio also matches parts of a number, so there may be several.
 _FOUND_MAX = 20
 
 
 class CallerIdChecker:
-    """Checks caller IDs that commands name."""
+    """Checks the caller IDs of commands."""
 
     def __init__(self, client: Client, own_numbers: Callable[[], Collection[str]], clock: Clock) -> None:
         """Bind the client; nothing is requested yet.
 
         Args:
-            client: Twilio's client over our HTTP client.
-            own_numbers: The numbers that need no question: those that the settings and the directory name.
+            client: Twilio's client on top of our HTTP client.
+            own_numbers: Returns the numbers in the settings and the directory, which need no lookup.
             clock: For durations.
         """
         self._client = client
         self._own_numbers = own_numbers
         self._clock = clock
-        #: Whether the account has a number, and until when that counts.
+        #: By number: whether the account has it, and when that expires, monotonic seconds.
         self._answers: dict[str, tuple[bool, float]] = {}
 
     async def check(self, number: str) -> None:
         """Pass if the account has the number.
 
         Raises:
-            BadCommandError: it does not, or Twilio can't say; the reason does not name the number.
+            BadCommandError: It does not, or Twilio did not answer; the reason does not include the number.
         """
         if number in self._own_numbers():
             return

@@ -1,8 +1,8 @@
-"""The command router: one reader at a time takes commands off their stream and hands each to its session's partition.
+"""Command router: one worker at a time reads the command stream and routes each command to its session's partition.
 
-For each command: claim its id, append it to the partition with the id as token, remove it. Every step may be repeated;
-only the claim decides, so a repeated or doubled command has one outcome. Names of the directory become addresses here,
-and what may not be dialed is refused before anything is published.
+Each command takes three steps: claim its id, append it to the partition with the id as token, remove it. Every step may
+be repeated. Only the claim decides, so a repeated or duplicated command has one outcome. The router resolves directory
+names to addresses, and rejects destinations that are not allowed before it publishes anything.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ from conferral.worker.router.routing_queue import RoutingQueue
 
 log = structlog.get_logger()
 
-#: Commands taken at a time, count.
+#: Commands read at a time, count.
 BATCH_MAX = 100
-#: Commands that are read and not yet routed, count. While there are so many, no more are read.
+#: Commands read and not yet routed, count. At this limit, the router stops reading.
 IN_PROGRESS_MAX = 10_000
-#: Pause while another worker routes, or after Redis was out of reach, seconds.
+#: Pause while another worker routes, or after Redis was unreachable, seconds.
 PAUSE_S = 0.5
-#: The lease is renewed when less than this is left of it, seconds.
+#: The lease is renewed when less than this remains, seconds.
 RENEW_BELOW_S = 3.0
-#: How often the commands that wait are counted, and how often it is logged that too many do, seconds.
+#: Intervals at which waiting commands are counted, and at which an excess is logged, seconds.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
 
 class CommandRouter:
-    """Routes commands while it holds the lease of that."""
+    """Routes commands while it holds the router's lease."""
 
     def __init__(
         self,
@@ -60,20 +60,20 @@ class CommandRouter:
         caller_ids: CallerIdChecker,
         schema: SchemaVersion | None = None,
     ) -> None:
-        """Prepares; nothing is asked of Redis yet.
+        """Prepare; nothing is sent to Redis yet.
 
         Args:
-            client: Of Redis, for all but waiting.
-            blocking: Of Redis, for waiting.
-            keys: Its keys.
-            name: This worker's, shown in the lease.
-            clock: Of this process.
-            metrics: Where dead letters are counted.
-            allowed: What may be dialled.
-            names: The directory's addresses by name, as they are when a command is routed.
-            conference_names: Names the conferences of sessions whose ids are given.
-            caller_ids: Checks the numbers that commands want the dialed party to see.
-            schema: At which records are written; by default that of this version.
+            client: Redis client for everything except blocking reads.
+            blocking: Redis client for blocking reads.
+            keys: Key names.
+            name: This worker's name, stored in the lease.
+            clock: This process's clock.
+            metrics: Counts dead letters.
+            allowed: Destinations that may be dialed.
+            names: Returns the directory's current addresses by name.
+            conference_names: Names the conferences of sessions with app-chosen ids.
+            caller_ids: Checks the caller IDs of commands.
+            schema: The schema version in force; by default that of this version.
         """
         self._client = client
         self._blocking = blocking
@@ -88,16 +88,16 @@ class CommandRouter:
         self._schema = schema or SchemaVersion()
         self._lease: Lease | None = None
         self._monitor = LeaseMonitor()
-        #: What is read under this lease.
+        #: The commands read under this lease.
         self._queue: RoutingQueue | None = None
-        #: When the waiting commands were counted and when too many were logged, seconds of the clock.
+        #: When waiting commands were last counted, and an excess last logged, monotonic seconds.
         self._counted_at_s: float | None = None
         self._logged_at_s: float | None = None
-        #: Where the stream is read on while commands are held.
+        #: The last entry read; while commands are in progress, the next read starts after it.
         self._last_read_id = "0"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Routes until the process stops, then gives the lease back."""
+        """Route commands until the process stops, then release the lease."""
         while not stop.is_set():
             try:
                 queue = await self._current_queue(stop)
@@ -119,7 +119,7 @@ class CommandRouter:
                 log_unreachable(error, task="router")
 
     async def _current_queue(self, stop: asyncio.Event) -> RoutingQueue | None:
-        """The commands that this worker routes now; None while another one routes."""
+        """Return this worker's queue; None while another worker routes."""
         before = self._lease
         if not await self._ensure_lease():
             if self._queue is not None:
@@ -164,7 +164,7 @@ class CommandRouter:
         return True
 
     async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
-        """The oldest commands, or those behind the ones that are held; waits up to 2 s for one."""
+        """Return the oldest commands, or those after the ones in progress; block for up to 2 s."""
         after = self._last_read_id if queue.in_progress else "0"
         entries = await self._read_after(after, stop)
         if entries:
@@ -172,12 +172,12 @@ class CommandRouter:
         elif queue.in_progress and await command_stream.count_waiting(self._client, self._keys) > len(
             queue.in_progress
         ):
-            # A failover may set ids back, so that a new entry stands before the last one that was read.
+            # A failover may reset ids, so that a new entry sorts before the last one read.
             self._last_read_id = "0"
         return entries
 
     async def _count_waiting(self) -> None:
-        """Show how many commands wait, and log when a program that publishes by XADD ignores the limit."""
+        """Update the gauge of waiting commands, and log when an app that publishes by XADD ignores the limit."""
         now_s = self._clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
@@ -197,8 +197,8 @@ class CommandRouter:
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not reading.done():
-                # A read that waits takes nothing, so it may be cut short. It is waited for all the same: a
-                # cancellation can get lost inside the Redis client on Python 3.11.
+                # A blocked read has taken nothing, so it may be canceled. Wait for it anyway: on Python 3.11, a
+                # cancellation can get lost inside the Redis client.
                 reading.cancel()
                 await asyncio.wait({reading})
                 if not reading.cancelled():

@@ -1,4 +1,4 @@
-"""Whom commands want dialled: names become addresses, held against the allow-list before anything is published."""
+"""Destination resolution: directory names become addresses, checked against the allow-list before publishing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,23 +7,23 @@ from conferral.storage.commands.command_stream import BadCommandError, ParsedCom
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
 from conferral.telephony.directory.model import resolve_address
 
-#: Fields of commands that name whom to dial; in `to` several are separated by commas.
+#: Command fields with destinations; `to` may hold several, separated by commas.
 _FIELDS = ("agent", "customer", "to")
-#: Those of them whom the dial options are for.
+#: The fields to which the dial options apply.
 _WITH_OPTIONS = frozenset({"agent", "to"})
 
 
 def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
-    """A command with addresses in place of the directory's names.
+    """Return the command with addresses instead of directory names.
 
     Args:
         parsed: The command.
-        names: Addresses by name, as the directory has them now.
-        allowed: What may be dialled.
+        names: The directory's current addresses by name.
+        allowed: Destinations that may be dialed.
 
     Raises:
-        BadCommandError: somebody whom it names is not known, may not be dialled, or not as it asks; the reason names
-            the field and what is wrong with it, never the address.
+        BadCommandError: A destination is unknown, not allowed, or does not support an option. The reason names the
+            field and the problem, never the address.
     """
     found: dict[str, str] = {}
     for field in _FIELDS:
@@ -43,7 +43,7 @@ def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowe
 
 
 def without_destinations(parsed: ParsedCommand) -> ParsedCommand:
-    """A command that is refused, to be noted: it names nobody who could be dialed."""
+    """Return a refused command without any destination, so that its session can record it."""
     return replace(parsed, values={**parsed.values, **{field: "" for field in _FIELDS if field in parsed.values}})
 
 

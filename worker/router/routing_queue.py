@@ -1,7 +1,7 @@
-"""Routes commands under one lease: those of one session in their order, all others side by side.
+"""Routing queue: routes commands under one lease, in order per session and concurrently across sessions.
 
-On a cluster, a silent node holds up the commands whose keys it has, and no others. A command that names its session by
-a call keeps its order with those that name it by its id, unless the node that knows the call is silent.
+On a cluster, an unresponsive node delays only the commands whose keys it has. A command that names its session by a
+call stays in order with those that name it by its id, unless the node that has the call's key is unresponsive.
 """
 
 import asyncio
@@ -36,24 +36,24 @@ from conferral.worker.router.destination_resolver import resolve_destinations, w
 
 log = structlog.get_logger()
 
-#: How long those behind wait for the commands of a batch, seconds. Whatever takes longer waits for a slow node.
+#: How long the next read waits for a batch of commands, seconds. Commands that take longer wait for a slow node.
 BATCH_WAIT_S = 0.2
-#: The same while it is known that a node is slow, seconds.
+#: The same while a node is known to be slow, seconds.
 BATCH_WAIT_WHILE_SLOW_S = 0.02
-#: Commands of this task to one Redis node at the same time, count.
+#: Concurrent commands to one Redis node, count.
 NODE_CONCURRENCY_MAX = 32
-#: Pause after Redis was out of reach, seconds.
+#: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.5
-#: How often it is logged that commands wait for Redis, seconds.
+#: Interval at which waiting for Redis is logged, seconds.
 LOG_EVERY_S = 60.0
 
 
 class _AbandonedError(StoreUnreachableError):
-    """The process stops, or another worker routes: what waits for a node is left to the next router."""
+    """The process stops, or another worker routes: the next router handles the command."""
 
 
 class RoutingQueue:
-    """The commands that are read and not yet routed."""
+    """Commands that are read and not yet routed."""
 
     def __init__(
         self,
@@ -67,17 +67,17 @@ class RoutingQueue:
         conference_names: ConferenceNames,
         caller_ids: CallerIdChecker,
     ) -> None:
-        """Hold nothing yet.
+        """Start empty.
 
         Args:
-            client: Of Redis.
-            keys: Its keys.
-            metrics: Where dead letters are counted.
-            stop: Set when the process is to stop.
-            allowed: What may be dialed.
-            names: The directory's addresses by name, as they are when a command is routed.
-            conference_names: Names the conferences of sessions whose ids are given.
-            caller_ids: Knows which numbers a command may show as the caller ID.
+            client: Redis client.
+            keys: Key names.
+            metrics: Counts dead letters.
+            stop: Set when the process must stop.
+            allowed: Destinations that may be dialed.
+            names: Returns the directory's current addresses by name.
+            conference_names: Names the conferences of sessions with app-chosen ids.
+            caller_ids: Checks the caller IDs of commands.
         """
         self._client = client
         self._keys = keys
@@ -88,16 +88,16 @@ class RoutingQueue:
         self._conference_names = conference_names
         self._caller_ids = caller_ids
         self._limits = NodeLimits(client, NODE_CONCURRENCY_MAX)
-        #: By the id of the command's entry.
+        #: Tasks by the command's entry id.
         self.in_progress: dict[str, asyncio.Task[None]] = {}
-        #: The newest command for each session, by every name that is known of it, and for each command's id.
+        #: The newest command per session, under every known name of the session, and per command id.
         self._newest: dict[str, asyncio.Task[None]] = {}
         self._lookups: set[asyncio.Task[str | None]] = set()
         self._is_closed = False
         self._logged_at_s: float | None = None
 
     async def add(self, entries: Iterable[Entry]) -> None:
-        """Start to route commands, in the order of the stream; wait a moment until they are routed."""
+        """Start to route commands in stream order; wait briefly for them to finish."""
         new = [entry for entry in entries if entry.entry_id not in self.in_progress]
         references = {entry.entry_id: _session_reference(entry) for entry in new}
         sessions = await self._find_sessions(dict.fromkeys(name for name in references.values() if name))
@@ -112,15 +112,15 @@ class RoutingQueue:
             await asyncio.wait(started, timeout=BATCH_WAIT_WHILE_SLOW_S if is_slow else BATCH_WAIT_S)
 
     async def close(self) -> None:
-        """Leave what is not routed to the next router; wait for what is in progress."""
+        """Leave unrouted commands to the next router; wait for those in progress."""
         self._is_closed = True
         if waited := {*self.in_progress.values(), *self._lookups}:
             await asyncio.wait(waited)
 
-    # ---- order ---------------------------------------------------------------------------------------------------
+    # ---- ordering ------------------------------------------------------------------------------------------------
 
     def _start(self, entry: Entry, queues: list[str]) -> "asyncio.Task[None]":
-        """Route a command behind the newest of each line that it stands in."""
+        """Route a command after the newest one in each of its queues."""
         predecessors = list(
             {id(self._newest[queue]): self._newest[queue] for queue in queues if queue in self._newest}.values()
         )
@@ -164,7 +164,7 @@ class RoutingQueue:
             log_unreachable(error, task="router")
 
     async def _find_sessions(self, names: Iterable[str]) -> dict[str, str]:
-        """The sessions that names stand for, as far as Redis says so at once."""
+        """Return the sessions that the references name, as far as Redis answers in time."""
         lookups = {
             name: asyncio.get_running_loop().create_task(self._find_session(name))
             for name in names
@@ -182,11 +182,11 @@ class RoutingQueue:
     def _on_lookup_done(self, task: "asyncio.Task[str | None]") -> None:
         self._lookups.discard(task)
         if not task.cancelled():
-            task.exception()  # a name that could not be looked up keeps its own order
+            task.exception()  # a reference that could not be looked up keeps its own order
 
     @asynccontextmanager
     async def _node_permit(self, key: str) -> AsyncIterator[None]:
-        """A permit for one command to the node that has a key."""
+        """Hold a permit for one command to the node that has a key."""
         has_waited = self._limits.is_full(key)
         async with self._limits.permit(key):
             if has_waited and (self._is_closed or self._stop.is_set()):
@@ -206,7 +206,7 @@ class RoutingQueue:
             except StoreUnreachableError:
                 raise
             except StoreError:
-                # One of its keys is another program's: it costs this command, not those behind it.
+                # One of its keys holds a foreign type: dead-letter this command, so that later ones are not blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         await self._remove(entry)
 
@@ -221,11 +221,11 @@ class RoutingQueue:
         log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
 
     async def _report_failed(self, entry: Entry, reason: str) -> None:
-        """A dead-lettered command has an outcome; retried, it gets another one."""
+        """Report a dead-lettered command as failed; a retry gets its own outcome."""
         try:
             command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
         except command_stream.BadCommandError:
-            return  # no one could ask for the outcome of such an id
+            return  # no one could query the outcome of such an id
         report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
         async with self._node_permit(self._keys.command(command_id)):
             await report_command(self._client, self._keys, ReportCommand("", report))
@@ -234,7 +234,7 @@ class RoutingQueue:
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except command_stream.BadCommandError as error:
-            # An outcome under an id that does not match the pattern could not be found by anybody.
+            # No one could query an outcome under an id that does not match the pattern.
             if await self._claim(entry.entry_id, entry, "") is not None:
                 await self._reject(entry.entry_id, "", str(error))
             return
@@ -246,7 +246,7 @@ class RoutingQueue:
                 if caller_id := parsed.values.get("caller_id"):
                     await self._caller_ids.check(str(caller_id))
             except command_stream.BadCommandError as error:
-                # The session notes who wanted to call whom it may not.
+                # The session logs that a command named a destination that is not allowed.
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
@@ -270,8 +270,8 @@ class RoutingQueue:
         log.info("command_routed", command_id=command_id, command=event.name, session_id=session_id)
 
     async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """The session that a command is for; None when there is nothing more to do."""
-        # What may be a phone number is no session's id, and is kept nowhere.
+        """Return the session that a command addresses; None when the command needs nothing more."""
+        # A value that may be a phone number is not a session id, and must not be stored.
         reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
         session_id, claimed = await asyncio.gather(
             self._find_session(parsed.session), self._claim(command_id, entry, reference)
@@ -283,10 +283,10 @@ class RoutingQueue:
         return session_id
 
     async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """The id of the session that a command opens; None when there is nothing more to do.
+        """Return the id of the session that a command opens; None when the command needs nothing more.
 
-        Whether the id is free is asked before the claim and kept in it: a command that is routed again, after its
-        session was opened, goes the way that it went the first time.
+        The router checks whether the id is free before the claim, and stores the result in the claim. So a command that
+        is routed again after its session was opened takes the same path as the first time.
         """
         new_id = parsed.session or command_stream.session_id_of(command_id)
         is_free = await self._find_session(new_id) is None
@@ -304,11 +304,11 @@ class RoutingQueue:
         return None
 
     def _keys_of(self, reference: str) -> list[str]:
-        """What says which session a name stands for: the call's entry, and the session's own."""
+        """Return the keys that resolve a reference: the call's entry, and the session's own hash."""
         return [self._keys.call(reference), self._keys.session(reference)]
 
     async def _find_session(self, reference: str) -> str | None:
-        """The session that a command names by its id or by one of its calls."""
+        """Return the session that a command references by its id or by one of its calls."""
         call, session = self._keys_of(reference)
         if len(grouped_by_node(self._client, (call, session))) == 1:
             async with self._node_permit(call):
@@ -332,7 +332,7 @@ class RoutingQueue:
             return bool(await self._client.exists(key))
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
-        """The session that the command's id was claimed for; None when another entry has claimed the id."""
+        """Claim a command id. Return the session it was claimed for; None if another entry has claimed the id."""
         fields, key = entry.text(), self._keys.command(command_id)
         digest, by = command_stream.digest_of(fields), command_stream.giver_of(fields)
         async with self._node_permit(key):
@@ -344,7 +344,7 @@ class RoutingQueue:
         if int(owner) == 0:
             log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
         else:
-            # An id has one outcome, the first command's. The digest shows a second sender that it is not theirs.
+            # An id has one outcome, that of the first command. The digest shows a second sender that it is not theirs.
             log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
         return None
 
@@ -363,12 +363,12 @@ def _text_of(entry: Entry) -> dict[str, str] | None:
 
 
 def _command_id(entry: Entry) -> str:
-    """The id of a command, by which repetitions stand in line."""
+    """Return the command's id; commands with the same id run in order."""
     return ((_text_of(entry) or {}).get("id", "")) or entry.entry_id
 
 
 def _session_reference(entry: Entry) -> str:
-    """What a command names its session by, or the id that its session will have; empty where there is neither."""
+    """Return the command's session reference, or the id that its session will get; empty without either."""
     fields = _text_of(entry) or {}
     reference = fields.get("session", "")
     if not reference and fields.get("type") == Call.name:

@@ -1,1 +1,1 @@
-"""The sweep: what is live at Twilio, compared with what is live here, so that a lost callback costs one interval."""
+"""Account sweep: compares what is live at Twilio with the live sessions, so a lost callback costs one interval."""

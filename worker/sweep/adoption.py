@@ -12,18 +12,18 @@ log = structlog.get_logger()
 
 
 class Adopter(Protocol):
-    """Publishes what was found; `worker.sweep.records.SweepStore` in earnest."""
+    """Publishes a recovered conference; implemented by `worker.sweep.store.SweepStore`."""
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish what was found of a lost session; False if that was not possible now."""
+        """Publish the conference of a lost session; return False if that is not possible now."""
         ...
 
 
 async def adopt_conference(records: Adopter, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a conference as found, then count and log it. Does nothing if it can't be published now.
+    """Publish a conference, then count and log it. Do nothing if it can't be published now.
 
     Raises:
-        StoreError: as of any write.
+        StoreError: Redis failed.
     """
     if not await records.recover(found):
         return

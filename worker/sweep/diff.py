@@ -1,7 +1,7 @@
-"""What differs between the account's lists and the sessions. Pure: nothing is read or published here.
+"""Diff between the account's lists and the sessions. Pure: reads and publishes nothing.
 
-Lists may lag, and so may callbacks. So a difference is told of only when the session had been quiet for a while before
-the lists were read, or when earlier lists showed the same; and even then it is a suspicion: a look at Twilio decides.
+Lists may lag, and so may callbacks. So a difference counts only if the session was quiet for a while before the lists
+were read, or if earlier lists showed it, too. Even then it is a suspicion, and a read from Twilio decides.
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,19 +13,19 @@ from conferral.telephony.account_lists import AccountSnapshot
 
 
 class Difference(StrEnum):
-    """What can differ; the words of `AccountSwept.finding`."""
+    """Kinds of differences; the values of `AccountSwept.finding`."""
 
-    #: A call of a live session is in no list.
+    #: A call of a live session is missing from the list.
     CALL_MISSING = "call-missing"
-    #: So is a conference.
+    #: A conference of a live session is missing from the list.
     CONFERENCE_MISSING = "conference-missing"
-    #: A call of a live session was answered, though it rings by all that is known.
+    #: A call of a live session has been answered, but the session still has it ringing.
     CALL_ANSWERED = "call-answered"
     #: A call of an ended session is live.
     CALL_LIVE = "call-live"
-    #: So is a conference.
+    #: A conference of an ended session is live.
     CONFERENCE_LIVE = "conference-live"
-    #: A conference of ours is live of which no session is known: Redis has lost it.
+    #: A conference of ours is live without a session: Redis has lost it.
     CONFERENCE_UNKNOWN = "conference-unknown"
 
 
@@ -35,65 +35,65 @@ class Finding:
 
     difference: Difference
     session_id: str
-    #: SID of the call or of the conference.
+    #: SID of the call or conference.
     sid: str
 
     @property
     def is_of_ended(self) -> bool:
-        """Whether an ended session has something live, else a live one misses something."""
+        """Whether an ended session has something live; otherwise a live session misses something."""
         return self.difference in (Difference.CALL_LIVE, Difference.CONFERENCE_LIVE)
 
     @property
     def is_of_conference(self) -> bool:
-        """Whether a conference differs, else a call."""
+        """Whether a conference differs; otherwise a call."""
         return self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """What the sweep has to know of a live session."""
+    """What the sweep needs of a live session."""
 
     session_id: str
-    #: Unix milliseconds by Redis's clock.
+    #: Unix milliseconds of Redis's clock.
     updated_at_ms: int
-    #: Empty while there is none.
+    #: Empty without a conference.
     conference_sid: str
-    #: SIDs of its calls, as far as they are known and not over.
+    #: SIDs of its known calls that are not over.
     call_sids: tuple[str, ...]
-    #: SIDs of those of them that have not been answered yet, as far as is known.
+    #: SIDs of those calls that have not been answered, as far as is known.
     ringing_sids: tuple[str, ...] = ()
 
 
 class EndedSession(NamedTuple):
-    """What the sweep has to know of a session that is over."""
+    """What the sweep needs of an ended session."""
 
-    #: Unix milliseconds by Redis's clock.
+    #: Unix milliseconds of Redis's clock.
     ended_at_ms: int
-    #: SIDs of the conferences that were its own.
+    #: SIDs of the session's own conferences.
     conference_sids: frozenset[str]
 
 
 class AccountDiff:
-    """One account against the sessions, which are shown to it one after the other.
+    """Compares one account with the sessions, session by session.
 
     Attributes:
         sessions: Live sessions compared (count).
-        findings: What differs.
-        doubtful: SIDs that sessions miss which have just changed.
-        unmatched_calls: SIDs of listed calls that no session shown so far has.
-        unmatched_conferences: Names of such conferences by SID.
+        findings: The differences.
+        unconfirmed: SIDs missing for sessions that changed recently.
+        unmatched_calls: SIDs of listed calls that belong to no session so far.
+        unmatched_conferences: Names of listed conferences that belong to no session so far, by SID.
     """
 
     def __init__(
         self, account: AccountSnapshot, quiet_before_ms: int, unconfirmed_before: AbstractSet[str] = frozenset()
     ) -> None:
-        """Begins with nothing compared.
+        """Start with nothing compared.
 
         Args:
             account: What is live at Twilio.
-            quiet_before_ms: Sessions that have changed since this moment are left alone, Unix milliseconds.
-            unconfirmed_before: SIDs that were doubtful at this moment or before. They are told of, whatever has changed
-                since: where Twilio tells who speaks, a session is never quiet.
+            quiet_before_ms: Sessions changed after this time are skipped, Unix milliseconds.
+            unconfirmed_before: SIDs that were already unconfirmed at this time. They count even if the session has
+                changed since: with speaker events, a session is never quiet.
         """
         self.sessions = 0
         self.findings: list[Finding] = []
@@ -105,7 +105,7 @@ class AccountDiff:
         self._unconfirmed_before = unconfirmed_before
 
     def compare_live(self, session: LiveSession) -> None:
-        """Compares one live session."""
+        """Compare one live session."""
         self.sessions += 1
         self.unmatched_calls.difference_update(session.call_sids)
         self.unmatched_conferences.pop(session.conference_sid, None)
@@ -119,7 +119,7 @@ class AccountDiff:
         self.findings.append(missing)
 
     def _find_missing(self, session: LiveSession) -> Finding | None:
-        """The first difference is enough: the look that follows is at the whole session."""
+        """Return the first difference; one is enough, because the read that follows covers the whole session."""
         account = self._account
         if account.has_all_calls:
             for call_sid in session.call_sids:
@@ -136,13 +136,12 @@ class AccountDiff:
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
     ) -> None:
-        """Takes note that a strange call or conference is one of a session that has ended.
+        """Note that an unmatched call or conference belongs to an ended session.
 
-        A conference's name alone proves nothing: whoever gives a session an id may use a word that another program
-        names its conferences by.
+        A conference's name alone proves nothing: an app-chosen session id may match another program's conference name.
         """
         if session.ended_at_ms > self._quiet_before_ms:
-            return  # its end is on the way
+            return  # its end is still being processed
         if conference_sid and conference_sid not in session.conference_sids:
             return
         if call_sid:

@@ -1,8 +1,8 @@
-"""Conferences that are ours though no session knows them, because Redis has lost it. Pure: nothing is read here.
+"""Orphaned conferences: ours, but without a session, because Redis has lost it. Pure: reads nothing.
 
-The account may be shared, and what is somebody else's is never touched. So a conference counts as ours only when its
-name is one that we make, when it was unknown for a whole interval, and when somebody is in it under a label of ours
-whose call came in at a number of ours or shows one.
+Other programs may share the account, and their conferences are never touched. A conference counts as ours only if its
+name has our form, it was unknown for a whole interval, and a participant has one of our labels and a call that came in
+at, or shows, one of our numbers.
 """
 
 import re
@@ -13,22 +13,22 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import OwnCall
 from conferral.telephony.parameters.participant import is_label
 
-#: The ids that are also the names: a CallSid, or `CS` with the hash of a command's id.
+#: Session ids that are also conference names: a CallSid, or `CS` and the hash of a command's id.
 _NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)
 
 
 def has_own_name(name: str) -> bool:
-    """Whether we may have named a conference so, by the id of its session."""
+    """Whether the name could be the id of a session of ours."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
-    """Whether a conference of such a name is ours, by who is in it."""
+    """Whether a conference with such a name is ours, judged by its participants."""
     return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
 
 
 class OrphanedConferences:
-    """Remembers since when conferences are unknown, and which of them have turned out to be somebody else's."""
+    """Tracks since when conferences are unknown, and which of them belong to other programs."""
 
     def __init__(self) -> None:
         self._since_ms: dict[str, int] = {}
@@ -40,10 +40,10 @@ class OrphanedConferences:
         return dict(self._since_ms)
 
     def restore(self, since_ms: Mapping[str, int], now_ms: int) -> None:
-        """Takes up what whoever swept before has known.
+        """Restore the previous holder's observations.
 
         Args:
-            since_ms: His `since_ms`.
+            since_ms: The previous holder's `since_ms`.
             now_ms: Redis's time, Unix milliseconds, which may have been set back since.
         """
         self._since_ms = {sid: min(since, now_ms) for sid, since in since_ms.items()}
@@ -51,13 +51,13 @@ class OrphanedConferences:
     def due(
         self, unknown: Iterable[str], now_ms: int, unknown_before_ms: int, unchecked: AbstractSet[str] = frozenset()
     ) -> list[str]:
-        """SIDs to be looked at: unknown since before a moment, and not known to be somebody else's.
+        """Return the SIDs to check: unknown since before a given time, and not known to be another program's.
 
         Args:
-            unknown: SIDs of all conferences that are unknown now; what is not among them is forgotten.
+            unknown: SIDs of all conferences that are unknown now; others are forgotten.
             now_ms: Redis's time, Unix milliseconds.
-            unknown_before_ms: The moment, Unix milliseconds.
-            unchecked: SIDs of those of which nobody can tell now whether they are unknown: they are not forgotten.
+            unknown_before_ms: The given time, Unix milliseconds.
+            unchecked: SIDs of conferences that can't be checked now; they are not forgotten.
         """
         waiting = {sid: since for sid, since in self._since_ms.items() if sid in unchecked}
         now_unknown = {sid: self._since_ms.get(sid, now_ms) for sid in unknown}
@@ -67,5 +67,5 @@ class OrphanedConferences:
         return sorted(due, key=self._since_ms.__getitem__)
 
     def ignore(self, conference_sid: str) -> None:
-        """It is somebody else's: it is not looked at again."""
+        """Mark a conference as another program's; it is not checked again."""
         self._foreign.add(conference_sid)

@@ -1,8 +1,7 @@
-"""Sessions that Redis has lost though their calls go on: what arrives for one shows it, long before a sweep would.
+"""Recovery of sessions that Redis has lost while their calls go on, long before a sweep would find them.
 
-A rollback can lose the moment in which a session was opened. Its callbacks then name a session that nobody knows. Each
-was signed by Twilio and carries our URL, so the session's conference is searched for at Twilio, and adopted as by the
-sweep.
+A rollback can lose the opening of a session. Its callbacks then name an unknown session. Twilio signed each of them,
+and they carry our URL. So the worker searches for the session's conference at Twilio and adopts it as the sweep would.
 """
 
 import asyncio
@@ -30,49 +29,49 @@ from conferral.worker.sweep.orphans import has_own_name
 
 log = structlog.get_logger()
 
-#: How long after a callback Twilio is asked, seconds: by then its lists show what happened, and whatever opens the
-#: session has arrived if it was only late.
+#: Delay from a callback to the search, seconds: by then Twilio's lists are up to date, and a late event that opens the
+#: session has arrived.
 SETTLE_S = 2.0
-#: When a search that failed is repeated, seconds, and how often one is tried (count).
+#: Delay before a failed search is repeated, seconds, and attempts per session (count).
 RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
-#: The pause between two searches, seconds: after a loss of everything, all sessions are unknown at the same time.
+#: Pause between two searches, seconds: after a complete data loss, all sessions are unknown at once.
 PAUSE_S = 0.2
-#: Sessions that wait for their search, count; the sweep finds the others.
+#: Sessions queued for a search, count; the sweep finds the others.
 WAITING_MAX = 1_000
 
 
 class ConferenceFinder(Protocol):
-    """Who searches; `telephony.lost_conferences.LostConferences` in earnest. Both methods raise `ProviderError`."""
+    """Searches Twilio; implemented by `telephony.lost_conferences.LostConferences`. Methods raise `ProviderError`."""
 
     async def by_sid(self, conference_sid: str) -> LostConference | None:
         """Return a conference by its SID; None if it is over."""
         ...
 
     async def by_name(self, name: str) -> LostConference | None:
-        """Return the newest live conference of a name; None if there is none."""
+        """Return the newest live conference with a name; None without one."""
         ...
 
 
 class RecoveryStore(Adopter, Protocol):
-    """What is read and written in Redis; `worker.sweep.records.SweepStore` in earnest."""
+    """Reads and writes Redis; implemented by `worker.sweep.store.SweepStore`."""
 
     async def find_unknown(self, session_ids: list[str]) -> set[str]:
-        """Return those of whom there is no record at all."""
+        """Return the sessions without any hash in Redis."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    #: When it is due, monotonic seconds.
+    #: When the search is due, monotonic seconds.
     due_s: float
-    #: The conference that the callback named, if it named one.
+    #: The conference that the callback named; empty without one.
     conference_sid: str = ""
     attempts: int = 0
 
 
 class SessionRecovery:
-    """Searches for the conferences of sessions that nobody knows, one after the other."""
+    """Searches for the conferences of unknown sessions, one at a time."""
 
     def __init__(
         self,
@@ -87,12 +86,12 @@ class SessionRecovery:
         """Start with nothing to search for.
 
         Args:
-            finder: Asks Twilio.
+            finder: Searches Twilio.
             store: Reads and writes Redis.
-            session_of: Tells whose a conference with a name of a chosen id is; empty for every other name.
+            session_of: Returns the app-chosen session id in a conference's name; empty for any other name.
             clock: For durations.
-            metrics: Where is counted.
-            schema: At which records are written.
+            metrics: Counts findings.
+            schema: The schema version in force.
         """
         self._finder = finder
         self._store = store
@@ -103,7 +102,7 @@ class SessionRecovery:
         self._waiting: dict[str, _Search] = {}
 
     def record_unknown(self, decisions: Iterable[Decision]) -> None:
-        """Note what was decided of sessions that nobody knows, and forget those that are known again."""
+        """Queue searches for unknown sessions, and drop those of sessions that are known again."""
         for decision in decisions:
             event = decision.event
             if decision.step.session.version:
@@ -119,7 +118,7 @@ class SessionRecovery:
             return
         conference_sid = getattr(event, "conference_sid", "") or (before.conference_sid if before else "")
         if not conference_sid and not has_own_name(event.session_id):
-            return  # a chosen id does not tell the conference's name
+            return  # an app-chosen id does not determine the conference's name
         due_s = before.due_s if before else self._clock.monotonic_s() + SETTLE_S
         self._waiting[event.session_id] = _Search(due_s, conference_sid, before.attempts if before else 0)
 
@@ -171,9 +170,9 @@ class SessionRecovery:
 
 
 def _is_ours(found: LostConference, session_id: str, search: _Search, session_of: Callable[[str], str]) -> bool:
-    """Whether a conference is the session's: by its name, and by who is in it.
+    """Whether a conference belongs to the session, judged by its name and participants.
 
-    The name alone proves nothing. A conference that no callback of ours has named needs a call of one of our numbers.
+    The name alone proves nothing. A conference that none of our callbacks named needs a call of one of our numbers.
     """
     if session_id not in (found.name, session_of(found.name)):
         return False
@@ -182,7 +181,7 @@ def _is_ours(found: LostConference, session_id: str, search: _Search, session_of
 
 
 def _is_opened_by_wait_request(found: LostConference) -> bool:
-    """Whether a caller waits for the first agent: the request for the music opens the session, and dials the agent."""
+    """Whether a caller waits for the first agent: the wait URL request opens that session, and dials the agent."""
     if found.has_started or len(found.participants) != 1:
         return False
     (one,) = found.participants

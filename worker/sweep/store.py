@@ -1,4 +1,4 @@
-"""What the sweep reads and writes in Redis: sessions, whose a call is, findings. In pipelines of bounded size."""
+"""Redis side of the sweep: sessions, owners of calls, and findings, in pipelines of bounded size."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -19,39 +19,39 @@ from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
 
 _T = TypeVar("_T")
 
-#: How old the oldest undecided entry of a partition may be before its sessions count as behind, milliseconds.
+#: Age of a partition's oldest undecided entry from which its sessions count as behind, milliseconds.
 BEHIND_MS = 1_000
-#: Unknown conferences that are noted for the next holder, count: about 25 KB.
+#: Unknown conferences saved for the next holder, count: about 25 KB.
 ORPHANS_SAVED_MAX = 500
 #: Fields of the sweep's lease.
 _SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
-#: Of parties whose phone rings, or is about to.
+#: Statuses of parties whose phone rings or is about to.
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
 class SweepStore:
-    """Reads what is compared, and publishes what differs."""
+    """Reads the state to compare, and publishes the differences."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
         self._reader = SessionReader(client, keys)
-        #: By how much the times of a partition's sessions are ahead of Redis's clock, milliseconds.
+        #: Offset of a partition's session times from Redis's clock, milliseconds.
         self._clock_offset_ms: dict[int, int] = {}
-        #: Nodes of a cluster that did not answer in this sweep.
+        #: Cluster nodes that did not answer in this sweep.
         self._silent_nodes: set[str] = set()
 
-    # ---- silent nodes --------------------------------------------------------------------------------------------
+    # ---- unresponsive nodes --------------------------------------------------------------------------------------
 
     def is_silent(self, partition: int) -> bool:
-        """Whether the node of a partition did not answer in this sweep."""
+        """Whether the partition's node did not answer in this sweep."""
         return bool(self._silent_nodes) and node_of(self._client, self._keys.live(partition)) in self._silent_nodes
 
     def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
-        """Note that the node of a partition did not answer.
+        """Note that the partition's node did not answer.
 
         Raises:
-            StoreUnreachableError: there is no other node.
+            StoreUnreachableError: There is no other node.
         """
         node = node_of(self._client, self._keys.live(partition))
         if not node:
@@ -59,44 +59,44 @@ class SweepStore:
         self._silent_nodes.add(node)
 
     def clear_silent(self) -> None:
-        """Ask all nodes again: the next sweep begins."""
+        """Forget unresponsive nodes at the start of a sweep."""
         self._silent_nodes.clear()
 
-    # ---- what is read and written --------------------------------------------------------------------------------
+    # ---- reads and writes ----------------------------------------------------------------------------------------
 
     async def last_sweep_ms(self) -> int | None:
-        """When the last sweep began that has looked at everybody, Unix milliseconds by Redis's clock; None: never."""
+        """Return when the last complete sweep began, Unix milliseconds of Redis's clock; None if there was none."""
         with store_errors():
             swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
         try:
             return None if swept is None else int(swept)
-        except ValueError:  # somebody writes under our prefix
+        except ValueError:  # another program writes under our prefix
             return None
 
     async def save_last_sweep(self, at_ms: int) -> None:
-        """Writes that down, for whoever sweeps next."""
+        """Save the start of a complete sweep for the next holder."""
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
 
     async def unknown_since_ms(self) -> dict[str, int]:
-        """Since when conferences are unknown, by SID, as the last holder has noted; see `OrphanedConferences`."""
+        """Return since when conferences are unknown, by SID, as the last holder saved; see `OrphanedConferences`."""
         with store_errors():
             saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
         pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
     async def save_unknown(self, since_ms: Mapping[str, int]) -> None:
-        """Writes that down; of many only so many, since each is looked at again soon."""
+        """Save unknown conferences, up to a limit; the others are found again soon."""
         text = " ".join(f"{sid}:{since}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
         with store_errors():
             await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
 
     async def is_current(self, partition: int, now_ms: int) -> bool:
-        """Whether somebody decides for a partition, and is not behind: else its sessions say what was, not what is.
+        """Whether a partition has a holder and is not behind; otherwise its sessions are out of date.
 
         Args:
-            partition: Which.
-            now_ms: What Redis's clock shows, Unix milliseconds.
+            partition: The partition.
+            now_ms: Redis's time, Unix milliseconds.
         """
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -109,19 +109,19 @@ class SweepStore:
         return not oldest or now_ms - int(oldest[0][0].split(b"-")[0]) < BEHIND_MS
 
     async def live_ids(self, partition: int) -> list[str]:
-        """Ids of the live sessions of a partition, in order: the same sweep of the same account is always the same."""
+        """Return the ids of a partition's live sessions, sorted, so that the same sweep has the same result."""
         with store_errors():
             names = await self._client.smembers(self._keys.live(partition))
         return sorted(name.decode(errors="replace") for name in names)
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
-        """Live sessions; those that have ended meanwhile, or make no sense, are left out."""
+        """Return live sessions; leave out those that have ended or can't be read."""
         hashes = await self._reader.read_hashes(session_ids)
         found = (_live_session(name, fields, self._clock_offset_of(name)) for name, fields in hashes.items())
         return [session for session in found if session is not None]
 
     async def find_owners(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Sessions by call; calls that are none of ours, or that a silent node knows, are left out."""
+        """Return sessions by call; leave out unknown calls, and those whose node does not respond."""
         sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
         found: dict[str, str] = {}
         for keys in grouped_by_node(self._client, sid_of):
@@ -137,7 +137,7 @@ class SweepStore:
         return found
 
     async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
-        """Sessions that have ended; those that live or don't exist are left out."""
+        """Return the sessions that have ended; leave out live and unknown ones."""
         hashes = await self._reader.read_hashes(session_ids)
         found = {
             name: EndedSession(_time_of(fields, "ended_at", self._clock_offset_of(name)), _conference_sids_of(fields))
@@ -150,14 +150,14 @@ class SweepStore:
         return self._clock_offset_ms.get(self._keys.partition_of(session_id), 0)
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
-        """Those of whom there is no record at all, neither live nor ended."""
+        """Return the sessions without any hash, live or ended."""
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> bool:
-        """Publish what was found of a lost session; its calls lead to it from now on.
+        """Publish a lost session's conference, and index its calls.
 
         Returns:
-            False where a silent node has to know one of the calls: then nothing is published.
+            False if a call's node does not respond; then nothing is published.
         """
         calls = [self._keys.call(participant.call_sid) for participant in found.participants]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
@@ -171,11 +171,11 @@ class SweepStore:
         return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
-        """Appends findings to their sessions' partitions.
+        """Append findings to their sessions' partitions.
 
         Args:
-            findings: What differs.
-            interval_number: Which sweep: the same finding is taken once in each.
+            findings: The differences.
+            interval_number: Number of the sweep; deduplicates a finding within a sweep.
         """
         events = [
             AccountSwept(
@@ -191,14 +191,14 @@ class SweepStore:
 
 
 def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """The items in lists of at most this size."""
+    """Yield the items in lists of at most this size."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
 
 
 def _live_session(session_id: str, fields: Mapping[str, str], offset_ms: int) -> LiveSession | None:
-    """Taken from the bare fields: a sweep reads every session there is, and needs little of each."""
+    """Decode only the fields needed: a sweep reads every session."""
     updated_at_ms = _time_of(fields, "updated_at", offset_ms)
     if not _is_live(fields) or not updated_at_ms:
         return None
@@ -214,7 +214,7 @@ def _live_session(session_id: str, fields: Mapping[str, str], offset_ms: int) ->
 
 
 def _is_ringing_leg(party: str, fields: Mapping[str, str]) -> bool:
-    """Whether somebody has been called and has not answered, as far as is known. Whoever calls hears ringing too."""
+    """Whether a dialed leg is still unanswered, as far as is known. The calling party does not count."""
     if fields.get(f"{party}status") not in _UNANSWERED:
         return False
     child = CUSTOMER if fields.get("direction") == OUTBOUND else AGENT
@@ -230,7 +230,7 @@ def _is_live(fields: Mapping[str, str]) -> bool:
 
 
 def _time_of(fields: Mapping[str, str], name: str, offset_ms: int) -> int:
-    """Unix milliseconds by Redis's clock as it stands now; 0 when the record tells none."""
+    """Return Unix milliseconds of Redis's current clock; 0 if the hash lacks the time."""
     try:
         at_ms = from_iso(fields.get(name, ""))
         return at_ms and at_ms - offset_ms

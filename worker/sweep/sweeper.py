@@ -1,4 +1,4 @@
-"""The sweep on its way: one worker at a time compares, every interval, and publishes what differs."""
+"""Account sweep: one worker at a time compares every interval, and publishes the differences."""
 
 import asyncio
 from collections import Counter
@@ -37,63 +37,64 @@ from conferral.worker.sweep.store import SweepStore, chunks
 
 log = structlog.get_logger()
 
-#: Pause while another worker sweeps, or after Redis was out of reach, seconds.
+#: Pause while another worker sweeps, or after Redis was unreachable, seconds.
 PAUSE_S = 0.5
-#: How soon it is noticed that the lease was taken, or a sweep is due, seconds.
+#: Polling interval for a lost lease or a due sweep, seconds.
 TICK_S = 0.1
-#: Sessions, calls and findings that are dealt with before the lease is looked at again, count.
+#: Sessions, calls, and findings processed between two lease checks, count.
 CHUNK = 200
-#: Findings published in one sweep, count: each leads to a look at Twilio, and a list that is wrong as a whole must not
-#: lead to thousands. The rest follow in the next sweep.
+#: Findings published per sweep, count. Each leads to a read from Twilio, and a wrong list must not lead to thousands.
+#: The rest follow in the next sweep.
 FINDINGS_MAX = 500
-#: Conferences of which no session is known that are looked at in one sweep, one request each, count.
+#: Conferences without a session checked per sweep, one request each, count.
 ORPHANS_MAX = 200
-#: Every how many sweeps it is told at last of something that outlives its session, as a power of two.
+#: Maximum interval between reports of something that outlives its session, as a power of two of sweeps.
 REPORT_DOUBLINGS_MAX = 6
 
 
 class StoppingError(ConferralError):
-    """The process stops: the sweep is left, and the next holder begins anew."""
+    """The process stops: abandon the sweep; the next holder starts over."""
 
 
-#: What every part of a sweep passes on: the sweep is given up.
+#: Errors that every part of a sweep passes on: they end the sweep.
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
 
 class AccountLists(Protocol):
-    """Who reads the account; `telephony.account.AccountReader` in earnest."""
+    """Reads the account; implemented by `telephony.account_lists.AccountListReader`."""
 
     async def read(self, check: Callable[[], None]) -> AccountSnapshot:
-        """What is live at Twilio; calls `check` before every request. Raises `ProviderError`."""
+        """Return what is live at Twilio; call `check` before every request. Raise `ProviderError` on failure."""
         ...
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-        """Who is in a conference. Raises `ProviderError`."""
+        """Return a conference's participants. Raise `ProviderError` on failure."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SweepTimes:
-    """The times of the sweep, seconds."""
+    """The sweep's intervals, seconds."""
 
-    #: Between the beginnings of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
+    #: Between the starts of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
-    #: From taking the lease to the first sweep, where none is due before: whoever had it may have died, and his
-    #: sessions are being taken over. Also from a sweep that was given up, or that left somebody out, to the next.
+    #: From acquiring the lease to the first sweep, if none is due earlier: the previous holder may have died, and its
+    #: sessions are being taken over. Also the delay after an incomplete sweep.
     first_after_s: float
-    #: How long a session must have been quiet before the lists are read: they may not show yet what is new.
+    #: How long a session must have been quiet before the lists are read: they may not show recent changes yet.
     quiet_s: float
-    #: Between reading the lists and reading the sessions: the callback of a call that has just ended is on its way.
+    #: Between reading the lists and reading the sessions: the callback of a call that just ended may still be on its
+    #: way.
     settle_s: float
 
     @classmethod
     def for_interval(cls, interval_s: float) -> "SweepTimes":
-        """The usual ones, shorter where the interval is short."""
+        """Return the standard intervals, scaled down for a short sweep interval."""
         return cls(interval_s, min(10.0, interval_s), min(5.0, interval_s / 2), min(2.0, interval_s / 4))
 
 
 class Sweeper:
-    """Sweeps the account while it holds the lease of that."""
+    """Sweeps the account while it holds the sweep's lease."""
 
     def __init__(
         self,
@@ -110,20 +111,20 @@ class Sweeper:
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
             client: For commands.
-            keys: Names.
-            name: The worker's.
+            keys: Key names.
+            name: This worker's name.
             account_lists: Reads the account.
-            names: Tells which conferences are ours by their names.
+            names: Recognizes our conferences by their names.
             clock: For durations.
             store_clock: Redis's time.
-            metrics: Where is counted.
-            times: When.
-            lease_ms: How long the lease lasts without renewal, milliseconds.
-            schema: At which records are written; by default that of this version.
+            metrics: Counts sweeps and findings.
+            times: The sweep's intervals.
+            lease_ms: Lifetime of the lease without renewal, milliseconds.
+            schema: The schema version in force; by default that of this version.
         """
         self._client = client
         self._keys = keys
@@ -139,16 +140,16 @@ class Sweeper:
         self._store = SweepStore(client, keys)
         self._lease: Lease | None = None
         self._monitor = LeaseMonitor(lease_ms)
-        #: When the next sweep begins, monotonic seconds.
+        #: When the next sweep starts, monotonic seconds.
         self._next_sweep_s = 0.0
-        #: What outlives its session, by SID: how often it was told of, and the first sweep that tells of it again.
+        #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
         self._reported: dict[str, tuple[int, int]] = {}
-        #: What sessions miss that had just changed, by SID: since when, Unix milliseconds.
+        #: SIDs missing for recently changed sessions: since when, Unix milliseconds.
         self._unconfirmed: dict[str, int] = {}
         self._orphans = OrphanedConferences()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweeps until the process stops, then gives the lease back."""
+        """Sweep until the process stops, then release the lease."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._maintain_lease(stop))
             group.create_task(self._sweep_on_time(stop))
@@ -161,7 +162,7 @@ class Sweeper:
     # ---- the lease ------------------------------------------------------------------------------------------------
 
     async def _maintain_lease(self, stop: asyncio.Event) -> None:
-        """Beside the sweep: a list may take longer to come than the lease lasts."""
+        """Hold the lease, concurrently with the sweep: reading a list may take longer than the lease lasts."""
         while not stop.is_set():
             try:
                 with self._boundary():
@@ -189,16 +190,16 @@ class Sweeper:
         )
         if not isinstance(acquired, LeaseInfo):
             due_s = self._clock.monotonic_s() + await self._first_after_s(now_ms)
-            # A holder that dies young would else never know anything unknown for long enough.
+            # Without this, short-lived holders would never see a conference unknown for long enough.
             self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
             self._lease, self._next_sweep_s = acquired, due_s
             log.info("lease_acquired", task="sweep", holder=acquired.holder)
 
     async def _first_after_s(self, now_ms: int) -> float:
-        """How long the first sweep may wait: where holders die young, whoever is alone would wait for each of them.
+        """Return the delay before the first sweep, bounded so that short-lived holders do not postpone sweeps forever.
 
-        When the lists have been read, the partitions of who died with the last holder have been taken over, or they are
-        left out and looked at soon.
+        By the time the lists are read, a dead holder's partitions have been taken over; otherwise they are skipped and
+        swept soon.
         """
         swept_ms = await self._store.last_sweep_ms()
         if swept_ms is None:
@@ -213,7 +214,7 @@ class Sweeper:
             raise LeaseLostError("another worker may hold the lease of the sweep")
 
     def _has_valid_lease(self) -> bool:
-        """Whether no other worker can hold the lease now; it can't be renewed while Redis is away."""
+        """Whether no other worker can hold the lease now; it can't be renewed while Redis is unreachable."""
         return self._lease is not None and self._lease.is_valid(self._clock)
 
     # ---- one sweep ------------------------------------------------------------------------------------------------
@@ -238,11 +239,11 @@ class Sweeper:
                 self._sweep_again_soon()
 
     def _boundary(self) -> contain:
-        """Around one part of a sweep: what fails unforeseen is skipped."""
+        """Contain an unexpected error in one part of a sweep; that part is skipped."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
     def _give_up(self, error: ConferralError) -> None:
-        """Whatever it was, it may be over soon; a refusal of Twilio's only by the next interval."""
+        """Give the sweep up and retry soon; after a refusal by Twilio, only at the next interval."""
         if not isinstance(error, ProviderRefusedError | ProviderBusyError):
             self._sweep_again_soon()
         self._metrics.sweeps.labels("given-up").inc()
@@ -256,7 +257,7 @@ class Sweeper:
         )
 
     def _sweep_again_soon(self) -> None:
-        """For who was not looked at: the next interval would be a long time for somebody who is alone."""
+        """Sweep the skipped sessions soon: the next interval is a long time for a caller who is alone."""
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.first_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
@@ -266,7 +267,7 @@ class Sweeper:
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
         self._store.clear_silent()
         unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
-        # Sessions' times are read as Redis's clock shows time, wherever that was set meanwhile.
+        # Session times follow Redis's clock, whatever it was set to in the meantime.
         diff = AccountDiff(account, quiet_before_ms - self._store_clock.offset_ms, unconfirmed_before)
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(diff, interval_number, stop)
@@ -289,18 +290,18 @@ class Sweeper:
         self._report(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     async def _save(self, save: Awaitable[None]) -> None:
-        """Writes something down for whoever sweeps next; where that fails, a full Redis, he does without."""
+        """Save a value for the next holder. If that fails (a full Redis), the next holder does without."""
         try:
             await save
         except StoreError as error:
             log_unreachable(error, task="sweep")
 
     def _select_findings(self, findings: list[Finding], interval_number: int) -> list[Finding]:
-        """What is told of in this sweep.
+        """Return the findings to publish in this sweep.
 
-        What goes on after its session comes first, since it costs money for nothing, and what is missing is over
-        already. It is told of ever more seldom: hanging it up is tried for an hour each time, and a customer who was
-        sent on to something else is meant to be there.
+        Leftovers of ended sessions come first: they cost money, while a missing call is already over. They are reported
+        with exponential backoff: each hang-up is retried for an hour, and a customer who was redirected elsewhere may
+        be meant to be there.
         """
         before, self._reported = self._reported, {}
         due: list[Finding] = []
@@ -320,16 +321,16 @@ class Sweeper:
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not reading.done():
-            reading.cancel()  # lists change nothing, so they may be cut short
+            reading.cancel()  # lists change nothing, so the read may be canceled
             await asyncio.wait({reading})
             raise StoppingError("the process stops")
         return reading.result()
 
     async def _compare(self, diff: AccountDiff, interval_number: int, stop: asyncio.Event) -> set[int]:
-        """Shows it every live session; tells which partitions were left out because nobody keeps up with them."""
+        """Compare every live session; return the partitions skipped because their consumer is behind."""
         behind = set()
         count = self._keys.partitions
-        # Each sweep begins elsewhere: when there is more to be found than is published, everybody's turn comes.
+        # Each sweep starts at another partition, so that every partition gets its turn when findings exceed the limit.
         for number in ((interval_number + step) % count for step in range(count)):
             self._require_lease(stop)
             if self._store.is_silent(number):
@@ -340,14 +341,14 @@ class Sweeper:
                 with self._boundary():
                     is_compared = await self._compare_partition(number, diff, stop)
             except StoreUnreachableError as error:
-                # On a cluster, the sessions of the other nodes are compared all the same.
+                # On a cluster, still compare the sessions of the other nodes.
                 self._store.mark_silent(number, error)
             if not is_compared:
                 behind.add(number)
         return behind
 
     async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
-        """Shows it the live sessions of a partition; False where the partition is behind."""
+        """Compare a partition's live sessions; return False if the partition is behind."""
         if not await self._store.is_current(number, self._store_clock.store_now_ms()):
             return False
         for batch in chunks(await self._store.live_ids(number), CHUNK):
@@ -357,9 +358,9 @@ class Sweeper:
         return True
 
     async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
-        """Whether what no live session has is an ended one's. Everything else is somebody else's, and left alone.
+        """Match what belongs to no live session with ended sessions. Everything else is left alone.
 
-        In an order of its own, not of a set's: a seed of the simulation shall repeat to its end.
+        Sorted, not in a set's order, so that a simulation repeats for a given seed.
         """
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
             self._require_lease(stop)
@@ -385,7 +386,7 @@ class Sweeper:
         stop: asyncio.Event,
         interval_number: int,
     ) -> None:
-        """Whether what no session at all has is ours all the same, since Redis has lost it: then it is adopted."""
+        """Adopt conferences without any session that are ours, because Redis lost their sessions."""
         if not self._schema.allows(RECOVERY_SINCE):
             return
         sessions = {
@@ -416,10 +417,10 @@ class Sweeper:
                 await self._recover(found, account, stop)
 
     async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
-        """Adopt a conference of which no session is known, if those in it show that it is ours."""
+        """Adopt a conference without a session, if its participants show that it is ours."""
         participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
-            if participants and account.has_all_calls:  # else it may show to be ours yet
+            if participants and account.has_all_calls:  # otherwise it may still turn out to be ours
                 self._orphans.ignore(found.conference_sid)
             return
         self._require_lease(stop)
