@@ -12,6 +12,7 @@ from tests.support.redis_server import RedisServer, found_programs
 pytest_plugins = (
     "tests.support.measurements",
     "tests.support.garbage",
+    "tests.support.groups",
     "tests.support.leak_cleanup",
     "tests.support.plain_log",
     "tests.support.row_coverage",

@@ -31,8 +31,6 @@ FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 #: Functions that are longer for now, with their length: they may shrink, never grow, and none may join them.
 LONG_FUNCTIONS: dict[str, int] = {}
-#: One process parses the tree once for all of these tests.
-pytestmark = pytest.mark.xdist_group("tidy")
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
@@ -94,6 +92,12 @@ def _dotted(node: ast.expr) -> str:
 
 def tell(problems: list[str]) -> None:
     assert not problems, "\n" + "\n".join(problems)
+
+
+def test_a_group_of_tests_runs_in_one_process(request):
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("about the processes of xdist")
+    assert request.node.nodeid.endswith("@tidy")
 
 
 def test_the_wall_clock_is_read_in_one_place():
