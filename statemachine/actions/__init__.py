@@ -1,5 +1,5 @@
-"""What follows from an event: changed parties, effects and timers, worked out on the scratch.
+"""Actions: what an event changes in the draft (parties, effects, timers).
 
-Actions can't fail and do nothing to the world; the effects they order are carried out after the commit. One file for
-each part of a conversation; the table names them.
+Actions can't fail and do no IO; the worker executes the effects after the commit. There is one file per part of a
+conversation; the table names the functions.
 """

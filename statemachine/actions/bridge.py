@@ -1,4 +1,4 @@
-"""What is learnt of the bridge: ringing, answered, and over on one side."""
+"""Bridge progress: ringing, answered, and ended on one side."""
 
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_accepted, set_dial_timer
 from conferral.statemachine.actions.parties import note_call_ended
@@ -24,26 +24,26 @@ from conferral.statemachine.step import CommandStatus
 
 
 def note_child_ringing(draft: Draft, event: CallProgressed) -> None:
-    """The child's call exists; its SID is known from here on."""
+    """Record the child's call, whose SID is now known."""
     child = draft.session.child
     status = PartyStatus.RINGING if event.status == CallStatus.RINGING else child.status
     draft.change_party(child, call_sid=event.call_sid, status=status)
 
 
 def note_answer(draft: Draft, event: CallProgressed) -> None:
-    """The child picked up: the two talk."""
+    """Record that the child answered: both parties talk."""
     _connect(draft, event.call_sid)
 
 
 def note_answer_read(draft: Draft, event: CallsRead) -> None:
-    """A read shows that the two talk; the callback that should have said so was lost."""
+    """Record that a read shows both parties talking; the answer's callback was lost."""
     seen = child_in_read(draft, event)
     if seen is not None:
         _connect(draft, seen[0])
 
 
 def note_agent_accepted(draft: Draft, event: GateDecided) -> None:
-    """The agent of an outbound session took the call: the document that our gate gives rings the customer."""
+    """Record that the agent of an outbound session accepted the call; the gate's document rings the customer."""
     note_gate_accepted(draft, event)
     parent = draft.session.parent
     draft.change_party(draft.session.parties[parent.name], status=PartyStatus.CONNECTED, dial_check_at_ms=0)
@@ -52,10 +52,10 @@ def note_agent_accepted(draft: Draft, event: GateDecided) -> None:
 
 
 def _connect(draft: Draft, child_call_sid: str) -> None:
-    """The two talk."""
+    """Record that both parties talk."""
     draft.change_party(draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
     parent = draft.session.parent
-    # After a rollback of Redis, the call of an agent whom we dialled may be unknown: it is still searched for.
+    # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
     draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
@@ -65,20 +65,20 @@ def _connect(draft: Draft, child_call_sid: str) -> None:
 
 
 def find_agent_call(draft: Draft, _event: DialOverdue) -> None:
-    """Nobody knows whether the agent of an outbound session was dialled: the list of calls is asked."""
+    """Search the call list for the agent's call: the dial's outcome is unknown."""
     find_dialed_call(draft, draft.session.parties[AGENT])
     set_dial_timer(draft)
 
 
 def find_agent_later(draft: Draft, _event: EffectOutcome) -> None:
-    """The search has not shown the call of an agent who talks: another one follows."""
+    """Search again later: the call list does not show the agent's call, although the agent talks."""
     due_ms = draft.now_ms + draft.policy.reread_interval_ms
     draft.change_party(draft.session.parties[AGENT], dial_check="unknown", dial_check_at_ms=due_ms)
     set_dial_timer(draft)
 
 
 def read_agent_dial(draft: Draft, event: DialOverdue) -> None:
-    """Of the agent of an outbound session nothing was heard for too long: Twilio is asked, then he is given up."""
+    """Read Twilio: nothing was heard of the agent's dial for too long. Give it up after that."""
     agent = draft.session.parties[AGENT]
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(agent, dial_check="read", dial_check_at_ms=due_ms)
@@ -87,28 +87,28 @@ def read_agent_dial(draft: Draft, event: DialOverdue) -> None:
 
 
 def note_child_ended(draft: Draft, event: CallProgressed) -> None:
-    """The child's call is over; whether the parent hung up first is told by the `<Dial>`'s action."""
+    """Record that the child's call ended; the `<Dial>` action will say whether the parent hung up first."""
     note_call_ended(draft, draft.session.child, event)
     draft.cancel_timer(RingOverdue.timer)
     draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)
 
 
 def note_parent_ended(draft: Draft, event: CallProgressed) -> None:
-    """Both calls are over; who hung up first is told by the `<Dial>`'s action, or by a look."""
+    """Record that both calls ended; the `<Dial>` action or a read will say who hung up first."""
     party = party_of_call(draft, event)
     assert party is not None  # the guard has found it
     note_call_ended(draft, party, event)
 
 
 def note_dial_ended(draft: Draft, event: DialEnded) -> None:
-    """Nobody talked; the child's own callback may still tell a refusal from a busy line."""
+    """Record that the two never talked; the child's own callback may still distinguish a refusal from busy."""
     draft.change(dial_call_status=event.dial_call_status)
     draft.cancel_timer(RingOverdue.timer)
     draft.set_timer(LeaveOverdue.timer, draft.policy.leave_check_ms)
 
 
 def treat_as_bridge(draft: Draft, event: CallProgressed) -> None:
-    """The two are, or will be, connected by an ordinary `<Dial>`, and not in a conference."""
+    """Treat the session as a bridge: a plain `<Dial>` connects the two, not a conference."""
     draft.change(
         mode=SessionMode.BRIDGE,
         opening=Opening.OVER,
@@ -133,29 +133,29 @@ def _note_child(draft: Draft, event: CallProgressed) -> None:
         note_child_ringing(draft, event)
 
 
-# ---- several agents, one after the other -------------------------------------------------------------------------
+# ---- several agents in turn --------------------------------------------------------------------------------------
 
 
 def try_next_agent(draft: Draft, event: DialEnded) -> None:
-    """One agent did not answer: the action's document rings the next one."""
+    """Switch to the next agent: the action's document rings them because this one did not answer."""
     _switch_agent(draft, event.agent_number + 1)
 
 
 def redial_agent(draft: Draft, event: DialEnded) -> None:
-    """Twilio refused the caller ID: the action's document rings the same agent as if they were the next one."""
+    """Ring the same agent again: Twilio refused the caller ID. The action's document treats them as the next agent."""
     agents, following = draft.session.agents, event.agent_number + 1
     draft.change(agents=(*agents[:following], *agents[event.agent_number :]))
     _switch_agent(draft, following)
 
 
 def follow_later_agent(draft: Draft, event: CallProgressed) -> None:
-    """A later agent is being rung already: what tells of the earlier one's failure is still on its way."""
+    """Switch to a later agent who is already ringing; the callback of the earlier one's failure is still on its way."""
     _switch_agent(draft, event.agent_number)
     _note_child(draft, event)
 
 
 def follow_agent_in_read(draft: Draft, event: CallsRead) -> None:
-    """The same, told by a look."""
+    """Switch to a later agent who is already ringing, as a read shows."""
     seen = next_agent_call(draft, event)
     assert seen is not None  # the guard has found it
     _switch_agent(draft, draft.session.agent_number + 1)

@@ -1,4 +1,4 @@
-"""Who comes into the conference, who leaves it, and the grace for whoever is left alone."""
+"""Conference membership: joins, departures, and what reads show of them."""
 
 from collections.abc import Set
 
@@ -25,12 +25,12 @@ from conferral.statemachine.states import CallStatus, PartyStatus, State
 
 
 def note_join(draft: Draft, event: ParticipantJoined) -> None:
-    """One is in."""
+    """Record that a party joined."""
     note_conference(draft, event)
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return
-    # Somebody who was dialled may show up before answering, with early media: that is not yet taking part.
+    # With early media, a dialed party may join before answering; that does not yet count as taking part.
     proves_answer = not party.dial_id or not party.early_media
     takes_part = party.answered or proves_answer
     draft.change_party(
@@ -39,7 +39,7 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
         status=PartyStatus.CONNECTED if takes_part else party.status,
         answered=party.answered or (bool(party.dial_id) and proves_answer),
         in_conference=True,
-        # A participant comes in as its join says: neither held, nor with a leaving that ends the conference.
+        # A join resets the participant: not held, and its leaving does not end the conference.
         held=False,
         muted=party.is_supervisor,
         coaches="",
@@ -54,21 +54,21 @@ def note_join(draft: Draft, event: ParticipantJoined) -> None:
     if len(draft.session.participants) > 1:
         draft.change(awaits_conference_start=False)
     if not takes_part and ConfirmOverdue.timer not in draft.session.timers:
-        # Should the callback of the answer be lost, a look will tell.
+        # If the answer's callback is lost, a read will show it.
         draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
     draft.change(moved_at_ms=draft.now_ms)
     set_dial_timer(draft)
 
 
 def mark_conference_started(draft: Draft) -> None:
-    """Somebody is in who starts the conference: nobody hears wait music any more."""
+    """Record that a participant who starts the conference has joined: no one hears wait music anymore."""
     for party in tuple(draft.session.parties.values()):
         if party.waits_for_start:
             draft.change_party(party, waits_for_start=False)
 
 
 def hang_up_arrival(draft: Draft, event: ParticipantJoined) -> None:
-    """Somebody has reached the conference who is to leave: hung up, once more if need be."""
+    """Hang up a party that joined although it is being removed; repeat if needed."""
     if event.start_on_enter:
         mark_conference_started(draft)
     draft.emit(HangUpCall, call_sid=event.call_sid)
@@ -76,14 +76,14 @@ def hang_up_arrival(draft: Draft, event: ParticipantJoined) -> None:
 
 
 def note_conference_started(draft: Draft, event: ConferenceStarted) -> None:
-    """The conference has started."""
+    """Record that the conference has started."""
     note_conference(draft, event)
     mark_conference_started(draft)
     draft.change(awaits_conference_start=False)
 
 
 def note_guest(draft: Draft, event: ParticipantJoined) -> None:
-    """A call that is none of ours was brought in by somebody else. It counts as company."""
+    """Add a guest: another app brought this call in. It counts as a party."""
     guest = Party(
         next_name(draft.session, GUEST),
         event.label,
@@ -93,20 +93,20 @@ def note_guest(draft: Draft, event: ParticipantJoined) -> None:
         conference_sequence=event.sequence if event.sequence is not None else -1,
     )
     draft.change(parties={**draft.session.parties, guest.name: guest})
-    # With more than two in the room nobody's leaving ends it.
+    # With more than two in the conference, no party's leaving ends it.
     for party in tuple(draft.session.parties.values()):
         if party.desired_end_on_exit:
             draft.change_party(party, desired_end_on_exit=False)
 
 
 def note_conference(draft: Draft, event: ConferenceEvent) -> None:
-    """The conference's SID is known; while somebody is in one, another does not take its place."""
+    """Record the conference SID, unless participants are in another conference."""
     if not draft.session.participants:
         _switch_conference(draft, event.conference_sid)
 
 
 def _switch_conference(draft: Draft, conference_sid: str) -> None:
-    """From here on this is the session's conference. Each one counts its events for itself."""
+    """Make this the session's conference. Each conference numbers its own events."""
     if conference_sid == draft.session.conference_sid:
         return
     left = draft.session.conference_sid
@@ -117,18 +117,18 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
     )
     recording = draft.session.recording
     if left and recording is not None and recording.of_conference:
-        draft.change(recording=None)  # it is over with its conference; the next one has its own
+        draft.change(recording=None)  # it ended with its conference; the next one has its own
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, conference_sequence=-1)
 
 
 def note_conference_gone(draft: Draft, _event: ConferenceEnded) -> None:
-    """The room closed before both were in; a leg that still comes opens another one, which is then ours."""
+    """Forget the conference, which ended before both parties joined. A leg that still arrives opens a new one."""
     leave_conference(draft)
 
 
 def leave_conference(draft: Draft) -> None:
-    """Nobody is in a conference any more."""
+    """Record that no one is in a conference anymore."""
     _switch_conference(draft, "")
     for party in tuple(draft.session.parties.values()):
         draft.change_party(
@@ -143,17 +143,17 @@ def leave_conference(draft: Draft) -> None:
 
 
 def note_left_conference(draft: Draft, event: ParticipantLeft) -> None:
-    """One is out of the room; its call goes on."""
+    """Record that a party left the conference while its call continues."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is not None:
         sequence = event.sequence if event.sequence is not None else party.conference_sequence
-        # Why somebody is gone is told better by the call's own end, which was taken before.
+        # The call's own end, which came first, gives the better reason.
         reason = party.left_reason if party.is_gone else event.left_reason
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
 
 
 def apply_conference(draft: Draft, event: CallsRead) -> None:
-    """Who is in the room is taken from a look at Twilio."""
+    """Take the participants from a read."""
     if event.conference_sid:
         _switch_conference(draft, event.conference_sid)
     inside = {participant.call_sid for participant in event.participants}
@@ -164,7 +164,7 @@ def apply_conference(draft: Draft, event: CallsRead) -> None:
 
 
 def apply_presence(draft: Draft, event: CallsRead) -> None:
-    """Whoever a look shows in the room is in it. Who is missing there may just not be listed yet."""
+    """Record participants that a read shows. A missing party may only be unlisted yet."""
     if not event.conference_sid:
         return
     if not draft.session.participants:
@@ -189,7 +189,7 @@ def apply_presence(draft: Draft, event: CallsRead) -> None:
 
 
 def mark_started_if_shown(draft: Draft, inside: Set[str]) -> None:
-    """Whoever is seen in the room, but a customer or a supervisor, has started it, should nobody have told so."""
+    """Infer from a read that the conference has started: a party other than a customer or supervisor is in it."""
     for party in draft.session.participants:
         takes_part = party.call_sid in inside and party.status is PartyStatus.CONNECTED
         if takes_part and party.name != CUSTOMER and not party.is_supervisor:
@@ -198,7 +198,7 @@ def mark_started_if_shown(draft: Draft, inside: Set[str]) -> None:
 
 
 def apply_absences(draft: Draft, event: CallsRead) -> None:
-    """Whoever a look does not show in a conference that has been the same for a while is not in it."""
+    """Record as absent any party that a read does not show in a conference unchanged for a while."""
     same = bool(event.conference_sid) and event.conference_sid == draft.session.conference_sid
     if not same or draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms:
         return
@@ -209,14 +209,14 @@ def apply_absences(draft: Draft, event: CallsRead) -> None:
 
 
 def note_verified(draft: Draft, event: CallsRead) -> None:
-    """A look has made up for whatever was not heard of the conference until now, if it has shown that one."""
+    """Record that a read has made up for missing events of this conference."""
     session = draft.session
     if event.conference_sid == session.conference_sid:
         draft.change(verified_sequence=session.seen.highest(session.conference_sid), presence_reads=0)
 
 
 def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """One has left, whatever told so."""
+    """Record that a party left, whichever event says so."""
     if isinstance(event, CallProgressed):
         party = party_of_call(draft, event)
         if party is not None:
@@ -229,17 +229,17 @@ def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded)
     if isinstance(event, ParticipantLeft):
         note_left_conference(draft, event)
         if _may_have_refused(draft, party, event):
-            # The call's own callback tells a refusal from a busy line; should it be lost, a look at Twilio has to do.
+            # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
             draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
             set_dial_timer(draft)
             return
-        # A leg that somebody else gave other TwiML is no longer ours: it counts as gone and is not hung up.
+        # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
         settled = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
         moved_away = settled and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not will_rejoin(draft, party, event)
         if hung_up or moved_away:
-            failed = event.left_reason == "participant_add_failed"  # then the call's status tells why
+            failed = event.left_reason == "participant_add_failed"  # then the call's status gives the reason
             reason = event.call_status if failed else event.left_reason or event.call_status
             note_gone(draft, party.name, reason)
     else:
@@ -249,7 +249,7 @@ def note_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded)
 
 
 def _is_moved_by_us(draft: Draft, party: Party) -> bool:
-    """Whether a move of ours is under way, or was lately, that takes someone out of the conference and in again."""
+    """Whether Conferral is moving a party out of the conference and back in, or did so recently."""
     session = draft.session
     moved_at_ms = max(party.repair_moved_at_ms, session.moved_at_ms if session.repaired else 0)
     lately = bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.reread_interval_ms
@@ -257,7 +257,7 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
 
 
 def _may_have_refused(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
-    """Whether somebody who is being dialled did not come in, and Twilio says `busy` of it, as it does of a refusal."""
+    """Whether a dialed party failed to join with `busy`, which Twilio also reports for a refusal."""
     dialling = draft.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
     is_expected = dialling and not (party.answered or party.is_gone or party.is_leaving)
     return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

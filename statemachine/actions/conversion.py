@@ -1,4 +1,4 @@
-"""Moving both legs into the conference, and repairing it once."""
+"""Conversion: moves both legs of a bridge into the conference, and repairs it once."""
 
 from conferral.statemachine.actions.conference import apply_conference, leave_conference, note_join, note_verified
 from conferral.statemachine.actions.dials import set_dial_timer
@@ -31,16 +31,16 @@ from conferral.statemachine.step import CommandStatus
 
 
 def convert(draft: Draft, event: Convert) -> None:
-    """Both are brought into a conference because somebody asked for just that."""
+    """Start the conversion that the command requests."""
     draft.change(convert_command_ids=(event.command_id,))
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     begin_conversion(draft)
 
 
 def begin_conversion(draft: Draft) -> None:
-    """The child's leg goes first: that ends the parent's `<Dial>`, whose action then joins the parent too.
+    """Redirect the child's leg first: that ends the parent's `<Dial>`, whose action then joins the parent.
 
-    The other way round the child would be hung up. Source: Twilio docs, modifying calls in progress.
+    The other way round, Twilio would hang up the child. Source: Twilio docs, modifying calls in progress.
     """
     draft.change(phase=Phase.NONE, repaired=False, open_redirects=(), moved_at_ms=0)
     child = draft.session.child
@@ -49,36 +49,36 @@ def begin_conversion(draft: Draft) -> None:
 
 
 def join_conversion(draft: Draft, event: Convert) -> None:
-    """It converts already; this command is done when both are in, too."""
+    """Attach the command to the running conversion: it is done when both parties have joined."""
     draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
     draft.report(event.command_id, CommandStatus.ACCEPTED)
 
 
 def recover_conversion(draft: Draft, event: ParticipantJoined) -> None:
-    """A leg is in a conference though no conversion is known: a history that was rewound, or somebody else's hand."""
+    """Treat the join as a conversion: Redis lost the conversion in a rollback, or another app moved the leg."""
     _begin_recovered(draft)
     note_join(draft, event)
 
 
 def note_parent_dial_ended(draft: Draft, event: DialEnded) -> None:
-    """The parent's `<Dial>` is over because the child was moved: the parent is on the way into the conference."""
+    """Record that the child's move ended the parent's `<Dial>`: the parent is on the way into the conference."""
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
 def follow_into_conference(draft: Draft, event: ParticipantJoined) -> None:
-    """A leg is in another conference of the same name: the first one must be over, or it would have led into that."""
+    """Switch to another conference of the same name: the first one must be over, or the leg would have joined that."""
     leave_conference(draft)
     note_join(draft, event)
 
 
 def finish_conversion(draft: Draft, event: ParticipantJoined) -> None:
-    """Both are in: converted."""
+    """Complete the conversion: both parties have joined."""
     note_join(draft, event)
     _finish(draft)
 
 
 def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
-    """A read shows both in the conference; the callbacks that should have said so were lost."""
+    """Complete the conversion: a read shows both parties in the conference; their callbacks were lost."""
     apply_conference(draft, event)
     for name in (CUSTOMER, AGENT):
         draft.change_party(draft.session.parties[name], status=PartyStatus.CONNECTED)
@@ -88,7 +88,7 @@ def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
 
 
 def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
-    """The agent is gone, and the customer is with somebody whom Redis has forgotten: they go on."""
+    """Complete the conversion: the agent is gone, and the customer is with a guest that Redis lost."""
     apply_conference(draft, event)
     agent = draft.session.parties[AGENT]
     note_gone(draft, AGENT, event.status_of(agent.call_sid))
@@ -102,19 +102,19 @@ def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
 def _finish(draft: Draft) -> None:
     draft.cancel_timer(ConvertOverdue.timer)
     draft.cancel_timer(RepairOverdue.timer)
-    # A repair may still be on its way: it takes out for a moment whom a late dial action has brought in. What else is
-    # still to be heard of a request that moved somebody does not matter any more: both are in.
+    # A late repair may take a party out for a moment whom a dial action has joined. Other open redirects no longer
+    # matter: both parties are in.
     session = draft.session
     draft.change(open_redirects=session.open_redirects if session.repaired else (), repaired=False)
     report_converts(draft, CommandStatus.DONE)
     note_conference_recording(draft)
     transfer = draft.session.transfer
-    # The agent whom a transfer waits for is to be able to leave: no flag is set that would only be cleared again.
+    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
     set_end_on_exit(draft, agent=transfer is None or not transfer.is_running)
 
 
 def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
-    """The leg that is missing is moved once. With nobody in the room it is the child's: the parent's follows it."""
+    """Redirect the missing leg once: the child's if no one is in the conference, since the parent's follows it."""
     apply_conference(draft, event)
     inside = {participant.call_sid for participant in event.participants}
     parent, child = draft.session.parent, draft.session.child
@@ -126,7 +126,7 @@ def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE) -> None:
-    """A leg is moved into the conference: to start it, or, with a tune, to wait there for somebody else."""
+    """Redirect a leg into the conference: to start it, or, with wait audio, to wait there for another party."""
     effect_id = draft.emit(
         RedirectCall,
         party=party.name,
@@ -142,13 +142,13 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
 
 
 def note_redirected(draft: Draft, event: EffectOutcome) -> None:
-    """Twilio has taken the redirect: the leg is on its way."""
+    """Record that Twilio accepted the redirect: the leg is on its way."""
     note_redirect_ended(draft, event)
     draft.change(moved_at_ms=draft.now_ms)
 
 
 def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
-    """The redirect has come to an end, without success or without anybody knowing."""
+    """Record that the redirect ended, either failed or with an unknown outcome."""
     draft.change(open_redirects=_without_redirect(draft, event))
     for party in tuple(draft.session.parties.values()):
         if party.repair_moved_at_ms:
@@ -156,34 +156,34 @@ def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
 
 
 def read_after_redirect(draft: Draft, event: EffectOutcome) -> None:
-    """The leg was gone, or nobody knows whether it was moved: Twilio is asked."""
+    """Read Twilio: the leg was gone, or it is unknown whether it was moved."""
     note_redirect_ended(draft, event)
     read_calls(draft, event)
 
 
 def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
-    """Twilio refused to move the child's leg, so nothing has happened: the two talk on as before."""
+    """Return to the bridge: Twilio refused to move the child's leg, so both parties keep talking."""
     _return_to_bridge(draft, event.reason_text)
 
 
 def give_up_conversion(draft: Draft, _event: RepairOverdue) -> None:
-    """Nobody was moved in all that time: the two talk on as before, and are looked at once more."""
+    """Return to the bridge: no one was moved in time, so both parties keep talking; read Twilio once more."""
     _return_to_bridge(draft, "Twilio did not move anybody in time")
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
 
 
 def wait_for_redirect(draft: Draft, _event: RepairOverdue) -> None:
-    """A request under way may still move somebody; it has a deadline of its own, and its end comes as an event."""
+    """Wait for an open redirect, which may still move a party; it has its own deadline and its outcome is an event."""
     draft.set_timer(RepairOverdue.timer, draft.policy.settle_ms)
 
 
 def extend_convert_timer(draft: Draft, _event: Event) -> None:
-    """Whoever was just moved is given the time to arrive."""
+    """Extend the timer to give a moved party time to arrive."""
     draft.set_timer(ConvertOverdue.timer, draft.policy.settle_ms)
 
 
 def recover_conversion_from_dial(draft: Draft, event: DialEnded) -> None:
-    """The child was moved by a conversion that Redis has forgotten: the parent follows, so it is taken as one."""
+    """Treat the ended `<Dial>` as a conversion that Redis lost: the child was moved, and the parent follows."""
     _begin_recovered(draft)
     note_parent_dial_ended(draft, event)
 

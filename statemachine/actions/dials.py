@@ -1,4 +1,4 @@
-"""Dialling somebody by REST, and what is heard of it until they take part or can't be reached."""
+"""Dialing a party by REST, and what becomes of the dial until it joins or fails."""
 
 import re
 from dataclasses import replace
@@ -31,9 +31,9 @@ from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-#: How long a character takes to be said, at most.
+#: Speaking time per character, at most.
 _MS_A_CHARACTER = 100
-#: Length of the sentence that an agent hears who is rung again, in any language (characters).
+#: Length of the sentence that a recalled agent hears, at most, in any language (characters).
 _RECALL_SENTENCE_MAX = 80
 _RANKS = (PartyStatus.DIALING, PartyStatus.RINGING, PartyStatus.CONFIRMING)
 
@@ -53,10 +53,10 @@ def dial(
     supervises: str = "",
     is_attempt: bool = True,
 ) -> None:
-    """Dials somebody, who becomes a party of that name.
+    """Dial a party under that name.
 
-    Straight into the conference where nothing stands in between; else to our gate. Where it `is_attempt` to reach
-    somebody for a transfer, that keeps it in mind.
+    The call goes straight into the conference, or to the gate if `gated`. With `is_attempt`, a running transfer records
+    the dial as an attempt.
     """
     draft.change(dials=draft.session.dials + 1)
     party = Party(
@@ -83,37 +83,37 @@ def dial(
 
 
 def dial_options(event: Call | Transfer | Retrieve | Add | Supervise) -> DialOptions:
-    """The dial options that a command gives."""
+    """Return the dial options of a command."""
     return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
 
 
 def next_label(draft: Draft, name: str) -> str:
-    """A participant label for somebody who takes that name, under which another leg may have taken part."""
+    """Return a participant label for a party of that name, different from those of earlier legs."""
     number = draft.session.dials + 1
     former = draft.session.parties.get(name)
     if former is not None and former.call_sid and former.label == f"{name}-{number}":
-        number += 1  # its own leg came in, or was dialled by TwiML: that is no dial
+        number += 1  # its own leg came in or was dialed by TwiML, so `dials` does not count it
     return f"{name}-{number}"
 
 
 def must_confirm(draft: Draft, to: str) -> bool:
-    """Whether whoever is dialled there has to press 1 although nobody asked for it."""
+    """Whether the settings make this destination press 1."""
     return draft.policy.confirm_phones and to.startswith("+")
 
 
 def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
-    """Twilio refused the caller ID: once more, with the number that was called, or else with our own."""
+    """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
     shown = draft.session.called_number if _shows_customer(draft, party) else ""
     if party.name == AGENT and draft.session.options.caller_id == party.caller_id:
-        # The customer of a `call` was to see the same number, and of a `<Dial>` Twilio does not say why it fails.
+        # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
         draft.change(options=replace(draft.session.options, caller_id=""))
     _redial(draft, party, caller_id=shown, caller_id_refused=True)
 
 
 def redial_at_gate(draft: Draft, event: EffectFailed) -> None:
-    """Twilio adds no one to a conference that has not started: once more, as a call whose document joins it.
+    """Dial again through the gate: Twilio adds no one to a conference that has not started.
 
     Source: Twilio docs, Errors, 16099.
     """
@@ -147,19 +147,19 @@ def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
             early_media=party.early_media, is_urgent=is_urgent, supervises=party.is_supervisor,
             attributes=draft.session.attributes,
         )  # fmt: skip
-    # It may have to wait for its turn, so its time begins with what is heard of it first: the request always has an
-    # outcome.
+    # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; the request
+    # always gets an outcome.
     draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
     set_dial_timer(draft)
 
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
-    """When somebody who begins to ring now should have answered, or failed."""
+    """Return when a party that starts to ring now should have answered or failed."""
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
 
 
 def _caller_id(draft: Draft) -> str:
-    """What a dialed party sees unless the command says otherwise."""
+    """Return the caller ID unless the command sets one."""
     customer = draft.session.parties.get(CUSTOMER)
     shows = draft.policy.shows_customer_number and draft.session.direction == INBOUND and draft.session.call_token
     if shows and customer is not None and _E164.fullmatch(customer.address):
@@ -168,29 +168,29 @@ def _caller_id(draft: Draft) -> str:
 
 
 def _shows_customer(draft: Draft, party: Party) -> bool:
-    """Whether the dialed party sees the customer's number, which takes the call's token."""
+    """Whether the dialed party sees the customer's number, which requires the call token."""
     customer = draft.session.parties.get(CUSTOMER)
     return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
 
 
-# ---- what is heard of it -----------------------------------------------------------------------------------------
+# ---- progress ----------------------------------------------------------------------------------------------------
 
 
 def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
-    """Twilio has taken the dial; from here on its call is known."""
+    """Record that Twilio accepted the dial; its call SID is now known."""
     party = party_of_dial(draft, event) or searched_party(draft, event)
     if party is None or not event.call_sid:
         return
     party = _merge_guest(draft, party, event.call_sid)
     due_ms = party.dial_check_at_ms if party.answered else _ring_due_ms(draft, party) + event.queue_ms
     if party.status is PartyStatus.CONNECTED and not party.in_conference:
-        due_ms = 0  # an agent who talks over the bridge, and whose call a rollback of Redis has lost
+        due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
     draft.change_party(party, call_sid=party.call_sid or event.call_sid, dial_check="", dial_check_at_ms=due_ms)
     set_dial_timer(draft)
 
 
 def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
-    """A dial that was decided again finds a call whose join had come before: it looked like somebody else's guest."""
+    """Merge the dialed party with a guest: a replayed dial found a call whose join came first."""
     guest = draft.session.find_party(call_sid=call_sid)
     if guest is None or guest.name == party.name or guest.is_gone or guest.name in (CUSTOMER, AGENT):
         return party
@@ -207,25 +207,25 @@ def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
 
 
 def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
-    """Twilio refused to dial."""
+    """Record that Twilio refused the dial."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
     if party.call_sid:
-        return  # a callback has told of the call already: an earlier copy of the request was carried out
+        return  # a callback has already reported the call: an earlier copy of the request took effect
     note_gone(draft, party.name, "failed")
     set_dial_timer(draft)
 
 
 def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
-    """Nobody knows whether it was dialled. It is never dialled again: a callback may tell, then the list of calls."""
+    """Record a dial with an unknown outcome. It is never retried: a callback or the call list may show the call."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
     if party.call_sid:
-        return  # a callback has told already
+        return  # a callback has already reported the call
     if party.is_leaving and party.is_gated:
         find_dialed_call(draft, party)
     if party.is_leaving or not party.is_gated:
-        # A straight one was looked up for as long as it is worth it; should it show up later, it is hung up.
+        # The worker has already searched for a direct dial. If its call shows up later, it is hung up.
         note_gone(draft, party.name, "unknown")
     else:
         draft.change_party(
@@ -235,7 +235,7 @@ def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
 
 
 def note_call_not_found(draft: Draft, event: EffectOutcome) -> None:
-    """The list of calls does not show it, or could not be had."""
+    """Give up the dial: the call list does not show its call, or could not be read."""
     party = searched_party(draft, event)
     assert party is not None  # the guard has found it
     note_gone(draft, party.name, "unknown")
@@ -243,7 +243,7 @@ def note_call_not_found(draft: Draft, event: EffectOutcome) -> None:
 
 
 def note_call_progress(draft: Draft, event: CallProgressed) -> None:
-    """The call of one of the parties goes on, or is over."""
+    """Record the progress or the end of a party's call."""
     party = party_of_call(draft, event)
     if party is None:
         return
@@ -262,14 +262,14 @@ def note_call_progress(draft: Draft, event: CallProgressed) -> None:
 
 
 def note_answered(draft: Draft, name: str) -> None:
-    """Somebody who was dialled picked up: whoever is in the conference too takes part now."""
+    """Record that a dialed party answered; if it is in the conference too, it takes part."""
     party = draft.session.parties[name]
     if not party.answered:
         _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
         status = PartyStatus.CONFIRMING
-    # At our gate somebody may take as long as the gate does; everybody else comes in at once.
+    # A party in the gate may take as long as the gate does; all others join at once.
     wait_ms = draft.policy.arrive_timeout_ms
     if party.is_gated:
         wait_ms = draft.policy.gate_timeout_ms + _briefing_ms(party)
@@ -279,7 +279,7 @@ def note_answered(draft: Draft, name: str) -> None:
 
 
 def note_gate_reached(draft: Draft, event: GateReached) -> None:
-    """A call that was placed stands at our gate, so it was answered."""
+    """Record that a dialed call reached the gate, so it was answered."""
     party = party_of_dial(draft, event)
     if party is None:
         return
@@ -290,13 +290,13 @@ def note_gate_reached(draft: Draft, event: GateReached) -> None:
 
 
 def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
-    """Our gate let the call in; it takes part once it has joined."""
+    """Record that the gate accepted the call, which takes part once it joins."""
     party = party_of_dial(draft, event)
     if party is None:
         return
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
     note_answered(draft, party.name)
-    # Whoever was asked for a key has heard before what it is about.
+    # A party prompted for a key has already heard the briefing.
     briefing_ms = 0 if party.confirm else _briefing_ms(party)
     due_ms = draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms
     draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
@@ -304,12 +304,12 @@ def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
 
 
 def _briefing_ms(party: Party) -> int:
-    """How long is said at the gate what it is about."""
+    """Return how long the gate's briefing takes."""
     return _MS_A_CHARACTER * (len(party.brief) + (_RECALL_SENTENCE_MAX if party.recall_reason else 0))
 
 
 def note_gate_rejected(draft: Draft, event: GateDecided) -> None:
-    """Our gate turned the call away: it hears a sentence and is hung up by its document."""
+    """Record that the gate turned the call away; its document plays a sentence and hangs up."""
     party = party_of_dial(draft, event)
     if party is None:
         return
@@ -319,11 +319,11 @@ def note_gate_rejected(draft: Draft, event: GateDecided) -> None:
 
 
 def update_transfer_status(draft: Draft) -> None:
-    """`transfer.status` tells how far the furthest of those who are dialled has come."""
+    """Set `transfer.status` to the most advanced status of the dialed parties."""
     transfer = draft.session.transfer
     if transfer is None or transfer.stage is not TransferStage.DIALING:
         return
-    # Whoever takes a parked call up is to be the agent; an agent who is rung again is shown by his own status alone.
+    # A retrieving party becomes the agent. A recalled agent shows only in the party's own status.
     retrieves = draft.session.phase is Phase.RETRIEVE
     dialled = (draft.session.parties[AGENT],) if retrieves else draft.session.targets
     waiting = [party.status for party in dialled if party.status in _RANKS]
@@ -332,11 +332,11 @@ def update_transfer_status(draft: Draft) -> None:
         draft.change_transfer(status=TransferStatus(furthest.value))
 
 
-# ---- what is overdue ---------------------------------------------------------------------------------------------
+# ---- overdue dials -----------------------------------------------------------------------------------------------
 
 
 def set_dial_timer(draft: Draft) -> None:
-    """Sets the timer to the first of those who are dialled of whom something should have been heard by then."""
+    """Set the timer to the earliest check of a dialed party."""
     due = [
         party.dial_check_at_ms
         for party in draft.session.parties.values()
@@ -353,7 +353,7 @@ def set_dial_timer(draft: Draft) -> None:
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:
-    """No callback has told whether a dial was placed: the list of calls is asked."""
+    """Search the call list: no callback shows whether the dial was placed."""
     draft.emit(
         FindCall,
         party=party.name,
@@ -372,11 +372,11 @@ def _change_attempt(draft: Draft, dial_id: str, **changes: object) -> None:
         draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
 
 
-# ---- those whom nobody waits for any more ------------------------------------------------------------------------
+# ---- abandoned calls ---------------------------------------------------------------------------------------------
 
 
 def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> None:
-    """A call shows up whose dial was given up: it is hung up."""
+    """Hang up a call whose dial was given up."""
     party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
     if party is None:
         draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
@@ -387,24 +387,24 @@ def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDe
 
 
 def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
-    """Twilio has placed a call whose party was dialled anew meanwhile: it is hung up."""
+    """Hang up a call whose party has been dialed again meanwhile."""
     draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "its dial was given up"
 
 
 def hang_up_party(draft: Draft, party: Party) -> None:
-    """Somebody is to leave: hung up as soon as the call is known."""
+    """Hang up a party as soon as its call is known."""
     draft.change_party(party, is_leaving=True)
     if party.dial_check in ("unknown", "searched") and not party.call_sid:
-        # Nobody knows of a call, so there is nothing to wait for; should one show up, or be found, it is hung up.
+        # No call is known, so there is nothing to wait for; if one shows up or is found, it is hung up.
         find_dialed_call(draft, party)
         note_gone(draft, party.name, "cancelled")
     set_dial_timer(draft)
 
 
 def abandon_call(draft: Draft, name: str) -> None:
-    """Somebody is not waited for any more: the call is hung up if it is known; else as soon as it shows up."""
+    """Give up a party's call: hang it up if it is known, else as soon as it shows up."""
     party = draft.session.parties[name]
     if party.call_sid:
         _hang_up(draft, party)
@@ -413,22 +413,20 @@ def abandon_call(draft: Draft, name: str) -> None:
 
 
 def hang_up_late_call(draft: Draft, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
-    """A call that was dialled for a session that has ended since: it is hung up."""
+    """Hang up a call that was dialed for a session that has ended."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "dialled for a session that has ended"
 
 
 def doubt_unknown_calls(draft: Draft) -> None:
-    """After a rollback of Redis, a dial of which no call is known may have placed one: if the session ends, it is
-    searched for.
-    """
+    """Mark dials without a known call after a Redis rollback: they are searched for if the session ends."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
 def let_found_call_go(draft: Draft, event: EffectSucceeded) -> None:
-    """The search after the end has found a call: it is hung up, and an `end` waits for that too."""
+    """Hang up a call that a search found after the session ended; an `end` command waits for that too."""
     hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)
     draft.change(end_effect_ids=awaited)
@@ -436,14 +434,14 @@ def let_found_call_go(draft: Draft, event: EffectSucceeded) -> None:
 
 
 def find_unknown_calls(draft: Draft, _event: Event) -> None:
-    """The list of calls is asked for calls that dials of an ended session may have placed."""
+    """Search the call list for calls that dials of an ended session may have placed."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party):
             find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
-    """Whoever is to leave is hung up as soon as the call is known."""
+    """Hang up parties that are being removed, as soon as their calls are known."""
     for party in tuple(draft.session.parties.values()):
         if may_hang_up(draft.session, party):
             _hang_up(draft, party)

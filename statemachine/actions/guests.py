@@ -1,6 +1,6 @@
-"""Those whom a look shows in the session's conference though nothing is known of them: they become parties.
+"""Guests: participants that a read shows in the session's conference but the session does not know.
 
-Whoever is there is company: the customer is never let go while he talks to somebody whom Redis has forgotten.
+They become parties, so a customer who talks to one that Redis lost is never released as alone.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from conferral.statemachine.states import Phase, State
 
 
 def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
-    """Notes everybody in the conference who is no party yet, by the name that his label tells, or as a guest."""
+    """Add every unknown participant as a party, under the name its label implies or as a guest."""
     unknown = unknown_participants(draft.session, event)
     if not unknown:
         return
@@ -39,17 +39,17 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
         party = party_from_participant(
             draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
         )
-        # A hold that nobody remembers would never end.
+        # No command would ever end a hold that the session does not know of.
         party = replace(party, desired_hold=False, is_muted_guest=is_listener(seen))
         draft.change(parties={**draft.session.parties, name: party})
-    # No label is used twice, and nobody's leaving may end what others go on with.
+    # Labels are never reused, and no party's leaving may end the conference for the others.
     draft.change(dials=max(draft.session.dials, *map(label_number, unknown)))
     there = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
-    # Whoever is beside a transfer does not depend on it, and the customer not on the transfer.
+    # Parties alongside a transfer don't depend on it, nor does the customer.
     if len(there) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in there)):
         draft.change(is_group=True)
     mark_started_if_shown(draft, {seen.call_sid for seen in unknown})
-    # Without a phase no one waits here and no transfer runs: the conference is settled.
+    # Without a phase, no one is waiting and no transfer runs: the conference is settled.
     if draft.session.phase is Phase.NONE and len(present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
     else:
@@ -57,13 +57,13 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
 
 
 def hang_up_losing_targets(draft: Draft, _event: Event) -> None:
-    """A target of a forgotten ring group has answered: the others stop ringing."""
+    """Hang up the other targets of a ring group that Redis lost: one of them has answered."""
     for target in losing_targets(draft.session):
         hang_up_party(draft, target)
 
 
 def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantSeen]) -> dict[str, ParticipantSeen]:
-    """What they are called from now on; of several of one name the newest has it."""
+    """Return the participants' new names; among several of one name, the newest gets it."""
     named: dict[str, ParticipantSeen] = {}
     targets: list[ParticipantSeen] = []
     others: list[ParticipantSeen] = []
@@ -86,7 +86,7 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
             named[next_name(draft.session, TARGET, named) if several else TARGET] = target
         targets = [one for one in targets if one not in forgotten]
     elif targets and _is_free(draft, named, AGENT):
-        # Whoever the customer was handed over to is the agent; who talks comes before who rings.
+        # The target the customer was handed over to becomes the agent; talking beats ringing.
         agent = min(targets, key=lambda one: one.is_ringing)
         named[AGENT] = agent
         targets = [one for one in targets if one is not agent]
@@ -96,7 +96,7 @@ def _assign_names(draft: Draft, event: CallsRead, unknown: Iterable[ParticipantS
 
 
 def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool:
-    """Whether nobody has the name who is still there; a transfer is about the agent that it knows."""
+    """Whether no present party has the name. During a transfer, `agent` is always taken."""
     if name == AGENT and draft.state is State.TRANSFERRING:
         return False
     party = draft.session.parties.get(name)
@@ -104,7 +104,7 @@ def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool
 
 
 def _vacate_name(draft: Draft, name: str) -> None:
-    """Somebody who had the name and is gone: an agent keeps another one, as after a transfer."""
+    """Free the name of a party that is gone. A former agent gets a number, as after a transfer."""
     former = draft.session.parties.get(name)
     if former is None:
         return

@@ -1,4 +1,4 @@
-"""What follows when nothing does: the event is kept in the log and changes nothing."""
+"""Ignored events: logged, with no change to the session."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, ParticipantLeft
@@ -6,18 +6,18 @@ from conferral.statemachine.step import Outcome
 
 
 def ignore_late(draft: Draft, _event: Event) -> None:
-    """More than this is known already."""
+    """Ignore: newer facts are known."""
     draft.ignore(Outcome.STALE, "late: more than this is known already")
 
 
 def ignore_unknown_call(draft: Draft, event: Event) -> None:
-    """The call is none of the session's."""
+    """Ignore: the call does not belong to the session."""
     draft.ignore(Outcome.UNEXPECTED, "the call is none of the session's")
     _note_ended(draft, event)
 
 
 def ignore_former_party(draft: Draft, event: Event) -> None:
-    """It is of somebody who has left, or was given up, and whose place somebody else may have."""
+    """Ignore: the event is about a party that left or was given up."""
     before = draft.session.former_calls
     _note_ended(draft, event)
     is_news = draft.session.former_calls is not before
@@ -25,11 +25,11 @@ def ignore_former_party(draft: Draft, event: Event) -> None:
 
 
 def _note_ended(draft: Draft, event: Event) -> None:
-    """Should a look still show a call that is over, it is nobody's company."""
+    """Remember a call that is over: if a read still shows it, it doesn't count as a party."""
     former = draft.session.former_calls
     if isinstance(event, ParticipantLeft) and event.hung_up and event.call_sid not in former:
         draft.change(former_calls=(*former, event.call_sid))
 
 
 def log_only(draft: Draft, _event: Event) -> None:
-    """It is kept in the log and changes nothing."""
+    """Log the event only."""

@@ -1,4 +1,4 @@
-"""Nobody is left alone: the grace for whoever is, and the end of an empty conference."""
+"""Lone-participant rule: the grace period of a party that is alone, and the end of an empty conference."""
 
 from conferral.statemachine.actions.parties import REDIRECTED_AWAY, note_gone
 from conferral.statemachine.actions.reads import read_presence
@@ -13,40 +13,40 @@ from conferral.statemachine.states import PartyStatus
 
 
 def start_lone_grace(draft: Draft, _event: Event) -> None:
-    """One is alone now: he has `CONFERRAL_LONE_GRACE` to get company."""
+    """Start the grace period (`CONFERRAL_LONE_GRACE`) of a party that is now alone."""
     draft.change(presence_reads=0)
     draft.set_timer(LoneOverdue.timer, draft.policy.lone_grace_ms)
 
 
 def stop_lone_grace(draft: Draft, _event: Event) -> None:
-    """Somebody has come, or is being dialled."""
+    """Stop the grace period: another party has joined or is being dialed."""
     draft.cancel_timer(LoneOverdue.timer)
 
 
 def read_before_ending_lone(draft: Draft, event: LoneOverdue) -> None:
-    """Something was not heard: before anybody is let go, Twilio is asked who is there."""
+    """Read Twilio to verify who is present before releasing a lone party, because events are missing."""
     read_presence(draft, event)
     draft.set_timer(LoneOverdue.timer, draft.policy.confirm_interval_ms)
 
 
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
-    """Nobody came: the one who is alone is let go, and no longer billed."""
+    """Hang up the lone party, which ends its billing."""
     draft.ended_lone_conference = True
     end_session(draft, reason_by_first_to_leave(draft))
 
 
 def end_empty(draft: Draft, _event: Event) -> None:
-    """Nobody is in the conference any more."""
+    """End the session: no one is in the conference anymore."""
     end_session(draft, reason_by_first_to_leave(draft))
 
 
 def note_redirected_away(draft: Draft, _event: DialEnded) -> None:
-    """The customer has come out of the conference by himself, and goes on with what the directory names."""
+    """Record that the customer left the conference and continues at the directory's `after` URL."""
     note_gone(draft, CUSTOMER, REDIRECTED_AWAY)
 
 
 def redirect_to_after_url(draft: Draft, _event: LoneOverdue) -> None:
-    """The others have left: the customer goes on with what the directory names. Supervisors are let go."""
+    """Redirect the customer to the directory's `after` URL: the others have left. Hang up supervisors."""
     customer = present_parties(draft.session)[0]
     draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)

@@ -1,4 +1,4 @@
-"""What other systems are told of a transfer that is over, or of a session that has ended."""
+"""Outcome records: what other systems read about finished transfers and ended sessions."""
 
 from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.reports import report_step, report_transfer
@@ -10,28 +10,28 @@ from conferral.statemachine.step import CommandStatus, OutcomeRecord
 
 
 def fail_transfer(draft: Draft, reason: str) -> None:
-    """The transfer can't succeed any more; whoever waits for it is told at once."""
+    """Mark the transfer as failed and report it at once."""
     draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
     report_transfer(draft, CommandStatus.FAILED, reason)
     report_step(draft, CommandStatus.FAILED, reason)
 
 
 def conclude_transfer(draft: Draft, result: str) -> None:
-    """The transfer is over.
+    """Close the transfer and write its outcome record.
 
     Args:
-        draft: The sheet.
-        result: `completed`, `failed`, `recalled` or `cancelled`.
+        draft: The draft.
+        result: `completed`, `failed`, `recalled`, or `cancelled`.
     """
     for attempt in draft.transfer.attempts:
-        if not attempt.result:  # somebody quicker has taken the call, and this phone is about to be silenced
+        if not attempt.result:  # another target answered first, so this phone stops ringing
             draft.change_transfer(
                 attempts=draft.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
             )
     transfer = draft.transfer
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timer(StageOverdue.timer)
-    set_dial_timer(draft)  # of those who are dialled for no transfer
+    set_dial_timer(draft)  # only parties dialed outside of transfers remain
     draft.outcome_records.append(
         OutcomeRecord(
             id=f"{draft.session.id}:transfer-{transfer.number}",
@@ -49,7 +49,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
 
 
 def conclude_session(draft: Draft, reason: str) -> None:
-    """The session is over, and with it a transfer that still ran."""
+    """Write the session's outcome record, and close a running transfer."""
     transfer = draft.session.transfer
     if transfer is not None and transfer.is_running:
         by_operator = reason == EndReason.COMMAND
@@ -62,7 +62,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
         elif transfer.status is not TransferStatus.FAILED:
             draft.change_transfer(status=TransferStatus.FAILED, reason=reason)
         elif reason == EndReason.CUSTOMER_LEFT:
-            draft.change_transfer(reason=f"{transfer.reason}, {reason}")  # while somebody else was being tried
+            draft.change_transfer(reason=f"{transfer.reason}, {reason}")  # while another party was being dialed
         report_transfer(draft, CommandStatus.FAILED, reason)
         report_step(draft, CommandStatus.FAILED, reason)
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")

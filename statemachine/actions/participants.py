@@ -1,8 +1,8 @@
-"""What is wanted of participants, and asking Twilio until it is so.
+"""Reconciliation of participants: requests updates from Twilio until the confirmed state matches the desired state.
 
-A party has what is wanted (`desired_hold`, `desired_end_on_exit`) and what a callback or a read has confirmed (`held`,
-`end_on_exit`). Whatever differs is asked for, one thing at a time; what is not confirmed in time is looked at, and
-asked for again when the look shows that it did not happen.
+A party has desired values (`desired_hold`, `desired_end_on_exit`) and values confirmed by a callback or a read (`held`,
+`end_on_exit`). Each difference is requested, one update at a time. If an update is not confirmed in time, Twilio is
+read, and the update is requested again if the read shows that it did not happen.
 """
 
 from typing import Any
@@ -25,38 +25,40 @@ from conferral.statemachine.guards.waiting_party import someone_is_being_dialed
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import WaitAudio
 
-#: Looks after which a flag that Twilio does not set is left alone: it is only a second net.
+#: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
 _END_ON_EXIT_READS_MAX = 3
 _SUPERVISES = frozenset({ParticipantUpdate.MONITOR, ParticipantUpdate.WHISPER, ParticipantUpdate.BARGE})
 
 
 def request_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
-    """The party hears that tune and nothing else, no one hears it, and its leaving ends nothing."""
+    """Request a hold with this audio; while held, the party's leaving does not end the conference."""
     draft.change_party(draft.session.parties[name], desired_hold=True, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
 def hold_customer_for_audio(draft: Draft, _event: Event) -> None:
-    """The customer waits where no wait music is played any more: he is held to hear what he is to hear."""
+    """Hold the customer to play audio: the conference no longer plays wait music."""
     request_hold(draft, CUSTOMER, draft.session.parties[CUSTOMER].wait_audio)
 
 
 def request_unhold(draft: Draft, name: str) -> None:
-    """Somebody shall hear the others again."""
+    """Request an unhold."""
     draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)
 
 
 def request_unhold_all(draft: Draft) -> None:
-    """Nobody shall be on hold."""
+    """Request that no one is on hold."""
     for name in tuple(draft.session.parties):
         request_unhold(draft, name)
 
 
 def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
-    """Customer and agent alone in a settled room: the leaving of each ends it, as a second net under the lone rule.
+    """Request `EndConferenceOnExit` for customer and agent if they are alone in a settled conference.
+
+    This is a safety net under the lone-participant rule.
 
     Args:
-        draft: The sheet.
-        agent: False where the agent is to leave without ending it.
+        draft: The draft.
+        agent: False if the agent must be able to leave without ending the conference.
     """
     pair = {CUSTOMER, AGENT}
     session = draft.session
@@ -69,7 +71,7 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
         or any(command.awaits_end_on_exit for command in session.pending_commands)
     )
     alone = inside <= pair and not (comes or session.is_group)
-    # Whoever goes on elsewhere, when the agent has left, has to be able to.
+    # A customer who continues at the `after` URL must be able to outlast the agent.
     agent = agent and not session.attributes.after_url
     for party in tuple(draft.session.parties.values()):
         wanted = alone and party.name in pair and (agent or party.name != AGENT)
@@ -78,22 +80,22 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
 
 
 def clear_end_on_exit(draft: Draft) -> None:
-    """Nobody's leaving shall end the conference."""
+    """Request that no party's leaving ends the conference."""
     for party in tuple(draft.session.parties.values()):
         if party.desired_end_on_exit:
             draft.change_party(party, desired_end_on_exit=False)
 
 
 def clear_agent_end_on_exit(draft: Draft) -> None:
-    """The agent's leaving shall not end the conference."""
+    """Request that the agent's leaving does not end the conference."""
     draft.change_party(draft.session.parties[AGENT], desired_end_on_exit=False)
 
 
-# ---- asking ------------------------------------------------------------------------------------------------------
+# ---- requests ----------------------------------------------------------------------------------------------------
 
 
 def reconcile(draft: Draft, _event: Event) -> None:
-    """Asks for whatever differs from what is wanted."""
+    """Request an update for each difference between desired and confirmed state."""
     for party in tuple(draft.session.parties.values()):
         update = next_update(draft.session, party)
         if update is not None:
@@ -106,7 +108,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
     if update is ParticipantUpdate.HOLD and (
         party.end_on_exit or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
     ):
-        _update(draft, party, end_on_exit=False)  # Twilio ignores it once the party is on hold
+        _update(draft, party, end_on_exit=False)  # Twilio ignores this flag once the party is on hold
     hold = {ParticipantUpdate.HOLD: True, ParticipantUpdate.UNHOLD: False}.get(update)
     effect_id = _update(
         draft,
@@ -129,13 +131,13 @@ def _update(draft: Draft, party: Party, **changes: Any) -> str:
 
 
 def finish_reconciliation(draft: Draft, _event: Event) -> None:
-    """Everything is as wanted, and Twilio has confirmed it."""
+    """Stop the confirmation timer: Twilio has confirmed the desired state."""
     draft.cancel_timer(ConfirmOverdue.timer)
     draft.change(confirmation_reads=0)
 
 
 def read_participants(draft: Draft, event: ConfirmOverdue) -> None:
-    """A callback is missing: Twilio is asked, every two seconds until it is settled."""
+    """Read Twilio because a callback is missing; repeat every two seconds until settled."""
     looks = draft.session.confirmation_reads + 1
     draft.change(confirmation_reads=looks)
     if looks > _END_ON_EXIT_READS_MAX:
@@ -151,18 +153,18 @@ def _give_up_end_on_exit(draft: Draft) -> None:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
 
 
-# ---- what came of it ---------------------------------------------------------------------------------------------
+# ---- results -----------------------------------------------------------------------------------------------------
 
 
 def note_update_result(draft: Draft, event: EffectOutcome) -> None:
-    """The request has an outcome; whether it did what it should is told by a callback or a look."""
+    """Record the update's outcome; a callback or a read shows whether it worked."""
     party = _party_updated(draft, event)
     if party is not None:
         draft.change_party(party, update_effect_id="")
 
 
 def await_conference_start(draft: Draft, event: EffectFailed) -> None:
-    """Twilio changes no one before the conference starts: what is wanted is asked for once it has."""
+    """Wait for the conference to start before requesting more updates: Twilio refuses them until then."""
     party = _party_updated(draft, event)
     if party is not None:
         draft.change_party(party, pending_update="", update_effect_id="")
@@ -170,7 +172,7 @@ def await_conference_start(draft: Draft, event: EffectFailed) -> None:
 
 
 def read_after_update(draft: Draft, event: EffectFailed) -> None:
-    """The participant was not in the conference any more: Twilio is asked what became of the call."""
+    """Read Twilio: the participant was no longer in the conference."""
     note_update_result(draft, event)
     read_calls(draft, event)
 
@@ -180,7 +182,7 @@ def _party_updated(draft: Draft, event: EffectOutcome) -> Party | None:
 
 
 def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
-    """A participant was held, unheld, muted or given other flags."""
+    """Record that a participant was held, unheld, muted, unmuted, or modified."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return
@@ -198,7 +200,7 @@ def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
 
 
 def apply_participants(draft: Draft, event: CallsRead) -> None:
-    """How the participants are is taken from a look; what is not as asked for is asked for again."""
+    """Take participant states from a read; differences are requested again."""
     for seen in event.participants:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone:
@@ -215,13 +217,13 @@ def _apply_participant(draft: Draft, party: Party, seen: ParticipantSeen) -> Non
         coaches=seen.coaches,
         is_muted_guest=party.is_muted_guest and seen.muted,
     )
-    # A request that is still under way may not show yet.
+    # A request still in progress may not show yet.
     _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 
 
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
     party = draft.session.parties[name]
-    # A hold may still be on its way in front of the unhold: not being held proves nothing before that was sent.
+    # A hold may still be queued before the unhold; not being held proves nothing until the unhold was sent.
     undone = shows_undone or not party.update_effect_id
     is_as_requested = {
         "": True,
@@ -232,7 +234,7 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         ParticipantUpdate.MUTE: party.muted,
         ParticipantUpdate.UNMUTE: not party.muted and undone,
     }.get(party.pending_update)
-    if is_as_requested is None:  # of a supervisor
+    if is_as_requested is None:  # a supervisor's mode
         is_as_requested = confirmed_supervise_mode(draft.session, party) == party.pending_update
     if is_as_requested or is_certain:
         draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)

@@ -1,4 +1,4 @@
-"""Commands under way that are no transfers: taken, begun when both are in the conference, and told their outcome."""
+"""Pending commands of parties: accepted, started once both parties are in the conference, and reported."""
 
 from typing import Any
 
@@ -48,27 +48,27 @@ from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
-# ---- taken -------------------------------------------------------------------------------------------------------
+# ---- accepting ---------------------------------------------------------------------------------------------------
 
 
 def convert_for_command(draft: Draft, event: Command) -> None:
-    """The two are brought into a conference first."""
+    """Convert the bridge first."""
     queue_command(draft, event)
     begin_conversion(draft)
 
 
 def queue_command(draft: Draft, event: Command) -> None:
-    """The two are on their way into the conference already: it begins when both are in."""
+    """Queue the command until the running conversion is done."""
     accept_command(draft, event, is_queued=True, **_fields_of(draft, event))
 
 
 def begin_command(draft: Draft, event: Command) -> None:
-    """Both are in the conference."""
+    """Start the command: both parties are in the conference."""
     _begin(draft, accept_command(draft, event, **_fields_of(draft, event)))
 
 
 def begin_queued_commands(draft: Draft, _event: Event) -> None:
-    """Both are in the conference now: what was asked for meanwhile begins, in its order."""
+    """Start the queued commands in order: both parties are in the conference now."""
     for command in draft.session.pending_commands:
         if command.is_queued:
             _begin(draft, change_command(draft, command, is_queued=False))
@@ -97,17 +97,17 @@ def _begin(draft: Draft, command: PendingCommand) -> None:
     set_command_timer(draft)
 
 
-# ---- hold, mute, and the like ------------------------------------------------------------------------------------
+# ---- hold and mute -----------------------------------------------------------------------------------------------
 
 
 def _apply_desired(draft: Draft, command: PendingCommand) -> None:
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
-        return  # has left while both were brought into the conference; it is told so
+        return  # left during the conversion; finish_commands reports that
     if command.name == Hold.name and is_only_unheld(draft.session, party):
         finish_command(
             draft, command, CommandStatus.FAILED, LAST_UNHELD
-        )  # what was asked for before it leaves nobody else
+        )  # an earlier command leaves no one else off hold
         return
     if command.name == Hold.name:
         draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.MUSIC)
@@ -119,15 +119,15 @@ def _apply_desired(draft: Draft, command: PendingCommand) -> None:
 
 
 def unhold_all(draft: Draft, _event: Event) -> None:
-    """The last one who was not on hold has left: those who are left hear each other."""
+    """Take everyone off hold: the last party that was not on hold has left."""
     request_unhold_all(draft)
 
 
-# ---- somebody else comes in --------------------------------------------------------------------------------------
+# ---- adding a party ----------------------------------------------------------------------------------------------
 
 
 def _clear_end_on_exit(draft: Draft, command: PendingCommand) -> None:
-    """Nobody's leaving may end the conference, before anybody is dialled."""
+    """Clear `EndConferenceOnExit` for every party before anyone is dialed."""
     if command.name == Add.name:
         draft.change(is_group=True)
     clear_end_on_exit(draft)
@@ -135,7 +135,7 @@ def _clear_end_on_exit(draft: Draft, command: PendingCommand) -> None:
 
 
 def dial_added_parties(draft: Draft, _event: Event) -> None:
-    """Twilio has confirmed it: whoever is to come in is dialled."""
+    """Dial the new parties: Twilio has confirmed that no party's leaving ends the conference."""
     for command in draft.session.pending_commands:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
@@ -155,7 +155,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
 
 
 def _vacate_name(draft: Draft, name: str) -> None:
-    """Somebody who had that name before and has left makes room."""
+    """Remove a former party of that name."""
     party = draft.session.parties.get(name)
     if party is None:
         return
@@ -165,7 +165,7 @@ def _vacate_name(draft: Draft, name: str) -> None:
 
 
 def switch_supervise_mode(draft: Draft, event: Supervise) -> None:
-    """Whoever supervises does so in another way."""
+    """Switch the supervisor to another mode."""
     there = current_supervisor(draft.session)
     assert there is not None  # the guard has found it
     due_ms = draft.now_ms + draft.policy.command_timeout_ms if there.takes_part else 0
@@ -175,7 +175,7 @@ def switch_supervise_mode(draft: Draft, event: Supervise) -> None:
 
 
 def await_supervisor_mode(draft: Draft, _event: Event) -> None:
-    """A supervisor takes part: what was asked for about the mode is waited for, but not for ever."""
+    """Start the deadline for supervise modes that Twilio must confirm: the supervisor has joined."""
     for command in draft.session.pending_commands:
         if awaits_supervisor_mode(draft.session, command):
             change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
@@ -183,7 +183,7 @@ def await_supervisor_mode(draft: Draft, _event: Event) -> None:
 
 
 def note_supervisor_left(draft: Draft, _event: Event) -> None:
-    """Whoever supervised has left, and stays readable: where two are left, the leaving of each ends it again."""
+    """Record that the supervisor left. If two parties remain, either one's leaving ends the conference again."""
     draft.change_party(draft.session.parties[SUPERVISOR], supervises="")
     if (
         draft.state is State.CONFERENCED
@@ -194,18 +194,18 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 
 def note_supervisor_refused(draft: Draft, event: EffectFailed) -> None:
-    """Twilio did not take what was asked for about a supervisor, for instance because nobody is there to be coached."""
+    """Record that Twilio refused a supervisor update, for instance because there is no agent to coach."""
     party = next(one for one in draft.session.parties.values() if one.update_effect_id == event.effect_id)
     refused = party.refused_updates + 1
     mode = SuperviseMode.MONITOR.value if refused >= REFUSED_MAX else party.supervises
     draft.change_party(party, pending_update="", update_effect_id="", refused_updates=refused, supervises=mode)
 
 
-# ---- removing ----------------------------------------------------------------------------------------------------
+# ---- removing a party --------------------------------------------------------------------------------------------
 
 
 def remove_party(draft: Draft, event: Remove) -> None:
-    """One is hung up; the others go on."""
+    """Hang up one party; the others stay."""
     party = named_party(draft, event)
     assert party is not None  # the guard has found it
     due_ms = draft.now_ms + draft.policy.leave_timeout_ms
@@ -220,7 +220,7 @@ def remove_party(draft: Draft, event: Remove) -> None:
 
 
 def _play_announcement(draft: Draft, command: PendingCommand) -> None:
-    """Everybody who is not on hold hears it: by the conference's own announcement where nobody is."""
+    """Play the announcement to every party not on hold: to the whole conference if no one is held."""
     hear = audience(draft.session)
     inside = [party for party in draft.session.participants if not party.is_gone]
     if not hear:
@@ -248,7 +248,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
 
 
 def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
-    """An announcement was played to its end, or could not be."""
+    """Record that an announcement ended or failed."""
     command = next(one for one in draft.session.pending_commands if one.name == Announce.name)
     rest = tuple(call for call in command.playing_to if call != event.call_sid)
     if event.failed:
@@ -262,7 +262,7 @@ def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
 
 
 def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
-    """Twilio did not take an announcement; one of unknown outcome may still tell of its end."""
+    """Record that Twilio refused an announcement. One with an unknown outcome may still report its end."""
     command = _command_of(draft, event)
     if command is None or isinstance(event, EffectUnknown):
         return
@@ -270,7 +270,7 @@ def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
     there = draft.session.parties.get(event.party)
     rest = tuple(call for call in command.playing_to if there is not None and call != there.call_sid)
     if event.gone and rest:
-        change_command(draft, command, playing_to=rest)  # who has left needs not hear it
+        change_command(draft, command, playing_to=rest)  # a party that has left need not hear it
     else:
         reason = "nobody is there to hear it" if event.gone else event.reason_text
         finish_command(draft, command, CommandStatus.FAILED, reason)
@@ -281,11 +281,11 @@ def _command_of(draft: Draft, event: EffectOutcome) -> PendingCommand | None:
     return next((command for command in draft.session.pending_commands if event.effect_id in command.effects), None)
 
 
-# ---- told --------------------------------------------------------------------------------------------------------
+# ---- reporting ---------------------------------------------------------------------------------------------------
 
 
 def finish_commands(draft: Draft, _event: Event) -> None:
-    """What was asked for has happened, or can't any more."""
+    """Report the commands that are done or can't succeed anymore."""
     for command in draft.session.pending_commands:
         verdict = command_result(draft, command)
         if verdict is not None:
@@ -294,7 +294,7 @@ def finish_commands(draft: Draft, _event: Event) -> None:
 
 
 def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
-    """Twilio has not confirmed what was asked for."""
+    """Fail commands that Twilio has not confirmed in time."""
     for command in draft.session.pending_commands:
         if not 0 < command.due_ms <= draft.now_ms:
             continue
@@ -304,7 +304,7 @@ def fail_overdue_commands(draft: Draft, event: PendingCommandOverdue) -> None:
         else:
             finish_command(draft, command, CommandStatus.FAILED, _overdue_reason(draft, command))
     set_command_timer(draft)
-    # A callback may be lost that tells of somebody who has left: nobody is to be alone for that.
+    # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 
 

@@ -1,4 +1,4 @@
-"""The commands under way that are no transfers: kept, changed, and told their outcome."""
+"""Pending commands: accepting, changing, and reporting them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from conferral.statemachine.step import CommandStatus
 
 
 def accept_command(draft: Draft, event: Command, **fields: Any) -> PendingCommand:
-    """The command is accepted, and kept until it has an outcome."""
+    """Accept a command and keep it until it has an outcome."""
     command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(pending_commands=(*draft.session.pending_commands, command))
@@ -19,14 +19,14 @@ def accept_command(draft: Draft, event: Command, **fields: Any) -> PendingComman
 
 
 def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> PendingCommand:
-    """Changes what is known of a command."""
+    """Change fields of a pending command."""
     after = replace(command, **changes)
     draft.change(pending_commands=tuple(after if one is command else one for one in draft.session.pending_commands))
     return after
 
 
 def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
-    """Whoever gave the command is told what came of it."""
+    """Report the outcome of a command and remove it."""
     draft.report(command.command_id, status, reason)
     draft.change(
         pending_commands=tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
@@ -34,7 +34,7 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
 
 
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
-    """What was asked for can't happen any more."""
+    """Fail pending commands that can't succeed anymore."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
         done = command.name == Remove.name
         finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)
@@ -42,12 +42,12 @@ def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] |
 
 
 def fail_queued_commands(draft: Draft, reason: str) -> None:
-    """The conference does not come about."""
+    """Fail the queued commands: the conference was never formed."""
     fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
 
 
 def set_command_timer(draft: Draft) -> None:
-    """Sets the timer to the first command whose time is up."""
+    """Set the timer to the earliest deadline of a pending command."""
     due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
     if not due:
         draft.cancel_timer(PendingCommandOverdue.timer)

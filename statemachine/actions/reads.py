@@ -1,4 +1,4 @@
-"""Asking Twilio when something is overdue."""
+"""Reads of Twilio when something is overdue."""
 
 from conferral.statemachine.actions.dials import doubt_unknown_calls
 from conferral.statemachine.draft import Draft
@@ -18,14 +18,14 @@ from conferral.statemachine.events import (
 from conferral.statemachine.guards.ended_session import is_of_session
 from conferral.statemachine.states import Phase, State
 
-#: Timers that lead to a look by themselves.
+#: Timers that trigger a read on their own.
 _TIMERS_THAT_READ = frozenset(
     timer.timer for timer in (LeaveOverdue, RingOverdue, OpeningOverdue, ConfirmOverdue, ConvertOverdue, RepairOverdue)
 )
 
 
 def read_calls(draft: Draft, _event: Event) -> None:
-    """Something is overdue: Twilio is asked; while an answer is still awaited, as soon as that has come."""
+    """Read the session's calls and conference from Twilio; if a read is still open, read again after it."""
     session = draft.session
     if session.open_read_id and draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms:
         draft.change(reread_wanted=True)
@@ -41,14 +41,14 @@ def read_calls(draft: Draft, _event: Event) -> None:
         and not (bridged and party == session.child)
         and (not session.unread_calls or party.call_sid in session.unread_calls)
     ]
-    # A ring that is over has to be noticed first: nobody who is alone is released while someone is being dialed.
+    # Twilio must be asked about ringing calls first: a lone party is not released while a dial is in progress.
     others.sort(key=lambda party: party.answered or not party.dial_id)
     open_read_id = draft.emit(
         ReadCalls,
         parent_call_sid=parent,
         call_sids=tuple(party.call_sid for party in others),
         unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
-        # Of a bridge too: Redis may have been rewound to before the two were moved.
+        # Bridges have no conference, but after a Redis rollback the two may be in one already.
         with_conference=True,
         conference_name=session.conference_name,
         conference_sid=session.conference_sid,
@@ -58,7 +58,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
 
 
 def check_session(draft: Draft, event: AccountSwept) -> None:
-    """The account shows something else, or Redis was rolled back: Twilio is asked."""
+    """Read Twilio, because the sweep found a difference or Redis was rolled back."""
     if is_of_session(event):
         doubt_unknown_calls(draft)
         _wait_for_look(draft)
@@ -69,26 +69,26 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
 
 
 def _wait_for_look(draft: Draft) -> None:
-    """What a transfer waits for may have happened, and Redis has forgotten it: nothing is given up before the look."""
+    """Extend the stage timer: the stage's event may have happened and been lost by Redis, so the read comes first."""
     due_ms = draft.session.timers.get(StageOverdue.timer)
     if due_ms is not None:
         draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
 
 
 def look_until_known(draft: Draft, event: Event) -> None:
-    """A picture of all is owed: Twilio is asked until one has come that is not older than what is known."""
+    """Read Twilio until a read arrives that is not older than what is known."""
     read_calls(draft, event)
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
 
 
 def read_presence(draft: Draft, event: Event) -> None:
-    """Something of the conference was not heard: Twilio is asked who is there."""
+    """Read Twilio to verify who is present, because conference events are missing."""
     draft.change(presence_reads=draft.session.presence_reads + 1)
     read_calls(draft, event)
 
 
 def read_later(draft: Draft, _event: Event) -> None:
-    """The look did not settle it; another one follows."""
+    """Read again later: this read did not settle the matter."""
     session = draft.session
     child_is_gone = session.child.is_gone
     timer = LeaveOverdue.timer if child_is_gone or session.dial_call_status else RingOverdue.timer
@@ -97,7 +97,7 @@ def read_later(draft: Draft, _event: Event) -> None:
 
 
 def read_again(draft: Draft, event: EffectOutcome) -> None:
-    """The look itself came to nothing, so whatever it was for is still to be found out."""
+    """Retry a read that gave no result."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
     if _TIMERS_THAT_READ.isdisjoint(draft.session.timers):
@@ -105,7 +105,7 @@ def read_again(draft: Draft, event: EffectOutcome) -> None:
 
 
 def read_missing_leg(draft: Draft, event: ConvertOverdue) -> None:
-    """One waits for the other for too long: Twilio is asked where the other is; the repair has its time from now on."""
+    """Read Twilio to find the missing leg of a conversion; the repair timeout starts now."""
     read_calls(draft, event)
     if RepairOverdue.timer not in draft.session.timers:
         draft.set_timer(RepairOverdue.timer, draft.policy.repair_timeout_ms)

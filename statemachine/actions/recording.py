@@ -1,4 +1,4 @@
-"""The recording of a session: begun with the conversation or by command, and never with a consult on it."""
+"""Recording of a session: starts with the conversation or by command, and never contains a consult."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,11 +35,11 @@ def _change(draft: Draft, **changes: Any) -> None:
     draft.change(recording=replace(recording, **changes))
 
 
-# ---- asking ------------------------------------------------------------------------------------------------------
+# ---- requests ----------------------------------------------------------------------------------------------------
 
 
 def begin_recording_change(draft: Draft, event: Record) -> None:
-    """Somebody wants it to be started, paused, resumed or stopped."""
+    """Start, pause, resume, or stop the recording."""
     effect_id = (
         _start(draft) if event.action == RecordAction.START else _request_change(draft, RecordAction(event.action))
     )
@@ -47,13 +47,13 @@ def begin_recording_change(draft: Draft, event: Record) -> None:
 
 
 def keep_recording_paused(draft: Draft, event: Record) -> None:
-    """It stands still for a consult, and shall do so when that is over."""
+    """Keep the recording, paused for a consult, paused after it too."""
     _change(draft, is_paused_for_consult=False)
     draft.report(event.command_id, CommandStatus.DONE)
 
 
 def record_customer(draft: Draft, _event: Event) -> None:
-    """The customer's call is recorded from its answer."""
+    """Record the customer's call from its answer."""
     _start(draft)
 
 
@@ -74,10 +74,10 @@ def _start(draft: Draft) -> str:
 
 
 def note_conference_recording(draft: Draft) -> None:
-    """The conference has begun, and is recorded from its start: that recording is meant from here on.
+    """Track the conference's own recording, which Twilio starts with the conference.
 
-    One of the customer's call, which was begun over the bridge, makes room for it: nobody could stop it any more. Where
-    that one stands still, the conference's is to stand still too.
+    If the customer's call is being recorded from the bridge, stop that recording: no command could stop it later. If it
+    is paused, pause the conference's too.
     """
     recording = draft.session.recording
     if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
@@ -108,10 +108,10 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
 
 
 def pause_for_consult(draft: Draft) -> bool:
-    """The conference's recording stands still while agent and target talk.
+    """Pause the conference's recording while agent and target talk.
 
     Returns:
-        Whether something has to be confirmed first.
+        Whether Twilio must confirm a pause first.
     """
     recording = draft.session.recording
     if recording is None or not recording.of_conference or not is_recorded(draft.session):
@@ -120,24 +120,24 @@ def pause_for_consult(draft: Draft) -> bool:
         return False
     if (
         recording.pending_update != RecordAction.PAUSE
-    ):  # else a command has asked for it, and it stands still beyond the consult
+    ):  # otherwise a command requested the pause, which outlasts the consult
         _change(draft, is_paused_for_consult=True)
         _request_change(draft, RecordAction.PAUSE)
     return True
 
 
 def resume_after_consult(draft: Draft, _event: Event) -> None:
-    """The customer is part of it again."""
+    """Resume the recording: the customer takes part again."""
     _change(draft, is_paused_for_consult=False)
     if is_recorded(draft.session):
         _request_change(draft, RecordAction.RESUME)
 
 
-# ---- what came of it ---------------------------------------------------------------------------------------------
+# ---- results -----------------------------------------------------------------------------------------------------
 
 
 def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
-    """Twilio has done it."""
+    """Record that Twilio made the change."""
     recording = draft.session.recording
     if recording is not None and recording.update_effect_id == event.effect_id:
         _change(
@@ -152,7 +152,7 @@ def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
 
 
 def note_recording_failed(draft: Draft, event: EffectOutcome) -> None:
-    """Twilio refused, or nobody knows. A recording that could not be paused for a consult is stopped."""
+    """Record that Twilio refused the change or did not answer; stop a recording it could not pause for a consult."""
     recording = draft.session.recording
     reason = event.reason_text if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
     if recording is not None and recording.update_effect_id == event.effect_id:
@@ -180,17 +180,17 @@ def _finish_command(draft: Draft, event: EffectOutcome, status: CommandStatus, r
 
 
 def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
-    """Twilio tells how a recording is."""
+    """Apply the recording status that Twilio reports."""
     if not is_of_our_recording(draft, event):
         draft.ignore(Outcome.STALE, "another recording than the session's")
         return
     recording = draft.session.recording or Recording(
         of_conference=True, desired_status=RecordingStatus.IN_PROGRESS.value
     )
-    # What was asked for lately is answered by its own request; an earlier callback does not overtake it.
+    # The open request's own outcome decides; an earlier callback must not override it.
     known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
     is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.pending_update))
-    # A word of a later day does not tell whether it still runs.
+    # A status word from a newer API does not say whether it is still recording.
     is_told = not is_late and event.status in _STATUSES
     draft.change(
         recording=replace(

@@ -1,4 +1,4 @@
-"""A conference of ours of which nothing is known any more: whoever is in it goes on, and nobody is left alone."""
+"""Recovery of a conference whose session Redis has lost: its participants keep talking, and no one is left alone."""
 
 from dataclasses import replace
 
@@ -30,28 +30,28 @@ from conferral.statemachine.transfer import TransferState
 
 
 def recover_conference(draft: Draft, event: ConferenceFound) -> None:
-    """A session is made of what Twilio shows: who is in the conference, by which label, held or not.
+    """Rebuild a session from what Twilio shows: participants, their labels, and holds.
 
-    What can't be seen is lost: orders, the directory's attributes, recordings, who was being dialled at our gate.
+    What Twilio does not show is lost: pending commands, the directory's attributes, recordings, and calls in the gate.
     """
     draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
     _rebuild_conference(draft, event)
 
 
 def recover_transfer(draft: Draft, event: ConferenceFound) -> None:
-    """Customer, agent and target are there: the agent decides how it goes on, and nobody hears more than before."""
+    """Rebuild a transfer of customer, agent, and target: the agent decides how to continue, and all holds stay."""
     draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
     _rebuild_transfer(draft, event)
 
 
 def recover_conference_from_read(draft: Draft, event: CallsRead) -> None:
-    """A look shows that those of a bridge are in a conference: Redis has forgotten how they came there."""
+    """Rebuild the conference: a read shows the parties of a bridge in one, and Redis lost how they got there."""
     _leave_bridge(draft)
     _rebuild_conference(draft, conference_found_by_read(draft, event))
 
 
 def recover_transfer_from_read(draft: Draft, event: CallsRead) -> None:
-    """The same, with the target of a transfer that was forgotten as well."""
+    """Rebuild the conference and its transfer: a read shows the target, too."""
     _leave_bridge(draft)
     _rebuild_transfer(draft, conference_found_by_read(draft, event))
 
@@ -66,14 +66,14 @@ def _leave_bridge(draft: Draft) -> None:
 def _rebuild_conference(draft: Draft, event: ConferenceFound) -> None:
     names = assign_names(event)
     if TARGET in names:
-        # Of a transfer that can't go on; the name is for the next one's.
+        # The target of a transfer that can't continue becomes a guest; the name is reserved for the next transfer.
         guests = sum(name.startswith("guest-") for name in names)
         names[f"guest-{guests + 1}"] = names.pop(TARGET)
     _rebuild(draft, event, names)
     parties = draft.session.parties
     there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
     draft.change(phase=Phase.NONE, is_group=len(there) > 2)
-    # A hold that nobody remembers would never end.
+    # No command would ever end a hold that the session does not know of.
     for party in tuple(parties.values()):
         draft.change_party(party, desired_hold=False)
     set_dial_timer(draft)
@@ -87,9 +87,9 @@ def _rebuild_transfer(draft: Draft, event: ConferenceFound) -> None:
 
 
 def resume_transfer(draft: Draft) -> None:
-    """Continue a transfer: customer, agent, and targets are parties, and holds are as they are.
+    """Continue a transfer whose customer, agent, and targets are parties; holds stay as they are.
 
-    It waits for the agent, or, if no target answered, for one of the targets that ring.
+    The transfer waits for the agent, or, if no target answered, for one of the ringing targets.
     """
     targets = draft.session.targets
     talking = next((target for target in targets if target.status is not PartyStatus.RINGING), None)
@@ -117,7 +117,7 @@ def resume_transfer(draft: Draft) -> None:
         phase=Phase.CONSULT if is_apart else Phase.WARM,
         is_group=len(there) > 3,
         transfer=TransferState(
-            # A number that no transfer of this session has had: each has dialled somebody.
+            # A number that no transfer of this session has had: each transfer dialed at least once.
             number=max(draft.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=first.address if talking else ",".join(target.address for target in targets),
@@ -160,13 +160,13 @@ def _direction(names: dict[str, ParticipantFound]) -> str:
 def party_from_participant(
     draft: Draft, name: str, one: ParticipantFound, *, waits_for_start: bool, supervises: bool
 ) -> Party:
-    """A party as Twilio shows it, with nothing else known.
+    """Return a party as Twilio shows it.
 
     Args:
-        draft: The sheet.
-        name: What it is called from now on.
-        one: How it is.
-        waits_for_start: Whether it is in the conference without anybody having started it.
+        draft: The draft.
+        name: The party's new name.
+        one: The participant.
+        waits_for_start: Whether it is in a conference that has not started.
         supervises: Whether it is a supervisor.
     """
     party = Party(
@@ -186,7 +186,7 @@ def party_from_participant(
         wait_audio=WaitAudio.MUSIC if one.held or waits_for_start else WaitAudio.NONE,
     )
     if label_number(one) and one.label not in (first_label(CUSTOMER), first_label(AGENT)):
-        # Its callbacks name the dial: they are to be told from those of a call that nobody waits for any more.
+        # Its callbacks carry the dial id, which distinguishes them from those of abandoned calls.
         party = replace(party, dial_id=recovered_dial_id(one.call_sid), dialed_at_ms=draft.now_ms, answered=True)
     if supervises:
         mode = SuperviseMode.MONITOR if one.muted else SuperviseMode.BARGE

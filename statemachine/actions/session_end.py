@@ -1,4 +1,4 @@
-"""How a session ends: whom to blame, whom to hang up, and what is still done afterwards."""
+"""End of a session: its reason, whom to hang up, and what remains to be done afterwards."""
 
 from conferral.statemachine.actions.conference import apply_conference, apply_presence, note_left
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
@@ -43,29 +43,29 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
 from conferral.statemachine.step import CommandStatus, Outcome
 
-#: What a call's end, or a `<Dial>`'s, says of the party that was called.
+#: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
-#: DialCallStatus of a bridge in which the two have talked.
+#: DialCallStatus of a bridge in which both parties talked.
 _TALKED = frozenset({"completed", "answered"})
-#: What our gate says of it.
+#: The gate's decision, as a word about the called party.
 _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
-    """Why a session ends whose party was called and is gone.
+    """Return the end reason of a session whose called party is gone.
 
     Args:
-        party: Who.
-        status: Of the call or of the `<Dial>`, in Twilio's words.
+        party: The party.
+        status: Status of the call or the `<Dial>`, in Twilio's words.
     """
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
 
 
 def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
-    """The one whose `<Dial>` it is hung up first, or was never reached; whoever is still connected is let go."""
+    """End the session: the parent hung up first or was never reached. Hang up whoever is still connected."""
     if draft.session.dial_call_status:
-        _end_with_child_reason(draft)  # the other side was not reached, which the parent has heard by now
+        _end_with_child_reason(draft)  # the child was not reached, and the parent has heard so
         return
     parent = draft.session.parent
     if isinstance(event, CallProgressed):
@@ -82,37 +82,37 @@ def _end_with_parent_reason(draft: Draft, status: str) -> None:
 
 
 def end_gate_rejected(draft: Draft, event: GateDecided) -> None:
-    """The agent of an outbound session did not take the call at our gate, whose document lets him go."""
+    """End the session: the gate turned away the agent of an outbound session; its document hangs up."""
     note_gate_rejected(draft, event)
     end_session(draft, end_reason_of(draft.session.parties[AGENT], "failed"))
 
 
 def end_agent_not_dialed(draft: Draft, event: EffectOutcome) -> None:
-    """The agent of an outbound session could not be dialled."""
+    """End the session: the agent of an outbound session could not be dialed."""
     note_gone(draft, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)
 
 
 def end_agent_overdue(draft: Draft, _event: DialOverdue) -> None:
-    """Of the agent of an outbound session nothing was heard for too long."""
+    """End the session: nothing was heard of the dialed agent for too long."""
     end_session(draft, EndReason.AGENT_NO_ANSWER)
 
 
 def end_by_dial(draft: Draft, event: DialEnded) -> None:
-    """The `<Dial>` is over and its action tells the parent, who is let go by its document: nothing is left to do."""
+    """End the session: the `<Dial>` is over, and the action's document informs the parent and hangs up."""
     draft.change(dial_call_status=event.dial_call_status)
     _end_with_child_reason(draft)
 
 
 def end_by_child(draft: Draft, event: CallProgressed) -> None:
-    """The child's own callback completes what the `<Dial>`'s action told."""
+    """End the session: the child's own callback completes what the `<Dial>` action reported."""
     child = draft.session.child
     note_call_ended(draft, child, event)
     _end_with_child_reason(draft)
 
 
 def end_by_timeout(draft: Draft, _event: LeaveOverdue) -> None:
-    """The child's own callback did not come; what the `<Dial>`'s action told has to do."""
+    """End the session by the `<Dial>` action alone: the child's own callback did not arrive."""
     _end_with_child_reason(draft)
 
 
@@ -122,14 +122,14 @@ def _end_with_child_reason(draft: Draft) -> None:
     reason = end_reason_of(child, told)
     if not child.is_gone:
         note_gone(draft, child.name, told)
-    # The action's document hangs the parent up; another request would only race with the sentence that is heard.
+    # The action's document hangs up the parent; another request would cut off the sentence that plays.
     goes_on = parent.name == CUSTOMER and told in _TALKED and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if goes_on else "released")
     end_session(draft, reason)
 
 
 def end_by_read(draft: Draft, event: CallsRead) -> None:
-    """A read shows that one of the two is gone: the other is let go."""
+    """End the session: a read shows that one party is gone. Hang up the other."""
     apply_conference(draft, event)
     parent, child = draft.session.parent, draft.session.child
     parent_status = event.status_of(parent.call_sid)
@@ -148,47 +148,47 @@ def end_by_read(draft: Draft, event: CallsRead) -> None:
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
-    """The customer has left a transfer: everybody else is let go."""
+    """End the session: the customer left during a transfer. Hang up everyone else."""
     agent_hung_up_bridge = (
         draft.session.direction == OUTBOUND
         and draft.session.first_to_leave == AGENT
         and not draft.session.conference_sid
     )
-    # The agent's `<Dial>` takes the customer along when he hangs up before anybody was moved out of it.
+    # An agent who hangs up before anyone is moved ends the customer's call as well: the agent's `<Dial>` carries it.
     end_session(draft, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
 
 
 def end_agent_gone(draft: Draft, _event: Event) -> None:
-    """The transfer was over, and the agent has hung up before all that was left to do of it was done."""
+    """End the session: the agent hung up after the transfer was over but before its last steps were done."""
     end_session(draft, EndReason.AGENT_LEFT)
 
 
 def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
-    """The sentence that should have ended somebody's call could not be said: it is hung up without."""
+    """Hang up the party: the sentence that should have ended the call could not be played."""
     party = draft.session.parties.get(event.party, draft.session.parties[CUSTOMER])
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
     end_room_of_guests(draft, event)
 
 
 def end_room_of_guests(draft: Draft, _event: EffectOutcome) -> None:
-    """The customer has left the conference for the sentence that ends the call: no guest stays there alone."""
+    """End the conference: the customer left it for the final sentence, and no guest must stay there alone."""
     if has_left_guests(draft.session):
         draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
 def end_conference_after_failed_redirect(draft: Draft, _event: EffectFailed | EffectUnknown) -> None:
-    """The customer could not be sent on: he waits for nobody in a conference, which is ended."""
+    """End the conference: the customer could not be redirected and would wait in it alone."""
     draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 
 def end_customer_missing(draft: Draft, event: CallsRead) -> None:
-    """The customer of a transfer could not be brought into a room: nobody is left in silence."""
+    """End the session: the customer of a transfer could not join the conference and must not wait in silence."""
     apply_presence(draft, event)
     end_session(draft, EndReason.CONVERT_FAILED)
 
 
 def end_transfer_failed(draft: Draft, _event: Event) -> None:
-    """A transfer has failed, the agent is gone, and nobody is left to be tried: the customer is told so."""
+    """Tell the customer that the transfer failed, then hang up: the agent is gone and no one is left to dial."""
     if draft.session.phase is Phase.RECALL:
         reason = EndReason.RECALL_FAILED
     else:
@@ -196,31 +196,31 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     note_transfer_failed(draft, _event)
     customer = draft.session.parties[CUSTOMER]
     draft.emit(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
-    # The sentence ends his call; ending the conference at the same time would cut him off before it.
+    # The sentence ends the call; ending the conference at the same time would cut the sentence off.
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
     end_session(draft, reason, end_conference=False)
 
 
 def end_party_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """One has hung up and nobody is to be left alone: the rest is let go at once."""
+    """End the session at once: a party hung up, and no one may be left alone."""
     note_left(draft, event)
     end_session(draft, reason_by_first_to_leave(draft))
 
 
 def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
-    """The conference is over. Whoever is not known to have hung up is hung up: nobody waits in a dead line."""
+    """End the session: the conference is over. Hang up every party not known to have hung up."""
     for party in draft.session.participants:
         draft.change_party(party, in_conference=False)
     ending = draft.session.find_party(call_sid=event.call_sid_ending) if event.call_sid_ending else None
     first = draft.session.parties.get(draft.session.first_to_leave)
-    # Had somebody whose leaving ends it left before, it would have been that one's.
+    # If a party whose leaving ends the conference had left before, that would have ended it.
     if ending is not None and (first is None or first.end_on_exit):
         draft.change(first_to_leave=ending.name)
     _end_without_conference(draft)
 
 
 def end_conference_over(draft: Draft, event: CallsRead) -> None:
-    """A look shows that the conference is over, and nothing has told so."""
+    """End the session: a read shows that the conference is over; its callback was lost."""
     for party in draft.session.participants:
         draft.change_party(party, in_conference=False)
         if event.status_of(party.call_sid) in FINAL_CALL_STATUSES:
@@ -236,23 +236,23 @@ def _end_without_conference(draft: Draft) -> None:
         and reason in (EndReason.AGENT_LEFT, EndReason.ALONE)
         and not customer.is_gone
     ):
-        # The action of his `<Dial>` leads him on.
+        # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
-    end_session(draft, reason, end_conference=False)  # it is over
+    end_session(draft, reason, end_conference=False)  # it is over already
 
 
 def end_convert_failed(draft: Draft, _event: RepairOverdue) -> None:
-    """The repair did not help: nobody is left in silence."""
+    """End the session: the repair did not help, and no one must wait in silence."""
     end_session(draft, EndReason.CONVERT_FAILED)
 
 
 def end_too_old(draft: Draft, _event: AgeOverdue) -> None:
-    """A day is more than a call lasts."""
+    """End the session: it is older than a day."""
     end_session(draft, EndReason.TOO_OLD)
 
 
 def end_by_command(draft: Draft, event: End | Remove) -> None:
-    """An operator ends it, or removes the customer; it is done when Twilio has confirmed every hang-up."""
+    """End the session by an operator's `end` or `remove`; the command is done when Twilio confirms every hangup."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     draft.change(end_command_id=event.command_id)
     end_session(draft, EndReason.COMMAND)
@@ -262,16 +262,15 @@ def end_by_command(draft: Draft, event: End | Remove) -> None:
 
 
 def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True) -> None:
-    """End the session, for that reason: hang up every live leg by its own request, and end the conference too.
+    """End the session: hang up every live leg with its own request, and end the conference too.
 
-    Twilio refuses to end a conference that has not started, and the end of one does not reach those who still ring.
-    Ending it as well takes out those of whom nothing is known, and guests: their calls are not ours, so nothing else is
-    asked of them.
+    Twilio refuses to end a conference that has not started, and its end does not reach parties that are still ringing.
+    Ending the conference removes unknown participants and guests, whose calls Conferral does not own.
 
     Source: Twilio docs, Errors, 16001.
     """
     session = draft.session
-    # A read can be under way for a session without a room; what was ordered before stays in front.
+    # A read may be open for a session without a conference; effects emitted earlier stay in front.
     if session.conference_sid and end_conference:
         draft.emit(EndConference, conference_sid=session.conference_sid)
     for party in session.parties.values():
@@ -302,7 +301,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
 
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:
-    """Why a session ends in which somebody has hung up: by who was first."""
+    """Return the end reason by the party that left first."""
     return {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}.get(
         draft.session.first_to_leave, EndReason.ALONE
     )
@@ -315,25 +314,25 @@ def _reported_status(event: Event) -> str:
 
 
 def hang_up_late_leg(draft: Draft, event: ParticipantJoined) -> None:
-    """A leg that was on its way when the session ended has reached a room: it is let go, not left alone there."""
+    """Hang up a leg that joined a conference after the session ended, so that it is not left there alone."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "joined after the end"
 
 
 def hang_up_live_call(draft: Draft, event: AccountSwept) -> None:
-    """The account shows a call of the session, which has ended: it is hung up."""
+    """Hang up a live call of an ended session that the sweep found."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "live after the end"
 
 
 def end_live_conference(draft: Draft, event: AccountSwept) -> None:
-    """The account shows the session's conference, which has ended: it is completed."""
+    """End the live conference of an ended session that the sweep found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
     draft.reason = "live after the end"
 
 
 def hang_up_stray_leg(draft: Draft, event: ParticipantJoined) -> None:
-    """A leg of ours opened a second room while the first is in use: it is hung up. A guest goes where they please."""
+    """Hang up a leg that joined a second conference while the first is in use. Guests are left alone."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or not is_somebody_elses(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
@@ -341,7 +340,7 @@ def hang_up_stray_leg(draft: Draft, event: ParticipantJoined) -> None:
 
 
 def note_hang_up_result(draft: Draft, event: EffectOutcome) -> None:
-    """One of the hang-ups that an `end` waits for is settled."""
+    """Record the outcome of a hangup that the `end` command waits for."""
     rest = tuple(name for name in draft.session.end_effect_ids if name != event.effect_id)
     draft.change(end_effect_ids=rest)
     if isinstance(event, EffectFailed | EffectUnknown):

@@ -1,4 +1,4 @@
-"""How a session begins: with a call that came in, by command, or with a callback that tells of a lost one."""
+"""Start of a session: by an inbound call, by a command, or by a callback about a session that was not stored."""
 
 from conferral.statemachine.actions.bridge import note_answer, note_child_ringing
 from conferral.statemachine.actions.dials import dial, dial_options
@@ -20,14 +20,14 @@ from conferral.statemachine.step import CommandStatus, Outcome
 
 
 def open_session(draft: Draft, event: CallReceived) -> None:
-    """The inbound call rings the agent."""
+    """Start the session; the inbound call rings the agent."""
     _open(draft, customer=event.customer_address, agent=event.agent_address)
     draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     _apply_directory(draft, event)
 
 
 def open_conference(draft: Draft, event: CallReceived) -> None:
-    """The inbound caller waits in a conference; the agent is dialled when he is in it."""
+    """Put the inbound caller into a conference to wait; dial the agent once the caller has joined."""
     _open(draft, customer=event.customer_address, agent=event.agent_address)
     _apply_directory(draft, event)
     customer = draft.session.parties[CUSTOMER]
@@ -43,7 +43,7 @@ def _apply_directory(draft: Draft, event: CallReceived) -> None:
 
 
 def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
-    """A browser or app user waits in a conference; whom he calls is dialled when he is in it."""
+    """Put the browser or app user into a conference to wait; dial the other party once they have joined."""
     agent = Party(
         AGENT,
         first_label(AGENT),
@@ -72,13 +72,13 @@ def _begin_waiting(draft: Draft, opening: Opening) -> None:
 
 
 def hang_up_second_call(draft: Draft, event: ClientCallReceived) -> None:
-    """Another call asks for a session that exists: it is hung up."""
+    """Hang up a second call that requests an existing session."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.ignore(Outcome.UNEXPECTED, "another call asks for a session that exists")
 
 
 def open_outbound(draft: Draft, event: Call) -> None:
-    """The agent is called first, to our gate, whose document then rings the customer."""
+    """Dial the agent to the gate; its document then rings the customer."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     options = dial_options(event)
     customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)
@@ -96,14 +96,14 @@ def open_outbound(draft: Draft, event: Call) -> None:
 
 
 def open_outbound_conference(draft: Draft, event: Call) -> None:
-    """The agent is called first, to our gate, which lets him into a conference; then the customer is dialled."""
+    """Dial the agent to the gate, which joins them to a conference; then dial the customer."""
     open_outbound(draft, event)
     draft.change_party(draft.session.parties[AGENT], wait_audio=WaitAudio.RINGBACK)
     _begin_waiting(draft, Opening.CALLING)
 
 
 def rebuild_session(draft: Draft, event: CallProgressed) -> None:
-    """A session that could not be stored when the call came in is rebuilt from the agent's callback."""
+    """Rebuild, from the agent's callback, a session that could not be stored when the call came in."""
     _open(draft, customer=event.customer_address, agent=event.address)
     draft.set_timer(RingOverdue.timer, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
     if event.status == CallStatus.IN_PROGRESS:

@@ -1,4 +1,4 @@
-"""Whoever waits alone in a conference as is intended: from the start until somebody answers, or parked."""
+"""Waiting party: alone in a conference on purpose, either from the start until someone answers, or parked."""
 
 from conferral.statemachine.actions.conference import leave_conference, note_join
 from conferral.statemachine.actions.conversion import redirect_leg
@@ -19,21 +19,21 @@ from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phas
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
-#: Why somebody who picked up at our gate did not come any further.
+#: Reasons why a party that answered at the gate did not join.
 _GATE_REJECTIONS = frozenset({*GateDecision, CallStatus.FAILED})
 
 
 def dial_expected_party(draft: Draft, _event: Event) -> None:
-    """Whoever waits is in the conference: the other one is dialled into it, by its SID."""
+    """Dial the expected party into the conference by its SID: the waiting party has joined."""
     draft.change(opening=Opening.DIALING, first_to_leave="")
     party = expected_party(draft)
     if party.dial_id and not party.is_leaving:
-        return  # rings already, at our gate, or has failed meanwhile
+        return  # already ringing at the gate, or failed meanwhile
     _dial(draft, party, party.address)
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
-    """One agent could not be reached: the next one is dialled."""
+    """Dial the next agent: the previous one could not be reached."""
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
     _dial(draft, draft.session.parties[AGENT], draft.session.agents[number])
@@ -47,14 +47,14 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
         party.name,
         address,
         label=f"{party.name}-{draft.session.dials + 1}",
-        # The customer of a `call` sees what the command wants; nobody else waits for a command's options.
+        # Only the customer of a `call` gets the command's caller ID.
         options=DialOptions(caller_id=draft.session.options.caller_id if party.name == CUSTOMER else ""),
         gated=must_confirm(draft, address),
     )
 
 
 def finish_opening(draft: Draft, _event: Event) -> None:
-    """The two talk."""
+    """Complete the opening: both parties talk."""
     draft.change(opening=Opening.OVER, phase=Phase.NONE, first_to_leave="", repaired=False, open_redirects=())
     report_call(draft, CommandStatus.DONE)
     for party in tuple(draft.session.parties.values()):
@@ -64,11 +64,11 @@ def finish_opening(draft: Draft, _event: Event) -> None:
     set_end_on_exit(draft)
 
 
-# ---- the one who waits leaves, or is lost ------------------------------------------------------------------------
+# ---- the waiting party leaves or is lost -------------------------------------------------------------------------
 
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
-    """Whoever waited has hung up: the other one's phone stops ringing."""
+    """End the session: the waiting party hung up, so the other phone stops ringing."""
     found = waiting_party(draft)
     assert found is not None  # the guard has found it
     was_reached = not found.dial_id or (found.answered and found.left_reason not in _GATE_REJECTIONS)
@@ -76,30 +76,31 @@ def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
-    """Nobody is left to be tried: whoever waits is told so, and let go."""
+    """Tell the waiting party that no one could be reached, then hang up: no one is left to dial."""
     found, missing = waiting_party(draft), expected_party(draft)
     assert found is not None  # the guard has found it
     draft.emit(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.NO_ONE_REACHED.value)
-    # The sentence ends his call; ending the conference at the same time would cut him off before it.
+    # The sentence ends the call; ending the conference at the same time would cut the sentence off.
     draft.change_party(found, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
     end_session(draft, end_reason_of(missing, missing.left_reason), end_conference=False)
 
 
 def watch_waiting_party(draft: Draft, _event: Event) -> None:
-    """Whoever waits is on the way into the conference: should he not arrive, Twilio is asked."""
+    """Start a timer for the waiting party to join the conference, after which Twilio is read."""
     draft.set_timer(OpeningOverdue.timer, draft.policy.arrive_timeout_ms)
 
 
 def stop_watching_waiting_party(draft: Draft, _event: Event) -> None:
-    """He is in."""
+    """Stop that timer: the waiting party has joined."""
     draft.cancel_timer(OpeningOverdue.timer)
     draft.change(repaired=False)
 
 
 def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
-    """He has not come: Twilio is asked, again and again.
+    """Read Twilio until the waiting party joins.
 
-    More seldom where nothing was ever heard of him there: he may have been bridged without Redis, and talk for an hour.
+    Read less often if the conference never showed the party: without Redis, a webhook may have bridged the call, and
+    the two may talk for an hour.
     """
     found = waiting_party(draft)
     is_missed = found is not None and has_reached_conference(draft, found)
@@ -110,7 +111,7 @@ def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
 
 
 def redirect_waiting_party(draft: Draft, _event: Event) -> None:
-    """He is alive and not in the conference: he is redirected there, once."""
+    """Redirect the waiting party into the conference, once: the call is live but not in it."""
     found = waiting_party(draft)
     assert found is not None  # the guard has found it
     draft.change(repaired=True)
@@ -119,17 +120,18 @@ def redirect_waiting_party(draft: Draft, _event: Event) -> None:
 
 
 def end_waiting_party_missing(draft: Draft, _event: Event) -> None:
-    """He could not be brought into the conference: nobody is left in silence."""
+    """End the session: the waiting party could not be brought into the conference and must not wait in silence."""
     end_session(draft, EndReason.CONVERT_FAILED)
 
 
 def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
-    """What he should hear could not be had, so Twilio has put him out: the action of his `<Dial>` leads him on.
+    """Wait for the waiting party to rejoin: its wait audio failed, so Twilio removed it and its `<Dial>` action joins
+    it again.
 
-    Whoever was dialled straight into the old conference can't reach him there, and is dialled anew.
+    A party dialed directly into the old conference can't reach it there, and is dialed again.
     """
     leave_conference(draft)
-    # He is on his way from now on; in the other one he waits without being held for it, and ends nothing.
+    # The party is moving from now on. In the new conference it waits without a hold, and its leaving ends nothing.
     draft.change(moved_at_ms=draft.now_ms)
     found = waiting_party(draft)
     assert found is not None  # the guard has found it
@@ -140,29 +142,29 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     draft.change(opening=Opening.ARRIVING)
     if party.dial_id and not party.is_gated and not party.is_gone:
         draft.change_party(party, is_leaving=True)
-        hang_up_leaving_parties(draft, event)  # before he is dialled anew
+        hang_up_leaving_parties(draft, event)  # before it is dialed again
 
 
 def move_waiting_party_to_new_conference(draft: Draft, event: Event) -> None:
-    """Move a customer who can't be held, as the conference has not started, to one whose wait document plays a tune."""
+    """Move a customer who can't be held (the conference has not started) to one whose wait document plays audio."""
     await_waiting_party_rejoin(draft, event)
     redirect_waiting_party(draft, event)
 
 
 def follow_waiting_party(draft: Draft, event: ParticipantJoined) -> None:
-    """The same, told by his arrival in another one."""
+    """Follow the waiting party, which has joined another conference."""
     await_waiting_party_rejoin(draft, event)
     note_join(draft, event)
 
 
 def follow_waiting_party_by_read(draft: Draft, event: CallsRead) -> None:
-    """The same, told by a look, which may show him in another one already."""
+    """Follow the waiting party, which a read may already show in another conference."""
     await_waiting_party_rejoin(draft, event)
     apply_settled_read(draft, event)
 
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:
-    """A call was parked for too long, and nobody is to be tried: the customer is told so, and let go."""
+    """Tell the customer that the parked call timed out, then hang up: no one is left to dial."""
     found = waiting_party(draft)
     assert found is not None  # the guard has found it
     draft.emit(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.TRANSFER_FAILED.value)

@@ -1,4 +1,4 @@
-"""Who takes the call, and what follows when nobody does."""
+"""Handover of a transfer: the target answers, or no one does (recall, fallback, return to the agent)."""
 
 from dataclasses import replace
 
@@ -23,11 +23,11 @@ from conferral.statemachine.states import Phase, TransferStage, TransferStatus, 
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
-# ---- somebody takes it -------------------------------------------------------------------------------------------
+# ---- a target answers --------------------------------------------------------------------------------------------
 
 
 def hand_over(draft: Draft, _event: Event) -> None:
-    """Somebody who was dialled takes part. Whoever else rings is let go."""
+    """Hand over to the dialed party that answered first; hang up the others that ring."""
     winner = answering_party(draft)
     assert winner is not None  # the guard has found it
     transfer = draft.transfer
@@ -47,16 +47,16 @@ def hand_over(draft: Draft, _event: Event) -> None:
         request_unhold(draft, CUSTOMER)
         if draft.session.phase is Phase.BLIND:
             release_agent(draft)
-        # Until the one who handed over is confirmed to be gone, Twilio is asked.
+        # Until the agent who handed over is confirmed gone, Twilio is read.
         enter_stage(draft, TransferStage.UNHOLDING_CUSTOMER, draft.policy.leave_timeout_ms)
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
-    """Customer and target talk: the target is the agent from here on."""
+    """Complete the transfer: customer and target talk, and the target becomes the agent."""
     _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.transfer.fell_back:
-        # Whoever asked for the transfer was told that it failed; the customer is with somebody else.
+        # The sender was told that the transfer failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
@@ -67,20 +67,20 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
 
 
 def complete_recall(draft: Draft, _event: Event) -> None:
-    """The agent is back with the customer."""
+    """Complete the recall: the agent is back with the customer."""
     conclude_transfer(draft, "recalled")
     settle_after_transfer(draft)
 
 
 def return_to_agent(draft: Draft, _event: Event) -> None:
-    """Agent and customer go on as before."""
+    """Return to agent and customer."""
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
     settle_after_transfer(draft)
 
 
 def settle_after_transfer(draft: Draft) -> None:
-    """The transfer is over and two or more talk: all as in any other conference."""
+    """Settle the conference after a transfer: two or more parties talk."""
     draft.change(
         phase=Phase.NONE, first_to_leave="", open_redirects=(), repaired=False, parked_by="", parked_until_ms=0
     )
@@ -89,23 +89,23 @@ def settle_after_transfer(draft: Draft) -> None:
 
 
 def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
-    """Gives parties other names; a party that had the name before and is gone makes room."""
+    """Rename parties; a former party of the new name is removed."""
     renamed = {}
     for party in draft.session.parties.values():
         name = names.get(party.name, party.name)
         renamed[name] = replace(party, name=name)
-    # What was asked for about somebody goes on under the new name.
+    # Pending commands follow the party to its new name.
     pending_commands = tuple(
         replace(command, party=names.get(command.party, command.party)) for command in draft.session.pending_commands
     )
     draft.change(parties=renamed, pending_commands=pending_commands)
 
 
-# ---- nobody takes it, and the agent is there ---------------------------------------------------------------------
+# ---- no one answers, and the agent is there ----------------------------------------------------------------------
 
 
 def cancel_transfer(draft: Draft, event: Cancel) -> None:
-    """The target leaves, or stops ringing, before the customer is let back."""
+    """Hang up the target before the customer is unheld."""
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
     report_transfer(draft, CommandStatus.FAILED, "cancelled")
@@ -116,7 +116,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
 
 
 def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
-    """The transfer had not begun: the two come into the conference and stay there."""
+    """Cancel a transfer that has not started; the two parties join the conference and stay there."""
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
     report_transfer(draft, CommandStatus.FAILED, "cancelled")
@@ -125,29 +125,29 @@ def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
 
 
 def unhold_customer(draft: Draft, _event: Event) -> None:
-    """The target is gone: the customer hears the agent again."""
+    """Unhold the customer: the target is gone."""
     _return_customer(draft)
 
 
 def note_target_left(draft: Draft, _event: Event) -> None:
-    """The target took part and has hung up: agent and customer go on."""
+    """Record that the target joined and hung up; return to agent and customer."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
     report_step(draft, CommandStatus.FAILED, "target-left")
     _return_customer(draft)
 
 
 def note_no_target_reached(draft: Draft, _event: Event) -> None:
-    """Nobody of those who were dialled took part: agent and customer go on."""
+    """Record that no target was reached; return to agent and customer."""
     fail_transfer(draft, unreached_reason(draft))
     _return_customer(draft)
 
 
-#: Why nobody is dialled when Twilio does not confirm what comes before.
+#: Failure reasons by the stage that Twilio did not confirm.
 _UNCONFIRMED = {TransferStage.CLEARING_END_ON_EXIT: "flag", TransferStage.PAUSING_RECORDING: "recording-failed"}
 
 
 def fail_unconfirmed(draft: Draft, _event: StageOverdue) -> None:
-    """Twilio does not confirm what has to come before the dial: nobody is dialled."""
+    """Fail the transfer: Twilio did not confirm what must come before the dial, so no one is dialed."""
     fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage, "hold-failed"))
     _return_customer(draft)
 
@@ -159,18 +159,18 @@ def _return_customer(draft: Draft) -> None:
         draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
 
 
-# ---- nobody takes it, and the agent is gone ----------------------------------------------------------------------
+# ---- no one answers, and the agent is gone -----------------------------------------------------------------------
 
 
 def fall_back(draft: Draft, _event: Event) -> None:
-    """The customer is alone: the agent is rung again, or somebody else, while he hears music."""
+    """Play music to the customer, who is alone, and start the recall or the fallback."""
     why = unreached_reason(draft)
     transfer = draft.transfer
     report_agent_gone(draft, _event)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
         if transfer.step_name == "cancel":
-            report_step(draft, CommandStatus.DONE)  # the target is gone, as it asked for
+            report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
     _hold_lone_customer(draft)
     if draft.session.phase is Phase.RECALL:
         draft.change_transfer(reason=f"{transfer.reason}, recall {why}")
@@ -181,7 +181,7 @@ def fall_back(draft: Draft, _event: Event) -> None:
 
 
 def note_transfer_failed(draft: Draft, event: Event) -> None:
-    """The transfer has failed, the agent is gone, and nobody is left to be tried."""
+    """Record that the transfer failed: the agent is gone and no one is left to dial."""
     why = unreached_reason(draft)
     before = draft.transfer.reason
     if draft.session.phase is Phase.RECALL:
@@ -193,13 +193,13 @@ def note_transfer_failed(draft: Draft, event: Event) -> None:
 
 
 def continue_with_others(draft: Draft, event: Event) -> None:
-    """The customer is not alone for it: he and whoever was added hear each other again."""
+    """Record that the transfer failed, but the customer and the added parties hear each other again."""
     note_transfer_failed(draft, event)
     _return_customer(draft)
 
 
 def begin_recall(draft: Draft, event: Event) -> None:
-    """Whom the settings name is rung: the agent, or a destination."""
+    """Dial the configured fallback: the agent again, or a destination."""
     fallback = draft.policy.fallback
     if fallback == "recall":
         draft.change(phase=Phase.RECALL)
@@ -220,13 +220,13 @@ def begin_recall(draft: Draft, event: Event) -> None:
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
-    """The agent is gone, which is what `complete` asked for, whatever became of the target."""
+    """Report `complete` as done: the agent is gone, whatever became of the target."""
     if draft.transfer.step_name == "complete":
         report_step(draft, CommandStatus.DONE)
 
 
 def ring_agent(draft: Draft, _event: Event) -> None:
-    """The agent who handed over is rung, and told at our gate what has failed."""
+    """Call the agent back; the gate says what failed."""
     former = draft.session.parties[AGENT]
     transfer = draft.transfer
     draft.change_transfer(recalls=transfer.recalls + 1)
@@ -245,7 +245,7 @@ def ring_agent(draft: Draft, _event: Event) -> None:
 
 
 def _hold_lone_customer(draft: Draft) -> None:
-    """The customer hears music; he is held for it where the room has started."""
+    """Play music to the customer: as wait music, or on hold if the conference has started."""
     customer = draft.session.parties[CUSTOMER]
     if customer.waits_for_start:
         draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
@@ -254,7 +254,7 @@ def _hold_lone_customer(draft: Draft) -> None:
 
 
 def unreached_reason(draft: Draft) -> str:
-    """Why nobody was reached, by the last of them."""
+    """Return why no one was reached, by the last of the dialed parties."""
     last: Party | None = None
     for party in dialed_parties(draft):
         if party.is_gone and party.left_reason not in ("taken", "cancelled"):

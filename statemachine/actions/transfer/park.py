@@ -1,4 +1,4 @@
-"""A call waits with music until somebody takes it up again."""
+"""Park and retrieve: the customer hears music until someone retrieves the call."""
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
@@ -21,18 +21,18 @@ from conferral.statemachine.transfer import TransferState
 
 
 def park_from_bridge(draft: Draft, event: Park) -> None:
-    """The customer alone is moved, into a room where he hears music; the agent is gone at once."""
+    """Move the customer alone into a conference with music, and release the agent at once."""
     accept_transfer(draft, event)
     move_customer_from_bridge(draft, Phase.PARK, WaitAudio.MUSIC)
 
 
 def park_from_conference(draft: Draft, event: Park) -> None:
-    """The agent has to be able to leave without ending the conference, and the customer to hear music, before that."""
+    """Park from the conference: first make sure that the agent's leaving does not end it, then hold the customer."""
     begin_in_conference(draft, event)
 
 
 def note_parked(draft: Draft, _event: Event) -> None:
-    """The customer waits, and the agent is gone."""
+    """Record that the call is parked: the customer waits, and the agent is gone."""
     draft.change_transfer(status=TransferStatus.COMPLETED)
     report_transfer(draft, CommandStatus.DONE)
     conclude_transfer(draft, "completed")
@@ -49,7 +49,7 @@ def note_parked(draft: Draft, _event: Event) -> None:
 
 
 def retrieve(draft: Draft, event: Retrieve) -> None:
-    """Somebody is dialled who takes the call up; the customer hears music until then."""
+    """Dial the party that retrieves the call; the customer hears music until then."""
     accept_transfer(draft, event)
     former = draft.session.parties[AGENT]
     if former.call_sid:
@@ -69,7 +69,7 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
 
 
 def complete_retrieve(draft: Draft, _event: Event) -> None:
-    """Whoever has taken the call up talks to the customer."""
+    """Complete the retrieval: the party that retrieved the call talks to the customer."""
     draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
     report_transfer(draft, CommandStatus.DONE)
     conclude_transfer(draft, "completed")
@@ -77,7 +77,7 @@ def complete_retrieve(draft: Draft, _event: Event) -> None:
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:
-    """Nobody has taken the call up: it stays parked, for as long as it would have been."""
+    """Return to `parked` for the remaining time: no one retrieved the call."""
     fail_transfer(draft, unreached_reason(draft))
     conclude_transfer(draft, "failed")
     customer = draft.session.parties[CUSTOMER]
@@ -88,7 +88,7 @@ def return_to_park(draft: Draft, _event: Event) -> None:
 
 
 def recall_parked(draft: Draft, event: ParkOverdue) -> None:
-    """Nobody has taken the call up in time: it goes back to the agent who parked it, or to whom the settings name."""
+    """Call back the agent who parked the call, or dial the configured fallback: no one retrieved it in time."""
     before = draft.session.transfer
     draft.change(
         transfer=TransferState(
@@ -105,13 +105,13 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
 
 
 def read_before_park_ends(draft: Draft, event: ParkOverdue) -> None:
-    """Something was not heard: before the customer is disturbed, Twilio is asked who is with him."""
+    """Read Twilio to verify who is with the customer before recalling, because events are missing."""
     read_presence(draft, event)
     draft.set_timer(ParkOverdue.timer, draft.policy.confirm_interval_ms)
 
 
 def settle_lost_retrieve(draft: Draft, _event: Event) -> None:
-    """An agent has taken the call up, which Redis has forgotten: the two talk."""
+    """Settle a retrieval that Redis lost: an agent and the customer talk."""
     for timer in (ParkOverdue, OpeningOverdue):
         draft.cancel_timer(timer.timer)
     request_unhold_all(draft)
@@ -119,6 +119,6 @@ def settle_lost_retrieve(draft: Draft, _event: Event) -> None:
 
 
 def unpark(draft: Draft, _event: ParkOverdue) -> None:
-    """Nobody has taken the call up in time, and nobody is to be tried: the customer talks to whoever was added."""
+    """Unpark after the park timeout: no one is left to dial, but the customer has an added party to talk to."""
     request_unhold_all(draft)
     draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

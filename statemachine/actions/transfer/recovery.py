@@ -1,4 +1,4 @@
-"""A transfer that Redis has forgotten goes on: a look shows customer, agent and target together."""
+"""Recovery of a transfer that Redis lost: a read shows customer, agent, and target together."""
 
 from conferral.statemachine.actions.conversion import finish_conversion_by_read
 from conferral.statemachine.actions.participants import clear_end_on_exit
@@ -9,13 +9,13 @@ from conferral.statemachine.events import CallsRead, ConvertOverdue, LoneOverdue
 
 
 def resume_transfer_from_read(draft: Draft, event: CallsRead) -> None:
-    """The agent decides how it goes on, and nobody hears more than before."""
+    """Continue the transfer that a read shows: the agent decides how to continue, and all holds stay."""
     apply_settled_read(draft, event)
     _resume(draft)
 
 
 def finish_conversion_with_lost_transfer(draft: Draft, event: CallsRead) -> None:
-    """The same, of two who by all that is known are only on their way into the conference."""
+    """Complete the conversion and continue the lost transfer that a read shows."""
     finish_conversion_by_read(draft, event)
     apply_settled_read(draft, event)
     _resume(draft)

@@ -1,4 +1,4 @@
-"""How a transfer begins, comes to its dial, and goes on as a blind one when the agent leaves early."""
+"""Start of a transfer, from the command to the dial; continues as blind if the agent leaves early."""
 
 from collections.abc import Iterable
 
@@ -69,34 +69,34 @@ _PHASES = {
 _NO_OPTIONS = DialOptions()
 
 
-# ---- beginning ---------------------------------------------------------------------------------------------------
+# ---- start -------------------------------------------------------------------------------------------------------
 
 
 def convert_for_transfer(draft: Draft, event: Transfer) -> None:
-    """The two are brought into a conference first."""
+    """Convert the bridge first."""
     accept_transfer(draft, event)
     begin_conversion(draft)
 
 
 def queue_transfer(draft: Draft, event: Transfer | Park) -> None:
-    """The two are on their way into the conference already: the transfer begins when both are in."""
+    """Queue the transfer until the running conversion is done."""
     accept_transfer(draft, event)
 
 
 def begin_in_conference(draft: Draft, event: Transfer | Park) -> None:
-    """Both are in the conference: the agent has to be able to leave without ending it, before anything else."""
+    """Start in the conference: first make sure that the agent's leaving does not end it."""
     accept_transfer(draft, event)
     begin_pending_transfer(draft, event)
 
 
 def begin_pending_transfer(draft: Draft, _event: Event) -> None:
-    """Both are in the conference now."""
+    """Start the pending transfer: both parties are in the conference now."""
     transfer = draft.transfer
     phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
     draft.change(phase=phase)
     draft.cancel_timer(LoneOverdue.timer)
     clear_agent_end_on_exit(draft)
-    # Whoever is on hold by command takes part in what comes.
+    # A party that a command put on hold takes part in the transfer.
     request_unhold(draft, AGENT)
     if phase is Phase.WARM:
         request_unhold_all(draft)
@@ -104,17 +104,18 @@ def begin_pending_transfer(draft: Draft, _event: Event) -> None:
 
 
 def begin_from_bridge(draft: Draft, event: Transfer) -> None:
-    """Blind: nobody is moved but the customer, into a room where he hears ringing; the agent is gone at once.
+    """Start a blind transfer from the bridge: move only the customer, who hears ringing, and release the agent at once.
 
-    Of an inbound session the agent is the child: hanging him up ends the customer's `<Dial>`, whose action leads him
-    into the room. Of an outbound one the customer is the child: he is redirected, and the agent's action lets him go.
+    Inbound: the agent is the child. Hanging up the agent ends the customer's `<Dial>`, whose action joins the customer
+    to the conference. Outbound: the customer is the child and is redirected; the agent's `<Dial>` action hangs up the
+    agent.
     """
     accept_transfer(draft, event)
     move_customer_from_bridge(draft, Phase.BLIND, WaitAudio.RINGBACK)
 
 
 def move_customer_from_bridge(draft: Draft, phase: Phase, wait_audio: WaitAudio) -> None:
-    """The customer is moved from the bridge into a room where he hears that tune, and the agent is let go."""
+    """Move the customer from the bridge into a conference with this wait audio, and release the agent."""
     draft.change(phase=phase, repaired=False, open_redirects=(), moved_at_ms=0)
     draft.cancel_timer(LeaveOverdue.timer)
     draft.cancel_timer(RingOverdue.timer)
@@ -132,7 +133,7 @@ def move_customer_from_bridge(draft: Draft, phase: Phase, wait_audio: WaitAudio)
 
 
 def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
-    """A transfer, or what is handled as one, is asked for."""
+    """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
     remove_targets(draft, draft.session.targets)
@@ -149,7 +150,7 @@ def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
 
 
 def remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
-    """Those who were dialled before make room for others. Whoever of them still shows up is hung up."""
+    """Remove parties dialed earlier. If one of their calls still shows up, it is hung up."""
     old = {target.name: target for target in targets}
     draft.change(
         parties={name: party for name, party in draft.session.parties.items() if name not in old},
@@ -158,7 +159,7 @@ def remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
 
 
 def enter_stage(draft: Draft, stage: TransferStage, timeout_ms: int | None = None) -> None:
-    """From here on the transfer waits for something else, for so long."""
+    """Enter a stage, with its timeout."""
     draft.change_transfer(stage=stage)
     if timeout_ms is None:
         draft.cancel_timer(StageOverdue.timer)
@@ -166,11 +167,11 @@ def enter_stage(draft: Draft, stage: TransferStage, timeout_ms: int | None = Non
         draft.set_timer(StageOverdue.timer, timeout_ms)
 
 
-# ---- on the way to the dial --------------------------------------------------------------------------------------
+# ---- before the dial ---------------------------------------------------------------------------------------------
 
 
 def hold_customer_or_dial(draft: Draft, event: Event) -> None:
-    """The agent may leave: in a consult and a blind transfer the customer is held next."""
+    """Hold the customer next, or dial in a warm transfer: the agent can leave without ending the conference."""
     phase = draft.session.phase
     if phase is Phase.WARM:
         dial_targets(draft)
@@ -179,7 +180,7 @@ def hold_customer_or_dial(draft: Draft, event: Event) -> None:
 
 
 def hold_customer(draft: Draft, _event: Event) -> None:
-    """The customer hears music while others talk, or ringing while somebody is dialled for him."""
+    """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
     timeout_ms = draft.policy.hold_timeout_ms if needs_hold else draft.policy.ringback_timeout_ms
@@ -187,10 +188,10 @@ def hold_customer(draft: Draft, _event: Event) -> None:
 
 
 def dial_or_release_agent(draft: Draft, event: Event) -> None:
-    """The customer hears his tune, or has to do without: who was to go is let go, and the target is dialled."""
+    """Release the agent unless it is a consult, and dial the target: the customer hears wait audio, or does without."""
     if draft.session.phase is not Phase.CONSULT:
         release_agent(draft)
-        hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear whoever answers at once
+        hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear a target who answers at once
     if draft.session.phase is Phase.PARK:
         enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
     elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft):
@@ -202,7 +203,7 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
 
 
 def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
-    """The customer is in the room. If he started it, he hears nothing, and is held to hear ringing."""
+    """Dial the target: the customer has joined. A customer who started the conference is held to hear ringing."""
     if not draft.session.parties[CUSTOMER].waits_for_start:
         hold_customer(draft, event)
     elif draft.session.phase is Phase.PARK:
@@ -212,24 +213,24 @@ def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
 
 
 def dial_when_recording_paused(draft: Draft, _event: Event) -> None:
-    """Nothing of the consult will be recorded: the target is dialled."""
+    """Dial the target: the recording is paused, so the consult is not recorded."""
     dial_targets(draft)
 
 
 def release_agent(draft: Draft) -> None:
-    """The agent leaves."""
+    """Release the agent."""
     agent = draft.session.parties[AGENT]
     if not agent.is_gone and not agent.is_leaving:
         draft.change_party(agent, is_leaving=True)
 
 
 def dial_targets(draft: Draft) -> None:
-    """All of them ring; straight into the conference where there is one and nothing stands in between."""
+    """Dial all targets, straight into the conference if no gate is needed."""
     transfer = draft.transfer
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
     options = transfer.options
-    # Whoever waits with the agent hears the target's ringing; a customer who waits alone has a tune of his own.
+    # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
     early_media = draft.session.phase in (Phase.WARM, Phase.CONSULT)
     for number, address in enumerate(addresses, start=draft.session.name_numbers.get(TARGET, 0) + 1):
         gated = several or bool(options.brief or options.confirm or options.digits) or must_confirm(draft, address)
@@ -248,12 +249,12 @@ def dial_targets(draft: Draft) -> None:
 
 
 def wait_for_answer(draft: Draft) -> None:
-    """From here on somebody's phone rings; whoever was to leave meanwhile, or to come, is looked after."""
+    """Wait for an answer, with a timeout if a party has yet to leave or to join."""
     enter_stage(draft, TransferStage.DIALING, draft.policy.leave_timeout_ms if _a_party_is_missing(draft) else None)
 
 
 def _a_party_is_missing(draft: Draft) -> bool:
-    """Whether the agent, or somebody who was dialled, is to be out, or the customer in, and was not heard of."""
+    """Whether a party that is being removed has not left, or the customer has not joined."""
     parties = (draft.session.parties[AGENT], *draft.session.targets)
     lingers = any(party.is_leaving and not party.is_gone for party in parties)
     return lingers or not draft.session.parties[CUSTOMER].in_conference
@@ -263,34 +264,34 @@ def _has_dialled(draft: Draft) -> bool:
     return bool(draft.transfer.attempts)
 
 
-# ---- the agent leaves before the target takes part ---------------------------------------------------------------
+# ---- the agent leaves before the target joins --------------------------------------------------------------------
 
 
 def continue_as_blind(draft: Draft, event: Event) -> None:
-    """The agent is gone, or is to go: the customer hears ringing until the target answers."""
+    """Continue as a blind transfer without the agent; the customer hears ringing until the target answers."""
     draft.change(phase=Phase.BLIND)
     if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
-        return  # what comes after it knows that it is a blind one now
+        return  # the next stage takes the blind phase into account
     hold_customer(draft, event)
 
 
 def continue_without_agent(draft: Draft, _event: Event) -> None:
-    """The agent left while the two were being brought into a conference: the customer comes alone."""
+    """Continue without the agent, who left during the conversion: the customer joins alone."""
     _continue_alone(draft)
     report_converts(draft, CommandStatus.FAILED, "agent-left")
     fail_queued_commands(draft, "agent-left")
 
 
 def note_agent_gone_by_read(draft: Draft, event: CallsRead) -> None:
-    """A look shows that the agent alone is gone."""
+    """Record that a read shows the agent's call, and only that, as gone."""
     apply_presence(draft, event)
     agent = draft.session.parties[AGENT]
     note_gone(draft, AGENT, event.status_of(agent.call_sid) or "completed")
 
 
 def apply_read(draft: Draft, event: CallsRead) -> None:
-    """What a look shows of the calls and of the conference is taken over."""
-    draft.cancel_timer(LeaveOverdue.timer)  # an earlier look had come to nothing
+    """Apply a read of the calls and the conference."""
+    draft.cancel_timer(LeaveOverdue.timer)  # an earlier read gave no result
     for party in tuple(draft.session.parties.values()):
         status = event.status_of(party.call_sid) if party.call_sid else ""
         if status in FINAL_CALL_STATUSES:
@@ -304,27 +305,27 @@ def apply_read(draft: Draft, event: CallsRead) -> None:
 
 
 def note_outdated_read(draft: Draft, event: CallsRead) -> None:
-    """Of a picture that may be older than what is known, one thing holds: a call that was completed is over."""
+    """Apply the one thing an outdated read proves: a completed call is over."""
     for party in tuple(draft.session.parties.values()):
         if party.call_sid and event.status_of(party.call_sid) == CallStatus.COMPLETED:
             note_gone(draft, party.name, CallStatus.COMPLETED)
     set_dial_timer(draft)
     if LeaveOverdue.timer in draft.session.timers:
-        look_until_known(draft, event)  # a picture of all is owed
+        look_until_known(draft, event)  # a complete, current read is still owed
 
 
 def apply_settled_read(draft: Draft, event: CallsRead) -> None:
-    """The same in a settled conference, where whoever is missing has left it."""
+    """Apply a read of a settled conference, where a missing party has left."""
     apply_read(draft, event)
     apply_absences(draft, event)
     note_verified(draft, event)
 
 
 def check_dials(draft: Draft, event: DialOverdue) -> None:
-    """Of somebody who was dialled nothing was heard for too long: looked for, then looked at, then given up."""
+    """Check overdue dials: search for the call, then read it, then give it up."""
     looks = False
     for party in tuple(draft.session.parties.values()):
-        # Of whom nothing was heard yet, no time has begun.
+        # The time starts with the first callback or outcome.
         is_due = 0 < party.dial_check_at_ms <= draft.now_ms
         if not party.dial_id or party.is_gone or party.takes_part or not is_due:
             continue
@@ -335,7 +336,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
             draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
         else:
-            # Before it is marked as one to be let go: it was not cancelled, nobody was reached.
+            # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             note_gone(draft, party.name, _overdue_reason(party))
             draft.change_party(draft.session.parties[party.name], is_leaving=True)
             abandon_call(draft, party.name)
@@ -345,7 +346,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
 
 
 def look_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
-    """The conference is over: its callbacks are still to come, and a read says sooner who has left it."""
+    """Read Twilio: the conference is over, and a read shows sooner than the callbacks who has left."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
@@ -356,33 +357,33 @@ def look_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
 
 def _overdue_reason(party: Party) -> str:
     if party.answered or party.dial_check == "refused":
-        return "failed"  # picked up, and never came in; or Twilio did not dial
+        return "failed"  # answered but never joined, or Twilio did not dial
     return CallStatus.NO_ANSWER if party.call_sid else "unknown"
 
 
 def _was_answered_lately(draft: Draft, party: Party) -> bool:
-    """Whether somebody picked up and is still to show up in the conference: that is looked for, not given up."""
+    """Whether a party answered recently and should join soon: read rather than give up."""
     return party.answered and draft.now_ms - party.answered_at_ms < draft.policy.gate_timeout_ms
 
 
 def continue_in_another_conference(draft: Draft, event: ConferenceEnded) -> None:
-    """The agent's leaving has ended the conference; the customer's action leads him into a fresh one."""
+    """Continue in a new conference, which the customer's action joins: the agent's leaving ended the old one."""
     leave_conference(draft)
     note_gone(draft, AGENT, event.conference_reason or "completed")
     _continue_alone(draft)
 
 
 def follow_customer(draft: Draft, event: ParticipantJoined) -> None:
-    """The same, told by the customer's arrival there."""
+    """Follow the customer, who has joined a new conference."""
     leave_conference(draft)
     _continue_alone(draft)
     note_join(draft, event)
 
 
 def await_customer_rejoin(draft: Draft, _event: Event) -> None:
-    """The customer's action leads him into another conference. Whoever was dialled into the old one can't reach him."""
+    """Wait for the customer's action to join another conference. Parties dialed into the old one are hung up."""
     leave_conference(draft)
-    draft.change(moved_at_ms=draft.now_ms)  # he is given the time to arrive
+    draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
     for party in tuple(draft.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
             draft.change_party(party, is_leaving=True)
@@ -392,9 +393,9 @@ def await_customer_rejoin(draft: Draft, _event: Event) -> None:
 
 
 def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
-    """The customer is alone in a conference that has not started, where no one can be held: moved to where they wait.
+    """Move the customer, alone in a conference that has not started, to one whose wait document plays audio.
 
-    Out of the conference that they would start, and into one whose wait document plays their tune.
+    Twilio can't hold anyone in a conference that has not started.
     """
     await_customer_rejoin(draft, event)
     draft.change(repaired=True)
@@ -404,7 +405,7 @@ def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
 
 
 def follow_waiting_customer(draft: Draft, event: ParticipantJoined) -> None:
-    """The same, told by his arrival there."""
+    """Follow the customer, who has joined another conference."""
     await_customer_rejoin(draft, event)
     note_join(draft, event)
 
@@ -421,21 +422,21 @@ def _continue_alone(draft: Draft) -> None:
     enter_stage(draft, TransferStage.MOVING_CUSTOMER, draft.policy.arrive_timeout_ms)
 
 
-# ---- what is overdue ---------------------------------------------------------------------------------------------
+# ---- overdue stages ----------------------------------------------------------------------------------------------
 
 
 def read_at_stage_timeout(draft: Draft, event: Event) -> None:
-    """What is waited for has not come: Twilio is asked, again and again."""
+    """Read Twilio repeatedly: what the stage waits for has not happened."""
     if draft.transfer.stage is TransferStage.DIALING and not _a_party_is_missing(draft):
-        return  # whoever was looked after has left, or has come, by now
+        return  # the missing party has left or joined by now
     read_calls(draft, event)
     draft.set_timer(StageOverdue.timer, draft.policy.confirm_interval_ms)
 
 
 def hang_up_lingering_agent(draft: Draft, event: Event) -> None:
-    """The end of the agent's `<Dial>` should have ended the call. No callback said so: the agent is hung up.
+    """Hang up the agent: the end of the agent's `<Dial>` should have ended the call, but no callback said so.
 
-    A hang-up without an outcome is not ordered again: it waits for a request slot, or is being retried.
+    A hangup without an outcome is not emitted again: it waits for a request slot, or is being retried.
     """
     agent = draft.session.parties[AGENT]
     if not agent.hang_up_effect_id:
@@ -447,7 +448,7 @@ def hang_up_lingering_agent(draft: Draft, event: Event) -> None:
 
 
 def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
-    """The customer is alive and not in the room: he is redirected there, once."""
+    """Redirect the customer once more: the call is live but not in the conference."""
     draft.change(repaired=True)
     customer = draft.session.parties[CUSTOMER]
     redirect_leg(draft, customer, customer.wait_audio)
@@ -455,7 +456,7 @@ def redirect_customer_again(draft: Draft, _event: CallsRead) -> None:
 
 
 def return_to_bridge_after_refusal(draft: Draft, event: EffectFailed) -> None:
-    """Twilio refused to move the customer, so nothing has happened: the two talk on as before."""
+    """Return to the bridge: Twilio refused to move the customer, so both parties keep talking."""
     customer, agent = draft.session.parties[CUSTOMER], draft.session.parties[AGENT]
     draft.change_party(customer, wait_audio=WaitAudio.NONE)
     draft.change_party(agent, is_leaving=False, hang_up_requested=False)
