@@ -43,7 +43,8 @@ def printable(value: object) -> str:
 
     Escapes control characters, bidirectional and invisible characters, line separators, and lone surrogates.
 
-    >>> printable("a\x1b[31mb") 'a\\x1b[31mb'
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
     """
     text = str(value)
     return text if text.isprintable() else "".join(map(_escaped, text))

@@ -1,1 +1,1 @@
-"""What people see of sessions and how they give commands, whatever the surface: terminal, web console, API, client."""
+"""Session queries and command submission, shared by every surface: CLI, web console, API, client."""

@@ -1,4 +1,4 @@
-"""Which sessions need attention, and why."""
+"""Which sessions need attention from a person, and why."""
 
 from dataclasses import dataclass
 
@@ -9,25 +9,25 @@ from conferral.operations.damage import has_unknown_state
 from conferral.operations.history.timeline import BAD_ENDS
 from conferral.operations.session_queries import Fields
 
-#: Ranks, the worst first. A session whose failure is over, with the caller back in a conversation, is RECOVERED: it is
-#: marked, but no one has to act on it.
+#: Ranks, worst first. RECOVERED means that the failure is over and the caller is talking again: such a session is
+#: marked, but no one has to act.
 OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
-#: How long after its time a timer counts as overdue, milliseconds: workers ask every second which are due.
+#: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
-#: How long a transfer that has failed is told of, milliseconds.
+#: How long a failed transfer is reported, in milliseconds.
 RECENT_FAILURE_MS = 300_000
-#: Phases in which a customer is alone for a reason, and somebody or something is to end that.
+#: Phases in which a customer is expected to be alone for a while.
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
 _CONNECTING = frozenset({"dialing", "ringing", "confirming"})
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What is wrong with a session, or was."""
+    """A session's current or past problem."""
 
     #: 1 is the worst.
     rank: int
-    #: One short sentence that begins with what it is: `damaged`, `overdue`, `alone` or `failed`.
+    #: One short sentence, starting with the kind: `damaged`, `overdue`, `alone`, or `failed`.
     text: str
 
     @property
@@ -37,11 +37,11 @@ class Attention:
 
 
 def attention_of(fields: Fields, now_ms: int) -> Attention | None:
-    """The worst that is to be said of a session; None when nothing is.
+    """Return a session's worst problem; None without one.
 
     Args:
         fields: The session's hash.
-        now_ms: Unix milliseconds, by Redis's clock: timers are set by it.
+        now_ms: Unix milliseconds by Redis's clock, on which timers run.
     """
     if has_unknown_state(fields):
         return Attention(OVERDUE, "damaged: the stored state can't be understood")
@@ -59,7 +59,7 @@ def attention_of(fields: Fields, now_ms: int) -> Attention | None:
 
 
 def sort_key(fields: Fields, now_ms: int) -> tuple[int, int, str]:
-    """Puts those that need attention first, the worst of them at the top, then the newest.
+    """Return a key that sorts sessions that need attention first, worst on top, then the newest.
 
     Args:
         fields: The session's hash.
@@ -71,7 +71,7 @@ def sort_key(fields: Fields, now_ms: int) -> tuple[int, int, str]:
 
 
 def is_lone(fields: Fields) -> bool:
-    """Whether one party is left in a conference, nobody is being dialled, and nobody meant it so."""
+    """Whether one party is unexpectedly alone in a conference and no one is being dialed."""
     state, phase = fields.get("state", ""), fields.get("phase", "")
     if state not in ("conferenced", "transferring") or phase in _EXPECTED_LONE_PHASES:
         return False
@@ -90,7 +90,7 @@ def _has_recovered(fields: Fields) -> bool:
 
 
 def _company(fields: Fields) -> list[str]:
-    """Return the connected parties that count, by name."""
+    """Return the names of the connected parties, without supervisors and parties that are leaving."""
     return [
         party
         for party in wording.party_names(fields)
@@ -99,7 +99,7 @@ def _company(fields: Fields) -> list[str]:
 
 
 def _counts_as_party(fields: Fields, party: str) -> bool:
-    """Whether a party is company: a supervisor is not, nor is who is on the way out."""
+    """Whether a party counts: supervisors and parties that are leaving don't."""
     of = {name: fields.get(f"party.{party}.{name}", "") for name in ("supervises", "is_leaving")}
     return not of["supervises"] and of["is_leaving"] != "true"
 
@@ -121,7 +121,7 @@ def _overdue(fields: Fields, now_ms: int) -> str:
 
 
 def _failed_transfer(fields: Fields, now_ms: int) -> str:
-    """That its newest transfer has failed lately, or that the agent is being rung again for it."""
+    """Describe the newest transfer's recent failure, or the recall after it; empty for neither."""
     reason = fields.get("transfer.reason", "")
     why = f" ({reason})" if reason else ""
     if fields.get("phase") == "recall":
@@ -137,7 +137,7 @@ def _failed_transfer(fields: Fields, now_ms: int) -> str:
 
 
 def _failed_at_ms(fields: Fields) -> int:
-    """When the newest transfer was over, Unix milliseconds; where nobody was dialled, when the record changed last."""
+    """Return when the newest transfer ended, in Unix milliseconds; without a dial, when the session last changed."""
     try:
         ends = [int(one["ended_at_ms"]) for one in orjson.loads(fields.get("transfer.attempts") or "[]")]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Who hears whom, as far as a session's record knows: it changes with what Twilio tells, never before."""
+"""Who hears whom, from the session's hash. It reflects only what Twilio has confirmed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _RELEVANT_FIELDS = (
     "coaches",
     "early_media",
 )
-#: What somebody hears whose phone is still being called.
+#: What a party hears whose phone is still being dialed.
 _NOT_CONNECTED = {
     "dialing": "{party} is being called and hears nobody yet",
     "ringing": "{party}'s phone rings",
     "confirming": "{party} is asked to press 1 and hears nobody yet",
 }
-#: Tunes as people hear them.
+#: Names of wait audio for people.
 _AUDIO_NAMES = {"ringback": "ringing", "music": "music", "": "nothing"}
 
 PartyFields = Mapping[str, str]
@@ -36,14 +36,14 @@ class AudibleParties:
     """What one party hears."""
 
     party: str
-    #: Names of the parties that are heard.
+    #: Names of the parties that it hears.
     hears: tuple[str, ...]
-    #: The same in a sentence, with whatever is heard in place of people.
+    #: The same as a sentence, including ringing, music, or silence.
     text: str
 
 
 def audibility(fields: Fields) -> tuple[AudibleParties, ...]:
-    """What each party hears that has not left; nothing of a session that has ended.
+    """Return what each party that hasn't left hears; empty for an ended session.
 
     Args:
         fields: The session's hash.
@@ -57,7 +57,7 @@ def audibility(fields: Fields) -> tuple[AudibleParties, ...]:
     there = {party: of for party, of in audible.items() if of["status"] != "left"}
     in_room = [of for of in there.values() if of["in_conference"] == "true"]
     if fields.get("phase") == "ringing" and len(in_room) == 1 and in_room[0]["wait_audio"]:
-        # A conference of one has not begun, however he has joined it.
+        # A conference with one participant plays wait audio, however that participant joined.
         in_room[0]["waits_for_start"] = "true"
     later = next_dialed_party(fields)
     return tuple(
@@ -71,7 +71,7 @@ def audibility(fields: Fields) -> tuple[AudibleParties, ...]:
 
 
 def is_ringing_caller(fields: Fields, party: str) -> bool:
-    """Whether somebody has called whose own call counts as ringing until anybody answers: nobody waits for him."""
+    """Whether this is an inbound caller whose call still rings because no one has answered."""
     came_in = party == "customer" and fields.get("direction") == "inbound"
     of = f"party.{party}"
     return came_in and fields.get(f"{of}.status") == "ringing" and not fields.get(f"{of}.dial_id")
@@ -83,7 +83,7 @@ def _audible_to(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
         told = _NOT_CONNECTED.get(of["status"], "{party} hears nobody")
         return AudibleParties(party, (), told.format(party=party))
     if of["held"] == "true":
-        # Without a tune of ours Twilio plays music of its own.
+        # Without configured wait audio, Twilio plays its own music.
         return AudibleParties(
             party, (), f"{party} is on hold and hears {_AUDIO_NAMES.get(of['wait_audio'] or 'music', of['wait_audio'])}"
         )
@@ -99,7 +99,7 @@ def _audible_to(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
 
 
 def _audible_in_bridge(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
-    """Somebody whose call is up outside of the conference: in the bridge, or on the way."""
+    """Return what a party outside of the conference hears: in the bridge, or while being moved."""
     other = {"customer": "agent", "agent": "customer"}.get(party, "")
     pair = there.get(other)
     if pair is None:
@@ -116,11 +116,11 @@ def _audible_in_bridge(party: str, there: Mapping[str, PartyFields]) -> AudibleP
 
 
 def _is_audible(other: PartyFields, listener: PartyFields) -> bool:
-    """Whether somebody in the conference is heard by another one there."""
+    """Whether one conference participant can be heard by another."""
     is_in = other["status"] == "connected" and other["in_conference"] == "true" and other["waits_for_start"] != "true"
     if not is_in or other["held"] == "true" or other["muted"] == "true":
         return False
-    # Whoever coaches is heard by the one who is coached alone.
+    # Only the coached participant hears a coach.
     return not other["coaches"] or other["coaches"] == listener["call_sid"]
 
 
@@ -130,7 +130,7 @@ def _describe(party: str, hears: Sequence[str], rings: Sequence[str]) -> str:
 
 
 def _audience_note(party: str, of: PartyFields, there: Mapping[str, PartyFields]) -> str:
-    """By whom somebody is heard, where it is not by all."""
+    """Say who hears the party, unless everyone does."""
     if of["muted"] == "true":
         return f"; nobody hears {party}"
     if not of["coaches"]:

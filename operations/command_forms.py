@@ -1,4 +1,4 @@
-"""The commands that a session can be given, each with its fields, and why those that are not allowed now are not."""
+"""Command forms for a session: each command's fields and choices, and why a command is unavailable."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ _CHOICES: dict[str, tuple[str, Sequence[str]]] = {
 _DIALING_COMMANDS = frozenset({"transfer", "retrieve", "add", "supervise"})
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
 _PARTY_COMMANDS = frozenset({"remove", "hold", "unhold", "mute", "unmute"})
-#: What is true already of a party of whom a command would change nothing: its field, and the value.
+#: Commands without effect on a party: the field that shows it, and its value.
 _ALREADY_IN_EFFECT = {
     "hold": ("held", "true"),
     "unhold": ("held", "false"),
@@ -58,10 +58,10 @@ _ALREADY_IN_EFFECT = {
 class FormField:
     """One field of a command."""
 
-    #: As the command has it.
+    #: Its name in the command.
     name: str
     kind: Kind
-    #: What can be chosen, the values that would be refused now left out; empty where anything can be said.
+    #: Choices, without values that would be rejected; empty for free text.
     options: tuple[str, ...] = ()
     required: bool = False
 
@@ -74,15 +74,15 @@ class CommandForm:
     type: str
     label: str
     allowed: bool
-    #: Why it is not allowed, or has nothing to do (the command itself would be taken), in words; empty where it is.
+    #: Why it isn't allowed, or is allowed but has no effect; empty if it can be used.
     reason: str
     fields: tuple[FormField, ...] = ()
-    #: What will happen to whom; empty where nobody is hung up by it.
+    #: A warning about the parties that it hangs up; empty if it hangs up no one.
     danger: str = ""
 
 
 def command_forms(fields: Fields) -> tuple[CommandForm, ...]:
-    """Every command, always in the same order; none for a record that can't be understood.
+    """Return every command, always in the same order; none if the hash can't be decoded.
 
     Args:
         fields: The session's hash.
@@ -99,7 +99,7 @@ def command_forms(fields: Fields) -> tuple[CommandForm, ...]:
 
 
 def _variant_of(command: Command) -> str:
-    """What tells a trial from the others of its type: mode, action or party."""
+    """Return what distinguishes trial commands of one type: mode, action, or party."""
     if isinstance(command, Transfer | Supervise):
         return command.mode
     if isinstance(command, Record):
@@ -109,14 +109,14 @@ def _variant_of(command: Command) -> str:
 
 def _command_form(kind: str, trials: Sequence[tuple[str, str]], session: Session, fields: Fields) -> CommandForm:
     allowed = [choice for choice, refusal in trials if not refusal]
-    # One reason for all of them is the rule; where they differ, the one that most have.
+    # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
     return CommandForm(kind, _LABELS[kind], not reason, reason, _fields(kind, allowed, fields), _warning(kind, fields))
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
-    """Why a command that would be taken has surely nothing to do; empty where it has, or where nobody can be sure."""
+    """Return why an allowed command certainly has no effect; empty if it has one or might have one."""
     if kind == "convert" and session.state in _CONFERENCE_STATES:
         return "it is a conference already"
     there = [one for one in session.parties.values() if not one.is_gone and not one.is_supervisor]
@@ -154,7 +154,7 @@ def _fields(kind: str, allowed: Sequence[str], fields: Fields) -> tuple[FormFiel
 
 
 def _suggested_parties(kind: str, parties: Sequence[str], fields: Fields) -> tuple[str, ...]:
-    """The parties in the usual order; without those for whom nothing would change, unless none were left."""
+    """Return the parties in the usual order, without those already in the desired state, unless all are."""
     ordered = [party for party in wording.party_names(fields) if party in parties]
     name, so = _ALREADY_IN_EFFECT.get(kind, ("", ""))
     useful = [party for party in ordered if fields.get(f"party.{party}.{name}") != so] if name else ordered

@@ -1,4 +1,4 @@
-"""Gives commands and learns what has come of them: for the command line, the client, the console and the HTTP API."""
+"""Submit commands and wait for their outcomes, for the CLI, client, console, and HTTP API."""
 
 import asyncio
 import secrets
@@ -14,34 +14,34 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_models import Call
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 
-#: Who gives the commands that come with `CONFERRAL_API_TOKEN`.
-TOKEN_NAME = "api"  # noqa: S105  # a name, no token
+#: Name of the submitter for commands authorized by `CONFERRAL_API_TOKEN`.
+TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
 
-#: Between two looks for an outcome, at first and at most, seconds: most commands are done in well under a second.
+#: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05
 POLL_MAX_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCommand:
-    """A command that was published."""
+    """A published command."""
 
     command_id: str
     #: The command's name.
     kind: str
-    #: As the command named it: a session's id or a call's SID; empty for a `call` that names none.
+    #: The session as the command names it: its id or a call's SID; empty for a `call` without one.
     session: str
-    #: Of what was asked for: tells it from another command under the same id.
+    #: Digest of the command's fields, which detects a different command with the same id.
     digest: str
 
     @property
     def opens_session(self) -> bool:
-        """Whether it opens a session, in place of asking something of one."""
+        """Whether it opens a session instead of acting on one."""
         return self.kind == Call.kind.name
 
 
 class CommandSubmitter:
-    """Gives commands by way of Redis."""
+    """Submits commands through Redis."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class CommandSubmitter:
         run: RequestRunner = cancellable,
         on_unreachable: Callable[[StoreUnreachableError], None] | None = None,
     ) -> None:
-        """Binds the reader.
+        """Create a submitter.
 
         Args:
-            reader: Of Redis.
-            run: How a request is waited for.
-            on_unreachable: Told each time that Redis was away and the request is to be repeated.
+            reader: Queries on Redis.
+            run: Runs a request, for instance with limited concurrency.
+            on_unreachable: Called each time that Redis is unreachable and the request will be retried.
         """
         self._reader = reader
         self._run = run
@@ -63,21 +63,21 @@ class CommandSubmitter:
     async def submit(
         self, fields: Mapping[str, str], command_id: str = "", *, check_session: bool = False, retry_for_s: float = 0.0
     ) -> SubmittedCommand:
-        """Publishes a command; one that was taken up under the same id is not published again.
+        """Publish a command, unless a command with the same id was already accepted.
 
         Args:
-            fields: As the stream takes them, checked; an id among them does not count.
-            command_id: Empty for one that is made up.
-            check_session: Whether the named session is looked up first, in place of leaving that to whoever takes
-                the command from the stream, and rejects it in the same words.
-            retry_for_s: How long it is retried while Redis is away, seconds: the id makes sure that it is done once.
+            fields: Validated fields as in the stream; an id among them is ignored.
+            command_id: The idempotency key; generated if empty.
+            check_session: Whether to look up the session before publishing. Otherwise, the worker's router does, and
+                rejects the command with the same reason.
+            retry_for_s: How long to retry while Redis is unreachable, in seconds; the id ensures that it runs once.
 
         Raises:
-            IdTaken: the id was given before, for another command; nothing was published.
-            SessionTaken: of a `call` that is looked up: there is such a session or call; nothing was published.
-            UnknownSession: of all others: there is none; nothing was published.
-            CommandsFull: too many commands wait to be routed; nothing was published.
-            StoreUnreachableError: nobody knows whether it was published.
+            CommandIdConflict: the id was used for a different command; nothing was published.
+            SessionExists: for a checked `call`: the session or call exists already; nothing was published.
+            UnknownSession: for other checked commands: there is no such session; nothing was published.
+            CommandStreamFull: too many commands wait to be routed; nothing was published.
+            StoreUnreachableError: it is unknown whether the command was published.
         """
         command = SubmittedCommand(
             command_id or f"c-{secrets.token_hex(10)}",
@@ -108,7 +108,7 @@ class CommandSubmitter:
             _check_same_command(command, is_own=not found.is_of_another_command(command.digest))
             if found.entry_id:
                 return
-            # Whoever keeps an id has looked the session up; since then the command may have opened it, or ended it.
+            # A known id passed this check before. Since then, the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
         if check_session:
             await self._check_session(command)
@@ -127,22 +127,22 @@ class CommandSubmitter:
             raise UnknownSession(command_stream.unknown_session(command.session))
 
     async def find_outcome(self, command_id: str) -> CommandOutcome:
-        """How far the command of an id has come, whatever was asked for; with an empty status where nobody knows."""
+        """Return the outcome of the command with an id, whatever its fields; the status is empty for an unknown id."""
         return await self._run(command_stream.read_outcome(self._reader.client, self._reader.keys, command_id))
 
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> CommandOutcome:
-        """Waits until nothing more will come of a command, or the time is up; returns what is known then.
+        """Wait until a command's outcome is final or the timeout expires; return the last outcome read.
 
         Args:
             command: The command.
             timeout_s: Seconds.
-            is_gone: Whether nobody waits any more, so that the time is up.
+            is_gone: Whether the client has disconnected, which ends the wait.
 
         Raises:
-            IdTaken: the id was given at the same moment for another command, and that one was quicker.
-            StoreUnreachableError: Redis was away when the time was up.
+            CommandIdConflict: a different command with the same id was published first, at the same moment.
+            StoreUnreachableError: Redis was unreachable when the timeout expired.
         """
         until_s = _now_s() + timeout_s
         pause_s = POLL_INITIAL_S
@@ -162,7 +162,7 @@ class CommandSubmitter:
             pause_s = min(POLL_MAX_S, pause_s * 1.2)
 
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
-        """Names of the commands that the session of an id or a call would take now; none where nothing is known."""
+        """Return the names of the commands that a session would accept now; none if the session is unknown."""
         session_id = await self._run(self._reader.find_exact(session)) if session else ""
         return allowed_commands_of(await self._run(self._reader.read_session(session_id))) if session_id else ()
 
@@ -174,9 +174,9 @@ def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
 
 
 def with_public_field_name(reason: str, names: Mapping[str, str]) -> str:
-    """Why a command can't be one, with the name that a field has here in front where it is another one.
+    """Return the reason for rejecting a command, with the field's public name in front if it differs.
 
-    >>> in_own_names("timeout must be whole seconds, 5 to 600", {"timeout": "ring_timeout_s"})
+    >>> with_public_field_name("timeout must be whole seconds, 5 to 600", {"timeout": "ring_timeout_s"})
     'ring_timeout_s: timeout must be whole seconds, 5 to 600'
     """
     own = names.get(reason.partition(" ")[0])
@@ -184,14 +184,14 @@ def with_public_field_name(reason: str, names: Mapping[str, str]) -> str:
 
 
 def allowed_commands_of(session: Fields) -> tuple[str, ...]:
-    """Names of the commands that the session of a hash would take now."""
-    # Building the machine takes longer than all else here, and only a refusal needs it.
+    """Return the names of the commands that the session with this hash would accept now."""
+    # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 
     try:
         return allowed_commands(session_codec.decode(session)) if session else ()
     except StoreError:
-        return ()  # a record that can't be understood: nothing is known of it
+        return ()  # the hash can't be decoded
 
 
 def _now_s() -> float:

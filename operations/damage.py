@@ -1,4 +1,4 @@
-"""Whether a session's stored state is damaged: changed by hand, or by another program that writes to the same keys."""
+"""Detect damaged session hashes: edited by hand, or written by another program that shares the keys."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import decode
 
-#: What every surface tells the operator to do.
+#: Repair instructions, the same on every surface.
 REPAIR = (
     "no worker decides about it until the field is repaired (then: conferral dead retry) or the session is erased "
     "(conferral forget SESSION); its calls go on until someone hangs up"
@@ -15,9 +15,9 @@ _STATES = frozenset(State)
 
 
 def damaged_field(fields: Mapping[str, str]) -> str:
-    """Return the first field of a session's hash that can't be understood; empty if all can.
+    """Return the first field of a session's hash that can't be decoded; empty if all can.
 
-    Workers refuse to decide about a session whose record does not decode, by the same rule.
+    Workers use the same rule: they process no events of a session whose hash can't be decoded.
 
     Args:
         fields: The session's hash.
@@ -30,5 +30,5 @@ def damaged_field(fields: Mapping[str, str]) -> str:
 
 
 def has_unknown_state(fields: Mapping[str, str]) -> bool:
-    """Whether the state alone gives the damage away; for lists, where decoding every session costs too much."""
+    """Whether the state field alone shows the damage. For lists, where decoding every session costs too much."""
     return bool(fields) and fields.get("state", "") not in _STATES

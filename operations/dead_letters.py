@@ -1,4 +1,4 @@
-"""Dead letters as people deal with them: what lies there and why, put back or dropped, one by one or a whole reason."""
+"""Dead letters: list, retry, and drop them, one at a time or all with the same reason."""
 
 import builtins
 import re
@@ -22,54 +22,54 @@ from conferral.storage.queries.dead_letters import (
 )
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 
-#: Fields whose values nobody is shown in any form.
+#: Fields whose values are never shown.
 _HIDDEN_FIELDS = frozenset({"call_token"})
-#: SIDs, times and ids of entries: digits that are nobody's number.
+#: SIDs, times, and entry ids: digits that aren't phone numbers.
 _ID_OR_TIME = re.compile(
     r"((?<![A-Za-z0-9])(?:[A-Z]{2}[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.]+Z|1\d{12}-\d{1,6})(?![A-Za-z0-9]))", re.ASCII
 )
-#: Longest value of a field that is shown (characters); letters may be of any size.
+#: Maximum length of a field's value when shown (characters); stored values have no limit.
 _VALUE_MAX = 500
 _NOT_FOUND = "there is no such letter"
-#: Fields of a letter that are shown (count).
+#: Maximum number of fields shown per dead letter.
 _FIELDS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter, to be shown."""
+    """One dead letter, for display."""
 
     id: str
-    #: When it was put aside, Unix milliseconds.
+    #: When it was dead-lettered, in Unix milliseconds.
     at_ms: int
     #: Why.
     reason: str
-    #: Where it came from: `commands`, `partition 3`, or the name of a stream that is none of these.
+    #: Its origin: `commands`, `partition 3`, or another stream's name.
     source: str
-    #: Its id there.
+    #: Its entry id there.
     entry_id: str
-    #: Its type: a command's or an event's name; empty where it has none.
+    #: The command's or event's name; empty without one.
     type: str
-    #: Of the session, as the entry names it; empty where it names none.
+    #: The session as the entry names it; empty without one.
     session: str
-    #: Why it can't be put back, in words; empty where it can.
+    #: Why it can't be retried; empty if it can.
     not_retryable_reason: str
-    #: Its own fields, numbers cut to their last digits unless they are wanted whole.
+    #: Its fields, with phone numbers masked unless full ones were requested.
     fields: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPage:
-    """One page of them, the newest first."""
+    """One page of dead letters, newest first."""
 
     letters: tuple[DeadLetter, ...]
-    #: Where the next page begins, opaque; empty when there is none.
+    #: Opaque cursor of the next page; empty on the last page.
     cursor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonGroup:
-    """The dead letters of one reason."""
+    """Dead letters with the same reason."""
 
     reason: str
     #: How many (count).
@@ -80,21 +80,21 @@ class ReasonGroup:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What has come of putting back or dropping."""
+    """Result of retrying or dropping."""
 
-    #: How many (count).
+    #: How many succeeded (count).
     done: int
-    #: Those that could not be, by id, with the reason.
+    #: Failed ones by id, with the reason.
     refused: dict[str, str]
-    #: How many letters are left of all (count).
+    #: Total number of dead letters left.
     left: int
 
 
-class CountChanged(ConferralError):  # noqa: N818  # nothing is wrong: the question has to be asked again
-    """There are more or fewer than whoever confirmed it was told; nothing was done.
+class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has to confirm again
+    """The number of dead letters differs from the confirmed number; nothing was done.
 
     Attributes:
-        count: How many there are now.
+        count: The current number.
     """
 
     def __init__(self, count: int) -> None:
@@ -103,33 +103,33 @@ class CountChanged(ConferralError):  # noqa: N818  # nothing is wrong: the quest
 
 
 class DeadLetters:
-    """Lists, puts back and drops dead letters. Everything may raise StoreError."""
+    """Lists, retries, and drops dead letters. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Binds the client.
+        """Bind the Redis client.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
         """
         self._store = DeadLetterStore(client, keys)
         self._keys = keys
 
     async def count(self) -> int:
-        """How many there are."""
+        """Return the number of dead letters."""
         return await self._store.count()
 
     async def list(self, limit: int = 50, cursor: str = "", reason: str = "", *, full: bool = False) -> DeadLetterPage:
-        """One page, the newest first. Only an empty cursor says that nothing follows.
+        """Return one page, newest first. Only an empty cursor marks the last page: with a reason, a page may be empty.
 
         Args:
-            limit: Most letters (count, 1 to 500).
-            cursor: Of the page before; empty for the first.
-            reason: Only those put aside for it; empty for all.
-            full: Whether numbers are shown whole.
+            limit: Page size (1 to 500).
+            cursor: From the previous page; empty for the first.
+            reason: Only letters with this reason; empty for all.
+            full: Whether to show full phone numbers.
 
         Raises:
-            BadCursorError: it is no cursor of this list.
+            BadCursorError: the cursor is invalid.
         """
         if not 1 <= limit <= LIMIT_MAX:
             raise ValueError(f"limit must be 1 to {LIMIT_MAX}")
@@ -148,12 +148,12 @@ class DeadLetters:
         return DeadLetterPage(tuple(found), last if looked_at == most else "")
 
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
-        """Return one of them; None if there is no such letter."""
+        """Return a dead letter; None if there is none with this id."""
         found = await self._store.get([letter_id]) if is_letter_id(letter_id) else {}
         return self._displayed(found[letter_id], full=full) if letter_id in found else None
 
     async def groups(self) -> builtins.list[ReasonGroup]:
-        """The reasons with how many letters each has, most first. Reads all of them."""
+        """Return the reasons with their counts, most frequent first. Reads all dead letters."""
         counted: Counter[str] = Counter()
         retryable: Counter[str] = Counter()
         async for letter in self._store.newest_first():
@@ -163,11 +163,12 @@ class DeadLetters:
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
     async def retry(self, ids: Sequence[str]) -> BulkResult:
-        """Puts letters back to where they came from, the oldest first."""
+        """Return dead letters to their streams, oldest first."""
         refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=_age_of):
-            # Each is read only now: somebody else may have put it back or dropped it, and all may be too large to keep.
+            # Read each one only now: another user may have retried or dropped it, and all together may not fit into
+            # memory.
             letter = (await self._store.get([one])).get(one)
             if why_not := _NOT_FOUND if letter is None else await self._store.retry(letter):
                 refused[one] = why_not
@@ -176,7 +177,7 @@ class DeadLetters:
         return BulkResult(done, refused, await self._store.count())
 
     async def drop(self, ids: Sequence[str]) -> BulkResult:
-        """Removes letters for good."""
+        """Delete dead letters permanently."""
         refused: dict[str, str] = {}
         done = 0
         for start in range(0, len(ids), CHUNK):
@@ -187,19 +188,19 @@ class DeadLetters:
         return BulkResult(done, refused, await self._store.count())
 
     async def retry_all(self, reason: str = "", count: int | None = None) -> BulkResult:
-        """Puts back all of a reason, or all.
+        """Retry all dead letters, or all with one reason.
 
         Args:
             reason: Empty for all.
-            count: How many whoever confirmed it was told of; None where nobody was asked.
+            count: The number that the user confirmed; None without confirmation.
 
         Raises:
-            CountChanged: there are more or fewer by now.
+            CountChanged: the number has changed since.
         """
         return await self.retry(await self._ids_with_reason(reason, count))
 
     async def drop_all(self, reason: str = "", count: int | None = None) -> BulkResult:
-        """Removes all of a reason, or all. Arguments and errors as of `retry_all`."""
+        """Delete all dead letters, or all with one reason. Arguments and errors are those of `retry_all`."""
         return await self.drop(await self._ids_with_reason(reason, count))
 
     async def _ids_with_reason(self, reason: str, count: int | None) -> builtins.list[str]:
@@ -241,15 +242,15 @@ def _age_of(letter_id: str) -> tuple[int, int]:
 
 
 def _name(named: str, *, full: bool) -> str:
-    """A session's name as the entry has it: some name sessions by a number, and ids may hold digits."""
+    """Return the session's name as in the entry, masked: a command may name a session by a phone number."""
     return wording.display_address(named, full=full) if named.startswith("+") else named
 
 
 def _mask_numbers(text: str, *, full: bool) -> str:
-    """A text in which numbers are cut, however they are written; a value that begins with + is nothing else."""
+    """Mask phone numbers in any notation. A value that starts with + is nothing but a number."""
     if full or not text or text.startswith("+"):
         return wording.display_address(text, full=full)
-    # SIDs, times and ids stand at the odd places.
+    # `split` puts the matched SIDs, times, and ids at odd indexes.
     return "".join(part if place % 2 else mask_numbers(part) for place, part in enumerate(_ID_OR_TIME.split(text)))
 
 

@@ -1,20 +1,20 @@
-"""What has become of a command that is not done, in the words of its status; and a session that nobody knows."""
+"""Errors of commands that aren't done, one class per status, and of session names that match none or several."""
 
 from conferral.runtime.errors import ConferralError
 
 
 class CommandError(ConferralError):
-    """A command that is not done. No text of it holds a number or a name of a person.
+    """A command that isn't done. No text of it holds a phone number or a person's name.
 
     Attributes:
         kind: The command's name: `transfer`, `end`...
-        reason: Why, in the words that every other way of giving a command has for it.
-        allowed: Names of the commands that the session would take now; empty where nothing is known of it.
-        command_id: Under which the outcome is kept; empty of a command that was never published.
-        session: The session's id, empty where there is none.
+        reason: Why; the same text on every surface.
+        allowed: Commands that the session would accept now; empty if unknown.
+        command_id: The id of the stored outcome; empty if the command was never published.
+        session: The session's id; empty without one.
     """
 
-    #: What has become of it, in a word for people.
+    #: The status in words for people.
     outcome_word = "not done"
 
     def __init__(
@@ -29,41 +29,41 @@ class CommandError(ConferralError):
 
 
 class CommandRejected(CommandError):  # noqa: N818  # the status is the name
-    """Nothing was done: a field is wrong, or the session's state does not allow it."""
+    """Nothing happened: a field is invalid, or the session's state doesn't allow the command."""
 
     outcome_word = "rejected"
 
 
 class CommandIdConflict(CommandRejected):
-    """The command's id was given before, for another command."""
+    """The command's id was already used for a different command."""
 
 
 class SessionExists(CommandRejected):
-    """A `call` names a session that there is already."""
+    """A `call` names a session that exists already."""
 
 
 class CommandStreamFull(CommandRejected):
-    """So many commands wait for a worker that no more are taken."""
+    """Too many commands wait to be routed, so no more are accepted."""
 
 
 class CommandFailed(CommandError):  # noqa: N818
-    """It was tried and could not be done."""
+    """The command was accepted but couldn't be done."""
 
     outcome_word = "failed"
 
 
 class CommandPending(CommandError):  # noqa: N818
-    """The time to wait is up; the command goes on, and its outcome can be asked for by its id."""
+    """The wait timed out; the command goes on, and its outcome can be read later by its id."""
 
     outcome_word = "pending"
 
 
 class UnknownSession(ConferralError):  # noqa: N818
-    """Neither a session nor a call of one has this id; perhaps it ended long ago."""
+    """No session and no call of one has this id; it may have ended long ago."""
 
 
 class AmbiguousSession(ConferralError):  # noqa: N818
-    """Several sessions fit what somebody has named. The text names some of them, without a number.
+    """Several sessions match a name. The text lists some of them, without phone numbers.
 
     Attributes:
         session_ids: All of them.

@@ -1,4 +1,4 @@
-"""Why a session stands where it stands: what it waits for, what comes by itself, what failed first, what would help."""
+"""Explain a session's state: what it waits for, what happens next, what failed first, and what would help."""
 
 import re
 import shlex
@@ -14,11 +14,11 @@ from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.storage.codecs.session_codec import decode_public_changes
 
-#: Where Twilio tells of its error codes.
+#: Twilio's documentation of its error codes.
 _TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
-#: Commands that begin what is kept as the newest transfer.
+#: Commands that start what is stored as the newest transfer.
 _TRANSFER_COMMANDS = frozenset({"transfer", "park", "retrieve"})
-#: What there is to be said of an end beyond its word.
+#: Explanations of end reasons.
 _END_REASONS = {
     "agent-left": "the agent hung up",
     "customer-left": "the customer hung up",
@@ -41,7 +41,7 @@ _END_REASONS = {
     "command": "an operator ended it",
     "too-old": "it was a day old",
 }
-#: How far a transfer has come that is under way.
+#: Progress of a running transfer, in words.
 _TRANSFER_STATUSES = {
     "dialing": "the target is being called",
     "ringing": "the target's phone rings",
@@ -49,7 +49,7 @@ _TRANSFER_STATUSES = {
     "consulting": "they consult",
     "merged": "all three talk",
 }
-#: Further away than this the time of day alone would not say when, milliseconds.
+#: Beyond this distance, a time of day alone is ambiguous, in milliseconds.
 _SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 
@@ -58,20 +58,20 @@ _PLAIN_ADDRESS = re.compile(r"(client|sip):")
 class Failure:
     """The first thing that went wrong."""
 
-    #: Of the log's entry.
+    #: Id of the log entry.
     entry_id: str
     #: Unix milliseconds.
     at_ms: int
     text: str
-    #: What said no, in words: the refusal, or why a command failed; empty where nothing told.
+    #: The refusal, or why a command failed, in words; empty if unknown.
     guard: str
     #: 0 for none.
     twilio_code: int
-    #: Where Twilio tells of its code; empty for none.
+    #: Twilio's page about the error code; empty for none.
     link: str
-    #: It was before the newest transfer began, or was over where all went well, and nothing has failed since.
+    #: Whether it happened before the newest transfer began or succeeded, with no failure since.
     is_earlier: bool = False
-    #: It is a command that was refused: nothing has failed.
+    #: Whether it is only a refused command, not a failure.
     is_refusal: bool = False
 
 
@@ -79,24 +79,24 @@ class Failure:
 class Suggestion:
     """A command that would help."""
 
-    #: Its name.
+    #: The command's name.
     command: str
     why: str
-    #: As it is typed; what is written large is to be filled in.
+    #: The command line; words in capitals are placeholders.
     line: str
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that there is to be said."""
+    """A session's full explanation."""
 
     #: Sentences.
     summary: tuple[str, ...]
-    #: What it waits for, whoever brings it.
+    #: Everything that it waits for.
     waits: tuple[Wait, ...]
-    #: What of it comes without anybody's doing, and when, in sentences.
+    #: What happens automatically, and when, in sentences.
     upcoming: tuple[str, ...]
-    #: None where nothing failed.
+    #: None without a failure.
     first_failure: Failure | None
     suggestions: tuple[Suggestion, ...]
 
@@ -111,16 +111,16 @@ def explain(
     full: bool = False,
     command_line: str = "conferral",
 ) -> Explanation:
-    """Explains a session.
+    """Explain a session.
 
     Args:
         fields: Its hash.
         log: Oldest first.
         now_ms: Unix milliseconds, by Redis's clock.
-        open_effects: What was asked of Twilio without an outcome yet; by the log where it is not given.
-        moments: What the log tells, where that is known already; made with the same `full`.
-        full: Whether numbers are shown whole.
-        command_line: How the program is called.
+        open_effects: Requests to Twilio without an outcome; derived from the log by default.
+        moments: The log's timeline, if already built with the same `full`.
+        full: Whether to show full phone numbers.
+        command_line: How to call this program.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     still = timeline.unfinished_effects(moments) if open_effects is None else open_effects
@@ -140,7 +140,7 @@ def explain(
 
 
 def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explanation | None:
-    """Explain a stored session that does not decode; None if it does. Nothing else in it can be relied on."""
+    """Explain a session hash that can't be decoded; None if it can. No other field is reliable then."""
     if not (field := damaged_field(fields)):
         return None
     session_id = fields.get("id", "SESSION")
@@ -193,7 +193,7 @@ def _end(fields: Fields, moments: Sequence[TimelineEntry], *, full: bool) -> lis
 
 
 def _ended_by(by: TimelineEntry, reason: str) -> str:
-    """What ended it. Of two who leave Twilio may tell first of the one whom the other's leaving has taken along."""
+    """Describe what ended the session. When one party hangs up, Twilio may report the other party's hangup first."""
     who, told = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or told is None or told[0] == who:
         return by.text
@@ -201,7 +201,7 @@ def _ended_by(by: TimelineEntry, reason: str) -> str:
 
 
 def _transfer_with_status(transfer: str, fields: Fields) -> str:
-    """The newest transfer with the status of one that is under way in words."""
+    """Return the transfer's line, with a running transfer's status in words."""
     status = fields.get("transfer.status", "")
     return (
         f"{transfer.removesuffix(f' {status}')}; {_TRANSFER_STATUSES[status]}"
@@ -218,7 +218,7 @@ def _capitalized(text: str) -> str:
 
 
 def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -> Wait:
-    """The same with the time since when, where the log knows it and the record does not."""
+    """Return the wait with its start time from the log, if the session's hash doesn't have it."""
     if wait.since_ms or wait.by == "sweep":
         return wait
     if wait.for_ in known:
@@ -229,10 +229,10 @@ def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -
 
 
 def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
-    """When a timer was set that is due then."""
+    """Return when the timer with this due time was set."""
     for entry in log:
         if f"={due_ms}" not in entry["changes"]:
-            continue  # most are not even to be decoded: a log may have thousands of entries
+            continue  # don't decode most entries: a log may have thousands
         timers = decode_public_changes(entry["changes"]).get("timers") or ""
         if timers.endswith(f"={due_ms}") or f"={due_ms} " in timers:
             return wording.parse_time_ms(entry["at"])
@@ -240,18 +240,18 @@ def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
 
 
 def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
-    """When one of these fields, or the state, was changed last."""
+    """Return when one of these fields, or the state, last changed."""
     for entry in reversed(log):
         if entry["from"] != entry["to"]:
             return wording.parse_time_ms(entry["at"])
-        is_told = any(name in entry["changes"] for name in names)  # most are not even to be decoded
+        is_told = any(name in entry["changes"] for name in names)  # skip decoding most entries
         if is_told and not decode_public_changes(entry["changes"]).keys().isdisjoint(names):
             return wording.parse_time_ms(entry["at"])
     return 0
 
 
 def _upcoming_line(wait: Wait, now_ms: int) -> str:
-    """What comes by itself, in a sentence."""
+    """Describe what happens automatically, in a sentence."""
     if wait.by == "sweep":
         return "Should a callback of Twilio's have been lost, the next sweep notices: it compares with Twilio's lists."
     if wait.by == "twilio":
@@ -271,15 +271,15 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
 def _first_failure(
     fields: Fields, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
 ) -> Failure | None:
-    """The first of what went wrong since the newest transfer began, or else in the last one in which something did.
+    """Return the newest transfer's first failure; without one, the first of the last transfer that had one.
 
-    A refused command changes nothing, so it is the cause of nothing: it is told where nothing at all has failed.
+    A refused command changes nothing and causes nothing, so it counts only if nothing else failed.
     """
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
     begins = (
         [timeline.version_of(entry) for entry in log if _begins_transfer(entry)] if fields.get("transfer.mode") else []
     )
-    # A log that is not whole may not tell of the newest's failure: nobody is to read that nothing has failed since.
+    # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
     newest = 0 if fields.get("transfer.status") == "failed" else max(begins, default=0)
     for are_refused in (False, True):
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
@@ -290,13 +290,13 @@ def _first_failure(
 
 
 def _begins_transfer(entry: LogEntry) -> bool:
-    """Whether a transfer began by it, or was over where all went well."""
-    if "transfer." in entry["changes"]:  # most are not even to be decoded
+    """Whether this entry began a transfer or completed one."""
+    if "transfer." in entry["changes"]:  # skip decoding most entries
         changed = decode_public_changes(entry["changes"])
         if changed.get("transfer.status") == "completed" or "transfer.number" in changed:
             return True
     is_begun = entry["event"] in _TRANSFER_COMMANDS and entry["outcome"] != "refused"
-    return is_begun and not decode_public_changes(entry["changes"])  # of before the field
+    return is_begun and not decode_public_changes(entry["changes"])  # an entry older than the `changes` field
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
@@ -338,14 +338,14 @@ def _suggestions(fields: Fields, now_ms: int, *, full: bool, command_line: str) 
 
 
 def _shell_address(fields: Fields, party: str, *, full: bool) -> str:
-    """A party's address for a shell; what is not to be shown is to be filled in."""
+    """Return a party's address, quoted for a shell; a placeholder if the address is masked."""
     address = fields.get(f"party.{party}.address", "")
     is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
 def _useful_commands(fields: Fields) -> list[tuple[str, str, str]]:
-    """The commands that lead on from here, the likeliest first: name, why, and its options."""
+    """Return the commands that lead on from here, the likeliest first: name, reason, and options."""
     state, phase = fields.get("state", ""), fields.get("phase", "")
     end = ("end", "hangs everybody up", "")
     if phase == "parked":

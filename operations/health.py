@@ -1,4 +1,4 @@
-"""How the system is: who holds which partition, what waits there, which processes run and what they have done."""
+"""System health: lease holders, backlog per partition, running processes, and their counters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,31 +14,31 @@ from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """A lease, as it stands."""
+    """A lease's current state."""
 
-    #: Name of the process; empty where nobody holds it.
+    #: Name of the process; empty without a holder.
     name: str
-    #: How often it has changed hands (count).
+    #: How often the lease has changed hands (count).
     epoch: int
-    #: For how long it still runs, milliseconds by Redis's clock; 0 where nobody holds it.
+    #: Time until it expires, in milliseconds by Redis's clock; 0 without a holder.
     left_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionHealth:
-    """One partition, and what waits in it."""
+    """One partition and its backlog."""
 
     number: int
     holder: LeaseHolder
-    #: Entries on its stream (count).
+    #: Unprocessed entries in its stream (count).
     undecided: int
-    #: How many entries the readers are behind, as Redis tells it (count); None before Redis 7.
+    #: Consumer group lag as Redis reports it (count); None before Redis 7.
     lag: int | None
     #: Number of the last commit.
     commit: int
     #: Live sessions (count).
     live: int
-    #: Effects ordered and not yet done (count).
+    #: Effects not yet performed (count).
     outbox: int
     #: Timers that should have fired seconds ago (count).
     overdue_timers: int
@@ -46,23 +46,23 @@ class PartitionHealth:
 
 @dataclass(frozen=True, slots=True)
 class ProcessHealth:
-    """A process that runs."""
+    """A running process."""
 
     name: str
     #: `webhooks` or `worker`.
     kind: str
     version: str
-    #: The newest level of records that it knows.
+    #: The newest schema version that it supports.
     schema_version: int
-    #: Since its last sign, milliseconds.
+    #: Time since its last heartbeat, in milliseconds.
     seen_ms_ago: int
-    #: What it has done since it started; None of a process of an older version, which does not tell.
+    #: Counters since its start; None for an older version that reports none.
     stats: ProcessStats | None
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All of it, at one moment."""
+    """A snapshot of the system's health."""
 
     #: Unix milliseconds, by Redis's clock.
     at_ms: int
@@ -72,37 +72,37 @@ class Health:
     processes: tuple[ProcessHealth, ...]
     #: Dead letters (count).
     dead: int
-    #: Commands that nobody has routed yet (count).
+    #: Unrouted commands (count).
     commands: int
 
     @property
     def unassigned(self) -> tuple[int, ...]:
-        """Numbers of the partitions that nobody holds."""
+        """The partitions without a holder."""
         return tuple(one.number for one in self.partitions if not one.holder.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What is done per second, between two looks; of processes that ran at both."""
+    """Rates per second between two snapshots, of processes that ran at both."""
 
     seconds: float
     events: float
     commits: float
     callbacks: float
     requests: float
-    #: Requests that failed, per second, by Twilio's code or HTTP status; only those that occurred.
+    #: Failed requests per second by Twilio's error code or HTTP status; only those that occurred.
     failures: dict[str, float] = field(default_factory=dict)
 
 
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
-    """Reads how the system is.
+    """Read the system's health.
 
     Args:
-        reader: Of Redis.
-        now_ms: Unix milliseconds, by Redis's clock; 0 for what it shows.
+        reader: Queries on Redis.
+        now_ms: Unix milliseconds by Redis's clock; 0 to read the clock.
 
     Raises:
-        StoreError: as of any read.
+        StoreError: as for any read.
     """
     client, keys = reader.client, reader.keys
     seen_at_ms, found = await process_registry.read_all(client, keys)
@@ -133,14 +133,14 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
 
 
 def rates(before: Health, after: Health) -> Rates | None:
-    """What is done per second.
+    """Return the rates between two snapshots.
 
     Args:
-        before: The earlier look.
-        after: The later one.
+        before: The earlier snapshot.
+        after: The later snapshot.
 
     Returns:
-        None when there is no time between the two.
+        None if no time passed between them.
     """
     seconds = (after.at_ms - before.at_ms) / 1000
     if seconds <= 0:
@@ -149,7 +149,7 @@ def rates(before: Health, after: Health) -> Rates | None:
     pairs = [(then[one.name], one.stats) for one in after.processes if one.stats is not None and one.name in then]
 
     def per_second(name: str) -> float:
-        # A process that has started anew under its name begins at nothing again.
+        # The counters of a process that restarted with the same name begin at 0 again.
         more = (int(getattr(new, name)) - int(getattr(old, name)) for old, new in pairs)
         return sum(max(0, one) for one in more) / seconds
 
@@ -163,11 +163,11 @@ def rates(before: Health, after: Health) -> Rates | None:
 
 
 def _unlisted_failures(figures: ProcessStats) -> int:
-    """How often a code may have occurred that is not among those that were told: these are the most frequent."""
+    """Return an upper bound for codes missing from the report, which lists only the most frequent ones."""
     return min(figures.failures.values()) if len(figures.failures) >= FAILURES_MAX else 0
 
 
-#: What is asked of each partition (count).
+#: Commands sent per partition (count).
 _READS_PER_PARTITION = 5
 
 
@@ -184,7 +184,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
         leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
         pipeline = client.pipeline(transaction=False)
         for number, lease in zip(numbers, leases, strict=True):
-            # Timers go by the partition's own time.
+            # Timers run on the partition's own clock.
             pipeline.zcount(keys.timers(number), "-inf", now_ms + _number(lease[3]) - OVERDUE_AFTER_MS)
         overdue = _values_or_none(await pipeline.execute(raise_on_error=False))
     found = []
@@ -207,7 +207,7 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
 
 
 def _values_or_none(answers: list[Any]) -> list[Any]:
-    """Answers of a pipeline; None where there is no such key, or somebody else's is in the way."""
+    """Return a pipeline's replies; None for a missing key or one of the wrong type."""
     for answer in answers:
         if isinstance(answer, Exception) and not ("no such key" in str(answer) or "WRONGTYPE" in str(answer)):
             raise answer
@@ -215,10 +215,10 @@ def _values_or_none(answers: list[Any]) -> list[Any]:
 
 
 def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
-    """Return who holds a lease with these fields at this moment."""
+    """Return the holder of a lease with these fields at this time."""
     epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
     left_ms = _number(until) - now_ms
-    # Who is gone disappears with the lease.
+    # An expired lease has no holder.
     return LeaseHolder(name if left_ms > 0 else "", _number(epoch.encode()), max(0, left_ms))
 
 
@@ -233,4 +233,4 @@ def _number(text: bytes | None) -> int:
     try:
         return int(text or 0)
     except ValueError:
-        return 0  # written by somebody else
+        return 0  # another program wrote it

@@ -1,25 +1,25 @@
-"""Calls whose customer waits, is on hold, or is parked, and since when: what a team lead watches."""
+"""Calls whose customer waits, is on hold, or is parked, and since when. For team leads."""
 
 from typing import NamedTuple
 
 from conferral.operations import wording
 from conferral.operations.session_queries import Fields
 
-#: Phases in which a customer waits without anyone to talk to.
+#: Phases in which a customer has no one to talk to.
 _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
 
 
 class HeldCall(NamedTuple):
-    """Who waits in a call, and since when."""
+    """A waiting customer."""
 
     #: `waiting`, `parked`, or `on hold`.
     kind: str
-    #: ISO 8601; empty if the record does not say.
+    #: ISO 8601; empty if unknown.
     since: str
 
 
 def held_call(fields: Fields) -> HeldCall | None:
-    """Return how the customer of a live session is kept waiting; None if they are not.
+    """Return how the customer of a live session is kept waiting; None if they aren't.
 
     Args:
         fields: The session's hash.

@@ -1,4 +1,4 @@
-"""What time it is for a session: that of its partition, which goes on evenly when Redis's clock is set anew."""
+"""A session's current time: its partition's clock, which stays monotonic when Redis's clock is stepped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from conferral.storage.queries.session_reader import SessionReader
 
 @dataclass(frozen=True, slots=True)
 class PartitionClocks:
-    """The time of every partition at one moment. Timers and times of sessions go by it."""
+    """Every partition's time at one moment. Session timestamps and timers use it."""
 
-    #: What Redis's clock shows, Unix milliseconds.
+    #: Redis's time, in Unix milliseconds.
     now_ms: int
-    #: By how much each partition is ahead of that, milliseconds.
+    #: Each partition's offset from Redis's time, in milliseconds.
     clock_offsets_ms: Sequence[int]
     keys: Keys
 
     def now_of(self, fields: Fields, now_ms: int = 0) -> int:
-        """The time for the session of a hash, Unix milliseconds.
+        """Return the time for the session with this hash, in Unix milliseconds.
 
         Args:
             fields: The hash.
-            now_ms: What Redis's clock shows by now; 0 for what it showed.
+            now_ms: Redis's current time; 0 for the time of this object.
         """
         return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(fields.get("id", ""))]
 
 
 async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
-    """Asks Redis.
+    """Read the clocks from Redis.
 
     Raises:
-        StoreError: as of any read.
+        StoreError: as for any read.
     """
     ahead_ms = await reader.clock_offsets_ms()
     with store_errors():

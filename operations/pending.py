@@ -1,4 +1,4 @@
-"""What a session waits for: people, Twilio, timers that are set, and in the end the sweep."""
+"""What a session waits for: people, Twilio, its timers, and finally the sweep."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from conferral.storage.codecs.session_codec import decode_public_changes
 
 WaitSource = Literal["timer", "twilio", "person", "sweep"]
 
-#: What comes when a timer is due.
+#: What happens when a timer fires.
 _TIMER_EFFECTS = {
     "ring": "Twilio is asked how the calls stand, should nobody have answered by then",
     "leave": "Twilio is asked who of the two is still there",
@@ -36,7 +36,7 @@ _STATUSES: dict[str, tuple[str, WaitSource]] = {
     "ringing": ("{party} to answer", "person"),
     "confirming": ("{party} to press 1", "person"),
 }
-#: What is asked for of a participant, by the word of its field `asked`.
+#: Pending participant updates, by the value of the field `pending_update`.
 _CONFIRMED = {
     "hold": "that {party} is on hold",
     "unhold": "that {party} is off hold",
@@ -54,22 +54,22 @@ _CONFIRMED = {
 class Wait:
     """One thing that a session waits for."""
 
-    #: In words, to stand behind "waits for": of a timer what comes when it is due.
+    #: A phrase that follows "waits for"; for a timer, what happens when it fires.
     for_: str
-    #: Since when, Unix milliseconds; 0 where nobody knows.
+    #: Start of the wait, in Unix milliseconds; 0 if unknown.
     since_ms: int
-    #: When it comes by itself, Unix milliseconds; 0 where nobody knows.
+    #: When it happens automatically, in Unix milliseconds; 0 if unknown.
     comes_at_ms: int
     by: WaitSource
 
 
 def list_waits(fields: Fields, now_ms: int, pending: Sequence[EffectRequest] = ()) -> tuple[Wait, ...]:
-    """What a session waits for: first Twilio and people, then what comes by itself, the soonest first.
+    """Return what a session waits for: first Twilio and people, then timers, the soonest first.
 
     Args:
         fields: The session's hash.
         now_ms: Unix milliseconds, by Redis's clock.
-        pending: What was asked of Twilio and has no outcome yet.
+        pending: Requests to Twilio without an outcome.
     """
     asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms, 0, "twilio") for one in pending]
     if fields.get("state") == "ended" or not fields.get("state"):
@@ -77,7 +77,7 @@ def list_waits(fields: Fields, now_ms: int, pending: Sequence[EffectRequest] = (
     waits = [*_waits_for_parties(fields), *_waits_for_commands(fields)] or _waits_for_people(fields)
     waits += asked
     due = sorted(timers(fields).items(), key=lambda item: item[1])
-    # What is a day away matters only where nothing else is set; the stage's timer means more in a pause.
+    # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
     waits += [Wait(timer_effect(name, fields), 0, at_ms, "timer") for name, at_ms in near]
     waits.append(Wait("the sweep, which notices callbacks that were lost", 0, 0, "sweep"))
@@ -85,13 +85,13 @@ def list_waits(fields: Fields, now_ms: int, pending: Sequence[EffectRequest] = (
 
 
 def timers(fields: Fields) -> dict[str, int]:
-    """A session's timers: when each is due, Unix milliseconds."""
+    """Return when each of a session's timers is due, in Unix milliseconds."""
     pairs = (one.partition("=") for one in fields.get("timers", "").split())
     return {name: int(due) for name, _, due in pairs if re.fullmatch(r"[0-9]{1,15}", due)}
 
 
 def timer_effect(timer: str, fields: Fields) -> str:
-    """What comes when a timer is due, in words."""
+    """Describe what happens when a timer fires."""
     if timer == "stage" and fields.get("transfer.stage") == "waiting-to-recall":
         return "the agent is rung again"
     return _TIMER_EFFECTS.get(timer, f"the timer {timer}")
@@ -114,7 +114,7 @@ def _waits_for_parties(fields: Fields) -> list[Wait]:
             found.append(Wait(what.format(party=party), _since(of["dialed_at"], fields), 0, by))
         if of["pending_update"] and of["status"] != "left":
             known = _CONFIRMED.get(of["pending_update"])
-            # A word that is none of ours may hold braces.
+            # Don't use an unknown value as a format string: it may contain braces.
             what = known.format(party=party) if known else f"of {of['pending_update']} for {party}"
             found.append(Wait(f"Twilio's confirmation {what}", wording.parse_time_ms(of["pending_since"]), 0, "twilio"))
         if of["is_leaving"] == "true" and of["status"] != "left":
@@ -134,13 +134,13 @@ def _waits_for_parties(fields: Fields) -> list[Wait]:
 
 
 def _since(dialed_at: str, fields: Fields) -> int:
-    """Since when somebody is called: a leg that TwiML dials has no time of its own, the session's first one."""
+    """Return when dialing began. A leg dialed by TwiML has no dial time, so the session's start counts."""
     first = fields.get("created_at", "") if fields.get("phase") == "ringing" else ""
     return wording.parse_time_ms(dialed_at) or wording.parse_time_ms(first)
 
 
 def _is_joining(fields: Fields, party: str) -> bool:
-    """Whether somebody is on the way from the bridge into the conference."""
+    """Whether a party is moving from the bridge into the conference."""
     is_there = fields.get(f"party.{party}.status") == "connected"
     moves = fields.get("state") == "converting" or fields.get("transfer.stage") == "moving-customer"
     concerned = party == "customer" or (party == "agent" and fields.get("state") == "converting")
@@ -148,7 +148,7 @@ def _is_joining(fields: Fields, party: str) -> bool:
 
 
 def _waits_for_commands(fields: Fields) -> list[Wait]:
-    """Commands under way that are no transfers; since when, the log knows alone."""
+    """Return the pending commands that aren't transfers; only the log knows since when."""
     found = [
         Wait(_FOR_COMMAND.format(order=order), 0, 0, "twilio")
         for order in session_summary.pending_command_notes(fields)
@@ -159,11 +159,11 @@ def _waits_for_commands(fields: Fields) -> list[Wait]:
 
 
 def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
-    """Since when commands under way are waited for, Unix milliseconds, by the words of the wait.
+    """Return when each pending command was accepted, in Unix milliseconds, keyed by the wait's phrase.
 
     Args:
         fields: The session's hash.
-        log: Oldest first; what it does not reach back to is 0.
+        log: Oldest first; 0 for commands from before its start.
     """
     found = {
         _FOR_COMMAND.format(order=order): _accepted_at_ms(order, log)
@@ -175,11 +175,12 @@ def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
 
 
 def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
-    """Since when somebody is on hold, Unix milliseconds, by the words of the wait: of several since the first of them.
+    """Return when the held parties were put on hold, in Unix milliseconds, keyed by the wait's phrase. The earliest
+    counts.
 
     Args:
         fields: The session's hash.
-        log: Oldest first; what it does not reach back to is 0.
+        log: Oldest first; 0 for holds from before its start.
     """
     if not (held := session_summary.held_parties(fields)):
         return {}
@@ -188,7 +189,7 @@ def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
 
 
 def _accepted_at_ms(order: str, log: Sequence[LogEntry]) -> int:
-    """When a command under way was taken up."""
+    """Return when a pending command was accepted."""
     at_ms, is_there = 0, False
     for entry in log:
         if "pending_commands" not in entry["changes"] or "pending_commands" not in (
@@ -205,7 +206,7 @@ def _accepted_at_ms(order: str, log: Sequence[LogEntry]) -> int:
 
 
 def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
-    """When one field was changed last; 0 where nobody knows, or where it was not to this."""
+    """Return when a field last changed; 0 if unknown, or if the last change set another value than `to`."""
     for entry in reversed(log):
         if name in entry["changes"] and name in (changed := decode_public_changes(entry["changes"])):
             return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
@@ -213,7 +214,7 @@ def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
 
 
 def _waits_for_people(fields: Fields) -> list[Wait]:
-    """Whose turn it is where nothing else is waited for."""
+    """Return which person has to act next, if nothing else is pending."""
     if fields.get("phase") == "parked":
         return [Wait("somebody to take the parked call up (retrieve)", 0, 0, "person")]
     stage = fields.get("transfer.stage", "")
@@ -227,7 +228,7 @@ def _waits_for_people(fields: Fields) -> list[Wait]:
         return []
     held = session_summary.held_parties(fields)
     found = [Wait(_FOR_UNHOLD.format(held=session_summary.join_names(held)), 0, 0, "person")] if held else []
-    # A supervisor is nobody to talk to, so who talks is counted without.
+    # Count the talking parties without supervisors.
     talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
     if len(talk) > 1:
         found.append(Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person"))

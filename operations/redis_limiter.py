@@ -1,4 +1,4 @@
-"""One request to Redis at a time, in a way that whoever waits for it can stop waiting."""
+"""Bounded concurrency of Redis requests, and waits that can be canceled reliably."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,24 +8,24 @@ T = TypeVar("T")
 
 
 class RequestRunner(Protocol):
-    """A way of waiting for a request."""
+    """A way to run a request."""
 
     async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
-        """What came of the request."""
+        """Return the request's result."""
         ...
 
 
 async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
-    """Waits for a request; a cancellation of whoever waits always arrives.
+    """Await a request so that canceling the caller always works.
 
-    On Python 3.11 one can get lost inside the Redis client, and a program would wait on for what it has given up.
+    On Python 3.11, the Redis client can swallow a cancellation, and the caller would keep waiting.
     """
     task = asyncio.ensure_future(request)
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
         task.cancel()
-        # Short either way: no request outlives the time-out of its connection.
+        # This wait is short: a socket timeout ends every request.
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
@@ -34,13 +34,13 @@ async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
 
 
 class RedisLimiter:
-    """Waits for requests, so many of them at once: beyond its bound a pool of connections refuses."""
+    """Runs requests with bounded concurrency, because the connection pool raises an error beyond its limit."""
 
     def __init__(self, limit: int) -> None:
         self._slots = asyncio.Semaphore(limit)
 
     async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
-        """What came of the request."""
+        """Return the request's result."""
         try:
             await self._slots.acquire()
         except asyncio.CancelledError:

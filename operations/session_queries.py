@@ -1,4 +1,4 @@
-"""Sessions as people look at them: all at once, by whatever names them, with their logs and outcomes."""
+"""Session queries: list all, find by any name, read logs and outcomes."""
 
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
@@ -13,14 +13,14 @@ from conferral.storage.queries.session_reader import SessionReader
 
 
 class SessionQueries(SessionReader):
-    """Reads what operators and programs look at. It never writes."""
+    """Read-only queries for operators and programs."""
 
     async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[Fields]:
-        """Sessions, oldest first; those in one state, or all.
+        """Return the sessions, oldest first: those in one state, or all.
 
         Args:
             state: None for all.
-            with_ended: Whether those that have ended are among all.
+            with_ended: Whether "all" includes ended sessions.
         """
         names = await self.live_ids()
         if with_ended or state == "ended":
@@ -30,7 +30,7 @@ class SessionQueries(SessionReader):
         return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
 
     async def find_exact(self, named: str) -> str:
-        """The session that is named by its id or by one of its calls; empty when nobody knows it."""
+        """Return the session with this id or with a call of this SID; empty if there is none."""
         return (await super().find(named) or "") if NAME_PATTERN.fullmatch(named) else ""
 
     async def find(self, named: str) -> str:
@@ -46,18 +46,18 @@ class SessionQueries(SessionReader):
         return session_id
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
-        """Return the session that matches what people know of a call; empty if none does.
+        """Return the session that matches what people know about a call; empty if none does.
 
         That is the start of its id, its conference's SID, the last digits of a party's number, or a party's name,
-        address, or label. An ended session is found only if no live one matches.
+        address, or label. Ended sessions match only if no live one does.
 
         Args:
             named: As typed.
-            live_only: Whether an ended session can't be meant.
+            live_only: Whether to reject ended sessions.
 
         Raises:
             AmbiguousSession: several match.
-            UnknownSession: only ended sessions match, and none of them can be meant.
+            UnknownSession: only ended sessions match, and `live_only` is set.
         """
         live = await self._matching(named, await self.live_ids())
         if len(live) > 1:
@@ -84,17 +84,17 @@ class SessionQueries(SessionReader):
         return found
 
     async def log(self, session_id: str) -> list[LogEntry]:
-        """A session's log, oldest first."""
+        """Return a session's log, oldest first."""
         return (await self.logs({session_id: ""}))[session_id]
 
     async def last_outcome_id(self) -> str:
-        """Id of the newest entry of the stream of outcomes; one before all others where there is none."""
+        """Return the id of the newest outcome; an id before all others if there is none."""
         with store_errors():
             entries = await self.client.xrevrange(self.keys.outcomes, count=1)
         return str(entries[0][0].decode()) if entries else "0-0"
 
     async def outcomes(self, after: str) -> list[tuple[str, Fields]]:
-        """Outcomes with their ids, oldest first, at most `CHUNK` at a time.
+        """Return outcomes with their ids, oldest first, at most `CHUNK` per call.
 
         Args:
             after: Id of the last entry seen.
@@ -105,7 +105,7 @@ class SessionQueries(SessionReader):
 
 
 def _displayed(named: str) -> str:
-    """What somebody has typed, to be repeated in a reason: a whole number is not."""
+    """Return the typed name for an error message, without a full phone number."""
     if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
         from conferral.runtime.redaction import redact
 

@@ -1,30 +1,30 @@
-"""Finds a session by what people know of a call: part of its id, its conference, a number, a party's name, a label."""
+"""Find a session by what people know about a call: part of its id, its conference, a number, a name, a label."""
 
 import re
 from collections.abc import Callable, Iterable
 
-#: Digits that are nobody's number yet, and may be repeated (count).
+#: Digits that identify no one and may be repeated in messages (count).
 SHOWN_DIGITS_MAX = 4
 #: Shortest prefix of an id that selects a session (characters).
 PREFIX_MIN = 4
-#: Sessions that are named when several fit (count).
+#: Maximum number of matches listed when several sessions match.
 LISTED_MAX = 5
 
 #: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
 _DIGITS = re.compile(r"\+?[0-9]{2,15}")
 _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 _PARTY = re.compile(r"party\.([^.]+)\.(address|label)")
-#: Names of parties that every session has: they select none.
+#: Party names that every session has, so they select none.
 _SEARCHABLE_PARTIES = frozenset({"customer", "agent"})
-#: A number by itself, or before the host of a SIP address.
+#: A number, alone or as the user part of a SIP address.
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 Fields = dict[str, str]
 
 
 def matcher(named: str) -> Callable[[Fields], bool]:
-    """Return whether a session's hash matches `named`.
+    """Return a predicate that tests whether a session's hash matches `named`.
 
-    A party that has left a live session does not count: they may be on another call by now.
+    A party that has left a live session doesn't count: they may be on another call by now.
 
     Args:
         named: At least 4 characters of the session's id, the conference's SID, the last digits of a party's number, a
@@ -41,7 +41,7 @@ def matcher(named: str) -> Callable[[Fields], bool]:
         return any(
             value.lower() in (wanted, f"client:{wanted}")
             or (party[1].lower() == wanted and wanted not in _SEARCHABLE_PARTIES)
-            # Of addresses alone: a label may end in a digit.
+            # Match digits in addresses only: a label may end in a digit.
             or (digits and name.endswith(".address") and _ends_with(value, digits))
             for name, value in fields.items()
             if value and (party := _PARTY.fullmatch(name)) and _is_searchable(fields, party[1])
@@ -55,7 +55,7 @@ def _is_searchable(fields: Fields, party: str) -> bool:
 
 
 def number_of(address: str) -> str:
-    """The digits of a phone number, also of one in a SIP address; empty for any other address."""
+    """Return the digits of a phone number, also in a SIP address; empty for other addresses."""
     number = _NUMBER.fullmatch(address)
     return number[1] if number else ""
 
@@ -65,7 +65,7 @@ def _ends_with(address: str, digits: str) -> bool:
 
 
 def describe_matches(sessions: Iterable[Fields]) -> str:
-    """Several sessions in a sentence: each with its state and the numbers' last digits."""
+    """Describe several sessions in a sentence, with their states and last digits."""
     told = [
         _describe(fields) for fields in sorted(sessions, key=lambda fields: fields.get("created_at", ""), reverse=True)
     ]
@@ -74,11 +74,11 @@ def describe_matches(sessions: Iterable[Fields]) -> str:
 
 
 def _describe(fields: Fields) -> str:
-    # Here, since the log brings much that the Python client, which finds sessions too, has no use for.
+    # Lazy import: the Python client uses this module but not `wording`.
     from conferral.operations import wording
     from conferral.runtime.redaction import redact
 
     addresses = (fields.get(f"party.{party}.address", "") for party in ("customer", "agent"))
-    # A client's name is shown, but for a number in it; everything else may hold one.
+    # Show client names, with numbers in them masked; mask everything else.
     shown = [wording.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]
     return f"{fields.get('id', '?')} ({', '.join([fields.get('state', '?'), *shown])})"

@@ -1,4 +1,4 @@
-"""How a session stands, in words: who talks to whom, who waits, and how far its transfer has come."""
+"""A session's summary in words: who talks to whom, who waits, and the transfer's progress."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ _RECORDING = {
     "absent": "nothing recorded",
     "failed": "recording failed",
 }
-#: Once it has ended, a session's recording is told in these; that it was paused or stopped matters no more.
+#: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
 
 
 def next_dialed_party(fields: Fields) -> str:
-    """The party that is dialed once the agent has answered: the customer of a call that we place. Empty for none."""
+    """Return the party dialed after the agent answers: an outbound call's customer. Empty for none."""
     of = {name: fields.get(f"party.customer.{name}", "") for name in ("status", "call_sid", "dial_id")}
     is_pending = fields.get("direction") == "outbound" and fields.get("phase") == "ringing"
     is_dialed = of["status"] != "dialing" or of["call_sid"] or of["dial_id"]
@@ -34,11 +34,11 @@ def next_dialed_party(fields: Fields) -> str:
 
 
 def participants_line(fields: Fields, *, full: bool = False) -> str:
-    """Who talks to whom, and what everybody else does; empty when nobody is there any more.
+    """Describe who talks to whom, and what the other parties do; empty if everyone has left.
 
     Args:
         fields: The session's hash.
-        full: Whether numbers are shown whole.
+        full: Whether to show full phone numbers.
     """
     together, apart, following = [], [], []
     later = next_dialed_party(fields)
@@ -67,7 +67,7 @@ def participants_line(fields: Fields, *, full: bool = False) -> str:
 
 
 def held_parties(fields: Fields) -> list[str]:
-    """Those who are on hold, as Twilio has confirmed it, in a conference where no transfer runs."""
+    """Return the parties on confirmed hold, in a conference without a running transfer."""
     if fields.get("state") != "conferenced" or fields.get("phase"):
         return []
     there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") == "connected"]
@@ -75,7 +75,7 @@ def held_parties(fields: Fields) -> list[str]:
 
 
 def _inactive_note(of: Mapping[str, str]) -> str:
-    """What somebody does who takes part without talking; empty for everybody else."""
+    """Describe a party that takes part without talking; empty for others."""
     if of["is_leaving"] == "true":
         return "is leaving"
     if of["held"] == "true":
@@ -84,23 +84,23 @@ def _inactive_note(of: Mapping[str, str]) -> str:
 
 
 def _supervision_note(of: Mapping[str, str]) -> str:
-    """What a supervisor does, as Twilio has confirmed it."""
+    """Describe a supervisor's mode as confirmed by Twilio."""
     if of["coaches"]:
         return "whispers to the agent"
     return "listens" if of["muted"] == "true" else "is heard by all"
 
 
 def connected_address(fields: Fields, party: str, *, full: bool = False) -> str:
-    """A party's address; empty for one who has left a session that goes on."""
+    """Return a party's address; empty if it has left a live session."""
     has_left = fields.get("state") != "ended" and fields.get(f"party.{party}.status") == "left"
     return "" if has_left else wording.display_address(fields.get(f"party.{party}.address", ""), full=full)
 
 
 def party_notes(fields: Fields, party: str) -> list[str]:
-    """What is to be said of one party beside its status."""
+    """Return notes on a party besides its status."""
     of = {name: fields.get(f"party.{party}.{name}", "") for name in (*_RELEVANT_FIELDS, "wait_audio", "left_reason")}
     if of["status"] == "left":
-        return [of["left_reason"]] if of["left_reason"] else []  # what it heard or was no longer matters
+        return [of["left_reason"]] if of["left_reason"] else []  # earlier hold and mute no longer matter
     if party == next_dialed_party(fields):
         return [_NEXT_NOTE]
     found = [mark for mark in ("held", "muted") if of[mark] == "true"]
@@ -112,7 +112,7 @@ def party_notes(fields: Fields, party: str) -> list[str]:
 
 
 def short_notes(fields: Fields) -> list[str]:
-    """What is to be said of a session beside state, customer, agent and transfer, in few words."""
+    """Return brief notes on a session besides state, customer, agent, and transfer."""
     found = []
     for party in wording.party_names(fields):
         of = {name: fields.get(f"party.{party}.{name}", "") for name in _RELEVANT_FIELDS}
@@ -129,7 +129,7 @@ def short_notes(fields: Fields) -> list[str]:
 
 
 def session_notes(fields: Fields) -> list[str]:
-    """What is to be said of a session beside who talks to whom: parking, recording, what is under way."""
+    """Return notes on a session besides who talks to whom: parking, recording, pending commands."""
     found = []
     if (parked_ms := wording.parse_time_ms(fields.get("parked_until", ""))) and fields.get("state") != "ended":
         found.append(f"parked until {wording.format_clock(parked_ms)} UTC")
@@ -143,61 +143,60 @@ def session_notes(fields: Fields) -> list[str]:
 
 
 def agent_attempts_note(fields: Fields) -> list[tuple[str, str]]:
-    """Those who were tried on an incoming call before the one who is agent: which of how many, and the address."""
+    """Return the agents dialed on an inbound call before the current one: position and address."""
     agents = fields.get("agents", "").split()
     tried = agents[: _agents_tried_count(fields)]
     return [(f"agent {place} of {len(agents)}", one) for place, one in enumerate(tried, start=1)]
 
 
 def _agents_tried_count(fields: Fields) -> int:
-    """How many were tried before the one who is agent; none where the record can't be understood."""
+    """Return how many agents were dialed before the current one; 0 if the hash can't be decoded."""
     number = fields.get("agent_number", "")
     return int(number) if re.fullmatch(r"[0-9]{1,4}", number) else 0
 
 
 def pending_command_notes(fields: Fields) -> list[str]:
-    """The commands under way that are no transfers, each with the party that it is about."""
+    """Return the pending commands that aren't transfers, each with its party."""
     try:
         found = orjson.loads(fields.get("pending_commands") or "[]")
         return [" ".join(filter(None, (str(one["name"]), str(one.get("party", ""))))) for one in found]
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-        return []  # a record that can't be understood: nothing is known of it
+        return []  # the hash can't be decoded
 
 
 def transfer_line(fields: Fields, *, full: bool = False) -> str:
-    """The newest transfer: its mode, to whom, how far it has come, and why it came to nothing.
+    """Describe the newest transfer: its mode, targets, progress, and reason for failing.
 
-    Empty when there was none.
+    Empty without a transfer.
     """
     if not fields.get("transfer.mode"):
         return ""
-    # Each destination by itself: a comma between two numbers must not make one of them.
+    # Mask each destination separately, so that a comma can't join two numbers.
     to = ", ".join(wording.display_address(one, full=full) for one in fields.get("transfer.to", "").split(","))
     reason = fields.get("transfer.reason", "")
-    # A park is to nobody.
+    # A park has no target.
     whom, why = f"to {to}" if to else "", f"({reason})" if reason else ""
     return " ".join(filter(None, (fields["transfer.mode"], whom, fields.get("transfer.status", ""), why)))
 
 
 def dial_attempts(fields: Fields, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Every try of the newest transfer to reach somebody, oldest first.
+    """Return each dial attempt of the newest transfer, oldest first.
 
     Args:
         fields: The session's hash.
-        now_ms: Unix milliseconds; a try that is under way has lasted until then.
-        full: Whether numbers are shown whole.
+        now_ms: Unix milliseconds; the end of a running attempt.
+        full: Whether to show full phone numbers.
 
     Returns:
-        For each: party, address, result, how long it took until the answer or until it was given up, and how long the
-        party was there.
+        For each: party, address, result, time until answered or given up, and time connected.
     """
-    # What nobody has put an end to lasts until now, or until the session's end.
+    # An open attempt lasts until the session's end, or until now.
     open_until_ms = wording.parse_time_ms(fields.get("ended_at", "")) or now_ms
     try:
         tries = orjson.loads(fields.get("transfer.attempts") or "[]")
         return [_dial_attempt(one, open_until_ms, full=full) for one in tries]
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
-        return []  # a record that can't be understood: nothing is known of it
+        return []  # the hash can't be decoded
 
 
 def _dial_attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tuple[str, ...]:
@@ -216,9 +215,9 @@ def _dial_attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tup
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Names in a sentence.
+    """Join names in a sentence.
 
-    >>> listed(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

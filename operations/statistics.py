@@ -1,4 +1,4 @@
-"""How many sessions there are and how the last hour's transfers went: the one place that counts, for every surface."""
+"""Statistics for every surface: session counts and the last hour's transfers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,61 +11,61 @@ from conferral.operations.held_calls import held_call
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.statemachine.states import State
 
-#: What counts as the last hour, milliseconds.
+#: Length of the last hour, in milliseconds.
 HOUR_MS = 3_600_000
-#: Results of transfers by which the customer did not get where he was sent. `cancelled` was somebody's wish.
+#: Results of transfers that didn't connect the customer. `cancelled` isn't one: a user wanted that.
 FAILED = frozenset({"failed", "recalled"})
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCounts:
-    """Sessions, counted."""
+    """Session counts."""
 
-    #: Those that have not ended.
+    #: Sessions that haven't ended.
     live: int
-    #: Live ones that need attention; a failure that is over does not count.
+    #: Live sessions that need attention, without recovered ones.
     troubled: int
-    #: Live ones in which one party is alone though nobody meant it so.
+    #: Live sessions with one party unexpectedly alone.
     lone: int
-    #: Live ones by state; every state is there.
+    #: Live sessions by state, including states without any.
     by_state: dict[str, int]
-    #: Live ones whose customer waits, is on hold, or is parked.
+    #: Live sessions whose customer waits, is on hold, or is parked.
     held: int = 0
-    #: Since when the one that has waited longest does, ISO 8601; empty where no one waits.
+    #: Start of the longest current wait, ISO 8601; empty without one.
     held_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferStats:
-    """The transfers that were finished within the last hour."""
+    """Transfers that finished within the last hour."""
 
     transfers: int
     failed: int
-    #: Part of them that failed, percent; None where there were none.
+    #: Percentage that failed; None without transfers.
     failed_percent: float | None
-    #: Within how long 95 of 100 who answered did so, seconds from the order to dial; None where nobody answered.
+    #: 95th percentile of the time from the dial request to the answer, in seconds; None without answers.
     answer_p95_s: float | None
 
 
 def count_sessions(rows: Iterable[Fields], now_ms: int) -> SessionCounts:
-    """Counts sessions.
+    """Count sessions.
 
     Args:
-        rows: Their hashes; those that have ended are not counted.
+        rows: Their hashes; ended sessions are ignored.
         now_ms: Unix milliseconds, by Redis's clock.
     """
     return count_judged((fields, attention_of(fields, now_ms)) for fields in rows)
 
 
 def count_judged(judged: Iterable[tuple[Fields, Attention | None]]) -> SessionCounts:
-    """The same where what is wrong with each is known."""
+    """Count sessions whose problems are already known."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     troubled = lone = 0
     held: list[str] = []
     for fields, trouble in judged:
         state = fields.get("state", "")
         if state not in by_state:
-            continue  # it has ended, or is no session of ours
+            continue  # it has ended, or isn't a Conferral session
         by_state[state] += 1
         troubled += trouble is not None and trouble.needs_attention
         lone += is_lone(fields)
@@ -76,26 +76,26 @@ def count_judged(judged: Iterable[tuple[Fields, Attention | None]]) -> SessionCo
 
 
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
-    """How the transfers went that were finished within the last hour, as far as the stream of outcomes goes back.
+    """Return statistics of the transfers that finished within the last hour, as far as the outcome stream goes back.
 
     Args:
-        reader: Of Redis.
+        reader: Queries on Redis.
         now_ms: Unix milliseconds, by Redis's clock.
     """
     records: dict[str, Fields] = {}
     after = f"{max(0, now_ms - HOUR_MS)}-0"
     while found := await reader.outcomes(after):
         after = found[-1][0]
-        # Outcomes are told at least once; what is told again has the same id.
+        # Outcomes are delivered at least once; deduplicate by id.
         records |= {fields.get("id", entry_id): fields for entry_id, fields in found}
     return transfer_stats_of(records.values())
 
 
 def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
-    """How transfers went.
+    """Return statistics of transfers.
 
     Args:
-        outcomes: Entries of the stream of outcomes, each once.
+        outcomes: Entries of the outcome stream, without duplicates.
     """
     transfers = [fields for fields in outcomes if fields.get("kind") == "transfer"]
     failed = sum(fields.get("result") in FAILED for fields in transfers)
@@ -104,15 +104,15 @@ def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
         transfers=len(transfers),
         failed=failed,
         failed_percent=round(100 * failed / len(transfers), 1) if transfers else None,
-        # The nearest rank: a time that somebody has really waited.
+        # Nearest-rank percentile: an answer time that really occurred.
         answer_p95_s=waited_s[-(-len(waited_s) * 19 // 20) - 1] if waited_s else None,
     )
 
 
 def _answer_times_s(fields: Fields) -> list[float]:
-    """How long each of those who answered was waited for, seconds."""
+    """Return the answer time of each answered attempt, in seconds."""
     try:
         attempts = orjson.loads(fields.get("attempts") or "[]")
         return [float(one["waited_s"]) for one in attempts if one.get("answered_at")]
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
-        return []  # an entry that can't be understood: nothing is known of it
+        return []  # the entry can't be decoded

@@ -1,11 +1,11 @@
-"""What a command that is done has brought about, in a word, and what can be typed next."""
+"""Suggestions after a command: its result in a word, and what to type next."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
-#: What has happened when a command is done; of some its mode or its action says it.
+#: The result of each command in a word, for some by mode or action.
 _RESULT_WORDS = {
     "call": "connected",
     "convert": "converted",
@@ -34,11 +34,11 @@ _RESULT_WORDS = {
     "record stop": "recording stopped",
     "end": "ended",
 }
-#: The commands that lead on from where a session stands, the likeliest first.
+#: Commands that lead on from a session's state, the likeliest first.
 _BY_LIKELIHOOD = ("retrieve", "transfer", "complete", "merge", "swap", "cancel", "convert", "park", "end")
-#: Those of them that need more than the session.
+#: Required options besides the session.
 _REQUIRED_OPTIONS = {"retrieve": "--to ADDRESS", "transfer": "--to ADDRESS --mode consult"}
-#: What undoes a command, or follows it sooner or later: the next command and its options.
+#: The command that undoes or follows each command, with its options.
 _FOLLOW_UPS = {
     "add": ("remove", "--party {party}"),
     "hold": ("unhold", "--party {party}"),
@@ -48,16 +48,16 @@ _FOLLOW_UPS = {
     "record pause": ("record", "--action resume"),
     "record resume": ("record", "--action stop"),
 }
-#: By state: what is allowed there but changes nothing, like the conversion of what is a conference already, or only
-#: waits, like a transfer before both are in it.
+#: By state: allowed commands that change nothing, such as converting a conference, or that would only wait, such as a
+#: transfer before both parties have joined.
 _NOT_SUGGESTED = {"bridged": (), "conferenced": ("convert",)}
 _NOT_SUGGESTED_BY_DEFAULT = ("convert", "transfer", "park")
 
 
 def result_word(fields: Mapping[str, str]) -> str:
-    """What has happened, in a word.
+    """Return a command's result in a word.
 
-    >>> done_word({"type": "record", "action": "start"}), done_word({"type": "hold", "party": "bob"})
+    >>> result_word({"type": "record", "action": "start"}), result_word({"type": "hold", "party": "bob"})
     ('recording', 'held')
     """
     return _entry_for(_RESULT_WORDS, fields) or "done"
@@ -70,16 +70,16 @@ def suggest_next(
     fields: Mapping[str, str] | None = None,
     state: str = "bridged",
 ) -> str:
-    """What can be typed next: the likeliest command whole, the others by name.
+    """Return what to type next: the likeliest command in full, the others by name.
 
     Args:
-        allowed: Names of the commands that the session would take now.
+        allowed: Commands that the session would accept now.
         session_id: Its id.
-        command_line: How this program is called.
-        fields: The fields of the command that was just done.
-        state: The session's.
+        command_line: How to call this program.
+        fields: The fields of the completed command.
+        state: The session's state.
 
-    >>> next_step(("complete", "cancel", "end"), "CA1", "conferral")
+    >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
     'conferral complete CA1, or cancel, end or watch in place of complete'
     """
     useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
@@ -92,7 +92,7 @@ def suggest_next(
     full_command = " ".join(filter(None, (command_line, first, session_id, more)))
     if not others:
         return full_command
-    if more:  # "in place of" would leave options that the others do not have
+    if more:  # with options, "in place of" would suggest them for the other commands
         return f"{full_command}; {_join(others, 'and')} {'needs' if len(others) == 1 else 'need'} the session only"
     return f"{full_command}, or {_join(others, 'or')} in place of {first}"
 
@@ -102,6 +102,6 @@ def _join(names: Sequence[str], word: str) -> str:
 
 
 def _entry_for(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:
-    """The entry of a command: by its name and mode or action, else by its name alone."""
+    """Return a command's table entry: by name and mode or action, else by name."""
     kind = fields.get("type", "")
     return table.get(f"{kind} {fields.get('mode') or fields.get('action', '')}") or table.get(kind)

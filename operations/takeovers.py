@@ -1,4 +1,4 @@
-"""Notices when a worker is gone and others take over its partitions."""
+"""Takeover detection: notices dead workers and which workers acquire their partitions."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -7,26 +7,26 @@ from conferral.operations.health import lease_holder
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import store_errors
 
-#: How long a finished takeover is shown, milliseconds.
+#: How long a finished takeover is shown, in milliseconds.
 DISPLAY_MS = 60_000
-#: A worker that has given no sign for this long is gone, milliseconds: each shows every second that it runs.
+#: A worker without a heartbeat for this long counts as dead, in milliseconds. Workers send one every second.
 HEARTBEAT_TIMEOUT_MS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseSnapshot:
-    """Who holds what at one moment."""
+    """The lease holders at one moment."""
 
     #: Unix milliseconds by Redis's clock.
     at_ms: int
-    #: Each partition's worker; empty if none holds it.
+    #: Each partition's worker; empty without a holder.
     holders: Mapping[int, str]
-    #: The workers that run.
+    #: The running workers.
     running: Collection[str]
 
 
 async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
-    """Read who holds what; may raise StoreError."""
+    """Read the lease holders; may raise StoreError."""
     client, keys = reader.client, reader.keys
     with store_errors():
         seconds, microseconds = await client.time()
@@ -44,32 +44,32 @@ async def read_lease_snapshot(reader: SessionQueries) -> LeaseSnapshot:
 class Takeover:
     """The newest takeover."""
 
-    #: When it was noticed, Unix milliseconds by Redis's clock.
+    #: When it was detected, in Unix milliseconds by Redis's clock.
     at_ms: int
-    #: The workers that are gone.
+    #: The dead workers.
     lost_workers: tuple[str, ...]
     #: The partitions that they held.
     partitions: tuple[int, ...]
-    #: Those of them that no worker holds yet.
+    #: The partitions still without a holder.
     waiting: tuple[int, ...]
     #: The workers that hold the others.
     successors: tuple[str, ...]
 
 
 class TakeoverDetector:
-    """Compares one reading with the one before."""
+    """Detects takeovers by comparing consecutive snapshots."""
 
     def __init__(self) -> None:
-        """Has compared nothing yet."""
+        """Start without a previous snapshot."""
         self._last: dict[int, str] = {}
         self._newest: Takeover | None = None
 
     def observe(self, snapshot: LeaseSnapshot) -> Takeover | None:
-        """Return the takeover that is in progress or was finished within the last minute."""
+        """Return the takeover that is running or finished within the last minute."""
         holders = snapshot.holders
         still = {*holders.values(), *snapshot.running}
         lost = {number: name for number, name in self._last.items() if name and name not in still}
-        # A partition without a holder is remembered under its last one: that worker may only be late.
+        # Remember the last holder of a partition without one: that worker may only be late to renew.
         kept = {number: name for number, name in self._last.items() if number not in lost}
         self._last = {number: name or kept.get(number, "") for number, name in holders.items()}
         if lost:

@@ -1,4 +1,4 @@
-"""Sessions in the words of the people who look after them: addresses, ages, and what a log entry says."""
+"""Wording for people: addresses, ages, and descriptions of log entries."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ _COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
 _STATUS_OF = re.compile(r"party\.([A-Za-z][\w-]*)\.status")
 _ONE_OF = re.compile(r"agent \d+ of \d+")
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
-#: A number inside other text, such as the JSON of attempts: with a plus sign, or as a name of SIP or of a client.
+#: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
-#: A count of an entry: of an hour's requests there are fewer than that.
+#: An attempt count: no effect takes more requests than this in an hour.
 _SMALL = re.compile(r"[1-9][0-9]{0,5}")
-#: What requests came to: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+#: A result of failed attempts: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
 _FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
 _UNANSWERED = "no-answer"
 _TIMES = {"1": "once", "2": "twice"}
 _ROLES = ("customer", "agent", "target")
-#: Parties of these names stand behind those who were added: who was agent before, and who listens.
+#: Roles listed after added parties: former agents and supervisors.
 _LAST_ROLES = ("agent", "supervisor")
 _STATUSES = {
     "queued": "is about to be called",
@@ -39,7 +39,7 @@ _STATUSES = {
     "no-answer": "does not answer",
     "canceled": "is not called any more",
 }
-#: The same where Twilio was asked, in place of telling of a change.
+#: For statuses read from Twilio, which are states rather than changes.
 _CALL_STATUSES = {"in-progress": "is on the line", "queued": "is to be called"}
 _EVENTS = {
     "call": "a call to an agent and a customer is asked for",
@@ -71,7 +71,7 @@ _CHANGES = {
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
 }
-#: A supervisor is heard as the mode says, and never was without one.
+#: A supervisor's mode changes; a supervisor always has a mode.
 _SUPERVISOR_CHANGES = {"participant-mute": "listens, heard by nobody", "participant-unmute": "is heard by all"}
 _RECORDING = {
     "in-progress": "runs",
@@ -112,7 +112,7 @@ _EFFECTS = {
     "end_conference": "end the conference",
     "read_calls": "say how the calls stand",
 }
-#: Effects that ask for one of several things: by kind and by what is asked for.
+#: Effects with variants: by kind and by what they request.
 _EFFECT_DETAILS = {
     ("update_participant", "hold"): "hold {party}",
     ("update_participant", "unhold"): "take {party} off hold",
@@ -129,9 +129,9 @@ _EFFECT_DETAILS = {
 }
 _RECORDINGS_ASKED = frozenset(asked for asked in _EFFECT_DETAILS if asked[0] == "change_recording")
 _DIALS = frozenset({"create_participant", "create_call"})
-#: What is asked for when somebody is only looked after, whom nothing was heard of yet.
+#: Effects of a transfer step's timeout that only check on parties without news.
 _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})
-#: In a refusal: for whoever gave the command, who is told it by the command's own answer.
+#: Cut from a refusal: the command's own reply lists the allowed commands.
 _ALLOWED = re.compile(r"; allowed now: .*$")
 _OUTCOMES = {
     "effect_succeeded": "Twilio has done it: {what}",
@@ -141,9 +141,9 @@ _OUTCOMES = {
 
 
 def display_address(value: str, *, full: bool = False) -> str:
-    """An address for a table: a number is cut to its last two digits unless it is wanted whole.
+    """Return an address for a table, with numbers masked to their last two digits unless `full`.
 
-    >>> address("+14155550123"), address("client:alice")
+    >>> display_address("+14155550123"), display_address("client:alice")
     ('+…23', 'client:alice')
     """
     if full or not value:
@@ -154,21 +154,21 @@ def display_address(value: str, *, full: bool = False) -> str:
 
 
 def mask_numbers(text: str, *, full: bool = False) -> str:
-    """A text with addresses somewhere in it: their numbers are cut, what else has digits (times, SIDs) stays.
+    """Mask phone numbers within a text; other digits (times, SIDs) stay.
 
-    >>> numbers_cut("to sip:14155550123@pbx.example at 1800000000000")
+    >>> mask_numbers("to sip:14155550123@pbx.example at 1800000000000")
     'to sip:+…23@pbx.example at 1800000000000'
     """
     return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(f"+{found[0].lstrip('+')}"), text)
 
 
 def state_label(fields: Fields) -> str:
-    """State and phase in one."""
+    """Return state and phase as one label."""
     return " ".join(filter(None, (fields.get("state", "?"), fields.get("phase", ""))))
 
 
 def parse_time_ms(text: str) -> int:
-    """A time of a record, Unix milliseconds; 0 when there is none that can be read."""
+    """Parse a stored time into Unix milliseconds; 0 if it is missing or invalid."""
     try:
         return from_iso(text)
     except ValueError:
@@ -176,9 +176,9 @@ def parse_time_ms(text: str) -> int:
 
 
 def format_age(since_ms: int, now_ms: int) -> str:
-    """How long ago something was.
+    """Return a duration for people; empty without a start.
 
-    >>> age(0, 59_000), age(1_000, 3_661_000)
+    >>> format_age(0, 59_000), format_age(1_000, 3_661_000)
     ('', '1 h 01 min')
     """
     if not since_ms:
@@ -194,26 +194,26 @@ def format_age(since_ms: int, now_ms: int) -> str:
 
 
 def format_clock(at_ms: int) -> str:
-    """The time of day of a moment, UTC.
+    """Return a time of day, UTC.
 
-    >>> clock(1_800_000_061_000)
+    >>> format_clock(1_800_000_061_000)
     '08:01:01'
     """
     return to_iso(at_ms)[11:19]
 
 
 def format_duration(from_ms: int, until_ms: int) -> str:
-    """How long something took, in seconds; empty when it has not begun or is not over.
+    """Return a duration in seconds; empty if it hasn't started or ended.
 
-    >>> took(1_000, 13_340), took(1_000, 0)
+    >>> format_duration(1_000, 13_340), format_duration(1_000, 0)
     ('12.3 s', '')
     """
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
 def party_names(fields: Fields) -> list[str]:
-    """Names of a session's parties: customer and agent first, then who is called or was added, then who was agent
-    before, and who listens.
+    """Return a session's party names: customer and agent first, then dialed and added parties, then former agents and
+    supervisors.
     """
     names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
     return sorted(names, key=_party_sort_key)
@@ -222,12 +222,12 @@ def party_names(fields: Fields) -> list[str]:
 def _party_sort_key(party: str) -> tuple[int, str, int, str]:
     role, _, number = party.partition("-")
     usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == "target")
-    # Only ASCII digits: whoever wrote the record may have named a party with others, of which no number can be made.
+    # ASCII digits only: another program may have named a party with digits that `int` rejects.
     return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
 
 def describe_entry(entry: LogEntry) -> str:
-    """What a log entry tells, in one line; its state and reason are told by `change`."""
+    """Describe a log entry in one line, without its state and reason, which `describe_change` covers."""
     event, detail = entry["event"], entry["detail"]
     if event in ("gate_reached", "gate_decided"):
         return _at_gate(entry)
@@ -243,9 +243,9 @@ def describe_entry(entry: LogEntry) -> str:
 
 
 def describe_refusal(entry: LogEntry) -> str:
-    """What a log entry tells of a command that was refused, without the reason.
+    """Describe a refused command, without the reason.
 
-    >>> refused(LogEntry("1-0", {"event": "hold", "detail": "customer", "by": "cli"}))
+    >>> describe_refusal(LogEntry("1-0", {"event": "hold", "detail": "customer", "by": "cli"}))
     'hold customer was refused (by cli)'
     """
     about = entry["detail"] if entry["event"] in _OF_PARTY else ""
@@ -253,14 +253,14 @@ def describe_refusal(entry: LogEntry) -> str:
 
 
 def _submitted_by(entry: LogEntry) -> str:
-    """Who gave a command, where that was said."""
+    """Return who submitted a command, if known."""
     return f" (by {entry['by']})" if entry["by"] else ""
 
 
 def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
-    """What the time of a transfer's step is up for, by what is ordered then."""
+    """Describe a transfer step's timeout by the effects that followed."""
     if dialled := [who for kind, who, _ in ordered if kind in _DIALS]:
-        # What was waited for was the time of the call itself: nothing is late.
+        # The timeout was the scheduled time of the dial: nothing is late.
         return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
         return "it is time to look how far the transfer has come"
@@ -272,16 +272,16 @@ def _with_detail(text: str, detail: str) -> str:
 
 
 def attempt_count(entry: LogEntry) -> int:
-    """How many requests an outcome took (count); 0 where the entry does not tell."""
+    """Return how many requests an outcome took (count); 0 if not recorded."""
     return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
 
 
 def describe_attempts(entry: LogEntry) -> str:
-    """How often something was asked of Twilio, and what came of those requests that were not the last word.
+    """Describe how many requests an effect took, and the results of the failed ones.
 
-    Empty where the entry tells nothing of it: of most it is one request, and of those before the field nobody knows.
-    Otherwise for instance `3 attempts, 503 twice`; of what a look has found done, and so was not asked for again,
-    `1 attempt, answered 500 code 20500; looked, and it was there`.
+    Empty if the entry doesn't record it, which usually means one request. Otherwise, for example, `3 attempts, 503
+    twice`; or, if verification found that a failed request had taken effect, `1 attempt, answered 500 code 20500;
+    looked, and it was there`.
     """
     count = attempt_count(entry)
     if not count:
@@ -304,10 +304,8 @@ def describe_attempts(entry: LogEntry) -> str:
 
 
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
-    """Whether no request was the one that went well: after one of which nobody knew the outcome, a look showed it."""
-    is_in_doubt = any(
-        not word.startswith("429") for word, _ in failed_attempts
-    )  # what is told to wait was not carried out
+    """Whether no request succeeded, but verification found that one with an unknown outcome had taken effect."""
+    is_in_doubt = any(not word.startswith("429") for word, _ in failed_attempts)  # a 429 means that Twilio did nothing
     is_done = entry["event"] == "effect_succeeded"
     return is_done and is_in_doubt and sum(int(times) for _, times in failed_attempts) == count
 
@@ -337,7 +335,7 @@ def _dial_ended(detail: str) -> str:
     where, _, how = rest.partition(" ")
     if where == "bridge":
         return f"{who}'s bridge is over ({how})"
-    # Of a conference "answered" says only that there was one.
+    # For a conference, "answered" says only that there was one.
     return _with_detail(f"{who}'s time in the conference is over", "" if how == "answered" else how)
 
 
@@ -347,7 +345,7 @@ def _left(detail: str) -> str:
 
 
 def _at_gate(entry: LogEntry) -> str:
-    """Of somebody who was called: the entry names the call alone, but what it has changed may tell whose it is."""
+    """Describe a gate event. The entry names only the call; its changes may reveal the party."""
     changed = [_STATUS_OF.fullmatch(name) for name in decode_public_changes(entry["changes"])]
     found = {one[1] for one in changed if one is not None}
     who = found.pop() if len(found) == 1 else "somebody who was called"
@@ -358,9 +356,9 @@ def _at_gate(entry: LogEntry) -> str:
 
 
 def _calls_read(detail: str) -> str:
-    """Of a detail such as `customer in-progress, agent in-progress; in the conference: customer held, agent`.
+    """Describe a detail such as `customer in-progress, agent in-progress; in the conference: customer held, agent`.
 
-    Older entries have SIDs in place of names, and of the conference only how many are in it.
+    Older entries have SIDs instead of names, and only the number of participants.
     """
     calls, _, room = detail.partition("; ")
     pairs = (one.partition(" ") for one in room.partition(": ")[2].split(", "))
@@ -374,13 +372,13 @@ def _calls_read(detail: str) -> str:
     elif room:
         told.append(room)
     for who, _, status in (one.rpartition(" ") for one in calls.split(", ") if one):
-        if who not in inside or status != "in-progress":  # whoever is inside is on the line
+        if who not in inside or status != "in-progress":  # participants are always on the line
             told.append(f"{who} {_CALL_STATUSES.get(status) or _STATUSES.get(status, status)}")
     return f"Twilio says: {', '.join(told)}" if told else "Twilio shows none of the calls"
 
 
 def _recording_changed(detail: str) -> str:
-    """Of a detail such as `RE… completed, of the call, 61 s`."""
+    """Describe a detail such as `RE… completed, of the call, 61 s`."""
     told, *more = detail.split(", ")
     status = told.rpartition(" ")[2]
     whose = f" {more[0]}" if more else ""
@@ -388,7 +386,7 @@ def _recording_changed(detail: str) -> str:
 
 
 def _announcement_ended(detail: str) -> str:
-    """Of a detail such as `agent`, `conference failed` or `agent failed not-found`."""
+    """Describe a detail such as `agent`, `conference failed`, or `agent failed not-found`."""
     who, _, rest = detail.partition(" ")
     whom = "everybody" if who in ("", "conference") else who
     if not rest.startswith("failed"):
@@ -419,7 +417,7 @@ def _participant_changed(detail: str) -> str:
 
 def _effect_outcome(detail: str) -> str:
     kind, _, rest = detail.partition(" ")
-    # Of what is about no party, what was asked or the outcome follows at once.
+    # Without a party, the request or the outcome follows at once.
     is_about_none = _NO_PARTY.match(rest) or (kind, rest.partition(" ")[0]) in _RECORDINGS_ASKED
     party, _, rest = ("", "", rest) if is_about_none else rest.partition(" ")
     what, _, more = rest.partition(" ")
@@ -429,7 +427,7 @@ def _effect_outcome(detail: str) -> str:
 
 
 def describe_change(entry: LogEntry) -> str:
-    """The state that an entry led to, why, and what was ordered; empty when nothing is to be said."""
+    """Describe the new state, its reason, and the effects; empty if there is nothing to say."""
     parts = []
     if entry["from"] != entry["to"] or entry["version"] == "1":
         parts.append(f"-> {entry['to']}")
@@ -443,18 +441,18 @@ def describe_change(entry: LogEntry) -> str:
 
 
 def entry_reason(entry: LogEntry) -> str:
-    """Why an entry was refused, passed over, or led to the end; empty when nothing is to be said."""
+    """Return why an entry was refused, ignored, or ended the session; empty for none."""
     return _ALLOWED.sub("", entry["reason"])
 
 
 def describe_reports(entry: LogEntry) -> list[str]:
-    """What came of commands, but for one whose refusal the entry tells itself."""
+    """Describe the outcomes of commands, except for a refusal that the entry itself states."""
     try:
         reports = orjson.loads(entry["reports"] or "[]")
         told = [(str(one["type"]), str(one["status"]), str(one["reason"])) for one in reports]
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return []
-    # A transfer in which the agent talks to the target first goes on: "done" would promise too much.
+    # A transfer in which the agent first talks to the target isn't over: "done" would promise too much.
     goes_on = told and decode_public_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
         "transfer: target reached"
@@ -466,15 +464,15 @@ def describe_reports(entry: LogEntry) -> list[str]:
 
 
 def describe_effect(kind: str, party: str, what: str) -> str:
-    """What is asked of Twilio by an effect, such as `hold customer`."""
+    """Describe the request of an effect to Twilio, such as `hold customer`."""
     everybody = "everybody" if kind == "play_announcement" else "a party"
     known = _EFFECT_DETAILS.get((kind, what)) or _EFFECTS.get(kind)
-    # A kind that is none of ours may hold braces.
+    # Don't use an unknown kind as a format string: it may contain braces.
     return known.format(party=party or everybody) if known else kind.replace("_", " ")
 
 
 def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
-    """What was ordered: kind, party, and what is asked for."""
+    """Return the emitted effects: kind, party, and variant."""
     try:
         effects = orjson.loads(entry["effects"] or "[]")
         return [(str(one["kind"]), str(one["party"]), str(one.get("detail", ""))) for one in effects]
@@ -482,7 +480,7 @@ def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
         return []
 
 
-#: What is told of events of which the detail says the most.
+#: Renderers of events whose details matter most.
 _RENDERERS: dict[str, Callable[[str], str]] = {
     "call_received": lambda detail: _with_detail("a call comes in", detail),
     "call_progressed": _call_progressed,

@@ -27,7 +27,8 @@ def _optional_settings(settings: ServiceSettings) -> list[CheckResult]:
 def redacted_url(url: str) -> str:
     """Return a URL without user and password.
 
-    >>> redacted_url("https://twilio:secret@calls.example/base") 'https://…@calls.example/base'
+    >>> redacted_url("https://twilio:secret@calls.example/base")
+    'https://…@calls.example/base'
     """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]

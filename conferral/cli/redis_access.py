@@ -16,7 +16,8 @@ from conferral.storage.connection.client import Client, make_client
 def redacted_url(url: str) -> str:
     """Return the Redis host and port without user and password.
 
-    >>> redacted_url("redis://me:secret@cache.example:6390/2") 'cache.example:6390'
+    >>> redacted_url("redis://me:secret@cache.example:6390/2")
+    'cache.example:6390'
     """
     parts = urlsplit(url)
     if parts.scheme == "unix":

@@ -72,7 +72,8 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
 def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
     """Return the default time to wait for a command's outcome, in seconds.
 
-    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30) (30.0, 75.0)
+    >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
+    (30.0, 75.0)
     """
     rings = _RING_COUNTS.get(fields["type"], 0)
     if not rings:

@@ -311,7 +311,8 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 def parse_time(text: str) -> datetime | None:
     """Parse a stored time; None if it is missing or invalid.
 
-    >>> parse_time("2027-01-15T08:00:00.000Z") datetime.datetime(2027, 1, 15, 8, 0, tzinfo=datetime.timezone.utc)
+    >>> parse_time("2027-01-15T08:00:00.000Z")
+    datetime.datetime(2027, 1, 15, 8, 0, tzinfo=datetime.timezone.utc)
     """
     try:
         return datetime.fromisoformat(text)

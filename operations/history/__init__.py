@@ -1,1 +1,1 @@
-"""What has happened to a session: its log as a time line, replayed, and followed live."""
+"""A session's history: its log as a timeline, replayed, and followed live."""

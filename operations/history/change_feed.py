@@ -1,16 +1,16 @@
-"""Follows sessions by their logs: what is new since the last look, and which sessions have come and gone.
+"""Change feed: poll session logs for new entries, and detect new and ended sessions.
 
-Everything is read from Redis at each look, nothing is kept here but the place in each log: two followers see the same,
-and one that starts again misses nothing that is still there.
+Each poll reads everything from Redis; the feed keeps only its position in each log. Two feeds see the same entries, and
+a restarted feed misses nothing that Redis still holds.
 """
 
 from dataclasses import dataclass, field
 
 from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
 
-#: How often is looked, seconds.
+#: Poll interval, in seconds.
 POLL_INTERVAL_S = 0.2
-#: A session that ended so long before a look is still found by it, milliseconds: longer than a look that was held up.
+#: Polls find sessions that ended up to this long ago, in milliseconds, which allows for a delayed poll.
 ENDED_OVERLAP_MS = 10_000
 
 
@@ -23,23 +23,23 @@ class Change:
 
     @property
     def is_end(self) -> bool:
-        """Whether the session ended by this."""
+        """Whether this entry ended the session."""
         return self.entry["to"] == "ended" and self.entry["from"] != "ended"
 
 
 @dataclass(slots=True)
 class ChangeFeed:
-    """Follows one session from its beginning, or all that are live from now on."""
+    """Follows one session from its beginning, or all live sessions from now on."""
 
     reader: SessionQueries
-    #: The one that is followed; empty for all.
+    #: The session to follow; empty for all.
     session_id: str = ""
     #: The last entry seen, by session.
     positions: dict[str, str] = field(default_factory=dict)
     _started: bool = False
 
     async def start(self, now_ms: int) -> list[Fields]:
-        """Takes its place; returns the sessions there are, oldest first.
+        """Start at the current end of each log; return the existing sessions, oldest first.
 
         Args:
             now_ms: Unix milliseconds.
@@ -50,13 +50,13 @@ class ChangeFeed:
             return []
         names = await self.reader.live_ids()
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
-            self.positions[gone] = "+"  # it ended before: nothing of it is told
+            self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
         found = (await self.reader.read_hashes(names)).values()
         return sorted(found, key=lambda fields: fields.get("created_at", ""))
 
     async def poll(self, now_ms: int) -> list[Change]:
-        """What has happened since the last look, in order of time.
+        """Return the changes since the last poll, in order of time.
 
         Args:
             now_ms: Unix milliseconds.
@@ -66,7 +66,7 @@ class ChangeFeed:
             recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)
             for name in (*await self.reader.live_ids(), *recent):
                 self.positions.setdefault(name, "")
-            # What ended long ago needs no place any more; what ended lately keeps it, or it would be told again.
+            # Drop the positions of sessions that ended long ago. Recently ended ones need theirs, or they would repeat.
             finished = [name for name, place in self.positions.items() if place == "+" and name not in recent]
             for name in finished:
                 del self.positions[name]

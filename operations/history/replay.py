@@ -1,7 +1,7 @@
-"""A session as it was at any moment, folded from its log; and its history as a file, which can be looked at anywhere.
+"""Replay: a session at any version or time, folded from its log; and histories saved as files.
 
-The log's field `changes` says what each event has changed of what people look at. It has no addresses: those are taken
-from the record as it is now, by the participant's label, which is never used for anybody else.
+Each log entry's field `changes` holds what the event changed in the public fields. It contains no addresses. Replay
+takes those from the current hash by the participant's label, which is never reused for another party.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,41 +17,41 @@ from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.errors import ConferralError
 from conferral.storage.codecs.session_codec import decode_public_changes, is_logged
 
-#: Largest file that is read, bytes: the longest log there is takes less.
+#: Maximum size of a history file, in bytes; the longest possible log needs less.
 FILE_BYTES_MAX = 64 * 1024 * 1024
-#: Fields that never change, and so are what they are now.
+#: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "created_at", "mode", "agents")
 
 
 class BadHistoryError(ConferralError):
-    """A file is no history of a session."""
+    """The file isn't a session history."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionHistory:
-    """All that is known of a session."""
+    """A session's full history."""
 
-    #: Its hash as it is now; holds addresses, so it is in no repr.
+    #: The current hash. It holds addresses, so no repr shows it.
     fields: Fields = field(repr=False)
     #: Oldest first.
     log: tuple[LogEntry, ...] = field(repr=False)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the log goes back to the beginning, and each entry says what it has changed."""
+        """Whether the log reaches back to the start, and every entry has its changes."""
         return bool(self.log) and version_of(self.log[0]) == 1 and bool(self.log[0]["changes"])
 
 
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
-    """A session's hash as it was at a version, as far as people look at it.
+    """Return a session's public fields as of a version.
 
-    Where the log does not go back to the beginning, what was not changed since is as it is now, and what was is left
-    out until it is first told.
+    If the log doesn't reach back to the start, fields without later changes have their current value, and the others
+    are missing until their first logged change.
 
     Args:
         log: Oldest first.
-        version: Which; of one that is earlier than the log goes back nothing is known.
-        last_fields: The hash as it is now.
+        version: The version; nothing is known of versions before the log's first entry.
+        last_fields: The current hash.
     """
     then: Fields = {}
     for entry, found in _fold(log, last_fields):
@@ -62,17 +62,17 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
 
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
-    """The hash behind each entry of a log, as `at_version` has it.
+    """Yield the fields after each log entry, as `at_version` returns them.
 
     Args:
         log: Oldest first.
-        last_fields: The hash as it is now.
+        last_fields: The current hash.
     """
     return (_with_constants(found, last_fields) for _, found in _fold(log, last_fields))
 
 
 def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
-    """Each entry with what is told of the hash behind it; the same dictionary each time, changed."""
+    """Yield each entry with the fields after it, in one dictionary that is updated in place."""
     told = [decode_public_changes(entry["changes"]) for entry in log]
     found: Fields = {}
     if log and version_of(log[0]) > 1:
@@ -89,45 +89,45 @@ def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEnt
 
 
 def _with_constants(then: Fields, now: Fields) -> Fields:
-    """With what never changes, and with the addresses of those who took part."""
+    """Add the constant fields and the parties' addresses."""
     for_good = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
     return then | for_good | _addresses(then, now)
 
 
 def at_time(log: Sequence[LogEntry], at_ms: int, last_fields: Fields) -> Fields:
-    """The same as of a moment: at the version that was decided last by then.
+    """Return a session's public fields as of a time: the last version committed by then.
 
     Args:
         log: Oldest first.
         at_ms: Unix milliseconds.
-        last_fields: The hash as it is now.
+        last_fields: The current hash.
     """
     return at_version(log, version_at(log, at_ms), last_fields)
 
 
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
-    """The version that a session had at a moment, Unix milliseconds; 0 before its first."""
+    """Return the session's version at a time in Unix milliseconds; 0 before its first."""
     return max((version_of(entry) for entry in log if wording.parse_time_ms(entry["at"]) <= at_ms), default=0)
 
 
 def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectRequest, ...]:
-    """What had been asked of Twilio at a version without an outcome yet."""
+    """Return the requests to Twilio that had no outcome yet at a version."""
     return timeline.unfinished_effects(
         timeline.build_timeline([entry for entry in log if version_of(entry) <= version])
     )
 
 
 def to_json(history: SessionHistory) -> bytes:
-    """A history as the JSON of a file: the hash, and the log's entries with their ids, all as they are in Redis."""
+    """Encode a history as JSON: the hash and the log entries with their ids, as stored in Redis."""
     log = [{"entry": entry.entry_id, **entry.fields} for entry in history.log]
     return orjson.dumps({"session": history.fields, "log": log}, option=orjson.OPT_INDENT_2)
 
 
 def parse_history(body: bytes) -> SessionHistory:
-    """The history of a file.
+    """Parse a history file.
 
     Raises:
-        BadHistoryError: it is none.
+        BadHistoryError: the file isn't a history.
     """
     if len(body) > FILE_BYTES_MAX:
         raise BadHistoryError("larger than 64 MiB")
@@ -151,7 +151,7 @@ def _is_record(found: Any) -> bool:
 
 
 def _addresses(then: Fields, now: Fields) -> Fields:
-    """Who the parties were: the record as it is now knows each leg by its label, whatever it is called by now."""
+    """Return the parties' addresses: the current hash has each leg's label, even if the party's name has changed."""
     of_label = {
         now.get(f"party.{party}.label", ""): now.get(f"party.{party}.address", "") for party in wording.party_names(now)
     }

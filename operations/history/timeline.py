@@ -1,4 +1,4 @@
-"""A session's log as a time line: what happened, how long after what, what was asked of Twilio and what came of it."""
+"""A session's log as a timeline: what happened and when, requests to Twilio, and their results."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.end_reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_public_changes
 
-#: What came of an effect, by the event that tells it.
+#: An effect's result, by the event that reports it.
 _EFFECT_RESULTS = {
     "effect_succeeded": "succeeded",
     "effect_failed": "failed",
@@ -20,106 +20,106 @@ _EFFECT_RESULTS = {
     "calls_read": "succeeded",
 }
 _TWILIO_CODE = re.compile(r"\bcode (\d{1,6})\b")
-#: What is told of a call when it did not come to a talk. One that is cancelled was cancelled by us.
+#: Statuses of a call that was never answered. `canceled` isn't one: Conferral itself cancels calls.
 _NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
-#: Timers that run out only when something has gone wrong. What the others bring about is part of the way.
+#: Timers that fire only when something has gone wrong. The other timers belong to normal operation.
 _TIMEOUT_EVENTS = frozenset(
     {"ring_overdue", "convert_overdue", "repair_overdue", "dial_overdue", "opening_overdue", "pending_command_overdue",
      "park_overdue", "age_overdue"}
 )  # fmt: skip
-#: Ends that nobody wished for, and that say more than that somebody did not pick up.
+#: End reasons that no one intended and that are worse than an unanswered call.
 BAD_ENDS = frozenset(
     {EndReason.AGENT_FAILED, EndReason.CUSTOMER_FAILED, EndReason.TRANSFER_FAILED, EndReason.RECALL_FAILED,
      EndReason.FALLBACK_FAILED, EndReason.PARK_TIMEOUT, EndReason.ALONE, EndReason.CONVERT_FAILED, EndReason.TOO_OLD}
 )  # fmt: skip
 
 
-#: Digits that no version has (count).
+#: Digits beyond any version (count).
 _DIGITS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
 class EffectRequest:
-    """Something that was asked of Twilio."""
+    """A request to Twilio."""
 
     id: str
-    #: The effect's kind, for instance `redirect_call`.
+    #: The effect's kind, such as `redirect_call`.
     kind: str
-    #: Whom it concerns; empty for nobody in particular.
+    #: The party that it concerns; empty for none in particular.
     party: str
     text: str
-    #: When it was decided, Unix milliseconds.
+    #: When it was emitted, in Unix milliseconds.
     requested_at_ms: int
-    #: `succeeded`, `failed`, `unknown` (nobody can say whether it happened); empty while nothing is known.
+    #: `succeeded`, `failed`, `unknown` (the request may have taken effect); empty while pending.
     outcome: str = ""
-    #: From the decision until the outcome was decided upon, milliseconds; None while there is none.
+    #: From emitting the effect to processing its outcome, in milliseconds; None while pending.
     took_ms: int | None = None
     #: Twilio's error code; 0 for none.
     twilio_code: int = 0
-    #: How many requests it took, where that is told; 0 where it is not: most take one.
+    #: How many requests it took; 0 if not recorded, which usually means one.
     attempts: int = 0
-    #: The same with what came of those that were not the last word: as `words.attempted` has it; empty where not told.
+    #: The same with the results of the failed attempts, from `wording.describe_attempts`; empty if not recorded.
     attempts_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One entry of the log."""
+    """One entry of the timeline."""
 
     entry_id: str
     version: int
     #: Unix milliseconds.
     at_ms: int
-    #: Since the entry before, milliseconds; 0 for the first.
+    #: Time since the previous entry, in milliseconds; 0 for the first.
     gap_ms: int
     event: str
     #: What happened.
     text: str
-    #: What followed from it, in one line; empty for nothing.
+    #: The consequences in one line; empty for none.
     consequence: str
     #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
     outcome: str
     state_before: str
     state_after: str
-    #: Why it was refused or passed over, or why the session ended.
+    #: Why it was refused or ignored, or why the session ended.
     reason: str
-    #: A command was refused, or something has gone wrong.
+    #: Whether a command was refused or something went wrong.
     is_failure: bool
-    #: What was asked of Twilio in consequence, with what came of it.
+    #: The requests to Twilio that followed, with their results.
     effects: tuple[EffectRequest, ...]
-    #: Of the outcome of an effect: the entry in whose consequence it was asked for.
+    #: For an effect's outcome: the entry that emitted the effect.
     requested_by: str = ""
-    #: What came of commands by it, in words; of one that was refused the reason tells.
+    #: Outcomes of commands that this entry reports, in words; a refused one has its reason instead.
     reports: tuple[str, ...] = ()
-    #: Ids of the commands that were refused or failed by it.
+    #: Ids of the commands that this entry refused or failed.
     failed_commands: tuple[str, ...] = ()
 
 
 class Timeline:
-    """A log as moments, made as the log grows: what is there already is not made again."""
+    """A timeline that is built incrementally as the log grows."""
 
     def __init__(self, *, full: bool = False) -> None:
-        """Nothing is known yet.
+        """Create an empty timeline.
 
         Args:
-            full: Whether numbers are shown whole.
+            full: Whether to show full phone numbers.
         """
         #: Oldest first.
         self.entries: list[TimelineEntry] = []
-        #: Of each moment the place of the entry that has told the newest of it: its own, or that of an outcome.
+        #: For each entry, the index of the log entry that last updated it: itself, or an effect's outcome.
         self.completed_by: list[int] = []
         self._full = full
         self._open = _OpenEffects()
         self._before_ms = 0
 
     def add(self, log: Iterable[LogEntry]) -> set[int]:
-        """Goes on with what the log says next; what makes no sense in it is passed over.
+        """Append the next log entries; malformed ones are skipped.
 
         Args:
-            log: Oldest first, behind all that was added before.
+            log: Oldest first, following everything added before.
 
         Returns:
-            Places of the moments that are new, or of which more is known now.
+            Indexes of the entries that are new or updated.
         """
         changed: set[int] = set()
         for entry in log:
@@ -141,11 +141,11 @@ class Timeline:
 
 
 def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
-    """The moments of a log, oldest first; what makes no sense in it is passed over.
+    """Return a log's timeline, oldest first; malformed entries are skipped.
 
     Args:
         log: Oldest first.
-        full: Whether numbers are shown whole.
+        full: Whether to show full phone numbers.
     """
     made = Timeline(full=full)
     made.add(log)
@@ -179,14 +179,14 @@ def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
 
 
 def effect_results(moment: TimelineEntry) -> str:
-    """What came of what was asked of Twilio in consequence, and after how long; empty where nothing is known."""
+    """Describe the results and durations of an entry's requests to Twilio; empty while none has a result."""
     known = [one for one in moment.effects if one.took_ms is not None]
     named = len(moment.effects) > 1
     return "; ".join(f"{one.text}: {effect_result(one)}" if named else effect_result(one) for one in known)
 
 
 def effect_result(asked: EffectRequest) -> str:
-    """What came of one thing that was asked of Twilio, and after how long; empty where nothing is known."""
+    """Describe the result and duration of one request to Twilio; empty while it has none."""
     if asked.took_ms is None:
         return ""
     word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
@@ -195,24 +195,24 @@ def effect_result(asked: EffectRequest) -> str:
 
 
 def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
-    """What was asked of Twilio and has no outcome yet, as far as the log tells: the end drops what was not sent."""
+    """Return the requests to Twilio without an outcome, according to the log. The session's end drops unsent ones."""
     ended_at = next((place for place, one in enumerate(moments) if is_end(one)), 0)
     return tuple(asked for one in moments[ended_at:] for asked in one.effects if not asked.outcome)
 
 
 def is_end(moment: TimelineEntry) -> bool:
-    """Whether the session ended by it."""
+    """Whether this entry ended the session."""
     return moment.state_after == "ended" and moment.state_before != "ended"
 
 
 def version_of(entry: LogEntry) -> int:
-    """The version that an entry led to; 0 where it makes no sense: a file may hold as many digits as it likes."""
+    """Return the version after an entry; 0 if it is malformed or too long, as it may be in a file."""
     text = entry["version"]
     return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
 
 
 def is_failure(entry: LogEntry) -> bool:
-    """Whether a command was refused, or something has gone wrong."""
+    """Whether a command was refused or something went wrong."""
     if entry["outcome"] == "stale":
         return False
     if entry["outcome"] == "refused":
@@ -232,19 +232,19 @@ def is_failure(entry: LogEntry) -> bool:
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
-    """Whether a transfer failed by it, though nobody may have waited to be told: of a consult its command was done."""
-    is_told = "transfer.status" in entry["changes"]  # most are not even to be decoded
+    """Whether a transfer failed, even if no command failed with it: a consult's command was done before."""
+    is_told = "transfer.status" in entry["changes"]  # skip decoding most entries
     return is_told and decode_public_changes(entry["changes"]).get("transfer.status") == "failed"
 
 
 def twilio_code(entry: LogEntry) -> int:
-    """Twilio's error code of an effect that failed; 0 for none."""
+    """Return a failed effect's Twilio error code; 0 for none."""
     found = _TWILIO_CODE.search(entry["detail"]) if entry["event"] == "effect_failed" else None
     return int(found[1]) if found else 0
 
 
 def json_rows(text: str) -> list[Mapping[str, Any]]:
-    """The objects of a JSON list; none where it makes no sense."""
+    """Return the objects of a JSON list; none if it is malformed."""
     try:
         found = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:
@@ -275,20 +275,20 @@ def _with_effect(effects: tuple[EffectRequest, ...], changed: EffectRequest) -> 
 
 
 class _OpenEffects:
-    """Effects that have no outcome yet, and where each was asked for."""
+    """Effects without an outcome, with the entries that emitted them."""
 
     def __init__(self) -> None:
         self.place_of: dict[str, int] = {}
         self._open: dict[str, tuple[str, EffectRequest]] = {}
 
     def add(self, entry_id: str, place: int, effects: tuple[EffectRequest, ...]) -> None:
-        """Takes note of what an entry has led to."""
+        """Add the effects of an entry."""
         if effects:
             self.place_of[entry_id] = place
             self._open |= {one.id: (entry_id, one) for one in effects}
 
     def settle(self, entry: LogEntry, at_ms: int) -> tuple[str, EffectRequest | None]:
-        """The entry in which that was asked of which this one tells the outcome, and the effect with it."""
+        """Return the id of the entry that emitted the effect whose outcome this entry holds, and the effect."""
         outcome = _EFFECT_RESULTS.get(entry["event"], "")
         found = self._open.pop(self._id_of(entry), None) if outcome else None
         if found is None:
@@ -307,7 +307,7 @@ class _OpenEffects:
     def _id_of(self, entry: LogEntry) -> str:
         if entry["effect"]:
             return entry["effect"]
-        # Entries of before the field: the oldest that it may be.
+        # Entries older than the `effect_id` field: take the oldest matching effect.
         kind, _, rest = entry["detail"].partition(" ")
         if entry["event"] == "calls_read":
             return next((name for name, (_, one) in self._open.items() if one.kind == "read_calls"), "")
