@@ -1,1 +1,1 @@
-"""The Redis layout that all sides share: keys, codecs, scripts, publishing, commits, leases."""
+"""Redis storage, shared by all processes: keys, codecs, scripts, ingest, commits, leases, and queries."""

@@ -1,4 +1,4 @@
-"""What all processes have to agree on: the number of partitions and the level at which records are written."""
+"""Shared configuration in Redis that all processes must agree on: partition count and schema version."""
 
 from dataclasses import dataclass
 
@@ -11,30 +11,30 @@ from conferral.storage.schema import SCHEMA_VERSION, SCHEMA_VERSION_MIN
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What was agreed on."""
+    """The shared configuration."""
 
     keys: Keys
-    #: The level at which all write: one of `streams.levels.LEVELS`, or a newer version's.
+    #: The schema version that every process writes: one of `storage.schema.SCHEMA_VERSIONS`, or a newer version's.
     schema_version: int
 
 
 async def ensure(client: Client, prefix: str, partitions: int, *, schema_version: int = SCHEMA_VERSION) -> Config:
-    """Fixes the number of partitions and the level at first use, and refuses another number of partitions later.
+    """Store the partition count and schema version on first use; later, reject another partition count.
 
     Args:
         client: For commands.
         prefix: `CONFERRAL_PREFIX`.
         partitions: `CONFERRAL_PARTITIONS`.
-        schema_version: At which a prefix is written that nobody has used before, or that Redis has forgotten.
+        schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:
-        SettingsError: Redis has another number, or a level so old that this version can't write it.
-        StoreError: as of any command.
+        SettingsError: Redis holds another partition count, or a schema version too old for this version to write.
+        StoreError: Redis failed.
     """
     key = config_key(prefix)
     with store_errors():
         found, schema = await client.hmget(key, ["partitions", "schema"])
-        if found is None or schema is None:  # written only where it is absent: a full Redis refuses writes
+        if found is None or schema is None:  # write only if absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
             await client.hsetnx(key, "schema", schema_version)
             found, schema = await client.hmget(key, ["partitions", "schema"])
@@ -57,13 +57,13 @@ def _number(text: bytes | None) -> int | None:
 
 
 async def check_eviction_policy(client: Client) -> None:
-    """Refuses a Redis that forgets any key when it is full: leases, undecided events, live sessions.
+    """Reject a Redis whose eviction policy may evict any key: leases, undecided events, live sessions.
 
-    What it may not be asked, `conferral check` tells.
+    If Redis forbids the query, pass; `conferral check` reports that.
 
     Raises:
-        SettingsError: it is set up so.
-        StoreUnreachableError: no answer.
+        SettingsError: The policy is an `allkeys-` policy.
+        StoreUnreachableError: Redis did not answer.
     """
     try:
         with store_errors():
@@ -72,7 +72,7 @@ async def check_eviction_policy(client: Client) -> None:
         raise
     except StoreError:
         return  # hosted Redis may forbid INFO
-    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers by node
+    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers per node
     for policy in (str(node.get("maxmemory_policy", "")) for node in nodes):
         if policy.startswith("allkeys-"):
             problem = f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
@@ -80,14 +80,14 @@ async def check_eviction_policy(client: Client) -> None:
 
 
 class NotInitializedError(StoreError):
-    """Nobody has used this prefix yet."""
+    """No process has used this prefix yet."""
 
 
 async def load(client: Client, prefix: str) -> Keys:
-    """The keys as they were set up; what operators' commands need.
+    """Return the keys as configured in Redis; for operator commands.
 
     Raises:
-        NotInitializedError: no webhooks and no worker has run under this prefix.
+        NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
     """
     with store_errors():
         found = await client.hget(config_key(prefix), "partitions")
@@ -97,10 +97,10 @@ async def load(client: Client, prefix: str) -> Keys:
 
 
 async def read_schema_version(client: Client, prefix: str) -> int:
-    """The level at which all write.
+    """Return the schema version that every process writes.
 
     Raises:
-        NotInitializedError: no webhooks and no worker has run under this prefix.
+        NotInitializedError: Neither a webhook server nor a worker has run under this prefix.
     """
     with store_errors():
         found = _number(await client.hget(config_key(prefix), "schema"))
@@ -110,6 +110,6 @@ async def read_schema_version(client: Client, prefix: str) -> int:
 
 
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
-    """Raises the level; it never goes back. Tells the level that stands then."""
+    """Raise the schema version; it never goes back. Return the version now in force."""
     with store_errors():
         return int(await scripts.raise_schema(client, [config_key(prefix)], [schema_version]))

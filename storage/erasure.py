@@ -1,13 +1,13 @@
-"""Erasing one ended session: all that Redis holds of it, in every place.
+"""Erasure of one ended session: removes everything that Redis holds about it (`conferral forget`).
 
-Written from outside, not by the worker that holds the partition. That keeps the rule that a session has one writer at a
-time: what lies in the partition goes by one script, which compares the version as each commit does. A worker that
-decides at the same moment has either committed before, and nothing is removed, or finds no session of its version
-behind it, and decides again, about a session that nobody knows. An order to the worker would need an event of its own,
-which older versions that run beside this one don't understand, and would not be done while no worker runs.
+The eraser writes from outside, not through the worker that holds the partition. A session still has one writer at a
+time: one script removes the keys in the partition, and compares the version as each commit does. A worker that decides
+at the same moment has either committed before, and nothing is removed; or its commit conflicts, and it decides again,
+about an unknown session. A command to the worker would need a new event that older versions running alongside don't
+understand, and would wait while no worker runs.
 
-What lies elsewhere (other slots of a cluster) goes after that, the index of its calls last: whoever says it again after
-a crash, by the session's id or by one of its calls, finds what is left.
+Keys elsewhere (other slots of a cluster) are removed afterwards, the index of its calls last. So a repetition after a
+crash, by the session's id or one of its calls, finds what is left.
 """
 
 import re
@@ -24,44 +24,44 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
-#: Entries, keys or answers that are asked for, or removed, in one go, count.
+#: Entries, keys, or answers per round trip, count.
 CHUNK = 500
-#: A SID of a call or a conference; inside other text, too.
+#: A SID of a call or conference, also inside other text.
 _SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
-#: A phone number, and what may be one in text that can't be read.
+#: A phone number, and digits that may be one in text that can't be parsed.
 _NUMBER, _DIGITS = re.compile(r"\+([0-9]{7,15})(?![0-9])"), re.compile(r"(?<![0-9])[0-9]{7,15}(?![0-9])")
-#: Of a command's record: what tells of the session and of what was asked for. That the id was given stays.
+#: Fields of a command's hash that identify the session or the request. That the id was used stays recorded.
 _ERASED_COMMAND_FIELDS = ("session", "reason", "digest")
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """What Redis holds of one session, as it was looked at. Holds nobody's number."""
+    """What Redis holds about one session at the time of the search. Contains no phone numbers."""
 
     session_id: str
-    #: Empty where the session's hash is gone already.
+    #: Empty if the session's hash is already gone.
     version: str
     is_live: bool
-    #: Why it is still needed, in words; empty where nothing is under way.
+    #: The unfinished work that still needs the session, in words; empty if there is none.
     pending_work: str = ""
-    #: When it ended, Unix milliseconds by the partition's time; 0 where nothing tells.
+    #: When the session ended, Unix milliseconds of partition time; 0 if unknown.
     ended_at_ms: int = 0
-    #: Entries of its log, count.
+    #: Entries in its log, count.
     log_entries: int = 0
-    #: Fields of its gates, count.
+    #: Fields in its gates hash, count.
     gates: int = 0
-    #: SIDs of calls whose session it is.
+    #: SIDs of the calls indexed to it.
     calls: tuple[str, ...] = ()
-    #: Keys of the records of commands that name it.
+    #: Keys of the command hashes that name it.
     commands: tuple[str, ...] = field(default=(), repr=False)
-    #: Ids of entries of the stream of outcomes.
+    #: Ids of entries in the outcome stream.
     outcomes: tuple[str, ...] = ()
     #: Ids of dead letters that name it or one of its calls, or hold one of its phone numbers.
     dead_letters: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many of what there are, by what it is."""
+        """Number of items by kind."""
         return {
             "session": int(bool(self.version)),
             "log_entries": self.log_entries,
@@ -74,24 +74,24 @@ class ErasureReport:
 
 
 class SessionEraser:
-    """Finds and removes what Redis holds of a session. Everything may raise StoreError.
+    """Finds and removes what Redis holds about a session. Every method may raise StoreError.
 
-    Looking goes through all keys of calls and commands, and through the streams of outcomes and dead letters, in
-    batches: with 100,000 calls and 50,000 commands it takes some four seconds, hardly any of which Redis is busy.
+    A search scans all call and command keys, and the streams of outcomes and dead letters, in batches. With 100,000
+    calls and 50,000 commands it takes about four seconds, during which Redis is mostly idle.
     """
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
         """
         self._client = client
         self._keys = keys
 
     async def find(self, session_id: str) -> ErasureReport:
-        """What there is of a session; nothing is written."""
+        """Return what Redis holds about a session; writes nothing."""
         keys, partition = self._keys, self._keys.partition_of(session_id)
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -125,10 +125,10 @@ class SessionEraser:
         )
 
     async def erase(self, report: ErasureReport) -> bool:
-        """Removes what was found. May be repeated, also after it was cut short.
+        """Remove what was found. Safe to repeat, also after an interruption.
 
         Returns:
-            False: something was decided about the session since it was looked at, and nothing was removed.
+            False if the session has changed since the search; then nothing was removed.
         """
         keys, session_id = self._keys, report.session_id
         partition = keys.partition_of(session_id)
@@ -155,13 +155,13 @@ class SessionEraser:
                 await pipeline.execute()
         return True
 
-    # ---- looking -------------------------------------------------------------------------------------------------
+    # ---- search --------------------------------------------------------------------------------------------------
 
     async def _pending_work(self, session_id: str, names: set[str]) -> str:
-        """What waits to be done about a session; empty where nothing does.
+        """Describe the unfinished work of a session; empty if there is none.
 
-        Asked in the order in which things go on meanwhile: from the commands to the events, from the outbox back to the
-        events. What is decided between is told by the session's version.
+        The order follows the flow of work: from commands to events, and from the outbox back to events. The session's
+        version reveals a decision made in between.
         """
         partition = self._keys.partition_of(session_id)
         async for _, entry in self._entries(self._keys.commands):
@@ -177,14 +177,14 @@ class SessionEraser:
         return ""
 
     async def _calls_of(self, session_id: str) -> AsyncIterator[str]:
-        """SIDs of the calls whose session it is by the index."""
+        """Yield the SIDs of the calls indexed to the session."""
         async for names, answers in self._scan(self._keys.call("*"), lambda pipeline, key: pipeline.get(key)):
             for key, found in zip(names, answers, strict=True):
                 if found == session_id.encode():
                     yield key.removeprefix(self._keys.call(""))
 
     async def _commands_of(self, names: set[str]) -> AsyncIterator[str]:
-        """Keys of the records of commands that name the session or one of its calls, also in their reason."""
+        """Yield the keys of command hashes that name the session or one of its calls, also in their reason."""
         async for found, answers in self._scan(
             self._keys.command("*"), lambda pipeline, key: pipeline.hmget(key, "session", "reason")
         ):
@@ -194,14 +194,14 @@ class SessionEraser:
                     yield key
 
     async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
-        """Ids of the dead letters that name the session or one of its calls, or hold one of its phone numbers."""
+        """Yield the ids of dead letters that name the session or one of its calls, or hold one of its phone numbers."""
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():
             texts = letter.decoded_fields().values()
             if _names_session(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
                 yield letter.letter_id
 
     async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """The entries of a stream with their ids, oldest first."""
+        """Yield a stream's entries with their ids, oldest first."""
         after = "-"
         while True:
             with store_errors():
@@ -213,9 +213,9 @@ class SessionEraser:
             after = f"({found[-1][0].decode()}"
 
     async def _scan(self, pattern: str, append_command: Any) -> AsyncIterator[tuple[list[str], list[Any]]]:
-        """Keys that fit a pattern, and what is asked about each, in batches; None of a key of a wrong type.
+        """Yield keys that match a pattern, with the answers to a command about each, in batches; None for a wrong type.
 
-        On a cluster all primaries are gone through; a key that is moved meanwhile may come twice.
+        On a cluster, this scans all primaries; a key that is being migrated may appear twice.
         """
         some: list[str] = []
         with store_errors():
@@ -240,7 +240,7 @@ class SessionEraser:
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
-    """Whether an entry names the session, by whatever it is called."""
+    """Whether an entry names the session by any of its names."""
     return entry.get(b"session", b"").decode(errors="replace") in names
 
 
@@ -253,7 +253,7 @@ def _is_work_for(session_id: str, body: bytes) -> bool:
 
 
 def _sids_of(fields: Mapping[str, str]) -> set[str]:
-    """SIDs of the calls and conferences of a session, by its hash."""
+    """Return the SIDs of a session's calls and conferences from its hash."""
     own = ("conference_sid", "former_calls", "former_conferences")
     return _sids_in(text for name, text in fields.items() if name in own or name.endswith(".call_sid"))
 
@@ -263,14 +263,14 @@ def _sids_in(texts: Iterable[str]) -> set[str]:
 
 
 def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]) -> set[str]:
-    """Phone numbers of a session's parties and of those it was transferred to, as bare digits."""
+    """Return the phone numbers of a session's parties and transfer targets, as bare digits."""
     texts = [text for name, text in fields.items() if name.endswith(".address") or name == "transfer.to"]
     texts += [outcome.get(name, "") for outcome in outcomes for name in ("to", "attempts")]
     return {number for text in texts for number in _NUMBER.findall(text)}
 
 
 def _digits_in(texts: Iterable[str]) -> set[str]:
-    # An entry that can't be read may hold a number in any spelling, such as %2B14155550123.
+    # An unreadable entry may hold a number in any spelling, such as %2B14155550123.
     return {digits for text in texts for digits in _DIGITS.findall(text.replace("%2B", "+"))}
 
 

@@ -1,4 +1,4 @@
-"""What other systems are told: an entry of the stream of outcomes for each finished transfer and each ended session."""
+"""Outcome stream for other systems: one entry per finished transfer and per ended session."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: Outcomes kept, about (count); `CONFERRAL_OUTCOMES_KEPT`.
+#: Approximate number of outcomes kept; `CONFERRAL_OUTCOMES_KEPT`.
 OUTCOMES_KEPT = 100_000
 
 
 async def publish_outcome(
     client: Client, keys: Keys, record: OutcomeRecord, *, max_entries: int = OUTCOMES_KEPT
 ) -> None:
-    """Append an outcome. One that is appended again has the same id, by which readers tell repetitions.
+    """Append an outcome. A repeated append has the same id, so readers can deduplicate.
 
     Args:
         client: For commands.
-        keys: Names.
+        keys: Key names.
         record: The outcome.
-        max_entries: Outcomes kept, about (count).
+        max_entries: Approximate number of outcomes kept.
 
     Raises:
-        StoreUnreachableError: nobody knows whether it was appended.
+        StoreUnreachableError: Redis did not answer; the outcome may have been appended.
         StoreError: Redis refused.
     """
     with store_errors():
@@ -34,7 +34,7 @@ async def publish_outcome(
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
-    """The fields of the entry; all are there, empty where they tell nothing."""
+    """Return the entry's fields; all are present, empty where they do not apply."""
     return {
         "id": record.id,
         "kind": record.kind,
@@ -50,11 +50,11 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
 
 
 def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
-    """One attempt in public words: times are null while it has not come to that.
+    """Encode one attempt in public words; a time is null if the attempt did not get that far.
 
-    `waited_s` counts from the order to dial until the answer, or until the end where nobody answered; `talked_s` from
-    the answer until the end, null where nobody answered. Both are seconds; for whoever is still on the line, or still
-    rings, they count until the transfer was finished.
+    `waited_s` counts from the dial command to the answer, or to the end if no one answered. `talked_s` counts from the
+    answer to the end, and is null if no one answered. Both are seconds. For a party still ringing or connected, they
+    count until the transfer finished.
     """
     end_ms = attempt.ended_at_ms or until_ms
     return {
@@ -70,5 +70,5 @@ def _encode_attempt(attempt: Attempt, until_ms: int) -> dict[str, Any]:
 
 
 def _seconds_between(start_ms: int, end_ms: int) -> float:
-    """Seconds, to the millisecond; clocks of different origin never make it less than none."""
+    """Return the seconds between two times, to the millisecond; never negative, even across different clocks."""
     return max(0, end_ms - start_ms) / 1000

@@ -1,4 +1,4 @@
-"""Hints by Pub/Sub that partitions may be shared out anew. Nothing depends on them: who hears none looks by itself."""
+"""Pub/Sub notifications that a rebalance may be necessary. Only a hint: workers also poll."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,30 +16,30 @@ from conferral.storage.keys import Keys
 
 log = structlog.get_logger()
 
-#: Pause before listening is tried again, seconds: after the connection broke, and after Redis refused it.
+#: Pause before subscribing again, seconds: after the connection broke, and after Redis refused the subscription.
 RECONNECT_PAUSE_S = 1.0
 RETRY_REFUSED_S = 60.0
-#: How long one wait for a hint takes, seconds.
+#: Timeout of one wait for a message, seconds.
 WAIT_S = 1.0
 
 
 class RebalanceChannel:
-    """Gives and hears hints. On a cluster any node passes them on to all."""
+    """Sends and receives notifications. On a cluster, any node forwards them to all."""
 
     def __init__(self, client: Client, keys: Keys, name: str) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
-            client: For commands; listening takes one connection of its own.
-            keys: Names.
-            name: Of this worker, whose own hints are passed over.
+            client: For commands; the subscription takes a connection of its own.
+            keys: Key names.
+            name: This worker's name; its own notifications are ignored.
         """
         self._client = client
         self._channel = keys.rebalance_channel
         self._name = name
 
     async def notify(self) -> None:
-        """Tells the others; a hint that can't be given is no matter."""
+        """Notify the other workers; a failure is harmless."""
         try:
             with store_errors():
                 await self._client.execute_command("PUBLISH", self._channel, self._name)
@@ -47,11 +47,11 @@ class RebalanceChannel:
             log.debug("rebalance_notify_failed", reason=str(error))
 
     async def subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
-        """Hears hints until the process stops.
+        """Receive notifications until the process stops.
 
         Args:
-            stop: Set when the process shall stop.
-            on_message: Called for each hint, and when listening begins: something may have been missed.
+            stop: Set when the process must stop.
+            on_message: Called for each notification, and after each subscription, since some may have been missed.
         """
         while not stop.is_set():
             try:
@@ -84,7 +84,7 @@ class RebalanceChannel:
             await self._client.initialize()
             node = self._client.get_random_node()
             return self._client.pubsub(node=node, ignore_subscribe_messages=True)
-        except RedisClusterException as error:  # which is none of redis-py's own family of errors
+        except RedisClusterException as error:  # outside redis-py's own exception hierarchy
             raise StoreUnreachableError("no node of the cluster can be listened to") from error
 
 
@@ -92,7 +92,7 @@ async def _next_message(channel: Any, stopping: "asyncio.Task[Literal[True]]") -
     waiting = asyncio.ensure_future(channel.get_message(timeout=WAIT_S))
     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
-        # The connection is closed next, so what is left unread on it is no matter.
+        # The connection is closed next, so unread data on it is harmless.
         waiting.cancel()
         await asyncio.wait({waiting})
         if waiting.cancelled() or waiting.exception() is not None:

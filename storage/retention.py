@@ -1,19 +1,19 @@
-"""How long outcomes and dead letters are kept: up to a count, and up to an age."""
+"""Retention of outcomes and dead letters: up to a count, and up to an age."""
 
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: Between two times that what is too old is removed, seconds.
+#: Interval between trims, seconds.
 TRIM_EVERY_S = 60.0
 
 
 async def trim(client: Client, keys: Keys, now_ms: int, ttl_s: int) -> None:
-    """Remove outcomes and dead letters that are older than this; whole pieces of the streams, so about.
+    """Remove outcomes and dead letters older than the limit, approximately: Redis removes whole nodes of the stream.
 
     Args:
         client: For commands.
-        keys: Names.
-        now_ms: What Redis's clock shows, Unix milliseconds.
+        keys: Key names.
+        now_ms: Redis's time, Unix milliseconds.
         ttl_s: How long they are kept, seconds.
     """
     oldest = max(0, now_ms - 1000 * ttl_s)

@@ -1,1 +1,1 @@
-"""Events, effects, and sessions as Redis fields and JSON."""
+"""Codecs: events, effects, and sessions as Redis fields and JSON."""

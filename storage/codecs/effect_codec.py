@@ -1,4 +1,4 @@
-"""Effects and chores to the JSON of an outbox entry and back."""
+"""Effect codec: effects and post-commit writes to and from the JSON of an outbox entry."""
 
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
@@ -18,35 +18,35 @@ _BY_KIND: dict[str, type[Effect]] = {effect.kind: effect for effect in EFFECTS}
 
 @dataclass(frozen=True, slots=True)
 class ReportCommand:
-    """A chore: write a command's outcome, which lies outside the partition's slot of a cluster."""
+    """Post-commit write: store a command's outcome, which lives in another cluster slot than the partition."""
 
     session_id: str
     report: CommandReport
 
     @property
     def write_id(self) -> str:
-        """Its name in the outbox: the same whenever it is decided again."""
+        """Field name in the outbox; the same when the decision is repeated."""
         return f"report:{self.report.command_id}:{self.report.status.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class ExpireCalls:
-    """A chore: let the call index of an ended session expire with it."""
+    """Post-commit write: let the call index of an ended session expire with it."""
 
     session_id: str
     call_sids: tuple[str, ...]
 
     @property
     def write_id(self) -> str:
-        """Its name in the outbox."""
+        """Field name in the outbox."""
         return f"expire:{self.session_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishOutcome:
-    """A chore: tell other systems of a finished transfer or an ended session."""
+    """Post-commit write: report a finished transfer or an ended session to other systems."""
 
-    #: Holds addresses, so it is in no repr.
+    #: Holds addresses, so it is excluded from the repr.
     outcome_record: OutcomeRecord = field(repr=False)
 
     @property
@@ -56,7 +56,7 @@ class PublishOutcome:
 
     @property
     def write_id(self) -> str:
-        """Its name in the outbox: the same whenever it is decided again."""
+        """Field name in the outbox; the same when the decision is repeated."""
         return f"outcome:{self.outcome_record.id}"
 
 
@@ -65,21 +65,21 @@ PostCommitWrite = ReportCommand | ExpireCalls | PublishOutcome
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """What stands in the outbox: an effect or a chore, and when it was ordered."""
+    """An outbox entry: an effect or post-commit write, and when it was committed."""
 
-    #: Some effects hold addresses and more that nobody else is to see, so it is in no repr.
+    #: Some effects hold addresses and other private data, so it is excluded from the repr.
     work: Effect | PostCommitWrite = field(repr=False)
-    #: Redis's time when it was committed, Unix milliseconds.
+    #: Redis's time of the commit, Unix milliseconds.
     committed_at_ms: int
-    #: Redis's time when it was marked as one that may have been sent, Unix milliseconds; None while it was not. Only
-    #: an effect that can't be looked up is marked.
+    #: Redis's time at which it was marked as possibly sent, Unix milliseconds; None without a mark. Only at-most-once
+    #: effects are marked.
     sent_at_ms: int | None = None
 
 
 def encode(entry: OutboxEntry) -> bytes:
-    """The JSON of an outbox entry."""
+    """Return the JSON of an outbox entry."""
     work = entry.work
-    # The mark stands first, where the script puts it that marks an entry.
+    # The mark comes first, where the `mark_sent` script puts it.
     body: dict[str, Any] = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
     body["committed_at_ms"] = entry.committed_at_ms
     if isinstance(work, ReportCommand):
@@ -98,10 +98,10 @@ def encode(entry: OutboxEntry) -> bytes:
 
 
 def decode(body: bytes) -> OutboxEntry | None:
-    """The outbox entry of a JSON; None when it is only the mark that its effect is done.
+    """Decode an outbox entry; return None for the mark of a finished effect.
 
     Raises:
-        BadEntryError: it makes no sense.
+        BadEntryError: The JSON is invalid.
     """
     if body == b"done":
         return None
@@ -127,7 +127,7 @@ def _decode_work(data: dict[str, Any]) -> Effect | PostCommitWrite:
             from_known_fields(Attempt, attempt) for attempt in outcome_record["attempts"]
         )
         return PublishOutcome(from_known_fields(OutcomeRecord, outcome_record))
-    # JSON has lists in place of tuples.
+    # JSON has lists instead of tuples.
     values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
     if "attributes" in values:
         values["attributes"] = from_known_fields(ConferenceAttributes, values["attributes"])

@@ -1,7 +1,7 @@
-"""Events to the fields of a stream entry and back.
+"""Event codec: events to and from the fields of a stream entry.
 
-Every entry is fields of text: `type`, `session`, and what the event carries under the names that the classes in
-`statemachine/events/` use. Empty ones are left out.
+Every entry consists of text fields: `type`, `session`, and the event's attributes under the names of the classes in
+`statemachine/events/`. Empty ones are omitted.
 """
 
 import re
@@ -18,21 +18,21 @@ from conferral.statemachine.events import EVENTS, CallSeen, Event, ParticipantFo
 from conferral.storage.codecs.hash_codec import from_json, from_known_fields, texts_from_json, to_json_without_defaults
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
-#: What stands in an entry under another name than in the class.
+#: Attributes whose entry field has another name.
 _ENTRY_NAMES = {"session_id": "session", "occurred_at_ms": "at"}
-#: Set by whoever reads the stream.
+#: Set by the reader of the stream.
 _NOT_STORED = frozenset({"entry_id"})
 
 
-#: A class of ours is written with the module that it stands in; entries don't depend on where that is.
+#: Type annotations include the module path; the codec must not depend on it.
 _MODULE = re.compile(r"conferral\.statemachine\.(?:[a-z_]+\.)+")
 
 
 class BadEntryError(StoreError):
-    """A stream entry can't be understood.
+    """A stream entry is invalid.
 
     Attributes:
-        reason: What is wrong with it, naming fields but never their values.
+        reason: The problem; names fields, but never their values.
     """
 
     def __init__(self, reason: str) -> None:
@@ -46,7 +46,7 @@ def _parse_bool(text: str) -> bool:
     return text == "true"
 
 
-#: None where the value is the text already, as most are: not even a function is called.
+#: None where the value is already text, as most are: saves a function call.
 _ENCODERS: dict[str, Callable[[Any], str] | None] = {
     "str": None,
     "int": str,
@@ -78,7 +78,7 @@ _DECODERS: dict[str, Callable[[str], Any] | None] = {
 
 
 def _without_defaults(value: Any) -> dict[str, Any]:
-    """Its fields without empty ones, which are read as the default: an entry may list 250 participants."""
+    """Return the fields that differ from their defaults and are not empty: an entry may list 250 participants."""
     fields = ((field, getattr(value, field.name)) for field in fields_of(value))
     return {field.name: found for field, found in fields if found or found != field.default}
 
@@ -88,15 +88,15 @@ def _annotation_name(annotation: Any) -> str:
 
 
 class _Field(NamedTuple):
-    """One field of an event, and how it stands in an entry."""
+    """One attribute of an event, and its field in an entry."""
 
     attribute: str
     name: str
     encode: Callable[[Any], str] | None
     decode: Callable[[str], Any] | None
-    #: Whether it stands in every entry: an empty value that was left out would be read as the default.
+    #: Whether the field is in every entry: an omitted empty value would be read as the default.
     is_always_written: bool
-    #: Whether there is no event without it.
+    #: Whether the event requires it.
     is_required: bool
 
 
@@ -120,12 +120,12 @@ _ENCODERS["time"] = to_iso
 _DECODERS["time"] = from_iso
 _BY_NAME: dict[str, type[Event]] = {event.name: event for event in EVENTS}
 _FIELDS = {event.name: _fields_of(event) for event in EVENTS}
-#: Reads all the values of an event at once.
+#: Reads all values of an event at once.
 _VALUES = {name: attrgetter(*(field.attribute for field in fields)) for name, fields in _FIELDS.items()}
 
 
 def encode(event: Event) -> dict[str, str]:
-    """The fields of the event's entry."""
+    """Return the fields of the event's entry."""
     entry = {"type": event.name}
     for field, value in zip(_FIELDS[event.name], _VALUES[event.name](event), strict=True):
         text = value if field.encode is None else field.encode(value)
@@ -135,10 +135,10 @@ def encode(event: Event) -> dict[str, str]:
 
 
 def decode(entry: Mapping[str, str], entry_id: str) -> Event:
-    """The event of an entry; fields that this version does not know are passed over.
+    """Decode an entry's event; ignore unknown fields.
 
     Raises:
-        BadEntryError: no or an unknown type, a missing field, or one that makes no sense.
+        BadEntryError: The type is missing or unknown, or a field is missing or invalid.
     """
     name = entry.get("type", "")
     if not name:

@@ -1,7 +1,7 @@
-"""How dataclasses become flat fields of text and back; the codecs say which fields a record has.
+"""Hash codec: dataclasses to and from flat text fields; the other codecs define a hash's fields.
 
-A field stands under its attribute's name; times lose the `_ms` of theirs and are ISO 8601. Most values are left out
-while they are what the class says they are at first.
+A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. Most fields are omitted while they equal
+the class's default.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +18,7 @@ import orjson
 from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
-#: Names of parties are few, and the same in every session.
+#: Party names are few, and the same in every session.
 _PREFIXES_REMEMBERED = 256
 
 Encode = Callable[[Any], str]
@@ -26,10 +26,10 @@ Decode = Callable[[str], Any]
 
 
 class CorruptHashError(StoreError):
-    """A session's hash can't be understood.
+    """A session's hash can't be decoded.
 
     Attributes:
-        field: Name of the first field at fault; never its value, which may be a number.
+        field: Name of the first invalid field; never its value, which may be a phone number.
     """
 
     def __init__(self, field: str) -> None:
@@ -38,16 +38,16 @@ class CorruptHashError(StoreError):
 
 
 class FieldDecoder:
-    """Takes values out of a hash, and names the field that it can't take."""
+    """Decodes values of a hash, and names the field that fails."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = fields
 
     def decode_field(self, name: str, convert: Decode) -> Any:
-        """The value of a field that has to be there.
+        """Return the value of a required field.
 
         Raises:
-            CorruptHashError: it is missing, or makes no sense.
+            CorruptHashError: The field is missing or invalid.
         """
         value = self.fields.get(name)
         if value is None:
@@ -59,30 +59,29 @@ class FieldDecoder:
 
 
 class _Field(NamedTuple):
-    """One attribute, and how it stands in a hash."""
+    """One attribute, and its field in a hash."""
 
     attribute: str
     name: str
-    #: What the attribute is when the field may be left out and is not there.
+    #: The attribute's value if the field is absent.
     default: Any
-    #: None where the value is the text already.
+    #: None where the value is already text.
     encode: Encode | None
     decode: Decode
 
 
 class HashCodec:
-    """The fields of one class of records.
+    """The fields of one dataclass.
 
-    Which ones there are follows from the class, so that an attribute that is added to it is stored without more ado; a
-    type that nobody knows how to store fails when this is loaded.
+    They follow from the class: a new attribute is stored automatically, and a type without a codec fails at import.
 
     Args:
         kind: A dataclass.
-        codecs: How to write and read types that are not plain values, by type.
-        always: Attributes whose fields people read: there even while they hold the default, and before the others.
-        without: Attributes that are stored in another way.
-        only: All attributes that are taken; empty for every one.
-        names: What fields are called that are not called as their attribute.
+        codecs: Encoder and decoder by type, for types that are not plain values.
+        always: Attributes whose fields people read: always present, and before the others.
+        without: Attributes stored in another way.
+        only: The attributes to include; empty for all.
+        names: Field names that differ from the attribute's name.
     """
 
     def __init__(
@@ -104,15 +103,15 @@ class HashCodec:
         for name, called in (names or {}).items():
             columns[name] = columns[name]._replace(name=called)
         self._columns = tuple(columns[name] for name in (*first, *(name for name in stored if name not in first)))
-        # Every commit encodes the sessions that it changes: values are read at once, those that are text already are
-        # taken as they are, and of those that may be left out the ones that differ are found without code of ours.
+        # Every commit encodes the sessions it changes, so this is optimized: it reads all values at once, uses text
+        # values as they are, and finds optional values that differ from the default without Python code of ours.
         self._all = attrgetter(*(column.attribute for column in self._columns))
         self._always = len(first)
         self._always_coded = tuple(
             (place, column.encode) for place, column in enumerate(self._columns[: len(first)]) if column.encode
         )
         self._places = range(len(self._columns))
-        #: The fields' names without a prefix.
+        #: The fields' names without prefix.
         self.names = frozenset(column.name for column in self._columns)
         self._others = self._places[len(first) :]
         self._defaults = tuple(column.default for column in self._columns[len(first) :])
@@ -122,7 +121,7 @@ class HashCodec:
         return tuple(prefix + column.name for column in self._columns)
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
-        """Adds the record's fields."""
+        """Add the instance's fields."""
         names, values = self._names(prefix), self._all(instance)
         fields.update(zip(names[: self._always], values, strict=False))
         for place, encode in self._always_coded:
@@ -134,13 +133,13 @@ class HashCodec:
                 fields[names[place]] = encode_other(value) if encode_other else value
 
     def encode_changes(self, instance: Any, previous: Any, fields: dict[str, str], prefix: str = "") -> None:
-        """Makes an earlier record's fields those of this one. Attributes that are the same object are passed over.
+        """Update an earlier version's fields to this instance. Attributes that are the same object are skipped.
 
         Args:
-            record: The record as it is now; None where there is none any more.
-            previous: The one that the fields are of; None where there was none.
-            fields: Are changed.
-            prefix: In front of the fields' names.
+            instance: The current instance; None if there is none any more.
+            previous: The instance that the fields belong to; None if there was none.
+            fields: The fields to update.
+            prefix: Prefix of the fields' names.
         """
         if instance is previous:
             return
@@ -162,13 +161,13 @@ class HashCodec:
                 fields[names[place]] = encode(value) if encode else value
 
     def public_changes(self, instance: Any, previous: Any, found: dict[str, str | None], prefix: str = "") -> None:
-        """Adds the fields in which a record differs from an earlier one: None for a field that is there no more.
+        """Add the fields that differ from an earlier version; None for a field that was removed.
 
         Args:
-            instance: The record as it is now; None where there is none any more.
-            previous: The earlier one; None where there was none.
-            found: Is added to.
-            prefix: In front of the fields' names.
+            instance: The current instance; None if there is none any more.
+            previous: The earlier instance; None if there was none.
+            found: The result to add to.
+            prefix: Prefix of the fields' names.
         """
         if instance is previous:
             return
@@ -190,10 +189,10 @@ class HashCodec:
                 found[name] = encode(value) if encode else value
 
     def decode(self, reader: FieldDecoder, prefix: str = "") -> dict[str, Any]:
-        """The record's values by attribute; those that stand nowhere are left to the class.
+        """Return the values by attribute; absent fields keep the class's default.
 
         Raises:
-            CorruptHashError: a field is missing or makes no sense.
+            CorruptHashError: A field is missing or invalid.
         """
         return {
             column.attribute: reader.decode_field(name, column.decode)
@@ -221,12 +220,12 @@ _PLAIN: dict[Any, tuple[Encode | None, Decode]] = {
 
 
 def to_json(instance: Any) -> str:
-    """The JSON of a dataclass, or of a list of them, by its attributes' names."""
+    """Return the JSON of a dataclass, or of a list of them, by attribute name."""
     return orjson.dumps(instance).decode()
 
 
 def to_json_without_defaults(instance: Any) -> str:
-    """The JSON of those attributes of a dataclass that are not what the class says they are at first."""
+    """Return the JSON of the attributes that differ from the class's defaults."""
     kind: Any = type(instance)
     return orjson.dumps(
         {
@@ -248,10 +247,10 @@ def _default_instance(kind: Any) -> Any:
 
 
 def texts_from_json(text: str) -> tuple[str, ...]:
-    """Texts of a JSON.
+    """Return the texts in a JSON list.
 
     Raises:
-        ValueError: it makes no sense.
+        ValueError: The JSON is invalid.
     """
     found = orjson.loads(text)
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
@@ -260,15 +259,15 @@ def texts_from_json(text: str) -> tuple[str, ...]:
 
 
 def from_json(kind: Any, text: str) -> Any:
-    """The dataclass of a JSON; what this version does not know is passed over.
+    """Decode a dataclass from JSON; ignore unknown fields.
 
     Raises:
-        ValueError, TypeError, AttributeError: it makes no sense.
+        ValueError, TypeError, AttributeError: The JSON is invalid.
     """
     return from_known_fields(kind, orjson.loads(text))
 
 
 def from_known_fields(kind: Any, record: Any) -> Any:
-    """The dataclass of a record that was read from JSON; see `from_json`."""
+    """Return the dataclass of a decoded JSON object; see `from_json`."""
     known = _field_names(kind)
     return kind(**{name: value for name, value in record.items() if name in known})

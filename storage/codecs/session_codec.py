@@ -1,7 +1,7 @@
-"""Sessions to flat fields of text and back.
+"""Session codec: sessions to and from flat text fields.
 
-The fields that people read stand first and are always there; what only the worker needs is left out while it is empty.
-Fields that this version does not know are never touched, so that a newer version's survive.
+Fields that people read come first and are always present; fields that only the worker needs are omitted while empty.
+Unknown fields are never touched, so that a newer version's survive.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from conferral.storage.codecs.hash_codec import (
 
 
 def encode(session: Session) -> dict[str, str]:
-    """The session's hash, whole."""
+    """Return the session's complete hash."""
     fields: dict[str, str] = {}
     _SESSION.encode(session, fields)
     for party in session.parties.values():
@@ -40,14 +40,14 @@ def encode(session: Session) -> dict[str, str]:
 
 
 def encode_changes(session: Session, before: Session, fields: Mapping[str, str]) -> dict[str, str]:
-    """The session's hash, whole, made from that of an earlier version: only what has changed since is encoded.
+    """Return the session's complete hash, derived from an earlier version's; encodes only what has changed.
 
-    Most events change a handful of the attributes, so that this takes a third to a half of the time.
+    Most events change few attributes, so this takes a third to a half of the time.
 
     Args:
-        session: The session as it is now.
-        before: The same session earlier.
-        fields: Its hash then; not changed.
+        session: The current session.
+        before: The earlier session.
+        fields: The earlier session's hash; not modified.
     """
     changed = dict(fields)
     _SESSION.encode_changes(session, before, changed)
@@ -70,14 +70,14 @@ def _encode_party_order(parties: Mapping[str, Party], fields: dict[str, str]) ->
 
 
 def public_changes(session: Session, before: Session) -> dict[str, str | None]:
-    """What people look at of a session that an event has changed: fields as the hash has them, None for one that is
-    there no more. Folded from the beginning they give the session as it was at each version.
+    """Return the publicly visible fields that an event changed, as in the hash; None for a removed field.
 
-    Addresses are not among them, nor what the log's entry tells anyway: state, version and time.
+    Applied in order from the start, they give the session at each version. They exclude addresses, and what the log
+    entry holds anyway: state, version, and time.
 
     Args:
-        session: The session as it is now.
-        before: As it was before the event; of version 0 where there was none.
+        session: The current session.
+        before: The session before the event; version 0 if there was none.
     """
     found: dict[str, str | None] = {}
     _PUBLIC_SESSION.public_changes(session, before if before.version else None, found)
@@ -97,10 +97,10 @@ def public_changes(session: Session, before: Session) -> dict[str, str | None]:
 
 
 def decode(fields: Mapping[str, str]) -> Session:
-    """The session of a hash.
+    """Decode a session from its hash.
 
     Raises:
-        CorruptHashError: a field is missing or makes no sense.
+        CorruptHashError: A field is missing or invalid.
     """
     decoder = FieldDecoder(fields)
     transfer = None
@@ -114,10 +114,10 @@ def decode(fields: Mapping[str, str]) -> Session:
 
 
 def _party_names(fields: Mapping[str, str]) -> list[str]:
-    """Names of the parties in the order in which the session had them.
+    """Return the names of the parties in the session's order.
 
-    Redis keeps no order of fields. What is decided goes through the parties in theirs and numbers what it orders, so
-    that the same entry has to meet the same order when it is decided again.
+    Redis keeps no field order. A step iterates over the parties in order and numbers its effects, so a repeated
+    decision needs the same order.
     """
     names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
     stored = [name for name in fields.get("party_order", "").split() if name in names]
@@ -125,7 +125,7 @@ def _party_names(fields: Mapping[str, str]) -> list[str]:
 
 
 def _default_position(name: str) -> tuple[bool, bool, str]:
-    """The order that needs no telling: customer, agent, then by name."""
+    """Sort key of the default order, which is not stored: customer, agent, then by name."""
     return name != CUSTOMER, name != AGENT, name
 
 
@@ -139,7 +139,7 @@ def _decode_timers(text: str) -> dict[str, int]:
 
 
 def _encode_deduplication(seen: SeenEvents) -> str:
-    # Bits as hexadecimal text: JSON readers elsewhere lose the lowest bits of large whole numbers.
+    # Bits as hexadecimal text: other JSON readers lose the low bits of large integers.
     windows = {source: [highest, f"{bits:x}"] for source, (highest, bits) in seen.windows.items()}
     return orjson.dumps({"windows": windows, "tokens": seen.tokens}).decode()
 
@@ -163,12 +163,12 @@ def _decode_pending_commands(text: str) -> tuple[PendingCommand, ...]:
 
 
 def _encode_public_commands(orders: tuple[PendingCommand, ...]) -> str:
-    """Without whom they dial and what they play."""
+    """Encode commands without destinations and messages."""
     return orjson.dumps([{"name": order.name, "party": order.party} for order in orders]).decode()
 
 
 def _pending_command_from(data: dict[str, Any]) -> Any:
-    # JSON has lists in place of tuples.
+    # JSON has lists instead of tuples.
     values = {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
     return from_known_fields(
         PendingCommand, values | {"options": from_known_fields(DialOptions, data.get("options", {}))}
@@ -205,7 +205,7 @@ _RECORDING = HashCodec(
     always=("recording_sid", "status", "url", "duration_s"),
     names={"recording_sid": "sid"},
 )
-# What of each the log's field `changes` tells.
+# The fields that the log's `changes` includes.
 _PUBLIC_SESSION = HashCodec(
     Session,
     codecs={Mapping[str, int]: (_encode_timers, _decode_timers),
@@ -236,7 +236,7 @@ _PUBLIC_OF = {"": _PUBLIC_SESSION, "transfer": _PUBLIC_TRANSFER, "recording": _P
 
 
 def decode_public_changes(text: str) -> dict[str, str | None]:
-    """What `changes` has put into a log, by field; nothing of a text that makes no sense."""
+    """Return the logged `changes` by field; empty for invalid text."""
     try:
         found = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
@@ -247,7 +247,7 @@ def decode_public_changes(text: str) -> dict[str, str | None]:
 
 
 def is_logged(name: str) -> bool:
-    """Whether the log's field `changes` tells of a field of the hash."""
+    """Whether the log's `changes` includes a field of the hash."""
     kind, _, attribute = name.rpartition(".")
     columns = _PUBLIC_PARTY if kind.startswith("party.") else _PUBLIC_OF.get(kind)
     return columns is not None and attribute in columns.names

@@ -1,33 +1,33 @@
-"""Times as they stand in Redis: ISO 8601, UTC, milliseconds."""
+"""Timestamps in Redis: ISO 8601, UTC, milliseconds."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 
-#: A batch has one time, and Twilio tells whole seconds: the same few are asked for again and again.
+#: A batch has one time, and Twilio sends whole seconds, so the same few values recur.
 _CACHE_MAX = 4096
-#: The last moment that can be written, Unix milliseconds.
+#: The latest time that can be formatted, Unix milliseconds.
 _LATEST_MS = 253_402_300_799_000
 
 
 @lru_cache(_CACHE_MAX)
 def to_iso(unix_ms: int) -> str:
-    """`2026-11-20T08:24:07.123Z`; empty for 0, which means "not told".
+    """Format as `2026-11-20T08:24:07.123Z`; return empty text for 0, which means "unknown".
 
     >>> to_iso(1_000)
     '1970-01-01T00:00:01.000Z'
     """
     if not unix_ms:
         return ""
-    unix_ms = min(max(unix_ms, 0), _LATEST_MS)  # ids of entries may be given by hand, in whatever unit
+    unix_ms = min(max(unix_ms, 0), _LATEST_MS)  # hand-written entry ids may use any unit
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @lru_cache(_CACHE_MAX)
 def from_iso(text: str) -> int:
-    """The reverse, Unix milliseconds.
+    """Parse to Unix milliseconds; the reverse of `to_iso`.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: The text is not a time.
     """
     if not text:
         return 0

@@ -1,8 +1,8 @@
-"""The fields of commands: one model for each, from which every way of giving a command follows.
+"""Command models: one per command type, the basis of every way to submit a command.
 
-The stream's entries (all text), HTTP's JSON, the command line and the Python client are held against the same models
-and refused in the same words; OpenAPI and AsyncAPI are made from them. The words say what is right and never repeat
-what was given, which may be somebody's number.
+The stream's entries (all text), HTTP's JSON, the command line, and the Python client all validate against these models,
+with the same messages. OpenAPI and AsyncAPI are generated from them. A message says what is valid, and never repeats
+the input, which may be a phone number.
 """
 
 import re
@@ -47,20 +47,20 @@ _TIMEOUT: Any = Field(0, alias="timeout", description="seconds to ring, counted 
 _DIGITS: Any = Field("", description="keys pressed for us after the answer; w waits half a second, W a whole one")
 _CALLER_ID: Any = Field("", description="the number that the dialed party sees; a number in the account")
 _PARTY: Any = Field(description="the name of a party or the SID of its call")
-#: What every command has, whatever it asks for.
+#: Fields that every command has.
 _COMMON = frozenset({"type", "session", "id", "by"})
 
 
 class BadCommandError(ValueError):
-    """A command that can't be one, with the reason in words for whoever gave it."""
+    """A command is invalid; the message explains the problem to its sender."""
 
 
 class CommandModel(BaseModel):
-    """What commands have in common."""
+    """Base class of commands."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    #: What the session is told.
+    #: The event that the session receives.
     kind: ClassVar[type[events.Command]]
 
     session: SessionName = Field(description=_SESSION_HELP)
@@ -70,31 +70,31 @@ class CommandModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """An empty field counts as not given."""
+        """Treat an empty field as absent."""
         known = cls.names()
         return {name: value for name, value in given.items() if value != "" or name not in known}
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        """Only what is nobody's number or name."""
+        """Show only fields that hold no phone number or personal name."""
         return [("session", self.session), ("id", self.id)]
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The fields' names as a command has them, `type`, `session` and `id` among them."""
+        """Return the fields' names as in a command, including `type`, `session`, and `id`."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     @classmethod
     def own_names(cls) -> tuple[str, ...]:
-        """The names of the fields that not every command has."""
+        """Return the names of the fields that not every command has."""
         return tuple(name for name in cls.names() if name not in _COMMON)
 
     def values(self) -> dict[str, Value]:
-        """What was given, by the attributes of the event that the session is told."""
+        """Return the given values, by attribute of the event that the session receives."""
         return {name: getattr(self, name) for name in type(self).model_fields
                 if name in self.model_fields_set and name not in _COMMON}  # fmt: skip
 
     def entry(self) -> dict[str, str]:
-        """What was given, as an entry of the stream of commands: text, by the fields' names."""
+        """Return the given values as an entry of the command stream: text, by field name."""
         given = {"type": self.kind.name}
         for name, field in type(self).model_fields.items():
             if name in self.model_fields_set:
@@ -127,7 +127,7 @@ class Convert(CommandModel):
 
 
 class Transfer(CommandModel):
-    """Hand the customer over to somebody else."""
+    """Transfer the customer to another destination."""
 
     kind = events.Transfer
     type: Literal["transfer"]
@@ -141,42 +141,42 @@ class Transfer(CommandModel):
 
 
 class Complete(CommandModel):
-    """The agent leaves, customer and target stay."""
+    """Complete a transfer: the agent leaves, customer and target stay."""
 
     kind = events.Complete
     type: Literal["complete"]
 
 
 class Cancel(CommandModel):
-    """The target leaves or stops ringing, agent and customer go on."""
+    """Cancel a transfer: the target leaves or stops ringing, agent and customer continue."""
 
     kind = events.Cancel
     type: Literal["cancel"]
 
 
 class Swap(CommandModel):
-    """In a consult: whom the agent talks to changes."""
+    """In a consult: switch between customer and target."""
 
     kind = events.Swap
     type: Literal["swap"]
 
 
 class Merge(CommandModel):
-    """In a consult: all three talk."""
+    """In a consult: connect all three."""
 
     kind = events.Merge
     type: Literal["merge"]
 
 
 class Park(CommandModel):
-    """The agent leaves, and the customer waits with music until somebody takes the call up again."""
+    """Park the customer: the agent leaves, and the customer hears music until the call is retrieved."""
 
     kind = events.Park
     type: Literal["park"]
 
 
 class Retrieve(CommandModel):
-    """Somebody takes a parked call up again."""
+    """Retrieve a parked call: dial a destination and connect it to the customer."""
 
     kind = events.Retrieve
     type: Literal["retrieve"]
@@ -189,7 +189,7 @@ class Retrieve(CommandModel):
 
 
 class Add(CommandModel):
-    """Dial one more party in."""
+    """Dial one more party into the conference."""
 
     kind = events.Add
     type: Literal["add"]
@@ -203,7 +203,7 @@ class Add(CommandModel):
 
 
 class Remove(CommandModel):
-    """Hang one party up."""
+    """Hang up one party."""
 
     kind = events.Remove
     type: Literal["remove"]
@@ -211,7 +211,7 @@ class Remove(CommandModel):
 
 
 class Hold(CommandModel):
-    """One party hears music, and is heard by nobody."""
+    """Put one party on hold: they hear music, and no one hears them."""
 
     kind = events.Hold
     type: Literal["hold"]
@@ -219,7 +219,7 @@ class Hold(CommandModel):
 
 
 class Unhold(CommandModel):
-    """One party hears the others again."""
+    """Take one party off hold."""
 
     kind = events.Unhold
     type: Literal["unhold"]
@@ -227,7 +227,7 @@ class Unhold(CommandModel):
 
 
 class Mute(CommandModel):
-    """One party is heard by nobody."""
+    """Mute one party: no one hears them."""
 
     kind = events.Mute
     type: Literal["mute"]
@@ -235,7 +235,7 @@ class Mute(CommandModel):
 
 
 class Unmute(CommandModel):
-    """One party is heard again."""
+    """Unmute one party."""
 
     kind = events.Unmute
     type: Literal["unmute"]
@@ -243,7 +243,7 @@ class Unmute(CommandModel):
 
 
 class Supervise(CommandModel):
-    """Somebody listens in, or helps the agent; repeated with another mode it switches."""
+    """Add a supervisor who listens in or helps the agent; repeated with another mode, it switches."""
 
     kind = events.Supervise
     type: Literal["supervise"]
@@ -257,7 +257,7 @@ class Supervise(CommandModel):
 
 
 class Announce(CommandModel):
-    """Play something to all, or say it: one of the two."""
+    """Play audio, or say a message, to all parties: one of the two."""
 
     kind = events.Announce
     type: Literal["announce"]
@@ -272,7 +272,7 @@ class Announce(CommandModel):
 
 
 class Record(CommandModel):
-    """Record the customer's call, or the conference where that is recorded from its start."""
+    """Control the recording of the customer's call, or of a conference that is recorded from its start."""
 
     kind = events.Record
     type: Literal["record"]
@@ -280,13 +280,13 @@ class Record(CommandModel):
 
 
 class End(CommandModel):
-    """Hang everybody up."""
+    """Hang up all parties and end the session."""
 
     kind = events.End
     type: Literal["end"]
 
 
-#: The model of every command by its name, in the order in which docs list them.
+#: All command models by name, in the order of the docs.
 MODELS: dict[str, type[CommandModel]] = {
     model.kind.name: model for model in (
         Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
@@ -296,11 +296,12 @@ MODELS: dict[str, type[CommandModel]] = {
 
 
 def validate(fields: Mapping[str, Any]) -> CommandModel:
-    """The command of fields: text as in the stream, or values of JSON, where `confirm` may be a boolean and `timeout` a
-    number. An empty text counts as not given.
+    """Validate a command's fields: text as in the stream, or JSON values.
+
+    In JSON, `confirm` may be a boolean and `timeout` a number. Empty text counts as absent.
 
     Raises:
-        BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
+        BadCommandError: Unknown type, or a field that is missing, invalid, or not part of that type.
     """
     type_name = fields.get("type", "")
     if type_name == "":
@@ -316,7 +317,7 @@ def validate(fields: Mapping[str, Any]) -> CommandModel:
 
 
 def _fault_priority(fault: ErrorDetails) -> tuple[int, str]:
-    """Which fault is told: that of the session, else a field that is none, else the first one."""
+    """Sort key for the fault to report: the session's first, then an unknown field, then the first one."""
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if name == "session":
         return 0, ""
@@ -336,16 +337,16 @@ def _describe_fault(model: type[CommandModel], fault: ErrorDetails) -> str:
 
 
 def _safe_repr(given: object) -> str:
-    """A word from outside, made safe to repeat: short, and never a number."""
+    """Return input that is safe to repeat in a message: short, and never a number."""
     return repr(given) if isinstance(given, str) and re.fullmatch(r"[A-Za-z_-]{0,32}", given) else "(unprintable)"
 
 
 def schema_of(model: type[CommandModel], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a command: it accepts what `validate` does, but for what no schema can say.
+    """Return a command's JSON Schema (2020-12); it accepts what `validate` does, as far as a schema can say.
 
     Args:
         model: The command.
-        without: Fields that are given in another way, for instance `session` in the path of a request.
+        without: Fields given in another way, such as `session` in a request's path.
     """
     schema = model.model_json_schema()
     needed = [name for name in schema["required"] if name not in without]
@@ -356,7 +357,7 @@ def schema_of(model: type[CommandModel], *, without: Collection[str] = ()) -> di
             if name not in needed:
                 _allow_empty(fields[name])
             if field.get("default") in ("", 0) and field["default"] is not False:
-                del fields[name]["default"]  # not given at all
+                del fields[name]["default"]  # these defaults mean "absent"
     whole = {**schema, "properties": fields, "required": needed}
     if model is Announce:
         nothing = {"maxLength": 0}
@@ -368,7 +369,7 @@ def schema_of(model: type[CommandModel], *, without: Collection[str] = ()) -> di
 
 
 def _allow_empty(field: dict[str, Any]) -> None:
-    """An empty text counts as not given."""
+    """Allow empty text, which counts as absent."""
     for form in field.get("anyOf", [field]):
         if form.get("type") == "string":
             if "pattern" in form:

@@ -1,4 +1,4 @@
-"""Commands: what a valid one looks like, publishing one, and reading its outcome."""
+"""Command stream: parsing and publishing commands, and reading their outcomes."""
 
 import asyncio
 import hashlib
@@ -20,12 +20,12 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
-#: Commands that may wait to be routed (count). More are refused: no worker routes them.
+#: Commands that may wait to be routed (count). Beyond this, commands are refused: no worker routes them.
 COMMANDS_MAX = 100_000
 
 
 class CommandsFullError(StoreError):
-    """So many commands wait to be routed that no more are taken; nothing was published."""
+    """Too many commands wait to be routed; nothing was published."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,40 +35,40 @@ class CommandsFullError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """How far a command has come."""
+    """A command's outcome so far."""
 
     command_id: str
-    #: Empty while nobody has decided it.
+    #: Empty while undecided.
     status: str
     reason: str
     session: str
-    #: Of what was asked for under this id first; empty while nobody has taken it up.
+    #: Digest of the first request under this id; empty until one is accepted.
     digest: str = ""
-    #: Of the entry that was taken up under this id; empty while none was.
+    #: The stream entry that claimed this id; empty without one.
     entry_id: str = ""
-    #: Who gave it; empty where the command does not say.
+    #: Sender of the command; empty if unknown.
     by: str = ""
 
     @property
     def exists(self) -> bool:
-        """Whether anybody has given a command under this id, as far as is kept."""
+        """Whether a command with this id is known, as far as outcomes are kept."""
         return bool(self.status or self.digest or self.entry_id)
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the outcome is final."""
         return self.status in (CommandStatus.DONE, CommandStatus.REJECTED, CommandStatus.FAILED)
 
     def is_of_another_command(self, digest: str) -> bool:
-        """Whether the id was given before for another command than that of the digest, whose outcome this is not."""
+        """Whether the id belongs to another command than the digest's, so this is not its outcome."""
         return _differ(self.digest, digest)
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
-    """The id under which the outcome is kept: the field `id`, else the stream entry's id.
+    """Return the id under which the outcome is stored: the field `id`, or else the stream entry's id.
 
     Raises:
-        BadCommandError: the id does not match the pattern.
+        BadCommandError: The id does not match the pattern.
     """
     given = fields.get("id", "")
     if given and (why := id_error(given)):
@@ -77,7 +77,7 @@ def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
 
 
 def digest_of(fields: Mapping[str, str]) -> str:
-    """Tells one command from another that is given under the same id: 16 hex digits of all that is asked for.
+    """Return a digest that distinguishes commands with the same id: 16 hex digits over the whole request.
 
     >>> digest_of({"type": "end", "session": "s", "id": "c1", "to": ""}) == digest_of({"session": "s", "type": "end"})
     True
@@ -87,7 +87,7 @@ def digest_of(fields: Mapping[str, str]) -> str:
 
 
 def giver_of(fields: Mapping[str, str]) -> str:
-    """Return who gives a command, also one that is rejected; empty where it says no one, or not in the right form.
+    """Return the sender of a command, even of a rejected one; empty if missing or invalid.
 
     >>> giver_of({"type": "end", "by": "cli"})
     'cli'
@@ -98,24 +98,23 @@ def giver_of(fields: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """A command that is well formed; whether its session takes it is decided later."""
+    """A well-formed command; its session decides later whether to accept it."""
 
     event_type: type[Command]
-    #: A session's id or the SID of one of its calls. Of a `call` the id that its session shall have, empty where one
-    #: is to be made.
+    #: A session's id or the SID of one of its calls. For `call`, the new session's id; empty to generate one.
     session: str
-    #: What was given, by the attributes of the command's class. Holds addresses, so it is in no repr.
+    #: The given values, by attribute of the command's class. They hold addresses, so they are excluded from the repr.
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
-    #: Who gave it.
+    #: The sender.
     by: str = ""
 
     def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
-        """The event that the session is to decide.
+        """Return the event for the session to decide.
 
         Args:
             session_id: The session's id.
-            command_id: Under which the outcome is kept.
-            published_at_ms: When the command was given, Unix milliseconds.
+            command_id: The id under which the outcome is stored.
+            published_at_ms: When the command was published, Unix milliseconds.
         """
         given: dict[str, object] = {
             "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
@@ -125,17 +124,17 @@ class ParsedCommand:
 
 
 def parse(fields: Mapping[str, str]) -> ParsedCommand:
-    """What is asked for. An empty field counts as not given.
+    """Parse a command. An empty field counts as absent.
 
     Raises:
-        BadCommandError: unknown type, or a field that is missing, wrong or of no command of that type.
+        BadCommandError: Unknown type, or a field that is missing, invalid, or not part of that type.
     """
     model = command_models.validate(fields)
     return ParsedCommand(model.kind, model.session, model.values(), model.by)
 
 
 def session_id_of(command_id: str) -> str:
-    """The id of the session that a `call` opens when it names none: the same whenever it is asked for.
+    """Return the generated id of the session that a `call` opens; the same for the same command.
 
     >>> session_id_of("1795165380677-0")
     'CSc56d807998e9070ce46aa0632f3f496f'
@@ -144,25 +143,25 @@ def session_id_of(command_id: str) -> str:
 
 
 def safe_id(text: str) -> str:
-    """An id from outside, to be repeated in a reason; bare digits may be somebody's number and are not."""
+    """Return an id that is safe to repeat in a reason; digits alone may be a phone number."""
     return "(digits alone)" if text.isdigit() else text
 
 
 def unknown_session(named: str) -> str:
-    """Why a command is refused whose session nobody knows, wherever that is noticed."""
+    """Return the reason for rejecting a command whose session is unknown."""
     return f"no session and no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'of this id'} is known"
 
 
 def existing_session(remedy: str = "leave the field out, and an id is made") -> str:
-    """Why a `call` is refused whose session there is already, wherever that is noticed, and what would mend it."""
+    """Return the reason for rejecting a `call` whose session exists already, with a remedy."""
     return f"session: there is a session or a call of this id already; {remedy}"
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
-    """Notes under a command's id what is asked for: from then on the id is known, and of no use for another command.
+    """Reserve a command's id for a request, so that no other command can use it.
 
     Returns:
-        Whether it is this command's, now or since before; else another one was given under the id, and it stays that.
+        True if the id belongs to this request, now or since before; False if it belongs to another one.
     """
     key = keys.command(command_id)
     with store_errors():
@@ -185,7 +184,7 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
         The stream entry's id.
 
     Raises:
-        CommandsFullError: too many commands wait to be routed; nothing was published.
+        CommandsFullError: Too many commands wait to be routed; nothing was published.
     """
     parts = [part for pair in fields.items() for part in pair]
     with store_errors():
@@ -199,14 +198,14 @@ async def count_waiting(client: Client, keys: Keys) -> int:
     """Return how many commands wait to be routed.
 
     Raises:
-        StoreError: as of any command.
+        StoreError: Redis failed.
     """
     with store_errors():
         return int(await client.xlen(keys.commands))
 
 
 async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
-    """How far a command has come; with an empty status where nobody knows it."""
+    """Return a command's outcome; its status is empty if the command is unknown."""
     with store_errors():
         record = await client.hgetall(keys.command(command_id))
     fields = decode_fields(record)
@@ -214,26 +213,26 @@ async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOu
     return CommandOutcome(command_id, *kept)
 
 
-#: How often an outcome is looked for, seconds.
+#: Polling interval for an outcome, seconds.
 POLL_EVERY_S = 0.05
 
 
 async def wait_for_outcome(
     client: Client, keys: Keys, command_id: str, timeout_s: float, *, digest: str = ""
 ) -> CommandOutcome:
-    """Waits until nothing more will come of a command, or the time is up; returns what is known then.
+    """Wait until a command's outcome is final, or the time is up; return what is known.
 
     Args:
-        client: Of Redis.
-        keys: Its keys.
-        command_id: Under which the outcome is kept.
+        client: Redis client.
+        keys: Key names.
+        command_id: The id under which the outcome is stored.
         timeout_s: Seconds.
-        digest: Of what was asked for, where the id may have been given before: another command's is not waited for.
+        digest: Digest of the request, if the id may have been used before: do not wait for another command's outcome.
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
     found = await read_outcome(client, keys, command_id)
-    # By the clock, not by cancelling: a cancellation can get lost inside the Redis client on Python 3.11.
+    # Check the clock instead of canceling: on Python 3.11, a cancellation can get lost inside the Redis client.
     while not (found.is_final or found.is_of_another_command(digest)) and loop.time() < deadline_s:
         await asyncio.sleep(POLL_EVERY_S)
         found = await read_outcome(client, keys, command_id)

@@ -1,4 +1,4 @@
-"""What a field of a command may hold: each kind of value with its check, its words and its JSON Schema."""
+"""Value types of command fields: validation, messages, and JSON Schema."""
 
 import re
 from abc import ABC, abstractmethod
@@ -14,57 +14,57 @@ from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.transfer import TARGETS_MAX
 
-#: Longest `brief` and `say` (characters): about half a minute of speech.
+#: Maximum length of `brief` and `say` (characters): about half a minute of speech.
 BRIEF_MAX = 500
-#: Least and most seconds to ring. Source: Twilio docs, Call resource, `Timeout` (600 at most).
+#: Minimum and maximum ring time, seconds. Source: Twilio docs, Call resource, `Timeout` (600 at most).
 TIMEOUT_S = (5, 600)
-#: Longest address that is looked at (characters); the kinds of address have narrower bounds of their own.
+#: Maximum length of a destination (characters); each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
-#: Longest URL (characters).
+#: Maximum length of a URL (characters).
 URL_MAX = 2_000
 
-#: What is no text: control characters, separators of lines and paragraphs. Source: Unicode, general categories Cc, Zl,
+#: Excluded from text: control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl,
 #: Zp.
 _NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
-#: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
+#: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = "\\ufffe\\uffff"
-#: Halves of characters: they can't be written, and patterns of JSON Schema can't name them.
+#: Surrogates: they can't be encoded, and JSON Schema patterns can't name them.
 _HALF = re.compile("[\ud800-\udfff]")
-#: What a URL consists of, but for `/?#` and what delimits a host. Source: RFC 3986, appendix A.
+#: Characters of a URL, except for `/?#` and the host's delimiters. Source: RFC 3986, appendix A.
 _URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _HTTP_URL = (
     rf"[hH][tT][tT][pP][sS]?://(?:(?:{_URL_CHAR}|:)*@)?(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\])"
     rf"(?::[0-9]{{1,5}})?(?:[/?#](?:{_URL_CHAR}|[:@/?#])*)?"
 )
-#: Names that parties get by themselves.
+#: Names that parties get automatically.
 RESERVED_PARTIES = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
-#: Names that parties get by themselves with a number behind.
+#: Names that parties get automatically, with a number appended.
 RESERVED_WITH_NUMBER = (AGENT, TARGET, "guest")
 
 
 def join_with_or(words: Sequence[str]) -> str:
-    """Words in a sentence.
+    """Join words for a sentence.
 
-    >>> either(["warm", "consult", "blind"])
+    >>> join_with_or(["warm", "consult", "blind"])
     'warm, consult or blind'
     """
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 class _ValueType(ABC):
-    """A kind of value, as pydantic wants it beside a type."""
+    """A value type, as pydantic expects it in an annotation."""
 
     @abstractmethod
     def parse(self, value: object) -> Any:
-        """The value, as the event has it.
+        """Return the value as the event has it.
 
         Raises:
-            PydanticCustomError: it is wrong; says what is right, to be put behind the field's name.
+            PydanticCustomError: The value is invalid; the message says what is valid, to follow the field's name.
         """
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema."""
+        """Return the JSON Schema."""
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
@@ -79,15 +79,15 @@ def _invalid(words: str) -> PydanticCustomError:
 
 @dataclass(frozen=True)
 class _Text(_ValueType):
-    """A text that matches a pattern, whole."""
+    """Text that fully matches a pattern."""
 
-    #: Alternatives stand in groups.
+    #: Alternatives must be in groups.
     pattern: str
-    #: What is right.
+    #: What is valid.
     valid_values: str
-    #: Longest text (characters); None where the pattern says it.
+    #: Maximum length (characters); None if the pattern limits it.
     max_length: int | None = None
-    #: Looks at what no pattern can say, and puts the text into its usual form; raises ValueError with what is right.
+    #: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
     normalize: Callable[[str], str] = str
 
     def parse(self, value: object) -> str:
@@ -108,7 +108,7 @@ class _Text(_ValueType):
 
 
 class _Id(_Text):
-    """An id of a session or a command."""
+    """The id of a session or command."""
 
     def __init__(self) -> None:
         super().__init__(ID_PATTERN.pattern, ID_RULE)
@@ -121,7 +121,7 @@ class _Id(_Text):
 
 @dataclass(frozen=True)
 class _Word(_ValueType):
-    """One word of a closed list."""
+    """One word from a closed list."""
 
     words: tuple[str, ...]
 
@@ -135,7 +135,7 @@ class _Word(_ValueType):
 
 
 class _Flag(_ValueType):
-    """True or false, as JSON has it or in words."""
+    """True or false, as a JSON boolean or a word."""
 
     def parse(self, value: object) -> bool:
         if isinstance(value, bool):
@@ -153,7 +153,7 @@ class _Seconds(_ValueType):
 
     def parse(self, value: object) -> int:
         least, most = TIMEOUT_S
-        # JSON knows one kind of number: 30.0 is the same as 30.
+        # JSON has one number type: 30.0 equals 30.
         is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value in range(least, most + 1)
         if not is_whole and not (isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value)):
             raise _invalid(f"must be whole seconds, {least} to {most}")
@@ -187,7 +187,7 @@ def _new_party() -> _Text:
     reserved = rf"(?:{'|'.join(RESERVED_PARTIES)}|(?:{numbered})-[0-9]+)"
     taken = ", ".join((*RESERVED_PARTIES, *(f"{name}-NUMBER" for name in RESERVED_WITH_NUMBER)))
     return _Text(
-        # Names stand in logs and in participants' labels, where no number of a person may stand.
+        # Names appear in logs and in participants' labels, where phone numbers must not.
         rf"(?!{reserved}$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
         "must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; these "
         f"are taken: {taken}",
@@ -200,7 +200,7 @@ _SEVERAL = rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}"
 
 SessionName = Annotated[str, _Text(NAME_PATTERN.pattern, ID_RULE)]
 NewSessionName = Annotated[str, _Id()]
-#: Who gives a command: it stands in a line of the log.
+#: The sender of a command appears in a log line.
 GIVER_PATTERN = re.compile(rf"[^{_NO_TEXT}]{{1,64}}")
 Author = Annotated[str, _Text(GIVER_PATTERN.pattern, "must be 1 to 64 printable characters", 64)]
 CommandId = Annotated[str, _Id()]
@@ -220,10 +220,10 @@ Confirm = Annotated[bool, _Flag()]
 Timeout = Annotated[int, _Seconds()]
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
 Digits = Annotated[str, _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the signs 0-9 * # w W")]
-#: A number in the account; the router checks that it is one.
+#: A number of the account; the router verifies that it is one.
 CallerId = Annotated[str, _Text(r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number")]
 NewParty = Annotated[str, _new_party()]
-#: Names begin with a letter, and so do SIDs: a number is neither.
+#: Names start with a letter, and so do SIDs; numbers do not.
 PartyName = Annotated[str, _Text(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call")]
 AnnounceUrl = Annotated[
     str, _Text(_HTTP_URL, f"must be an http:// or https:// URL of at most {URL_MAX:,} characters", URL_MAX)

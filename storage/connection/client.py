@@ -1,7 +1,7 @@
-"""Clients for Redis that never repeat a write by themselves, and errors in our own families.
+"""Redis clients that never retry a write by themselves, and the mapping to our error classes.
 
-A client that repeats what timed out can do it twice: seen with redis-py's default of ten retries. Nothing is repeated
-here; whoever calls knows whether a repetition is recognised.
+A client that retries after a timeout may execute the command twice: observed with redis-py's default of ten retries.
+Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
 from collections.abc import Iterator
@@ -23,27 +23,27 @@ from conferral.storage.connection.errors import LOGIN_REFUSED, LOGIN_WORDS, TRAN
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.connection.reconnect import address_of, reconnect_after_demotion
 
-#: How long one command may take, seconds: the deadline within which a webhook has to know.
+#: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
-#: How long a connection may take, seconds.
+#: Timeout of a connection attempt, seconds.
 CONNECT_TIMEOUT_S = 2.0
-#: How long a blocking read waits in Redis, milliseconds. Far below its socket time-out, or it would fail when idle.
+#: How long a blocking read waits in Redis, milliseconds. Well below its socket timeout, or it would fail when idle.
 BLOCK_MS = 2_000
 BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
 
-#: What a connection says of itself. Made once: redis-py reads its version from a file, by default for each connection.
+#: Client info sent by each connection. Built once: by default, redis-py reads its version from a file per connection.
 _DRIVER = DriverInfo()
 
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
-    """A client for commands, or for blocking reads.
+    """Return a client for commands, or for blocking reads.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`; a cluster with `?cluster=true`.
-        blocking: Whether it is for reads that wait; those need connections and time-outs of their own.
-        max_connections: Bound of the pool (count).
+        blocking: Whether it is for blocking reads; those need their own connections and timeouts.
+        max_connections: Size of the pool (count).
     """
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
@@ -65,10 +65,10 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
 
 
 async def server_identity(client: Client) -> tuple[str, int]:
-    """Which server it is, a text that changes with every restart and failover, and for how long it has run, seconds.
+    """Return the server's identity, which changes with every restart and failover, and its uptime in seconds.
 
-    A cluster is another one as soon as another node is a primary: what that one has not seen is forgotten. The youngest
-    primary tells the time.
+    A cluster's identity changes as soon as another node becomes a primary, because it may lack writes. The uptime is
+    that of the youngest primary.
     """
     with store_errors():
         if isinstance(client, ClusterClient):
@@ -90,9 +90,9 @@ def _without_cluster(url: str) -> tuple[str, bool]:
 
 
 def is_transient(answer: object) -> bool:
-    """Whether an answer is a refusal that is worth a second try within a second or two: not that Redis is full.
+    """Whether an answer is a refusal worth a retry within a second or two; a full Redis is not.
 
-    Of a cluster it may also be that one node is out of reach.
+    On a cluster, it may also be an unreachable node.
     """
     if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
         return True
@@ -101,22 +101,22 @@ def is_transient(answer: object) -> bool:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turns redis-py's errors into ours; their texts stay behind, they may quote what was sent.
+    """Convert redis-py's errors into ours, without their texts, which may quote what was sent.
 
     Raises:
-        StoreUnreachableError: no answer, or Redis said "not now".
+        StoreUnreachableError: Redis did not answer, or refused temporarily.
         StoreError: Redis refused for good.
     """
     try:
         yield
     except DataError:
-        raise  # a mistake of ours: asking again would not help
+        raise  # a bug; a retry would not help
     except (RedisError, OSError) as error:
         raise to_store_error(error) from error
 
 
 def to_store_error(error: Exception) -> StoreError:
-    """One of redis-py's errors as one of ours."""
+    """Convert one redis-py error into ours."""
     word = error_word(error)
     ours: StoreError
     if word in TRANSIENT_WORDS:

@@ -1,14 +1,14 @@
-"""A client of a Redis Cluster: repeats nothing but what a node has refused, and soon finds a replica that took over.
+"""Redis Cluster client: retries only what a node refused, and quickly finds a promoted replica.
 
-Nodes, connections and the map of the slots are redis-py's; how a command finds its node is ours, for these reasons:
+redis-py provides nodes, connections, and the slot map. Routing a command to its node is our own code, because redis-py
 
-- redis-py asks a node for the place of XREAD's key, twice before each read, and asks it by a connection of its own
-  choice. When that node dies, reading fails for good: the failure is none that makes it look for the others.
-- When a node dies, redis-py's pipeline fails as a whole, with what other nodes have stored, and asks the same dead node
-  ever after. Where the connection breaks in the middle, the errors come as answers, to be taken for what was stored.
-- Each failure makes it read the map anew, while everybody waits. Two thirds of the calls, whose nodes are well, shall
-  not wait for that.
-- A slot that is being moved to a node that is not known yet ends in an AttributeError.
+- asks a node for the position of XREAD's key, twice before each read, on a connection of its own choice. If that node
+  dies, reads fail for good: the error is not one that makes it search for other nodes.
+- fails a whole pipeline when a node dies, including what other nodes have stored, and keeps asking the dead node. If
+  the
+  connection breaks midway, errors come back as answers, which look like stored results.
+- reloads the map after each failure while everything waits. Two thirds of the calls, on healthy nodes, must not wait.
+- raises AttributeError for a slot that is migrating to a node it does not know yet.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from conferral.storage.connection.error_mapping import as_connection_error, map_
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
-#: The map is read anew at most so often, seconds: while a primary is dead and no replica has taken over yet, every
+#: Minimum interval between map reloads, seconds: while a primary is dead and no replica has been promoted, every
 #: command to it fails.
 REFRESH_EVERY_S = 0.5
-#: Nodes that one command may be sent on to, count; more means that they don't agree.
+#: Maximum redirections per command, count; more means that the nodes disagree.
 REDIRECTIONS_MAX = 8
-#: Pause before a node is asked again that has only a part of the keys, because the slot is being moved, seconds: a
-#: command succeeds at most this long after Redis could have taken it.
+#: Pause before retrying a node that has only part of the keys because the slot is migrating, seconds: the maximum delay
+#: after Redis could have executed the command.
 TRY_AGAIN_AFTER_S = 0.02
-#: For how long it is asked again, seconds; together with the last answer less than a command may take.
+#: How long to retry, seconds; together with the last answer, less than the command timeout.
 TRY_AGAIN_FOR_S = 1.5
 
-#: The node is gone, or does not serve its slots any more: nobody knows whether a command took place.
+#: The node is gone, or no longer serves its slots: the command may or may not have been executed.
 _FAILURES = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError)
 
 
@@ -56,74 +56,74 @@ class ClusterClient(RedisCluster):
         self.connection_kwargs["connection_class"] = quick
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = quick
-        #: The nodes of the URL, by their address.
+        #: The nodes from the URL, by address.
         self._seed_nodes = dict(self.nodes_manager.startup_nodes)
-        #: From when on the map may be read anew, seconds of the loop's clock.
+        #: When the map may be reloaded next, seconds of the loop's clock.
         self._next_refresh_s = 0.0
         self._failed_node: str | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Sends one command, once; only what a node refused to do is sent again."""
+        """Send one command once; resend only what a node refused."""
         with as_connection_error():
             if "target_nodes" in options or args[0] in self.command_flags:
-                return await super().execute_command(*args, **options)  # meant for nodes, not for a key
+                return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
             await self._ensure_slot_map()
             return await self._execute_command(self._owner(args), *args, **options)
 
     async def exchange(
         self, commands: Sequence[tuple[Any, ...]], on_answer: Callable[[int, Any], None] | None = None
     ) -> list[Any]:
-        """Sends commands to their nodes, one pipeline for each, and returns all answers in order.
+        """Send commands to their nodes, one pipeline per node, and return all answers in order.
 
-        An answer that is an exception is that of its command alone, also where its node is gone.
+        An exception in the answers concerns its own command only, even if its node is gone.
 
         Args:
-            commands: What is sent.
-            on_answer: Told the place of a command and its answer as soon as its node has answered: another node may be
-                silent. Not told of what is sent on to other nodes.
+            commands: The commands.
+            on_answer: Called with a command's position and answer as soon as its node has answered, since another node
+                may be unresponsive. Not called for redirected commands.
         """
         waiting = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
         await self._exchange(waiting, on_answer)
         return [command.result for command in waiting]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
-        """Commands that go out together; without a transaction they may be of any slots."""
+        """Return a pipeline; without a transaction, its commands may be in any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
     def node_of(self, key: str) -> str:
-        """The address of the primary that has a key, as the map was read last; empty while that is not known."""
+        """Return the address of the primary that has a key, by the last map; empty if unknown."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key))
         return str(nodes[0].name) if nodes else ""
 
     def replica_counts(self) -> dict[str, int]:
-        """How many replicas each primary has (count), by its address; as the map was read last."""
+        """Return the number of replicas of each primary, by its address; from the last map."""
         owners = self.nodes_manager.slots_cache.values()
         return {nodes[0].name: len(nodes) - 1 for nodes in owners}
 
     async def aclose(self) -> None:
-        """Closes all connections; redis-py leaves them open while the map is in doubt."""
+        """Close all connections; redis-py leaves them open while the map is invalid."""
         self._initialize = False
         await super().aclose()
 
-    # ---- the map -------------------------------------------------------------------------------------------------
+    # ---- slot map ------------------------------------------------------------------------------------------------
 
     async def initialize(self, *args: Any, **options: Any) -> "ClusterClient":
-        """Reads the map.
+        """Load the map.
 
         Raises:
-            redis.exceptions.ConnectionError: no node tells it; redis-py's own error here is none of Redis's errors.
+            redis.exceptions.ConnectionError: No node returned it; redis-py's own exception here is not a RedisError.
         """
         try:
             await super().initialize(*args, **options)
         except RedisClusterException as error:
-            # Of those that were known none answers: next the URL is asked again, whose name may lead to new ones.
+            # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
             raise RedisConnectionError("no node of the cluster tells its map") from error
         return self
 
     async def _ensure_slot_map(self) -> None:
-        """Reads the map where there is none, or where it is in doubt; whoever comes meanwhile goes by the old one."""
+        """Load the map if it is missing or invalid; concurrent callers use the old one."""
         if not self._initialize:
             return
         now_s = asyncio.get_running_loop().time()
@@ -139,20 +139,20 @@ class ClusterClient(RedisCluster):
         return nodes[0]
 
     async def _invalidate_node(self, node: ClusterNode) -> None:
-        """A node has failed: its connections are worth nothing, and another one may have its slots."""
+        """Mark a node as failed: drop its connections, since another node may have its slots."""
         self._failed_node = node.name
         self._initialize = True
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
 
     async def _redirect_target(self, error: AskError) -> ClusterNode:
-        """The node that a redirection names."""
+        """Return the node that a redirection names."""
         manager = self.nodes_manager
         if isinstance(error, MovedError):
-            self._initialize = True  # more may have moved than this slot
+            self._initialize = True  # other slots may have moved, too
             await manager.move_slot(error)
         found = manager.get_node(error.host, error.port)
-        if found is None:  # new in the cluster, and has no slot yet
+        if found is None:  # new in the cluster, without a slot yet
             found = ClusterNode(error.host, error.port, "primary", **self.connection_kwargs)
             manager.set_nodes(manager.nodes_cache, {found.name: found})
         return found
@@ -174,14 +174,14 @@ class ClusterClient(RedisCluster):
                     raise
                 node, is_asking = await self._redirect_target(error), not isinstance(error, MovedError)
             except TryAgainError:
-                # Redis refuses a command with several keys until all of them are on one node again.
-                # Source: Redis docs, TRYAGAIN error; Redis Cluster specification, "Multiple keys operations".
+                # Redis refuses a command with several keys until all of them are on one node again. Source: Redis docs,
+                # TRYAGAIN error; Redis Cluster specification, "Multiple keys operations".
                 if asyncio.get_running_loop().time() >= give_up_at_s:
                     raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)
                 node, is_asking, redirections = self._owner(args), False, 0
             except MaxConnectionsError:
-                raise  # ours are all in use, the node is well
+                raise  # the pool is exhausted; the node is healthy
             except _FAILURES:
                 await self._invalidate_node(node)
                 raise
@@ -195,7 +195,7 @@ class ClusterClient(RedisCluster):
         for command in commands:
             of_node.setdefault(self._owner(command.args), []).append(command)
         await asyncio.gather(*(self._send(node, own, on_answer) for node, own in of_node.items()))
-        # One after the other: those of one key stay in their order.
+        # In sequence, to preserve the order per key.
         for command in commands:
             if isinstance(command.result, (AskError, TryAgainError)):
                 try:
@@ -222,9 +222,9 @@ class ClusterClient(RedisCluster):
 
 
 class _Pipeline(ClusterPipeline):
-    """Fails as that of a single server does: as a whole, when nobody knows what has been done."""
+    """Fails as a single server's pipeline does: as a whole, if the outcome of any command is unknown."""
 
-    #: redis-py asks for it by its type and never uses it here.
+    #: redis-py requires the attribute, but does not use it here.
     _event_dispatcher: Any = None
 
     def __init__(self, client: ClusterClient) -> None:
@@ -236,12 +236,12 @@ class _Pipeline(ClusterPipeline):
         return len(self._commands)
 
     def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
-        """Appends a command."""
+        """Append a command."""
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
-        """Sends them; see redis-py. Redirections are always followed."""
+        """Send the commands; see redis-py. Redirections are always followed."""
         del allow_redirections
         commands, self._commands = self._commands, []
         await self._client._exchange(commands)  # noqa: SLF001
@@ -257,18 +257,18 @@ class _Pipeline(ClusterPipeline):
 
 
 class _KeyPositions:
-    """In place of redis-py's: where a command has its keys is known, so no node is asked."""
+    """Replaces redis-py's command parser: key positions are known, so no node is asked."""
 
     async def initialize(self, _node: ClusterNode | None = None) -> None:
-        """Needs nothing."""
+        """Do nothing."""
 
     async def get_keys(self, *args: Any) -> tuple[Any, ...]:
-        """The first key; the others of a command are in the same slot, or Redis refuses it."""
+        """Return the first key; a command's other keys are in the same slot, or Redis refuses it."""
         return (key_of(args),)
 
 
 def key_of(args: Sequence[Any]) -> Any:
-    """The first key of a command of ours, its name in front.
+    """Return the first key of a command.
 
     >>> key_of(("XREAD", "COUNT", 1, b"STREAMS", "a", "0")), key_of(("GET", "a"))
     ('a', 'a')
@@ -281,7 +281,7 @@ def key_of(args: Sequence[Any]) -> Any:
 
 
 async def _send_asking(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """A command to a node that is being given the slot: on the same connection behind what allows it."""
+    """Send a command to a node that is importing the slot, preceded by ASKING on the same connection."""
     command = PipelineCommand(1, *args, **options)
     await node.execute_pipeline([PipelineCommand(0, "ASKING"), command])
     if isinstance(command.result, Exception):

@@ -1,8 +1,8 @@
-"""Connections and clients whose odd errors are those of a broken connection.
+"""Error mapping: unexpected errors inside redis-py become connection errors.
 
-redis-py raises more than its own errors while a connection breaks: `AttributeError: 'NoneType' object has no attribute
-'writelines'` where another task has closed it, for instance. Whatever the type: nobody knows what became of the
-command, and the connection is worth nothing. `DataError` is no such error: what was to be sent is at fault.
+While a connection breaks, redis-py raises more than its own errors, for instance `AttributeError: 'NoneType' object has
+no attribute 'writelines'` after another task has closed it. In each case the command's outcome is unknown, and the
+connection unusable. `DataError` is different: the arguments are at fault.
 """
 
 from types import TracebackType
@@ -17,10 +17,10 @@ from conferral.runtime.error_boundary import catch_unexpected
 
 
 class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` statement, like contextlib.suppress
-    """Raise whatever the library did not foresee as redis-py's own `ConnectionError`."""
+    """Raise any unexpected error as redis-py's own `ConnectionError`."""
 
     def __init__(self, connection: Any = None) -> None:
-        """Prepare the boundary; a connection on which something odd has happened connects again before its next use."""
+        """Prepare the boundary; after an unexpected error, the connection reconnects before its next use."""
         super().__init__(RedisError, OSError)
         self._connection = connection
 
@@ -36,7 +36,7 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
 
 
 class _ErrorMappingMixin:
-    """To be put in front of a connection of redis-py."""
+    """Mixin for a redis-py connection class."""
 
     async def connect(self) -> None:
         """See redis-py."""
@@ -58,12 +58,12 @@ class _ErrorMappingMixin:
 
 
 def map_errors(connection_class: type[Any]) -> type[Any]:
-    """The same kind of connection, whose odd errors are those of a broken one."""
+    """Return a connection class that maps unexpected errors to connection errors."""
     return type(f"Sturdy{connection_class.__name__}", (_ErrorMappingMixin, connection_class), {})
 
 
 class ErrorMappingRedis(redis_asyncio.Redis):
-    """A client of one server; what goes wrong outside of its connections counts as a broken one, too."""
+    """Single-server client that also maps unexpected errors raised outside of its connections."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See redis-py."""
@@ -76,7 +76,7 @@ class ErrorMappingRedis(redis_asyncio.Redis):
 
 
 class _ErrorMappingPipeline(Pipeline):
-    """Commands that go out together."""
+    """Pipeline that maps unexpected errors."""
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """See redis-py."""

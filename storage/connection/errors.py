@@ -1,4 +1,4 @@
-"""How Redis is when it does not do what it is asked: in stable words, for `/readyz` and for errors."""
+"""Redis error states in stable words, for `/readyz` and error messages."""
 
 from redis.exceptions import (
     AskError,
@@ -15,8 +15,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-#: What Redis's own words mean, as operators read it; docs/operating.md says what to do about each.
-#: Source: Redis docs and the server's source, shared error replies.
+#: Meaning of Redis's error codes for operators; docs/operating.md says what to do about each. Source: Redis docs and
+#: the server's source, shared error replies.
 STATES = {
     "OOM": "full (OOM)",
     "READONLY": "read-only (READONLY)",
@@ -33,18 +33,18 @@ STATES = {
     "WRONGPASS": "password refused",
 }
 NO_ANSWER = "no answer"
-#: Answers by which Redis refuses user or password.
+#: Error codes for a refused user or password.
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
 
-#: Answers by which Redis says "not now": the command has not happened, and may be tried again later.
+#: Temporary refusals: the command was not executed, and may be retried later.
 TRANSIENT_WORDS = frozenset(
     {
         "READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "UNBLOCKED", "TRYAGAIN", "ASK", "CLUSTERDOWN",
         "MASTERDOWN",
     }
 )  # fmt: skip
-#: redis-py has classes for these, and takes the word off the text.
+#: redis-py has classes for these, and strips the code from the text.
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (ReadOnlyError, "READONLY"),
     (OutOfMemoryError, "OOM"),
@@ -60,26 +60,26 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def error_word(error: object) -> str:
-    """The word by which Redis names an error, empty where it is none of Redis's.
+    """Return Redis's code of an error; empty if the error is not from Redis.
 
-    Before Redis 7 it stands inside the text when a script met it.
+    Before Redis 7, the code is inside the text when a script met the error.
     """
     for kind, word in _WORDS:
         if isinstance(error, kind):
             return word
     if not isinstance(error, ResponseError):
-        # While it connects, redis-py may hide a refused login behind an error of the connection.
+        # While connecting, redis-py may hide a refused login behind a connection error.
         cause = error.__cause__ or error.__context__ if isinstance(error, ConnectionError) else None
         return "WRONGPASS" if isinstance(cause, AuthenticationError) else ""
     text = str(error)
     if text.startswith("Error running script"):
         return next((word for word in sorted(TRANSIENT_WORDS) if f"{word} " in text), "script")
     word = text.split(" ", 1)[0]
-    return word if word.isupper() else "ERR"  # which redis-py takes off too, and what follows may be anything
+    return word if word.isupper() else "ERR"  # redis-py strips ERR, too, and any text may follow
 
 
 def state_of(error: object) -> str:
-    """How Redis is, from an error that it answered, or from that it did not answer."""
+    """Return the state of Redis from an error, or from a missing answer."""
     word = error_word(error)
     if not word:
         return NO_ANSWER

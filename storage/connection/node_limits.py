@@ -1,7 +1,7 @@
-"""How many commands a process may have at one Redis node at the same time.
+"""Concurrency limit per Redis node.
 
-A silent node answers nothing until each command times out. Were all nodes' commands counted together, those of the
-silent one would soon hold every permit, and calls on healthy nodes would wait too.
+An unresponsive node answers nothing until each command times out. With a single limit for all nodes, its commands would
+soon hold every permit, and calls on healthy nodes would wait, too.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from conferral.storage.connection.client import Client
 
 
 def node_of(client: Client, key: str) -> str:
-    """Name the node that has a key: the primary of a cluster, or an empty text for a single server."""
-    find: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster's client has it
+    """Return the node that has a key: a cluster's primary, or empty text for a single server."""
+    find: Callable[[str], str] | None = getattr(client, "node_of", None)  # only a cluster client has it
     return find(key) if find else ""
 
 
 def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
-    """Put keys of the same node together, in order."""
+    """Group keys by node, preserving order."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault(node_of(client, key), []).append(key)
@@ -27,18 +27,18 @@ def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
 
 
 class NodeLimits:
-    """Permits for commands, counted for each node.
+    """Permits for commands, counted per node.
 
-    Hold a permit for one command to one node only. Waiting for a second permit meanwhile would pass one node's silence
-    on to another.
+    Hold a permit for one command to one node only. Waiting for a second one meanwhile would pass one node's delay on to
+    another.
     """
 
     def __init__(self, client: Client, concurrency: int) -> None:
-        """Give out no permit yet.
+        """Start with all permits free.
 
         Args:
             client: Knows which node has a key.
-            concurrency: Commands at one node at the same time, count.
+            concurrency: Concurrent commands per node, count.
         """
         self._client = client
         self._concurrency = concurrency
@@ -46,7 +46,7 @@ class NodeLimits:
 
     @asynccontextmanager
     async def permit(self, key: str) -> AsyncIterator[None]:
-        """Wait for a permit for the node that has a key; it is given back at the end of the block."""
+        """Hold a permit for the node that has a key."""
         node = self._node(key)
         async with node.permits:
             token = object()
@@ -61,11 +61,11 @@ class NodeLimits:
         return self._node(key).permits.locked()
 
     def is_slow(self, key: str, after_s: float) -> bool:
-        """Whether the node that has a key has owed an answer for longer than that."""
+        """Whether the node that has a key has owed an answer for longer than `after_s`."""
         return self._node(key).is_slow(after_s)
 
     def any_is_slow(self, after_s: float) -> bool:
-        """Whether any node has owed an answer for longer than that."""
+        """Whether any node has owed an answer for longer than `after_s`."""
         return any(node.is_slow(after_s) for node in self._nodes.values())
 
     def _node(self, key: str) -> "_Node":
@@ -79,7 +79,7 @@ class NodeLimits:
 @dataclass(slots=True)
 class _Node:
     permits: asyncio.Semaphore
-    #: When each command in progress was sent, oldest first, seconds of the loop's clock.
+    #: When each running command was sent, oldest first, seconds of the loop's clock.
     started_s: dict[object, float] = field(default_factory=dict)
 
     def is_slow(self, after_s: float) -> bool:

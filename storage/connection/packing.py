@@ -1,4 +1,4 @@
-"""Connections whose commands are packed by hiredis: those of redis-py pack in Python, which takes six times as long."""
+"""Packs commands with hiredis: redis-py's packing in Python takes six times as long."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,22 +8,22 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 pack: Callable[[tuple[Any, ...]], bytes] | None
 try:
     from hiredis import pack_command as pack
-except ImportError:  # not there on every platform
+except ImportError:  # not available on every platform
     pack = None
 
 
 class _PackingMixin:
-    """To be put in front of a connection."""
+    """Mixin for a connection class."""
 
     def pack_command(self, *arguments: Any) -> list[bytes]:
-        """One command as it goes out. redis-py names some commands by two words; Redis wants them apart."""
+        """Pack one command. redis-py names some commands by two words; Redis wants them separate."""
         assert pack is not None
         name = arguments[0]
         words = name.split() if isinstance(name, str) and " " in name else (name,)
         return [pack((*words, *arguments[1:]))]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        """Several commands, in one piece."""
+        """Pack several commands into one buffer."""
         return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
 
@@ -40,7 +40,7 @@ class _UnixSocket(_PackingMixin, UnixDomainSocketConnection):
 
 
 def pack_with_hiredis(connection_class: type[Any]) -> type[Any]:
-    """The same kind of connection with quicker packing, where hiredis is there."""
+    """Return a connection class that packs with hiredis, if it is installed."""
     if pack is None:
         return connection_class
     packing_classes = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _UnixSocket}

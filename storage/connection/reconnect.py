@@ -1,8 +1,8 @@
-"""Connections that are made anew when the server at their end was demoted.
+"""Reconnects after a failover demoted the server.
 
-After a failover the address leads to another server, but connections to the old one stay open. It answers reads, from
-what it had, and refuses writes with READONLY. The first such answer makes every connection of the process to that
-address connect again when it is used next, those of blocking reads too, and so the address is looked up again.
+After a failover, the address resolves to another server, but open connections still lead to the old one. It serves
+stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections to that
+address reconnect at their next use, including those of blocking reads, so the address is resolved again.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from redis.exceptions import ResponseError
 
 from conferral.storage.connection.errors import error_word
 
-#: How soon a new connection may be found wanting too, seconds: the address may lead to the old server for a while.
+#: Minimum interval between reconnects, seconds: the address may resolve to the old server for a while.
 REFRESH_EVERY_S = 0.5
 
 
 class Address:
-    """What all clients of a process at one address share: how often it was to be looked up anew."""
+    """State shared by all clients of a process at one address: how often they must reconnect."""
 
     def __init__(self) -> None:
-        #: Number of the look-up whose connections are good (count).
+        #: Generation of connections that are valid (count).
         self.generation = 0
         self._since_s = float("-inf")
 
     def report_read_only(self, generation: int) -> None:
-        """A server has said that it is read-only, over a connection that was made by that look-up."""
-        # By the loop's clock, as all else that waits here: a simulated second is one, however fast it goes by.
+        """Note that a server answered READONLY over a connection of this generation."""
+        # The loop's clock, like all other waits here, so that simulated time works.
         now_s = asyncio.get_running_loop().time()
         if generation == self.generation and not 0 <= now_s - self._since_s < REFRESH_EVERY_S:
             self.generation += 1
@@ -38,7 +38,7 @@ _ADDRESSES: WeakValueDictionary[str, Address] = WeakValueDictionary()
 
 
 def address_of(url: str) -> Address:
-    """What all clients of this process at a URL share."""
+    """Return the state shared by this process's clients at a URL."""
     address = _ADDRESSES.get(url)
     if address is None:
         address = _ADDRESSES[url] = Address()
@@ -46,12 +46,12 @@ def address_of(url: str) -> Address:
 
 
 def reconnect_after_demotion(connection_class: type[Any]) -> type[Any]:
-    """The same kind of connection, which is made anew when its server was demoted; takes the keyword `address`."""
+    """Return a connection class that reconnects after a demotion; takes the keyword `address`."""
     return type(f"Renewing{connection_class.__name__}", (_ReconnectMixin, connection_class), {})
 
 
 class _ReconnectMixin:
-    """To be put in front of a connection of redis-py."""
+    """Mixin for a redis-py connection class."""
 
     def __init__(self, *arguments: Any, address: Address, **options: Any) -> None:
         self._address = address
@@ -59,14 +59,14 @@ class _ReconnectMixin:
         super().__init__(*arguments, **options)
 
     async def connect(self) -> None:
-        """Asked for whenever the pool gives the connection to somebody."""
+        """Reconnect if outdated; the pool calls this whenever it hands out the connection."""
         behind: Any = super()
         if behind.is_connected and self._generation != self._address.generation:
             await behind.disconnect(nowait=True)
         await behind.connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """One answer; takes note of those that tell of a demoted server."""
+        """Read one answer; note READONLY errors."""
         behind: Any = super()
         try:
             return await behind.read_response(*arguments, **options)

@@ -1,1 +1,1 @@
-"""How webhooks store callbacks: batched writes, load shedding, and the session as TwiML answers need it."""
+"""Ingest of callbacks by webhooks: batched writes, load shedding, and the session view for TwiML answers."""

@@ -1,7 +1,7 @@
-"""What the webhooks leave out under load: events that decide nothing, so that those that decide are stored in time.
+"""Load shedding: under load, webhooks drop events that decide nothing, so that the others are stored in time.
 
-What may be left out says the event's class (`Event.ignored_because`); everything else is stored, or its sender is told
-that it was not.
+The event's class says whether it may be dropped (`Event.ignored_because`). Any other event is stored, or its sender
+gets an error.
 """
 
 from collections import Counter
@@ -15,40 +15,40 @@ from conferral.statemachine.events import Event
 
 log = structlog.get_logger()
 
-#: Events of one session that are taken in the long run, count a second, and how many at once.
+#: Token bucket of a session: refill rate per second, and burst, count.
 SESSION_EVENTS_PER_S = 50.0
 SESSION_BURST = 50.0
-#: Sessions whose rate is kept, count; about 3 MB. Who was forgotten begins anew.
+#: Sessions whose rate is tracked, count; about 3 MB. An evicted session starts with a full bucket.
 SESSIONS_MAX = 10_000
-#: Undecided events above which a partition is far behind, count: a worker decides so many in a tenth of a second.
+#: Undecided events above which a partition is behind, count: a worker decides this many in a tenth of a second.
 BEHIND_EVENTS = 2_000
-#: How often it is asked how many there are, seconds: of partitions that something is stored in.
+#: Interval at which the backlog of a partition is read, seconds; only for partitions that receive events.
 BACKLOG_READ_EVERY_S = 1.0
-#: How often the log tells what was left out, seconds.
+#: Interval at which shed events are logged, seconds.
 LOG_EVERY_S = 10.0
 
 
 class Reason(StrEnum):
-    """Why an event was left out."""
+    """Why an event was dropped."""
 
-    #: Much waits for Redis in this process.
+    #: Too much in this process waits for Redis.
     WAITING = "waiting"
-    #: Its session has more events than `SESSION_EVENTS_PER_S`.
+    #: Its session exceeds `SESSION_EVENTS_PER_S`.
     SESSION = "session"
-    #: More than `BEHIND_EVENTS` of its partition are undecided.
+    #: Its partition has more than `BEHIND_EVENTS` undecided events.
     BACKLOG = "backlog"
 
 
 class SessionRates:
-    """How many events sessions have: a token bucket for each of those that were heard of last."""
+    """Rate of events per session: a token bucket for each recent session."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: Tokens left, and when they were counted, monotonic seconds; who was heard of first stands first.
+        #: Tokens left, and when they were counted, monotonic seconds; the oldest session first.
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def try_acquire(self, session_id: str) -> bool:
-        """Counts an event; whether its session is within its rate."""
+        """Count an event; return whether its session is within its rate."""
         now_s = self._clock.monotonic_s()
         tokens, counted_at_s = self._buckets.get(session_id, (SESSION_BURST, now_s))
         tokens = min(SESSION_BURST, tokens + (now_s - counted_at_s) * SESSION_EVENTS_PER_S)
@@ -60,30 +60,30 @@ class SessionRates:
 
 
 class Backlogs:
-    """Which partitions are far behind, as far as it is known."""
+    """Tracks which partitions are behind."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: When it was asked for last, monotonic seconds.
+        #: When each backlog was last read, monotonic seconds.
         self._read_at_s: dict[int, float] = {}
         self._behind: set[int] = set()
 
     def is_due(self, partition: int) -> bool:
-        """Whether it is time to ask how many events are undecided; whoever is told so asks."""
+        """Whether the caller must read the partition's backlog now; marks it as read."""
         if not self._is_due(partition):
             return False
         self._read_at_s[partition] = self._clock.monotonic_s()
         return True
 
     def update(self, partition: int, pending_count: int) -> None:
-        """Takes note of how many there are (count)."""
+        """Note a partition's number of undecided events."""
         if pending_count > BEHIND_EVENTS:
             self._behind.add(partition)
         else:
             self._behind.discard(partition)
 
     def is_behind(self, partition: int) -> bool:
-        """Whether a partition is far behind; not when it is time to ask, or nobody would where all is left out."""
+        """Whether a partition is behind. False when a read is due: a dropped event would not trigger it."""
         return partition in self._behind and not self._is_due(partition)
 
     def _is_due(self, partition: int) -> bool:
@@ -92,24 +92,24 @@ class Backlogs:
 
 
 class LoadShedding:
-    """Says of each event whether it is left out; counts and tells those that are."""
+    """Decides whether to drop an event; counts and logs drops."""
 
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
         self._rates = SessionRates(clock)
         self.backlogs = Backlogs(clock)
-        #: What was left out and the log has not told yet, and when it told last, monotonic seconds.
+        #: Drops not logged yet, and when they were last logged, monotonic seconds.
         self._unlogged: Counter[Reason] = Counter()
         self._logged_at_s: dict[Reason, float] = {}
 
     def should_shed(self, event: Event, partition: int, *, is_overloaded: bool) -> bool:
-        """Whether an event is not to be stored; to be asked once for each.
+        """Whether to drop an event; call once per event.
 
         Args:
-            event: What happened.
-            partition: Where it would be stored.
-            is_overloaded: Whether much waits for Redis already.
+            event: The event.
+            partition: Its partition.
+            is_overloaded: Whether much already waits for Redis.
         """
         is_within = self._rates.try_acquire(event.session_id)
         if not event.ignored_because:

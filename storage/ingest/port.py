@@ -1,4 +1,4 @@
-"""What the webhooks need of Redis: append an event, read what a TwiML answer depends on, decide who comes first."""
+"""Ingest port: what webhooks need from Redis to store events and answer with TwiML."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from conferral.statemachine.states import SessionMode, WaitAudio
 
 @dataclass(frozen=True, slots=True)
 class PartyView:
-    """What an answer to one party depends on; the names and meanings are those of `statemachine.session.Party`."""
+    """What an answer to one party depends on; names and meanings as in `statemachine.session.Party`."""
 
     call_sid: str = ""
     label: str = ""
-    #: Not in the repr, which ends up in tracebacks; nor is `brief`, which may speak of a person.
+    #: Excluded from the repr, which ends up in tracebacks; so is `brief`, which may mention a person.
     address: str = field(default="", repr=False)
     status: str = ""
     dial_id: str = ""
@@ -28,139 +28,139 @@ class PartyView:
     ring_group: str = ""
     is_leaving: bool = False
     wait_audio: WaitAudio = WaitAudio.NONE
-    #: Of a supervisor one of `statemachine.states.SuperviseMode`, empty for everybody else.
+    #: For a supervisor, one of `statemachine.states.SuperviseMode`; otherwise empty.
     supervises: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """What an answer in TwiML depends on."""
+    """What a TwiML answer depends on."""
 
-    #: The session's state, one of `statemachine.states.State`.
+    #: One of `statemachine.states.State`.
     state: str
-    #: SID of the session's conference, empty while none is known.
+    #: SID of the session's conference; empty while unknown.
     conference_sid: str = ""
     #: `inbound` or `outbound`.
     direction: str = INBOUND
     #: Parties by name.
     parties: Mapping[str, PartyView] = field(default_factory=dict)
-    #: The state's phase, one of `statemachine.states.Phase`.
+    #: One of `statemachine.states.Phase`.
     phase: str = ""
-    #: Why the session has ended, one of `statemachine.reasons.EndReason`; empty while it lives.
+    #: Why the session ended, one of `statemachine.reasons.EndReason`; empty while it is live.
     end_reason: str = ""
-    #: How the calls were connected first, one of `statemachine.states.SessionMode`.
+    #: How the calls were first connected, one of `statemachine.states.SessionMode`.
     mode: str = SessionMode.BRIDGE.value
     #: What a conference from the start waits for, one of `statemachine.states.Opening`.
     opening: str = ""
-    #: How the conference is set up.
+    #: The conference's attributes.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
-    #: The agents to be tried, in their order, and which of them is being tried or has answered, from 0.
+    #: The agents to try, in order, and the index of the one being tried or connected, from 0.
     agents: tuple[str, ...] = field(default=(), repr=False)
     agent_number: int = 0
-    #: What the customer of a `call` sees, E.164; empty for `TWILIO_NUMBER`.
+    #: Caller ID shown to the customer of a `call`, E.164; empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
-    #: Sentences that are to be said to all, by the id of the `announce` command.
+    #: Messages to say to all parties, by the id of the `announce` command.
     announcements: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: The friendly name of the session's conference.
     conference_name: str = ""
 
     def party_of(self, call_sid: str) -> str:
-        """Name of the party whose call it is, empty when none is known to have it."""
+        """Return the name of the party that has the call; empty if unknown."""
         return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
 
     def dialled_by(self, dial_id: str) -> str:
-        """Name of the party whom a dial brings in, empty when there is none (any more)."""
+        """Return the name of the party that a dial brings in; empty if there is none, or none any more."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
 
 
 class GateClaim(Enum):
-    """What became of a call's claim at our gate."""
+    """Result of a call's claim at the gate (call screening)."""
 
-    #: The dial, and where one was named the contest, belongs to the call, now or since before.
+    #: The dial, and the ring group if one was named, belongs to the call, now or since before.
     OURS = 1
     #: Another call has the dial.
     ANOTHER_CALL = 0
-    #: The dial is the call's, but another dial has won the contest.
+    #: The dial belongs to the call, but another dial has won the ring group.
     LOST = 2
 
 
 class ReplayedCallError(ConferralError):
-    """A call that we have known for long, or whose session has ended, asks to open a session again."""
+    """A voice request would reopen a session for a call that is long known, or whose session has ended."""
 
 
 class Ingest(Protocol):
-    """Where webhooks put events. All ways may raise StoreUnreachableError, after at most the Redis deadline of 2 s."""
+    """Where webhooks put events. Methods may raise StoreUnreachableError, after at most the 2 s Redis deadline."""
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
-        """Appends an event to its session's partition; returns when Redis has stored it.
+        """Append an event to its session's partition; return once Redis has stored it.
 
-        One that decides nothing may be left out under load; whoever sent it need not repeat it.
+        Under load, an event that decides nothing may be dropped; the sender need not repeat it.
 
         Args:
-            event: What happened.
-            call_sid: When given, the call index learns that this call belongs to the event's session, first.
+            event: The event.
+            call_sid: If given, the call is first indexed to the event's session.
 
         Raises:
-            StoreUnreachableError: not stored, or nobody knows.
-            ReplayedCallError: it would open a session for a call that can't be new.
+            StoreUnreachableError: The event was not stored, or the result is unknown.
+            ReplayedCallError: The event would open a session for a call that can't be new.
         """
         ...
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
-        """The same, and reads the session as it is now; None when Redis does not know it."""
+        """Publish an event, and return the current session; None if Redis does not know it."""
         ...
 
     async def read(self, session_id: str) -> SessionView | None:
-        """The session as it is now; None when Redis does not know it."""
+        """Return the current session; None if Redis does not know it."""
         ...
 
     async def session_of(self, call_sid: str) -> str | None:
-        """Id of the session that a call belongs to, as the call index has it; None when nobody knows it."""
+        """Return the id of a call's session from the call index; None if unknown."""
         ...
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
-        """Gives a dial to the call that asks first, and a contest to the dial that asks first; both atomically.
+        """Claim a dial for the first call that asks, and a ring group for the first dial that asks, atomically.
 
-        The same call gets the same answer however often it asks: a dial that has lost a contest has lost it for good.
+        The same call always gets the same answer: a dial that has lost a ring group has lost it for good.
 
         Args:
             session_id: The session's id.
-            dial_id: The dial that made the call.
+            dial_id: The dial that placed the call.
             call_sid: The call.
-            ring_group: The word that the dials of one contest share; empty when only the dial is claimed.
+            ring_group: The ring group shared by its dials; empty to claim only the dial.
             released_dials: Dials of the ring group whose parties have left or are released: a winner among them loses
                 it to this dial.
 
         Raises:
-            StoreUnreachableError: nobody knows whether it is claimed; asking again is safe.
+            StoreUnreachableError: The result is unknown; safe to repeat.
             StoreError: Redis refused for good.
         """
         ...
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
-        """Whether an identity has placed too many calls within the last 60 s; if not, this one is counted, once.
+        """Whether an identity has placed too many calls within the last 60 s; if not, count this one, once.
 
         Args:
-            identity: Who calls.
+            identity: The caller's identity.
             call_sid: The call.
-            limit: How many calls they may place (count).
+            limit: The maximum number of calls (count).
 
         Raises:
-            StoreUnreachableError: no one knows.
+            StoreUnreachableError: The result is unknown.
             StoreError: Redis refused for good.
         """
         ...
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
-        """Takes a call back that was counted and then not placed. Raises as `exceeds_call_limit`."""
+        """Undo the count of a call that was not placed. Raises like `exceeds_call_limit`."""
         ...
 
     def restarted_recently(self) -> bool:
-        """Whether Redis was restarted or failed over within the last minute, so that what it says may be old."""
+        """Whether Redis restarted or failed over within the last minute, so that its data may be stale."""
         ...
 
     async def redis_error(self) -> str:
-        """What keeps Redis from taking a write right now, in the words of `storage.trouble`; empty for nothing."""
+        """Return why Redis refuses writes, in the words of `storage.connection.errors`; empty if it accepts them."""
         ...

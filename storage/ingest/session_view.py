@@ -1,7 +1,7 @@
-"""From a session's hash to what webhooks' answers depend on.
+"""Session view: decodes a session's hash into what webhook answers depend on.
 
-A callback has to be answered whatever stands in the hash: what a newer version has written otherwise, or what makes no
-sense, counts as not told.
+A callback must be answered whatever the hash holds: invalid values, and unknown ones of a newer version, count as
+absent.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from conferral.statemachine.transfer import DialOptions
 from conferral.storage.codecs.hash_codec import from_json
 from conferral.storage.ingest.port import PartyView, SessionView
 
-#: Fields of a party by how their text is taken.
+#: A party's fields by type.
 _PARTY_TEXTS = frozenset(
     {"call_sid", "label", "address", "status", "dial_id", "brief", "recall_reason", "ring_group", "supervises"}
 )
@@ -26,7 +26,7 @@ _TUNES = frozenset(WaitAudio)
 
 
 def view_of(fields_or_pairs: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
-    """The facts of a hash as Redis answers it, None when there is no session."""
+    """Decode a hash as returned by Redis; return None without a session."""
     pairs = (
         fields_or_pairs.items()
         if isinstance(fields_or_pairs, Mapping)
@@ -72,7 +72,7 @@ def _count(text: str) -> int:
 
 
 def _announcements(text: str) -> dict[str, str]:
-    """Sentences by command id."""
+    """Return the messages by command id."""
     try:
         orders = orjson.loads(text) if text else []
         return {one["command_id"]: one["say"] for one in orders if one["name"] == Announce.name and one.get("say")}
@@ -81,7 +81,7 @@ def _announcements(text: str) -> dict[str, str]:
 
 
 def _parties(fields: dict[str, str]) -> dict[str, PartyView]:
-    """The parties of `party.NAME.FIELD`; flags are `true` or left out."""
+    """Return the parties from `party.NAME.FIELD`; flags are `true` or absent."""
     found: dict[str, dict[str, Any]] = {}
     for field, value in fields.items():
         start, _, rest = field.partition(".")

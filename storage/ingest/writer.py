@@ -1,11 +1,10 @@
-"""The webhooks' way into Redis: what arrives in one turn of the loop goes out as one pipeline.
+"""Ingest writer: batches what arrives in one event loop iteration into one pipeline.
 
-One pipeline a turn carries 1.7 times what one awaited write each does. A write is tried again within its deadline when
-the connection breaks: every event carries a token or a sequence, so an entry that was written twice is decided once.
+A pipeline per iteration carries 1.7 times as much as individual awaited writes. After a broken connection, a write is
+retried within its deadline: every event carries a token or a sequence, which deduplicates a repeated entry.
 
-This is the path that every callback takes, so two things are done here that the Redis client could do: a pipeline has
-one time limit in place of one for each reply, and one timer watches over the deadlines of all who wait. `make bench`
-shows what it gives.
+Every callback takes this path. So two things are done here instead of in the Redis client: a pipeline has one timeout
+instead of one per reply, and a single timer watches all deadlines. `make bench` measures the gain.
 """
 
 import asyncio
@@ -45,35 +44,35 @@ log = structlog.get_logger()
 
 #: How long a caller waits for Redis, seconds.
 DEADLINE_S = 2.0
-#: How long before an operation that met a broken connection is tried again, seconds.
+#: Pause before an operation is retried after a broken connection, seconds.
 RETRY_AFTER_S = 0.05
-#: Operations in one pipeline, count: bounds its time.
+#: Operations per pipeline, count: bounds its duration.
 PIPELINE_MAX = 500
-#: Operations that may wait, count; more are refused at once rather than held in memory.
+#: Operations that may wait, count; more are refused at once instead of held in memory.
 WAITING_MAX = 20_000
-#: Text of the operations that may wait or be under way, bytes: about what one process is sent within the deadline. What
-#: is above is refused at once. In memory it takes about four times as much.
+#: Text of waiting and running operations, bytes: about what a process receives within the deadline. More is refused at
+#: once. In memory, it takes about four times as much.
 WAITING_BYTES_MAX = 4 * 1024 * 1024
-#: Pipelines under way at the same time, count.
+#: Concurrent pipelines, count.
 PIPELINES_IN_FLIGHT_MAX = 4
-#: On a cluster: how long a pipeline holds up those behind it, seconds. One that is under way for longer waits for a
-#: silent node, and the others are well.
+#: On a cluster: how long a pipeline counts towards that limit, seconds. A slower one waits for an unresponsive node,
+#: while the others are healthy.
 SLOW_AFTER_S = 0.25
-#: Claims of gates in progress at one Redis node at the same time, count. With the pipelines, the check of the server,
-#: and what a start asks, they have to fit into the client's connections: one that finds none fails at once.
+#: Concurrent gate claims per Redis node, count. Together with the pipelines, the server check, and the queries at
+#: startup, they must fit into the client's pool: a claim that finds no connection fails at once.
 CLAIMS_MAX = 2
-#: How long after a restart or a failover what Redis says may be old, seconds.
+#: How long Redis's data may be stale after a restart or failover, seconds.
 RECENT_RESTART_S = 60.0
-#: How often it is asked whether it is still the same server, seconds.
+#: Interval at which the server's identity is checked, seconds.
 SERVER_CHECK_EVERY_S = 1.0
-#: How long the call index keeps a call, seconds: the longest session, and its time after the end, with room.
+#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
-#: The time within which the calls of one identity are counted, seconds.
+#: Window within which the calls of one identity are counted, seconds.
 IDENTITY_WINDOW_S = 60
-#: How long after the first word of a call its session may still be undecided, seconds: longer than Twilio repeats a
-#: request, and than workers are away.
+#: How long after a call's first request its session may still be undecided, seconds: longer than Twilio retries a
+#: request, and than workers are down.
 NEW_CALL_S = 900
-#: How long it is kept who has passed a session's gate, seconds: the longest session, counted from the last claim.
+#: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
 
 
@@ -81,14 +80,14 @@ GATES_TTL_S = 86_400
 class _Operation:
     commands: Sequence[tuple[str, ...]]
     done: asyncio.Future[list[Any]]
-    #: When nobody waits any more, seconds of the loop's clock.
+    #: When its caller stops waiting, seconds of the loop's clock.
     deadline_s: float
-    #: What Redis has said to it last, when that was "not now".
+    #: Redis's last temporary refusal, if any.
     last_refusal: StoreError | None = None
 
 
 class BatchingIngest:
-    """Implements `streams.ingest.Ingest` on Redis."""
+    """Implements `storage.ingest.port.Ingest` on Redis."""
 
     def __init__(
         self,
@@ -102,17 +101,18 @@ class BatchingIngest:
         probe_client: Client | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """Binds what is needed.
+        """Bind the dependencies.
 
         Args:
             client: For commands.
-            keys: Of Redis.
-            clock: For rates, and for how long ago Redis was restarted.
+            keys: Key names.
+            clock: For rates, and for the time since Redis restarted.
             session_ttl_s: How long a session is kept after its end, seconds.
-            replay_window_s: How long its calls are remembered after that, seconds.
+            replay_window_s: How long its calls are kept after that, seconds.
             deadline_s: How long a caller waits for Redis, seconds.
-            probe_client: For `trouble` alone: health checks are open to anyone, and take no connection from callers.
-            metrics: Where is counted what was left out under load.
+            probe_client: Only for `redis_error`: health checks are open to anyone, and must not take callers'
+                connections.
+            metrics: Counts shed events.
         """
         self._client = client
         self._probe_client = probe_client or client
@@ -120,17 +120,19 @@ class BatchingIngest:
         self._clock = clock
         self._deadline_s = deadline_s
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
-        #: A plain client's connections are written to directly; any other client, such as a cluster's, by pipelines.
+        #: Only a single-server client's connections can be written to directly; others, such as a cluster's, use
+        #: pipelines.
         self._is_plain = isinstance(client, Redis)
         self._shedding = LoadShedding(clock, metrics or Metrics())
         self._waiting: deque[_Operation] = deque()
-        #: Text of everything that somebody waits for, bytes.
+        #: Text of all unfinished operations, bytes.
         self._waiting_bytes = 0
-        #: Everything that somebody may wait for, those under way too. All have the same time, so the oldest is first.
+        #: All operations that may have a waiting caller, including running ones. They share one timeout, so the oldest
+        #: is first.
         self._unanswered: deque[_Operation] = deque()
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
-        #: Those among them that hold up others no more.
+        #: Flushes that no longer count towards the limit.
         self._slow_flushes: set[asyncio.Task[None]] = set()
         self._script_limits = NodeLimits(client, CLAIMS_MAX)
         self._flush_is_due = False
@@ -138,7 +140,7 @@ class BatchingIngest:
         self._changed_at_s: float | None = None
         self._server_is_unknown = True
 
-    # ---- what webhooks ask for -----------------------------------------------------------------------------------
+    # ---- port ----------------------------------------------------------------------------------------------------
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """See `Ingest.publish`."""
@@ -193,17 +195,17 @@ class BatchingIngest:
         return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
 
     async def redis_error(self) -> str:
-        """See `Ingest.trouble`: a write is tried, since a server that answers PING may refuse every write."""
+        """See `Ingest.redis_error`. Probes with a write: a server that answers PING may still refuse writes."""
         try:
             with store_errors():
-                # Past the others, and once: what passes in a second or two is told too.
+                # Bypasses the queue and retries, so it also reports short outages.
                 await self._probe_client.set(self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
         return ""
 
     async def watch_server(self, stop: asyncio.Event) -> None:
-        """Notices restarts and failovers until the process stops."""
+        """Detect restarts and failovers until the process stops."""
         while not stop.is_set():
             try:
                 await self._check_server()
@@ -212,17 +214,17 @@ class BatchingIngest:
             await pause(stop, SERVER_CHECK_EVERY_S)
 
     async def close(self) -> None:
-        """Waits for what is under way."""
+        """Wait for running flushes."""
         while self._flushes:
             await asyncio.wait(self._flushes)
-            # A flight leaves the set by a callback, which has its turn now.
+            # A finished flush leaves the set in a callback; let it run.
             await asyncio.sleep(0)
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
             self._expiry_timer = None
 
     async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
-        """What a script of one key decides. Not part of a pipeline: a cluster's takes no scripts."""
+        """Run a script with one key. Not in a pipeline: a cluster's pipeline takes no scripts."""
         try:
             with store_errors():
                 async with asyncio.timeout(self._deadline_s), self._script_limits.permit(key):
@@ -232,17 +234,17 @@ class BatchingIngest:
             raise
 
     def _identity_key(self, identity: str) -> str:
-        # An identity may hold a phone number or a name, which no key may.
+        # An identity may contain a phone number or a name, which must not appear in a key.
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
     async def _check_not_replayed(self, event: Event) -> None:
-        """Whether a voice request can still be the call's own: such requests carry no time of their own.
+        """Check that a voice request can be a new call's; such requests carry no timestamp.
 
-        The call index keeps a call for a fixed time, which the end of its session shortens. So what is left of that
-        time says since when a call is known.
+        The call index keeps a call for a fixed time, which the end of its session shortens. So the remaining time tells
+        how long the call has been known.
 
         Raises:
-            ReplayedCallError: it can't.
+            ReplayedCallError: The call is not new.
         """
         if not isinstance(event, CallReceived | ClientCallReceived):
             return
@@ -252,14 +254,14 @@ class BatchingIngest:
         if not int(is_known) and 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000:
             raise ReplayedCallError("the call is not new")
 
-    # ---- the commands --------------------------------------------------------------------------------------------
+    # ---- commands ------------------------------------------------------------------------------------------------
 
     def _writes(self, event: Event, call_sid: str) -> list[tuple[str, ...]]:
         partition = self._keys.partition_of(event.session_id)
         entry = [part for pair in event_codec.encode(event).items() for part in pair]
         writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:
-            # First, so that whoever finds the event finds the call too.
+            # First, so that a reader of the event also finds the call.
             writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", str(self._call_ttl_s)))
         return writes
 
@@ -280,7 +282,7 @@ class BatchingIngest:
 
     @property
     def _is_overloaded(self) -> bool:
-        """Whether more than half of what may wait does, or somebody has waited for more than half of the deadline."""
+        """Whether the queue is more than half full, or an operation has waited for more than half of the deadline."""
         if self._waiting_bytes > WAITING_BYTES_MAX // 2 or len(self._waiting) > WAITING_MAX // 2:
             return True
         oldest = self._unanswered[0] if self._unanswered else None
@@ -314,7 +316,7 @@ class BatchingIngest:
         return answers
 
     def _expire(self) -> None:
-        """Nobody waits longer than the deadline, whatever became of the pipeline that carries the operation."""
+        """Fail operations past their deadline, whatever the state of their pipeline."""
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         while self._unanswered and (self._unanswered[0].done.done() or self._unanswered[0].deadline_s <= now_s):
@@ -325,7 +327,7 @@ class BatchingIngest:
                 operation.done.set_exception(
                     _copy_error(operation.last_refusal) if operation.last_refusal else timed_out
                 )
-        # Nobody waits for these any more, and what they hold makes room for others.
+        # Drop expired operations, to make room for others.
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
         self._expiry_timer = loop.call_at(self._unanswered[0].deadline_s, self._expire) if self._unanswered else None
@@ -346,7 +348,7 @@ class BatchingIngest:
             if isinstance(self._client, ClusterClient):
                 asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._stop_counting, task)
         elif self._waiting:
-            self._flush_soon()  # those in front had given up; behind them somebody still waits
+            self._flush_soon()  # the first ones had expired; others still wait behind them
 
     def _stop_counting(self, task: "asyncio.Task[None]") -> None:
         if task in self._flushes:
@@ -390,7 +392,7 @@ class BatchingIngest:
             await self._retry(refused, StoreUnreachableError("Redis can't take it now"))
 
     async def _pipeline(self, batch: list[_Operation], commands: list[tuple[str, ...]]) -> list[Any]:
-        """Leaves to the client which connection carries each command: a cluster's knows the node."""
+        """Let the client choose each command's connection: a cluster client knows the node."""
         if isinstance(self._client, ClusterClient):
             return await self._client.exchange(commands, _make_settler(batch))
         pipeline = self._client.pipeline(transaction=False)
@@ -399,10 +401,10 @@ class BatchingIngest:
         return list(await pipeline.execute(raise_on_error=False))
 
     async def _exchange(self, commands: list[tuple[str, ...]]) -> list[Any]:
-        """Sends commands in one piece over a connection of the pool and reads their replies in order."""
+        """Send commands in one buffer over a pooled connection and read their replies in order."""
         pool = self._client.connection_pool
         connection = await pool.get_connection()
-        # One limit for all replies, in place of the connection's own for each of them.
+        # One timeout for all replies, instead of the connection's own timeout for each.
         own_limit_s, connection.socket_timeout = connection.socket_timeout, None
         is_done = False
         try:
@@ -412,14 +414,14 @@ class BatchingIngest:
             is_done = True
             return replies
         finally:
-            if not is_done:  # an error, or the flight was cancelled
-                # Replies that are still to come would be taken for those of whoever uses the connection next.
+            if not is_done:  # an error, or the flush was canceled
+                # Otherwise the connection's next user would read the pending replies as its own.
                 await connection.disconnect(nowait=True)
             connection.socket_timeout = own_limit_s
             await pool.release(connection)
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
-        """Puts back in front what somebody still waits for."""
+        """Put operations that still have a waiting caller back to the front of the queue."""
         retry_at_s = asyncio.get_running_loop().time() + RETRY_AFTER_S
         for operation in batch:
             if operation.deadline_s <= retry_at_s:
@@ -429,7 +431,7 @@ class BatchingIngest:
 
 
 async def _reply(connection: Any) -> Any:
-    """One reply; a refusal is returned, since it concerns one command alone."""
+    """Read one reply; return an error reply, since it concerns only one command."""
     try:
         return await connection.read_response()
     except ResponseError as refusal:
@@ -437,8 +439,8 @@ async def _reply(connection: Any) -> Any:
 
 
 def _make_settler(batch: list[_Operation]) -> Callable[[int, Any], None]:
-    """Takes answers by their place, and settles each operation as soon as all of its own are there."""
-    #: By place: whose answer it is, and where the operation's first one stands.
+    """Return a callback that collects answers by position and completes each operation once it has all of them."""
+    #: By position: the operation, and the position of its first answer.
     owners: list[tuple[_Operation, int]] = []
     for operation in batch:
         owners += [(operation, len(owners))] * len(operation.commands)
@@ -462,7 +464,7 @@ def _refuse(batch: list[_Operation], error: StoreError) -> None:
 
 
 def _copy_error(error: StoreError) -> StoreError:
-    """The same error for somebody else: one that is raised twice would show the way of both."""
+    """Return a copy of the error for another caller: raised twice, it would mix their tracebacks."""
     copy = type(error)(str(error))
     copy.state = error.state
     return copy

@@ -1,1 +1,1 @@
-"""What a worker writes for one partition: lease, sessions, events, dial claims."""
+"""Writes of a worker to one partition: lease, sessions, events, dial claims."""

@@ -1,4 +1,4 @@
-"""What placing calls needs of Redis: the mark before a request that can't be looked up, turns, and whose a call is."""
+"""Redis side of placing calls: sent marks for at-most-once effects, dial permits, and the owner of a call."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,16 +13,16 @@ from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 
-#: Longest wait of who waits for a turn before asking again, seconds. Who has not asked for twice as long is forgotten.
+#: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
 RETRY_MAX_S = 1.0
 
 
 class MarkResult(Enum):
-    """What came of a mark."""
+    """Result of marking an effect."""
 
     #: Marked by this request: it may be sent.
     MARKED = 1
-    #: Nobody waits for it here: another worker owns the partition, it is done, or its session has ended.
+    #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
     REFUSED = 0
     #: An earlier request marked it.
     ALREADY_MARKED = 2
@@ -30,38 +30,38 @@ class MarkResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialStatus:
-    """What a session knows of one of its dials."""
+    """What a session knows about one of its dials."""
 
-    #: Whether somebody still waits for it: the session lives, and its party has not left nor is to leave.
+    #: Whether the dial is still wanted: the session is live, and its party has not left and is not leaving.
     is_wanted: bool
-    #: The call, when a callback has told already; else empty.
+    #: The call, once a callback has named it; empty before.
     call_sid: str = ""
     #: All calls that the session knows.
     known_calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class DialClaims:
-    """Reads and writes about the calls that are placed by REST. Each may be repeated."""
+    """Reads and writes for calls placed by REST. Each method is safe to repeat."""
 
     def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
             client: For commands.
-            keys: Names.
-            session_ttl_s: How long the calls of an ended session are remembered, seconds.
+            keys: Key names.
+            session_ttl_s: How long the calls of an ended session are kept, seconds.
         """
         self._client = client
         self._keys = keys
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Marks an effect in the outbox as one that may have been sent, before it is.
+        """Mark an effect in the outbox as possibly sent, right before it is sent.
 
         Args:
-            partition: Whose outbox.
-            lease: Our lease of it.
-            effect_id: Which effect.
+            partition: The outbox's partition.
+            lease: This worker's lease on it.
+            effect_id: The effect.
             now_ms: Redis's time, Unix milliseconds.
         """
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
@@ -69,15 +69,15 @@ class DialClaims:
             return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))
 
     async def acquire_dial_permit(self, worker_name: str, per_second: float, *, urgent: bool) -> float:
-        """Asks for the turn to place a call, which all workers share.
+        """Request a permit to place a call, from the rate limit that all workers share.
 
         Args:
-            worker_name: Who asks; asks for one dial at a time.
-            per_second: Turns a second, more than 0.
-            urgent: Whether a caller waits: then it goes before those for whom nobody waits.
+            worker_name: This worker's name; it requests one permit at a time.
+            per_second: Permits per second, more than 0.
+            urgent: Whether a caller is waiting; urgent dials go first.
 
         Returns:
-            0.0: it is this worker's turn. Else when to ask again, seconds.
+            0.0 if granted; otherwise when to ask again, seconds.
         """
         arguments: list[scripts.Argument] = [worker_name, per_second, int(urgent), round(RETRY_MAX_S * 1000)]
         with store_errors():
@@ -85,7 +85,7 @@ class DialClaims:
         return 0.0 if int(is_ours) else max(1, int(wait_ms)) / 1000
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
-        """Notes whose call it is, if nobody has; False when it is another session's."""
+        """Index the call under this session if it has none; return False if it belongs to another session."""
         key = self._keys.call(call_sid)
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
@@ -95,7 +95,7 @@ class DialClaims:
         return owner is None or bool(owner == session_id.encode())
 
     async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
-        """What the session knows of a dial by now."""
+        """Return what the session knows about a dial."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
         fields = decode_fields(record)
@@ -113,17 +113,17 @@ class DialClaims:
         return DialStatus(is_wanted=False, known_calls=known)
 
     async def has_ended(self, session_id: str) -> bool:
-        """Whether a session has ended, or is forgotten already."""
+        """Whether a session has ended, or its hash has expired."""
         with store_errors():
             state = await self._client.hget(self._keys.session(session_id), "state")
         return state is None or bool(state == State.ENDED.value.encode())
 
     async def append_job(self, partition: int, effect: Effect, now_ms: int) -> None:
-        """Puts an effect into the outbox without a commit: one that follows from no event.
+        """Add an effect to the outbox without a commit, for one that follows from no event.
 
         Args:
-            partition: Whose outbox.
-            effect: What shall be done, also by a successor.
+            partition: The outbox's partition.
+            effect: The effect, which the next holder also executes.
             now_ms: Redis's time, Unix milliseconds.
         """
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))

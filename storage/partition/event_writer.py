@@ -1,4 +1,4 @@
-"""Events put onto the streams of their sessions' partitions by the worker; the webhooks' way is the publisher's."""
+"""Appends a worker's own events to their sessions' partitions; webhooks use `storage.ingest.writer`."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: Events in one pipeline, count.
+#: Events per pipeline, count.
 CHUNK = 200
 
 
 async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> None:
-    """Appends events, in their order. Repeating it is safe for events that carry a token or a sequence.
+    """Append events in order. Safe to repeat for events that carry a token or a sequence.
 
     Raises:
-        StoreUnreachableError: nobody knows which of them are stored.
+        StoreUnreachableError: Redis did not answer; any of the events may be stored.
         StoreError: Redis refused one of them.
     """
     for start in range(0, len(events), CHUNK):

@@ -1,10 +1,10 @@
-"""Who owns a partition, or a task that only one may do: a lease without a TTL.
+"""Lease of a partition, or of a task for a single worker; fences commits, and has no TTL.
 
-A holder commits as long as nobody else has taken over, even late: the commit compares the whole `holder`. The time only
-says when others may take it, and until when a holder may still send REST requests, which nothing else can fence.
+A holder may commit until another worker takes over, even late: the commit compares the whole `holder`. The time only
+says when others may acquire the lease, and until when the holder may send REST requests, which nothing else can fence.
 
-Holders go by their own monotonic clocks, and so do those who wait for a lease to run out (`Watch`): Redis's clock, in
-which `until` is written, may be set forwards or back at any moment.
+Holders use their own monotonic clocks, and so do workers that wait for a lease to expire (`LeaseMonitor`). Redis's
+clock, in which `until` is written, may be set forward or back at any moment.
 """
 
 from collections.abc import Sequence
@@ -16,129 +16,130 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
 
-#: How long a lease lasts without renewal, milliseconds: a killed worker's calls wait no longer than this and a look.
+#: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
-#: How often it is renewed, seconds: three tries before it runs out.
+#: Renewal interval, seconds: three attempts before the lease expires.
 RENEW_EVERY_S = 1.5
-#: How long who has never seen a lease before waits at least until he takes it for one that has run out, as a part of
-#: its length: somewhat longer than until it is renewed.
+#: Minimum wait of a worker that reads a lease for the first time before it treats the lease as expired, as a fraction
+#: of its lifetime: somewhat longer than the renewal interval.
 FIRST_READ_MIN_FRACTION = 0.4
-#: How long orders are looked up before they are sent after Redis's history was, or may have been, rewound, seconds.
+#: How long effects are verified before they are sent after a rollback, or a suspected one, seconds.
 VERIFY_AFTER_FAILOVER_S = 60.0
-#: What a lease names as its server while that one may lack what holders did: no server is called so, so that the next
-#: holder is careful too.
+#: The server named in a lease while that server may lack earlier writes. No server has this run id, so the next holder
+#: verifies, too.
 IN_DOUBT = "-"
 
 
 @dataclass(slots=True)
 class Lease:
-    """A lease that we hold, as far as we know."""
+    """A lease that this worker holds, as far as it knows."""
 
     key: str
-    #: Growing epoch and our random name: `7:4f1c…`.
+    #: Growing epoch and random worker name: `7:4f1c…`.
     holder: str
     #: Number of the last commit under this lease.
     commit: int
-    #: Until when REST requests may be sent, by our own monotonic clock in seconds, counted from before we asked.
+    #: Until when REST requests may be sent, by the worker's monotonic clock in seconds, counted from before the
+    #: request.
     valid_until_s: float
-    #: When it ran out for whoever had it before, Unix milliseconds by Redis's clock; 0 when it was given back.
+    #: When the previous holder's lease expired, Unix milliseconds of Redis's clock; 0 if it was released.
     expired_at_ms: int
-    #: Redis's time when it was taken, Unix milliseconds.
+    #: Redis's time at acquisition, Unix milliseconds.
     acquired_at_ms: int
-    #: When it was asked for, by our own monotonic clock in seconds.
+    #: When the lease was requested, by the worker's monotonic clock in seconds.
     requested_at_s: float = 0.0
-    #: Of a partition's: by how much its time is ahead of Redis's when it is taken, milliseconds.
+    #: For a partition's lease: how far the partition's time was ahead of Redis's at acquisition, milliseconds.
     clock_offset_ms: int = 0
-    #: Which server the holders before worked with, by its run id; empty where none of them noted it.
+    #: The server that the previous holders used, by its run id; empty if none of them stored it.
     redis_before: str = ""
-    #: Which server it is, as far as we know, and for how long it had run when the lease was taken, seconds. Empty and
-    #: None where it does not say.
+    #: The current server, as far as known, and its uptime at acquisition, seconds. Empty and None if Redis does not
+    #: report them.
     redis: str = ""
     redis_up_s: int | None = None
-    #: Until when this server may lack what was done with another one, monotonic seconds.
+    #: Until when this server may lack writes made on another one, monotonic seconds.
     rewound_until_s: float = 0.0
 
     @property
     def was_released(self) -> bool:
-        """Whether it was given back by whoever had it before, not left behind."""
+        """Whether the previous holder released the lease instead of letting it expire."""
         return self.expired_at_ms == 0
 
     @property
     def sent_until_ms(self) -> int:
-        """The last moment at which the holder before could have sent a REST request, by the partition's time."""
+        """The last moment at which the previous holder could have sent a REST request, in partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
 
     def note_redis(self, redis: str, now_s: float) -> None:
-        """Notes which server it is now: another one may have forgotten what was done."""
+        """Note the current server: a new one may have lost writes."""
         if redis and self.redis and redis != self.redis:
             self.rewound_until_s = now_s + VERIFY_AFTER_FAILOVER_S
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
-        """Whether nobody else can hold it now, nor within a margin, so that a REST request may be sent."""
+        """Whether no other worker can hold the lease now, nor within the margin, so that a REST request may be sent."""
         return clock.monotonic_s() + margin_s < self.valid_until_s
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseInfo:
-    """Somebody else has the lease."""
+    """A lease that another worker holds."""
 
     holder: str
     until_ms: int
 
 
 class Renewal(Enum):
-    """What came of a renewal."""
+    """Result of a renewal."""
 
     RENEWED = 1
-    #: Somebody else has it, or we gave it back.
+    #: Another worker holds the lease, or this one released it.
     LOST = 0
-    #: Redis knows fewer commits than were made: its history was rewound, and what is in memory is worth nothing.
+    #: Redis knows fewer commits than were made: it rolled back, and what is in memory is invalid.
     ROLLED_BACK = 2
 
 
 class LeaseMonitor:
-    """How a lease that somebody else has stands, by our own clock: one that was not renewed for so long has run out.
+    """Times another worker's lease by our own clock: a lease that is not renewed for its lifetime has expired.
 
-    Of no use to who holds it; to be asked anew when it was lost.
+    Only for leases held by others; create a new one after losing a lease.
     """
 
     def __init__(self, duration_ms: int = LEASE_MS) -> None:
-        """Has seen nothing yet.
+        """Start with no observations.
 
         Args:
-            duration_ms: How long a lease lasts without renewal, milliseconds.
+            duration_ms: Lifetime of a lease without renewal, milliseconds.
         """
         self._duration_s = duration_ms / 1000
-        #: Who has it, and until when by Redis's clock, as they were seen last; None when it was never looked at.
+        #: The holder, and until when by Redis's clock, as last read; None before the first read.
         self.last_info: LeaseInfo | None = None
-        #: When it has run out unless it reads otherwise then, monotonic seconds.
+        #: When the lease expires unless it changes before, monotonic seconds.
         self.expires_at_s = 0.0
 
     def update(self, info: LeaseInfo, now_s: float, left_ms: int | None = None) -> None:
-        """Takes a look at the lease.
+        """Note a reading of the lease.
 
         Args:
-            info: What it read.
-            now_s: When, monotonic seconds.
-            left_ms: How long it still ran by Redis's clock, milliseconds. Of use for the first look alone: whoever has
-                looked before knows better than by a clock that may have been set.
+            info: What was read.
+            now_s: When it was read, monotonic seconds.
+            left_ms: Remaining lifetime by Redis's clock, milliseconds. Used for the first reading only: later ones rely
+                on our own clock, which no one sets.
         """
         if info == self.last_info:
             return
         left_s = self._duration_s
         if self.last_info is None and left_ms is not None:
-            # Should it have run out by Redis's clock alone, the holder shows within a renewal that it lives.
+            # If it expired by Redis's clock alone, a live holder shows itself within one renewal interval.
             left_s = min(max(self._duration_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
         self.last_info = info
         self.expires_at_s = now_s + left_s
 
     def is_expired(self, now_s: float) -> bool:
-        """Whether it has run out, if it still reads as it did; also when somebody has given it back."""
+        """Whether the lease has expired, given that it has not changed; also if it was released."""
         return self.last_info is not None and (not self.last_info.until_ms or self.expires_at_s <= now_s)
 
     def extend(self, until_s: float) -> None:
-        """Gives the holder time: nobody could look, and perhaps nobody could renew."""
+        """Give the holder time: this worker could not read, and the holder perhaps not renew."""
         self.expires_at_s = max(self.expires_at_s, until_s)
 
 
@@ -150,21 +151,21 @@ async def acquire(
     duration_ms: int = LEASE_MS,
     monitor: LeaseMonitor | None = None,
 ) -> tuple[Lease | LeaseInfo, int]:
-    """Takes a free lease or one that ran out.
+    """Acquire a free or expired lease.
 
     Args:
-        client: Of Redis.
-        key: Of the lease.
-        worker_name: Who asks: a random name, never used by anybody else.
-        clock: Of this machine.
-        duration_ms: How long it lasts without renewal, milliseconds.
-        monitor: What the asker knows of it from earlier looks; notes what is found. Without one Redis's clock decides.
+        client: Redis client.
+        key: The lease's key.
+        worker_name: This worker's name, random and unique.
+        clock: This machine's clock.
+        duration_ms: Lifetime without renewal, milliseconds.
+        monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.
 
     Returns:
-        The lease or who has it, and Redis's time, Unix milliseconds.
+        The lease, or its holder; and Redis's time, Unix milliseconds.
 
     Raises:
-        StoreError: as of any command.
+        StoreError: Redis failed.
     """
     requested_at_s = clock.monotonic_s()
     last_info = monitor.last_info if monitor is not None else None
@@ -203,21 +204,21 @@ async def acquire(
 
 
 def _rewound_until_s(lease: Lease) -> float:
-    """Until when Redis may lack what the holders before did, monotonic seconds; 0 when it lacks nothing."""
+    """Return until when Redis may lack the previous holders' writes, monotonic seconds; 0 if it lacks none."""
     if lease.redis_before and lease.redis:
         return lease.requested_at_s + VERIFY_AFTER_FAILOVER_S if lease.redis != lease.redis_before else 0.0
-    # Of holders that noted nothing, only a death counts: a new Redis starts with its first workers.
+    # If the previous holders stored no server, only an unclean end counts: a new Redis starts with its first workers.
     if lease.was_released or lease.redis_up_s is None:
         return 0.0
     return lease.requested_at_s + max(0.0, VERIFY_AFTER_FAILOVER_S - lease.redis_up_s)
 
 
 async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | None]:
-    """Who has leases and until when, in one round trip.
+    """Read the holders and expiry times of leases, in one round trip.
 
     Returns:
-        For each key its standing: of a lease that nobody ever had, an empty name and 0; None of one that makes no
-        sense, as `take` will say.
+        An entry per key: an empty name and 0 for a lease that was never held; None for an invalid one, which `acquire`
+            reports.
     """
     with store_errors():
         pipeline = client.pipeline(transaction=False)
@@ -247,15 +248,15 @@ def _parse_info(answer: object) -> LeaseInfo | None:
 async def renew(
     client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS, own_now_ms: int | None = None
 ) -> tuple[Renewal, int]:
-    """Makes a lease last longer; tells Redis's time too.
+    """Renew a lease; return the result and Redis's time.
 
     Args:
-        client: Of Redis.
-        lease: Ours.
-        clock: Of this machine.
-        duration_ms: How long it lasts from now on, milliseconds.
-        own_now_ms: Of a partition's lease its time, Unix milliseconds: the next holder goes on with it, and compares
-            the server that is noted with it.
+        client: Redis client.
+        lease: This worker's lease.
+        clock: This machine's clock.
+        duration_ms: Lifetime from now on, milliseconds.
+        own_now_ms: For a partition's lease its time, Unix milliseconds: the next holder continues from it, and compares
+            the server stored with it.
     """
     requested_at_s = clock.monotonic_s()
     commits_before = lease.commit
@@ -281,7 +282,7 @@ def _server_to_note(lease: Lease, now_s: float) -> str:
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:
-    """Gives a lease back, a partition's with its time; False when it was lost before."""
+    """Release a lease, for a partition together with its time; return False if it was already lost."""
     lease.valid_until_s = 0.0
     arguments: list[scripts.Argument] = [lease.holder, own_now_ms if own_now_ms is not None else ""]
     with store_errors():

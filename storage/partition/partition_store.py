@@ -1,4 +1,4 @@
-"""What a holder reads and writes of its partition besides commits: entries, timers, the outbox, suspected entries."""
+"""Redis operations of a partition's holder besides commits: entries, timers, outbox, suspects, dead letters."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -19,26 +19,26 @@ from conferral.storage.outcome_stream import OUTCOMES_KEPT, publish_outcome
 from conferral.storage.partition.event_writer import append_events
 from conferral.storage.partition.lease import Lease
 
-#: Timers moved onto the stream in one go, count: bounds the time of the script.
+#: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
-#: Commands of chores at one Redis node at the same time, count: connections are for decisions too.
+#: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
-#: Largest entry that is understood, bytes; larger ones go to the dead letters.
+#: Maximum size of an entry, bytes; larger ones are dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry as it stands there."""
+    """One raw stream entry."""
 
     entry_id: str
     fields: Mapping[bytes, bytes]
 
     def text(self) -> dict[str, str]:
-        """The fields as text.
+        """Return the fields as text.
 
         Raises:
-            BadEntryError: larger than is understood, or not UTF-8.
+            BadEntryError: The entry is too large, or not UTF-8.
         """
         if sum(map(len, self.fields)) + sum(map(len, self.fields.values())) > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
@@ -49,16 +49,16 @@ class Entry:
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """An entry's id as numbers, which compare as Redis compares them: milliseconds, and a number within them."""
+    """Return an entry's id as numbers, which compare as Redis compares ids: milliseconds and sequence number."""
     ms, _, number = entry_id.partition("-")
     return int(ms), int(number or 0)
 
 
 class PartitionStore:
-    """Reads and writes of the partitions that this process holds.
+    """Reads and writes the partitions that this process holds.
 
-    Entries leave the stream only by a commit, so what is on the stream is what is undecided, and reading always begins
-    at the oldest: nothing can be skipped, whatever happened to ids or connections in between.
+    Only a commit removes entries from the stream. So the stream holds exactly the undecided entries, and every read
+    starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
     def __init__(self, client: Client, blocking: Client, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
@@ -69,7 +69,7 @@ class PartitionStore:
         self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)
 
     async def read(self, partition: int, count: int, *, block: bool) -> list[Entry]:
-        """The oldest undecided entries; waits up to 2 s for one where there is none."""
+        """Return the oldest undecided entries; with `block`, wait up to 2 s for one."""
         key = self._keys.events(partition)
         with store_errors():
             if block:
@@ -81,9 +81,9 @@ class PartitionStore:
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in answer[0][1]]
 
     async def ensure_group(self, partition: int) -> None:
-        """Makes the group that shows people position and lag, from the beginning of the stream.
+        """Create the consumer group that shows operators position and lag, from the start of the stream.
 
-        Nothing depends on it, and the next commit makes it too: what Redis refuses here is no matter.
+        Nothing depends on it, and the next commit creates it, too, so a refusal is ignored.
         """
         try:
             with store_errors():
@@ -93,7 +93,7 @@ class PartitionStore:
                 raise
 
     async def newest_id(self, partition: int) -> tuple[int, int]:
-        """The id of the newest entry that the stream ever had, as numbers; zeros where there is no stream."""
+        """Return the id of the newest entry ever added, as numbers; zeros without a stream."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.xinfo_stream(self._keys.events(partition))
@@ -105,7 +105,7 @@ class PartitionStore:
         return parse_entry_id(answer["last-generated-id"].decode())
 
     async def is_idle(self, partition: int) -> bool:
-        """Whether no session is live and no timer is set: nothing is timed by the partition's time."""
+        """Whether no session is live and no timer is set, so nothing depends on the partition's time."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.scard(self._keys.live(partition))
@@ -113,21 +113,21 @@ class PartitionStore:
             return not any(await pipeline.execute())
 
     async def pending_count(self, partition: int) -> int:
-        """How many entries are undecided (count)."""
+        """Return the number of undecided entries."""
         with store_errors():
             return int(await self._client.xlen(self._keys.events(partition)))
 
     async def live_sessions(self, partition: int) -> list[str]:
-        """Ids of the live sessions."""
+        """Return the ids of the live sessions."""
         with store_errors():
             return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
 
     async def append(self, events: Sequence[Event]) -> None:
-        """Append events of ours to the streams of their sessions."""
+        """Append the worker's own events to their sessions' streams."""
         await append_events(self._client, self._keys, events)
 
     async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
-        """The states of live sessions, in one round trip; those that have ended or make no sense are left out."""
+        """Return the states of live sessions, in one round trip; leave out ended and invalid ones."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             for session_id in session_ids:
@@ -139,18 +139,18 @@ class PartitionStore:
         return {name: state for name, state in found if state is not None}
 
     async def fire_timers(self, partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
-        """Moves due timers onto the stream.
+        """Move due timers onto the stream.
 
         Args:
-            partition: Whose.
-            lease: Ours of it.
-            now_ms: Its time, Unix milliseconds.
+            partition: The partition.
+            lease: This worker's lease on it.
+            now_ms: The partition's time, Unix milliseconds.
 
         Returns:
-            How many were moved, and when the next one is due, Unix milliseconds; None when there is none.
+            How many were moved, and when the next one is due, Unix milliseconds; None without timers.
 
         Raises:
-            LeaseLostError: another worker owns the partition.
+            LeaseLostError: Another worker owns the partition.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         with store_errors():
@@ -160,21 +160,21 @@ class PartitionStore:
         return int(answer[1]), (int(float(answer[2])) if answer[2] else None)
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
-        """Everything ordered and not yet decided, by effect id."""
+        """Return the unfinished effects and writes, by effect id."""
         with store_errors():
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
-        """Writes an effect's outcome onto the stream and marks it done; False when that was done before."""
+        """Append an effect's outcome to the stream and mark it done; return False if that was done before."""
         fields = [part for pair in event_codec.encode(outcome).items() for part in pair]
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         with store_errors():
             return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
 
     async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:
-        """Does a chore and takes it out of the outbox; each step may be repeated."""
-        # One after the other: a full Redis refuses what is to be told, but never the removal.
+        """Perform a post-commit write and remove it from the outbox; each step is safe to repeat."""
+        # In sequence: a full Redis refuses the write, but never the removal.
         if isinstance(write, effect_codec.ReportCommand):
             async with self._write_limits.permit(self._keys.command(write.report.command_id)):
                 await report_command(self._client, self._keys, write)
@@ -190,7 +190,7 @@ class PartitionStore:
                 await self._client.hdel(outbox, write.write_id)
 
     async def _expire(self, keys: Sequence[str], ttl_s: int) -> None:
-        """Have keys of one node expire."""
+        """Set the expiry of keys on one node."""
         async with self._write_limits.permit(keys[0]):
             with store_errors():
                 pipeline = self._client.pipeline(transaction=False)
@@ -199,7 +199,7 @@ class PartitionStore:
                 await pipeline.execute()
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
-        """Put a write that Redis refuses for good with the dead letters, whole, and take it out of the outbox."""
+        """Dead-letter a write that Redis refuses for good, whole, and remove it from the outbox."""
         outbox = self._keys.outbox(partition)
         with store_errors():
             body = await self._client.hget(outbox, write.write_id)
@@ -209,24 +209,24 @@ class PartitionStore:
                 await self._client.hdel(outbox, write.write_id)
 
     async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
-        """Marks an entry before it is decided after a worker's death; tells under how many leases it was marked.
+        """Mark an entry before deciding it after a worker's death; return under how many leases it was marked.
 
-        May be repeated: an answer that was lost is no death.
+        Safe to repeat: a lost answer does not count as a death.
         """
         arguments = [entry_id, lease.holder]
         with store_errors():
             return int(await scripts.mark_suspect(self._client, [self._keys.suspects(partition)], arguments))
 
     async def count_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> dict[str, int]:
-        """Count one more worker that died over a partition while these effects stood in its outbox.
+        """Count one more worker death for effects that are in the partition's outbox.
 
         Args:
-            partition: Which.
+            partition: The partition.
             effect_ids: The effects.
-            max_deaths: No effect is counted beyond this many (count).
+            max_deaths: No effect is counted beyond this (count).
 
         Returns:
-            Deaths by effect; an effect with more than `most` keeps what it has.
+            Deaths by effect; an effect above `max_deaths` keeps its count.
         """
         if not effect_ids:
             return {}
@@ -240,7 +240,7 @@ class PartitionStore:
         return deaths
 
     async def end_trials(self, partition: int, effect_ids: Sequence[str], most: int) -> None:
-        """Nobody died: what was counted of these effects beyond `most` (count), for trials under way, is taken back."""
+        """End trials without a death: reset the effects' counts above `most` (count) to `most`."""
         if not effect_ids:
             return
         key = self._keys.suspects(partition)
@@ -251,41 +251,41 @@ class PartitionStore:
                 await self._client.hset(key, mapping=ended)
 
     async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
-        """Note how many workers have died over an effect; 0 for none that counts."""
+        """Store an effect's count of worker deaths; 0 removes it."""
         key = self._keys.suspects(partition)
         with store_errors():
             await (self._client.hset(key, effect_id, deaths) if deaths else self._client.hdel(key, effect_id))
 
     async def dead_letter_effect(self, partition: int, entry: Entry, reason: str) -> None:
-        """Put an effect, whole, with the dead letters."""
+        """Dead-letter an effect, whole."""
         await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def drop_effect(self, partition: int, name: str) -> None:
-        """Take out of the outbox what nobody can carry out."""
+        """Remove an effect that can't be executed from the outbox."""
         with store_errors():
             await self._client.hdel(self._keys.outbox(partition), name)
 
     async def report_command(self, write: effect_codec.ReportCommand) -> None:
-        """Writes how far a command has come that no commit tells of."""
+        """Write the status of a command that no commit reports."""
         await report_command(self._client, self._keys, write)
 
     async def dead_letter(self, partition: int, entry: Entry, reason: str) -> None:
-        """Puts an entry whole to the dead letters; the commit that follows removes it from the stream."""
+        """Dead-letter an entry, whole; the following commit removes it from the stream."""
         await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
 
 
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
-#: Arguments that a script may hand on to one command, count: Lua's stack holds 8,000 values.
+#: Arguments that a script may pass to one command, count: Lua's stack holds 8,000 values.
 SCRIPT_ARGUMENTS_MAX = 5_000
-#: Dead letters kept, about (count).
+#: Approximate number of dead letters kept.
 DEAD_LETTERS_MAX = 10_000
-#: How the reason of a command begins that has failed because its entry was put to the dead letters.
+#: Prefix of the reason of a command that failed because its entry was dead-lettered.
 DEAD_LETTERED = "dead-lettered: "
 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
-    """Writes how far a command has come; it only moves forward."""
+    """Write a command's status; it only moves forward."""
     report = write.report
     arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
     with store_errors():
@@ -293,7 +293,7 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
-    """Appends an entry to the dead letters, with where it came from and why."""
+    """Append an entry to the dead letters, with its origin and the reason."""
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
     letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     parts = [part for pair in letter.items() for part in pair]

@@ -1,4 +1,4 @@
-"""Sessions in Redis: loading them, and the one commit that stores what a batch of entries led to."""
+"""Sessions in Redis: loading them, and the single commit that stores the result of a batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ LOG_ENTRIES_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session and its fields as they stand in Redis, so that a commit writes only what changed."""
+    """A session and its fields as stored in Redis, so that a commit writes only changes."""
 
-    #: Both hold addresses, so they are in no repr.
+    #: Both hold addresses, so they are excluded from the repr.
     session: Session = field(repr=False)
     fields: Mapping[str, str] = field(repr=False)
 
     def updated_to(self, session: Session) -> "StoredSession":
-        """A later version of the session, with the fields as they are to stand: only what changed is encoded."""
+        """Return a later version of the session with its new fields; encodes only what changed."""
         if not self.fields:
             return StoredSession(session, session_codec.encode(session))
         return StoredSession(session, session_codec.encode_changes(session, self.session, self.fields))
@@ -33,7 +33,7 @@ class StoredSession:
 
 @dataclass(slots=True)
 class SessionChange:
-    """What a batch did to one session."""
+    """What a batch changed in one session."""
 
     before: StoredSession
     after: StoredSession
@@ -54,7 +54,7 @@ class Batch:
 
 
 class CommitResult(Enum):
-    """What came of a commit that was not refused."""
+    """Result of a commit that was not refused."""
 
     #: Stored by this request.
     OK = 1
@@ -63,10 +63,10 @@ class CommitResult(Enum):
 
 
 class CommitConflictError(StoreError):
-    """Some sessions have another version than the cache thought, or are broken. Nothing was written.
+    """Some sessions have another version than the cached one, or are corrupt. Nothing was written.
 
     Attributes:
-        session_ids: Which.
+        session_ids: The sessions.
     """
 
     def __init__(self, session_ids: tuple[str, ...]) -> None:
@@ -75,15 +75,15 @@ class CommitConflictError(StoreError):
 
 
 class CommitOutOfOrderError(StoreError):
-    """The lease's commit number is not the one before: Redis's history was rewound. Drop what is in memory."""
+    """The lease's commit number is not the previous one: Redis rolled back. Discard what is in memory."""
 
 
 class WrongTypeError(StoreError):
-    """One of the partition's own keys is of the wrong type: somebody else writes under our prefix."""
+    """One of the partition's own keys has the wrong type: another program writes under our prefix."""
 
 
 def new_session(session_id: str) -> StoredSession:
-    """A session that does not exist yet."""
+    """Return a session that does not exist yet."""
     return StoredSession(Session(session_id), {})
 
 
@@ -96,29 +96,29 @@ class SessionStore:
         self._session_ttl_s = session_ttl_s
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession | session_codec.CorruptHashError]:
-        """Sessions by id, in one round trip; those that don't exist come as blank ones, broken ones as their error."""
+        """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             for session_id in session_ids:
                 pipeline.hgetall(self._keys.session(session_id))
             records = await pipeline.execute(raise_on_error=False)
             for record in records:
-                # Another refusal says nothing of the record: of a node that was demoted, for instance.
+                # Any other error says nothing about the hash; the node may have been demoted, for instance.
                 if isinstance(record, Exception) and "WRONGTYPE" not in str(record):
                     raise record
         return {name: _decode_stored(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
-        """Stores a batch under the lease's next commit number, whole or not at all.
+        """Store a batch under the lease's next commit number, whole or not at all.
 
-        The number is counted up only when the answer is known: after a time-out the same batch is sent again with the
-        same number, and an earlier success is recognised.
+        The number advances only when the result is known. After a timeout, the same batch is sent again with the same
+        number, and the script recognizes an earlier success.
 
         Raises:
-            StoreUnreachableError: nobody knows; commit the same batch again.
-            LeaseLostError: another worker owns the partition; nothing was written.
-            CommitConflictError: nothing was written; reload the sessions it names.
-            CommitOutOfOrderError, WrongTypeError: nothing was written.
+            StoreUnreachableError: The result is unknown; commit the same batch again.
+            LeaseLostError: Another worker owns the partition; nothing was written.
+            CommitConflictError: Nothing was written; reload the sessions it names.
+            CommitOutOfOrderError, WrongTypeError: Nothing was written.
         """
         keys, arguments = self._arguments(partition, lease, batch)
         with store_errors():
@@ -191,6 +191,6 @@ def _decode_stored(session_id: str, fields_or_error: object) -> StoredSession | 
         return session_codec.CorruptHashError("(not UTF-8)")
     except session_codec.CorruptHashError as error:
         return error
-    # Only what this version writes is compared later: a newer version's fields are never removed.
+    # Later commits compare only fields that this version writes: a newer version's fields are never removed.
     known = session_codec.encode(session)
     return StoredSession(session, {name: fields[name] for name in known if name in fields})

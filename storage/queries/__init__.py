@@ -1,1 +1,1 @@
-"""Reads for people: sessions, dead letters, processes."""
+"""Queries for operators: sessions, dead letters, processes."""

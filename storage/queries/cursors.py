@@ -1,4 +1,4 @@
-"""Cursors of lists: opaque text that names the last item of a page, so that it means the same whatever changes."""
+"""Pagination cursors: opaque text that names a page's last item, so that it stays valid when the list changes."""
 
 import base64
 import binascii
@@ -11,14 +11,14 @@ import orjson
 from conferral.statemachine.ids import NAME_PATTERN
 
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
-#: Longest cursor that is looked at (characters).
+#: Maximum length of a cursor (characters).
 _CURSOR_MAX = 256
-#: The largest score that Redis keeps exactly: scores are floating-point numbers.
+#: The largest score that Redis stores exactly: scores are floating-point numbers.
 _SCORE_MAX = 2**53
 
 
 class BadCursorError(ValueError):
-    """A text that is no cursor of the list."""
+    """The text is not a cursor of the list."""
 
     def __init__(self) -> None:
         super().__init__("cursor must be that of the page before")
@@ -26,51 +26,51 @@ class BadCursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LiveCursor:
-    """A place among the live sessions: partition by partition, by id."""
+    """A position among the live sessions, ordered by partition, then by id."""
 
     partition: int
-    #: Id of the last session that was listed; empty before the first.
+    #: Id of the last listed session; empty before the first.
     after: str
 
     @property
     def text(self) -> str:
-        """The place as text."""
+        """The position as text."""
         return _encode(["live", self.partition, self.after])
 
 
 @dataclass(frozen=True, slots=True)
 class EndedCursor:
-    """A place among the ended sessions of all partitions: by end, the newest first, then by id, the last first."""
+    """A position among the ended sessions of all partitions, ordered by end, then by id, both descending."""
 
-    #: End of the last session that was listed, Unix milliseconds; None before the first.
+    #: End of the last listed session, Unix milliseconds; None before the first.
     ended_ms: int | None
     #: Its id.
     after: str
 
     @property
     def text(self) -> str:
-        """The place as text."""
+        """The position as text."""
         return _encode(["ended", self.ended_ms, self.after])
 
 
 @dataclass(frozen=True, slots=True)
 class LogCursor:
-    """A place in a session's log."""
+    """A position in a session's log."""
 
-    #: Id of the last entry that was listed.
+    #: Id of the last listed entry.
     entry_id: str
 
     @property
     def text(self) -> str:
-        """The place as text."""
+        """The position as text."""
         return _encode(["log", self.entry_id])
 
 
 def read_cursor(text: str) -> LiveCursor | EndedCursor:
-    """The place of a cursor of sessions.
+    """Decode a cursor of sessions.
 
     Raises:
-        BadCursorError: it is none.
+        BadCursorError: The text is not one.
     """
     match _decode(text):
         case ["live", int(partition), str(after)] if partition >= 0 and _is_id_or_empty(after):
@@ -83,10 +83,10 @@ def read_cursor(text: str) -> LiveCursor | EndedCursor:
 
 
 def read_log_cursor(text: str) -> LogCursor:
-    """The place of a cursor of a log.
+    """Decode a cursor of a log.
 
     Raises:
-        BadCursorError: it is none.
+        BadCursorError: The text is not one.
     """
     match _decode(text):
         case ["log", str(entry_id)] if _ENTRY_ID.fullmatch(entry_id):

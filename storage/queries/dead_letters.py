@@ -1,9 +1,8 @@
-"""Dead letters: entries that could not be understood or kept failing, as they lie there, and the ways out for them.
+"""Dead letters: entries that could not be read or kept failing; read, retry, remove.
 
-A letter holds the entry whole, beside it where it came from and why it was put aside. It is put back in two steps,
-first onto its stream and then out of the letters: should nobody come to the second, it is put back twice at worst.
-Callbacks are known by their tokens; a command is open again for one at a time, and not any more once something has come
-of it.
+A letter holds the whole entry, its origin, and the reason. A retry takes two steps: append the entry to its stream,
+then remove the letter. If the second step is lost, the worst case is a second retry. Tokens deduplicate callbacks. A
+command is reopened for one client at a time, and not at all once it has an outcome.
 """
 
 import re
@@ -18,22 +17,21 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 
-#: Letters read in one go, count.
+#: Letters per round trip, count.
 CHUNK = 200
-#: Most letters of a page, count.
+#: Maximum letters per page, count.
 LIMIT_MAX = 500
-#: Letters that are looked at for one page, count: where few have the reason, the page stays short.
+#: Letters scanned per page, count: if few have the reason, the page stays short.
 SCANNED_MAX = 2_000
-#: How long a command that was opened again is left to whoever has done it, milliseconds: the entry is appended right
-#: behind. Should that one have died between the two, anybody may after that.
+#: How long a reopened command is locked for the client that reopened it, milliseconds: the entry is appended right
+#: after. If that client dies in between, any other may retry after this time.
 REOPEN_LOCK_MS = 10_000
-#: What a letter has beside the entry's own fields.
+#: Fields of a letter in addition to the entry's own.
 _ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry")
-#: In place of a reason, of letters that somebody else has put there without one: no reason at all means all of them to
-#: whoever asks for letters by reason.
+#: Reason shown for a foreign letter without one: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
-#: Longest reason (characters); ours are short, but anybody may have written a letter. A longer one is cut wherever it
-#: is read, so that all who ask for letters by reason mean the same.
+#: Maximum length of a reason (characters); ours are short, but any program may write a letter. A longer one is
+#: truncated at every read, so that queries by reason agree.
 REASON_MAX = 500
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
@@ -51,49 +49,49 @@ class DeadLetter:
     """One dead letter."""
 
     letter_id: str
-    #: Why it was put aside.
+    #: Why it was dead-lettered.
     reason: str
     #: Key of the stream that it came from.
     stream: str
-    #: Its id there.
+    #: Its id in that stream.
     entry_id: str
-    #: The entry's own fields, as they are: they hold addresses, so they are in no repr.
+    #: The entry's raw fields; they hold addresses, so they are excluded from the repr.
     fields: Mapping[bytes, bytes] = field(repr=False)
 
     @property
     def at_ms(self) -> int:
-        """When it was put aside, Unix milliseconds."""
+        """When it was dead-lettered, Unix milliseconds."""
         return int(self.letter_id.partition("-")[0])
 
     def decoded_fields(self) -> dict[str, str]:
-        """The entry's own fields as text; what is not UTF-8 is spelt out."""
+        """Return the entry's own fields as text; invalid UTF-8 is escaped."""
         return {_text(name): _text(value) for name, value in self.fields.items()}
 
 
 class DeadLetterStore:
-    """Reads, puts back and removes. Everything may raise StoreError."""
+    """Reads, retries, and removes dead letters. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
         """
         self._client = client
         self._keys = keys
 
     async def count(self) -> int:
-        """How many there are."""
+        """Return the number of letters."""
         with store_errors():
             return int(await self._client.xlen(self._keys.dead))
 
     async def newest_first(self, before: str = "", *, limit: int | None = None) -> AsyncIterator[DeadLetter]:
-        """Letters, the newest first.
+        """Yield letters, newest first.
 
         Args:
-            before: Id of the one behind which to begin; empty for all.
-            limit: How many at most (count); None for all.
+            before: Start after this id; empty for the newest.
+            limit: Maximum number of letters (count); None for all.
         """
         left = limit
         while left is None or left > 0:
@@ -108,7 +106,7 @@ class DeadLetterStore:
             left = None if left is None else left - count
 
     async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """Letters by id; ids of none are left out, whatever they look like."""
+        """Return letters by id; unknown and malformed ids are left out."""
         wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
         letters: dict[str, DeadLetter] = {}
         for start in range(0, len(wanted), CHUNK):
@@ -121,7 +119,7 @@ class DeadLetterStore:
         return letters
 
     async def remove(self, letter_ids: Iterable[str]) -> int:
-        """Removes letters for good; tells how many there were."""
+        """Remove letters for good; return how many existed."""
         wanted = [one for one in letter_ids if is_letter_id(one)]
         gone = 0
         for start in range(0, len(wanted), CHUNK):
@@ -130,7 +128,7 @@ class DeadLetterStore:
         return gone
 
     def retry_problem(self, letter: DeadLetter) -> str:
-        """Why a letter can't be put back, as far as it tells itself; empty where it can."""
+        """Return why a letter can't be retried, judged by its own fields; empty if it can."""
         entry = Entry(letter.entry_id, letter.fields)
         try:
             fields = entry.text()
@@ -145,7 +143,7 @@ class DeadLetterStore:
         return ""
 
     async def retry(self, letter: DeadLetter) -> str:
-        """Puts a letter back to where it came from; returns why not, or nothing when that was done."""
+        """Move a letter back to its stream; return why not, or empty text on success."""
         if problem := self.retry_problem(letter):
             return problem
         fields = dict(letter.fields)
@@ -158,7 +156,7 @@ class DeadLetterStore:
             if not int(may_go):
                 return _STATUSES.get(status.decode(errors="replace"), "its command has come further")
             if claim:
-                # Under the id that it had: whoever waits for it, or gives it again, meets this one.
+                # Keep its id, so that a client waiting for the outcome, or resubmitting the command, finds this one.
                 fields[b"id"] = command_id.encode()
         with store_errors():
             await self._client.xadd(letter.stream, fields)
@@ -166,9 +164,9 @@ class DeadLetterStore:
         return ""
 
     def _command_of(self, letter: DeadLetter) -> tuple[str, str]:
-        """The id of a letter's command, empty of other events; and the entry that holds a claim which has to go.
+        """Return the id of a letter's command, empty for other events; and the entry whose claim must be removed.
 
-        Behind the router, whose claim stands, the command is an event of its session's partition.
+        A command that failed after routing is an event of its session's partition; its claim stays.
         """
         fields = Entry(letter.entry_id, letter.fields).text()
         if letter.stream == self._keys.commands:
@@ -178,7 +176,7 @@ class DeadLetterStore:
 
 
 def is_letter_id(text: str) -> bool:
-    """Whether a text looks like the id of an entry."""
+    """Whether a text has the form of an entry id."""
     return _ENTRY_ID.fullmatch(text) is not None
 
 
@@ -189,7 +187,7 @@ def _letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
 
 
 def shorten_reason(text: str) -> str:
-    """A reason as letters are told apart by it: at most `REASON_MAX` characters."""
+    """Shorten a reason to at most `REASON_MAX` characters; queries compare shortened reasons."""
     return text if len(text) <= REASON_MAX else f"{text[: REASON_MAX - 1]}…"
 
 

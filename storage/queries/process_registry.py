@@ -1,6 +1,6 @@
-"""Which processes run, which level each of them knows, and what it has done.
+"""Process registry: the running processes, the schema version each supports, and their statistics.
 
-`conferral upgrade` asks for the levels before it raises the one that is written; the rest is for people.
+`conferral upgrade` reads the schema versions before it raises the one in force; the rest is for operators.
 """
 
 from dataclasses import dataclass, field
@@ -13,33 +13,33 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_stats
 from conferral.storage.queries.process_stats import ProcessStats
 
-#: How often a process shows that it runs, seconds.
+#: Registration interval, seconds.
 REGISTER_EVERY_S = 2.0
-#: After how long without a sign it does not run any more, milliseconds.
+#: Time without a registration after which a process counts as stopped, milliseconds.
 STOPPED_AFTER_MS = 15_000
-#: After how long it is not listed any more, milliseconds.
+#: Time without a registration after which a process is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, as it has told of itself."""
+    """One process, as it registered itself."""
 
     name: str
     #: `webhooks` or `worker`.
     kind: str
-    #: The newest level that it knows; 0 where that can't be read.
+    #: The newest schema version it supports; 0 if unreadable.
     schema_version: int
-    #: Of Conferral.
+    #: Version of Conferral.
     version: str
-    #: What it has done since it started; None of an older version, which does not tell.
+    #: Statistics since its start; None for an older version, which sends none.
     stats: ProcessStats | None = field(default=None, compare=False)
-    #: When it has told this, Unix milliseconds by Redis's clock; 0 where that is not known.
+    #: When it last registered, Unix milliseconds of Redis's clock; 0 if unknown.
     seen_ms: int = field(default=0, compare=False)
 
 
 async def register(client: Client, keys: Keys, process: Process) -> None:
-    """Notes that a process runs."""
+    """Register a running process."""
     entry = orjson.dumps({
         "kind": process.kind, "schema_version": process.schema_version, "version": process.version,
         **({} if process.stats is None else {"stats": process_stats.to_json(process.stats)}),
@@ -49,24 +49,24 @@ async def register(client: Client, keys: Keys, process: Process) -> None:
 
 
 async def deregister(client: Client, keys: Keys, name: str) -> None:
-    """Notes that a process has stopped."""
+    """Remove a stopped process."""
     with store_errors():
         await client.hdel(keys.processes, name)
 
 
 async def list_running(client: Client, keys: Keys) -> list[Process]:
-    """The processes that have lately shown that they run, by name."""
+    """Return the processes that registered recently, by name."""
     return (await read_all(client, keys))[1]
 
 
 async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """The same, and the moment at which they were read, Unix milliseconds by Redis's clock."""
+    """Return when the registry was read, Unix milliseconds of Redis's clock, and the running processes."""
     with store_errors():
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     found_processes = []
     for name, body in zip(found[::2], found[1::2], strict=True):
         seen_ms, _, told = body.partition(b" ")
-        # A clock that was set back must not keep a process that is long gone.
+        # If the clock was set back, a process that is long gone must not appear to run.
         if seen_ms.isdigit() and abs(int(now_ms) - int(seen_ms)) <= STOPPED_AFTER_MS:
             found_processes.append(_process(name.decode(errors="replace"), told, int(seen_ms)))
     return int(now_ms), sorted(found_processes, key=lambda process: process.name)

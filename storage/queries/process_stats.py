@@ -1,4 +1,4 @@
-"""What a process has done since it started, in a few numbers that everybody may read: taken from its own metrics."""
+"""Process statistics since the start: a few counts without private data, from the process's own metrics."""
 
 from collections import Counter as Counted
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from prometheus_client import Counter, Histogram
 
 from conferral.runtime.metrics import Metrics
 
-#: Codes that are told apart (count): those by which most requests have failed.
+#: Failure codes listed (count): the most frequent ones.
 FAILURES_MAX = 10
-#: No count grows beyond this: larger ones are nobody's.
+#: Upper limit of a count; larger ones are invalid.
 _COUNT_MAX = 2**53
 
 
@@ -19,31 +19,31 @@ _COUNT_MAX = 2**53
 class ProcessStats:
     """Counts since the process started; each kind of process fills in its own."""
 
-    #: Callbacks of Twilio's that were answered with a document or taken.
+    #: Twilio callbacks that were answered with TwiML or accepted.
     callbacks_accepted: int = 0
-    #: Callbacks that were turned away: not signed, not understood, or not stored.
+    #: Callbacks that were rejected: not signed, not understood, or not stored.
     callbacks_refused: int = 0
-    #: Events left out under load, which decide nothing.
+    #: Events that decide nothing, dropped under load.
     callbacks_shed: int = 0
     #: Events decided.
     events: int = 0
     commits: int = 0
     #: REST requests to Twilio.
     requests: int = 0
-    #: Those that Twilio answered with 429.
+    #: REST requests that Twilio answered with 429.
     rate_limited: int = 0
-    #: Effects that came to nothing: refused, or nobody knows.
+    #: Effects that failed, or whose outcome is unknown.
     given_up: int = 0
     #: Conferences ended because one party was left alone.
     lone_ended: int = 0
-    #: Entries put to the dead letters.
+    #: Entries dead-lettered.
     dead_lettered: int = 0
-    #: Requests that failed, by Twilio's code, else by HTTP status (`http-500`, `no-answer`).
+    #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `no-answer`).
     failures: dict[str, int] = field(default_factory=dict)
 
 
 def stats_of(metrics: Metrics) -> ProcessStats:
-    """The figures of a process, as its metrics have them now."""
+    """Return a process's statistics from its metrics."""
     answers = [(labels["status"], count) for labels, count in _counts(metrics.webhook_requests)]
     requests = [(labels["status"], count) for labels, count in _counts(metrics.rest_requests)]
     failures = Counted({labels["code"]: count for labels, count in _counts(metrics.rest_failures)})
@@ -63,12 +63,12 @@ def stats_of(metrics: Metrics) -> ProcessStats:
 
 
 def to_json(stats: ProcessStats) -> dict[str, Any]:
-    """The figures for JSON; those that are nothing are left out."""
+    """Return the statistics for JSON; zeros are omitted."""
     return {name: value for name, value in asdict(stats).items() if value}
 
 
 def from_json(data: object) -> ProcessStats | None:
-    """The figures as somebody has told them; None where none can be read. What is not known is passed over."""
+    """Return received statistics; None if invalid. Unknown ones are ignored."""
     if not isinstance(data, dict):
         return None
     known = ProcessStats.__dataclass_fields__.keys() - {"failures"}
@@ -87,7 +87,7 @@ def _sum(metric: Counter) -> int:
 
 
 def _counts(metric: Counter | Histogram) -> Iterator[tuple[dict[str, str], int]]:
-    """How often each of a metric's labels has occurred."""
+    """Yield the count of each label set of a metric."""
     for family in metric.collect():
         for sample in family.samples:
             if sample.name.endswith(("_total", "_count")):

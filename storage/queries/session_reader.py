@@ -1,4 +1,4 @@
-"""Reading sessions, their logs and whose a call is: for the control API, the sweep and operators. Nothing is written.
+"""Session queries for the control API, the sweep, and operators: sessions, logs, owners of calls. Read-only.
 
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
@@ -16,15 +16,15 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor, read_cursor, read_log_cursor
 
-#: Reads in one pipeline, count: bounds how long Redis is busy with us.
+#: Reads per pipeline, count: bounds how long Redis is busy.
 CHUNK = 200
-#: Versions that are asked for at once, count: it takes Redis less than a millisecond.
+#: Versions read per script call, count: takes Redis less than a millisecond.
 VERSIONS_MAX = 1_000
-#: Most items of a page, count.
+#: Maximum items per page, count.
 LIMIT_MAX = 500
-#: Sessions that are looked at for one page, count: where few match, the page stays short and its cursor leads on.
+#: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
 SCANNED_MAX = 2_000
-#: Fields of a session that nobody is shown in any form: with Twilio's CallToken the caller's number can be used.
+#: Fields that are never shown: Twilio's CallToken permits the use of the caller's number.
 HIDDEN = frozenset({"call_token"})
 
 Fields = dict[str, str]
@@ -35,9 +35,9 @@ _T = TypeVar("_T")
 class Page(Generic[_T]):
     """One page of a list."""
 
-    #: Sessions hold addresses, so they are in no repr.
+    #: Sessions hold addresses, so they are excluded from the repr.
     items: list[_T] = field(repr=False)
-    #: Where the next page begins, opaque; empty when there is none.
+    #: Opaque position of the next page; empty if there is none.
     cursor: str = ""
 
 
@@ -53,35 +53,35 @@ class LogEntry:
 
 
 class SessionReader:
-    """Reads sessions of all partitions. Every read may raise StoreError."""
+    """Reads the sessions of all partitions. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
             client: For commands.
-            keys: Names.
+            keys: Key names.
         """
         self.client = client
         self.keys = keys
 
-    # ---- single ones ---------------------------------------------------------------------------------------------
+    # ---- single sessions -----------------------------------------------------------------------------------------
 
     async def read_session(self, session_id: str) -> Fields:
-        """One session's hash without what is hidden, empty when it does not exist."""
+        """Return one session's hash without hidden fields; empty if it does not exist."""
         return (await self.read_hashes([session_id])).get(session_id, {})
 
     async def read_hashes(self, session_ids: Iterable[str]) -> dict[str, Fields]:
-        """The hashes of sessions by id, without what is hidden; those that don't exist are left out."""
+        """Return sessions' hashes by id, without hidden fields; leave out missing ones."""
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
         return {name: _without_hidden(record) for name, record in zip(wanted, answers, strict=True) if record}
 
     async def find(self, named: str) -> str | None:
-        """The id of the session that is named by its id or by one of its calls; None when nobody knows it.
+        """Return the id of the session with this id or one of its calls; None if unknown.
 
         Args:
-            named: Has to match the pattern of ids, since it becomes part of a key.
+            named: Must match the pattern of ids, since it becomes part of a key.
         """
         with store_errors():
             pipeline = self.client.pipeline(transaction=False)
@@ -93,21 +93,21 @@ class SessionReader:
         return None if of_call is None else str(of_call.decode(errors="replace"))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
-        """Ids of the sessions that calls belong to, by call SID; calls of nobody here are left out."""
+        """Return the ids of calls' sessions, by call SID; leave out unknown calls."""
         wanted = list(call_sids)
         answers = await self._for_each(wanted, lambda pipeline, call_sid: pipeline.get(self.keys.call(call_sid)))
         return {sid: found.decode(errors="replace") for sid, found in zip(wanted, answers, strict=True) if found}
 
-    # ---- all of them ---------------------------------------------------------------------------------------------
+    # ---- all sessions --------------------------------------------------------------------------------------------
 
     async def live_ids(self) -> list[str]:
-        """Ids of all live sessions."""
+        """Return the ids of all live sessions."""
         partitions = range(self.keys.partitions)
         answers = await self._for_each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def ended_ids(self, since_ms: int = 0) -> list[str]:
-        """Ids of the sessions that ended, since a moment in Unix milliseconds."""
+        """Return the ids of the sessions that ended since a time in Unix milliseconds."""
         answers = await self._for_each(
             range(self.keys.partitions),
             lambda pipeline, number: pipeline.zrangebyscore(self.keys.ended(number), since_ms, "+inf"),
@@ -115,9 +115,9 @@ class SessionReader:
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def commit_marks(self) -> list[str]:
-        """For each partition a text that is another one after every commit: whose lease it is, and the commit's number.
+        """Return a mark per partition that changes with every commit: the lease's holder and the commit number.
 
-        Who has seen a mark before needs to look at no session of the partition.
+        While a partition's mark is unchanged, its sessions need not be read again.
         """
         answers = await self._for_each(
             range(self.keys.partitions),
@@ -126,14 +126,14 @@ class SessionReader:
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
     async def clock_offsets_ms(self) -> list[int]:
-        """For each partition by how much its time is ahead of what Redis's clock shows, milliseconds."""
+        """Return how far each partition's time is ahead of Redis's clock, milliseconds."""
         answers = await self._for_each(
             range(self.keys.partitions), lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
         )
         return [_parse_int(one) for one in answers]
 
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
-        """The live sessions of some partitions with their versions; those without a version are left out."""
+        """Return the live sessions of some partitions with their versions; leave out those without a version."""
         answers = await self._for_each(partitions, lambda pipeline, number: pipeline.smembers(self.keys.live(number)))
         found: dict[int, dict[str, str]] = {}
         for number, some in zip(partitions, answers, strict=True):
@@ -142,7 +142,7 @@ class SessionReader:
         return found
 
     async def _versions(self, names: Sequence[str]) -> dict[str, str]:
-        """Versions of sessions that are all of one partition."""
+        """Return the versions of sessions in one partition."""
         found: dict[str, str] = {}
         for start in range(0, len(names), VERSIONS_MAX):
             some = names[start : start + VERSIONS_MAX]
@@ -154,18 +154,18 @@ class SessionReader:
         return found
 
     async def list_sessions(self, *, state: State | None = None, limit: int = 50, cursor: str = "") -> Page[Fields]:
-        """One page of the sessions: live ones in no particular order, then ended ones, the newest end first.
+        """Return one page of sessions: live ones in no particular order, then ended ones, newest end first.
 
-        Whoever goes through all pages meets every session that is there all the time; one that ends meanwhile may come
-        twice. A page may hold fewer than the limit, even none: only an empty cursor says that nothing follows.
+        A client that reads all pages sees every session that exists throughout; one that ends meanwhile may appear
+        twice. A page may hold fewer items than the limit, even none: only an empty cursor marks the end.
 
         Args:
-            state: Only those in this state; None for all.
-            limit: Most items (count, 1 to `LIMIT_MAX`).
-            cursor: Of the page before; empty for the first page.
+            state: Only sessions in this state; None for all.
+            limit: Maximum items (count, 1 to `LIMIT_MAX`).
+            cursor: The previous page's cursor; empty for the first page.
 
         Raises:
-            BadCursorError: it is no cursor of such a list.
+            BadCursorError: It is not a cursor of this list.
         """
         _check_limit(limit)
         place = read_cursor(cursor) if cursor else LiveCursor(0, "")
@@ -186,13 +186,13 @@ class SessionReader:
     async def _live_page(
         self, place: LiveCursor, state: State | None, limit: int
     ) -> tuple[list[Fields], LiveCursor | None]:
-        """Live sessions from a place on, and where to go on; None when all were looked at."""
+        """Return live sessions from a position, and the next position; None after the last."""
         found: list[Fields] = []
         scanned = 0
         while place.partition < self.keys.partitions:
             names = [name for name in await self._live_in(place.partition) if name > place.after]
             while names and scanned < SCANNED_MAX and len(found) < limit:
-                # Without a state to look for, no more are read than are needed.
+                # Without a state filter, read no more than needed.
                 count = CHUNK if state else min(CHUNK, limit - len(found))
                 some, names = names[:count], names[count:]
                 matching = await self._in_state(some, state)
@@ -212,14 +212,14 @@ class SessionReader:
         return found, None
 
     async def _ended_page(self, place: EndedCursor, limit: int) -> tuple[list[Fields], EndedCursor | None]:
-        """Ended sessions from a place on, and where to go on; None when there are no more."""
+        """Return ended sessions from a position, and the next position; None after the last."""
         found: list[Fields] = []
         following: EndedCursor | None = place
         for _ in range(SCANNED_MAX // CHUNK):
             assert following is not None
             ends = await self._ends_after(following, limit - len(found))
             some = ends[: limit - len(found)]
-            records = await self.read_hashes(name for _, name in some)  # of some the hash has expired already
+            records = await self.read_hashes(name for _, name in some)  # some hashes have already expired
             found += (record for record in records.values() if record.get("state") == State.ENDED)
             following = EndedCursor(*some[-1]) if some and len(ends) > len(some) else None
             if following is None or len(found) == limit:
@@ -227,9 +227,9 @@ class SessionReader:
         return found, following
 
     async def _ends_after(self, place: EndedCursor, limit: int) -> list[tuple[int, str]]:
-        """Ends behind a place (Unix milliseconds and id), the newest first: more than the limit where there are more.
+        """Return ends after a position (Unix milliseconds and id), newest first: more than the limit if more exist.
 
-        Many sessions may end in one millisecond; those of the place's own are all read.
+        Many sessions may end in one millisecond; those of the position's own are all read.
         """
         before = "+inf" if place.ended_ms is None else f"({place.ended_ms}"
 
@@ -264,15 +264,15 @@ class SessionReader:
     # ---- logs ----------------------------------------------------------------------------------------------------
 
     async def read_log(self, session_id: str, *, limit: int = 50, cursor: str = "") -> Page[LogEntry]:
-        """One page of a session's log, oldest first. Empty when there is no such session.
+        """Return one page of a session's log, oldest first; empty if the session does not exist.
 
         Args:
             session_id: The session's id.
-            limit: Most items (count, 1 to `LIMIT_MAX`).
-            cursor: Of the page before; empty for the first page.
+            limit: Maximum items (count, 1 to `LIMIT_MAX`).
+            cursor: The previous page's cursor; empty for the first page.
 
         Raises:
-            BadCursorError: it is no cursor of a log.
+            BadCursorError: It is not a cursor of a log.
         """
         _check_limit(limit)
         start = f"({read_log_cursor(cursor).entry_id}" if cursor else "-"
@@ -282,10 +282,10 @@ class SessionReader:
         return Page(found, LogCursor(found[-1].entry_id).text if len(entries) > limit else "")
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
-        """What was added to sessions' logs.
+        """Return the entries added to sessions' logs.
 
         Args:
-            after: Id of the last entry seen, by session id; empty for everything.
+            after: Id of the last entry seen, by session id; empty for all.
         """
 
         def ask(pipeline: Any, name: str) -> None:
@@ -295,7 +295,7 @@ class SessionReader:
         return {name: [_log_entry(one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:
-        """Id of the newest log entry of each session, empty where there is none."""
+        """Return the id of each session's newest log entry; empty without one."""
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.xrevrange(self.keys.log(name), count=1))
         return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
@@ -303,7 +303,7 @@ class SessionReader:
     # ---- pipelines -----------------------------------------------------------------------------------------------
 
     async def _for_each(self, items: Sequence[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-        """Asks one thing about each, in pipelines; None where somebody else's key of a wrong type is in the way."""
+        """Run one command per item, in pipelines; None for a key of a foreign type."""
         answers: list[Any] = []
         for start in range(0, len(items), CHUNK):
             with store_errors():
@@ -339,4 +339,4 @@ def _parse_int(text: bytes | None) -> int:
     try:
         return int(text or 0)
     except ValueError:
-        return 0  # written by somebody else
+        return 0  # written by another program

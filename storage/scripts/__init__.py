@@ -1,7 +1,7 @@
-"""Loads the Lua scripts; the only place that calls them.
+"""Loads the Lua scripts; the only module that runs them.
 
-The number of keys stands in each file's name, so that a call cannot pass another one. A script that Redis has forgotten
-(restart, failover, SCRIPT FLUSH) is sent again, in the same place.
+Each file's name holds its number of keys, so a call can't pass another number. A script missing from Redis's cache
+(restart, failover, SCRIPT FLUSH) is sent again here.
 """
 
 import hashlib
@@ -15,37 +15,38 @@ from redis.exceptions import NoScriptError
 _NAME = re.compile(r"^(?P<verb>[a-z_]+)-(?P<keys>\d+|n)\.lua$")
 
 Argument = str | bytes | int | float
-#: The commands that carry a script; behind them stand the script, the number of its keys, and the keys.
+#: The commands that run a script; their arguments are the script, its number of keys, and the keys.
 SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
 
 
 class Scriptable(Protocol):
-    """What is asked of a Redis client."""
+    """What a script needs from a Redis client."""
 
     async def execute_command(self, *_args: Any, **_options: Any) -> Any:
-        """Sends one command."""
+        """Send one command."""
         ...
 
 
 class Script:
-    """One script."""
+    """One Lua script."""
 
     def __init__(self, file_name: str, text: str) -> None:
         match = _NAME.match(file_name)
         if match is None:
             raise ValueError(f"a script's file is named verb_noun-KEYS.lua, not {file_name}")
         self.name = match["verb"]
-        #: Number of keys; None when it varies.
+        #: Number of keys; None if it varies.
         self.key_count = None if match["keys"] == "n" else int(match["keys"])
         self.text = text
-        # Redis names scripts by SHA-1; it is no secret. Source: Redis docs, EVALSHA.
+        # Redis names scripts by SHA-1; it is not a secret. Source: Redis docs, EVALSHA.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, client: Scriptable, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """Runs it.
+        """Run the script.
 
         Raises:
-            redis.exceptions.RedisError: as the client raises it; other than a forgotten script, which is sent again.
+            redis.exceptions.RedisError: Raised by the client, except for NOSCRIPT, after which the script is sent
+                again.
         """
         if self.key_count is not None and len(keys) != self.key_count:
             raise ValueError(f"{self.name} takes {self.key_count} keys, not {len(keys)}")

@@ -1,19 +1,19 @@
 --[[
-  Gives whoever asks the turn to place a call, or tells how long to wait before asking again.
+  Grants a permit to place a call, or returns how long to wait before asking again (rate limit).
 
-  KEYS[1]  hash: `next`, when the next turn is due; and for each worker that waits, by its name, `CLASS FROM UNTIL`:
-           class 0 when a caller waits, else 1; since when it waits, and until when it counts; times in microseconds
+  KEYS[1]  hash: `next`, when the next permit is due; and for each waiting worker, by its name, `CLASS FROM UNTIL`:
+           class 0 for an urgent dial, else 1; since when it waits, and when it expires; times in microseconds
 
   ARGV[1]  name of the worker that asks
-  ARGV[2]  turns                                 a second, more than 0
+  ARGV[2]  permits                               per second, more than 0
   ARGV[3]  whether a caller waits                1 or 0
   ARGV[4]  longest wait before it asks again     ms
 
-  Returns  {1, 0}        its turn
+  Returns  {1, 0}        granted
            {0, wait_ms}  not yet
-  Of those who wait the first is the one for whom a caller waits, then the one that has waited longest; a worker has to
-  wait anew after each turn, so that none takes them all. Who stops asking is forgotten.
-  Why one script: two workers that look at the same time would both take the turn.
+  Urgent dials go first, then the worker that has waited longest. After each permit, a worker waits from the start, so
+  that none takes them all. A worker that stops asking expires.
+  Why one script: two workers that read at the same time would both take the permit.
 ]]
 local pace = KEYS[1]
 local name, per_second, is_urgent, patience_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
@@ -26,7 +26,7 @@ local due, own, waiting, gone = now, nil, {}, {''}
 local fields = redis.call('HGETALL', pace)
 for i = 1, #fields, 2 do
   if fields[i] == 'next' then
-    -- A clock that went back, or a pace that was raised, must not hold everybody up.
+    -- A clock that went back, or a raised rate, must not delay every worker.
     due = math.min(tonumber(fields[i + 1]) or now, now + interval)
   else
     local class, from, till = string.match(fields[i + 1], '^(%d) (%d+) (%d+)$')
@@ -50,11 +50,11 @@ for i = 1, #waiting do
     and (other.from < own.from or (other.from == own.from and other.name < name))) then is_first = false end
 end
 
--- A full Redis lets a script through whose first write needs no memory.
+-- A full Redis accepts a script whose first write needs no memory.
 for i = 1, #gone do redis.call('HDEL', pace, gone[i]) end
 local answer
 if is_first and due <= now then
-  -- Who has waited for the turn asks a little after it is due; the next one is not late for that.
+  -- A worker asks slightly after its permit is due; that must not delay the next one.
   local from = own.from < due and math.max(due, now - interval) or now
   redis.call('HDEL', pace, name)
   redis.call('HSET', pace, 'next', string.format('%.0f', from + interval))

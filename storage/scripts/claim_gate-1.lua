@@ -1,18 +1,18 @@
 --[[
-  Gives a dial to the call that asks first, and a ring_group to the dial that asks first.
+  Claims a dial for the call that asks first, and a ring group for the dial that asks first.
 
-  KEYS[1]  hash of who has passed the session's gate
+  KEYS[1]  hash of the session's gates
 
   ARGV[1]     id of the dial
   ARGV[2]     SID of the call
-  ARGV[3]     ring_group    text, "" when only the dial is claimed
-  ARGV[4]     lifetime   seconds
-  ARGV[5 ..]  dials whose people have left: one of them that has won the ring_group loses it to this dial
+  ARGV[3]     ring group  text, "" when only the dial is claimed
+  ARGV[4]     lifetime    seconds
+  ARGV[5 ..]  dials whose parties have left: if one of them has won the ring group, it loses it to this dial
 
-  Returns  1  claimed, now or before: the dial, and the ring_group where one was named
+  Returns  1  claimed, now or before: the dial, and the ring group if one was named
            0  another call has the dial
-           2  the dial is the call's, another dial has won the ring_group
-  Why a loss is kept: the winner may leave between a request and its repetition, which must get the same answer.
+           2  the dial belongs to the call, but another dial has won the ring group
+  Why a loss is stored: the winner may leave between a request and its repetition, which must get the same answer.
 ]]
 local gates, dial, call, ring_group, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dial_field, ring_group_field, lost_field = 'dial:' .. dial, 'ring_group:' .. ring_group, 'lost:' .. dial

@@ -1,5 +1,5 @@
 --[[
-  Stores what a batch of entries led to and removes the entries, or does nothing at all.
+  Stores the result of a batch of entries and removes the entries, or writes nothing.
 
   KEYS[1]  event stream of the partition
   KEYS[2]  lease hash of the partition
@@ -10,25 +10,25 @@
   KEYS[7]  hash of suspected entries and effects
   KEYS[8 ..]  for each session its hash and its log stream
 
-  ARGV[1]  lease holder            text, the whole of it
+  ARGV[1]  lease holder            text, in full
   ARGV[2]  number of this commit   count, one higher than the lease's last
   ARGV[3]  lifetime of an ended session, seconds
   ARGV[4]  entries kept in a session's log, count
-  ARGV[5 ..]  counted lists, each with its length in front:
+  ARGV[5 ..]  counted lists, each preceded by its length:
     entry ids to remove;
     outbox: id, body, ... to put; ids to remove;
     timers: due time in ms, member, ... to set; members to remove;
-    sessions: for each its id, the version expected ("0": must not exist), when it ended in ms ("" while it lives),
+    sessions: for each its id, the version expected ("0": must not exist), when it ended in ms ("" while it is live),
     counted fields and values to set, counted fields to remove, and its log: for each entry counted fields and values
 
   Returns  {1}        stored
-           {2}        already: this very commit was stored before
+           {2}        already: this same commit was stored before
            {0}        lost: another holder, nothing written
-           {3}        out of order: the lease's commit number is not the one before, nothing written
-           {4}        a key of the partition is of the wrong type, nothing written
+           {3}        out of order: the lease's commit number is not the previous one, nothing written
+           {4}        a key of the partition has the wrong type, nothing written
            {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
-  Why one script: a crash between the parts would repeat a decision that was taken or lose what follows from it.
-  Why it removes entries first: a full Redis lets a script through whose first write frees memory, so that it drains.
+  Why one script: a crash between the parts would repeat a decision or lose its effects.
+  Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
 ]]
 local events, lease, outbox, timers, live, ended, suspects =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -46,14 +46,14 @@ local function take_list()
   return list
 end
 
--- Lua hands on about 8,000 values at most; of fields and their values, an even number keeps the two together.
+-- Lua's unpack() takes about 8,000 values at most; an even chunk size keeps fields and values together.
 local function write_in_chunks(command, key, values)
   for first = 1, #values, 1000 do
     redis.call(command, key, unpack(values, first, math.min(first + 999, #values)))
   end
 end
 
--- Nothing is written before everything was checked: a script that fails half-way is not undone.
+-- Check everything before the first write: Redis does not roll back a script that fails halfway.
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local last = tonumber(redis.call('HGET', lease, 'commit') or '0')
 if last == tonumber(number) then return {2} end
@@ -111,8 +111,9 @@ for i = 1, #outbox_put, 2 do redis.call('HSET', outbox, outbox_put[i], outbox_pu
 for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
 for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end
 
--- The group is for people: its position is the last entry decided, and its lag what is undecided. Redis 7 counts the
--- lag from the number of entries ever added, which the group has to be told because entries are removed.
+-- The group is for operators: its position is the last entry decided, its lag the number of undecided entries. Redis 7
+-- computes the lag from the number of entries ever added, and must be told the number read, because entries are
+-- removed.
 if #entries > 0 then
   local newest = entries[#entries]
   if redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x00070000 then

@@ -1,5 +1,5 @@
 --[[
-  Appends a letter to the dead letters, also to those of a full Redis.
+  Appends an entry to the dead letters, even when Redis is full.
 
   KEYS[1]  stream of dead letters
 
@@ -7,7 +7,7 @@
   ARGV[2 ..]  fields and values
 
   Returns  id of the letter
-  Why a script: a full Redis lets one through whose first write frees memory.
+  Why a script: a full Redis accepts a script whose first write frees memory.
 ]]
 local dead, most = KEYS[1], tonumber(ARGV[1])
 local fields = {}

@@ -1,19 +1,19 @@
 --[[
-  Removes all that a partition keeps of one ended session, if it is still the one that was looked at.
+  Removes what a partition holds about one ended session, if it has not changed since it was read.
 
   KEYS[1]  hash of the session
   KEYS[2]  its log stream
-  KEYS[3]  hash of who has passed its gate
+  KEYS[3]  hash of its gates
   KEYS[4]  set of live sessions
   KEYS[5]  sorted set of ended sessions
 
   ARGV[1]  id of the session
-  ARGV[2]  version that was looked at   text, "" where there was no hash
+  ARGV[2]  version that was read   text, "" if there was no hash
 
   Returns  1  removed, now or before
-           0  not: it lives, or something was decided about it meanwhile; nothing written
-  Why one script: a decision between the look and the removal would be lost, and a commit that comes behind it finds
-  another version than it expects and writes nothing.
+           0  not removed: it is live, or it has changed; nothing written
+  Why one script: a decision between the read and the removal would be lost. A commit that follows finds another version
+  than it expects and writes nothing.
 ]]
 local hash, log, gates, live, ended = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local session, version = ARGV[1], ARGV[2]

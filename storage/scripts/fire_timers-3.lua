@@ -1,23 +1,23 @@
 --[[
-  Moves timers that are due onto the event stream, oldest first.
+  Moves due timers onto the event stream, oldest first.
 
   KEYS[1]  lease hash of the partition
   KEYS[2]  timers sorted set: due time in ms by TIMER|SESSION
   KEYS[3]  event stream of the partition
 
-  ARGV[1]  lease holder          text, the whole of it
+  ARGV[1]  lease holder          text, in full
   ARGV[2]  timers moved at most  count
-  ARGV[3]  the partition's time  ms, as the holder has it; Redis's own clock may have been set meanwhile
+  ARGV[3]  the partition's time  ms, from the holder; Redis's own clock may have been set in the meantime
 
   Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
            {0}                       lost: another holder, nothing written
-  Why one script: between taking a timer off and writing its entry, a crash would lose it.
+  Why one script: a crash between removing a timer and appending its entry would lose it.
 ]]
 local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
 local holder, most, now_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local due = redis.call('ZRANGEBYSCORE', timers, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, most)
--- A full Redis lets a script through whose first write needs no memory.
+-- A full Redis accepts a script whose first write needs no memory.
 if #due > 0 then redis.call('ZREM', timers, '') end
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
@@ -25,7 +25,7 @@ for i = 1, #due, 2 do
     redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session,
       'token', timer .. ':' .. due[i + 1], 'due_ms', due[i + 1])
   end
-  -- Only now: should the entry be refused, the timer is still there.
+  -- Remove last: if the append is refused, the timer is still there.
   redis.call('ZREM', timers, due[i])
 end
 local following = redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES')

@@ -1,14 +1,13 @@
 --[[
-  Counts an entry once more as one that a worker may die of. Whoever asks again, because the answer was lost, is told
-  the same.
+  Counts an entry once more as a suspect in a worker's death; a repetition under the same lease returns the same count.
 
   KEYS[1]  hash of suspected entries
 
   ARGV[1]  entry id
   ARGV[2]  holder of the lease
 
-  Returns  under how many leases it was counted, this one included
-  Why a script: a full Redis lets one through whose first write needs no memory.
+  Returns  number of leases under which it was counted, including this one
+  Why a script: a full Redis accepts a script whose first write needs no memory.
 ]]
 local suspects, entry = KEYS[1], ARGV[1]
 local mark = entry .. ' ' .. ARGV[2]

@@ -1,13 +1,13 @@
 --[[
-  Appends a command to the stream of commands, unless too many wait there.
+  Appends a command to the command stream, unless too many wait there.
 
   KEYS[1]  stream of commands
 
-  ARGV[1]  commands that may wait to be routed   count
+  ARGV[1]  maximum of commands waiting to be routed   count
   ARGV[2 ..]  fields and values
 
-  Returns  id of the entry; false where there are so many: then nothing is written
-  Routed commands leave the stream, so its length is the number of those that wait. None of these is ever trimmed.
+  Returns  id of the entry; false at the maximum: then nothing is written
+  Routed commands leave the stream, so its length is the number that wait. None is ever trimmed.
   Why one script: two senders that read the length at the same time would both write.
 ]]
 local stream, most = KEYS[1], tonumber(ARGV[1])

@@ -1,12 +1,12 @@
 --[[
-  Raises the level at which all processes write.
+  Raises the schema version that all processes write.
 
   KEYS[1]  config hash: partitions, schema
 
-  ARGV[1]  level  count
+  ARGV[1]  schema version  count
 
-  Returns  the level that stands now; it never goes back
-  Why one script: of two who raise it to different levels the higher one holds.
+  Returns  the schema version now in force; it never goes back
+  Why one script: if two raise it to different versions, the higher one wins.
 ]]
 local config, level = KEYS[1], tonumber(ARGV[1])
 local found = tonumber(redis.call('HGET', config, 'schema') or '0')

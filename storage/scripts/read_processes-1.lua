@@ -1,10 +1,10 @@
 --[[
-  Reads what the processes have told of themselves.
+  Reads the registered processes.
 
   KEYS[1]  processes hash
 
-  Returns  {now_ms, name, told, ...}
-  Why one script: the time has to be that of the server that keeps the hash.
+  Returns  {now_ms, name, info, ...}
+  Why one script: the time must come from the server that has the hash.
 ]]
 local time = redis.call('TIME')
 local answer = {tostring(tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))}

@@ -3,9 +3,9 @@
 
   KEYS[1 ..]  hashes of the sessions
 
-  Returns  {version, ...}  in the order of the keys; null for one that is not there, or is no hash
-  Why one script: a thousand answers of one word each cost the asker fifty times as much as one answer of a thousand
-  words, and whoever watches all sessions asks several times a second.
+  Returns  {version, ...}  in the order of the keys; null for a missing key or one that is not a hash
+  Why one script: a thousand one-word answers cost the client fifty times as much as one answer of a thousand words, and
+  a client that watches all sessions polls several times a second.
 ]]
 local versions = {}
 for i = 1, #KEYS do

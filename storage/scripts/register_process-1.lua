@@ -1,14 +1,14 @@
 --[[
-  Notes that a process runs, and forgets those of which nothing was heard for long.
+  Registers a running process, and removes those that have not been seen for long.
 
-  KEYS[1]  processes hash: what each has told of itself, by name
+  KEYS[1]  processes hash: what each process reports about itself, by name
 
   ARGV[1]  name of the process
-  ARGV[2]  what it tells        text; Redis's time in ms and a space are put in front of it
-  ARGV[3]  forgotten after      ms
+  ARGV[2]  what it reports      text; the script prepends Redis's time in ms and a space
+  ARGV[3]  removed after        ms
 
   Returns  1
-  Why one script: the time has to be that of the server that keeps the hash.
+  Why one script: the time must come from the server that has the hash.
 ]]
 local processes, name, told, forgotten_ms = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')

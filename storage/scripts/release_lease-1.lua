@@ -1,13 +1,13 @@
 --[[
-  Gives a lease back, so that the next worker need not wait for it to run out.
+  Releases a lease, so that the next worker need not wait for it to expire.
 
-  KEYS[1]  lease hash: holder, until, commit, and of a partition's lease clock_offset, at, redis
+  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis
 
-  ARGV[1]  holder                text, the whole of it
-  ARGV[2]  the partition's time  ms, as the holder has it, see `renew_lease-1`; empty: no partition's lease
+  ARGV[1]  holder                text, in full
+  ARGV[2]  the partition's time  ms, from the holder, see `renew_lease-1`; empty: not a partition's lease
 
-  Returns  1  given back
-           0  it was not held any more
+  Returns  1  released
+           0  it was no longer held
 ]]
 local lease, holder, own_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if redis.call('HGET', lease, 'holder') ~= holder then return 0 end

@@ -1,16 +1,16 @@
 --[[
-  Lets a command be done that was dead-lettered: takes back that it has failed, and the claim on its id where that is asked.
+  Reopens a dead-lettered command: removes its failure, and on request the claim on its id.
 
   KEYS[1]  hash of the command's outcome
 
-  ARGV[1]  id of the entry whose claim is given up   text, "" to leave the claim as it is
-  ARGV[2]  how the reason of a command begins that was put aside   text
-  ARGV[3]  how long nobody else may do the same, in which its entry is appended   ms
+  ARGV[1]  id of the entry whose claim is removed    text, "" to keep the claim
+  ARGV[2]  prefix of a dead-lettered command's reason              text
+  ARGV[3]  how long no other client may do the same, while the entry is appended   ms
 
-  Returns  {1, ""}          it may be done now
-           {0, status}      it has come to something else; an empty status: another entry has its id
-           {0, "reopened"}  somebody else does the same at this moment
-  Why one script: what somebody else has brought about meanwhile must not be taken back.
+  Returns  {1, ""}          reopened
+           {0, status}      it has another outcome; an empty status: another entry has its id
+           {0, "reopened"}  another client is reopening it
+  Why one script: an outcome that another process has just written must not be removed.
 ]]
 local command, entry, aside = KEYS[1], ARGV[1], ARGV[2]
 local found = redis.call('HMGET', command, 'entry', 'status', 'reason', 'reopened')
@@ -22,7 +22,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if status == '' and found[4] and math.abs(now - found[4]) < tonumber(ARGV[3]) then return {0, 'reopened'} end
 redis.call('HDEL', command, 'status', 'reason')
 redis.call('HSET', command, 'reopened', string.format('%.0f', now))
--- Its outcome had expired: nothing but this is there, and it must not stay.
+-- The outcome had expired: the hash holds only this field, and must not stay.
 if redis.call('PTTL', command) < 0 then redis.call('PEXPIRE', command, ARGV[3]) end
 if entry ~= '' then redis.call('HDEL', command, 'entry', 'session', 'digest') end
 return {1, ''}

@@ -1,5 +1,5 @@
 --[[
-  Writes how far a command has come; it only ever moves forward, so that a repetition changes nothing.
+  Writes a command's status; it only moves forward, so a repetition changes nothing.
 
   KEYS[1]  hash of the command's outcome
 
@@ -9,7 +9,7 @@
   ARGV[4]  lifetime  seconds
 
   Returns  1  written
-           0  it had come as far or further before
+           0  the stored status is the same or further along
 ]]
 local command, status, reason, session, ttl_s = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local rank = {accepted = 1, done = 2, rejected = 2, failed = 2}

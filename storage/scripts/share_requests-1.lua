@@ -1,22 +1,22 @@
 --[[
-  Gives a worker its share of the requests that all workers may have under way at Twilio.
+  Gives a worker its share of the requests that all workers together may have in flight at Twilio.
 
-  KEYS[1]  hash: for each worker, by its name, `ORDINARY ENDINGS UNTIL`: what it holds of each pool, and until when that
-           counts, ms
+  KEYS[1]  hash: for each worker, by its name, `ORDINARY ENDINGS UNTIL`: what it holds of each pool, and when that
+           expires, ms
 
   ARGV[1]  name of the worker that asks
   ARGV[2]  size of the pool for ordinary effects      count
   ARGV[3]  size of the pool for endings               count
-  ARGV[4]  ordinary requests that it still holds      count: what it may have under way, and what it has
-  ARGV[5]  the same of endings                        count
-  ARGV[6]  how long what it holds counts              ms
-  ARGV[7]  how long a turn lasts                      ms
+  ARGV[4]  ordinary requests that it still holds      count: what it may have in flight, and what it has
+  ARGV[5]  the same for endings                       count
+  ARGV[6]  lifetime of what it holds                  ms
+  ARGV[7]  duration of a turn                         ms
 
   Returns  {ordinary, endings, fair_ordinary, fair_endings, workers}
-           what it may have under way now; its fair share of each pool; how many workers share them
-  A worker gets only what no other one holds, so that all together never exceed a pool. Where its fair share is less than
-  what it holds, it gives back by asking again with less. Where workers outnumber a pool, they take turns.
-  Why one script: two workers that ask at the same time would both be given what is free.
+           what it may have in flight now; its fair share of each pool; how many workers share them
+  A worker gets only what no other one holds, so that together they never exceed a pool. If its fair share is less than
+  what it holds, it returns the rest by asking again with less. If workers outnumber a pool, they take turns.
+  Why one script: two workers that ask at the same time would both get what is free.
 ]]
 local shares, name = KEYS[1], ARGV[1]
 local pools = {tonumber(ARGV[2]), tonumber(ARGV[3])}
@@ -32,7 +32,7 @@ for i = 1, #fields, 2 do
   local ordinary, endings, till = string.match(fields[i + 1], '^(%d+) (%d+) (%d+)$')
   till = tonumber(till)
   if other == name then
-    -- what it holds it says itself
+    -- its own holdings are in the arguments
   elseif not till or till < now or till > now + 2 * lifetime then
     gone[#gone + 1] = other
   else
@@ -51,7 +51,7 @@ for pool = 1, 2 do
   given[pool] = math.max(0, math.min(math.max(fair[pool], holds[pool]), pools[pool] - others[pool]))
 end
 
--- A full Redis lets a script through whose first write needs no memory.
+-- A full Redis accepts a script whose first write needs no memory.
 for i = 1, #gone do redis.call('HDEL', shares, gone[i]) end
 local held = {math.max(given[1], holds[1]), math.max(given[2], holds[2])}
 redis.call('HSET', shares, name, string.format('%d %d %.0f', held[1], held[2], now + lifetime))
