@@ -1,5 +1,5 @@
-"""Yes-or-no questions about a session and an event. The table asks them from top to bottom.
+"""Guards: yes-or-no questions about a draft and an event, which the table evaluates from top to bottom.
 
-Each takes the scratch (session, time, policy) and the event. They change nothing. One file for each part of a
+Each takes the draft (session, time, policy) and the event, and changes nothing. There is one file per part of a
 conversation.
 """

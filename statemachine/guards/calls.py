@@ -1,4 +1,4 @@
-"""Questions about the legs: the bridge, the two calls it joins, and those who are dialled by REST."""
+"""Guards on the legs: the bridge, its two calls, and parties dialed by REST."""
 
 from conferral.statemachine.actions.parties import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.draft import Draft
@@ -21,7 +21,7 @@ _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStat
 
 
 def party_of_call(draft: Draft, event: CallProgressed) -> Party | None:
-    """The party that a call's callback speaks of."""
+    """Return the party that a call's callback is about."""
     return draft.session.find_party(call_sid=event.call_sid, name=event.party, dial=event.dial)
 
 
@@ -31,17 +31,17 @@ def opens_session(draft: Draft, _event: Event) -> bool:
 
 
 def opens_conference(draft: Draft, event: CallReceived) -> bool:
-    """Whether the caller is to wait in a conference."""
+    """Whether this event opens the session and the caller waits in a conference."""
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
 def opens_conference_by_command(draft: Draft, event: Call) -> bool:
-    """Whether agent and customer are to meet in a conference."""
+    """Whether this event opens the session and agent and customer meet in a conference."""
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 
 def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a live call of the agent tells of a session that could not be stored when the call came in."""
+    """Whether the agent's live call belongs to a session that could not be stored when the call came in."""
     return opens_session(draft, event) and event.party == AGENT and not event.dial and not event.is_final
 
 
@@ -49,33 +49,33 @@ def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_connected(draft: Draft, _event: Event) -> bool:
-    """Whether customer and agent talk, so that there is something to convert."""
+    """Whether customer and agent talk, so that there is a bridge to convert."""
     parent, child = draft.session.parent, draft.session.child
     is_known = bool(parent.call_sid) and bool(child.call_sid)
     return draft.session.phase is Phase.CONNECTED and is_known and not parent.is_gone and not child.is_gone
 
 
 def is_ringing(draft: Draft, _event: Event) -> bool:
-    """Whether nobody has answered yet."""
+    """Whether no one has answered yet."""
     return draft.session.phase is Phase.RINGING
 
 
 def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the callback speaks of a call that is none of the session's."""
+    """Whether the call does not belong to the session."""
     return party_of_call(draft, event) is None
 
 
 def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
-    """Whether it speaks of a leg whose party was replaced: that is over, or will be.
+    """Whether it is about a leg that was replaced, which is over or will be.
 
-    The end of a dial of ours may be all that is heard of it, when its party has made room already.
+    The end of a dial may be the first callback about it, after its party was replaced.
     """
     is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(draft, event) is None
     return event.call_sid in draft.session.former_calls or is_end_of_earlier_dial
 
 
 def is_late_status(draft: Draft, event: CallProgressed) -> bool:
-    """Whether more than this is known of the call already."""
+    """Whether a newer status of the call is already known."""
     party = party_of_call(draft, event)
     if party is None or party.is_gone:
         return party is not None
@@ -86,23 +86,23 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
 
 
 def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the agent of an outbound session, who is dialled by REST, rings or answers."""
+    """Whether the agent of an outbound session, dialed by REST, is ringing or answers."""
     party = party_of_call(draft, event)
     return party is not None and party == draft.session.parent and not event.is_final
 
 
 def child_rings(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the phone that the `<Dial>` calls is being dialled or rings."""
+    """Whether the phone that the `<Dial>` calls is being dialed or rings."""
     return _is_child(draft, event) and event.status in _RINGING_STATUSES
 
 
 def child_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the one whom the `<Dial>` calls picked up."""
+    """Whether the party that the `<Dial>` calls answered."""
     return _is_child(draft, event) and event.status == CallStatus.IN_PROGRESS
 
 
 def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over and the `<Dial>`'s action has told its side already."""
+    """Whether the child's call is over, and the `<Dial>` action has already reported its side."""
     return bool(draft.session.dial_call_status) and child_ended(draft, event)
 
 
@@ -112,13 +112,13 @@ def child_ended(draft: Draft, event: CallProgressed) -> bool:
 
 
 def parent_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the call whose `<Dial>` it is, is over."""
+    """Whether the parent's call is over."""
     party = party_of_call(draft, event)
     return party is not None and party == draft.session.parent and event.is_final
 
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
-    """Whether both calls are over now, so that who hung up first is still to be told."""
+    """Whether both calls are over, so that only who hung up first is open."""
     child = draft.session.child
     return parent_ended(draft, event) and child.is_gone
 
@@ -134,12 +134,12 @@ def _is_child(draft: Draft, event: CallProgressed) -> bool:
 
 
 def is_bridge_of_live_party(_scratch: Draft, event: DialEnded) -> bool:
-    """Whether it was the `<Dial>` between customer and agent, and the asker is still there."""
+    """Whether the `<Dial>` between customer and agent ended and the party is still there."""
     return event.dial == "bridge" and not event.party_is_gone
 
 
 def is_other_dial(_scratch: Draft, event: DialEnded) -> bool:
-    """Whether it was another `<Dial>` than the one between customer and agent."""
+    """Whether another `<Dial>` than the one between customer and agent ended."""
     return event.dial != "bridge"
 
 
@@ -149,33 +149,33 @@ def dialing_party_is_gone(_scratch: Draft, event: DialEnded) -> bool:
 
 
 def other_side_was_moved(_scratch: Draft, event: DialEnded) -> bool:
-    """Whether Twilio said that the other side lives on: it was moved, though no conversion is known here."""
+    """Whether the other side's call is live: it was moved, although this session knows of no conversion."""
     return event.other_side_is_live and not event.party_is_gone
 
 
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>`'s end tells all there is to know.
+    """Whether the end of the `<Dial>` leaves nothing open.
 
-    After a conversation it does. When nobody answered, the child's own callback may still tell a refusal from a busy
-    line, so it is waited for unless it is here already.
+    After a conversation, nothing is open. If no one answered, the child's own callback may still distinguish a refusal
+    from busy, so Conferral waits for it.
     """
     child = draft.session.child
     return event.dial_call_status in ("completed", "answered") or child.is_gone
 
 
 def dial_has_ended(draft: Draft, _event: Event) -> bool:
-    """Whether the action of the bridge's `<Dial>` was asked already."""
+    """Whether Twilio has already requested the action of the bridge's `<Dial>`."""
     return bool(draft.session.dial_call_status)
 
 
 def is_of_unknown_party(draft: Draft, event: DialEnded) -> bool:
-    """Whether the call that asked is none of the session's."""
+    """Whether the call does not belong to the session."""
     return draft.session.find_party(call_sid=event.call_sid, name=event.party) is None
 
 
-# ---- several agents, one after the other -------------------------------------------------------------------------
+# ---- several agents in turn --------------------------------------------------------------------------------------
 
-#: DialCallStatus of somebody who was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
+#: DialCallStatus values of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
 _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 
 
@@ -193,7 +193,7 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
-    """Whether a dial failed because of its caller ID, and the action's document repeats it with our own number."""
+    """Whether a dial failed because of its caller ID, and the action's document repeats it with Conferral's own."""
     session, number = draft.session, event.agent_number
     is_current = session.phase is Phase.RINGING and session.agent_number == number < len(session.agents)
     return (
@@ -205,7 +205,7 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
 
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
-    """Whether it tells of an agent who was given up since."""
+    """Whether it is about an agent who has since been given up."""
     earlier = event.agent_number < draft.session.agent_number
     if isinstance(event, DialEnded):
         return earlier and event.dial == "bridge" and not event.party_is_gone
@@ -213,65 +213,63 @@ def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a later agent is being rung already, by the action's document."""
+    """Whether the action's document is already ringing a later agent."""
     session = draft.session
     later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
     return later and session.phase is Phase.RINGING
 
 
-# ---- those who are dialled by REST -------------------------------------------------------------------------------
+# ---- parties dialed by REST --------------------------------------------------------------------------------------
 
 
 def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | GateDecided) -> bool:
-    """Whether a call shows up whose dial nobody waits for any more, and that was not hung up yet."""
+    """Whether it shows a call whose dial was given up and that has not been hung up."""
     if not event.dial or (isinstance(event, CallProgressed) and event.is_final):
         return False
     if event.call_sid in draft.session.former_calls:
         return False
     party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
     if party is None:
-        return True  # a later transfer's parties may have taken the place of those whom an earlier one gave up
+        return True  # a later transfer may have replaced the parties that an earlier one gave up
     if not party.dial_id and party.name not in (CUSTOMER, AGENT):
-        return not (
-            party.is_gone or party.hang_up_requested
-        )  # its join came first, and looked like somebody else's guest
+        return not (party.is_gone or party.hang_up_requested)  # its join came first, so it looked like a guest
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 
 def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a call that was dialled by REST goes on though the session has ended without knowing of it."""
+    """Whether a call dialed by REST is live although the session has ended without knowing of it."""
     return bool(event.dial) and not event.is_final and not _is_let_go(draft, event.call_sid)
 
 
 def is_live_leg_at_gate(draft: Draft, event: GateReached | GateDecided) -> bool:
-    """Whether a call that we placed stands at our gate, or passed it, though the session ended without knowing of it.
+    """Whether a dialed call is in or past the gate, although the session ended without knowing of it.
 
-    After a rollback of Redis, the end may be decided before what the gate told.
+    After a Redis rollback, the end may be decided before the gate's events.
     """
     is_over = isinstance(event, GateDecided) and event.decision != GateDecision.ACCEPTED
     return bool(event.dial) and not is_over and not _is_let_go(draft, event.call_sid)
 
 
 def _is_let_go(draft: Draft, call_sid: str) -> bool:
-    """Whether a call that we placed was hung up, or goes on elsewhere."""
+    """Whether a dialed call was hung up or continues elsewhere."""
     known = draft.session.find_party(call_sid=call_sid)
-    # Who looked like somebody else's guest is ours after all: our dial shows in the URL.
+    # A call that looked like a guest belongs to the session after all: the URL names its dial.
     return known is not None and (known.hang_up_requested or known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS})
 
 
 def shows_live_leg(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a dial had placed a call, or a search has found one, that nobody has hung up since the session ended."""
+    """Whether a dial or a search has shown a call that was not hung up when the session ended."""
     known = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
     return bool(event.call_sid) and (known is None or not known.hang_up_requested)
 
 
 def is_of_current_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> bool:
-    """Whether a party is being dialled by this very dial."""
+    """Whether this dial is bringing in a party that is not gone."""
     return party_of_dial(draft, event) is not None
 
 
 def party_of_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> Party | None:
-    """The party, not gone, that is being brought in by the dial that an event speaks of."""
+    """Return the party, not gone, of the dial that an event is about."""
     dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
     for party in draft.session.parties.values():
         if party.dial_id == dial_id and not party.is_gone:
@@ -280,28 +278,28 @@ def party_of_dial(draft: Draft, event: GateReached | GateDecided | EffectOutcome
 
 
 def gate_accepted_call(draft: Draft, event: GateDecided) -> bool:
-    """Whether our gate has let a call in that is waited for."""
+    """Whether the gate accepted a call that is still expected."""
     return event.decision == GateDecision.ACCEPTED and is_of_current_dial(draft, event)
 
 
 def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the search for the call of a dial of unknown outcome."""
+    """Whether it is the result of a search for the call of a dial with an unknown outcome."""
     return event.kind == "find_call" and searched_party(draft, event) is not None
 
 
 def call_was_not_found(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search for a call has shown that there is none."""
+    """Whether the search found no call."""
     return is_find_call_result(draft, event) and not event.call_sid
 
 
 def finds_nothing_of_talk(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the search has not shown the call of an agent who talks, so that there is one."""
+    """Whether the search did not find the call of an agent who talks, so there must be one."""
     found = isinstance(event, EffectSucceeded) and event.call_sid
     return is_find_call_result(draft, event) and draft.session.phase is Phase.CONNECTED and not found
 
 
 def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search has found the call of a dial that nobody waits for any more, and that was not hung up yet."""
+    """Whether the search found the call of a dial that was given up, and it has not been hung up."""
     session = draft.session
     if event.kind != "find_call" or not event.call_sid or event.call_sid in session.former_calls:
         return False
@@ -310,15 +308,15 @@ def unwanted_call_was_found(draft: Draft, event: EffectSucceeded) -> bool:
 
 
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
-    """The party whose call was searched for."""
+    """Return the party whose call was searched for."""
     party = draft.session.parties.get(event.party)
     return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
 
 
 def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
-    """Whether nobody knows whether the agent of an outbound session was dialled, and no search was made.
+    """Whether the outcome of the agent's outbound dial is unknown, and no search was made.
 
-    While the agent talks, their call is searched for until it is found.
+    While the agent talks, Conferral searches until it finds the call.
     """
     agent = draft.session.parties[AGENT]
     talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
@@ -326,5 +324,5 @@ def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
 
 
 def dial_was_read(draft: Draft, _event: Event) -> bool:
-    """Whether the overdue dial of the agent was looked at and nothing came of it."""
+    """Whether the agent's overdue dial was read without a result."""
     return draft.session.parties[AGENT].dial_check in ("read", "searched")

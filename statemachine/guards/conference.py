@@ -1,4 +1,4 @@
-"""Questions about the conference and who is in it."""
+"""Guards on the conference and its participants."""
 
 import re
 
@@ -12,21 +12,21 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.session import AGENT, CUSTOMER
 
-#: Of a participant label. Only ASCII digits: whoever is nobody of ours may have any label.
+#: The number in a participant label. ASCII digits only: a guest may have any label.
 _NUMBER = re.compile(r"[0-9]{1,6}")
-#: A time that is cut to its second may be this much earlier than the moment itself.
+#: Twilio truncates times to the second, so they may be this much too early.
 _WHOLE_SECOND_MS = 1_000
 
 
 def is_unknown_participant(draft: Draft, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether the call is none of the session's."""
+    """Whether the call does not belong to the session."""
     return draft.session.find_party(call_sid=event.call_sid, label=event.label) is None
 
 
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether it tells of somebody of ours who has left or was given up, and whose name may be somebody else's now.
+    """Whether it is about a party that left or was given up, whose name another party may have now.
 
-    Where his call was never learnt, his label tells: labels are numbered, and none is used twice.
+    If its call SID was never known, its label identifies it: labels are numbered and never reused.
     """
     if not is_unknown_participant(draft, event):
         return False
@@ -36,17 +36,17 @@ def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged
 
 
 def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether something newer about this participant was taken already."""
+    """Whether a newer event about this participant was already applied."""
     if event.conference_sid != draft.session.conference_sid:
-        return False  # each conference counts for itself
+        return False  # each conference numbers its own events
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     return party is not None and event.sequence is not None and event.sequence < party.conference_sequence
 
 
 def precedes_pending_update(draft: Draft, event: ParticipantChanged) -> bool:
-    """Whether it happened before what was asked of Twilio last: it came late, and does not tell what came of that.
+    """Whether it happened before the latest update was requested, so it says nothing about that update.
 
-    Twilio tells whole seconds. Should its clock be behind ours, a look tells in place of the callback.
+    Twilio reports whole seconds. If its clock is behind, a read replaces the callback.
     """
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     known = party is not None and bool(party.pending_update) and bool(event.occurred_at_ms)
@@ -54,7 +54,7 @@ def precedes_pending_update(draft: Draft, event: ParticipantChanged) -> bool:
 
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether it tells of a conference that the session has left: it came late."""
+    """Whether it is late: it is about a conference that the session has left."""
     return event.conference_sid in draft.session.former_conferences
 
 
@@ -64,12 +64,12 @@ def is_another_conference(draft: Draft, event: ConferenceEvent) -> bool:
 
 
 def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether a leg of ours opened a second room while the first one is in use."""
+    """Whether a leg joined a second conference while the first is in use."""
     return is_another_conference(draft, event) and bool(draft.session.participants)
 
 
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether somebody has reached the conference whom nobody waits for any more."""
+    """Whether the party that joined is no longer expected."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return event.call_sid in draft.session.former_calls
@@ -77,19 +77,19 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether everybody else is in already."""
+    """Whether everyone else is in the conference already."""
     joining = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
 
 
 def party_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether customer or agent left the room because the call is over."""
+    """Whether customer or agent left the conference because the call is over."""
     return event.hung_up and not event.goes_on and not _is_of_guest(draft, event)
 
 
 def guest_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether somebody left whom somebody else had brought in."""
+    """Whether a guest hung up."""
     return event.hung_up and _is_of_guest(draft, event)
 
 
@@ -99,6 +99,6 @@ def _is_of_guest(draft: Draft, event: ParticipantLeft) -> bool:
 
 
 def is_of_absent_party(draft: Draft, event: DialEnded) -> bool:
-    """Whether the call that asked is none of the session's, or is known to be out of the room already."""
+    """Whether the call does not belong to the session, or is known to have left the conference."""
     party = draft.session.find_party(call_sid=event.call_sid)
     return party is None or not party.in_conference

@@ -1,4 +1,4 @@
-"""Questions about a conversion under way."""
+"""Guards on a running conversion."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
@@ -7,29 +7,29 @@ from conferral.statemachine.states import TransferMode
 
 
 def was_moved_recently(draft: Draft, _event: Event) -> bool:
-    """Whether a leg was moved so lately that it may still be on its way."""
+    """Whether a leg was moved so recently that it may still be on its way."""
     moved_at_ms = draft.session.moved_at_ms
     return bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.settle_ms
 
 
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
-    """Whether nothing says that a leg has left the bridge, so that the two talk as before."""
+    """Whether nothing shows that a leg has left the bridge, so both parties talk as before."""
     session = draft.session
     return not (session.participants or session.dial_call_status or session.conference_sid or session.moved_at_ms)
 
 
 def has_open_redirect(draft: Draft, _event: Event) -> bool:
-    """Whether a request that moves somebody is under way; its end comes as an event."""
+    """Whether a redirect is open; its outcome comes as an event."""
     return bool(draft.session.open_redirects)
 
 
 def awaits_redirect(draft: Draft, event: Event) -> bool:
-    """Whether nothing has moved so far and a request that would move somebody is still under way."""
+    """Whether nothing has moved so far and a redirect is still open."""
     return bool(draft.session.open_redirects) and both_are_still_bridged(draft, event)
 
 
 def repair_is_available(draft: Draft, _event: Event) -> bool:
-    """Whether the conversion's one repair is still to be tried."""
+    """Whether the conversion's one repair has not been used."""
     return not draft.session.repaired
 
 
@@ -37,19 +37,19 @@ def repair_is_available(draft: Draft, _event: Event) -> bool:
 
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
-    """Whether a transfer waits until both are in the conference."""
+    """Whether a transfer is waiting for both parties to be in the conference."""
     transfer = draft.session.transfer
     return transfer is not None and transfer.is_running
 
 
 def park_awaits_conversion(draft: Draft, event: Event) -> bool:
-    """Whether the call is to be parked when both are in."""
+    """Whether a park is waiting for both parties to be in the conference."""
     transfer = draft.session.transfer
     return transfer_awaits_conversion(draft, event) and transfer is not None and transfer.mode is TransferMode.PARK
 
 
 def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:
-    """Whether the agent, and nobody else, has hung up while the session converts for a transfer."""
+    """Whether only the agent hung up during a conversion for a transfer."""
     if not transfer_awaits_conversion(draft, event) or draft.session.parties[CUSTOMER].is_gone:
         return False
     if isinstance(event, CallProgressed):
@@ -63,13 +63,13 @@ def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnd
 
 
 def agent_left_early(draft: Draft, event: Event) -> bool:
-    """Whether the agent is gone, so that the transfer goes on as a blind one."""
+    """Whether the agent is gone, so that the transfer continues as blind."""
     parties = draft.session.parties
     return transfer_awaits_conversion(draft, event) and parties[AGENT].is_gone and not parties[CUSTOMER].is_gone
 
 
 def only_customer_joined(draft: Draft, event: Event) -> bool:
-    """Whether a conversion for a transfer has brought the customer into the conference and not the agent."""
+    """Whether a conversion for a transfer has brought in the customer but not the agent."""
     parties = draft.session.parties
     return (
         transfer_awaits_conversion(draft, event)

@@ -1,4 +1,4 @@
-"""Questions about what the account still shows of a session that has ended."""
+"""Guards on what Twilio still shows of an ended session."""
 
 from conferral.statemachine.actions.parties import CONTINUES_ELSEWHERE, has_left_guests
 from conferral.statemachine.draft import Draft
@@ -7,38 +7,38 @@ from conferral.statemachine.events import AccountSwept, EffectSucceeded, Partici
 from conferral.statemachine.guards.calls import shows_live_leg
 from conferral.statemachine.session import Party
 
-#: What is noted of a dial that may have placed a call, although none is known.
+#: Values of `dial_check` for dials that may have placed an unknown call.
 _IN_DOUBT = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
-    """Whether nobody knows if the dial of a party has placed a call."""
+    """Whether it is unknown if a party's dial placed a call."""
     return bool(party.dial_id) and not party.call_sid
 
 
 def may_have_called(party: Party) -> bool:
-    """Whether a dial may have placed a call that is unknown: no answer came, or Redis was rolled back."""
+    """Whether a dial may have placed an unknown call: its outcome is missing, or Redis was rolled back."""
     return is_unknown_dial(party) and party.dial_check in _IN_DOUBT
 
 
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
-    """Whether a live call is one that goes on elsewhere: sent there by us, or taken away by somebody else."""
+    """Whether the live call continues elsewhere, because Conferral or another app redirected it."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
     return party is not None and party.left_reason in CONTINUES_ELSEWHERE
 
 
 def is_of_session(event: AccountSwept) -> bool:
-    """Whether all of the session is to be checked, since Redis was rolled back."""
+    """Whether the sweep wants the whole session checked, because Redis was rolled back."""
     return not event.call_sid and not event.conference_sid
 
 
 def finds_unknown_call(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the search for the call of a dial has found one that nobody has hung up."""
+    """Whether the search found the call of a dial, and it has not been hung up."""
     return event.kind == FindCall.kind and shows_live_leg(draft, event)
 
 
 def asks_for_unknown_calls(draft: Draft, event: AccountSwept) -> bool:
-    """Whether all of the session is to be checked, and a dial may have placed a call that the session never knew."""
+    """Whether the whole session must be checked, and a dial may have placed a call that the session never knew."""
     return is_of_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
 
 
@@ -53,7 +53,7 @@ def finds_live_conference(_scratch: Draft, event: AccountSwept) -> bool:
 
 
 def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether it tells late that somebody came into a conference whom something else is done with by now."""
+    """Whether the join is late: the party has since been redirected elsewhere."""
     session = draft.session
     party = session.find_party(call_sid=event.call_sid, label=event.label)
     is_elsewhere = party is not None and party.left_reason in CONTINUES_ELSEWHERE
@@ -61,5 +61,5 @@ def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> boo
 
 
 def leaves_guests_behind(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether the customer has left the conference for the sentence that ends the call, and guests may be there."""
+    """Whether the customer left the conference for the final sentence while guests may still be in it."""
     return event.kind == SayAndHangUp.kind and has_left_guests(draft.session)

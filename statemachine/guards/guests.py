@@ -1,6 +1,6 @@
-"""Questions about those whom a look shows in the session's conference though nothing is known of them.
+"""Guards on participants that a read shows but the session does not know.
 
-Redis was brought back with an older copy, or the callback of their join was lost.
+Either Redis was rolled back, or the callback of their join was lost.
 """
 
 from conferral.statemachine.draft import Draft
@@ -9,7 +9,7 @@ from conferral.statemachine.guards.recovery import label_number, name_from_label
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, Opening, PartyStatus, Phase, TransferStage
 
-#: Stages of a transfer in which somebody is still to be dialled.
+#: Transfer stages before a dial.
 _BEFORE_DIAL = frozenset({
     TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
     TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
@@ -17,7 +17,7 @@ _BEFORE_DIAL = frozenset({
 
 
 def unknown_participants(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
-    """Those in the session's own conference, or on the way into it, who are no party, and none that was let go."""
+    """Return the participants of the session's own conference who are neither parties nor former parties."""
     conference = event.conference_sid
     is_own = conference == session.conference_sid or not session.participants
     if not conference or not is_own or conference in session.former_conferences:
@@ -33,7 +33,7 @@ def unknown_participants(session: Session, event: CallsRead) -> tuple[Participan
 
 
 def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
-    """Whether somebody is about to be dialled under that label: the dial is looked up before it is sent, and found."""
+    """Whether the session is about to dial under that label: the search before the dial will find this call."""
     if label_number(seen) <= session.dials:
         return False
     name = name_from_label(seen)
@@ -49,25 +49,24 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
 
 
 def is_listener(seen: ParticipantSeen) -> bool:
-    """Whether somebody who is none of ours is heard by nobody."""
+    """Whether it is a muted guest."""
     return not name_from_label(seen) and seen.muted
 
 
 def is_supervisor(seen: ParticipantSeen) -> bool:
-    """Whether it is a supervisor, by his label or by what he does."""
+    """Whether it is a supervisor, by label or because it coaches."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
 
 def _counts_as_party(seen: ParticipantSeen) -> bool:
-    """Whether nobody who is with this one is alone."""
+    """Whether a participant counts for the lone-participant rule."""
     return not (is_supervisor(seen) or is_listener(seen))
 
 
 def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
-    """Whether customer and agent are in the conference with a target of whom nothing is known: the transfer waits for
-    the agent, and Redis has forgotten it.
+    """Whether customer and agent are in the conference with an unknown target: Redis lost a transfer.
 
-    With others there it may be one or not; where somebody is held, it is taken for one.
+    With others present it may not be a transfer; if someone is held, it is treated as one.
     """
     session = draft.session
     is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
@@ -90,11 +89,11 @@ def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
 
 
 def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
-    """Return the targets of a transfer of which nothing is known: the one that answered, then those that ring.
+    """Return the targets of a transfer that Redis lost: the one that answered, then those that ring.
 
-    While the customer is held it is a consult. Of several targets that answered, the newest counts, and those that
-    still ring lost to it. If none answered, all of them ring: a ring group. If the customer is not held, it is a
-    transfer only when exactly one target answered, and it has no ringing targets.
+    While the customer is held, it is a consult. If several targets answered, the newest counts, and the ringing ones
+    lost to it. If none answered, all of them ring: a ring group. If the customer is not held, it is a transfer only if
+    exactly one target answered, and it has no ringing targets.
     """
     targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
     answered = [seen for seen in targets if not seen.is_ringing]
@@ -106,7 +105,7 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
 
 
 def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent is gone, and the customer is in the conference with somebody of whom nothing is known."""
+    """Whether the agent is gone and the customer is in the conference with an unknown participant."""
     session = draft.session
     if session.transfer is not None and session.transfer.is_running:
         return False
@@ -117,7 +116,7 @@ def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
 
 
 def losing_targets(session: Session) -> tuple[Party, ...]:
-    """Targets that a look has shown, and that still ring although another one of them talks: a ring group is over."""
+    """Return the targets found by a read that still ring although another target of the ring group answered."""
     targets = [
         party
         for party in session.parties.values()
@@ -129,5 +128,5 @@ def losing_targets(session: Session) -> tuple[Party, ...]:
 
 
 def has_losing_target(draft: Draft, _event: Event) -> bool:
-    """Whether a target of a forgotten ring group still rings although another one has answered."""
+    """Whether a target of a ring group that Redis lost still rings although another one has answered."""
     return bool(losing_targets(draft.session))

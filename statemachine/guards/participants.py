@@ -1,4 +1,4 @@
-"""Questions about what is wanted of participants, and what Twilio has confirmed."""
+"""Guards on the desired and the confirmed state of participants."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
@@ -7,28 +7,28 @@ from conferral.statemachine.session import END_ON_EXIT_UPDATES, ParticipantUpdat
 
 
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
-    """Whether somebody who is to leave has a call that was not told so yet."""
+    """Whether a party that is being removed can be hung up now."""
     session = draft.session
     return any(party.is_leaving and may_hang_up(session, party) for party in session.parties.values())
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
-    """Whether a participant is not as wanted and nothing was asked of Twilio about it."""
+    """Whether a participant differs from the desired state and no update is open."""
     session = draft.session
     return any(party.in_conference and next_update(session, party) for party in session.parties.values())
 
 
 def conference_has_started(session: Session) -> bool:
-    """Whether nothing says that the conference has not started."""
+    """Whether nothing indicates that the conference has not started."""
     return not session.awaits_conference_start and not any(party.waits_for_start for party in session.participants)
 
 
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
-    """What is to be asked of Twilio about a participant next; None when it is as wanted, or an answer is awaited.
+    """Return the next update to request for a participant; None if it matches or an update is open.
 
-    A hold that is no longer wanted is undone without waiting for its confirmation, and holds and unholds overtake
-    flags: requests of one session are sent in order. A held party's flag stays as it is: Twilio ignores changes of it.
-    Before the conference starts, Twilio changes no one.
+    A hold that is no longer desired is undone without waiting for its confirmation, and holds and unholds overtake
+    `EndConferenceOnExit`: requests of one session are sent in order. The flag of a held party is left alone, because
+    Twilio ignores changes to it. Twilio updates no one before the conference starts.
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
@@ -52,7 +52,7 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
 
 def is_reconciled(draft: Draft, _event: Event) -> bool:
-    """Whether a confirmation was waited for and everything is as wanted now."""
+    """Whether a confirmation was pending and every participant now matches the desired state."""
     session = draft.session
     return "confirm" in session.timers and all(
         party.is_gone

@@ -1,4 +1,4 @@
-"""Questions about commands under way that are no transfers."""
+"""Guards on pending commands."""
 
 from conferral.statemachine.actions.parties import reported_reason
 from conferral.statemachine.draft import Draft
@@ -19,82 +19,82 @@ from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES,
 from conferral.statemachine.states import Opening, Phase, SuperviseMode
 from conferral.statemachine.step import CommandStatus
 
-#: Requests of one kind that Twilio may refuse before nothing more is tried (count).
+#: Refused requests of one kind before Conferral stops trying (count).
 REFUSED_MAX = 2
 CommandResult = tuple[CommandStatus, str]
 
 
 def named_party(draft: Draft, event: PartyCommand) -> Party | None:
-    """The party that a command names, by its name or by the SID of its call; None when it is gone or unknown."""
+    """Return the present party that a command names, by name or call SID; None if there is none."""
     parties = draft.session.parties
     party = parties.get(event.party) or next((one for one in parties.values() if one.call_sid == event.party), None)
     return None if party is None or party.is_gone else party
 
 
-# ---- asked when a command comes ----------------------------------------------------------------------------------
+# ---- when a command arrives --------------------------------------------------------------------------------------
 
 
 def names_unknown_party(draft: Draft, event: PartyCommand) -> bool:
-    """Whether there is no such party."""
+    """Whether no present party matches."""
     return named_party(draft, event) is None
 
 
 def names_customer(draft: Draft, event: PartyCommand) -> bool:
-    """Whether the customer is meant."""
+    """Whether the command names the customer."""
     party = named_party(draft, event)
     return party is not None and party.name == CUSTOMER
 
 
 def names_target(draft: Draft, event: PartyCommand) -> bool:
-    """Whether somebody is meant whom a transfer has dialled."""
+    """Whether the command names a target of the transfer."""
     return named_party(draft, event) in draft.session.targets
 
 
 def names_ring_group_member(draft: Draft, event: PartyCommand) -> bool:
-    """Whether one of those is meant who ring at the same time."""
+    """Whether the command names a member of a ring group."""
     party = named_party(draft, event)
     return party is not None and party in draft.session.targets and party.name != TARGET
 
 
 def names_uninvolved_party(draft: Draft, event: PartyCommand) -> bool:
-    """Whether somebody is meant whom a transfer does not depend on."""
+    """Whether the command names a party that the transfer does not depend on."""
     party = named_party(draft, event)
     return party is not None and party.name not in (CUSTOMER, AGENT) and party not in draft.session.targets
 
 
 def is_outside_conference(draft: Draft, event: PartyCommand) -> bool:
-    """Whether the party is not in the conference, so that nothing can be changed about it."""
+    """Whether the party is not in the conference, so that it can't be updated."""
     party = named_party(draft, event)
     return party is not None and not (party.in_conference and (party.answered or not party.dial_id))
 
 
 def names_supervisor(draft: Draft, event: PartyCommand) -> bool:
-    """Whether a supervisor is meant, who is heard as his mode says."""
+    """Whether the command names a supervisor, whose mode decides who hears them."""
     party = named_party(draft, event)
     return party is not None and party.is_supervisor
 
 
 def is_last_unheld(draft: Draft, event: Hold) -> bool:
-    """Whether nobody would be left who hears anybody."""
+    """Whether no one would hear anyone after this hold."""
     party = named_party(draft, event)
     return party is not None and is_only_unheld(draft.session, party)
 
 
 def is_only_unheld(session: Session, party: Party) -> bool:
-    """Whether everybody else is on hold, or is to be."""
+    """Whether everyone else is on hold or about to be."""
     unheld = [one for one in present_parties(session) if not one.desired_hold]
     return not party.desired_hold and len(unheld) <= 1
 
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
-    """Whether those who are left are all on hold by command: nobody of them could ever let the others back."""
+    """Whether all remaining parties are held by command, so that none of them can unhold the others."""
     left = present_parties(draft.session)
     is_waiting = draft.session.phase is Phase.PARKED or someone_is_being_dialed(draft.session)
     return len(left) > 1 and all(party.desired_hold for party in left) and not is_waiting
 
 
 def is_opening(draft: Draft, _event: Event) -> bool:
-    """Whether somebody still waits for whoever is being dialled first."""
+    """Whether the waiting party is still waiting for the first answer."""
     return draft.session.opening is not Opening.OVER
 
 
@@ -104,7 +104,7 @@ def is_parked(draft: Draft, _event: Event) -> bool:
 
 
 def name_is_in_use(draft: Draft, event: Add) -> bool:
-    """Whether somebody has that name, or is about to."""
+    """Whether the name is in use or about to be."""
     party = draft.session.parties.get(event.party)
     is_there = party is not None and not party.is_gone
     return is_there or any(
@@ -113,7 +113,7 @@ def name_is_in_use(draft: Draft, event: Add) -> bool:
 
 
 def is_full(draft: Draft, _event: Add | Supervise) -> bool:
-    """Whether Twilio lets nobody else in."""
+    """Whether the conference has reached its limit of participants."""
     session = draft.session
     most = session.attributes.max_participants or PARTICIPANTS_MAX
     waiting = sum(
@@ -128,20 +128,20 @@ PARTICIPANTS_MAX = 250
 
 
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
-    """Whether somebody else supervises already."""
+    """Whether another supervisor is active."""
     there = current_supervisor(draft.session)
     dialled = there.address if there is not None else _pending_supervisor(draft.session)
     return bool(dialled) and dialled != event.to
 
 
 def switches_supervise_mode(draft: Draft, event: Supervise) -> bool:
-    """Whether the one who supervises is to do so in another way."""
+    """Whether the command changes the mode of the active supervisor."""
     there = current_supervisor(draft.session)
     return there is not None and there.address == event.to
 
 
 def supervisor_is_pending(draft: Draft, _event: Supervise) -> bool:
-    """Whether a supervisor is about to be dialled."""
+    """Whether a supervisor is about to be dialed."""
     return bool(_pending_supervisor(draft.session))
 
 
@@ -151,35 +151,35 @@ def _pending_supervisor(session: Session) -> str:
 
 
 def current_supervisor(session: Session) -> Party | None:
-    """Who supervises, or is being dialled to."""
+    """Return the supervisor who is present or being dialed."""
     party = session.parties.get(SUPERVISOR)
     return party if party is not None and not party.is_gone else None
 
 
 def has_no_agent_to_coach(draft: Draft, event: Supervise) -> bool:
-    """Whether the agent is not there to whisper to."""
+    """Whether there is no agent to whisper to."""
     agent = draft.session.parties.get(AGENT)
     return event.mode == SuperviseMode.WHISPER and (agent is None or agent.is_gone or agent.is_leaving)
 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
-    """Whether the agent is on hold, or about to be: Twilio refuses to let anybody whisper to him (16027)."""
+    """Whether the agent is on hold or about to be: Twilio then refuses coaching (16027)."""
     agent = draft.session.parties.get(AGENT)
     return event.mode == SuperviseMode.WHISPER and agent is not None and (agent.held or agent.desired_hold)
 
 
 def is_announcing(draft: Draft, _event: Announce) -> bool:
-    """Whether an announcement is being played, or waits to be."""
+    """Whether an announcement is playing or queued."""
     return any(command.name == Announce.name for command in draft.session.pending_commands)
 
 
 def has_no_audience(draft: Draft, _event: Announce) -> bool:
-    """Whether nobody would hear it: everybody is on hold, or waits for somebody."""
+    """Whether no one would hear it, because everyone is on hold or waiting."""
     return not audience(draft.session)
 
 
 def audience(session: Session) -> tuple[Party, ...]:
-    """Who hears an announcement."""
+    """Return the parties who hear an announcement."""
     return tuple(
         party
         for party in session.participants
@@ -188,21 +188,21 @@ def audience(session: Session) -> tuple[Party, ...]:
     )
 
 
-# ---- asked after every event -------------------------------------------------------------------------------------
+# ---- after every event -------------------------------------------------------------------------------------------
 
 
 def has_finished_command(draft: Draft, _event: Event) -> bool:
-    """Whether what a command asked for has happened, or can't any more."""
+    """Whether a command is done or can't succeed anymore."""
     return any(command_result(draft, command) is not None for command in draft.session.pending_commands)
 
 
 def has_queued_command(draft: Draft, _event: Event) -> bool:
-    """Whether commands have waited for the conference, and both are in it."""
+    """Whether commands were queued for the conference, and both parties are in it."""
     return any(command.is_queued for command in draft.session.pending_commands)
 
 
 def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
-    """Whether a party is to be dialed in, and no other party's leaving ends the conference any more."""
+    """Whether a party is waiting to be dialed, and no party's leaving ends the conference anymore."""
     clearing = any(command.awaits_end_on_exit for command in draft.session.pending_commands)
     return clearing and all(
         not party.end_on_exit and party.pending_update not in END_ON_EXIT_UPDATES
@@ -213,26 +213,26 @@ def has_command_ready_to_dial(draft: Draft, _event: Event) -> bool:
 
 
 def supervisor_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether a supervisor takes part, and Twilio's confirmation of the mode is to be waited for."""
+    """Whether a supervisor has joined, and Twilio must confirm the mode."""
     return any(awaits_supervisor_mode(draft.session, command) for command in draft.session.pending_commands)
 
 
 def awaits_supervisor_mode(session: Session, command: PendingCommand) -> bool:
-    """Whether it waits for a supervisor's mode, and for no end of it."""
+    """Whether the command waits for a supervisor's mode, without a deadline yet."""
     party = session.parties.get(command.party)
     waits = command.name == Supervise.name and not (command.due_ms or command.is_queued or command.awaits_end_on_exit)
     return waits and party is not None and party.takes_part
 
 
 def supervisor_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether whoever supervised is gone, which is not noted yet. One whose call may still show up is waited for."""
+    """Whether a supervisor left and that is not recorded yet. A dial of unknown outcome doesn't count as left."""
     party = draft.session.parties.get(SUPERVISOR)
     is_new = party is not None and party.is_gone and party.is_supervisor and party.left_reason != "unknown"
     return is_new and not any(command.party == SUPERVISOR for command in draft.session.pending_commands)
 
 
 def command_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    """What became of a command; None while that is open."""
+    """Return the result of a command; None while it is open."""
     if command.is_queued or command.awaits_end_on_exit:
         return None
     find_result = _RESULTS.get(command.name)
@@ -286,7 +286,7 @@ def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | 
         return _left_result(party)
     if party.supervises != command.mode:
         event = draft.event
-        # The refusal after which he listens only is what has just been taken.
+        # The event being applied is the refusal after which the supervisor only monitors.
         if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
             return CommandStatus.FAILED, event.reason_text
         return CommandStatus.FAILED, "overtaken by another command"
@@ -315,14 +315,14 @@ _RESULTS = {
 }
 
 
-# ---- about what came of it ---------------------------------------------------------------------------------------
+# ---- announcements -----------------------------------------------------------------------------------------------
 
 
 def is_of_announcement(draft: Draft, event: AnnouncementEnded) -> bool:
-    """Whether an announcement of ours is meant that is being played."""
+    """Whether it is about the announcement that is playing."""
     for command in draft.session.pending_commands:
         if command.name == Announce.name:
-            # An earlier one, whose end comes after its time was up, tells nothing of this one.
+            # The late end of an earlier announcement says nothing about this one.
             is_this = event.command == command.command_id if event.command else event.url in ("", command.url)
             return is_this and (event.call_sid in command.playing_to if command.playing_to else not event.call_sid)
     return False

@@ -1,4 +1,4 @@
-"""Questions about what a look at Twilio showed."""
+"""Guards on what a read of Twilio shows."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, Event
@@ -8,27 +8,27 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase
 
 
 def is_outdated(draft: Draft, event: CallsRead) -> bool:
-    """Whether facts changed after the read began: the picture may be older than they are."""
+    """Whether facts changed after the read began, so the read may be older than they are."""
     return draft.session.facts_version > event.read_version
 
 
 def reread_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether another look was wanted while one was open, and that has its answer now."""
+    """Whether a read was requested while another was open, and that one has its answer."""
     return draft.session.reread_wanted and not draft.session.open_read_id
 
 
 def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call is over whose `<Dial>` bridges the two."""
+    """Whether the call whose `<Dial>` bridges the two is over."""
     return _shows_ended(draft, event, draft.session.parent)
 
 
 def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call is over that the `<Dial>` made."""
+    """Whether the call that the `<Dial>` made is over."""
     return _shows_ended(draft, event, draft.session.child)
 
 
 def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call of one of the two is over."""
+    """Whether the call of either party is over."""
     return shows_parent_ended(draft, event) or shows_child_ended(draft, event)
 
 
@@ -38,25 +38,25 @@ def shows_customer_ended(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
-    """Whether the child's call is in progress although the session still rings."""
+    """Whether the child's call is in progress while the session still counts as ringing."""
     seen = child_in_read(draft, event)
     return seen is not None and seen[1] == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
 
 
 def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
-    """Whether one agent was not reached and the next one's phone rings, which no callback has told."""
+    """Whether one agent was not reached and the next one's phone rings, although no callback said so."""
     return awaits_next_agent(draft, event) and next_agent_call(draft, event) is not None
 
 
 def awaits_next_agent(draft: Draft, event: CallsRead) -> bool:
-    """Whether one agent was not reached, and the action's document is about to ring the next."""
+    """Whether one agent was not reached and the action's document is about to ring the next."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
     return is_left and shows_child_ended(draft, event)
 
 
 def next_agent_call(draft: Draft, event: CallsRead) -> CallSeen | None:
-    """A live call that the bridge's `<Dial>`s made, other than the one that is known."""
+    """Return a live call made by the bridge's `<Dial>`s, other than the known one."""
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
@@ -69,7 +69,7 @@ def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent alone is gone while the session converts for a transfer, which then goes on as a blind one."""
+    """Whether only the agent is gone during a conversion for a transfer, which then continues as blind."""
     transfer = draft.session.transfer
     return (
         transfer is not None
@@ -80,12 +80,12 @@ def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer, on the way into a room, is alive and not in it."""
+    """Whether the customer's call, on its way into the conference, is live but not in it."""
     customer = draft.session.parties[CUSTOMER]
     return (
         (draft.transfer.stage is TransferStage.MOVING_CUSTOMER or _waits_for_answer_alone(draft))
         and not customer.in_conference
-        # Whoever is being moved, or was just now, may not show there yet: a second move would take him out again.
+        # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
         and not draft.session.open_redirects
         and not was_moved_recently(draft, event)
         and not _is_still_bridged(draft, event)
@@ -95,16 +95,16 @@ def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
 
 
 def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent's hang-up is under way and has not ended the bridge: its end leads the customer into the room.
+    """Whether the agent's hangup has not ended the bridge yet; when it does, the customer joins the conference.
 
-    A move that crosses with that end would take them out of the room again.
+    A redirect that crosses with it would take the customer out of the conference again.
     """
     agent = draft.session.parties[AGENT]
     return bool(agent.hang_up_effect_id) and event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
 
 
 def _waits_for_answer_alone(draft: Draft) -> bool:
-    """Whether the customer, who has lost his room, is to be there when somebody answers."""
+    """Whether the customer, who lost the conference, must be in one when someone answers."""
     is_alone = draft.session.phase in (Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE)
     return is_alone and draft.transfer.stage in (
         TransferStage.DIALING,
@@ -114,12 +114,12 @@ def _waits_for_answer_alone(draft: Draft) -> bool:
 
 
 def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether he is so although he was moved once more."""
+    """Whether the customer is still missing after a second redirect."""
     return draft.session.repaired and shows_customer_missing(draft, event)
 
 
 def child_in_read(draft: Draft, event: CallsRead) -> tuple[str, str] | None:
-    """The child's call as the read showed it: SID and status. The newest child when its SID is not known yet."""
+    """Return the child's call as the read shows it (SID, status); the newest child if its SID is unknown."""
     child = draft.session.child
     if child.call_sid:
         status = event.status_of(child.call_sid)

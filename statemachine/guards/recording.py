@@ -1,11 +1,11 @@
-"""Questions about the recording of a session."""
+"""Guards on the recording of a session."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, Record, RecordingChanged
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, TransferStatus
 
-#: Requests to start that Twilio may refuse (count).
+#: Refused start requests before Conferral stops trying (count).
 _REFUSED_MAX = 2
 _OVER = frozenset(
     {
@@ -19,7 +19,7 @@ _OVER = frozenset(
 
 
 def is_recorded(session: Session) -> bool:
-    """Whether a recording runs, paused or not, or is about to."""
+    """Whether a recording is running, paused, or about to start."""
     recording = session.recording
     return (
         recording is not None and recording.status not in _OVER and bool(recording.status or recording.pending_update)
@@ -27,64 +27,64 @@ def is_recorded(session: Session) -> bool:
 
 
 def is_recorded_already(draft: Draft, event: Record) -> bool:
-    """Whether a recording is to be started while one runs."""
+    """Whether the command starts a recording while one is running."""
     return event.action == RecordAction.START and is_recorded(draft.session)
 
 
 def was_recorded_from_start(draft: Draft, event: Record) -> bool:
-    """Whether a recording is to be started where the conference's own was stopped, which can't go on."""
+    """Whether the command starts a recording after the conference's own was stopped, which can't restart."""
     recording = draft.session.recording
     return event.action == RecordAction.START and recording is not None and recording.of_conference
 
 
 def is_not_recorded(draft: Draft, event: Record) -> bool:
-    """Whether there is nothing to pause, to resume or to stop."""
+    """Whether there is no recording to pause, resume, or stop."""
     return event.action != RecordAction.START and not is_recorded(draft.session)
 
 
 def is_changing_recording(draft: Draft, _event: Record) -> bool:
-    """Whether something about the recording was asked of Twilio, and has no answer yet."""
+    """Whether a recording request is still open."""
     recording = draft.session.recording
     return recording is not None and bool(recording.pending_update)
 
 
 def recording_is_as_requested(draft: Draft, event: Record) -> bool:
-    """Whether it is as the command wants it already."""
+    """Whether the recording is already as the command requests."""
     recording = draft.session.recording
     is_paused = recording is not None and recording.status == RecordingStatus.PAUSED
     return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
 
 
 def would_record_consult(draft: Draft, event: Record) -> bool:
-    """Whether it is to go on while agent and target talk between themselves."""
+    """Whether the command would resume the recording during a private consult."""
     recording = draft.session.recording
     hears_all = recording is not None and recording.of_conference and is_recorded(draft.session)
     return event.action == RecordAction.RESUME and hears_all and consult_is_private(draft)
 
 
 def is_paused_for_consult(draft: Draft, event: Record) -> bool:
-    """Whether it is to stand still, and does so already, but only for as long as agent and target talk."""
+    """Whether the command pauses a recording that is already paused, but only for the consult."""
     recording = draft.session.recording
     paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
     return event.action == RecordAction.PAUSE and paused
 
 
 def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
-    """Whether it tells of the recording that the session knows."""
+    """Whether it is about the session's known recording."""
     recording = draft.session.recording
     if event.of_conference and event.conference_sid in draft.session.former_conferences:
         return False
     if recording is None:
         return event.of_conference
     if recording.pending_update == RecordAction.START and event.status in _OVER:
-        return False  # what is being started has not told its SID yet, and is not over: one before it is
+        return False  # the recording being started has no SID yet and is not over, so this is an earlier one
     if recording.recording_sid:
         return recording.recording_sid == event.recording_sid
     return recording.of_conference == event.of_conference
 
 
 def recording_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether the customer's call is to be recorded from its answer, and is not yet."""
+    """Whether the customer's call should be recorded from its answer, and is not yet."""
     session = draft.session
     if session.attributes.record != "customer" or session.phase is Phase.RINGING:
         return False
@@ -96,13 +96,13 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
 
 
 def _may_retry(draft: Draft) -> bool:
-    # A call that a `<Dial>` made may not be recordable before it is in a conference.
+    # Twilio may be unable to record a call made by `<Dial>` before it is in a conference.
     recording = draft.session.recording
     return recording is not None and recording.failures < _REFUSED_MAX and bool(draft.session.conference_sid)
 
 
 def recording_is_to_resume(draft: Draft, _event: Event) -> bool:
-    """Whether the recording was paused for a consult, and that is over or has become a talk of all three."""
+    """Whether the recording was paused for a consult that is over or has been merged."""
     recording = draft.session.recording
     if recording is None or not recording.is_paused_for_consult or recording.pending_update:
         return False
@@ -117,7 +117,7 @@ def consult_is_private(draft: Draft) -> bool:
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
-    """Whether nothing of a consult would be recorded."""
+    """Whether the consult would not be recorded."""
     recording = draft.session.recording
     quiet = recording is None or not recording.of_conference or not is_recorded(draft.session)
     return quiet or (

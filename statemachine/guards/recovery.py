@@ -1,4 +1,4 @@
-"""Questions about a conference that was found, of whose session nothing is known."""
+"""Guards on a live conference whose session Redis has lost."""
 
 import re
 
@@ -8,15 +8,15 @@ from conferral.statemachine.guards.calls import opens_session
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES
 
-#: A participant label of ours: the party's name and a number that no other leg of the session has had.
+#: A label that Conferral gave: the party's name and a number that no other leg of the session has had.
 _LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
-#: A phone number in a name: names stand in logs.
+#: A phone number within a name: names appear in logs.
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
 def found_transfer(draft: Draft, event: ConferenceFound) -> bool:
-    """Whether customer, agent and one target are in it: a transfer was running, and waits for the agent."""
+    """Whether customer, agent, and one target are in the conference: a transfer is waiting for the agent."""
     return opens_session(draft, event) and _is_transfer(assign_names(event))
 
 
@@ -24,14 +24,15 @@ def _is_transfer(names: dict[str, ParticipantFound]) -> bool:
     three = {CUSTOMER, AGENT, TARGET}
     if not three <= names.keys() or any(names[name].is_ringing for name in three):
         return False
-    # With guests there it may be one or not; where somebody is held, it is taken for one: he is not to hear the others.
+    # With guests present it may not be a transfer. If someone is held, treat it as one, so that they don't hear the
+    # others.
     return names[CUSTOMER].held or names[TARGET].held or names.keys() - {SUPERVISOR} == three
 
 
 def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer of a bridge talks to somebody in a conference: Redis has forgotten how he came there.
+    """Whether the customer of a bridge talks to another party in a conference, and Redis lost how they got there.
 
-    An agent who goes on elsewhere is none of it: then a leg is on its way, and is waited for.
+    An agent whose call continues elsewhere doesn't count: then a leg is on its way, and Conferral waits for it.
     """
     inside = {seen.call_sid for seen in event.participants}
     customer, agent = draft.session.parties.get(CUSTOMER), draft.session.parties.get(AGENT)
@@ -42,14 +43,14 @@ def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_transfer_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether a transfer was running there that Redis has forgotten."""
+    """Whether the conference shows a transfer that Redis lost."""
     return shows_conversation_in_conference(draft, event) and _is_transfer(
         assign_names(conference_found_by_read(draft, event))
     )
 
 
 def conference_found_by_read(draft: Draft, event: CallsRead) -> ConferenceFound:
-    """What a look at the session's own conference shows, as a sweep would tell it."""
+    """Return what a read of the session's own conference shows, in the form a sweep reports."""
     session = draft.session
     addresses = {call.call_sid: call.to for call in event.calls} | {
         party.call_sid: party.address for party in session.parties.values() if party.address
@@ -74,16 +75,17 @@ def conference_found_by_read(draft: Draft, event: CallsRead) -> ConferenceFound:
 
 
 def label_number(one: ParticipantFound | ParticipantSeen) -> int:
-    """The number in a participant's label, 0 for none of ours."""
+    """Return the number in a participant's label, 0 if Conferral did not give the label."""
     label = _LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
 
 def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
-    """Those who are there, by the names that they have from now on.
+    """Return the participants by their new names.
 
-    Of several legs of one name the newest has it. Whoever has no label of ours, or one that is taken, is a guest. Of
-    those whom a transfer has dialled one is the target, or the agent where there is none: the transfer is forgotten.
+    Of several legs of one name, the newest gets it. A participant without a label of Conferral's, or with one that is
+    taken, is a guest. One of the targets becomes `target`, or `agent` if there is no agent, because the transfer is
+    lost.
     """
     names: dict[str, ParticipantFound] = {}
     others: list[ParticipantFound] = []
@@ -99,12 +101,12 @@ def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
 
 
 def recovered_dial_id(call_sid: str) -> str:
-    """Stands for the id of the dial that placed a call, which is forgotten; its callbacks are told by the call."""
+    """Return a stand-in for the lost id of the dial that placed a call; its callbacks are matched by call SID."""
     return f"found:{call_sid}"
 
 
 def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
-    """The party's name by its label, empty for a label that is none of ours; all targets are `target`."""
+    """Return the party's name by its label, empty if Conferral did not give the label; all targets are `target`."""
     label = _LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
         return ""

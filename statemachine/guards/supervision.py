@@ -1,16 +1,16 @@
-"""Questions about whoever supervises: what is to be asked of Twilio, and whether the coached agent may leave."""
+"""Guards on supervisors: the next update to request, and whether the coached agent may be hung up."""
 
 from conferral.statemachine.session import AGENT, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party, Session
 from conferral.statemachine.states import SuperviseMode
 
-#: Updates of a supervisor that Twilio may refuse in a row, before nothing more is asked (count).
+#: Consecutive supervisor updates that Twilio may refuse before Conferral stops requesting more (count).
 _REFUSED_MAX = 4
-#: Looks after which a coached agent is let go though Twilio does not confirm that the supervisor is muted (count).
+#: Reads after which a coached agent is hung up even if Twilio does not confirm the supervisor's mute (count).
 _CONFIRMATION_READS_MAX = 2
 
 
 def confirmed_supervise_mode(session: Session, party: Party) -> str:
-    """How somebody supervises by what Twilio has confirmed: one of `SuperviseMode`, or empty for none of them."""
+    """Return the supervise mode that Twilio has confirmed: a `SuperviseMode`, or empty for none."""
     if not party.coaches:
         return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
     agent = session.parties.get(AGENT)
@@ -19,10 +19,10 @@ def confirmed_supervise_mode(session: Session, party: Party) -> str:
 
 
 def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate | None:
-    """What is to be asked of Twilio about a supervisor; None when he is heard by whom he should be.
+    """Return the update to request for a supervisor; None if Twilio has confirmed the desired mode.
 
-    Who whispers to somebody who leaves, or is about to, would be heard by all: he is muted until the next agent is
-    there.
+    A supervisor who whispers to a leaving agent would be heard by everyone, so the supervisor is muted until the next
+    agent joins.
     """
     wanted = party.supervises
     if wanted == SuperviseMode.WHISPER and not _agent_stays(session):
@@ -33,7 +33,7 @@ def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate 
 
 
 def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
-    """Whether Twilio is being asked to let somebody whisper to an agent who leaves: he would be heard by all."""
+    """Whether an open update lets a supervisor whisper to a leaving agent: everyone would hear it."""
     return party.pending_update == ParticipantUpdate.WHISPER and not _agent_stays(session)
 
 
@@ -43,8 +43,10 @@ def _agent_stays(session: Session) -> bool:
 
 
 def may_hang_up(session: Session, party: Party) -> bool:
-    """Whether somebody who is to leave may be hung up: not the agent while a supervisor whispers to him, and nobody who
-    would take the others along while somebody is about to be dialled for them.
+    """Whether a party that is being removed may be hung up now.
+
+    Not the agent while a supervisor whispers to them, and not a party whose leaving ends the conference while another
+    is about to be dialed.
 
     Source: Twilio docs, Participant resource, `CallSidToCoach` and `EndConferenceOnExit`.
     """
@@ -54,7 +56,8 @@ def may_hang_up(session: Session, party: Party) -> bool:
         return False
     coach = session.parties.get(SUPERVISOR)
     is_there = coach is not None and coach.in_conference and not coach.is_gone and party.name == AGENT
-    # Callbacks may not tell whom he coaches: while he is being muted, or made to whisper, he may be heard.
+    # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear the
+    # supervisor.
     coaches = (
         is_there
         and coach is not None
@@ -67,9 +70,9 @@ def may_hang_up(session: Session, party: Party) -> bool:
 
 
 def _would_end_conference(session: Session, party: Party) -> bool:
-    """Whether somebody's leaving ends the conference in which somebody is about to be dialled.
+    """Whether a party's leaving would end a conference into which another is about to be dialed.
 
-    Not for long: where the flag can't be cleared, nobody is dialled, and the command has failed.
+    This does not last: if the flag can't be cleared, no one is dialed and the command fails.
     """
     somebody_comes = any(command.awaits_end_on_exit for command in session.pending_commands)
     is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES

@@ -1,7 +1,7 @@
-"""Questions about a running transfer: what it waits for, and whether that has come.
+"""Guards on a running transfer: what its stage waits for, and whether that has happened.
 
-Those of the first part stand in the table's `Always` rows: they are asked after every event, and each leads on to
-another stage, so that it is answered no afterwards.
+Those of the first part are used by automatic rows, which are tried after every event. Each leads to another stage, so
+it no longer holds afterwards.
 """
 
 from conferral.statemachine.draft import Draft
@@ -18,9 +18,9 @@ from conferral.statemachine.guards.waiting_party import (
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus
 
-#: The agent and the target may talk, or are about to; nobody has been let go yet.
+#: Agent and target talk or are about to; no one has been released.
 _TOGETHER = frozenset({TransferStage.TALKING, TransferStage.SWAPPING, TransferStage.SWAPPED, TransferStage.MERGING})
-#: Nobody takes part yet besides customer and agent.
+#: Only customer and agent take part.
 _BEFORE_ANSWER = frozenset(
     {
         TransferStage.CLEARING_END_ON_EXIT,
@@ -29,16 +29,16 @@ _BEFORE_ANSWER = frozenset(
         TransferStage.DIALING,
     }
 )
-#: Stages in which nobody is dialled any more or yet again, so that a customer without company is deserted.
+#: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER = _TOGETHER | {
     TransferStage.COMPLETING,
     TransferStage.RELEASING_AGENT,
     TransferStage.CANCELLING,
     TransferStage.RETURNING_CUSTOMER,
 }
-#: The agent himself is being dialled.
+#: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
-#: The customer is to be left with nobody beside him, or is so.
+#: Phases in which the customer is, or will be, without an agent.
 _WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK}) | AGENT_RING_PHASES
 
 
@@ -59,12 +59,12 @@ def _agent(draft: Draft) -> Party:
 
 
 def _targets_are_out(draft: Draft) -> bool:
-    """Those who lost to somebody quicker count as out although their phones may still ring for a moment."""
+    """Whether all targets are out. Losers of a ring group count, although their phones may ring a moment longer."""
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in draft.session.targets)
 
 
 def others_are_present(draft: Draft) -> bool:
-    """Whether somebody is with the customer whom the transfer does not depend on, and whom nobody's leaving ends."""
+    """Whether the customer is with added parties that the transfer does not depend on and who can stay."""
     session = draft.session
     beside = (
         one for one in present_parties(session) if one.name not in (CUSTOMER, AGENT) and one not in session.targets
@@ -73,42 +73,42 @@ def others_are_present(draft: Draft) -> bool:
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
-    """Those who are being dialled: the targets, or the agent who is rung again."""
+    """Return the parties being dialed: the targets, or the recalled agent."""
     return (_agent(draft),) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
 
 
 def answering_party(draft: Draft) -> Party | None:
-    """Who has taken the call: answered, in the conference, and not to leave."""
+    """Return the party that took the call: answered, in the conference, and not being removed."""
     return next((party for party in dialed_parties(draft) if party.takes_part and not party.is_leaving), None)
 
 
-# ---- asked after every event -------------------------------------------------------------------------------------
+# ---- after every event -------------------------------------------------------------------------------------------
 
 
 def transfer_is_pending(draft: Draft, _event: Event) -> bool:
-    """Whether both are in the conference and a transfer was waiting for that."""
+    """Whether a transfer was waiting for the conversion, which is done."""
     transfer = draft.session.transfer
     return transfer is not None and transfer.stage is TransferStage.CONVERTING
 
 
 def customer_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is gone: everybody else is let go."""
+    """Whether the customer has left."""
     return _customer(draft).is_gone
 
 
 def agent_left_by_command(draft: Draft, _event: Event) -> bool:
-    """Whether the agent, let go while the target still rings, is gone: that was what `complete` asked for."""
+    """Whether the agent left while the target still rings, as `complete` requested."""
     return draft.session.phase is Phase.BLIND and draft.transfer.step_name == "complete" and _agent(draft).is_gone
 
 
 def agent_left_before_answer(draft: Draft, _event: Event) -> bool:
-    """Whether the agent has hung up before the target took part."""
+    """Whether the agent hung up before the target joined."""
     handing_over = draft.session.phase in (Phase.WARM, Phase.CONSULT)
     return handing_over and _stage(draft) in _BEFORE_ANSWER and _agent(draft).is_gone
 
 
 def customer_is_alone(draft: Draft, _event: Event) -> bool:
-    """Whether agent and target are both gone, and nobody is being dialled."""
+    """Whether agent and target are both gone, and no one is being dialed."""
     stage = _stage(draft)
     if stage is TransferStage.UNHOLDING_CUSTOMER:
         return answering_party(draft) is None and all(
@@ -118,9 +118,9 @@ def customer_is_alone(draft: Draft, _event: Event) -> bool:
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
-    """Whether the agent has hung up when the transfer had failed or was cancelled: that ends the call, as ever.
+    """Whether the agent hung up after the transfer failed or was canceled, which ends the call.
 
-    A customer who is still on hold, though, has not been given back to him: he is not let go for it.
+    A customer who is still on hold has not been given back to the agent, and is not hung up for this.
     """
     customer = _customer(draft)
     is_kept = customer.held or customer.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
@@ -129,44 +129,44 @@ def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
 
 
 def agent_may_leave(draft: Draft, _event: Event) -> bool:
-    """Whether the agent's leaving would not end the conference any more, and the agent is not on hold."""
+    """Whether the agent can leave without ending the conference, and is not on hold."""
     agent = _agent(draft)
     is_free = not (agent.pending_update or agent.end_on_exit or agent.held)
     return _stage(draft) is TransferStage.CLEARING_END_ON_EXIT and (agent.is_gone or is_free)
 
 
 def customer_is_held(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is on hold, or hears a tune without it."""
+    """Whether the customer is on hold, or hears wait audio without a hold."""
     customer = _customer(draft)
     held = customer.held and customer.desired_hold and not customer.pending_update
     return _stage(draft) is TransferStage.HOLDING_CUSTOMER and (held or customer.waits_for_start)
 
 
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
-    """Whether the customer has come from the bridge into the room."""
+    """Whether the customer has moved from the bridge into the conference."""
     return _stage(draft) is TransferStage.MOVING_CUSTOMER and _customer(draft).in_conference
 
 
 def target_joined(draft: Draft, _event: Event) -> bool:
-    """Whether one of those who were dialled was answered and is in the conference."""
+    """Whether a dialed party answered and is in the conference."""
     rings = _stage(draft) is TransferStage.DIALING
-    # Who is let go before the answer is waited for no longer when the answer comes.
+    # An agent released before the answer need not be waited for once it comes.
     rings_meanwhile = _stage(draft) is TransferStage.HOLDING_CUSTOMER and draft.session.phase is Phase.BLIND
     return (rings or rings_meanwhile) and answering_party(draft) is not None
 
 
 def every_dial_failed(draft: Draft, _event: Event) -> bool:
-    """Whether none of those who were dialled can be reached."""
+    """Whether none of the dialed parties can be reached."""
     return _stage(draft) is TransferStage.DIALING and all(party.is_gone for party in dialed_parties(draft))
 
 
 def no_target_was_reached(draft: Draft, event: Event) -> bool:
-    """Whether none of those who were dialled can be reached, and the agent is with the customer."""
+    """Whether none of the dialed parties can be reached, and the agent is with the customer."""
     return every_dial_failed(draft, event) and draft.session.phase in (Phase.WARM, Phase.CONSULT)
 
 
 def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
-    """Whether the customer has nobody to talk to and nobody is left to be tried."""
+    """Whether the customer has no one to talk to and no one is left to dial."""
     if not fallback_is_due(draft, event):
         return False
     transfer, fallback = draft.transfer, draft.policy.fallback
@@ -176,20 +176,20 @@ def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
 
 
 def failed_with_others_present(draft: Draft, event: Event) -> bool:
-    """Whether that is so, and somebody who was added is still with the customer."""
+    """Whether no one is left to dial, but an added party is still with the customer."""
     return transfer_failed_for_good(draft, event) and others_are_present(draft)
 
 
 def retrieve_has_failed(draft: Draft, event: Event) -> bool:
-    """Whether nobody has taken a parked call up."""
+    """Whether no one retrieved the parked call."""
     deserted = every_dial_failed(draft, event) or customer_is_alone(draft, event)
     return draft.session.phase is Phase.RETRIEVE and deserted
 
 
 def fallback_is_due(draft: Draft, event: Event) -> bool:
-    """Whether somebody else is to be tried, now that the customer has nobody to talk to.
+    """Whether the recall or the fallback is due, because the customer has no one to talk to.
 
-    An agent who is on the way out is waited for: he may be the one who is rung next.
+    Conferral waits for an agent who is leaving: the recall may dial them next.
     """
     is_alone = _is_alone_after_failure(draft, event) or customer_is_alone(draft, event)
     if draft.session.phase is Phase.RETRIEVE:
@@ -202,7 +202,7 @@ def _is_alone_after_failure(draft: Draft, event: Event) -> bool:
 
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
-    """Whether the customer talks to whoever has taken the call, and the one who handed over is gone."""
+    """Whether the customer talks to the party that took the call, and the agent who handed over is gone."""
     found = answering_party(draft)
     customer = _customer(draft)
     unheld = _is_off_hold(customer)
@@ -217,37 +217,37 @@ def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
 
 
 def agent_has_returned(draft: Draft, event: Event) -> bool:
-    """Whether the agent who was rung again talks to the customer."""
+    """Whether the recalled agent talks to the customer."""
     return draft.session.phase is Phase.RECALL and customer_was_taken_over(draft, event)
 
 
 def is_retrieved(draft: Draft, event: Event) -> bool:
-    """Whether whoever has taken a parked call up talks to the customer."""
+    """Whether the party that retrieved the call talks to the customer."""
     return draft.session.phase is Phase.RETRIEVE and customer_was_taken_over(draft, event)
 
 
 def customer_is_parked(draft: Draft, _event: Event) -> bool:
-    """Whether the customer waits, and the agent who parks the call is gone."""
+    """Whether the customer is waiting and the agent who parks the call is gone."""
     return _stage(draft) is TransferStage.PARKING and _agent(draft).is_gone and _customer(draft).in_conference
 
 
 def recording_is_paused(draft: Draft, event: Event) -> bool:
-    """Whether nothing stands in the way of a consult's dial any more."""
+    """Whether the recording is paused, so that the consult's dial can start."""
     return _stage(draft) is TransferStage.PAUSING_RECORDING and consult_is_unrecorded(draft, event)
 
 
 def agent_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the agent has hung up while the target takes part: that counts as `complete`."""
+    """Whether the agent hung up after the target joined, which counts as `complete`."""
     return _stage(draft) in _TOGETHER and _agent(draft).is_gone
 
 
 def target_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the target has hung up while the agent is still there: that counts as `cancel`."""
+    """Whether the target hung up while the agent is still there, which counts as `cancel`."""
     return _stage(draft) in _TOGETHER | {TransferStage.COMPLETING} and _targets_are_out(draft)
 
 
 def first_is_held(draft: Draft, _event: Event) -> bool:
-    """Whether the one whom the agent has talked to before a swap is on hold."""
+    """Whether the party that the agent talked to before a swap is on hold."""
     if _stage(draft) is not TransferStage.SWAPPING:
         return False
     other = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
@@ -256,32 +256,32 @@ def first_is_held(draft: Draft, _event: Event) -> bool:
 
 
 def second_is_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether the one whom the agent is to talk to after a swap is off hold."""
+    """Whether the party that the agent talks to after a swap is off hold."""
     return _stage(draft) is TransferStage.SWAPPED and _is_off_hold(draft.session.parties[draft.transfer.swap_to])
 
 
 def all_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether nobody is on hold after a merge."""
+    """Whether no one is on hold after a merge."""
     return _stage(draft) is TransferStage.MERGING and _nobody_is_held(draft)
 
 
 def agent_may_be_released(draft: Draft, _event: Event) -> bool:
-    """Whether nobody who stays is on hold."""
+    """Whether no remaining party is on hold."""
     return _stage(draft) is TransferStage.COMPLETING and _nobody_is_held(draft)
 
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
-    """Whether the agent who was let go is gone. That the target is not gone too was asked before."""
+    """Whether the released agent is gone. An earlier row has checked the target."""
     return _stage(draft) is TransferStage.RELEASING_AGENT and _agent(draft).is_gone
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:
-    """Whether everybody who was dialled is gone, as `cancel` asked for."""
+    """Whether all targets are gone, as `cancel` requested."""
     return _stage(draft) is TransferStage.CANCELLING and all(target.is_gone for target in draft.session.targets)
 
 
 def customer_is_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is off hold, and the agent is there, or somebody who was added."""
+    """Whether the customer is off hold and the agent or an added party is present."""
     has_company = not _agent(draft).is_gone or others_are_present(draft)
     return _stage(draft) is TransferStage.RETURNING_CUSTOMER and _is_off_hold(_customer(draft)) and has_company
 
@@ -299,11 +299,11 @@ def _nobody_is_held(draft: Draft) -> bool:
     return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
 
 
-# ---- asked when a timer expires ----------------------------------------------------------------------------------
+# ---- when a timer expires ----------------------------------------------------------------------------------------
 
 
 def confirmation_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio confirms neither that the agent may leave nor a hold without which people could be overheard."""
+    """Whether Twilio has not confirmed that the agent can leave, or a hold without which parties could be overheard."""
     agent_stays = not (_agent(draft).is_gone or _agent(draft).is_leaving)
     needed = draft.session.phase is Phase.CONSULT or (draft.session.phase is Phase.PARK and agent_stays)
     return _stage(draft) is TransferStage.CLEARING_END_ON_EXIT or (
@@ -312,27 +312,27 @@ def confirmation_timed_out(draft: Draft, _event: Event) -> bool:
 
 
 def pausing_recording_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio does not confirm that the recording stands still."""
+    """Whether Twilio has not confirmed the pause of the recording."""
     return _stage(draft) is TransferStage.PAUSING_RECORDING
 
 
 def hold_is_optional(draft: Draft, _event: Event) -> bool:
-    """Whether the hold that is missing would only have given the customer a tune to listen to."""
+    """Whether the missing hold would only have given the customer audio to hear."""
     return _stage(draft) is TransferStage.HOLDING_CUSTOMER
 
 
 def swap_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio does not confirm the first hold of a swap."""
+    """Whether Twilio has not confirmed the first hold of a swap."""
     return _stage(draft) is TransferStage.SWAPPING
 
 
 def recall_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether the agent is to be rung once more now."""
+    """Whether the agent should be called back once more now."""
     return _stage(draft) is TransferStage.WAITING_TO_RECALL
 
 
 def agent_did_not_leave(draft: Draft, _event: Event) -> bool:
-    """Whether the agent, whom the end of the `<Dial>` or a request should have sent away, was not heard of."""
+    """Whether nothing was heard of the agent, whom the end of the `<Dial>` or a request should have hung up."""
     agent = _agent(draft)
     without_agent = (
         TransferStage.MOVING_CUSTOMER,
@@ -346,15 +346,15 @@ def agent_did_not_leave(draft: Draft, _event: Event) -> bool:
 
 
 def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
-    """Whether nobody is to be tried when a call was parked for too long, and somebody who was added is there."""
+    """Whether a parked call timed out with no one left to dial, while an added party is present."""
     return park_timeout_ends_session(draft, event) and _customer(draft).in_conference and others_are_present(draft)
 
 
-# ---- asked when a conference ends --------------------------------------------------------------------------------
+# ---- when a conference ends --------------------------------------------------------------------------------------
 
 
 def agent_ended_conference(draft: Draft, event: ConferenceEnded) -> bool:
-    """Whether the agent hung up before Twilio had cleared the flag, so that the customer lost the conference too."""
+    """Whether the agent hung up before Twilio cleared `EndConferenceOnExit`, so the customer lost the conference."""
     if event.call_sid_ending:
         by_agent = event.call_sid_ending == _agent(draft).call_sid
     else:
@@ -363,22 +363,22 @@ def agent_ended_conference(draft: Draft, event: ConferenceEnded) -> bool:
 
 
 def customer_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the customer, who lost the conference so, is in a fresh one, before the end of the old one was told."""
+    """Whether the customer, who lost the conference, joined a new one before the end of the old one was reported."""
     return _is_before_dial(draft) and _customer_joins_elsewhere(draft, event)
 
 
 def customer_lost_conference(draft: Draft, _event: ConferenceEnded | ParticipantJoined) -> bool:
-    """Whether the customer waited in the conference alone and has not hung up: his action leads him into another one.
+    """Whether the customer waited alone and has not hung up: their `<Dial>` action joins another conference.
 
-    What he should hear there could not be had, so Twilio has put him out of it; or he has not come into it yet, and
-    the agent, who was in it alone, has left.
+    Either Twilio removed the customer because the wait audio failed, or the customer has not joined yet and the agent,
+    who was in the conference alone, has left.
     """
     others = any(party.name != CUSTOMER for party in draft.session.participants)
     return draft.session.phase in _WITHOUT_AGENT and not others and not _customer(draft).is_gone
 
 
 def customer_waits_in_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether he is in the other one already, before the end of the first one was told."""
+    """Whether the waiting customer joined the new conference before the end of the old one was reported."""
     return customer_lost_conference(draft, event) and _customer_joins_elsewhere(draft, event)
 
 
@@ -395,43 +395,43 @@ def _is_before_dial(draft: Draft) -> bool:
     return before_dial and not _customer(draft).is_gone
 
 
-# ---- asked when a command comes ----------------------------------------------------------------------------------
+# ---- when a command arrives --------------------------------------------------------------------------------------
 
 
 def is_blind_and_connected(draft: Draft, event: Transfer) -> bool:
-    """Whether the customer alone is to be moved away from the bridge."""
+    """Whether the transfer is blind and both parties talk, so that only the customer is moved."""
     return event.mode == TransferMode.BLIND and is_connected(draft, event)
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
-    """Whether one of the two is not in the conference, so that there is nobody to hand over, or nobody to do it."""
+    """Whether customer or agent is not in the conference, so that there is no one to hand over or to do it."""
     parties = draft.session.parties
     return any(parties[name].is_gone or not parties[name].in_conference for name in (CUSTOMER, AGENT))
 
 
 def transfer_is_running(draft: Draft, _event: Event) -> bool:
-    """Whether a transfer runs or waits for the conversion."""
+    """Whether a transfer is running or waiting for the conversion."""
     transfer = draft.session.transfer
     return transfer is not None and transfer.is_running
 
 
 def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is to be handed over with nobody beside him."""
+    """Whether the customer is being handed over without an agent present."""
     return draft.session.phase in _WITHOUT_AGENT
 
 
 def customer_is_left_in_silence(draft: Draft, event: Event) -> bool:
-    """Whether the customer is to be handed over, and hears nothing meanwhile."""
+    """Whether the customer is being handed over and hears nothing meanwhile."""
     return customer_waits_without_agent(draft, event) and customer_waits_in_silence(draft, event)
 
 
 def customer_is_left_unheld(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the customer, who is to be handed over, can't be held because the conference has not started."""
+    """Whether the customer, who is being handed over, can't be held because the conference has not started."""
     return customer_waits_without_agent(draft, event) and customer_hold_failed(draft, event)
 
 
 def customer_arrived_alone(draft: Draft, event: Event) -> bool:
-    """Whether the customer has come into the room as one who starts it, and nobody else is there to start it with."""
+    """Whether the customer started the conference on arrival and is alone in it."""
     customer = _customer(draft)
     return (
         customer_has_arrived(draft, event)
@@ -441,19 +441,19 @@ def customer_arrived_alone(draft: Draft, event: Event) -> bool:
 
 
 def agent_was_released(draft: Draft, _event: Event) -> bool:
-    """Whether the agent is gone or on the way out, so that there is nothing to complete or to go back to."""
+    """Whether the agent is gone or leaving, so that there is nothing to complete or return to."""
     return draft.session.phase in _WITHOUT_AGENT or _agent(draft).is_leaving or _agent(draft).is_gone
 
 
 def names_ringing_agent(draft: Draft, event: Remove) -> bool:
-    """Whether whoever is rung to take up a parked call, or to take one back, is meant."""
+    """Whether the command names the agent being dialed for a retrieval or a recall."""
     agent = _agent(draft)
     is_rung = draft.session.phase in AGENT_RING_PHASES and not (agent.is_gone or agent.is_leaving)
     return is_rung and event.party in (agent.name, agent.call_sid)
 
 
 def transfer_is_ending(draft: Draft, _event: Event) -> bool:
-    """Whether the transfer is over but for what Twilio still has to confirm."""
+    """Whether the transfer is over except for Twilio's confirmations."""
     return _stage(draft) in (
         TransferStage.RELEASING_AGENT,
         TransferStage.CANCELLING,
@@ -462,7 +462,7 @@ def transfer_is_ending(draft: Draft, _event: Event) -> bool:
 
 
 def is_completing(draft: Draft, _event: Event) -> bool:
-    """Whether a `complete` is being carried out."""
+    """Whether a `complete` is in progress."""
     return _stage(draft) is TransferStage.COMPLETING
 
 
@@ -472,15 +472,15 @@ def target_takes_part(draft: Draft, _event: Event) -> bool:
 
 
 def is_not_consult(draft: Draft, _event: Event) -> bool:
-    """Whether all three talk, so that there is nobody to swap or merge."""
+    """Whether all three talk, so that there is no one to swap or merge."""
     return draft.session.phase is not Phase.CONSULT or draft.transfer.status is TransferStatus.MERGED
 
 
 def is_before_answer(draft: Draft, _event: Event) -> bool:
-    """Whether the target does not take part yet."""
+    """Whether the target has not joined yet."""
     return _stage(draft) in _BEFORE_ANSWER
 
 
 def step_is_running(draft: Draft, _event: Event) -> bool:
-    """Whether another step of the consult is still being carried out."""
+    """Whether another step of the consult is in progress."""
     return _stage(draft) is not TransferStage.TALKING

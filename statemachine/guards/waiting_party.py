@@ -1,4 +1,4 @@
-"""Questions about who is in the conference with whom, and about whoever waits there for somebody."""
+"""Guards on who is in the conference with whom, and on the waiting party."""
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant, UpdateParticipant
@@ -19,13 +19,13 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Sess
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
 
 _LONE = "lone"
-#: Times that a look at who is there is waited for, before what is known has to do (count): half a minute in all.
-#: Whoever is alone would else be billed for as long as looks fail.
+#: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
+#: party would be billed for as long as reads fail.
 _PRESENCE_READS_MAX = 15
 
 
 def present_parties(session: Session) -> tuple[Party, ...]:
-    """Those in the conference who count when it is asked whether somebody is alone: all but who merely listens."""
+    """Return the participants who count for the lone-participant rule: all but supervisors and muted guests."""
     return tuple(party for party in session.participants if not party.is_gone and not _only_listens(party))
 
 
@@ -34,24 +34,24 @@ def _only_listens(party: Party) -> bool:
 
 
 def someone_is_being_dialed(session: Session) -> bool:
-    """Whether somebody may still come in who was dialled, or is about to be."""
+    """Whether a dialed party, or one about to be dialed, may still join."""
     rings = any(_is_being_dialed(party) for party in session.parties.values())
     return rings or any(command.name == "add" and command.awaits_end_on_exit for command in session.pending_commands)
 
 
 def _is_being_dialed(party: Party) -> bool:
-    # Whoever took part and was put out by somebody else is not on the way in.
+    # A party that took part and was removed by another app is not joining.
     was_in = party.answered and party.status is PartyStatus.CONNECTED
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
 def waiting_party_name(session: Session) -> str:
-    """Who waits in a conference from the start: whoever has called, or the agent who was called first."""
+    """Return who waits in a conference used from the start: the caller, or the agent who was called first."""
     return CUSTOMER if session.direction == INBOUND else AGENT
 
 
 def waiting_party(draft: Draft) -> Party | None:
-    """Who waits alone in the conference, as is intended; None when nobody is to."""
+    """Return the party that waits alone on purpose; None if there is none."""
     session = draft.session
     if session.phase is Phase.PARKED:
         return session.parties[CUSTOMER]
@@ -59,9 +59,9 @@ def waiting_party(draft: Draft) -> Party | None:
 
 
 def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
-    """Whether the customer, who is to hear a tune until somebody comes, is alone in a conference that has started.
+    """Whether the customer, who should hear audio, is alone in a conference that has started.
 
-    Wait music is over there for good. Whoever was answered and is about to come in ends the silence by himself.
+    A started conference never plays wait music again. A party that has answered will end the silence by joining.
     """
     session = draft.session
     customer = session.parties[CUSTOMER]
@@ -73,12 +73,12 @@ def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
 
 
 def parked_customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the customer of a parked call is alone, and can't be held because the conference has not started."""
+    """Whether the customer of a parked call is alone and can't be held, because the conference has not started."""
     return draft.session.phase is Phase.PARKED and customer_hold_failed(draft, event)
 
 
 def customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
-    """Whether that is so of the customer, who is to hear a tune."""
+    """Whether the customer, who should hear audio, is alone and can't be held: the conference has not started."""
     customer = draft.session.parties[CUSTOMER]
     is_his = (
         event.kind == UpdateParticipant.kind and event.before_start and customer.update_effect_id == event.effect_id
@@ -89,12 +89,12 @@ def customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
 
 
 def parked_customer_waits_in_silence(draft: Draft, event: Event) -> bool:
-    """Whether that is so of a parked call."""
+    """Whether the customer of a parked call waits alone in silence."""
     return draft.session.phase is Phase.PARKED and customer_waits_in_silence(draft, event)
 
 
 def expected_party(draft: Draft) -> Party:
-    """Whom a conference from the start is waiting for."""
+    """Return the party that the waiting party is waiting for."""
     return draft.session.parties[AGENT if waiting_party_name(draft.session) == CUSTOMER else CUSTOMER]
 
 
@@ -102,26 +102,26 @@ def expected_party(draft: Draft) -> Party:
 
 
 def is_empty(draft: Draft, _event: Event) -> bool:
-    """Whether the conference is empty but for supervisors."""
+    """Whether the conference is empty, except for supervisors."""
     return waiting_party(draft) is None and not present_parties(draft.session)
 
 
 def is_alone(draft: Draft) -> bool:
-    """Whether one is in the conference with nobody being dialled."""
+    """Whether one party is alone in the conference and no one is being dialed."""
     session = draft.session
     return waiting_party(draft) is None and len(present_parties(session)) < 2 and not someone_is_being_dialed(session)
 
 
 def is_newly_alone(draft: Draft, _event: Event) -> bool:
-    """Whether somebody is alone whose grace has not begun."""
+    """Whether a party is alone and its grace period has not started."""
     return _LONE not in draft.session.timers and is_alone(draft)
 
 
 def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
-    """Whether something of the conference was not heard, and no look has shown since who is there.
+    """Whether conference events are missing, and no read since then shows who is present.
 
-    Callbacks are lost, and an older copy of Redis knows nothing of those who came later. Twilio does not promise that
-    its numbers have no gaps, so a gap is only a reason to look. Looks that fail for half a minute are not waited for.
+    Callbacks get lost, and a rolled-back Redis does not know later joins. Twilio does not promise gapless sequence
+    numbers, so a gap only triggers a read. Conferral stops waiting for reads that fail for half a minute.
     """
     session = draft.session
     return session.presence_reads < _PRESENCE_READS_MAX and session.seen.has_gap(
@@ -130,7 +130,7 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
-    """Whether an agent is with the customer of a parked call, though nobody knows any more who rang him."""
+    """Whether an agent is with the customer of a parked call, although Redis lost who dialed them."""
     session = draft.session
     agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
     is_there = agent is not None and agent.takes_part and not agent.is_leaving
@@ -138,12 +138,12 @@ def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
 
 
 def is_no_longer_alone(draft: Draft, _event: Event) -> bool:
-    """Whether somebody who was alone is so no longer."""
+    """Whether a party that was alone no longer is."""
     return _LONE in draft.session.timers and not is_alone(draft)
 
 
 def customer_left_for_after_url(draft: Draft, event: DialEnded) -> bool:
-    """Whether the customer has come out of the conference by himself, and the action's document leads him on."""
+    """Whether the customer left the conference, and the action's document continues at the `after` URL."""
     party = draft.session.find_party(call_sid=event.call_sid)
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
     comes_out = event.dial == "conference" and waiting_party(draft) is None
@@ -151,7 +151,7 @@ def customer_left_for_after_url(draft: Draft, event: DialEnded) -> bool:
 
 
 def has_after_url(draft: Draft, _event: Event) -> bool:
-    """Whether the one who is alone is the customer, for whom the directory names something to go on with."""
+    """Whether the lone party is the customer and the directory sets an `after` URL."""
     left = present_parties(draft.session)
     return bool(draft.session.attributes.after_url) and len(left) == 1 and left[0].name == CUSTOMER
 
@@ -160,26 +160,26 @@ def has_after_url(draft: Draft, _event: Event) -> bool:
 
 
 def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether whoever waits has hung up, or could not be reached in the first place."""
+    """Whether the waiting party hung up, or could not be reached in the first place."""
     found = waiting_party(draft)
     return found is not None and found.is_gone
 
 
 def waiting_party_is_missing(draft: Draft, _event: Event) -> bool:
-    """Whether whoever waits is not in the conference (any more), and is to be looked after."""
+    """Whether the waiting party is not in the conference and no timer watches it."""
     found = waiting_party(draft)
     rings = draft.session.opening is Opening.CALLING
     return found is not None and not rings and not found.in_conference and "opening" not in draft.session.timers
 
 
 def waiting_party_is_present(draft: Draft, _event: Event) -> bool:
-    """Whether whoever was looked after for not being in the conference is in it."""
+    """Whether a watched waiting party is now in the conference."""
     found = waiting_party(draft)
     return "opening" in draft.session.timers and (found is None or found.in_conference)
 
 
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
-    """Whether the other one may be dialled."""
+    """Whether the waiting party has joined, so that the other one can be dialed."""
     found = waiting_party(draft)
     before = (Opening.CALLING, Opening.ARRIVING)
     is_there = found is not None and found.in_conference and not found.is_leaving
@@ -187,7 +187,7 @@ def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
 
 
 def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
-    """Whether whoever was dialled for the one who waits talks to him."""
+    """Whether the expected party talks to the waiting party."""
     found = waiting_party(draft)
     return (
         draft.session.opening is Opening.DIALING
@@ -198,20 +198,20 @@ def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:
-    """Whether another agent is to be tried."""
+    """Whether another agent should be dialed."""
     session = draft.session
     return expected_party_failed(draft, event) and session.agent_number + 1 < len(session.agents)
 
 
 def expected_party_failed(draft: Draft, _event: Event) -> bool:
-    """Whether whoever was dialled could not be reached."""
+    """Whether the expected party could not be reached."""
     return draft.session.opening is Opening.DIALING and expected_party(draft).is_gone
 
 
 def will_rejoin(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
-    """Whether the call of someone who waits goes on, so that the action of its `<Dial>` is answered with a join.
+    """Whether the waiting party's call continues, so that its `<Dial>` action will join it again.
 
-    Twilio may report like a hang-up that their wait document could not be fetched.
+    Twilio may report a wait document that it could not fetch like a hangup.
     """
     found = waiting_party(draft)
     waits = party.name == (CUSTOMER if draft.state is State.TRANSFERRING else found.name if found else "")
@@ -219,16 +219,16 @@ def will_rejoin(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
 
 
 def waiting_party_lost_conference(draft: Draft, _event: ConferenceEnded) -> bool:
-    """Whether somebody waited there alone who has not hung up: the action of his `<Dial>` leads him into another."""
+    """Whether a party waited there alone and has not hung up: its `<Dial>` action joins another conference."""
     found = waiting_party(draft)
     return found is not None and not found.is_gone
 
 
 def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
-    """Whether nobody can be dialled into the conference in which somebody waits: it is over, and nothing has told so.
+    """Whether no one can be dialed into the waiting party's conference: it is over, but no callback said so.
 
-    Believed once of each conference, so that nobody is dialled for ever into one of which Twilio says so and which a
-    look shows.
+    This is believed once per conference. Otherwise, dials would repeat forever if Twilio refuses them for a conference
+    that reads still show.
     """
     session = draft.session
     is_into_room = event.kind == CreateParticipant.kind and event.gone and session.opening is Opening.DIALING
@@ -238,21 +238,21 @@ def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
 
 
 def waiting_party_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether he is in the other one already, before the end of the first one was told."""
+    """Whether the waiting party joined the new conference before the end of the old one was reported."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and is_another_conference(draft, event)
 
 
 def shows_waiting_party_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether whoever waits is alive and not in the conference.
+    """Whether the waiting party's call is live but not in the conference.
 
-    Of whom nothing was ever heard there may have got another document, and be talking: nobody moves him.
+    A party that the conference never showed may have gotten another document and be talking; it is not moved.
     """
     found = waiting_party(draft)
     return (
         found is not None
         and not (found.in_conference or found.is_leaving)
-        # Until our gate has let him in, he is not to be there.
+        # The waiting party is not expected in the conference until the gate accepts the call.
         and draft.session.opening is not Opening.CALLING
         and has_reached_conference(draft, found)
         and bool(found.call_sid)
@@ -264,22 +264,20 @@ def shows_waiting_party_missing(draft: Draft, event: CallsRead) -> bool:
 
 
 def has_reached_conference(draft: Draft, found: Party) -> bool:
-    """Whether the party has come to the conference, or come back from it."""
+    """Whether the party has joined the conference before, or come back from it."""
     return (
         found.has_rejoined or found.answered or found.conference_sequence >= 0 or bool(draft.session.former_conferences)
     )
 
 
 def waiting_party_left_conference(draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>` has ended that should have brought whoever waits in; its action leads him there again."""
+    """Whether the `<Dial>` that joins the waiting party has ended; its action joins it again."""
     found = waiting_party(draft)
     return found is not None and event.call_sid == found.call_sid and event.dial == "conference"
 
 
 def is_actually_bridged(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a `<Dial>` of the webhook's own has called whoever is awaited: Redis had stored the call though its reply
-    was lost, and the caller was bridged.
-    """
+    """Whether the webhook bridged the call with a `<Dial>` of its own, because it never got Redis's reply."""
     found, session = waiting_party(draft), draft.session
     if found is None or session.opening is not Opening.ARRIVING or has_reached_conference(draft, found):
         return False
@@ -287,7 +285,7 @@ def is_actually_bridged(draft: Draft, event: CallProgressed) -> bool:
 
 
 def shows_waiting_conference_over(draft: Draft, event: CallsRead) -> bool:
-    """Whether the conference in which somebody waits is over, though nobody has told so. A new one may not show yet."""
+    """Whether the waiting party's conference is over, but no callback said so. A new one may not be listed yet."""
     found, session = waiting_party(draft), draft.session
     is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
     is_there = found is not None and found.in_conference and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
@@ -295,22 +293,22 @@ def shows_waiting_conference_over(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_waiting_party_still_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether he is so although he was moved once more."""
+    """Whether the waiting party is still missing after a second redirect."""
     return draft.session.repaired and shows_waiting_party_missing(draft, event)
 
 
 def shows_conference_over(draft: Draft, event: CallsRead) -> bool:
-    """Whether the conference is over though nobody has told so. One that is new may not be listed yet."""
+    """Whether the conference is over, but no callback said so. A new one may not be listed yet."""
     session = draft.session
     is_new = draft.now_ms - session.moved_at_ms < draft.policy.reread_interval_ms
     return bool(session.conference_sid) and not event.conference_sid and waiting_party(draft) is None and not is_new
 
 
 def is_of_second_call(draft: Draft, event: Event) -> bool:
-    """Whether another call asks for a session that exists."""
+    """Whether another call requests an existing session."""
     return draft.session.find_party(call_sid=getattr(event, "call_sid", "")) is None
 
 
 def park_timeout_ends_session(draft: Draft, _event: Event) -> bool:
-    """Whether nobody is to be tried when a call was parked for too long."""
+    """Whether the session ends when a parked call times out, because no fallback is configured."""
     return draft.policy.fallback == "end"
