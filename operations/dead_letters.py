@@ -167,7 +167,7 @@ class DeadLetters:
         refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=_age_of):
-            # Read each one only now: another user may have retried or dropped it, and all together may not fit into
+            # Read each one only now: another user may have retried or dropped it, and all of them may not fit into
             # memory.
             letter = (await self._store.get([one])).get(one)
             if why_not := _NOT_FOUND if letter is None else await self._store.retry(letter):

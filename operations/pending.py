@@ -175,8 +175,7 @@ def commands_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
 
 
 def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
-    """Return when the held parties were put on hold, in Unix milliseconds, keyed by the wait's phrase. The earliest
-    counts.
+    """Return when the first held party was put on hold, in Unix milliseconds, keyed by the wait's phrase.
 
     Args:
         fields: The session's hash.

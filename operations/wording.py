@@ -212,9 +212,7 @@ def format_duration(from_ms: int, until_ms: int) -> str:
 
 
 def party_names(fields: Fields) -> list[str]:
-    """Return a session's party names: customer and agent first, then dialed and added parties, then former agents and
-    supervisors.
-    """
+    """Return the parties' names: customer and agent, dialed and added parties, then former agents and supervisors."""
     names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
     return sorted(names, key=_party_sort_key)
 

@@ -1,4 +1,4 @@
-"""A local Twilio: REST API, TwiML, signed callbacks, phones with scripted behaviour, and faults on demand."""
+"""Sandbox: a local Twilio with REST API, TwiML, signed callbacks, scripted phones, and fault injection."""
 
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults

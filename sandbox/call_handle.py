@@ -1,4 +1,4 @@
-"""A handle on one leg, with which a test or a person acts and looks."""
+"""A handle on one leg, for tests and the page: act on it, and check what it heard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CallHandle:
-    """One leg of a sandbox; it stays usable when the leg is over."""
+    """One leg of a sandbox; it stays usable after the leg has ended."""
 
     def __init__(self, sandbox: SandboxRuntime, sid: str) -> None:
         self._sandbox = sandbox
@@ -32,47 +32,47 @@ class CallHandle:
 
     @property
     def record(self) -> Call:
-        """What the exchange knows of it."""
+        """The model's record of the leg."""
         return self._sandbox.model.state.calls[self.sid]
 
     @property
     def status(self) -> str:
-        """Twilio's status."""
+        """Twilio's call status."""
         return self.record.status
 
     @property
     def hears_now(self) -> Sound | None:
-        """What it hears now; None when nobody listens."""
+        """What it hears now; None if no one listens."""
         return self._sandbox.model.audibility.current(self.sid)
 
     @property
     def sounds_heard(self) -> tuple[SoundInterval, ...]:
-        """All that it heard."""
+        """Everything that it heard."""
         return self._sandbox.model.audibility.intervals(self.sid)
 
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
-        """How many of the exchange's seconds it heard nobody and nothing; by default in all its life."""
+        """Return how many seconds of silence it heard, in sandbox time; by default, in its whole life."""
         end_s = self._sandbox.now_s if until_s is None else until_s
         return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
 
     def longest_silence_s(self) -> float:
-        """The longest time in one piece that it heard nobody and nothing, in the exchange's seconds."""
+        """Return the longest stretch of silence that it heard, in seconds of sandbox time."""
         return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
 
     def has_heard(self, other: CallHandle) -> bool:
-        """Whether it ever heard the other one."""
+        """Whether it ever heard the other leg."""
         return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
 
     def answer(self) -> None:
-        """Pick up; nothing happens if it doesn't ring."""
+        """Answer; ignored unless it rings."""
         self._sandbox.apply(PhoneAnswers(self.sid))
 
     def reject(self) -> None:
-        """Refuse the call."""
+        """Reject the call."""
         self._sandbox.apply(PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
-        """Hang up; nothing happens if it is over."""
+        """Hang up; ignored if it has ended."""
         self._sandbox.apply(PhoneHangsUp(self.sid))
 
     def press(self, digits: str) -> None:
@@ -80,7 +80,7 @@ class CallHandle:
         self._sandbox.apply(PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
-        """Begin to speak; only conferences with the event `speaker` tell of it."""
+        """Start speaking; only conferences subscribed to the event `speaker` report it."""
         self._sandbox.apply(PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:

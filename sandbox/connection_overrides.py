@@ -1,4 +1,4 @@
-"""Connection overrides: how the fragment of a webhook's URL changes time-outs and retries.
+"""Connection overrides: timeouts and retries set in the fragment of a webhook's URL.
 
 Source: Twilio docs: Webhooks connection overrides.
 """
@@ -13,7 +13,7 @@ RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOverrides:
-    """Time-outs in milliseconds, how often to try again, and after which failures."""
+    """Timeouts in milliseconds, the number of retries, and the failures to retry."""
 
     connect_ms: int = 5_000
     read_ms: int = 15_000
@@ -22,13 +22,13 @@ class ConnectionOverrides:
     retry_on: frozenset[str] = frozenset({"ct"})
 
     def is_retried(self, failure: str) -> bool:
-        """Whether this failure (`4xx`, `5xx`, `ct`, `rt`) is tried again."""
+        """Whether this failure (`4xx`, `5xx`, `ct`, `rt`) is retried."""
         return failure in self.retry_on or "all" in self.retry_on
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send, without the fragment, and how; `fault` tells what was wrong with the fragment."""
+    """A URL without its fragment, and its overrides; `fault` describes an error in the fragment."""
 
     url: str
     overrides: ConnectionOverrides
@@ -39,7 +39,7 @@ _RANGES = {"ct": (100, 10_000), "rt": (100, 15_000), "tt": (100, 15_000), "rc": 
 
 
 def parse_target(url: str) -> Target:
-    """Split a webhook's URL into address and overrides; values out of range are drawn to its edge."""
+    """Split a webhook's URL into address and overrides; values out of range are clamped."""
     address, fragment = urldefrag(url)
     values: dict[str, int] = {}
     retry_on = ConnectionOverrides().retry_on

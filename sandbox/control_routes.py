@@ -1,4 +1,4 @@
-"""The sandbox's own routes under `/sandbox`, for people and for other processes; they ask for no credentials."""
+"""Control API of the sandbox under `/sandbox`, for people and other processes; unauthenticated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences
 
 NAME_LENGTH_MAX = 60
-"""Characters of a phone's name."""
+"""Maximum length of a phone's name (characters)."""
 
 
 NOTICE_LENGTH_MAX = 500
-"""Characters of the line at the top of the phones' page."""
+"""Maximum length of the notice at the top of the phones' page (characters)."""
 
 
 DURATION_FIELDS = frozenset({"by_s", "latency_s"})
@@ -28,7 +28,7 @@ COUNT_FIELDS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
 
 
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
-    """All routes under `/sandbox`."""
+    """Return all routes under `/sandbox`."""
     control = ControlRoutes(sandbox)
     return [
         web.post("/sandbox/numbers", errors_as_json_handler(control.add_number)),
@@ -51,10 +51,10 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
 
 
 def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
-    """The object in this field, as texts.
+    """Return the object in this field, with its values as strings.
 
     Raises:
-        ControlError: It is no object.
+        ControlError: the field isn't an object.
     """
     value = body.get(name) or {}
     if not isinstance(value, dict):
@@ -63,7 +63,7 @@ def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def describe(call: CallHandle) -> dict[str, Any]:
-    """A leg as the control routes show it."""
+    """Return a leg as JSON for the control routes."""
     record = call.record
     return {
         "sid": record.sid,
@@ -83,13 +83,13 @@ def _has_kind(value: object, kind: Any) -> bool:
 
 
 class ControlRoutes:
-    """The handlers, one for each route."""
+    """The handlers, one per route."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
 
     async def add_number(self, request: web.Request) -> web.Response:
-        """Give the account a number."""
+        """Add a number to the account."""
         optional = (
             "voice_method", "voice_fallback_url", "voice_fallback_method", "status_callback",
             "status_callback_method", "application_sid", "name",
@@ -99,7 +99,7 @@ class ControlRoutes:
         return json_response(asdict(number), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
-        """Tell a phone what to do when it is dialled."""
+        """Script what a phone does when it is dialed."""
         times = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
         person = ("name", "by_hand")
         body = await read_json_object(request, ("address",), (*times, "outcome", "digits", "keys", "times", *person))
@@ -116,7 +116,7 @@ class ControlRoutes:
             script_fields.get("name", ""), str
         ):
             raise ControlError(422, "name must be a text, and by_hand true or false")
-        if body or not script_fields:  # a name alone leaves the script as it is
+        if body or not script_fields:  # a request with only a name keeps the script
             self._sandbox.phone(address).script(**body)
         if "name" in script_fields:
             self._sandbox.phone(address).name = script_fields["name"][:NAME_LENGTH_MAX]
@@ -126,7 +126,7 @@ class ControlRoutes:
         return json_response({"address": address, **script_fields, **body}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
-        """Show a line at the top of the phones' page; an empty one removes it."""
+        """Show a notice at the top of the phones' page; an empty text removes it."""
         body = await read_json_object(request, ("text",), ())
         text = body["text"]
         if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:
@@ -136,7 +136,7 @@ class ControlRoutes:
         return json_response({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
-        """Somebody calls one of the account's numbers; `custom` holds a browser's own parameters."""
+        """Call one of the account's numbers; `custom` holds a browser's own parameters."""
         body = await read_json_object(request, ("from", "to"), ("custom", "url"))
         custom = tuple(_texts(body, "custom").items())
         try:
@@ -146,7 +146,7 @@ class ControlRoutes:
         return json_response(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
-        """A browser calls through an application; `params` holds what it sends along."""
+        """Call from a browser through an application; `params` holds its custom parameters."""
         body = await read_json_object(request, ("identity",), ("to", "params", "app", "url"))
         texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
         try:
@@ -156,7 +156,7 @@ class ControlRoutes:
         return json_response(describe(call), 201)
 
     async def send_callback(self, request: web.Request) -> web.Response:
-        """A callback that the model has no reason to send."""
+        """Send a callback that the model itself would never send."""
         body = await read_json_object(request, ("sid", "event"), ("params",))
         try:
             self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
@@ -165,7 +165,7 @@ class ControlRoutes:
         return json_response({"sid": body["sid"], "event": body["event"]}, 201)
 
     async def add_foreign(self, request: web.Request) -> web.Response:
-        """Calls, or a conference, of somebody else who uses the same account."""
+        """Add calls, or a conference, of another application in the same account."""
         body = await read_json_object(request, (), ("calls", "status", "conference", "members", "age_s"))
         try:
             count, members = int(body.get("calls", 0)), int(body.get("members", 2))
@@ -178,13 +178,13 @@ class ControlRoutes:
         return json_response({"calls": [call.sid for call in calls], "conference": room}, 201)
 
     async def calls(self, request: web.Request) -> web.Response:
-        """All legs, or with `?live=true` those that are not over."""
+        """List all legs, or with `?live=true` those that haven't ended."""
         live = request.query.get("live") == "true"
         sids = self._sandbox.model.state.live_calls if live else self._sandbox.model.state.calls
         return json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def call_action(self, request: web.Request) -> web.Response:
-        """Answer, hang up, reject, speak, fall silent, or press keys (`digits`) on a leg."""
+        """Act on a leg: answer, hang up, reject, speak, fall silent, or press keys (`digits`)."""
         sid, act = request.match_info["sid"], request.match_info["act"]
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
@@ -208,7 +208,7 @@ class ControlRoutes:
         return json_response(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:
-        """All conferences with those who are in or on their way, or with `?live=true` those that have not ended."""
+        """List all conferences with their participants, or with `?live=true` those that haven't ended."""
         live = request.query.get("live") == "true"
         shown = [
             {
@@ -242,7 +242,7 @@ class ControlRoutes:
         return json_response({"conferences": shown})
 
     async def recordings(self, _request: web.Request) -> web.Response:
-        """All recordings, and whose voices are on them."""
+        """List all recordings, with the voices on them."""
         shown = [
             {
                 "sid": it.sid,
@@ -262,11 +262,11 @@ class ControlRoutes:
         return json_response({"recordings": shown})
 
     async def request_log(self, _request: web.Request) -> web.Response:
-        """Everything that was asked and sent."""
+        """List all requests received and sent."""
         return json_response(asdict(self._sandbox.request_log))
 
     async def audibility(self, request: web.Request) -> web.Response:
-        """Who heard what: of all legs, or with `?call=CA…` of one."""
+        """List who heard what: all legs, or with `?call=CA…` one."""
         history = self._sandbox.model.audibility.history
         wanted = request.query.get("call")
         if wanted is not None and wanted not in history:
@@ -289,7 +289,7 @@ class ControlRoutes:
         return json_response({"hearing": shown, "now_s": self._sandbox.now_s})
 
     async def faults(self, request: web.Request) -> web.Response:
-        """Set rates, and ask for single faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
+        """Set fault rates and one-shot faults: `{"callback_loss": 0.1, "once": [{"what": "lose_callbacks", …}]}`."""
         rates = {field.name for field in fields(Faults) if not field.name.startswith("_")} - {"seed"}
         body = await read_json_object(request, (), (*sorted(rates), "once", "clear", "forget"))
         if body.pop("clear", False):
@@ -308,7 +308,7 @@ class ControlRoutes:
         return json_response({name: getattr(self._sandbox.faults, name) for name in sorted(rates)})
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
-        """What is set to go wrong."""
+        """List the configured faults."""
         return json_response(conferences.fault_view(self._sandbox))
 
     def _add_one_shot(self, wish: dict[str, Any]) -> None:
@@ -337,6 +337,6 @@ class ControlRoutes:
             raise ControlError(422, f"{what}: {error}") from error
 
     async def reset(self, _request: web.Request) -> web.Response:
-        """Forget everything but the numbers."""
+        """Remove everything except the numbers."""
         self._sandbox.reset()
         return json_response({"numbers": sorted(self._sandbox.model.state.numbers)})

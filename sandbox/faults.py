@@ -1,6 +1,6 @@
-"""Faults on demand: rates that a seed decides, and single ones that are asked for by name.
+"""Fault injection: random faults at given rates with a seed, and one-shot faults.
 
-The single ones are looked for first, in the order in which they were asked for.
+One-shot faults take precedence, in the order in which they were added.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Corruption = Literal["", "half", "html"]
 
 @dataclass(frozen=True, slots=True)
 class CallbackPlan:
-    """What becomes of one callback: how many copies (0: lost), after how many seconds, held back or not."""
+    """What happens to one callback: number of copies (0: lost), delay in seconds, and whether it is reordered."""
 
     copies: int = 1
     delay_s: float = 0.0
     is_held_back: bool = False
-    """Sent only after the next callback."""
+    """Whether it is sent only after the next callback."""
 
     @property
     def fault(self) -> str:
-        """Its name in the ledger."""
+        """The fault's name in the request log."""
         if self.copies == 0:
             return "lost"
         if self.copies > 1:
@@ -37,24 +37,24 @@ class CallbackPlan:
 
 @dataclass(frozen=True, slots=True)
 class RestPlan:
-    """What becomes of one REST request."""
+    """What happens to one REST request."""
 
     latency_s: float = 0.0
     status: int = 0
-    """An error to answer instead; 0 for none."""
+    """HTTP status of an injected error; 0 for none."""
     code: int = 0
-    """Twilio's code of that error; 0 for the usual one of its status."""
+    """Twilio's error code; 0 for the usual one of its status."""
     cuts_connection: bool = False
-    """The connection is closed without an answer."""
+    """Whether the connection is closed without a response."""
     moment: FaultStep = "before"
-    """Whether the error or the cut comes before or after the request has taken effect."""
+    """Whether the error or the cut occurs before or after the request takes effect."""
     retry_after_s: int = 1
     corruption: Corruption = ""
-    """`half`: the answer breaks off in its middle, after the effect. `html`: a page of somebody between us answers."""
+    """`half`: the response is truncated, after the effect. `html`: a proxy's error page replaces it."""
 
     @property
     def fault(self) -> str:
-        """Its name in the ledger."""
+        """The fault's name in the request log."""
         if self.cuts_connection:
             return f"cut-{self.moment}"
         if self.corruption:
@@ -68,17 +68,17 @@ class RestPlan:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """A request for TwiML that is made later, or is answered by the fault instead of by the webhook."""
+    """A request for TwiML that is delayed, or fails without reaching the webhook."""
 
     fails: bool = False
     status: int = 0
-    """The HTTP status that a failing one seems to get; 0: no connection."""
+    """HTTP status of the injected failure; 0: no connection."""
     delay_s: float = 0.0
 
 
 @dataclass(slots=True)
 class _OneShot:
-    """A fault that was asked for by name, for the next `count` that match."""
+    """A one-shot fault for the next `count` matching requests."""
 
     pattern: str
     count: int
@@ -86,26 +86,26 @@ class _OneShot:
     plan: CallbackPlan | RestPlan | FetchPlan
     method: str = ""
     number: int = 0
-    """Tells it from the others, as long as it is to come."""
+    """Identifies it while it is pending."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingFault:
-    """A single fault that was asked for and is still to come, for people to read."""
+    """A pending one-shot fault, for display."""
 
     number: int
-    """To take it back by."""
+    """Its number, for `cancel`."""
     description: str
-    """Which: `the next participant-join callback is lost`."""
+    """A sentence: `the next participant-join callback is lost`."""
     count: int
-    """How many times."""
+    """Remaining occurrences."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Faults:
-    """Rates from 0 to 1 and durations in seconds of real time; the same seed decides alike each time.
+    """Rates from 0 to 1, and delays in real seconds. The same seed makes the same decisions.
 
-    All rates may be changed while running.
+    All rates may change at runtime.
     """
 
     seed: int = 0
@@ -113,18 +113,18 @@ class Faults:
     callback_duplication: float = 0.0
     callback_reordering: float = 0.0
     callback_delay_s: tuple[float, float] = (0.0, 0.0)
-    """Least and most."""
+    """Minimum and maximum."""
     fetch_delay_s: tuple[float, float] = (0.0, 0.0)
-    """Before a document is asked for, least and most: Twilio's own time, about 0.3 s in earnest."""
+    """Delay before fetching TwiML, minimum and maximum; the real Twilio takes about 0.3 s."""
     latency_s: tuple[float, float] = (0.0, 0.0)
-    """Of REST answers, least and most."""
+    """Latency of REST responses, minimum and maximum."""
     rate_429: float = 0.0
     rate_500_before: float = 0.0
     rate_500_after: float = 0.0
     cut_before: float = 0.0
     cut_after: float = 0.0
     retry_after_s: int = 1
-    """What a 429 tells the asker to wait."""
+    """`Retry-After` of a 429, in seconds."""
     _random: Random = field(init=False, repr=False)
     _one_shots: list[_OneShot] = field(default_factory=list, repr=False)
     _next_number: int = field(default=0, repr=False)
@@ -133,22 +133,22 @@ class Faults:
         self._random = Random(self.seed)  # noqa: S311  faults must be repeatable, not secret
 
     def lose_callbacks(self, event: str, count: int = 1, **params: str) -> None:
-        """The next callbacks of this event, with these parameters, are never sent.
+        """Never send the next callbacks of this event with these parameters.
 
-        `event` is Twilio's word (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
+        `event` is Twilio's name (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
         """
         self._add_callback_fault(event, count, params, CallbackPlan(copies=0))
 
     def duplicate_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
-        """The next callbacks of this event are sent several times."""
+        """Send the next callbacks of this event several times."""
         self._add_callback_fault(event, count, params, CallbackPlan(copies=copies))
 
     def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
-        """The next callbacks of this event are sent so many real seconds later."""
+        """Delay the next callbacks of this event by so many real seconds."""
         self._add_callback_fault(event, count, params, CallbackPlan(delay_s=by_s))
 
     def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
-        """The next callbacks of this event are overtaken by the one that follows."""
+        """Reorder the next callbacks of this event: send each after the callback that follows."""
         self._add_callback_fault(event, count, params, CallbackPlan(is_held_back=True))
 
     def next_rest(
@@ -166,60 +166,61 @@ class Faults:
         mangled: Corruption = "",
         **params: str,
     ) -> None:
-        """The next REST requests of this method and path, with these parameters, get this fault.
+        """Inject this fault into the next REST requests with this method, path, and parameters.
 
         Args:
             method: `POST`, or `*` for any.
-            path: Beginning of what follows the account's part; `*` stands for anything: `/Conferences/*/Participants`.
-                With `.json` behind it only the list and its creates are meant, with `/*` only single participants.
-            status: An error to answer.
-            cut: Close the connection without an answer, before or after the effect.
-            moment: For `status`: whether the effect takes place all the same (`after`).
-            latency_s: Real seconds before anything happens.
-            retry_after_s: The header of a 429; 0 leaves it out.
+            path: Prefix of the path after the account; `*` matches anything: `/Conferences/*/Participants`. A path that
+                ends in `.json` matches only the list and its creates, `/*` only single participants.
+            status: HTTP status of an injected error.
+            cut: Close the connection without a response, before or after the effect.
+            moment: For `status`: whether the request takes effect first (`after`).
+            latency_s: Delay before anything happens, in real seconds.
+            retry_after_s: `Retry-After` of a 429; 0 omits the header.
             count: How many requests.
-            code: Twilio's code of the error, where it isn't the usual one of `status`.
-            mangled: `half`: the answer breaks off in its middle, always after the effect. `html`: a page of a proxy
-                comes in its place, with `status`, or with 200 where that is 0.
-            params: Values of the request's own parameters; `*` is any, as long as it is sent, and an empty one means
-                that it is not sent: `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
+            code: Twilio's error code, if it isn't the usual one of `status`.
+            mangled: `half`: the response is truncated, always after the effect. `html`: a proxy's page replaces it,
+                with
+                `status`, or with 200 if that is 0.
+            params: Values of the request's parameters. `*` matches any value that is sent; an empty value matches a
+                missing parameter: `Hold="true"`, `CallToken="*"`, `EndConferenceOnExit=""`.
         """
         when = "after" if mangled == "half" else cut or moment
         plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
         self._add_one_shot(f"{path}*", count, params, plan, method)
 
     def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
-        """The next requests for TwiML to addresses that contain this text fail: with a status, or unconnected (0)."""
+        """Fail the next requests for TwiML to URLs that contain this text: with a status, or unconnected (0)."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
     def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
-        """The next requests for TwiML to addresses that contain this text are made so many real seconds later."""
+        """Delay the next requests for TwiML to URLs that contain this text by so many real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
     def clear(self) -> None:
-        """No faults from now on: rates to 0, single ones forgotten."""
+        """Remove all faults: rates become 0, and one-shot faults are dropped."""
         self.callback_loss = self.callback_duplication = self.callback_reordering = 0.0
         self.rate_429 = self.rate_500_before = self.rate_500_after = self.cut_before = self.cut_after = 0.0
         self.callback_delay_s = self.latency_s = self.fetch_delay_s = (0.0, 0.0)
         self._one_shots.clear()
 
     def pending_count(self) -> int:
-        """How many single faults were asked for and have not happened."""
+        """Return the number of pending one-shot faults."""
         return sum(shot.count for shot in self._one_shots)
 
     def pending_faults(self) -> list[PendingFault]:
-        """The single faults that were asked for and have not happened, in the order in which they are looked for."""
+        """Return the pending one-shot faults in order of precedence."""
         return [PendingFault(shot.number, _describe(shot), shot.count) for shot in self._one_shots]
 
     def cancel(self, number: int) -> bool:
-        """Take a single fault back; False where it has happened, or there was none."""
+        """Cancel a one-shot fault; False if it is not pending."""
         kept = [shot for shot in self._one_shots if shot.number != number]
         is_found = len(kept) < len(self._one_shots)
         self._one_shots[:] = kept
         return is_found
 
     def rates(self) -> dict[str, float | tuple[float, float]]:
-        """The rates and durations that are set, by name."""
+        """Return the nonzero rates and delays by name."""
         names = [
             it.name for it in fields(self) if not it.name.startswith("_") and it.name not in {"seed", "retry_after_s"}
         ]
@@ -227,7 +228,7 @@ class Faults:
         return {name: value for name, value in values.items() if value not in (0.0, (0.0, 0.0))}
 
     def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
-        """What becomes of this callback."""
+        """Decide what happens to this callback."""
         params = dict(request.params)
         names = (request.event, f"status={params.get('CallStatus', '')}")
         for shot in self._one_shots:
@@ -242,7 +243,7 @@ class Faults:
         )
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
-        """What becomes of this REST request."""
+        """Decide what happens to this REST request."""
         for shot in self._one_shots:
             plan = shot.plan
             if isinstance(plan, RestPlan) and shot.method in ("*", method) and self._matches(shot, (path,), params):
@@ -262,7 +263,7 @@ class Faults:
         return RestPlan(latency_s)
 
     def plan_fetch(self, request: FetchRequest) -> FetchPlan:
-        """What becomes of this request for TwiML."""
+        """Decide what happens to this request for TwiML."""
         for shot in self._one_shots:
             plan = shot.plan
             if isinstance(plan, FetchPlan) and fnmatchcase(request.url, shot.pattern):
@@ -282,7 +283,7 @@ class Faults:
         method: str = "",
     ) -> None:
         for name in params:
-            if not name[0].isupper():  # an argument misspelt, else the fault would never happen
+            if not name[0].isupper():  # a misspelled argument would never match a request
                 raise TypeError(f"{name} is no parameter of Twilio's")
         self._next_number += 1
         self._one_shots.append(_OneShot(pattern, count, params, plan, method, self._next_number))

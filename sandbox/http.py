@@ -1,4 +1,4 @@
-"""How the sandbox's own routes read what they are asked, and answer."""
+"""Request and response helpers for the sandbox's own routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class ControlError(Exception):
-    """A request of the sandbox's own is wrong; `reason` names what, for the one who asked."""
+    """A request to the sandbox's own routes is invalid; `reason` says why."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class ControlError(Exception):
 
 
 def errors_as_json_handler(handler: Handler) -> Handler:
-    """The handler, whose ControlError becomes the answer."""
+    """Wrap a handler so that a ControlError becomes a JSON response."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -33,17 +33,17 @@ def errors_as_json_handler(handler: Handler) -> Handler:
 
 
 def json_response(body: object, status: int = 200) -> web.Response:
-    """An answer."""
+    """Return a JSON response."""
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
 async def read_json_object(
     request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The JSON object of a request.
+    """Read a request's JSON object.
 
     Raises:
-        ControlError: It is no object, a field is missing, or one is unknown.
+        ControlError: the body isn't an object, lacks a field, or has an unknown one.
     """
     try:
         body = orjson.loads(await request.read() or b"{}")

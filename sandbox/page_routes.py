@@ -1,8 +1,7 @@
-"""The page on which people play with the phones: its document, its files, its socket, and who may use them.
+"""The phones' page: its document, files, and WebSocket, and its protection against cross-origin requests.
 
-There are no credentials, since everything is on this machine. But a browser on this machine also shows pages of
-others, and these must not place calls here: neither by a request across sites, nor by a name of their own that they
-let point to this machine (DNS rebinding).
+There are no credentials, because everything runs on this machine. But other sites' pages in a browser on this machine
+must not place calls here, neither through cross-site requests nor through DNS rebinding.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
-    """Serve the page, and look at who asks before anything of the sandbox's own is answered."""
+    """Serve the page, and check the origin before the sandbox's own routes respond."""
     live = PageSockets(sandbox)
     document = page("Phones", styles=("shared/tokens.css", "phones.css"), modules=("main.js",))
 
@@ -47,9 +46,9 @@ def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
 
 @web.middleware
 async def reject_cross_origin(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Refuses what a page of somebody else's asks for.
+    """Reject requests from other sites' pages.
 
-    Twilio's paths have credentials of their own, but the demo's are known to everybody: there a page changes nothing.
+    Twilio's paths have credentials of their own, but the demo's are public: there, pages can't change anything.
     """
     if request.path.startswith(VERSION):
         if hdrs.ORIGIN in request.headers:
@@ -64,12 +63,12 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if not request.path.startswith(VERSION):  # Twilio's answers have none of these
+    if not request.path.startswith(VERSION):  # Twilio's responses have none of these headers
         await add_headers(request, response)
 
 
 async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Response:
-    """Repeat a request to a webhook, as Twilio does when it got no answer (same token), or as if it were another one.
+    """Repeat a request to a webhook, as Twilio's retry (same token) or as a new request.
 
     `token` is `same` or `new`, `after_s` real seconds, `times` how often.
     """
@@ -88,7 +87,7 @@ async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Resp
     again = replace(
         first,
         at_s=sandbox.now_s,
-        token=first.token if token == "same" else "",  # noqa: S105  a choice, and no secret
+        token=first.token if token == "same" else "",  # noqa: S105  a choice, not a secret
         fault="again",
         attempts=[],
         signature="",

@@ -1,7 +1,7 @@
-"""Tells pages what changes, over a WebSocket each: what has changed since what that page was told, never a queue.
+"""WebSocket updates to the phones' page: each message is the difference from what the page has, without a queue.
 
-While a page is slow to take what it is sent, changes gather into the next message. A WebSocket and not server-sent
-events, of which browsers open six for a host at most, over all tabs.
+While a page is slow to receive, changes coalesce into the next message. WebSockets rather than server-sent events,
+because browsers open at most six of those per host, across all tabs.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from conferral.sandbox.views import conferences, phones, traffic
 from conferral.sandbox.views.times import iso
 
 COALESCE_FOR_S = 0.05
-"""Real seconds in which changes gather after something was sent."""
+"""How long changes coalesce after a message was sent, in real seconds."""
 TICK_S = 2.0
-"""Real seconds after which a page is told the time though nothing has changed."""
+"""Interval between time updates when nothing changes, in real seconds."""
 MESSAGE_MAX = 4096
-"""Bytes of a message from a page, which has nothing to say here."""
+"""Maximum size of a page's message, in bytes; pages have nothing to send."""
 
 
 class PageState:
-    """What one page was told, and what it has to be told next."""
+    """What one page has received, and what to send it next."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
@@ -39,7 +39,7 @@ class PageState:
         self._lists_of: dict[str, dict[int, object]] = {}
 
     def new_messages(self) -> Iterator[bytes]:
-        """Messages about what has changed since the last time; at least the time."""
+        """Yield messages about changes since the last call; at least one with the time."""
         if self._run != self._sandbox.reset_count:
             self._run = self._sandbox.reset_count
             self._sent.clear()
@@ -56,7 +56,7 @@ class PageState:
         yield from self._list_messages("debugger", request_log.debugger, lambda _entry: True, traffic.debugger_view)
 
     def _whole_messages(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is sent as a whole whenever anything about it is different."""
+        """Yield what is sent in full whenever any part of it changes."""
         sandbox = self._sandbox
         yield (
             "hello",
@@ -85,7 +85,7 @@ class PageState:
         state_of: Callable[[Any], object],
         view: Callable[[SandboxRuntime, int, Any], dict[str, Any]],
     ) -> Iterator[bytes]:
-        """The newest entries that are new or have changed; `first` is the oldest one to keep."""
+        """Yield the newest entries that are new or changed; `first` is the oldest one to keep."""
         first = max(entries.dropped, entries.total - traffic.NEWEST_MAX)
         is_whole = about not in self._lists_of
         known = self._lists_of.setdefault(about, {})
@@ -110,21 +110,21 @@ def _state_of_request(entry: RestEntry) -> object:
 
 
 class PageSockets:
-    """The sockets of all pages."""
+    """All pages' WebSockets."""
 
     def __init__(self, sandbox: SandboxRuntime) -> None:
         self._sandbox = sandbox
         self._sockets: set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Tells one page what changes, until it goes."""
+        """Send changes to one page until it disconnects."""
         socket = web.WebSocketResponse(heartbeat=20.0, compress=False, max_msg_size=MESSAGE_MAX)
         await socket.prepare(request)
         self._sockets.add(socket)
         sender = asyncio.create_task(self._send_changes(socket))
         try:
             async for _message in socket:
-                pass  # reading is what notices that it has gone
+                pass  # only reading notices a disconnect
         finally:
             self._sockets.discard(socket)
             sender.cancel()
@@ -133,15 +133,15 @@ class PageSockets:
         return socket
 
     async def close(self, _app: web.Application) -> None:
-        """Let all pages go; they try again by themselves."""
+        """Disconnect all pages; they reconnect automatically."""
         close_code = aiohttp.WSCloseCode.GOING_AWAY
         await asyncio.gather(*(socket.close(code=close_code) for socket in list(self._sockets)))
 
     async def _send_changes(self, socket: web.WebSocketResponse) -> None:
         viewer = PageState(self._sandbox)
-        with suppress(ConnectionResetError):  # the page has gone, which its reader notices as well
+        with suppress(ConnectionResetError):  # the page has disconnected; its reader notices, too
             while True:
-                changed = self._sandbox.change_event  # before looking, so that nothing slips through in between
+                changed = self._sandbox.change_event  # before reading the state, so that no change is missed
                 for message in list(viewer.new_messages()):
                     await socket.send_str(message.decode())
                 with suppress(TimeoutError):

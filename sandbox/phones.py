@@ -1,4 +1,4 @@
-"""Phones: what answers when a leg is dialled, by a script or by hand."""
+"""Phones: what happens when a leg is dialed, scripted or played by hand."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneScript:
-    """What a phone does by itself. Times are the exchange's seconds, so they shrink with the sandbox's speed.
+    """What a phone does automatically. Times are in sandbox time, so they shrink with the sandbox's speed.
 
-    Without `answer_after_s` and `outcome` it rings until told, or until Twilio gives up.
+    Without `answer_after_s` and `outcome`, it rings until acted on, or until Twilio's timeout.
     """
 
     ring_after_s: float = 0.0
-    """From being dialled to ringing."""
+    """From being dialed to ringing."""
     answer_after_s: float | None = None
-    """From ringing to being picked up, refused, or found busy."""
+    """From ringing to being answered, rejected, or found busy."""
     outcome: Outcome | None = None
     hang_up_after_s: float | None = None
     """From the answer."""
@@ -40,9 +40,9 @@ class PhoneScript:
     digits_after_s: float = 0.5
     """From the answer."""
     keys: tuple[str, ...] = ()
-    """Keys pressed at each `<Gather>` in turn, empty for none: `("", "1")` lets the first one pass."""
+    """Keys pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first one."""
     keys_after_s: float = 0.5
-    """From the `<Gather>`'s beginning."""
+    """From the start of the `<Gather>`."""
 
     @property
     def has_actions(self) -> bool:
@@ -50,7 +50,7 @@ class PhoneScript:
         return self.answer_after_s is not None if self.outcome is None else self.outcome != "no-answer"
 
     def __str__(self) -> str:
-        """What it does, in words."""
+        """Describe what it does."""
         if not self.has_actions:
             return "rings until somebody picks up"
         if self.outcome not in {None, "answer"}:
@@ -63,7 +63,7 @@ class PhoneScript:
         return ", ".join(does)
 
     def steps_before_answer(self, call_sid: str) -> list[tuple[float, Input]]:
-        """What happens from the dialling on: seconds from now, and what."""
+        """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
         rings: tuple[float, Input] = (self.ring_after_s, PhoneRings(call_sid))
@@ -80,7 +80,7 @@ class PhoneScript:
                 return [rings]
 
     def steps_after_answer(self, call_sid: str) -> list[tuple[float, Input]]:
-        """What happens from the answer on."""
+        """Return the steps after the answer."""
         steps: list[tuple[float, Input]] = []
         if self.digits:
             steps.append((self.digits_after_s, PhonePresses(call_sid, self.digits)))
@@ -89,30 +89,30 @@ class PhoneScript:
         return steps
 
     def on_gather(self, call_sid: str, time: int) -> list[tuple[float, Input]]:
-        """What happens at a `<Gather>`, the first one being number 0: seconds from its beginning, and what."""
+        """Return the steps at a `<Gather>`, counted from 0: seconds from its start, and the input."""
         keys = self.keys[time] if time < len(self.keys) else ""
         return [(self.keys_after_s, PhonePresses(call_sid, keys))] if keys else []
 
 
 @dataclass(slots=True)
 class Phone:
-    """One address: its script, and the legs that it has."""
+    """One address: its script, and its legs."""
 
     address: str
     default: PhoneScript = field(default_factory=PhoneScript)
     name: str = ""
-    """What people call it; empty for its address."""
+    """Display name; empty to show the address."""
     is_manual: bool = False
-    """Whether a person plays it: it then does nothing by itself, whatever its script says."""
+    """Whether a person plays it: it then does nothing automatically, whatever its script."""
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)
-    """Legs that were dialled to it, oldest first, those that are over too."""
+    """Legs dialed to it, oldest first, including ended ones."""
     placed_call_sids: list[str] = field(default_factory=list)
-    """Likewise the calls that were placed from it."""
+    """Calls placed from it, likewise."""
     active_scripts: dict[str, PhoneScript] = field(default_factory=dict)
-    """The script of each leg."""
+    """The script by leg."""
     gather_counts: dict[str, int] = field(default_factory=dict)
-    """How often each leg was asked for keys by a `<Gather>` (count)."""
+    """Number of `<Gather>`s by leg."""
 
     def script(
         self,
@@ -127,7 +127,7 @@ class Phone:
         keys_after_s: float = 0.5,
         times: int | None = None,
     ) -> Phone:
-        """What it does from the next call on, or (with `times`) only for so many calls, then as before."""
+        """Set its script from the next call on, or (with `times`) for so many calls only."""
         script = PhoneScript(
             ring_after_s=ring_after_s,
             answer_after_s=answer_after_s,
@@ -145,7 +145,7 @@ class Phone:
         return self
 
     def script_in_turn(self, *scripts: PhoneScript) -> Phone:
-        """What it does at its next calls, one script for each; the last one stays. What was said before is forgotten.
+        """Set one script for each of its next calls; the last one stays. Replaces earlier scripts.
 
         `phone.script_in_turn(PhoneScript(outcome="busy"), PhoneScript(answer_after_s=1))` is busy, then answers.
         """
@@ -154,20 +154,20 @@ class Phone:
         return self
 
     def on_dialed(self, call_sid: str) -> PhoneScript:
-        """A leg reaches it: the script for it."""
+        """Add a dialed leg; return its script."""
         script = PhoneScript() if self.is_manual else self.next_scripts.popleft() if self.next_scripts else self.default
         self.call_sids.append(call_sid)
         self.active_scripts[call_sid] = script
         return script
 
     def on_gather(self, call_sid: str) -> list[tuple[float, Input]]:
-        """A `<Gather>` begins on one of its legs: seconds from now, and what it does."""
+        """Return the steps at a `<Gather>` on one of its legs: seconds from now, and the input."""
         time = self.gather_counts.get(call_sid, 0)
         self.gather_counts[call_sid] = time + 1
         return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, time)
 
     def forget(self, call_sids: Set[str]) -> None:
-        """Nobody knows these calls any more."""
+        """Remove pruned calls."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
         self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
         for sid in call_sids & self.active_scripts.keys():
@@ -177,5 +177,5 @@ class Phone:
 
 
 def phone_address(to: str) -> str:
-    """The address of a phone without the parameters that a browser is given: `client:alice?x=1` is `client:alice`."""
+    """Return a phone's address without a browser's parameters: `client:alice?x=1` becomes `client:alice`."""
     return to.partition("?")[0] if to.startswith("client:") else to

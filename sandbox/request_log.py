@@ -1,6 +1,6 @@
-"""Keeps what was asked and sent, so that a test can judge by it: REST requests, deliveries, dials, debugger entries.
+"""Request log for tests: REST requests, webhook deliveries, dials, debugger entries.
 
-Times `at_s` are the exchange's seconds, durations are real milliseconds.
+Times `at_s` are in sandbox time, durations in real milliseconds.
 """
 
 from __future__ import annotations
@@ -14,54 +14,54 @@ from conferral.sandbox.retention import exceeds
 _T = TypeVar("_T")
 
 RESPONSE_BYTES_MAX = 10 * 1024
-"""Bytes that are kept of a webhook's answer."""
+"""Bytes kept of a webhook's response."""
 
 
 @dataclass(slots=True)
 class RestEntry:
-    """One request of the REST API."""
+    """One request to the REST API."""
 
     at_s: float
     method: str
     path: str
-    """What follows the account's part: `/Calls.json`."""
+    """The path after the account: `/Calls.json`."""
     params: Params
     status: int = 0
-    """What was answered; 0 while it is being worked on, or where the connection was cut."""
+    """HTTP status; 0 while in progress, or if the connection was cut."""
     code: int = 0
-    """Twilio's error code, for a refusal."""
+    """Twilio's error code, if rejected."""
     applied: bool = False
-    """Whether it reached the exchange, be it to be refused there."""
+    """Whether it reached the model, even if rejected there."""
     fault: str = ""
     """The injected fault: `429`, `500-before`, `500-after`, `cut-before`, `cut-after`, `latency`."""
     duration_ms: float = 0.0
 
     def get(self, name: str, default: str = "") -> str:
-        """The last value of a parameter."""
+        """Return the last value of a parameter."""
         return dict(self.params).get(name, default)
 
 
 @dataclass(slots=True)
 class DeliveryAttempt:
-    """One try to deliver."""
+    """One delivery attempt."""
 
     at_s: float
     status: int
-    """HTTP status; 0 when there was no answer."""
+    """HTTP status; 0 without a response."""
     failure: str
-    """Empty, or which kind: `4xx`, `5xx`, `ct`, `rt`."""
+    """Empty, or the kind of failure: `4xx`, `5xx`, `ct`, `rt`."""
     duration_ms: float
 
 
 @dataclass(slots=True)
 class DeliveryEntry:
-    """One request to a webhook, with all its tries."""
+    """One request to a webhook, with all its attempts."""
 
     at_s: float
     kind: str
-    """`voice` for a request that wants TwiML; `call`, `conference`, `recording` for a callback."""
+    """`voice` for a TwiML request; `call`, `conference`, `recording` for a callback."""
     event: str
-    """A voice request's purpose (`program`, `wait`, …), or the event of a callback (`participant-join`)."""
+    """A voice request's purpose (`program`, `wait`, …), or a callback's event (`participant-join`)."""
     url: str
     method: str
     params: Params
@@ -69,22 +69,22 @@ class DeliveryEntry:
     token: str = ""
     """The value of `I-Twilio-Idempotency-Token`."""
     fault: str = ""
-    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` for one that a person sent."""
+    """The injected fault: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` if a person repeated it."""
     attempts: list[DeliveryAttempt] = field(default_factory=list)
     signature: str = ""
     """The value of `X-Twilio-Signature`."""
     answer_type: str = ""
-    """`Content-Type` of the last answer."""
+    """`Content-Type` of the last response."""
     answer: str = ""
-    """The beginning of the last answer's body, `ANSWER_MAX` at most."""
+    """The start of the last response's body, at most `RESPONSE_BYTES_MAX` bytes."""
     again_of: int | None = None
-    """The number in the ledger of the one that this repeats, from 0."""
+    """Log number of the request that this repeats, from 0."""
 
     @property
     def verdict(self) -> str:
-        """What the webhook made of the signature, as far as its last answer tells: `refused`, `accepted`, or nothing.
+        """How the webhook judged the signature, according to its last response: `refused`, `accepted`, or empty.
 
-        Twilio does not say how to refuse a signature; 403 is what its own libraries' examples answer.
+        Twilio doesn't specify how to reject a signature; the examples of its libraries respond with 403.
         """
         if self.status == 403:
             return "refused"
@@ -92,48 +92,48 @@ class DeliveryEntry:
 
     @property
     def status(self) -> int:
-        """HTTP status of the last try; 0 without an answer."""
+        """HTTP status of the last attempt; 0 without a response."""
         return self.attempts[-1].status if self.attempts else 0
 
     @property
     def duration_ms(self) -> float:
-        """Real time of all tries together."""
+        """Real time of all attempts together."""
         return sum(attempt.duration_ms for attempt in self.attempts)
 
     def get(self, name: str, default: str = "") -> str:
-        """The value of a parameter."""
+        """Return the value of a parameter."""
         return dict(self.params).get(name, default)
 
 
 @dataclass(frozen=True, slots=True)
 class DialEntry:
-    """One leg that was dialled, by REST or by a `<Dial>`."""
+    """One dialed leg, by REST or by a `<Dial>`."""
 
     at_s: float
     call_sid: str
     to: str
     label: str
-    """The participant's label, for a leg made by the Participants API."""
+    """The participant's label, for a leg created by the Participants API."""
     direction: str
 
 
 class NumberedLog(list[_T]):
-    """A list of which the oldest may be let go; each entry keeps its number, which counts from 0 at the start."""
+    """A list that can drop its oldest entries; the others keep their numbers, which count from 0."""
 
     dropped = 0
-    """How many were let go (count): the number of the first that is there."""
+    """How many entries were dropped: the number of the first remaining one."""
 
     @property
     def total(self) -> int:
-        """How many there ever were (count): the number of the next one."""
+        """How many entries there ever were: the number of the next one."""
         return self.dropped + len(self)
 
     def numbered(self, number: int) -> _T | None:
-        """The entry of a number; None where there is none, or none any more."""
+        """Return the entry with a number; None if it doesn't exist or was dropped."""
         return self[number - self.dropped] if self.dropped <= number < self.total else None
 
     def trim(self, limit: int) -> None:
-        """Let the oldest go, where there are clearly more than so many."""
+        """Drop the oldest entries once the list clearly exceeds the limit."""
         if exceeds(len(self), limit):
             self.dropped += len(self) - limit
             del self[:-limit]
@@ -141,30 +141,30 @@ class NumberedLog(list[_T]):
 
 @dataclass(slots=True)
 class RequestLog:
-    """Everything that was asked and sent since the start or the last reset, in order, as far as it is kept."""
+    """All requests received and sent since the start or the last reset, in order, within the retention limits."""
 
     rest: NumberedLog[RestEntry] = field(default_factory=NumberedLog)
     deliveries: NumberedLog[DeliveryEntry] = field(default_factory=NumberedLog)
     dials: NumberedLog[DialEntry] = field(default_factory=NumberedLog)
     debugger: NumberedLog[DebuggerEntry] = field(default_factory=NumberedLog)
     notice: str = ""
-    """A line for everyone who has the phones' page open; empty for none."""
+    """Notice on the phones' page; empty for none."""
 
     def trim(self, limit: int) -> None:
-        """Let the oldest of each list go, where there are clearly more than so many."""
+        """Drop the oldest entries of each list that clearly exceeds the limit."""
         for entries in (self.rest, self.deliveries, self.dials, self.debugger):
             entries.trim(limit)
 
     def requests(self, method: str = "", path_part: str = "") -> list[RestEntry]:
-        """REST requests of this method whose path contains this text."""
+        """Return REST requests with this method and a path that contains this text."""
         return [entry for entry in self.rest if (not method or entry.method == method) and path_part in entry.path]
 
     def callbacks(self, event: str = "", **params: str) -> list[DeliveryEntry]:
-        """Status callbacks of this event with these parameters, lost ones too."""
+        """Return status callbacks of this event with these parameters, including lost ones."""
         return [entry for entry in self.deliveries if entry.kind != "voice" and _matches(entry, event, params)]
 
     def voice_requests(self, url_part: str = "", **params: str) -> list[DeliveryEntry]:
-        """Requests for TwiML to addresses that contain this text, with these parameters."""
+        """Return requests for TwiML with these parameters, to URLs that contain this text."""
         return [
             entry
             for entry in self.deliveries
@@ -172,15 +172,15 @@ class RequestLog:
         ]
 
     def dials_to(self, to: str) -> int:
-        """How many legs were dialled to this address."""
+        """Return the number of legs dialed to this address."""
         return sum(entry.to == to for entry in self.dials)
 
     def dials_of(self, label: str) -> int:
-        """How many legs were dialled under this participant label."""
+        """Return the number of legs dialed with this participant label."""
         return sum(entry.label == label for entry in self.dials)
 
     def errors(self, code: int = 0) -> list[DebuggerEntry]:
-        """Entries of the debugger's list, of this code if one is given."""
+        """Return the debugger's entries, optionally with this code."""
         return [entry for entry in self.debugger if code in (0, entry.code)]
 
 

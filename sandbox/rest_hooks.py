@@ -1,4 +1,4 @@
-"""Moments of a REST request at which a test may step in."""
+"""Hooks with which tests intercept a REST request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conferral.sandbox.model import Params, RestAnswer
 
 @dataclass(frozen=True, slots=True)
 class RestHookEvent:
-    """A REST request at one of its steps: about to take effect, or just having done so."""
+    """A REST request at one of its steps: about to take effect, or right after it."""
 
     step: Literal["before", "after"]
     method: str

@@ -1,4 +1,4 @@
-"""Twilio's REST paths over HTTP: credentials, faults, and the exchange's answers as JSON.
+"""Twilio's REST API over HTTP: credentials, faults, and the model's responses as JSON.
 
 Source: Twilio docs: Twilio API requests (Basic auth); Twilio API responses.
 """
@@ -33,11 +33,13 @@ ERRORS = {
     500: (20500, "An internal server error has occurred"),
     503: (20503, "Service unavailable"),
 }
-"""Twilio's usual code and words for an error that a fault answers."""
+"""Twilio's usual code and message for the statuses of injected errors."""
 
 
 def rest_handler(sandbox: SandboxRuntime) -> Handler:
-    """Answers `/2010-04-01/Accounts/{AccountSid}.json` and everything below `/2010-04-01/Accounts/{AccountSid}/`."""
+    """Return the handler for `/2010-04-01/Accounts/{AccountSid}.json` and everything below
+    `/2010-04-01/Accounts/{AccountSid}/`.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")
@@ -104,7 +106,7 @@ def _apply_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, 
     if plan.cuts_connection:
         if request.transport is not None:
             request.transport.abort()
-        return web.Response()  # reaches nobody
+        return web.Response()  # never sent: the connection is closed
     entry.status = plan.status or 200
     if plan.corruption:
         return web.Response(status=entry.status, text="<html>Please stand by</html>", content_type="text/html")
@@ -115,7 +117,7 @@ def _apply_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, 
 
 
 async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResponse:
-    """The first half of an answer; then the connection is closed."""
+    """Send the first half of a response, then close the connection."""
     body = orjson.dumps(answer.body)
     response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     response.content_length = len(body)

@@ -1,4 +1,4 @@
-"""How much a sandbox keeps of what is over. Without a bound it keeps all until it is reset, as tests want it."""
+"""Retention: how many finished calls and log entries a sandbox keeps. Tests keep everything until a reset."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Bounds; what is beyond goes, the oldest first, a tenth at a time."""
+    """Limits; beyond them, the oldest tenth is removed at a time."""
 
     finished_calls_max: int = 2_000
-    """Calls that are over, and likewise conferences (count)."""
+    """Finished calls, and likewise finished conferences (count)."""
     log_entries_max: int = 10_000
-    """Entries of each of the ledger's lists (count)."""
+    """Entries of each list in the request log (count)."""
 
     def __str__(self) -> str:
-        """In words, for those who look."""
+        """Describe the limits for people."""
         return (
             f"the newest {self.finished_calls_max:,} calls and conferences that are over, "
             f"and the newest {self.log_entries_max:,} requests of each kind"
@@ -28,35 +28,35 @@ class Retention:
 
 
 def exceeds(count: int, limit: int) -> bool:
-    """Whether it is time to let go: not for each single one, since that looks at all."""
+    """Whether to prune: not for each single entry, because pruning scans all of them."""
     return count > limit + max(1, limit // 10)
 
 
 class RetentionEnforcer:
-    """Lets go of what is beyond the bounds.
+    """Prunes what exceeds the limits.
 
     Args:
-        keeps: The bounds; None for none.
+        keeps: The limits; None for none.
     """
 
     def __init__(self, keeps: Retention | None) -> None:
         self.retention = keeps
-        #: How much of what is over was left the last time: some of it may be needed still.
+        #: Number of finished calls left after the last pruning, some of which may still be needed.
         self._until_next = 0
 
     def prune(self, sandbox: SandboxRuntime, referenced: frozenset[str]) -> None:
-        """Keep no more of what is over than is wanted.
+        """Prune finished calls and log entries beyond the limits.
 
         Args:
-            sandbox: Whose.
-            referenced: Calls that are kept in any case: whose phones still have something to do.
+            sandbox: The sandbox.
+            referenced: Calls to keep in any case, because their phones' scripts are still running.
         """
         if self.retention is None:
             return
         sandbox.request_log.trim(self.retention.log_entries_max)
         state = sandbox.model.state
         if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._until_next)):
-            self._until_next = min(self._until_next, _finished_count(state))  # after a reset there is nothing
+            self._until_next = min(self._until_next, _finished_count(state))  # a reset leaves none
             return
         removed = sandbox.model.prune_finished(self.retention.finished_calls_max, referenced)
         for phone in sandbox.phones.values():

@@ -1,4 +1,4 @@
-"""An exchange in real time: clock, phones, deliveries, faults, and a way to wait for what happens."""
+"""The sandbox runtime: runs the model in real time, with clock, phones, deliveries, faults, and waiting."""
 
 from __future__ import annotations
 
@@ -47,30 +47,30 @@ from conferral.sandbox.webhook_delivery import WebhookDelivery, WebhookResponse
 log = structlog.get_logger()
 
 HELD_BACK_S = 0.5
-"""Real seconds after which a callback that was held back goes out though nothing has overtaken it."""
+"""Real seconds after which a held-back callback is sent although no other followed."""
 ACCOUNT_SID = "AC" + "5a" * 16
-AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  of an account that exists only here
+AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
 
 
 class SandboxRuntime:
-    """Carries out what an exchange asks for: it rings phones, delivers requests, and tells who waits what has changed.
+    """Performs the model's outputs: rings phones, delivers requests, and notifies waiters of changes.
 
     Args:
         account_sid: The account; also the user name of Basic auth.
         auth_token: Its token; the key of the signatures.
-        port: Where to listen; 0 takes a free one.
-        host: Where to listen; only loopback makes sense, since the control routes ask for no credentials.
-        api_key: An API key's SID and secret that are accepted as well.
-        speed: How much faster than real time the exchange's clock runs (ring times, pauses, phones' scripts).
-        seed: Tells the SIDs of one run from another's; given, they are the same each time, else new ones.
-        behavior: Durations and choices of the model.
+        port: Port to listen on; 0 picks a free one.
+        host: Host to listen on; only loopback is allowed, because the control routes are unauthenticated.
+        api_key: SID and secret of an API key to accept as well.
+        speed: Factor by which the sandbox's clock is faster than real time (ring times, pauses, phone scripts).
+        seed: Makes SIDs reproducible; by default, each run has different ones.
+        behavior: The model's durations and choices.
         faults: What goes wrong, and how often.
-        default_script: What phones do that were given no script; by default they ring until told.
-        console_url: Where those who play with the phones find the application's own page; they are shown a link.
-        command_line: How the application's own program is called, in the lines that they are offered to copy.
-        retention: How much is kept of what is over; None for all, until it is reset.
+        default_script: Script of phones without one; by default, they ring until acted on.
+        console_url: The application's own page, linked from the phones' page.
+        command_line: How to call the application's program, for commands that the page offers to copy.
+        retention: Limits on finished calls and log entries; None to keep all until a reset.
 
-    All methods are to be called on the event loop on which it was opened.
+    Call all methods on the event loop that opened it.
     """
 
     def __init__(
@@ -119,21 +119,21 @@ class SandboxRuntime:
         self._webhooks: WebhookDelivery | None = None
 
     async def open(self) -> None:
-        """Be ready to deliver."""
+        """Prepare for deliveries."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
         )
         self._webhooks = WebhookDelivery(self._session, self.auth_token, lambda: self.now_s)
 
     async def close(self) -> None:
-        """Drop what is still to be delivered."""
+        """Drop pending deliveries."""
         self._cancel_work()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
     def reset(self) -> None:
-        """Forget all calls, conferences and records, faults and phones; numbers stay."""
+        """Remove all calls, conferences, log entries, faults, and phones; numbers stay."""
         self._cancel_work()
         self._reset_count += 1
         numbers = self.model.state.numbers
@@ -156,20 +156,20 @@ class SandboxRuntime:
 
     @property
     def url(self) -> str:
-        """Where the sandbox listens: give it to a Twilio client as base address."""
+        """The sandbox's URL: use it as a Twilio client's base URL."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def now_s(self) -> float:
-        """The exchange's clock: seconds since 1970 at the start, then as fast as `speed` says."""
+        """Return the sandbox's time: seconds since 1970 at the start, then running at `speed`."""
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
 
     @property
     def reset_count(self) -> int:
-        """How often it was reset (count): the ledger's places begin again with each."""
+        """The number of resets (count): log numbers restart at each."""
         return self._reset_count
 
-    # What people and tests do
+    # Actions of people and tests
 
     def add_number(
         self,
@@ -184,7 +184,7 @@ class SandboxRuntime:
         application_sid: str = "",
         name: str = "",
     ) -> Number:
-        """Give the account a number, SIP address, or browser application, with its webhooks."""
+        """Add a number, SIP address, or browser application to the account, with its webhooks."""
         added = Number(
             number, voice_url, voice_method, voice_fallback_url, voice_fallback_method, status_callback,
             status_callback_method, application_sid, name,
@@ -193,20 +193,20 @@ class SandboxRuntime:
         return added
 
     def phone(self, address: str) -> Phone:
-        """The phone at `+1…`, `client:…` or `sip:…`; give it a script before it is dialled."""
+        """Return the phone at `+1…`, `client:…`, or `sip:…`; script it before it is dialed."""
         address = phone_address(address)
         if address not in self.phones:
             self.phones[address] = Phone(address, self.default_script)
         return self.phones[address]
 
     async def call_in(self, from_: str, to: str, custom: Params = (), *, url: str = "") -> CallHandle:
-        """Somebody calls one of the account's numbers.
+        """Call one of the account's numbers.
 
         Args:
-            from_: Who.
+            from_: The caller.
             to: The number, or a browser application.
-            custom: What a browser sends along.
-            url: Where this one call asks for TwiML, if not where the number does.
+            custom: A browser's custom parameters.
+            url: This call's voice URL, if it differs from the number's.
 
         Raises:
             UnknownNumberError: `to` was never added.
@@ -218,7 +218,7 @@ class SandboxRuntime:
     def add_application(
         self, sid: str, *, voice_url: str, voice_fallback_url: str = "", status_callback: str = ""
     ) -> Number:
-        """Give the account a TwiML application (`AP…`), through which browsers call."""
+        """Add a TwiML application (`AP…`) to the account, through which browsers call."""
         return self.add_number(
             sid,
             voice_url=voice_url,
@@ -230,17 +230,17 @@ class SandboxRuntime:
     async def call_from_browser(
         self, identity: str, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""
     ) -> CallHandle:
-        """The browser of `identity` connects through a TwiML application.
+        """Call from a browser through a TwiML application.
 
         Args:
-            identity: The name in its access token: Twilio says `client:NAME`.
-            to: What it sends as `To`; nothing where empty.
-            params: What else it sends along, such as `SessionID`.
-            app: Which application; not needed where there is only one.
-            url: Where this one call asks for TwiML, if not where the application does.
+            identity: The identity in the access token: Twilio reports it as `client:NAME`.
+            to: The browser's `To` parameter; not sent if empty.
+            params: Other custom parameters, such as `SessionID`.
+            app: The application's SID; may be omitted if there is only one.
+            url: This call's voice URL, if it differs from the application's.
 
         Raises:
-            UnknownNumberError: There is no such application, or it isn't told which of several.
+            UnknownNumberError: the application doesn't exist, or `app` is missing and there are several.
         """
         apps = [number.number for number in self.model.state.numbers.values() if number.application_sid]
         if not app and len(apps) != 1:
@@ -249,79 +249,79 @@ class SandboxRuntime:
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
     def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Twilio tells something that this model has no reason to tell, such as an event that nobody knows yet.
+        """Send a callback that the model itself would never send, such as an unknown event.
 
         Args:
-            sid: Of a call, a conference or a recording: its callback goes where its events go.
-            event: The conference's StatusCallbackEvent, the call's CallStatus, the recording's RecordingStatus.
-            params: Beside the usual parameters, or in their place. A conference's `CallSid` brings that participant's.
+            sid: A call, a conference, or a recording, whose callback URL is used.
+            event: The conference's StatusCallbackEvent, the call's CallStatus, or the recording's RecordingStatus.
+            params: Added to the usual parameters or replacing them. A conference's `CallSid` adds that participant's.
 
         Raises:
-            NobodyToTellError: There is no such resource, or it has no callback.
+            NoSubscriberError: the resource doesn't exist or has no callback URL.
         """
         self.apply(UnknownCallback(sid, event, tuple((params or {}).items())))
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
-        """A person takes a phone, which from now on does nothing by itself; or lets it do so from the next call on."""
+        """Let a person play a phone, which then does nothing automatically, or return it to its script."""
         phone = self.phone(address)
         phone.is_manual = is_manual
         for sid in phone.call_sids if is_manual else ():
             if self._stop_script(sid):
-                self.apply(PhoneRings(sid))  # the script may not have come to that; it does nothing otherwise
+                self.apply(PhoneRings(sid))  # the script may not have got there yet; otherwise, no effect
         self.notify()
         return phone
 
     def repeat_delivery(self, entry: DeliveryEntry, *, after_s: float = 0.0, times: int = 1) -> None:
-        """Deliver a request that repeats another one, real seconds later; the exchange takes no note of the answer."""
+        """Repeat a delivery after real seconds; the model ignores the response."""
         self.request_log.deliveries.append(entry)
         self._spawn(self._repeat(entry, after_s, times))
         self.notify()
 
     def call(self, sid: str) -> CallHandle:
-        """A handle on a leg."""
+        """Return a handle on a leg."""
         if sid not in self.model.state.calls:
             raise KeyError(f"no call {sid}")
         return CallHandle(self, sid)
 
     def calls_of(self, address: str) -> list[CallHandle]:
-        """The legs that were dialled to a phone, oldest first."""
+        """Return the legs dialed to a phone, oldest first."""
         phone = self.phones.get(phone_address(address))
         return [CallHandle(self, sid) for sid in phone.call_sids] if phone else []
 
     def live_calls(self) -> list[CallHandle]:
-        """The legs that are not over, oldest first; without those of others who use the account."""
+        """Return the live legs, oldest first, without other applications' calls."""
         return [CallHandle(self, call.sid) for call in self.model.live_calls()]
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
-        """Others' calls on the same account, begun `age_s` of its seconds ago: lists show them, nothing happens."""
+        """Add another application's calls, started `age_s` seconds ago: listed by the API, but inactive."""
         sids = self.model.add_foreign_calls(count, self.now_s, status=status, age_s=age_s)
         self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """A conference of somebody else who uses the same account, with so many members; its SID.
+        """Add another application's conference in the same account; return its SID.
 
         Raises:
-            ValueError: A conference of this name is live, or `members` is 0.
+            ValueError: a conference with this name is live, or `participant_count` is 0.
         """
         sid = self.model.add_foreign_conference(name, self.now_s, participant_count=participant_count, age_s=age_s)
         self.notify()
         return sid
 
     def recordings(self) -> list[Recording]:
-        """All recordings, oldest first; `spans` tells whose voices are on them, and when."""
+        """Return all recordings, oldest first; `spans` holds whose voices are on them, and when."""
         return list(self.model.state.recordings.values())
 
     @property
     def change_event(self) -> asyncio.Event:
-        """Is set when the exchange or the ledger changes next; a new one each time."""
+        """Return an event that is set at the next change of the model or the request log; a new one each time."""
         return self._changed
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
-        """Wait until the predicate holds; it is asked again after each change of the exchange or the ledger.
+        """Wait until the predicate holds; it is evaluated after each change of the model or the request log.
 
         Raises:
-            TimeoutError: It did not hold within so many real seconds; the message tells the calls there are.
+            TimeoutError: it didn't hold within so many real seconds; the message lists the calls.
         """
         deadline = time.monotonic() + timeout_s
         while not predicate():
@@ -335,7 +335,7 @@ class SandboxRuntime:
                 raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
-        """Wait until nothing is being delivered, delayed or held back."""
+        """Wait until no delivery is in progress, delayed, or held back."""
         await self.wait_until(lambda: not self._tasks and not self._held_back, timeout_s)
 
     def __repr__(self) -> str:
@@ -344,10 +344,10 @@ class SandboxRuntime:
         )
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self._tasks)}>"
 
-    # The way in and out of the exchange
+    # Inputs and outputs of the model
 
     def apply(self, input_: Input) -> Result:
-        """Tell the exchange what happened, and do what it asks for."""
+        """Pass an input to the model, and perform its outputs."""
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
             self._perform(output)
@@ -357,7 +357,7 @@ class SandboxRuntime:
         return result
 
     def notify(self) -> None:
-        """Let those who wait look again."""
+        """Wake up waiters."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -427,7 +427,7 @@ class SandboxRuntime:
 
     def _on_gather(self, call_sid: str) -> None:
         call = self.model.state.calls[call_sid]
-        if call.direction != "inbound":  # who calls in has no script
+        if call.direction != "inbound":  # inbound callers have no script
             self._schedule(call_sid, self.phone(call.to).on_gather(call_sid))
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:

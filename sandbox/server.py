@@ -1,4 +1,4 @@
-"""The HTTP application around a switchboard."""
+"""The sandbox's HTTP application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conferral.sandbox.runtime import SandboxRuntime
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers in JSON what no route answers, in the form of Twilio's errors."""
+    """Return a JSON error in Twilio's format for unknown routes."""
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -27,7 +27,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def make_app(sandbox: SandboxRuntime) -> web.Application:
-    """Twilio's REST paths, the sandbox's own routes, and the page with the phones."""
+    """Create the application: Twilio's REST API, the control routes, and the phones' page."""
     app = web.Application(middlewares=[errors_as_json])
     add_page_routes(app, sandbox)
     app.router.add_routes(control_routes(sandbox))

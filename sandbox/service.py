@@ -1,4 +1,4 @@
-"""The sandbox as a whole: a switchboard that listens on loopback."""
+"""The complete sandbox: a runtime with an HTTP server on loopback."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from conferral.sandbox.server import make_app
 
 log = structlog.get_logger()
 
-#: How long requests in progress may take at a stop, seconds.
+#: How long requests in progress may take at shutdown, in seconds.
 SHUTDOWN_S = 1.0
 
 
 class Sandbox(SandboxRuntime):
-    """A local Twilio on loopback; its arguments are those of `Switchboard`.
+    """A local Twilio on loopback; its arguments are those of `SandboxRuntime`.
 
     Use it as `async with Sandbox(...) as sandbox`, or `await sandbox.serve_forever()`.
     """
@@ -35,11 +35,11 @@ class Sandbox(SandboxRuntime):
         await self.stop()
 
     async def start(self) -> None:
-        """Listen. Afterwards `port` and `url` are the real ones.
+        """Listen. Afterwards, `port` and `url` are the actual ones.
 
         Raises:
-            OSError: The port is taken.
-            ValueError: The host isn't loopback; the control routes ask for no credentials.
+            OSError: the port is taken.
+            ValueError: the host isn't loopback; the control routes are unauthenticated.
         """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
@@ -51,13 +51,13 @@ class Sandbox(SandboxRuntime):
         log.info("sandbox_started", port=self.port)
 
     async def stop(self) -> None:
-        """Stop listening and drop what is still to be delivered."""
+        """Stop listening, and drop pending deliveries."""
         await self.close()
         if self._serving is not None:
             await self._serving.aclose()
         log.info("sandbox_stopped", port=self.port)
 
     async def serve_forever(self) -> None:
-        """Start, and run until cancelled."""
+        """Start, and run until canceled."""
         async with self:
             await asyncio.get_running_loop().create_future()

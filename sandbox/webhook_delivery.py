@@ -1,4 +1,4 @@
-"""Sends Twilio's requests to webhooks: signed, with time-outs, retries and the token that tells retries apart.
+"""Webhook delivery: signed requests with timeouts, retries, and idempotency tokens.
 
 Source: Twilio docs: Webhooks security (X-Twilio-Signature); Webhooks connection overrides.
 """
@@ -22,23 +22,23 @@ from conferral.sandbox.model import Params
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 
 BODY_MAX = 256 * 1024
-"""Bytes that are read of an answer; more than TwiML may have, so that too much is noticed."""
+"""Maximum bytes read of a response; above TwiML's limit, so that oversized documents are detected."""
 REDIRECTS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What a webhook answered, or why there is none."""
+    """A webhook's response, or why there is none."""
 
     status: int
     content_type: str = ""
     body: bytes = b""
     url: str = ""
-    """Where the answer came from, after redirects."""
+    """The final URL after redirects."""
     error_code: int = 0
-    """Twilio's code of the failure; 0 for an answer."""
+    """Twilio's error code of the failure; 0 for a response."""
     failure: str = ""
-    """Which kind of failure, in the words of the connection overrides."""
+    """The kind of failure, in the connection overrides' terms."""
 
 
 class WebhookDelivery:
@@ -47,7 +47,7 @@ class WebhookDelivery:
     Args:
         session: Used for all requests; owned by the caller.
         auth_token: The key of the signatures.
-        now_s: Tells the exchange's seconds, for the ledger.
+        now_s: Returns the sandbox time, for the request log.
     """
 
     def __init__(self, session: aiohttp.ClientSession, auth_token: str, now_s: Callable[[], float]) -> None:
@@ -57,7 +57,7 @@ class WebhookDelivery:
         self._sent_count = 0
 
     async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
-        """Send until there is an answer that isn't to be tried again; the tries are noted in the entry."""
+        """Send until a response needs no retry; each attempt is recorded in the entry."""
         self._sent_count += 1
         entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
         overrides = target.overrides
@@ -95,7 +95,7 @@ class WebhookDelivery:
         )
         async with self._session.request(
             entry.method,
-            URL(url, encoded=True),  # as it was signed, to the letter
+            URL(url, encoded=True),  # exactly as signed
             data=urlencode(entry.params).encode() if entry.method == "POST" else None,
             headers=self._headers(url, entry),
             timeout=timeout,
@@ -128,12 +128,12 @@ class WebhookDelivery:
         return headers
 
     def signature(self, url: str, params: Params) -> str:
-        """The signature of a request to this URL (without a fragment) with this form."""
+        """Return the signature of a request to this URL (without fragment) with this form."""
         return str(self._validator.compute_signature(url, dict(params)))
 
 
 def _failure(error: Exception) -> WebhookResponse:
-    """Twilio's code for a request that got no answer."""
+    """Return Twilio's error code for a request without a response."""
     match error:
         case aiohttp.InvalidURL():
             return WebhookResponse(0, error_code=11100, failure="url")

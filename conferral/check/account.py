@@ -23,8 +23,8 @@ from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 #: Timeout for Twilio's answer, in seconds.
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
-#: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls. Source:
-#: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
+#: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
+#: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 _CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
 

@@ -99,8 +99,7 @@ async def _live_sessions() -> "list[Fields]":
     return listing.result()[::-1]
 
 
-#: Characters that could be shell syntax. Some shells evaluate completions, and an address holds whatever its owner
-#: chooses.
+#: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
 #: Maximum number of files and folders offered.
 COMPLETED_FILES_MAX = 200

@@ -30,8 +30,7 @@ class DialOptions(CommandOptions, total=False):
     brief: str
     #: Whether the dialed party must press 1, so that no voicemail takes the call.
     confirm: bool
-    #: How long the phone may ring, in seconds, 5 to 600; `CONFERRAL_RING_TIMEOUT` by default. The command's field is
-    #: `timeout`.
+    #: Ring timeout in seconds, 5 to 600; `CONFERRAL_RING_TIMEOUT` by default. The command's field `timeout`.
     ring_timeout_s: int
     #: Keys to press after the answer; `w` waits half a second. Not for `client:`.
     digits: str

@@ -1,6 +1,6 @@
-"""A pure model of Twilio's voice side: calls, bridges, `<Dial>` and its action, conferences, participants.
+"""A pure model of Twilio Voice: calls, bridges, `<Dial>` and its action, conferences, participants.
 
-Give a `TwilioModel` what happened and when; it answers with what Twilio would do next. No I/O, clock, or randomness.
+Give a `TwilioModel` an input and its time; it returns what Twilio would do next. No I/O, clock, or randomness.
 """
 
 from conferral.sandbox.model.audibility import Audibility, Sound, SoundInterval, sound_heard_by

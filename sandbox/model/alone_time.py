@@ -1,4 +1,4 @@
-"""For how long somebody was alone in a conference, or heard nobody and nothing: added up as it happens."""
+"""Time that legs spend alone in a conference or in silence, accumulated as it happens."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from conferral.sandbox.model.state import State
 
 @dataclass(slots=True)
 class DurationTally:
-    """Seconds of all legs together, and those for whom they are running now."""
+    """Total seconds of all legs, and the legs whose time is running."""
 
     total_s: float = 0.0
     since_s: dict[str, float] = field(default_factory=dict)
-    """From when on, by call SID."""
+    """Start time by call SID."""
 
     def update(self, sid: str, is_running: bool, now_s: float) -> None:
-        """Whether it holds of a leg from this moment on."""
+        """Start or stop a leg's time."""
         if is_running:
             self.since_s.setdefault(sid, now_s)
         elif (since_s := self.since_s.pop(sid, None)) is not None:
             self.total_s += max(0.0, now_s - since_s)
 
     def seconds(self, now_s: float) -> float:
-        """All of it up to this moment."""
+        """Return the total up to now."""
         return self.total_s + sum(max(0.0, now_s - since_s) for since_s in self.since_s.values())
 
 
 @dataclass(slots=True)
 class AloneTime:
-    """The time that nobody had anything of, though it is billed. Others' calls on the same account do not count."""
+    """Billed time of no use to anyone. Other applications' calls in the same account don't count."""
 
     in_conference: DurationTally = field(default_factory=DurationTally)
-    """Being the only one who is in a conference, whatever was heard there: who waits for an agent counts too."""
+    """Being the only participant of a conference, whatever is heard there; waiting for an agent counts, too."""
     in_silence: DurationTally = field(default_factory=DurationTally)
-    """Hearing nobody and nothing, wherever."""
+    """Hearing silence, in a conference or not."""
 
     def update(self, state: State, legs: Iterable[str], audibility: Audibility, now_s: float) -> None:
-        """Look at these legs after a change of the state; what they hear must have been noted before."""
+        """Update these legs after a state change, once `audibility` is up to date."""
         for sid in legs:
             call = state.calls.get(sid)
             if call is None or call.is_foreign:

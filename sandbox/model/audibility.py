@@ -1,7 +1,7 @@
-"""Who hears whom: derived from the state at each moment, and kept as intervals over time.
+"""Who hears whom: derived from the state at each moment, and stored as intervals.
 
-A leg is followed from the moment somebody is at its phone: a caller from the call's start, a dialled leg from its
-answer, both until the end.
+A leg is tracked while someone is at its phone: a caller from the start of the call, a dialed leg from its answer, both
+until the end.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Sound:
     kind: SoundKind
     parties: frozenset[str] = frozenset()
     content: str = ""
-    """The sentence of `speech`, the address of the file of `music`; empty for Twilio's own music."""
+    """The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music."""
     ringing: bool = False
-    """Whether somebody who is being dialled is heard ringing beside the parties (early media)."""
+    """Whether it also hears a dialed party's ringing (early media)."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Sound:
         return self
 
     def __str__(self) -> str:
         if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
-            return "ringback"  # a file, but somebody who listens takes it for ringing
+            return "ringback"  # a file that sounds like ringing
         return ",".join(sorted(self.parties)) if self.parties else self.kind
 
 
@@ -44,7 +44,7 @@ RINGBACK = Sound("ringback")
 
 @dataclass(frozen=True, slots=True)
 class SoundInterval:
-    """From `since_s` to `until_s` (None: still) the leg hears `heard`."""
+    """From `since_s` to `until_s` (None: still), the leg hears `heard`."""
 
     since_s: float
     until_s: float | None
@@ -55,7 +55,7 @@ class SoundInterval:
 
 
 def sound_heard_by(state: State, sid: str) -> Sound | None:
-    """What the leg hears at this moment; None where nobody listens (not answered yet, or over)."""
+    """Return what the leg hears now; None if no one listens (not answered yet, or ended)."""
     call = state.calls.get(sid)
     if call is None or call.is_final or (call.direction != "inbound" and call.status != "in-progress"):
         return None
@@ -74,7 +74,7 @@ def sound_heard_by(state: State, sid: str) -> Sound | None:
 
 
 def _verb_sound(verb: Verb, base_url: str) -> Sound:
-    """What a verb that takes time sounds like."""
+    """Return the sound of a verb that takes time."""
     match verb.name:
         case "Say":
             return Sound("speech", content=verb.text)
@@ -116,7 +116,7 @@ def _in_conference(state: State, call: Call) -> Sound:
 
 
 def _announcement_sound(audio: WaitAudio | None) -> Sound | None:
-    """What an announcement says at this moment; None while it is being fetched, and in its pauses."""
+    """Return an announcement's current sound; None while it is being fetched, and in its pauses."""
     verb = wait_audio.current_verb(audio) if audio is not None else None
     if audio is None or verb is None or verb.name not in {"Say", "Play"}:
         return None
@@ -142,12 +142,12 @@ def _early_media(conference: Conference) -> bool:
 
 @dataclass(slots=True)
 class Audibility:
-    """The history of what each leg heard; `since_s` and `until_s` are the exchange's seconds."""
+    """The history of what each leg heard; `since_s` and `until_s` are in sandbox time."""
 
     history: dict[str, list[SoundInterval]] = field(default_factory=dict)
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
-        """Compare with the state after an input, for the calls and conferences that it touched; all legs of these."""
+        """Update all legs of the calls and conferences that an input touched; return the legs that changed."""
         legs = self._legs(state, touched)
         for sid in sorted(legs):
             self._update_leg(sid, sound_heard_by(state, sid), now_s)
@@ -167,34 +167,34 @@ class Audibility:
             if last.sound == heard:
                 return
             intervals.pop()
-            if now_s > last.since_s:  # what lasted no time was not heard
+            if now_s > last.since_s:  # drop an interval of zero length
                 intervals.append(SoundInterval(last.since_s, now_s, last.sound))
         before = intervals[-1] if intervals else None
         if heard is None:
             return
         if before is not None and (before.until_s, before.sound) == (now_s, heard):
-            intervals[-1] = SoundInterval(before.since_s, None, heard)  # what came between lasted no time
+            intervals[-1] = SoundInterval(before.since_s, None, heard)  # drop an interval of zero length in between
         else:
             intervals.append(SoundInterval(now_s, None, heard))
 
     def intervals(self, sid: str) -> tuple[SoundInterval, ...]:
-        """All that the leg heard, in order of time."""
+        """Return everything that the leg heard, in order of time."""
         return tuple(self.history.get(sid, ()))
 
     def current(self, sid: str) -> Sound | None:
-        """What the leg hears now; None when nobody listens there."""
+        """Return what the leg hears now; None if no one listens."""
         last = self.history.get(sid, [])[-1:]
         return last[0].sound if last and last[0].until_s is None else None
 
     def at(self, sid: str, at_s: float) -> Sound | None:
-        """What the leg heard at a moment."""
+        """Return what the leg heard at a time."""
         for interval in self.history.get(sid, ()):
             if interval.since_s <= at_s and (interval.until_s is None or at_s < interval.until_s):
                 return interval.sound
         return None
 
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
-        """How many of the seconds between the two moments the leg heard this kind of thing."""
+        """Return how many seconds of this kind of sound the leg heard in an interval."""
         total = 0.0
         for interval in self.history.get(sid, ()):
             if interval.sound.kind == kind:
@@ -203,11 +203,11 @@ class Audibility:
         return total
 
     def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """How many of the seconds between the two moments the leg heard nobody and nothing."""
+        """Return how many seconds of silence the leg heard in an interval."""
         return self.seconds(sid, "silence", since_s, until_s)
 
     def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """The longest stretch of silence between the two moments."""
+        """Return the longest stretch of silence in an interval."""
         stretches = [0.0]
         for interval in self.history.get(sid, ()):
             if interval.sound.kind == "silence":
@@ -216,7 +216,7 @@ class Audibility:
         return max(stretches)
 
     def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether the leg heard the other one at some time between the two moments."""
+        """Whether the leg heard the other one in an interval."""
         return any(
             other_sid in interval.sound.parties
             and interval.since_s < until_s

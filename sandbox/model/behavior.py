@@ -1,4 +1,4 @@
-"""What is configurable about the model: durations, and behaviours that Twilio leaves undocumented."""
+"""Configurable behavior of the model: durations, and choices where Twilio's documentation is silent."""
 
 from __future__ import annotations
 
@@ -8,73 +8,79 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
-    """Durations in seconds of the exchange's own clock, and choices where Twilio's documentation is silent.
+    """Durations in seconds of sandbox time, and choices where Twilio's documentation is silent.
 
-    Where a fact is not documented both answers can be chosen, so that a caller can show that it survives both.
+    Each undocumented behavior has every plausible variant, so that tests can show that an application handles all of
+    them.
     """
 
     say_s_per_character: float = 0.06
-    """How long one character of a `<Say>` is spoken."""
+    """Spoken duration of one character in a `<Say>`."""
     play_s: float = 5.0
-    """How long one `<Play>` of a file lasts; files are never fetched."""
+    """Duration of one `<Play>` of a file; files are never fetched."""
     wait_document_pause_s: float = 1.0
-    """Least time between two requests of one wait document, so that an empty one can't spin."""
+    """Minimum interval between requests for one wait document, so that an empty one can't loop tightly."""
     wait_documents_loop: bool = True
-    """Whether a wait or hold document without a Redirect is requested again when it has ended; else silence follows."""
+    """Whether a wait or hold document without a Redirect is requested again when it ends; if not, silence follows."""
     orphaned_coach: Literal["heard", "unheard"] = "heard"
-    """Who hears a coach when the coached participant has left: all, as he is no coach any more, or nobody."""
+    """Who hears a coach after the coached participant has left: everyone, because they no longer coach, or no one."""
     announcement_failure: Literal["told", "untold"] = "told"
-    """Whether an announcement whose document can't be got causes announcement-fail, or nothing at all."""
+    """Whether a failed fetch of an announcement's document causes announcement-fail, or no event."""
     announcement_of_a_leaver: Literal["ended", "untold"] = "untold"
-    """What is said of an announcement to somebody who leaves: announcement-end without the participant, or nothing."""
+    """The event for an announcement to a participant who leaves: announcement-end without the participant, or none."""
     old_action_after_s: float = 0.32
-    """From the redirect of a bridged parent to the request of its old Dial's action."""
+    """Time from redirecting a bridged parent to requesting its old Dial's action."""
     redirect_target_after_s: float = 0.65
-    """From the redirect of a bridged parent to the request of its new TwiML."""
+    """Time from redirecting a bridged parent to requesting its new TwiML."""
     old_action_on_redirect: bool = True
     """Whether the old Dial's action of a redirected bridged parent is requested at all (both are reported)."""
     old_action_on_conference_redirect: bool = False
-    """The same for a redirected member of a conference."""
+    """The same for a redirected participant of a conference."""
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
-    """When an update of EndConferenceOnExit has an effect: unless the participant is on hold after it, always, or only
-    in a request that names Hold too, and unless on hold. Otherwise the answer shows it, but nothing changes."""
+    """When an update of EndConferenceOnExit takes effect: unless the participant is on hold afterwards; always; or only
+    in a request that also sets Hold, and unless on hold. Otherwise, the response shows the new value but nothing
+    changes.
+    """
     end_before_start: Literal["refused", "taken"] = "refused"
-    """Whether a conference that is not in progress can be ended by request; Twilio's page on 16001 says no."""
+    """Whether a conference that isn't in progress can be ended via REST; Twilio's page on error 16001 says no."""
     update_before_start: Literal["refused", "taken"] = "refused"
-    """Whether those in a conference that is not in progress can be held, muted, told something or removed by request;
-    Twilio's page on 16099 says no."""
+    """Whether participants of a conference that isn't in progress can be held, muted, announced to, or removed via
+    REST; Twilio's page on error 16099 says no.
+    """
     add_before_start: Literal["taken", "refused"] = "taken"
-    """Whether someone can be dialed into a conference while one caller waits in it for its start. Twilio's page on
-    16099 says no; its samples and public code do it."""
+    """Whether a party can be dialed into a conference in which one caller waits for the start. Twilio's page on error
+    16099 says no; its samples and public code do it.
+    """
     failed_wait: Literal["add-failed", "hung-up"] = "add-failed"
-    """How the leave of someone is reported whose wait document can't be fetched: as `participant_add_failed`, or like
-    an ordinary leave. Its call is in progress either way."""
+    """The event when a participant's wait document can't be fetched: `participant_add_failed`, or an ordinary leave.
+    The call is in progress either way.
+    """
     early_media_counts_as_join: bool = False
     """Whether a ringing participant with early media already causes participant-join."""
     late_answer: Literal["hang-up", "new-room"] = "hang-up"
-    """What becomes of a participant who answers when the conference has ended."""
+    """What happens to a participant who answers after the conference has ended."""
     recording_processing_s: float = 0.0
-    """From the end of a recording to its callback `completed`."""
+    """Time from the end of a recording to its callback `completed`."""
     recording_min_s: float = 0.0
-    """A recording that isn't longer than this is `absent`, error code 16101."""
+    """A recording no longer than this is `absent`, with error code 16101."""
     recording_of_a_child: Literal["parents", "own", "refused"] = "parents"
-    """What becomes of a request to record a bridged child: shown as its parent's recording, as its own, or 21220."""
+    """What recording a bridged child does: the recording belongs to its parent, to itself, or error 21220 follows."""
     calls_per_second: float = 0.0
-    """How many REST dials leave the queue in a second; 0 starts each at once."""
+    """Rate at which REST dials leave the queue, per second; 0 starts each at once."""
     ring_buffer_s: float = 0.0
-    """Added to the `Timeout` of a REST dial; Twilio adds 5, always or in some flows (Participant, Call resource)."""
+    """Added to a REST dial's `Timeout`; Twilio adds 5, always or in some flows (Participant, Call resource)."""
     list_delay_s: float = 0.0
-    """How long a new call or conference is missing from the lists of the API, though it can be fetched."""
+    """How long a new call or conference is missing from the API's lists, although it can be fetched."""
     verify_callers: bool = True
-    """Whether `From` of a REST dial must be one of the account's numbers, or come with a CallToken of its call.
+    """Whether a REST dial's `From` must be one of the account's numbers, or come with the CallToken of its call.
 
-    The `callerId` of a `<Dial>` must be one of them, the caller's, or the called number.
+    A `<Dial>`'s `callerId` must be one of them, the caller's number, or the called number.
     Source: Twilio docs, Errors, 21210 and 13214.
     """
     accept_call_tokens: bool = True
     """Whether a CallToken lets a REST dial show the original caller's number."""
     call_limit_s: float = 14_400.0
-    """Longest call when nothing else is said (Twilio docs: TwiML <Dial>, timeLimit)."""
+    """Default maximum duration of a call (Twilio docs: TwiML <Dial>, timeLimit)."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Behavior:
         return self

@@ -1,7 +1,7 @@
-"""Builds the form parameters of voice requests and callbacks, in one fixed order.
+"""Build the form parameters of voice requests and callbacks, in one fixed order.
 
-Source: Twilio docs: Twilio's request to your application; Call resource, StatusCallback; TwiML <Dial>, action;
-TwiML <Conference>, statusCallback.
+Source: Twilio docs: Twilio's request to your application; Call resource, StatusCallback; TwiML <Dial>, action; TwiML
+<Conference>, statusCallback.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _ORDER = (
     "ApiVersion", "CalledCity", "CallStatus", "From", "AccountSid", "CalledCountry", "CallerCity", "ToCity",
     "FromCountry", "Caller", "FromCity", "CalledState", "FromZip", "FromState",
 )  # fmt: skip
-"""The order seen on the wire: neither alphabetical nor grouped, so that nobody leans on one."""
+"""The order seen on the wire: neither alphabetical nor grouped, so that no code relies on an order."""
 
 
 def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
-    """The parameters of every voice request about a call."""
+    """Return the parameters of every voice request for a call."""
     values = {
         "Called": call.to,
         "To": call.to,
@@ -62,7 +62,7 @@ def _places(names: tuple[str, str], address: str) -> dict[str, str]:
 
 
 def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
-    """What a `<Dial>`'s action is told beside the parent's own parameters."""
+    """Return the parameters that a `<Dial>`'s action gets besides the parent's own."""
     out = [("DialCallStatus", status)]
     if child is not None:
         out.append(("DialCallSid", child.sid))
@@ -74,7 +74,7 @@ def dial_action(status: str, child: Call | None, duration_s: float | None, bridg
 
 
 def call_event(call: Call, sequence: int, now_s: float) -> Params:
-    """What a call's status callback carries beside its voice parameters; the final one tells durations."""
+    """Return a call status callback's parameters besides the voice parameters; the final callback has durations."""
     out = [
         ("Timestamp", rfc2822(now_s) or ""),
         ("CallbackSource", "call-progress-events"),
@@ -83,13 +83,13 @@ def call_event(call: Call, sequence: int, now_s: float) -> Params:
     if call.is_final:
         duration_s = duration(call)
         out.append(("CallDuration", str(duration_s)))
-        out.append(("Duration", str(math.ceil(duration_s / 60))))  # minutes, begun ones count
+        out.append(("Duration", str(math.ceil(duration_s / 60))))  # minutes, rounded up
         out.append(("SipResponseCode", str(call.sip_code)))
     return tuple(out)
 
 
 def duration(call: Call) -> int:
-    """Whole seconds between answer and end; 0 for a call that was never answered."""
+    """Return the whole seconds from answer to end; 0 for a call that was never answered."""
     if call.answered_at_s is None or call.ended_at_s is None:
         return 0
     return int(call.ended_at_s - call.answered_at_s)
@@ -103,7 +103,7 @@ def conference_event(
     participant: Participant | None = None,
     extra: Params = (),
 ) -> Params:
-    """What a conference's callback carries; a participant's state where the event is about one."""
+    """Return a conference callback's parameters, with the participant's state if the event is about one."""
     out = [
         ("Timestamp", rfc2822(now_s) or ""),
         ("AccountSid", account_sid),
@@ -129,7 +129,7 @@ def conference_event(
 
 
 def recording_event(recording: Recording, account_sid: str) -> Params:
-    """What a recording's callback carries (Twilio docs: Recordings resource, recordingStatusCallback)."""
+    """Return a recording callback's parameters (Twilio docs: Recordings resource, recordingStatusCallback)."""
     address = f"https://api.twilio.com/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording.sid}"
     out = [
         ("AccountSid", account_sid),

@@ -1,4 +1,4 @@
-"""The life of one leg: made, ringing, answered, over, with its status callbacks.
+"""The life cycle of one leg (queued, ringing, in progress, final), with its status callbacks.
 
 Source: Twilio docs: Call resource (Status values, StatusCallbackEvent).
 """
@@ -16,14 +16,14 @@ from conferral.sandbox.model.transaction import Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
-"""A call's timers that end with it; `old-action` outlives it."""
+"""Timers that end with the call; `old-action` outlives it."""
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
 
 def new_call(
     transaction: Transaction, from_: str, to: str, direction: Literal["inbound", "outbound-api", "outbound-dial"]
 ) -> Call:
-    """A new leg: ringing where somebody called us, else queued."""
+    """Create a leg: ringing if inbound, else queued."""
     call = Call(
         sid=transaction.new_sid("CA"),
         from_=from_,
@@ -42,16 +42,16 @@ def new_call(
 
 
 def initiate(transaction: Transaction, call: Call) -> None:
-    """Let the leg's phone be reached; its ring time counts from here until it rings, then anew."""
+    """Start reaching the leg's phone. Its ring timeout runs until it rings, then starts over."""
     if call.status != "queued":
         return
     transaction.set_timer(call.sid, "ring", call.ring_s)
-    send_call_event(transaction, call, "initiated", status="initiated")  # a word of callbacks alone, never a status
+    send_call_event(transaction, call, "initiated", status="initiated")  # a callback's word, never a status
     transaction.emit(RingPhone(call.sid, call.from_, call.to, call.custom))
 
 
 def start_ringing(transaction: Transaction, call: Call) -> bool:
-    """The phone rings. False when it can't (any more)."""
+    """Let the phone ring; False if it can't (any more)."""
     if call.status != "queued":
         return False
     _set_status(transaction, call, "ringing")
@@ -61,7 +61,7 @@ def start_ringing(transaction: Transaction, call: Call) -> bool:
 
 
 def answer(transaction: Transaction, call: Call) -> bool:
-    """The leg is picked up. False when it already was, or is over."""
+    """Answer the leg; False if it was answered before, or has ended."""
     if call.status not in {"queued", "ringing"}:
         return False
     if call.status == "queued":
@@ -75,13 +75,13 @@ def answer(transaction: Transaction, call: Call) -> bool:
 
 
 def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) -> bool:
-    """The leg is over; who was tied to it learns by the task `ended`. False when it already was.
+    """End the leg; the task `ended` informs related legs. False if it had ended before.
 
     Args:
-        transaction: The bench.
+        transaction: The transaction.
         call: The leg.
         status: Twilio's final status.
-        sip_code: The SIP answer, where it isn't the usual one of that status.
+        sip_code: The SIP response code, if it isn't the usual one of that status.
     """
     if call.is_final:
         return False
@@ -98,12 +98,12 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
 
 
 def hang_up(transaction: Transaction, call: Call) -> bool:
-    """Twilio lets the leg go: completed if it was answered, else canceled."""
+    """Hang up the leg: completed if it was answered, else canceled."""
     return end(transaction, call, "completed" if call.answered_at_s is not None else "canceled")
 
 
 def send_call_event(transaction: Transaction, call: Call, event: str, status: str = "") -> None:
-    """Send a status callback, if somebody asked for this event."""
+    """Send a status callback, if the leg is subscribed to this event."""
     subscription = call.subscription
     if subscription is None or not subscription.url or event not in subscription.events:
         return
@@ -124,7 +124,7 @@ def emit_callback(
     call_sid: str,
     conference_sid: str = "",
 ) -> None:
-    """Send a callback as POST form or GET query."""
+    """Emit a callback as POST form or GET query."""
     if not is_url(subscription.url):
         transaction.add_debugger_entry(11100, "Invalid URL format: status callback", call_sid, subscription.url)
         return

@@ -1,4 +1,4 @@
-"""Rooms: who enters, who leaves and why, when a room starts and ends, and the callbacks about it.
+"""Conferences: joins, leaves and their reasons, start and end, and their callbacks.
 
 Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
 """
@@ -26,7 +26,7 @@ EVENT_GROUPS = {
     "announcement-end": "announcement",
     "announcement-fail": "announcement",
 }
-"""The word to subscribe by for each event."""
+"""The subscription word of each event."""
 
 REASON_TEXTS = {
     "conference-ended-via-api": "Conference ended via API",
@@ -44,16 +44,16 @@ def send_conference_event(
     participant: Participant | None = None,
     extra: Params = (),
 ) -> None:
-    """Send a conference callback, if the first participant's settings ask for this event.
+    """Send a conference callback, if the first participant's settings subscribe to this event.
 
-    Before anybody has joined, an event about a participant who never got in follows that participant's settings.
+    Before anyone has joined, an event about a participant who failed to join uses that participant's settings.
     """
     settings = conference.events
     if not conference.events_fixed and participant is not None:
         settings = participant.settings.events
     if settings is None or not settings.url or EVENT_GROUPS[event] not in settings.events:
         return
-    conference.sequence += 1  # counts what is sent, from 1
+    conference.sequence += 1  # counts events sent, from 1
     form = callback_parameters.conference_event(
         conference, transaction.state.account_sid, event, transaction.now_s, participant, extra
     )
@@ -62,7 +62,7 @@ def send_conference_event(
 
 
 def find_or_create(transaction: Transaction, name: str) -> Conference:
-    """The live conference of this name or SID, else a new one of this name."""
+    """Return the live conference with this name or SID, else a new one with this name."""
     found = transaction.live_conference(name)
     if found is not None:
         return found
@@ -75,7 +75,7 @@ def find_or_create(transaction: Transaction, name: str) -> Conference:
 
 
 def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, str] | None:
-    """Why this order can't enter, as Twilio's error code and words; None when it can."""
+    """Return why these settings can't join, as Twilio's error code and message; None if they can."""
     conference = transaction.live_conference(settings.name)
     if CONFERENCE_SID.match(settings.name) and conference is None:
         return 13236, "Dial->Conference: the conference is not live"
@@ -99,7 +99,7 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
 def reserve(
     transaction: Transaction, call: Call, settings: JoinSettings, *, by_rest: bool
 ) -> tuple[Conference, Participant]:
-    """Put the call on the list of a room, still outside: it rings, or is about to enter."""
+    """Add the call to a conference's participants before it joins: while it rings, or is about to join."""
     conference = find_or_create(transaction, settings.name)
     participant = Participant(
         call.sid,
@@ -121,7 +121,7 @@ def reserve(
 
 
 def mark_connecting(transaction: Transaction, call: Call) -> None:
-    """A participant's leg has left the queue."""
+    """Mark a participant's leg as out of the queue."""
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
     participant = conference.participants.get(call.sid) if conference else None
     if participant is not None and participant.status == "queued":
@@ -129,7 +129,7 @@ def mark_connecting(transaction: Transaction, call: Call) -> None:
 
 
 def mark_ringing(transaction: Transaction, call: Call) -> None:
-    """A participant's phone rings; with early media the room hears it, which may already count as a join."""
+    """Mark a participant's phone as ringing; with early media, the conference hears it, which may count as a join."""
     conference = transaction.conference(call.conference_sid)
     participant = conference.participants.get(call.sid)
     if participant is None:
@@ -141,7 +141,7 @@ def mark_ringing(transaction: Transaction, call: Call) -> None:
 
 
 def enter(transaction: Transaction, call: Call) -> None:
-    """A call on the list gets in. The room starts when two are in and one of them may start it."""
+    """Let a reserved participant join. The conference starts with two participants if one of them may start it."""
     conference = transaction.conference(call.conference_sid)
     participant = conference.participants[call.sid]
     participant.status = "connected"
@@ -149,7 +149,7 @@ def enter(transaction: Transaction, call: Call) -> None:
     call.activity = "conference"
     call.join_settings = None
     _apply_settings(conference, participant)
-    conference.region = conference.region or participant.settings.region  # of the first one who names one
+    conference.region = conference.region or participant.settings.region  # the first participant with a region sets it
     conference.ever_joined = True
     if participant.coaching and participant.coach_sid not in conference.participants:
         _clear_coach(transaction, participant)
@@ -180,14 +180,14 @@ def _send_join(transaction: Transaction, conference: Conference, participant: Pa
 
 
 def _clear_coach(transaction: Transaction, coach: Participant) -> None:
-    """Whom somebody coached is gone."""
+    """Clear the coaching of a participant who has left."""
     if transaction.rules.orphaned_coach == "heard":
         coach.coaching = False
         coach.coach_sid = ""
 
 
 def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
-    """A member begins or stops to speak; nothing is said of somebody who is muted or held, or before the start."""
+    """Start or stop a participant's speech; no event while muted, on hold, or before the start."""
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
     participant = conference.participants.get(call.sid) if conference is not None else None
     if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:
@@ -212,13 +212,13 @@ def _start(transaction: Transaction, conference: Conference) -> None:
 
 
 def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: bool = False) -> None:
-    """The call leaves its room, or the list of it; the room may end with that. The leg itself is not touched.
+    """Remove a participant, joined or not; the conference may end with that. The leg itself is unchanged.
 
     Args:
-        transaction: The bench.
-        call: The leg, with its status as it is after leaving.
-        reason: Twilio's ReasonParticipantLeft; for somebody who never got in `participant_add_failed` is said.
-        was_removed: Whether the API removed it, which the reason of the room's end tells.
+        transaction: The transaction.
+        call: The leg, with its status after leaving.
+        reason: Twilio's ReasonParticipantLeft; `participant_add_failed` if the participant never joined.
+        was_removed: Whether the API removed it, which the conference's end reason mentions.
     """
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
     call.conference_sid = ""
@@ -254,9 +254,9 @@ def _send_leave(
 
 
 def finish(transaction: Transaction, conference: Conference, reason: str, ending: Participant | None = None) -> None:
-    """The room ends: everybody in it leaves, legs with TwiML go on at their action, others are hung up.
+    """End the conference: everyone leaves; legs with TwiML continue at their action, others are hung up.
 
-    Those who still ring are not reached by this: nothing happens to them.
+    Participants who still ring are unaffected.
     """
     if conference.status == "completed":
         return
@@ -293,7 +293,7 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ending
 
 
 def continue_after_conference(transaction: Transaction, call: Call) -> None:
-    """A leg that its room let go: on with its TwiML, or hung up where it has none."""
+    """Continue a leg after its conference: with its TwiML, or hang it up without any."""
     if call.is_final:
         return
     if call.dial is not None:
@@ -303,7 +303,7 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
 
 
 def remove_participant(transaction: Transaction, call: Call) -> None:
-    """Remove a participant by the API; one who still rings is hung up."""
+    """Remove a participant via the API; a ringing one is hung up."""
     was_in = call.activity == "conference"
     leave(transaction, call, "participant_updated_via_api", was_removed=True)
     if was_in:
@@ -313,7 +313,7 @@ def remove_participant(transaction: Transaction, call: Call) -> None:
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
-    """A participant answers when the room it was called for has ended."""
+    """Handle a participant who answers after the conference has ended."""
     call.conference_sid = ""
     if transaction.rules.late_answer == "new-room" and not CONFERENCE_SID.match(settings.name):
         reserve(transaction, call, settings, by_rest=True)
@@ -323,7 +323,7 @@ def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) ->
 
 
 def find_participant(transaction: Transaction, conference: Conference, key: str) -> Participant | None:
-    """The participant with this CallSid or label."""
+    """Return the participant with this CallSid or label."""
     found = conference.participants.get(key)
     if found is None:
         found = next((p for p in conference.participants.values() if p.label and p.label == key), None)

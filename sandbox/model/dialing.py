@@ -1,4 +1,4 @@
-"""`<Dial>`: children ring together, the first to answer is bridged, and how it ends decides the action request.
+"""`<Dial>`: children ring in parallel, the first to answer is bridged, and the result goes to the action.
 
 Source: Twilio docs: TwiML <Dial>, <Number>, <Client>, <Sip>, <Conference>.
 """
@@ -17,7 +17,7 @@ RING_S = 30.0
 
 
 def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
-    """Begin a `<Dial>`; nobody to dial ends it at once as failed."""
+    """Start a `<Dial>`; without any target, it fails at once."""
     call.dial = Dial(verb, base_url)
     call.activity = "dialing"
     targets = nouns(verb)
@@ -70,7 +70,7 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
 
 
 def join_settings(noun: Verb, base_url: str) -> JoinSettings:
-    """How a `<Conference>` element asks to enter."""
+    """Return the join settings of a `<Conference>` element."""
     return JoinSettings(
         name=noun.text,
         label=noun.get("participantLabel"),
@@ -115,7 +115,7 @@ def _enter_conference(transaction: Transaction, call: Call, noun: Verb) -> None:
 
 
 def answer_child(transaction: Transaction, child: Call) -> None:
-    """A dialled leg was picked up: the others stop ringing; it hears its whisper first, if there is one."""
+    """Answer a dialed leg: the others stop ringing, and its whisper, if any, plays first."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or dial.winner_sid:
@@ -134,7 +134,7 @@ def answer_child(transaction: Transaction, child: Call) -> None:
 
 
 def bridge(transaction: Transaction, child: Call) -> None:
-    """Parent and child talk from now on; a parent that was kept ringing is answered by this."""
+    """Bridge parent and child; a parent that was still ringing is answered by this."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or dial.winner_sid != child.sid or child.is_final:
@@ -149,7 +149,7 @@ def bridge(transaction: Transaction, child: Call) -> None:
 
 
 def reach_time_limit(transaction: Transaction, call: Call) -> None:
-    """The Dial's timeLimit is over: the child is hung up, or the member leaves its conference."""
+    """End the Dial at its timeLimit: hang up the child, or let the participant leave its conference."""
     if call.dial is None:
         return
     if call.activity == "conference":
@@ -160,7 +160,7 @@ def reach_time_limit(transaction: Transaction, call: Call) -> None:
 
 
 def press_star(transaction: Transaction, call: Call) -> bool:
-    """`*` with hangupOnStar ends the Dial for who pressed it. Whether it did."""
+    """End the Dial on `*` with hangupOnStar; return whether it ended."""
     if call.dial is None or not call.dial.verb.flag("hangupOnStar", default=False):
         return False
     reach_time_limit(transaction, call)
@@ -168,7 +168,7 @@ def press_star(transaction: Transaction, call: Call) -> bool:
 
 
 def end_child(transaction: Transaction, child: Call) -> None:
-    """A dialled leg ended, or was taken elsewhere: its parent's Dial ends with the winner or with the last one."""
+    """Handle a dialed leg that ended or was redirected: the parent's Dial ends with the winner or the last child."""
     parent = transaction.call(child.parent_sid)
     dial = parent.dial
     if dial is None or child.sid not in dial.children or parent.is_final:
@@ -181,7 +181,7 @@ def end_child(transaction: Transaction, child: Call) -> None:
 
 
 def end_caller(transaction: Transaction, call: Call) -> None:
-    """A leg in a Dial ended: its children are hung up, and the action is told, whose answer nobody runs."""
+    """Handle the end of a leg with a Dial: hang up its children, and request the action, whose response isn't run."""
     dial = call.dial
     if dial is None:
         return
@@ -193,7 +193,7 @@ def end_caller(transaction: Transaction, call: Call) -> None:
 
 
 def release_children(transaction: Transaction, call: Call) -> Call | None:
-    """Hang up whoever this call's Dial holds; returns the one who had answered, else the last of them."""
+    """Hang up the children of this call's Dial; return the one that answered, else the last."""
     dial = call.dial
     if dial is None or not dial.children:
         return None
@@ -206,12 +206,12 @@ def release_children(transaction: Transaction, call: Call) -> Call | None:
 def action_request(
     transaction: Transaction, call: Call, status: str, child: Call | None
 ) -> tuple[Source, Params] | None:
-    """Where the Dial's action is requested, and with what beside the call's own parameters."""
+    """Return the source of the Dial's action, with the parameters besides the call's own."""
     dial = call.dial
     if dial is None or not dial.verb.has("action"):
         return None
     url = resolve(dial.base_url, dial.verb.get("action"))
-    if not is_url(url):  # a relative one in TwiML that came without an address of its own
+    if not is_url(url):  # a relative URL in TwiML without a URL of its own
         transaction.add_debugger_entry(11100, "Invalid URL format: Dial action", call.sid, url)
         return None
     lasted_s = None
@@ -225,9 +225,9 @@ def action_request(
 
 
 def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
-    """The Dial is over: request its action, else go on behind it.
+    """End the Dial: request its action, else continue with the next verb.
 
-    A call that is over requests the action all the same; what it answers is not run.
+    A call that has ended still requests the action; its response isn't run.
     """
     action = action_request(transaction, call, status, child)
     call.dial = None
@@ -242,6 +242,6 @@ def finish(transaction: Transaction, call: Call, status: str, child: Call | None
         transaction.fetch(call, source, "ignored", extra)
         return
     call.generation += 1
-    call.program = None  # verbs behind a Dial with an action are never reached
+    call.program = None  # verbs after a Dial with an action are never reached
     call.activity = "fetching"
     transaction.fetch(call, source, "program", extra)

@@ -1,4 +1,4 @@
-"""Calls and conferences of somebody else who uses the same account: the API shows them, and nothing happens in them."""
+"""Calls and conferences of another application in the same account: listed by the API, but inactive."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ CALLER, CALLED = "+12025550190", "+12025550191"
 
 
 def add_calls(transaction: Transaction, count: int, status: str, age_s: float) -> list[str]:
-    """So many calls of this status that began so long ago; their SIDs."""
+    """Add calls with this status and age; return their SIDs."""
     return [_make(transaction, status, age_s).sid for _ in range(count)]
 
 
 def add_conference(transaction: Transaction, name: str, participant_count: int, age_s: float) -> str:
-    """A conference with so many members that began so long ago, of which nobody is told; its SID.
+    """Add a conference with these participants and age, without any callbacks; return its SID.
 
     Raises:
-        ValueError: A conference of this name is live, or there is nobody to be in it.
+        ValueError: a conference with this name is live, or `participant_count` is 0.
     """
     if transaction.live_conference(name) is not None or participant_count < 1:
         raise ValueError("a foreign conference needs members and a name that no live one has")

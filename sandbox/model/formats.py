@@ -1,4 +1,4 @@
-"""Spells values the way Twilio does: dates, truth values, countries of numbers, tokens."""
+"""Twilio's formats: dates, booleans, countries of numbers, tokens."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ _COUNTRIES = (("+1", "US"), ("+44", "GB"), ("+49", "DE"), ("+33", "FR"), ("+61",
 
 
 def rfc2822(at_s: float | None) -> str | None:
-    """A moment, in seconds since 1970, as `Fri, 18 Feb 2011 21:07:19 +0000`; None stays None."""
+    """Format a time, in seconds since 1970, as `Fri, 18 Feb 2011 21:07:19 +0000`; None stays None."""
     return None if at_s is None else format_datetime(datetime.fromtimestamp(int(at_s), UTC))
 
 
 def boolean(value: bool) -> str:
-    """`true` or `false`."""
+    """Return `true` or `false`."""
     return "true" if value else "false"
 
 
 def country(address: str) -> str:
-    """The country of a number as Twilio guesses it from the prefix; empty for anything else."""
+    """Return a number's country as Twilio derives it from the prefix; empty for other addresses."""
     return next((name for prefix, name in _COUNTRIES if address.startswith(prefix)), "")
 
 
 def is_number(address: str) -> bool:
-    """Whether the address is a telephone number in E.164."""
+    """Whether the address is a phone number in E.164."""
     return E164.match(address) is not None
 
 
 def is_address(address: str) -> bool:
-    """Whether the address can be dialled: a number, `client:…`, `sip:…` or `app:…`."""
+    """Whether the address can be dialed: a number, `client:…`, `sip:…`, or `app:…`."""
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
 
 
 def is_url(text: str) -> bool:
-    """Whether it is an absolute HTTP address whose host Twilio would accept (no underscore)."""
+    """Whether it is an absolute HTTP URL with a host that Twilio accepts (no underscore)."""
     parts = urlsplit(text)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "_" not in (parts.hostname or "")
 
 
 def resolve(base_url: str, reference: str) -> str:
-    """The address that a document's attribute means; an empty one means the document itself."""
+    """Resolve a URL in a document; an empty one means the document itself."""
     return urljoin(base_url, reference) if base_url else reference
 
 
 def with_query(url: str, params: tuple[tuple[str, str], ...]) -> str:
-    """The address of a GET: parameters go into the query, before the fragment."""
+    """Return a GET request's URL, with parameters in the query, before the fragment."""
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, urlencode(params)) if part)
     return urlunsplit(parts._replace(query=query))
 
 
 def call_token(call_sid: str) -> str:
-    """A token that lets a later dial show this caller's number; percent-encoded JSON, as Twilio's is."""
+    """Return a CallToken, which lets a later dial show this caller's number; percent-encoded JSON, like Twilio's."""
     return quote(f'{{"parentCallInfoToken":"{call_sid}","identityHeaderTokens":[]}}')

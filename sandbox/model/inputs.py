@@ -1,70 +1,70 @@
-"""Everything that can happen to an exchange, one frozen class each."""
+"""Inputs of the model, one frozen class each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 Params = tuple[tuple[str, str], ...]
-"""Form parameters in the order in which they are sent; a name may come more than once."""
+"""Form parameters in sending order; a name may repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
-    """Somebody dials one of the account's numbers, or a browser calls through an application."""
+    """A caller dials one of the account's numbers, or a browser calls through an application."""
 
     from_: str
     to: str
     custom: Params = ()
-    """Parameters of the caller's own choice, which arrive beside Twilio's (browser calls)."""
+    """The caller's custom parameters, which arrive alongside Twilio's (browser calls)."""
     url: str = ""
-    """Where this call asks for TwiML, if not where the number does."""
+    """This call's voice URL, if it differs from the number's."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneRings:
-    """The phone that a leg dials has begun to ring."""
+    """A dialed phone starts ringing."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneAnswers:
-    """The phone that a leg dials was picked up."""
+    """A dialed phone is answered."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneBusy:
-    """The phone that a leg dials is busy (SIP 486)."""
+    """A dialed phone is busy (SIP 486)."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneRejects:
-    """The person at the phone refuses the call (SIP 603)."""
+    """A dialed phone's user rejects the call (SIP 603)."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneFails:
-    """The phone that a leg dials can't be reached (SIP 404)."""
+    """A dialed phone can't be reached (SIP 404)."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneHangsUp:
-    """The person on this leg hangs up; a caller may do so while ringing."""
+    """The leg's user hangs up; a caller may do so while ringing."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhonePresses:
-    """The person on this leg presses keys."""
+    """The leg's user presses keys."""
 
     call_sid: str
     digits: str
@@ -72,38 +72,38 @@ class PhonePresses:
 
 @dataclass(frozen=True, slots=True)
 class PhoneSpeaks:
-    """The person on this leg begins to speak."""
+    """The leg's user starts speaking."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneFallsSilent:
-    """The person on this leg stops speaking."""
+    """The leg's user stops speaking."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownCallback:
-    """Twilio tells something that this model has no reason to tell, such as an event that it does not know.
+    """A callback that this model would never send, such as an event that it doesn't know.
 
-    It goes where events of that call, conference or recording go, whichever of them were asked for.
+    It goes to the URL for events of that call, conference, or recording, whatever its subscription.
     """
 
     sid: str
-    """Of a call (`CA`), a conference (`CF`) or a recording (`RE`)."""
+    """SID of a call (`CA`), a conference (`CF`), or a recording (`RE`)."""
     event: str
-    """The conference's StatusCallbackEvent, the call's CallStatus, the recording's RecordingStatus."""
+    """The conference's StatusCallbackEvent, the call's CallStatus, or the recording's RecordingStatus."""
     params: Params = ()
-    """Beside the usual ones, or in their place. A conference's `CallSid` brings that participant's parameters."""
+    """Added to the usual parameters or replacing them. A conference's `CallSid` adds that participant's parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestRequest:
-    """A request of the REST API whose credentials were already checked.
+    """An authenticated request to the REST API.
 
-    `path` is what follows `/2010-04-01/Accounts/{AccountSid}`, percent-decoded part by part: `/Calls.json`.
+    `path` is the part after `/2010-04-01/Accounts/{AccountSid}`, percent-decoded segment by segment: `/Calls.json`.
     """
 
     method: str
@@ -113,21 +113,21 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class TwimlFetched:
-    """A document that the exchange asked for has come, whatever its HTTP status."""
+    """A requested document has arrived, with any HTTP status."""
 
     fetch_id: int
     status: int
     content_type: str
     body: bytes
     url: str = ""
-    """Where it came from after redirects; empty for the address that was asked."""
+    """The final URL after redirects; empty for the requested URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class TwimlFailed:
-    """A document that the exchange asked for could not be got.
+    """A requested document couldn't be fetched.
 
-    `error_code` is Twilio's: 11205 no connection, 11200 time-out or bad answer, 11210 unknown host, 11220 TLS.
+    `error_code` is Twilio's: 11205 no connection, 11200 timeout or bad response, 11210 unknown host, 11220 TLS.
     """
 
     fetch_id: int
@@ -136,7 +136,7 @@ class TwimlFailed:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """Nothing happened but time; whatever is due is done."""
+    """Time has passed; everything due happens."""
 
 
 Input = (

@@ -1,4 +1,4 @@
-"""Everything that an exchange can ask the world around it to do, one frozen class each."""
+"""Outputs of the model, one frozen class each: what its environment has to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announc
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """Ask an address for TwiML and hand the answer back as TwimlFetched or TwimlFailed with `fetch_id`."""
+    """Fetch TwiML from a URL, and pass the response back as TwimlFetched or TwimlFailed with `fetch_id`."""
 
     fetch_id: int
     call_sid: str
@@ -24,11 +24,11 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallbackRequest:
-    """Tell an address what happened; nobody waits for the answer."""
+    """Send a callback; the response doesn't matter."""
 
     kind: Literal["call", "conference", "recording"]
     event: str
-    """Twilio's name of it: `answered`, `participant-join`, `recording-completed`."""
+    """Twilio's name for it: `answered`, `participant-join`, `recording-completed`."""
     url: str
     method: str
     params: Params
@@ -38,7 +38,7 @@ class CallbackRequest:
 
 @dataclass(frozen=True, slots=True)
 class RingPhone:
-    """Let the phone at `to` ring; it answers with PhoneRings and what follows."""
+    """Ring the phone at `to`; it responds with PhoneRings and so on."""
 
     call_sid: str
     from_: str
@@ -48,21 +48,21 @@ class RingPhone:
 
 @dataclass(frozen=True, slots=True)
 class AskForKeys:
-    """A `<Gather>` begins on this leg: whoever is at the phone is asked to press keys."""
+    """A `<Gather>` starts on this leg and waits for keys."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasePhone:
-    """The leg is over: the phone goes silent and its script ends."""
+    """The leg has ended: the phone stops, and so does its script."""
 
     call_sid: str
 
 
 @dataclass(frozen=True, slots=True)
 class DebuggerEntry:
-    """An error or warning such as Twilio's debugger lists; it reaches nobody else."""
+    """An error or warning as in Twilio's debugger, which is the only place that shows it."""
 
     code: int
     message: str
@@ -75,7 +75,7 @@ Output = FetchRequest | CallbackRequest | RingPhone | AskForKeys | ReleasePhone 
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """What the REST API answers; `body` is None for 204."""
+    """A response of the REST API; `body` is None for 204."""
 
     status: int
     body: dict[str, Any] | None = None
@@ -83,12 +83,12 @@ class RestAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one input."""
+    """The result of one input."""
 
     outputs: tuple[Output, ...] = ()
     rest: RestAnswer | None = None
-    """The answer, for a RestRequest."""
+    """The response to a RestRequest."""
     call_sid: str = ""
-    """The new call, for an InboundCall."""
+    """The new call's SID, for an InboundCall."""
     changed: bool = field(default=True)
-    """False when the input found nothing to do, as a late answer of a call that is over."""
+    """False if the input had no effect, such as a late answer to a call that has ended."""

@@ -1,4 +1,4 @@
-"""What the API does to those in a room: mute, hold, coach, announce, and the documents that play to them.
+"""Participant updates via REST: mute, hold, coach, announce, and the documents played to participants.
 
 Source: Twilio docs: Participant resource; Conference resource (AnnounceUrl).
 """
@@ -18,7 +18,7 @@ Slot = Literal["wait", "hold", "announce"]
 
 @dataclass(frozen=True, slots=True)
 class ParticipantChange:
-    """What an update asks for; None leaves things as they are."""
+    """The requested changes; None leaves a value unchanged."""
 
     muted: bool | None = None
     hold: bool | None = None
@@ -37,7 +37,7 @@ class ParticipantChange:
 def update(
     transaction: Transaction, conference: Conference, participant: Participant, change: ParticipantChange
 ) -> None:
-    """Apply an update; each thing that really changes has its event."""
+    """Apply an update; each actual change sends its event."""
     before = _modifiable_fields(participant)
     participant.updated_at_s = transaction.now_s
     if change.beep_on_exit is not None:
@@ -80,7 +80,7 @@ def _accepts_end_on_exit(transaction: Transaction, participant: Participant, cha
 
 
 def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
-    """What participant-modify tells of, beside the wait URL."""
+    """Return what participant-modify reports, besides the wait URL."""
     return participant.end_on_exit, participant.beep_on_exit, participant.coaching, participant.coach_sid
 
 
@@ -94,7 +94,7 @@ def _hold(
         participant.hold_audio = None
         transaction.stop_timer(participant.call_sid, "hold")
     elif changed or change.hold_url is not None:
-        url = change.hold_url or None  # nothing given: Twilio's music
+        url = change.hold_url or None  # None: Twilio's music
         participant.hold_audio = wait_audio.begin(
             transaction, conference, participant.call_sid, "hold", url, change.hold_method
         )
@@ -105,7 +105,7 @@ def _hold(
 
 
 def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
-    """Play a document to everybody in the room, once."""
+    """Play a document to the whole conference, once."""
     joined = conference.joined()
     if joined:
         conference.announcement = wait_audio.begin(
@@ -114,7 +114,7 @@ def announce_to_all(transaction: Transaction, conference: Conference, url: str, 
 
 
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
-    """A wait, hold or announce document has come: TwiML, or audio that is played over and over."""
+    """Handle a wait, hold, or announce document: TwiML, or audio that loops."""
     try:
         verbs = _playable(content_type, body, base_url, loops=fetch.purpose != "announce")
     except TwimlError as error:
@@ -146,7 +146,7 @@ def _slot_of_purpose(name: str) -> Slot:
 
 
 def _find_audio(transaction: Transaction, fetch: Fetch) -> tuple[Conference, Participant | None, WaitAudio] | None:
-    """Whose document it is; None when nobody waits for it any more."""
+    """Return the audio that a document is for; None if it is obsolete."""
     conference = transaction.live_conference(fetch.conference_sid)
     if conference is None:
         return None
@@ -161,7 +161,7 @@ def _find_audio(transaction: Transaction, fetch: Fetch) -> tuple[Conference, Par
 
 
 def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError) -> None:
-    """A document could not be got: without its wait document a call drops out of the room; the rest plays music."""
+    """Handle a failed fetch: without its wait document, a participant is dropped; otherwise, music plays."""
     found = _find_audio(transaction, fetch)
     if found is None:
         return
@@ -181,7 +181,7 @@ def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError
 
 
 def on_verb_timer(transaction: Transaction, sid: str, name: str) -> None:
-    """A verb of a tune is over; `sid` is a participant's call, or the conference for an announcement to all."""
+    """Handle the end of a wait audio verb; `sid` is a participant's call, or the conference if all hear it."""
     slot = _slot_of_purpose(name)
     if sid in transaction.state.conferences:
         conference = transaction.conference(sid)
@@ -207,7 +207,7 @@ def _advance(
 
 
 def _fetch_participant(conference: Conference, participant: Participant | None) -> str:
-    """On whose behalf a document is asked for: one that all hear, on that of the first who is there."""
+    """Return the call for which to fetch a document; for an announcement to all, the first participant's."""
     return conference.joined()[0].call_sid if participant is None else participant.call_sid
 
 

@@ -1,4 +1,4 @@
-"""Lets go of the oldest of what is over, so that an exchange may run for days. Nothing that may still come needs it."""
+"""Prune the oldest finished calls and conferences, so that a sandbox can run for days. Live state never needs them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from conferral.sandbox.model.state import State
 
 
 def prune_finished(state: State, hearing: Audibility, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-    """Forgets calls and conferences that are over, with their recordings and what was heard in them, the oldest first.
+    """Remove the oldest finished calls and conferences, with their recordings and audio history.
 
     Args:
-        state: Of the exchange; changed.
-        hearing: Likewise.
-        most: How many of each are kept that are over (count).
-        referenced: Calls that are kept in any case.
+        state: The model's state; modified.
+        hearing: The audio history; modified.
+        most: How many finished ones of each to keep (count).
+        referenced: Calls to keep in any case.
 
     Returns:
-        SIDs of the calls that are forgotten.
+        SIDs of the removed calls.
     """
     needed = _reachable(state) | referenced
     over = len(state.calls) - len(state.live_calls) - most
@@ -42,7 +42,7 @@ def prune_finished(state: State, hearing: Audibility, most: int, referenced: fro
 
 
 def _reachable(state: State) -> set[str]:
-    """What live calls, open rooms, running timers and requests under way lead to."""
+    """Return the calls reachable from live calls, open conferences, running timers, and pending requests."""
     needed = {sid for sid, _ in state.timers}
     for fetch in state.fetches.values():
         needed |= {fetch.call_sid, fetch.conference_sid}

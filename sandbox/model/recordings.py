@@ -1,6 +1,6 @@
-"""Recordings of calls and conferences: started, paused, stopped, with their callbacks, and whose voices are on them.
+"""Recordings of calls and conferences: started, paused, stopped, with callbacks, and whose voices are on them.
 
-No sound is kept.
+The model stores no audio.
 
 Source: Twilio docs: Recordings resource; Call Recordings subresource; TwiML <Conference> (record).
 """
@@ -23,11 +23,11 @@ from conferral.sandbox.model.state import (
 from conferral.sandbox.model.transaction import Transaction
 
 TOO_SHORT_ERROR = 16101
-"""Twilio's error code of a recording that is absent because it was too short."""
+"""Twilio's error code for a recording that is absent because it was too short."""
 
 
 def start_for_conference(transaction: Transaction, conference: Conference, settings: JoinSettings) -> Recording:
-    """A conference that asked for it is recorded from its start.
+    """Start recording a conference from its start, as its settings request.
 
     Source: Twilio changelog, 2025-09-15, "Dual-Channel Conference Recordings as default is now GA".
     """
@@ -36,7 +36,7 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
-    """A call is recorded from now on. That of a bridged child may be shown as its parent's."""
+    """Start recording a call. A bridged child's recording may belong to its parent."""
     is_child = call.activity == "bridged" and transaction.rules.recording_of_a_child == "parents"
     return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
 
@@ -68,7 +68,7 @@ def _start(
 
 
 def set_status(transaction: Transaction, recording: Recording, status: str, pause_behavior: str = "silence") -> None:
-    """Pause, resume or stop; what is so already stays as it is."""
+    """Pause, resume, or stop; no change if the status is already so."""
     recording.updated_at_s = transaction.now_s
     transaction.changed_sids.add(recording.leg_sid or recording.conference_sid)
     if status == "paused":
@@ -97,7 +97,7 @@ def _stop(transaction: Transaction, recording: Recording) -> None:
 
 
 def finish_processing(transaction: Transaction, sid: str) -> None:
-    """The file of a recording is there, or it was too short to make one."""
+    """Complete a recording's processing: its file is ready, or it was too short."""
     recording = transaction.state.recordings[sid]
     is_absent = recording.length_s(transaction.now_s) <= transaction.rules.recording_min_s
     recording.status = "absent" if is_absent else "completed"
@@ -107,7 +107,7 @@ def finish_processing(transaction: Transaction, sid: str) -> None:
 
 
 def delete(transaction: Transaction, recording: Recording) -> None:
-    """The recording is gone; nobody is told."""
+    """Delete a recording; no callback follows."""
     del transaction.state.recordings[recording.sid]
     transaction.stop_timer(recording.sid, "processed")
     _forget_active(transaction.state, recording)
@@ -123,13 +123,13 @@ def _forget_active(state: State, recording: Recording) -> None:
 
 
 def stop_all_of(transaction: Transaction, owner_sid: str) -> None:
-    """A leg or a conference has ended, and what was recorded of it is complete."""
+    """Stop all recordings of a leg or conference that has ended."""
     for sid in list(transaction.state.active_recordings.get(owner_sid, ())):
         set_status(transaction, transaction.state.recordings[sid], "stopped")
 
 
 def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
-    """Compare with the state after an input, for the legs and conferences that it touched."""
+    """Update the voices on recordings of the legs and conferences that an input touched."""
     for owner in owners:
         for sid in state.active_recordings.get(owner, ()):
             recording = state.recordings[sid]
@@ -137,7 +137,7 @@ def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
 
 
 def _voices(state: State, recording: Recording) -> frozenset[str]:
-    """The legs whose voices go onto a recording at this moment."""
+    """Return the legs whose voices are being recorded now."""
     if recording.conference_sid:
         joined = state.conferences[recording.conference_sid].joined()
         return frozenset(it.call_sid for it in joined if not (it.muted or it.is_held or it.coaching))
@@ -153,7 +153,7 @@ def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: fl
         if last.voices == voices:
             return
         spans.pop()
-        if now_s > last.since_s:  # what lasted no time is not on it
+        if now_s > last.since_s:  # drop a span of zero length
             spans.append(RecordedSpan(last.since_s, now_s, last.voices))
     if voices is not None:
         spans.append(RecordedSpan(now_s, None, voices))

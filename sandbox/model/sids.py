@@ -1,4 +1,4 @@
-"""Makes SIDs that look like Twilio's and are the same in every run."""
+"""Deterministic SIDs in Twilio's format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 
 
 def make_sid(prefix: str, seed: str, count: int) -> str:
-    """Two letters and 32 hex digits, a function of its arguments alone.
+    """Return two letters and 32 hex digits, a pure function of the arguments.
 
     Args:
-        prefix: What is named: `CA` a call, `CF` a conference, `RE` a recording.
-        seed: Tells runs apart; the same seed gives the same SIDs.
-        count: How many of this prefix were made before.
+        prefix: The kind of resource: `CA` a call, `CF` a conference, `RE` a recording.
+        seed: Distinguishes runs; the same seed gives the same SIDs.
+        count: How many SIDs with this prefix came before.
 
     Source: Twilio docs: What is a String Identifier (SID)?
     """

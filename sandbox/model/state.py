@@ -1,6 +1,7 @@
-"""What an exchange knows: calls, programs, dials, conferences, participants, recordings, in plain data.
+"""The model's state as plain data: calls, programs, dials, conferences, participants, recordings.
 
-Times are seconds of the clock that is handed in with each input. Nothing here acts; see `work` and the modules above.
+Times are seconds of the clock that comes with each input. This module only holds data; `transaction` and the modules
+above it change it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-"""Statuses that a call never leaves (Twilio docs: Call resource, Status values)."""
+"""Final call statuses (Twilio docs: Call resource, Status values)."""
 
 Activity = Literal[
     "idle",
@@ -28,12 +29,12 @@ Activity = Literal[
     "bridged",
     "conference",
 ]
-"""What a call is doing. `bridged`: a child without TwiML of its own that talks to its parent, or is about to."""
+"""A call's current activity. `bridged`: a child without TwiML of its own that talks to its parent, or is about to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number, SIP domain or application of the account, and where its calls ask for TwiML."""
+    """A number, SIP domain, or application of the account, with its voice URLs."""
 
     number: str
     voice_url: str
@@ -43,9 +44,9 @@ class Number:
     status_callback: str = ""
     status_callback_method: str = "POST"
     application_sid: str = ""
-    """Set for a browser application. A browser dials `number`; `To` is then what the browser chose, or empty."""
+    """Set for a browser application. A browser dials `number`; `To` is then the browser's own value, or empty."""
     name: str = ""
-    """What people call it."""
+    """Display name."""
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Number:
         return self
@@ -53,7 +54,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Where events go, and which."""
+    """Where to send events, and which."""
 
     url: str
     method: str
@@ -65,7 +66,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where TwiML comes from: an address, or the document itself."""
+    """The source of TwiML: a URL, or the document itself."""
 
     url: str = ""
     method: str = "POST"
@@ -77,23 +78,23 @@ class Source:
 
 @dataclass(slots=True)
 class TwimlProgram:
-    """A document that a call runs; `position` is the verb it is at."""
+    """A document that a call runs; `position` is the current verb."""
 
     verbs: tuple[Verb, ...]
     base_url: str
     position: int = 0
     whisper: bool = False
-    """A noun's `url`: when it ends the callee is bridged."""
+    """Whether it is a noun's `url`, after which the callee is bridged."""
 
 
 @dataclass(slots=True)
 class Dial:
-    """A `<Dial>` that is going on."""
+    """A running `<Dial>`."""
 
     verb: Verb
     base_url: str
     children: list[str] = field(default_factory=list)
-    """Legs that still ring, whisper or talk."""
+    """Legs that ring, hear a whisper, or talk."""
     winner_sid: str = ""
     """The leg that answered first."""
     bridged_at_s: float | None = None
@@ -101,18 +102,18 @@ class Dial:
 
 @dataclass(slots=True)
 class Gather:
-    """A `<Gather>` that is going on: prompts first, then the time-out."""
+    """A running `<Gather>`: prompts first, then the timeout."""
 
     verb: Verb
     base_url: str
     prompt: int = 0
-    """Index of the nested verb being spoken; beyond the last one only keys are awaited."""
+    """Index of the nested verb being played; after the last one, it only waits for keys."""
     digits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinSettings:
-    """How a call enters a conference, from a `<Conference>` or from the REST API."""
+    """How a call joins a conference, from a `<Conference>` or from the REST API."""
 
     name: str
     label: str = ""
@@ -140,7 +141,7 @@ class JoinSettings:
 
 @dataclass(frozen=True, slots=True)
 class RecordSettings:
-    """How something is to be recorded."""
+    """How to record."""
 
     source: str
     """Twilio's word: `Conference`, `OutboundAPI`, `StartCallRecordingAPI`."""
@@ -155,7 +156,7 @@ class RecordSettings:
 
 @dataclass(slots=True)
 class Call:
-    """One leg. `status` is Twilio's; the fields below are what the REST API shows and what drives the leg."""
+    """One leg. `status` is Twilio's; the other fields are what the REST API shows and what drives the leg."""
 
     sid: str
     from_: str
@@ -169,11 +170,11 @@ class Call:
     ended_at_s: float | None = None
     sip_code: int = 0
     ring_s: float = 60.0
-    """How long its phone may ring."""
+    """Ring timeout."""
     limit_s: float = 14_400.0
-    """How long it may last once answered."""
+    """Maximum duration once answered."""
     start: Source | None = None
-    """What a leg made by REST runs when answered, or the whisper of a dialled noun."""
+    """TwiML to run when a REST call is answered, or a dialed noun's whisper."""
     fallback_url: str = ""
     fallback_method: str = "POST"
     fallback_used: bool = False
@@ -181,37 +182,37 @@ class Call:
     callbacks_sent: int = 0
     activity: Activity = "idle"
     generation: int = 0
-    """Grows with every new program, so that answers meant for an older one are told apart."""
+    """Increases with every new program, which invalidates responses for older ones."""
     program: TwimlProgram | None = None
     dial: Dial | None = None
     gather: Gather | None = None
     conference_sid: str = ""
-    """The conference it is in or, ringing, on its way to."""
+    """The conference that it is in or, while ringing, on its way to."""
     join_settings: JoinSettings | None = None
-    """Set on a leg made by the Participants API until it joins."""
+    """Set on a leg created by the Participants API until it joins."""
     pending: Source | None = None
-    """Where a redirected parent goes once the delay is over."""
+    """Where a redirected parent continues after the delay."""
     old_action: tuple[Source, Params] | None = None
-    """The action of the Dial that a redirect ended, still to be requested; its answer is ignored."""
+    """The pending action of a Dial that a redirect ended; its response is ignored."""
     custom: Params = ()
     call_token: str = ""
     send_digits: str = ""
-    """Keys that Twilio presses once the call is answered, before its TwiML."""
+    """Keys that Twilio presses after the answer, before the TwiML."""
     digits_sent: str = ""
     """The same, once they were pressed."""
     application_sid: str = ""
     """The application through which a browser called."""
     record_settings: RecordSettings | None = None
-    """Asked for at its creation: it is recorded from its answer."""
+    """Requested at creation: recorded from the answer on."""
     queue_ms: int = 0
     number: int = 0
-    """Counts the account's calls; lists go by it."""
+    """Creation number within the account; lists are sorted by it."""
     is_foreign: bool = False
-    """Whether it belongs to somebody else who uses the same account."""
+    """Whether it belongs to another application in the same account."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the call is over."""
+        """Whether the call has ended."""
         return self.status in FINAL
 
 
@@ -220,7 +221,7 @@ AudioKind = Literal["music", "silence", "document"]
 
 @dataclass(slots=True)
 class WaitAudio:
-    """What a participant who waits or is held hears: music, silence, or a document of Play, Say and Pause."""
+    """What a waiting or held participant hears: music, silence, or a document of Play, Say, and Pause."""
 
     kind: AudioKind
     source: Source | None = None
@@ -230,12 +231,12 @@ class WaitAudio:
     requested_at_s: float = 0.0
     generation: int = 0
     requested_url: str = ""
-    """The address that was given, whatever it has redirected to."""
+    """The configured URL, before redirects."""
 
 
 @dataclass(slots=True)
 class Participant:
-    """A call in a conference, or on its way there (`status` queued, connecting or ringing)."""
+    """A call in a conference, or on its way there (`status` queued, connecting, or ringing)."""
 
     call_sid: str
     settings: JoinSettings
@@ -252,20 +253,20 @@ class Participant:
     beep_on_exit: bool = True
     is_speaking: bool = False
     joined_event: bool = False
-    """Whether participant-join was said for it."""
+    """Whether its participant-join was sent."""
     wait_audio: WaitAudio | None = None
     hold_audio: WaitAudio | None = None
     announcement: WaitAudio | None = None
 
     @property
     def is_in(self) -> bool:
-        """Whether it has joined, as against ringing."""
+        """Whether it has joined, rather than ringing."""
         return self.status == "connected"
 
 
 @dataclass(slots=True)
 class Conference:
-    """A room. `sequence` counts the events sent."""
+    """A conference. `sequence` counts the events sent."""
 
     sid: str
     name: str
@@ -277,25 +278,25 @@ class Conference:
     ever_joined: bool = False
     events: Subscription | None = None
     events_fixed: bool = False
-    """The first participant has joined, so `events` stays as it is."""
+    """The first participant has joined, so `events` no longer changes."""
     sequence: int = 0
     participants_max: int = 250
     reason_ended: str = ""
     call_sid_ending: str = ""
     announcement: WaitAudio | None = None
     recording: JoinSettings | None = None
-    """The order that asked for a recording from the start, until it begins."""
+    """The settings that request a recording from the start, until it begins."""
     number: int = 0
-    """Counts the account's conferences; lists go by it."""
+    """Creation number within the account; lists are sorted by it."""
 
     def joined(self) -> list[Participant]:
-        """Those who are in, in the order of entering."""
+        """Return the joined participants in order of joining."""
         return [p for p in self.participants.values() if p.is_in]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSpan:
-    """From `since_s` to `until_s` (None: still) these legs' voices go onto a recording."""
+    """From `since_s` to `until_s` (None: still), these legs' voices are recorded."""
 
     since_s: float
     until_s: float | None
@@ -307,13 +308,13 @@ class RecordedSpan:
 
 @dataclass(slots=True)
 class Recording:
-    """A recording of a call or of a conference: its states and whose voices are on it, never sound."""
+    """A recording of a call or of a conference: its status and whose voices are on it, without audio."""
 
     sid: str
     call_sid: str
-    """The call that the API shows it under; empty for a conference's."""
+    """The call under which the API shows it; empty for a conference's recording."""
     leg_sid: str
-    """The leg whose sound it is; another one than the call only where that of a child is shown as its parent's."""
+    """The recorded leg; differs from the call only if a child's recording belongs to its parent."""
     conference_sid: str
     settings: RecordSettings
     status: str
@@ -322,24 +323,24 @@ class Recording:
     ended_at_s: float | None = None
     paused_at_s: float | None = None
     skips_pause: bool = False
-    """Whether the pause that is going on leaves no gap of silence in the file (PauseBehavior `skip`)."""
+    """Whether the current pause leaves no silence in the file (PauseBehavior `skip`)."""
     skipped_s: float = 0.0
-    """What pauses have left out."""
+    """Total length of skipped pauses."""
     error_code: int = 0
     spans: list[RecordedSpan] = field(default_factory=list)
-    """What is on it, in order of time; pauses are no part of it."""
+    """The recorded spans in order of time, without pauses."""
 
     @property
     def subscription(self) -> Subscription | None:
-        """Who is told of it."""
+        """Return where its events go."""
         return self.settings.subscription
 
     def length_s(self, now_s: float) -> float:
-        """How long its file is, or would be now."""
+        """Return its file's length, at present or final."""
         return (now_s if self.ended_at_s is None else self.ended_at_s) - self.started_at_s - self.skipped_s
 
     def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
-        """Whether a leg's voice is on it, or may be of what was said between two moments."""
+        """Whether a leg's voice is on it, optionally within an interval."""
         return any(
             leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
             for span in self.spans
@@ -348,7 +349,7 @@ class Recording:
 
 @dataclass(slots=True)
 class Fetch:
-    """A document that was asked for and has not come."""
+    """A requested document that hasn't arrived."""
 
     fetch_id: int
     call_sid: str
@@ -361,24 +362,24 @@ class Fetch:
 
 @dataclass(slots=True)
 class State:
-    """Everything an exchange knows. Plain data: deep-copied and compared freely."""
+    """The model's complete state. Plain data that can be deep-copied and compared."""
 
     account_sid: str
     seed: str
     numbers: dict[str, Number] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     live_calls: dict[str, None] = field(default_factory=dict)
-    """SIDs of the calls that are not final, in order of creation."""
+    """SIDs of the calls that aren't final, in order of creation."""
     conferences: dict[str, Conference] = field(default_factory=dict)
     conference_sids: dict[str, str] = field(default_factory=dict)
-    """SID of the live conference of a name."""
+    """SID of the live conference by name."""
     recordings: dict[str, Recording] = field(default_factory=dict)
     active_recordings: dict[str, list[str]] = field(default_factory=dict)
-    """SIDs of the recordings of a leg or conference that have not ended."""
+    """SIDs of the unfinished recordings by leg or conference."""
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     created_counts: dict[str, int] = field(default_factory=dict)
-    """How many SIDs of each prefix were made; the number of the newest resource of that kind."""
+    """SIDs created so far, by prefix; also the number of the newest resource of that kind."""
     fetch_count: int = 0
     next_dial_at_s: float = 0.0
-    """When the queue of REST dials lets the next one start."""
+    """When the next REST dial may leave the queue."""

@@ -1,4 +1,4 @@
-"""Who is to be woken when: many thousands of timers, of which only the first is asked for."""
+"""A timer queue: a heap with lazy deletion, for many thousands of timers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import heapq
 from collections.abc import Iterator
 
 TimerKey = tuple[str, str]
-"""Whose timer (the SID of a call, conference or recording) and which."""
+"""The owner's SID (call, conference, or recording) and the timer's name."""
 
 
 class Timers:
-    """Timers by their key; equal times come in the order of setting. Times are the exchange's seconds."""
+    """Timers by key; equal times fire in the order of setting. Times are in sandbox time."""
 
     def __init__(self) -> None:
         self._due: dict[TimerKey, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, TimerKey]] = []  # holds stopped ones too, until they come first
+        self._heap: list[tuple[float, int, TimerKey]] = []  # keeps stopped timers until they reach the top
         self._set = 0
 
     def set(self, key: TimerKey, at_s: float) -> None:
-        """Wake the owner then; a running timer of this key is replaced."""
+        """Start a timer; a running timer with this key is replaced."""
         self._set += 1
         self._due[key] = (at_s, self._set)
         heapq.heappush(self._heap, (at_s, self._set, key))
 
     def stop(self, key: TimerKey) -> None:
-        """Forget the timer, if there is one."""
+        """Stop the timer, if it runs."""
         self._due.pop(key, None)
 
     def first(self) -> tuple[float, TimerKey] | None:
-        """The next one and its time; None where none runs."""
+        """Return the next timer and its time; None without any."""
         while self._heap:
             at_s, number, key = self._heap[0]
             if self._due.get(key) == (at_s, number):
@@ -39,7 +39,7 @@ class Timers:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Timers) and self._due == other._due
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
     def __iter__(self) -> Iterator[TimerKey]:
         return iter(self._due)

@@ -1,8 +1,8 @@
-"""The bench on which one input is worked: state, time, what goes out, and what is still to be done.
+"""One input's transaction: state, time, outputs, and follow-up tasks.
 
-Modules above it change the state through a `Work`. Some changes must wait until the current one is complete (a call
-that ends releases its bridge, its room, its parent's Dial); these are queued as tasks, so that modules need not import
-each other in a circle.
+The modules above it change the state through a `Transaction`. Some changes must wait until the current one is complete:
+a call that ends releases its bridge, its conference, and its parent's Dial. These are queued as tasks, which also
+avoids circular imports.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ TaskKind = Literal["run", "ended", "dial-over", "bridge"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to do once the current change is complete.
+    """A follow-up once the current change is complete.
 
-    `run`: go on with the call's program. `ended`: the call became final. `dial-over`: its `<Dial><Conference>` ended
-    with the DialCallStatus `detail`. `bridge`: a whisper is over.
+    `run`: continue the call's program. `ended`: the call became final. `dial-over`: its `<Dial><Conference>` ended with
+    the DialCallStatus `detail`. `bridge`: a whisper has ended.
     """
 
     kind: TaskKind
@@ -37,7 +37,7 @@ class Task:
 
 @dataclass(slots=True)
 class Transaction:
-    """One input being worked on."""
+    """The processing of one input."""
 
     state: State
     rules: Behavior
@@ -45,10 +45,10 @@ class Transaction:
     outputs: list[Output] = field(default_factory=list)
     tasks: deque[Task] = field(default_factory=deque)
     changed_sids: set[str] = field(default_factory=set)
-    """SIDs of calls and conferences that were looked at, hence may have changed: whose hearing is told anew."""
+    """SIDs of accessed calls and conferences, which may have changed: their audibility is updated."""
 
     def call(self, sid: str) -> Call:
-        """The call; it and those it talks to count as touched."""
+        """Return the call; marks it and its peers as changed."""
         call = self.state.calls[sid]
         self.changed_sids.add(sid)
         if call.parent_sid:
@@ -60,44 +60,44 @@ class Transaction:
         return call
 
     def conference(self, sid: str) -> Conference:
-        """The conference; everybody in it counts as touched."""
+        """Return the conference; marks all its participants as changed."""
         self.changed_sids.add(sid)
         return self.state.conferences[sid]
 
     def live_conference(self, name_or_sid: str) -> Conference | None:
-        """The conference of this name or SID, unless it has ended."""
+        """Return the conference with this name or SID, unless it has ended."""
         sid = self.state.conference_sids.get(name_or_sid, name_or_sid)
         found = self.state.conferences.get(sid)
         return self.conference(sid) if found is not None and found.status != "completed" else None
 
     def new_sid(self, prefix: str) -> str:
-        """The next SID of this prefix."""
+        """Return the next SID with this prefix."""
         count = self.state.created_counts.get(prefix, 0)
         self.state.created_counts[prefix] = count + 1
         return make_sid(prefix, self.state.seed, count)
 
     def add_task(self, kind: TaskKind, call_sid: str, detail: str = "") -> None:
-        """Queue a task behind the current change."""
+        """Queue a follow-up task."""
         self.tasks.append(Task(kind, call_sid, detail))
 
     def emit(self, output: Output) -> None:
-        """Ask something of the world."""
+        """Emit an output."""
         self.outputs.append(output)
 
     def add_debugger_entry(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
-        """Put an entry on the debugger's list."""
+        """Add an entry to the debugger's list."""
         self.emit(DebuggerEntry(code, message, call_sid, url))
 
     def set_timer(self, sid: str, name: str, after_s: float) -> None:
-        """Wake the owner after so many seconds; a running timer of this name is replaced."""
+        """Start a timer; a running timer with this name is replaced."""
         self.state.timers.set((sid, name), self.now_s + after_s)
 
     def stop_timer(self, sid: str, name: str) -> None:
-        """Forget the timer, if there is one."""
+        """Stop the timer, if it runs."""
         self.state.timers.stop((sid, name))
 
     def voice_params(self, call: Call) -> Params:
-        """The parameters of a voice request about this call as it is now."""
+        """Return the parameters of a voice request for this call in its current state."""
         parent = self.state.calls.get(call.parent_sid) if call.parent_sid else None
         return callback_parameters.voice_request(call, self.state.account_sid, parent)
 
@@ -112,7 +112,7 @@ class Transaction:
         conference_sid: str = "",
         is_fallback: bool = False,
     ) -> None:
-        """Ask for a document on behalf of a call."""
+        """Request a document on behalf of a call."""
         self.state.fetch_count += 1
         fetch = Fetch(
             self.state.fetch_count,

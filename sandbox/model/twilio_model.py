@@ -1,6 +1,6 @@
-"""The exchange: takes one input at a time, with the time, and tells what Twilio would do next.
+"""The Twilio model: takes one input at a time, with its time, and returns what Twilio would do next.
 
-It does no I/O, reads no clock and draws no random numbers: the same inputs give the same outputs, SIDs included.
+It performs no I/O and uses no clock or randomness: the same inputs give the same outputs, including SIDs.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from conferral.sandbox.model.twiml_parser import TwimlError
 
 
 class UnknownNumberError(LookupError):
-    """Somebody dialled a number that the account doesn't have. The one who placed the call is at fault."""
+    """The account doesn't have the dialed number. The test or person who placed the call made a mistake."""
 
 
 class TwilioModel:
-    """A model of Twilio's voice side for one account.
+    """A model of Twilio Voice for one account.
 
     Args:
         account_sid: `AC` and 32 hex digits.
-        seed: Tells the SIDs of one run from another's.
+        seed: Distinguishes one run's SIDs from another's.
         behavior: Durations, and choices where Twilio's documentation is silent.
 
-    `state` may be read at any time; `hearing` keeps who heard whom, `alone` for how long somebody was alone. Time never
+    `state` may be read at any time; `audibility` records who heard whom, `alone` how long legs were alone. Time never
     runs backwards: an earlier `now_s` counts as the latest one seen.
     """
 
@@ -56,39 +56,39 @@ class TwilioModel:
         self.now_s = 0.0
 
     def copy(self) -> TwilioModel:
-        """An independent exchange in the same state, for exploring what could happen next."""
+        """Return an independent model in the same state, to explore what could happen next."""
         return copy.deepcopy(self)
 
     def add_number(self, number: Number) -> None:
-        """Give the account a number, SIP address or application; one of the same name is replaced."""
+        """Add a number, SIP address, or application to the account, replacing one with the same name."""
         self.state.numbers[number.number] = number
 
     def prune_finished(self, most: int, referenced: frozenset[str] = frozenset()) -> set[str]:
-        """Let go of what is over, the oldest first, with what was recorded of it and heard in it.
+        """Remove the oldest finished calls and conferences, with their recordings and audio history.
 
         Args:
-            most: How many calls and conferences that are over are kept (count).
-            referenced: Calls that are kept in any case.
+            most: How many finished calls and conferences to keep (count).
+            referenced: Calls to keep in any case.
 
         Returns:
-            SIDs of the calls that nobody knows any more.
+            SIDs of the removed calls.
         """
         return prune_finished(self.state, self.audibility, most, referenced)
 
     def live_calls(self) -> list[Call]:
-        """The calls that are not over, oldest first; without those of others who use the account."""
+        """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
 
     def add_foreign_calls(
         self, count: int, now_s: float, *, status: str = "in-progress", age_s: float = 0.0
     ) -> list[str]:
-        """Calls of somebody else who uses the same account: nothing happens in them, but the API shows them.
+        """Add another application's calls in the same account: listed by the API, but inactive.
 
         Args:
             count: How many.
             now_s: The time, as for `handle`.
-            status: What Twilio says of them.
-            age_s: How long ago they began.
+            status: Their Twilio status.
+            age_s: How long ago they started.
 
         Returns:
             Their SIDs.
@@ -100,10 +100,10 @@ class TwilioModel:
         return sids
 
     def add_foreign_conference(self, name: str, now_s: float, *, participant_count: int = 2, age_s: float = 0.0) -> str:
-        """A conference of somebody else who uses the same account, with so many members; its SID.
+        """Add another application's conference in the same account; return its SID.
 
         Raises:
-            ValueError: A conference of this name is live.
+            ValueError: a conference with this name is live.
         """
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
@@ -112,16 +112,16 @@ class TwilioModel:
         return sid
 
     def next_due_s(self) -> float | None:
-        """When something happens by itself, in the exchange's seconds; None: never."""
+        """Return when the next timer is due, in sandbox time; None: never."""
         first = self.state.timers.first()
         return first[0] if first else None
 
     def handle(self, input_: Input, now_s: float) -> Result:
-        """Take in what happened; what was due before it is done first, each thing at its own time.
+        """Process an input, after everything that was due before it, each at its own time.
 
         Raises:
-            UnknownNumberError: An InboundCall to a number that was never added.
-            NobodyToTellError: An OddCallback about something of which nobody wanted to be told.
+            UnknownNumberError: an InboundCall dials a number that was never added.
+            NoSubscriberError: an UnknownCallback is about something without a callback URL.
         """
         if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
@@ -142,7 +142,7 @@ class TwilioModel:
         return Result(outputs, answer, call_sid, changed)
 
     def _run_due(self) -> list[Transaction]:
-        """Do what is due, in order of time."""
+        """Run everything due, in order of time."""
         works = []
         while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
             due_s, key = first
@@ -154,7 +154,7 @@ class TwilioModel:
         return works
 
     def _settle(self, transaction: Transaction) -> None:
-        """Do the tasks that changes have queued, then note who hears whom."""
+        """Run the queued tasks, then update who hears whom."""
         while transaction.tasks:
             self._run_task(transaction, transaction.tasks.popleft())
         legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
@@ -292,7 +292,7 @@ class TwilioModel:
             )
 
     def _is_current(self, fetch: Fetch) -> bool:
-        """Whether the call still waits for this document, and not for a newer one."""
+        """Whether the call still waits for this document, not for a newer one."""
         call = self.state.calls[fetch.call_sid]
         return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"
 
@@ -312,7 +312,7 @@ class TwilioModel:
                 assert_never(task.kind)
 
     def _release_related(self, transaction: Transaction, call: Call) -> None:
-        """Whoever was tied to a call that is over is released."""
+        """Release legs connected to a call that has ended."""
         call.gather = None
         call.program = None
         conferences.leave(transaction, call, "participant_hung_up")
@@ -323,7 +323,7 @@ class TwilioModel:
         call.activity = "idle"
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
-        """One timer is due."""
+        """Handle a timer that is due."""
         if name in {"wait", "hold", "announce"}:
             participant_updates.on_verb_timer(transaction, sid, name)
             return

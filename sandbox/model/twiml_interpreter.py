@@ -1,4 +1,4 @@
-"""Runs a call's TwiML verb by verb.
+"""TwiML interpreter: runs a call's verbs one by one.
 
 Source: Twilio docs: TwiML for Programmable Voice (Say, Play, Pause, Redirect, Hangup, Reject, Gather).
 """
@@ -16,11 +16,11 @@ APPLICATION_ERROR = (
     Verb("Say", (), "We are sorry, an application error has occurred. Goodbye."),
     Verb("Hangup"),
 )
-"""What a caller hears when no TwiML could be got."""
+"""What a caller hears if no TwiML could be fetched."""
 
 
 def on_answered(transaction: Transaction, call: Call) -> None:
-    """A leg made by the Calls API was picked up: its SendDigits are dialled, then its TwiML runs."""
+    """Handle the answer of a leg created by the Calls API: dial its SendDigits, then run its TwiML."""
     if call.send_digits:
         call.activity = "sending-digits"
         transaction.set_timer(call.sid, "digits", digits_duration_s(call.send_digits))
@@ -29,19 +29,19 @@ def on_answered(transaction: Transaction, call: Call) -> None:
 
 
 def on_digits_sent(transaction: Transaction, call: Call) -> None:
-    """The last digit was dialled."""
+    """Handle the end of SendDigits."""
     call.digits_sent = call.send_digits
     if call.start is not None:
         begin(transaction, call, call.start)
 
 
 def digits_duration_s(digits: str) -> float:
-    """How long dialling takes: `w` waits half a second, `W` one; a digit itself counts nothing."""
+    """Return how long dialing takes: `w` waits half a second, `W` one; a digit takes no time."""
     return 0.5 * digits.count("w") + 1.0 * digits.count("W")
 
 
 def begin(transaction: Transaction, call: Call, source: Source) -> None:
-    """Start new TwiML on a call that is tied to nobody."""
+    """Start new TwiML on an unconnected call."""
     call.generation += 1
     call.program = None
     call.gather = None
@@ -64,7 +64,7 @@ def load(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """Run a document; one that can't be run is a failure as if it had not come."""
+    """Run a document; an invalid one counts as a failed fetch."""
     try:
         media_type = content_type.partition("/")[0]
         verbs = (Verb("Play", (), url),) if media_type == "audio" else twiml_parser.parse_twiml(content_type, body)
@@ -86,7 +86,7 @@ def on_failure(
     whisper: bool = False,
     is_fallback: bool = False,
 ) -> None:
-    """TwiML could not be got or run: the fallback is asked, once; else the caller hears a sentence and is hung up."""
+    """Handle TwiML that can't be fetched or run: request the fallback once; else play a sentence and hang up."""
     transaction.add_debugger_entry(code, message, call.sid, url)
     call.generation += 1
     if whisper:
@@ -101,7 +101,7 @@ def on_failure(
 
 
 def run(transaction: Transaction, call: Call) -> None:
-    """Do verbs until one takes time, hands the call to somebody, or the program is over."""
+    """Run verbs until one takes time, connects the call, or the program ends."""
     while not call.is_final:
         program = call.program
         if program is None or program.position >= len(program.verbs):
@@ -122,7 +122,7 @@ def _on_finished(transaction: Transaction, call: Call) -> None:
 
 
 def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
-    """Do one verb. Whether the next one follows at once."""
+    """Run one verb; return whether the next one follows at once."""
     if verb.name in {"Say", "Play", "Pause"}:
         _sound(transaction, call, verb)
     elif verb.name == "Dial" and not program.whisper:
@@ -178,7 +178,7 @@ def _prompt(transaction: Transaction, call: Call, gather: Gather) -> None:
 
 
 def on_timer(transaction: Transaction, call: Call) -> None:
-    """The verb's time is over: the next verb, the next prompt of a Gather, or its time-out."""
+    """Handle the end of a verb's time: continue with the next verb or Gather prompt, or the Gather's timeout."""
     gather = call.gather
     if gather is None:
         run(transaction, call)
@@ -190,14 +190,14 @@ def on_timer(transaction: Transaction, call: Call) -> None:
 
 
 def on_keys(transaction: Transaction, call: Call, digits: str) -> None:
-    """Keys were pressed; they matter to a Gather, and `*` to a Dial with hangupOnStar."""
+    """Handle pressed keys: they go to a Gather, and `*` to a Dial with hangupOnStar."""
     for digit in digits:
         gather = call.gather
         if gather is None:
             if digit == "*":
                 dialing.press_star(transaction, call)
             continue
-        gather.prompt = len(gather.verb.children)  # whoever types doesn't listen
+        gather.prompt = len(gather.verb.children)  # typing stops the prompts
         if digit == gather.verb.get("finishOnKey", "#"):
             _finish_gather(transaction, call, gather, digit)
             continue
@@ -223,10 +223,10 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
-    """The REST API gives a live call new TwiML: it lets go of whom it talks to, then runs it.
+    """Redirect a live call to new TwiML: disconnect it from its peers, then run it.
 
-    A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action
-    is still requested, a moment later, and the new TwiML after that, so the new one wins.
+    A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action is
+    still requested, a moment later, and the new TwiML after that, so the new one wins.
     """
     old_action = None
     if call.activity == "conference" or call.conference_sid:

@@ -1,7 +1,7 @@
-"""Reads TwiML documents into verbs.
+"""TwiML parser: turns documents into verbs.
 
-A document is refused as Twilio refuses it: 12100 when it isn't well-formed, 12200 for a verb or noun that is unknown
-here, 12300 for a wrong content type, 11750 when it is larger than 64 KiB.
+It rejects documents as Twilio does: 12100 if not well-formed, 12200 for an unknown verb or noun, 12300 for a wrong
+content type, 11750 beyond 64 KiB.
 
 Source: Twilio docs: TwiML for Programmable Voice; Error and Warning Dictionary.
 """
@@ -16,12 +16,12 @@ SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
 VERBS = frozenset({"Dial", "Say", "Play", "Pause", "Redirect", "Hangup", "Reject", "Gather"})
 WAIT_VERBS = frozenset({"Play", "Say", "Pause", "Redirect"})
-"""What a wait, hold or announce document may hold (Twilio docs: TwiML <Conference>, waitUrl)."""
+"""Verbs allowed in a wait, hold, or announce document (Twilio docs: TwiML <Conference>, waitUrl)."""
 GATHER_VERBS = frozenset({"Say", "Play", "Pause"})
 
 
 class TwimlError(Exception):
-    """A document can't be run; `code` is Twilio's error code. The one who wrote the document is at fault."""
+    """A document can't be run; `code` is Twilio's error code. The document's author made a mistake."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class TwimlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One element of a document: its name, attributes, trimmed text and children."""
+    """One element of a document: its name, attributes, trimmed text, and children."""
 
     name: str
     attributes: tuple[tuple[str, str], ...] = ()
@@ -42,23 +42,23 @@ class Verb:
         return self
 
     def get(self, name: str, default: str = "") -> str:
-        """The attribute's text, or `default` where it is not written."""
+        """Return the attribute's text, or `default` if it is missing."""
         for key, value in self.attributes:
             if key == name:
                 return value
         return default
 
     def has(self, name: str) -> bool:
-        """Whether the attribute is written, be it empty."""
+        """Whether the attribute is present, even if empty."""
         return any(key == name for key, _ in self.attributes)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """The attribute as a truth value; anything but `true` and `false` counts as the default."""
+        """Return the attribute as a boolean; anything but `true` and `false` counts as the default."""
         text = self.get(name).strip().lower()
         return text == "true" if text in {"true", "false"} else default
 
     def number(self, name: str, default: float) -> float:
-        """The attribute as a number of seconds or a count; what is no number counts as the default."""
+        """Return the attribute as a number; anything else counts as the default."""
         try:
             return float(self.get(name, str(default)))
         except ValueError:
@@ -66,10 +66,10 @@ class Verb:
 
 
 def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
-    """The verbs of a document, in order.
+    """Return a document's verbs in order.
 
     Raises:
-        TwimlError: The document must not be run; carries Twilio's code.
+        TwimlError: the document is invalid; carries Twilio's code.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in {"text/xml", "application/xml", "text/html", ""} and not media_type.endswith("+xml"):
@@ -79,7 +79,7 @@ def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise TwimlError(12100, "Document parse failure: document types are not allowed")
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314  entities were refused above
+        root = ElementTree.fromstring(body)  # noqa: S314  entities were rejected above
     except ElementTree.ParseError as error:
         raise TwimlError(12100, f"Document parse failure: {error}") from error
     if root.tag != "Response":
@@ -96,7 +96,7 @@ def _verb(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
         "Client": frozenset({"Identity", "Parameter"}),
         "Sip": frozenset({"Uri"}),
     }.get(element.tag, frozenset())
-    if element.tag == "Say":  # speech marks belong to the sentence
+    if element.tag == "Say":  # SSML belongs to the sentence
         return Verb("Say", tuple(element.attrib.items()), "".join(element.itertext()).strip())
     return Verb(
         element.tag,
@@ -107,14 +107,14 @@ def _verb(element: ElementTree.Element, allowed: frozenset[str]) -> Verb:
 
 
 def nouns(dial: Verb) -> tuple[Verb, ...]:
-    """Whom a `<Dial>` dials; a bare text is a number (Twilio docs: TwiML <Dial>)."""
+    """Return the targets of a `<Dial>`; plain text is a number (Twilio docs: TwiML <Dial>)."""
     if dial.children:
         return dial.children
     return (Verb("Number", (), dial.text),) if dial.text else ()
 
 
 def address(noun: Verb) -> str:
-    """The address of a Number, Client or Sip as it stands in `To`."""
+    """Return the address of a Number, Client, or Sip as it appears in `To`."""
     if noun.name == "Client":
         identity = next((child.text for child in noun.children if child.name == "Identity"), noun.text)
         return f"client:{identity}"
@@ -125,12 +125,12 @@ def address(noun: Verb) -> str:
 
 
 def custom_parameters(noun: Verb) -> tuple[tuple[str, str], ...]:
-    """The `<Parameter>`s that a browser gets with the call."""
+    """Return the `<Parameter>`s that a browser gets with the call."""
     return tuple((c.get("name"), c.get("value")) for c in noun.children if c.name == "Parameter")
 
 
 def duration_s(verb: Verb, say_s_per_character: float, play_s: float) -> float | None:
-    """How long a Say, Play or Pause lasts; None without end (`loop="0"`)."""
+    """Return the duration of a Say, Play, or Pause; None if endless (`loop="0"`)."""
     if verb.name == "Pause":
         return max(verb.number("length", 1.0), 0.0)
     loop = verb.number("loop", 1.0)

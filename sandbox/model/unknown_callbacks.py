@@ -1,4 +1,4 @@
-"""Callbacks that Twilio has not documented yet: events and parameters that nobody can know."""
+"""Undocumented callbacks: events and parameters that no application can know, to test forward compatibility."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from conferral.sandbox.model.transaction import Transaction
 
 
 class NoSubscriberError(LookupError):
-    """There is no such resource, or nobody asked to be told of it. The one who asked for the callback is at fault."""
+    """The resource doesn't exist or has no callback URL. The test or person who sent the callback made a mistake."""
 
 
 def subscription_of(state: State, sid: str) -> Subscription:
-    """Where events of a call, a conference or a recording go.
+    """Return the subscription of a call, a conference, or a recording.
 
     Raises:
-        NobodyToTellError: They go nowhere.
+        NoSubscriberError: it has none.
     """
     found: Subscription | None = None
     if sid in state.conferences:
@@ -31,7 +31,7 @@ def subscription_of(state: State, sid: str) -> Subscription:
 
 
 def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -> None:
-    """Send it where the events of its call, conference or recording go."""
+    """Send the callback to the subscriber of its call, conference, or recording."""
     if callback.sid in transaction.state.conferences:
         _of_conference(transaction, callback)
     elif callback.sid in transaction.state.recordings:
@@ -75,5 +75,5 @@ def _of_recording(transaction: Transaction, callback: UnknownCallback) -> None:
 
 
 def _merged(usual: Params, given: Params) -> Params:
-    """The usual parameters, with those that were given beside them or in their place."""
+    """Return the usual parameters, extended and overridden by the given ones."""
     return tuple((dict(usual) | dict(given)).items())

@@ -1,6 +1,6 @@
-"""What plays to somebody who waits, is held, or hears an announcement: music, silence, or a document.
+"""Wait audio: what waiting, held, or announced-to participants hear: music, silence, or a document.
 
-A document may hold Play, Say, Pause and Redirect; when it ends, a wait or hold document is requested again.
+A document may hold Play, Say, Pause, and Redirect; a wait or hold document is requested again when it ends.
 
 Source: Twilio docs: TwiML <Conference> (waitUrl); Participant resource (HoldUrl, AnnounceUrl).
 """
@@ -17,7 +17,7 @@ from conferral.sandbox.model.twiml_parser import Verb, duration_s
 
 Slot = Literal["wait", "hold", "announce"]
 PAUSED = -1
-"""The position in a document that is requested again a little later."""
+"""Position in a document that will be requested again shortly."""
 
 
 def begin(
@@ -30,9 +30,9 @@ def begin(
     *,
     owner_sid: str = "",
 ) -> WaitAudio:
-    """A tune from an address: None is Twilio's music, empty is silence, anything else is fetched.
+    """Start wait audio from a URL: None is Twilio's music, empty is silence, anything else is fetched.
 
-    `owner_sid` is whose timer runs, where it isn't the call's: the conference's for an announcement to all.
+    `owner_sid` is the timer's owner if it isn't the call: the conference for an announcement to all.
     """
     transaction.stop_timer(owner_sid or call_sid, slot)
     if url is None:
@@ -45,7 +45,7 @@ def begin(
 
 
 def request(transaction: Transaction, conference: Conference, call_sid: str, slot: Slot, audio: WaitAudio) -> None:
-    """Ask for the document on behalf of a call in the room."""
+    """Request the document on behalf of a participant's call."""
     audio.position = 0
     call = transaction.call(call_sid)
     audio.generation = transaction.state.fetch_count + 1
@@ -58,13 +58,13 @@ def request(transaction: Transaction, conference: Conference, call_sid: str, slo
 def on_document(
     transaction: Transaction, audio: WaitAudio, owner_sid: str, slot: Slot, verbs: tuple[Verb, ...], base_url: str
 ) -> bool:
-    """The document has come; it plays from its start. False when it is over at once."""
+    """Play a fetched document from its start; False if it is already over."""
     audio.verbs, audio.position, audio.base_url = verbs, 0, base_url
     return _play(transaction, audio, owner_sid, slot)
 
 
 def next_verb(transaction: Transaction, audio: WaitAudio, owner_sid: str, slot: Slot) -> bool:
-    """The verb being played is over. False when the document is."""
+    """Play the next verb; False at the end of the document."""
     audio.position += 1
     return _play(transaction, audio, owner_sid, slot)
 
@@ -81,7 +81,7 @@ def _play(transaction: Transaction, audio: WaitAudio, owner_sid: str, slot: Slot
 def request_again(
     transaction: Transaction, conference: Conference, call_sid: str, slot: Slot, audio: WaitAudio, owner_sid: str
 ) -> None:
-    """A document has ended: request it, or what it redirects to, now or a little later."""
+    """Request the document again, or its Redirect's target, now or a little later."""
     if has_redirect(audio):
         redirect = audio.verbs[audio.position]
         audio.source = Source(resolve(audio.base_url, redirect.text), redirect.get("method", "POST").upper())
@@ -98,21 +98,21 @@ def request_again(
 
 
 def is_paused(audio: WaitAudio) -> bool:
-    """Whether the document has ended and is requested once its timer is due."""
+    """Whether the document has ended and will be requested when its timer fires."""
     return audio.position == PAUSED
 
 
 def has_redirect(audio: WaitAudio) -> bool:
-    """Whether the document has come to a Redirect."""
+    """Whether the document has reached a Redirect."""
     verb = current_verb(audio)
     return verb is not None and verb.name == "Redirect"
 
 
 def current_verb(audio: WaitAudio) -> Verb | None:
-    """The verb of its document that is heard at this moment; None while none is."""
+    """Return the verb being played; None without one."""
     return audio.verbs[audio.position] if 0 <= audio.position < len(audio.verbs) else None
 
 
 def audio_of(participant: Participant, slot: Slot) -> WaitAudio | None:
-    """The participant's tune of this kind."""
+    """Return the participant's audio in this slot."""
     return {"wait": participant.wait_audio, "hold": participant.hold_audio, "announce": participant.announcement}[slot]

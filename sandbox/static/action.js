@@ -1,4 +1,4 @@
-// What a click asks the sandbox for. Nothing is drawn before the sandbox tells that it is so.
+// Actions: requests to the sandbox from buttons. The page shows a result only once the sandbox reports it.
 
 import { signal } from "@preact/signals";
 import { useId } from "preact/hooks";
@@ -7,13 +7,13 @@ import { html } from "htm/preact";
 import { lateS } from "./store.js";
 import { hide } from "./masking.js";
 
-/** The sandbox takes no more, seconds. */
+/** Maximum delay that the sandbox accepts, in seconds. */
 const LATE_MAX_S = 3600;
 
-/** How long it stands there that something worked, milliseconds; what did not work stands until the next click. */
+/** How long a success message stays, in milliseconds; a failure message stays until the next click. */
 const SAID_MS = 5000;
 
-/** What came of the last click; `isBad` when it did not work. */
+/** Result of the last click; `isBad` if it failed. */
 export const outcome = signal({ text: "", isBad: false });
 outcome.subscribe((said) => {
   if (said.text && !said.isBad) {
@@ -26,12 +26,12 @@ outcome.subscribe((said) => {
 });
 
 /**
- * Asks one of the sandbox's own routes.
+ * Sends a request to one of the sandbox's own routes.
  *
- * @param {string} path What follows `/sandbox`.
+ * @param {string} path The part after `/sandbox`.
  * @param {object} body
- * @param {string} [done] What is said when it worked; nothing where the page shows it anyway.
- * @returns {Promise<object | null>} The answer; null when it did not work.
+ * @param {string} [done] Message on success; none if the page shows the result anyway.
+ * @returns {Promise<object | null>} The response; null on failure.
  */
 export async function ask(path, body = {}, done = "") {
   try {
@@ -52,10 +52,10 @@ export async function ask(path, body = {}, done = "") {
 }
 
 /**
- * A button that stays where it is: when it can't be used it says why.
+ * A button that never moves; if it is disabled, it says why.
  *
  * @param {{ label: string, about?: string, cannot?: string, class?: string, onAct: () => void }} props
- *   `about`: whom or what it is for, said to those who only listen; `cannot`: why not, empty if it can.
+ *   `about`: the target, for screen readers; `cannot`: why it is disabled, empty if it isn't.
  */
 export function Act({ label, about = "", cannot = "", class: name = "", onAct }) {
   const id = useId();
@@ -74,7 +74,7 @@ export function Act({ label, about = "", cannot = "", class: name = "", onAct })
   </div>`;
 }
 
-/** How late is late: the same for everything that can be late. */
+/** Setting for the delay of everything that can be delayed. */
 export function Late() {
   return html`<label class="late">
     late by
@@ -93,7 +93,7 @@ export function Late() {
   </label>`;
 }
 
-/** The line that says what came of a click. */
+/** The line with the result of a click. */
 export function Outcome() {
   const { text, isBad } = outcome.value;
   return html`

@@ -1,4 +1,4 @@
-// What is to go wrong next, and the buttons that ask for it.
+// Fault panel: buttons that inject faults, and the pending ones.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -23,7 +23,7 @@ const EVENTS = [
   "participant-unmute",
 ];
 const event = signal("*");
-/** What a request asks for, as the faults look for it: by its path, and by what it sends along. */
+/** Requests by purpose, as the faults match them: path and parameters. */
 const ASKED = {
   any: { path: "/" },
   "a dial": { path: "/Conferences/*/Participants.json" },
@@ -55,7 +55,7 @@ const DOCUMENTS = [
   ["Late", () => ({ what: "delay_fetches", url_part: "", by_s: lateS.value })],
 ];
 
-/** Buttons that break things, and what is set to break. */
+/** Buttons that inject faults, and the list of pending ones. */
 export function FaultPanel() {
   return html`<section class="breaking" aria-labelledby="breaking">
     <h2 id="breaking">Break it</h2>

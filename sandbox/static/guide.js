@@ -1,4 +1,4 @@
-// How to play: the five steps of a transfer with consultation, each with its clicks, the current one marked.
+// Guide: the five steps of a consult transfer, each with its clicks; the current step is marked.
 
 import { html } from "htm/preact";
 
@@ -8,19 +8,19 @@ import { listed } from "./shared/text.js";
 import { guided, hello, legs, numbers, phones } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
 
-/** Phones for those who have none yet. The numbers are reserved for fiction. */
+/** Phones to start with. The numbers are reserved for fiction. */
 const STARTERS = [
   { address: "+14155550123", name: "customer" },
   { address: "client:alice", name: "alice, the agent" },
   { address: "client:bob", name: "bob, the target" },
 ];
 
-/** The call that is played, its agent and its target by address, and whether it has come to the last step. */
+/** The current call, its agent's and target's addresses, and whether it has reached the last step. */
 let game = { sid: "", agent: "", target: "", isLast: false };
 
-/** Who plays whom: whoever is on the line as such, else the first phones that could be. */
+/** Picks who plays whom: connected parties, else the first suitable phones. */
 function cast() {
-  // Those that wait for somebody to play them go first.
+  // Manually played phones first.
   const all = phones.value.toSorted((one, other) => one.acts - other.acts);
   const [caller] = legs.value.filter((leg) => !leg.is_incoming);
   const customer = caller?.phone ?? all.find((phone) => !isBrowser(phone));
@@ -36,7 +36,7 @@ function cast() {
   const agent = pick(others, game.agent);
   const left = others.filter((phone) => phone !== agent);
   const target = pick(left, game.target);
-  // Who has been on the line keeps the part until the call is over.
+  // A connected phone keeps its role until the call ends.
   game.agent ||= agent?.legs.length ? agent.address : "";
   game.target ||= target?.legs.length ? target.address : "";
   return { customer, agent, target, caller };
@@ -44,10 +44,10 @@ function cast() {
 
 const isBrowser = (phone) => phone.address.startsWith("client:");
 
-/** The step that is next, from 1 to 5; 6 when all is done. */
+/** Returns the next step, from 1 to 5; 6 when all is done. */
 function step(target) {
   const answered = legs.value.filter((leg) => leg.status === "in-progress" && !leg.wants_keys).length;
-  // Two to each call: only one more is a target.
+  // Two legs per call: only an additional one is a target.
   const ofTwo = 2 * Math.max(1, legs.value.filter((leg) => !leg.is_incoming).length);
   if (legs.value.length === 0) {
     return 1;
@@ -62,7 +62,7 @@ function step(target) {
   return answered >= 2 ? 3 : 2;
 }
 
-/** The steps, and what has to be there before them. */
+/** The steps and their prerequisites. */
 export function Guide() {
   const { customer, agent, target, caller } = cast();
   const next = step(target);
@@ -138,7 +138,7 @@ function order(name, caller, more) {
 
 function Line({ text }) {
   const whole = `${hello.value?.command_line || "conferral"} ${text}`;
-  // Shorter than what is copied: without where Redis and the program are, and with numbers as somebody wants them shown.
+  // Shorter than the copied text: without paths and Redis URL, and with numbers masked as configured.
   return html`<button type="button" class="copyable mono" title=${hide(whole)} onClick=${() => copy(whole, "the command")}>
     ${hide(`conferral ${text}`)}<span class="unseen">: copy</span>
   </button>`;
@@ -146,7 +146,7 @@ function Line({ text }) {
 
 function Console() {
   const url = hello.value?.console_url;
-  // Only what can't run a script: the address comes from whoever has started the sandbox.
+  // Only http(s), which can't run a script: the URL comes from the command line.
   return url && /^https?:\/\//.test(url)
     ? html`<a href=${url} target="_blank" rel="noopener">the console</a>`
     : html`<b>the console</b> (<code>conferral console</code>)`;

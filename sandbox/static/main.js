@@ -1,4 +1,4 @@
-// Starts the page: connects, and draws what the sandbox tells.
+// Entry point: connects, and renders the sandbox's state.
 
 import { render } from "preact";
 import { html } from "htm/preact";

@@ -1,4 +1,4 @@
-// The page as a whole: phones on one side, what went over the wires on the other.
+// The page: phones on one side, traffic on the other.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -24,7 +24,7 @@ const PANELS = {
   debugger: { label: "Debugger", Panel: Debugger },
 };
 const panel = signal("deliveries");
-/** Where a small screen leads. */
+/** Navigation targets on small screens. */
 const PARTS = [
   ["hearing", "Who hears whom"],
   ["phones", "Phones"],
@@ -32,7 +32,7 @@ const PARTS = [
   ["wires", "Behind the scenes"],
 ];
 
-/** Everything. */
+/** The whole page. */
 export function Page() {
   const isOne = only.value !== "";
   const shown = phones.value.filter(isShown);
@@ -83,7 +83,7 @@ function Header() {
   </header>`;
 }
 
-/** Says so when this page is blind. */
+/** Warns when the connection is lost. */
 function Link() {
   const { state, sinceMs } = link.value;
   if (state === "open") {
@@ -92,7 +92,7 @@ function Link() {
   if (state === "connecting") {
     return html`<p class="link" role="status">Connecting …</p>`;
   }
-  now.value; // drawn again each second
+  now.value; // rerenders every second
   return html`<div class="link bad">
     <p role="alert">The sandbox does not answer: what you see is as of ${clock(sinceMs)}.</p>
     <span aria-hidden="true">${span(Date.now() - sinceMs)} ago</span>
@@ -120,13 +120,13 @@ function Unknown() {
   </p>`;
 }
 
-/** Time that somebody is billed for and has nothing of. */
+/** Billed time spent alone or in silence. */
 function Alone() {
   const told = alone.value;
   if (told === null) {
     return null;
   }
-  now.value; // drawn again each second
+  now.value; // rerenders every second
   const sinceS = link.value.state === "open" ? ((Date.now() - told.toldMs) / 1000) * (hello.value?.speed ?? 1) : 0;
   const seconds = (total, running) => span((total + running * sinceS) * 1000);
   return html`<section class="alone panel" aria-labelledby="alone">
@@ -153,7 +153,7 @@ function Alone() {
   </section>`;
 }
 
-/** What went over the wires, one kind at a time. */
+/** Traffic, one kind at a time. */
 function Wires() {
   const { Panel } = PANELS[panel.value];
   return html`<div class="wires panel" id="wires">

@@ -1,4 +1,4 @@
-// One phone: what it is doing, what is heard in it, and its buttons, which never move.
+// One phone: its status, what it hears, and its buttons, which never move.
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -12,12 +12,12 @@ import { hide, MaskedText } from "./masking.js";
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
 const FREE = "there is no call";
 
-/** Which of a phone's calls its buttons are for, by address; a call's SID. */
+/** The selected call by phone address; a call's SID. */
 const chosen = signal({});
-/** Which number a phone calls, and whom through an application, by address. */
+/** The number to call, or the application's `To`, by phone address. */
 const wishes = signal({});
 
-/** The call that a phone's buttons are for: the one that was chosen, one that rings, or the newest. */
+/** Returns the call that a phone's buttons act on: the selected one, a ringing one, or the newest. */
 function current(phone) {
   const byChoice = phone.legs.find((leg) => leg.sid === chosen.value[phone.address]);
   return byChoice ?? phone.legs.find((leg) => leg.sound === "ring") ?? phone.legs.at(-1) ?? null;
@@ -53,7 +53,7 @@ export function Phone({ phone, alone }) {
   </section>`;
 }
 
-/** A phone in a tab of its own says in the tab's name that it rings. */
+/** Shows in the tab's title that the phone rings. */
 function useTitle(alone, phone, leg) {
   const name = hide(phone.name);
   const rings = leg?.sound === "ring";
@@ -140,7 +140,7 @@ function Keypad({ phone, leg }) {
   </div>`;
 }
 
-/** Placing a call: a number from any phone, an application from a browser's. */
+/** Call form: a number from any phone, an application from a browser's. */
 function Calling({ phone }) {
   const isBrowser = phone.address.startsWith("client:");
   const offered = numbers.value.filter((it) => isBrowser || !it.application);
@@ -187,7 +187,7 @@ function Calling({ phone }) {
   </div>`;
 }
 
-/** Who plays the phone: a person, or its script. */
+/** Switches between manual and scripted. */
 function Hand({ phone }) {
   return html`<label class="hand">
     <input
@@ -223,7 +223,7 @@ function Story({ phone, open }) {
   </details>`;
 }
 
-/** A place for a phone that does not exist yet: somebody types its address. */
+/** Form for a new phone's address. */
 export function NewPhone() {
   const add = async (event) => {
     event.preventDefault();
@@ -242,7 +242,7 @@ export function NewPhone() {
   </form>`;
 }
 
-/** Whether a phone is the one that this tab is for. */
+/** Whether this tab shows the phone. */
 export function isShown(phone) {
   return !only.value || phone.address === only.value;
 }

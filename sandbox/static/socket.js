@@ -1,14 +1,14 @@
-// The socket: what the sandbox tells goes to the store. A lost connection comes back by itself, ever more slowly.
+// WebSocket: passes the sandbox's messages to the store, and reconnects with exponential backoff.
 
 import { batch } from "@preact/signals";
 
 import { setClock } from "./shared/time.js";
 import * as store from "./store.js";
 
-/** First and longest pause before the next try, milliseconds. */
+/** Minimum and maximum delay before reconnecting, in milliseconds. */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 15_000;
-/** The sandbox says at least every 2 s that it is there; without a word for so long, it is not (milliseconds). */
+/** The sandbox sends a message at least every 2 s; after this long without one, the connection counts as lost (ms). */
 const SILENT_MS = 6_000;
 
 let socket = null;
@@ -24,7 +24,7 @@ export function start() {
   document.addEventListener("visibilitychange", () => document.hidden || retryNow());
 }
 
-/** Connects at once; a connection that stands is left alone. */
+/** Reconnects at once, unless connected. */
 export function retryNow() {
   if (socket === null) {
     connect();
@@ -58,7 +58,7 @@ function lost() {
   retryTimer = setTimeout(connect, inMs);
 }
 
-/** A socket may be dead without anybody having closed it. */
+/** Detects a dead connection that was never closed. */
 function watchSilence() {
   if (socket !== null && Date.now() - heardMs > SILENT_MS) {
     lost();
@@ -103,6 +103,6 @@ const TAKERS = {
 
 function take(message) {
   heardMs = Date.now();
-  // A sandbox that is newer may tell of more than this page knows.
+  // A newer sandbox may send messages that this page doesn't know.
   batch(() => TAKERS[message.about]?.(message));
 }

@@ -1,4 +1,4 @@
-// What went over the wires: requests to webhooks with what was answered, REST requests, debugger entries.
+// Traffic: webhook requests with their responses, REST requests, debugger entries.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -11,10 +11,10 @@ import { hide, MaskedText } from "./masking.js";
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
 const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
 const SIDS = /\b[A-Z]{2}[0-9a-f]{32}\b/g;
-/** Parameters of a REST request that tell what it is for. */
+/** Parameters that summarize a REST request. */
 const TELLING = new Set(["To", "Hold", "Muted", "Status", "EndConferenceOnExit", "Coaching", "AnnounceUrl"]);
 const filter = signal({ text: "", kind: "", status: "" });
-/** Whose details are open, by number. */
+/** Entries with open details, by number. */
 const opened = signal(new Set());
 
 const isGood = (entry) => entry.status >= 200 && entry.status < 300;
@@ -37,7 +37,7 @@ function matches(entry) {
   );
 }
 
-/** Requests to webhooks, newest first. */
+/** Webhook requests, newest first. */
 export function Deliveries() {
   const shown = deliveries.value.filter(matches);
   const choose = (name) => (event) => {
@@ -194,7 +194,7 @@ function Pairs({ caption, pairs }) {
   </table>`;
 }
 
-/** Requests of the REST API, newest first. */
+/** REST requests, newest first. */
 export function Requests() {
   return html`<section aria-labelledby="requests">
     <h2 id="requests">REST requests</h2>
@@ -206,7 +206,7 @@ export function Requests() {
   </section>`;
 }
 
-/** What a request is about, in short: its first few parameters. */
+/** Returns a short summary of a request: its first few parameters. */
 function wish(entry) {
   const said = entry.params.filter(([name]) => TELLING.has(name)).map(([name, value]) => `${name}=${value}`);
   return said.slice(0, 2).join(", ");
@@ -236,7 +236,7 @@ function Request({ entry }) {
   </li>`;
 }
 
-/** What Twilio's debugger would list, newest first. */
+/** Twilio debugger entries, newest first. */
 export function Debugger() {
   return html`<section aria-labelledby="debugger">
     <h2 id="debugger">Debugger</h2>

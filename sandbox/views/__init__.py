@@ -1,1 +1,1 @@
-"""What the sandbox's page shows, as plain data that becomes JSON: phones, rooms, requests, and what may go wrong."""
+"""JSON views for the phones' page: phones, conferences, requests, and faults."""

@@ -1,4 +1,4 @@
-"""What is heard, in words: for who holds the phone, and for who reads who hears whom."""
+"""What parties hear, in words: for the phone's user, and for observers."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from urllib.parse import urlsplit
 from conferral.sandbox.model import Sound
 
 UNKNOWN_PERSON = "somebody"
-"""Who is on a leg that no phone here has."""
+"""Stands for a leg whose phone isn't in the sandbox."""
 
 
 def file_name(url: str) -> str:
-    """The last part of a file's address."""
+    """Return the last segment of a file's URL."""
     return urlsplit(url).path.rpartition("/")[2]
 
 
 def is_ringing(heard: Sound) -> bool:
-    """Whether somebody who listens takes it for ringing."""
+    """Whether it sounds like ringing."""
     return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
 
 
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
-    """What is drawn beside the phone: its kind (`voice`, `ringing`, `music`, `speech`, `silence`), and the words.
+    """Return a phone's sound bubble: its kind (`voice`, `ringing`, `music`, `speech`, `silence`), and its text.
 
     Args:
         heard: What is heard.
-        names: Of those who are heard.
+        names: Names of the parties heard.
     """
     if is_ringing(heard):
         return "ringing", "tuut ... tuut: it rings at the other end"
@@ -43,7 +43,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
 
 def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
-    """Who hears whom, as somebody who looks on says it."""
+    """Return who hears whom, from an observer's view."""
     if is_ringing(heard):
         return f"{name} hears it ring"
     match heard.kind:
@@ -57,9 +57,9 @@ def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Several names in one: `alice, bob and carol`.
+    """Join names: `alice, bob and carol`.
 
-    >>> listed(["alice", "bob", "carol"])
+    >>> join_names(["alice", "bob", "carol"])
     'alice, bob and carol'
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nobody"

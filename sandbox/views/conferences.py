@@ -1,4 +1,4 @@
-"""Conferences, numbers, faults to come, and time spent alone, as the page shows them."""
+"""Views of conferences, numbers, pending faults, and time spent alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONFERENCES_MAX = 50
 
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
-    """What can be called: numbers, SIP addresses, and applications through which browsers call."""
+    """Return what can be called: numbers, SIP addresses, and browser applications."""
     return [
         {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
         for it in sandbox.model.state.numbers.values()
@@ -19,7 +19,7 @@ def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
 
 
 def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
-    """The newest conferences that have not ended, with who is in them or on the way there."""
+    """Return the newest live conferences with their participants, joined or on their way."""
     state = sandbox.model.state
     live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
     return [
@@ -47,7 +47,7 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
 
 
 def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
-    """What is set to go wrong: single faults that are still to come, and rates."""
+    """Return the pending one-shot faults and the rates."""
     return {
         "to_come": [
             {"number": it.number, "words": it.description, "count": it.count} for it in sandbox.faults.pending_faults()
@@ -57,7 +57,7 @@ def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
 
 
 def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:
-    """Seconds that somebody was alone in a conference, or in silence; and for how many legs they run on now."""
+    """Return the seconds spent alone in a conference or in silence, and how many legs are so now."""
     tally, now_s = sandbox.model.alone_time, sandbox.now_s
     return {
         "in_conference_s": round(tally.in_conference.seconds(now_s), 3),

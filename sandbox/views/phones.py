@@ -1,4 +1,4 @@
-"""The phones: whose they are, their calls, what sounds in them, and what whoever plays them can do now."""
+"""Views of the phones: names, calls, sounds, and available actions."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from conferral.sandbox.views import audio
 from conferral.sandbox.views.times import iso
 
 PHONES_MAX = 24
-"""How many are shown: those that somebody plays, that have a call or a name go first, then the newest ones."""
+"""Maximum number of phones shown: manually played, in a call, or named ones first, then the newest."""
 CALLS_MAX = 4
-"""Of how many of its newest calls, those that are over too, a phone tells its story."""
+"""How many of a phone's newest calls have a story, including ended ones."""
 SOUND_SENTENCES_MAX = 30
-"""How many sentences tell who hears whom."""
+"""Maximum number of sentences about who hears whom."""
 LINES_MAX = 40
-"""How many lines that story has at most, the newest ones."""
+"""Maximum number of a story's lines; the newest are kept."""
 
 
 class Leg(TypedDict):
-    """A call of a phone, not over yet."""
+    """A phone's live call."""
 
     sid: str
     other: str
-    """Who is at the other end: the name or address."""
+    """The other party's name or address."""
     is_incoming: bool
-    """Whether it came to the phone, as against having been placed from it."""
+    """Whether it is inbound to the phone, rather than placed from it."""
     status: str
     activity: str
     sound: str
-    """The kind of what sounds: `ring` for a phone that rings, else as in `sounds.bubble`."""
+    """The kind of sound: `ring` for a ringing phone, else as in `audio.sound_bubble`."""
     words: str
     hears: list[str]
-    """Addresses of the phones that are heard."""
+    """Addresses of the phones that it hears."""
     is_speaking: bool
     wants_keys: bool
     room: str
-    """How it takes part in a conference: `on hold`, `muted`; empty for as usual, or in none."""
+    """Its state in a conference: `on hold`, `muted`; empty if normal, or without a conference."""
     cannot: dict[str, str]
-    """Why an act is not possible now, by act; empty for one that is."""
+    """Why an action is unavailable, by action; empty if available."""
 
 
 class StoryLine(TypedDict):
@@ -59,16 +59,16 @@ class PhoneView(TypedDict):
     name: str
     by_hand: bool
     acts: bool
-    """Whether it does something by itself when it is dialled next."""
+    """Whether it acts automatically on its next call."""
     does: str
-    """What it does by itself, when nobody plays it; empty where it only rings."""
+    """What it does automatically unless a person plays it; empty if it only rings."""
     legs: list[Leg]
     story: list[StoryLine]
     cannot_call: str
 
 
 def name_of(sandbox: SandboxRuntime, address: str) -> str:
-    """What people call whoever has this address."""
+    """Return the display name for an address."""
     phone = sandbox.phones.get(address)
     if phone is not None and phone.name:
         return phone.name
@@ -76,12 +76,12 @@ def name_of(sandbox: SandboxRuntime, address: str) -> str:
 
 
 def phone_of(call: Call) -> str:
-    """The address of the phone that a leg leads to: the caller's, or the one that was dialled."""
+    """Return the address of a leg's phone: the caller's, or the dialed one."""
     return phone_address(call.from_ if call.direction == "inbound" else call.to)
 
 
 def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
-    """Who hears whom now, a sentence for each who is on the line, the oldest calls first."""
+    """Return who hears whom now, one sentence per connected party, oldest calls first."""
     said: list[str] = []
     for call in sandbox.model.live_calls():
         if len(said) == SOUND_SENTENCES_MAX:
@@ -93,7 +93,7 @@ def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
 
 
 def phone_views(sandbox: SandboxRuntime) -> tuple[list[PhoneView], int]:
-    """The phones to show, in the order in which they came, and how many more there are."""
+    """Return the phones to show, in order of creation, and how many more there are."""
     live: dict[str, list[Call]] = {}
     for call in sandbox.model.live_calls():
         live.setdefault(phone_of(call), []).append(call)
@@ -131,7 +131,7 @@ def _age(sandbox: SandboxRuntime) -> Callable[[str], float]:
 
 def _names(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
     calls = sandbox.model.state.calls
-    known = (calls.get(sid) for sid in sids)  # who was heard may be forgotten by now
+    known = (calls.get(sid) for sid in sids)  # the heard call may have been pruned
     return sorted(
         audio.UNKNOWN_PERSON if call is None or call.is_foreign else name_of(sandbox, phone_of(call)) for call in known
     )
@@ -167,7 +167,7 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
 
 
 def _participation_note(me: Participant) -> Iterator[str]:
-    """How somebody takes part in a conference, where it isn't as usual."""
+    """Yield a participant's unusual states."""
     if me.is_in:
         if me.is_held:
             yield "on hold"
@@ -178,7 +178,7 @@ def _participation_note(me: Participant) -> Iterator[str]:
 
 
 def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
-    """Why whoever holds the phone can't do something, for each act of the control routes."""
+    """Return why the phone's user can't do something, for each action of the control routes."""
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
     not_ringing = "" if rings else "you have picked up already" if call.direction != "inbound" else "you are calling"
     not_on_the_line = "pick up first" if rings else "" if call.status == "in-progress" else "nobody has answered yet"
@@ -198,7 +198,7 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
 
 
 def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[StoryLine]:
-    """What whoever holds the phone has met with in one call, in order."""
+    """Yield what the phone's user experienced in one call, in order."""
     call = sandbox.model.state.calls[sid]
     if call.direction == "inbound":
         yield StoryLine(at=iso(call.created_at_s), words=f"you call {call.to or call.application_sid}", call=sid)

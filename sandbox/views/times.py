@@ -1,4 +1,4 @@
-"""Times as the page is told them."""
+"""Time format for the page."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def iso(at_s: float) -> str:
-    """A moment of the exchange's clock, which counts seconds since 1970, as ISO 8601 in UTC with milliseconds."""
+    """Format a sandbox time, in seconds since 1970, as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

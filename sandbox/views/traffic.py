@@ -1,4 +1,4 @@
-"""What went over the wires, as the page shows it: requests to webhooks, requests of the REST API, debugger entries."""
+"""Views of the traffic: webhook requests, REST requests, debugger entries."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from conferral.sandbox.views.times import iso
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 NEWEST_MAX = 200
-"""How many of each kind are shown."""
+"""Maximum number shown of each kind."""
 
 
 def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
-    """One request to a webhook.
+    """Return the view of one webhook request.
 
     Args:
-        sandbox: Whose.
-        number: Its place in the ledger, by which it is named to send it again.
-        entry: What the ledger holds of it.
+        sandbox: The sandbox.
+        number: Its number in the request log, which identifies it for repeating.
+        entry: Its log entry.
     """
     url = urlsplit(entry.url)
     return {
@@ -52,7 +52,7 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
 
 
 def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[str, Any]:
-    """One request of the REST API; the arguments as for `delivery`."""
+    """Return the view of one REST request; arguments as for `delivery_view`."""
     call_sid = _CALL_SID.search(entry.path)
     return {
         "number": number,
@@ -70,7 +70,7 @@ def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[st
 
 
 def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -> dict[str, Any]:
-    """One error or warning such as Twilio's debugger lists."""
+    """Return the view of one Twilio debugger entry."""
     return {
         "number": number,
         "code": entry.code,
@@ -81,7 +81,7 @@ def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -
 
 
 def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
-    """Who is on a leg; empty for a call that this run does not know."""
+    """Return the name of a leg's party; empty for an unknown call."""
     call = sandbox.model.state.calls.get(call_sid)
     return name_of(sandbox, phone_of(call)) if call is not None else ""
 
@@ -101,11 +101,11 @@ def _attempt_view(attempt: DeliveryAttempt) -> dict[str, Any]:
 
 
 def _pretty(body: str) -> str:
-    """TwiML with a line for each element; anything else, and what was cut off, as it came."""
+    """Return TwiML with one element per line; other or truncated bodies unchanged."""
     if not body.lstrip().startswith("<") or len(body) >= RESPONSE_BYTES_MAX or "<!" in body:
         return body
     try:
-        document = ElementTree.fromstring(body)  # noqa: S314  short, and entities were left out above
+        document = ElementTree.fromstring(body)  # noqa: S314  short, and entities were excluded above
     except ElementTree.ParseError:
         return body
     ElementTree.indent(document)

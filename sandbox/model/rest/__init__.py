@@ -1,1 +1,1 @@
-"""The model's REST API: routes, forms, and resources as Twilio returns them."""
+"""The model's REST API: routes, forms, and resources in Twilio's format."""

@@ -1,6 +1,6 @@
-"""Answers what is asked about the account itself and its numbers; nothing of it can be changed by request.
+"""REST API: the account and its numbers; read-only.
 
-Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python, which is made from
+Source: Twilio docs: Account resource; IncomingPhoneNumber resource. Properties: twilio-python, which is generated from
 Twilio's OpenAPI description.
 """
 
@@ -20,20 +20,20 @@ from conferral.sandbox.model.state import Number, State
 from conferral.sandbox.model.transaction import Transaction
 
 ACCOUNT_PATH = ".json"
-"""The account's own address, behind the part that all others have too."""
+"""The account's own path, after the part common to all paths."""
 NUMBERS_PATH = "/IncomingPhoneNumbers.json"
 _WANTED = re.compile(r"\+?[0-9*]{1,20}")
 
 
 def respond(transaction: Transaction, path: str, query: Params) -> RestAnswer:
-    """The account, or its numbers by `PhoneNumber`: whole, a part, or with `*` for any digit."""
+    """Return the account, or its numbers by `PhoneNumber`: exact, partial, or with `*` for any digit."""
     if path == ACCOUNT_PATH:
         return RestAnswer(200, account_resource(transaction.state))
     wanted = Form(query).get("PhoneNumber")
     if wanted and not _WANTED.fullmatch(wanted):
         raise RestError(400, 21421, f"PhoneNumber is invalid: {wanted}")
     pattern = re.compile(re.escape(wanted).replace(r"\*", "[0-9]"))
-    # Applications and SIP domains are kept beside the numbers.
+    # Applications and SIP domains are stored alongside the numbers.
     numbers = [
         it for it in transaction.state.numbers.values() if it.number.startswith("+") and pattern.search(it.number)
     ]
@@ -48,7 +48,7 @@ def respond(transaction: Transaction, path: str, query: Params) -> RestAnswer:
 
 
 def account_resource(state: State) -> dict[str, Any]:
-    """An Account resource. The token stays away: whoever asks has it."""
+    """Return an Account resource, without the token: the client already has it."""
     uri = resources.account_uri(state)
     return {
         "auth_token": None,
@@ -69,7 +69,7 @@ def account_resource(state: State) -> dict[str, Any]:
 
 
 def number_resource(state: State, it: Number) -> dict[str, Any]:
-    """An IncomingPhoneNumber resource; what it has beside its webhooks is the same for all."""
+    """Return an IncomingPhoneNumber resource; fields besides the webhooks are the same for all."""
     sid = make_sid("PN", it.number, 0)
     return {
         **dict.fromkeys(("address_sid", "bundle_sid", "emergency_address_sid", "identity_sid", "trunk_sid")),

@@ -1,4 +1,4 @@
-"""The REST API's Calls: create, fetch, list, update, and their recordings.
+"""REST API: Calls (create, fetch, list, update) and their recordings.
 
 Source: Twilio docs: Call resource; Call Recordings subresource; Error and Warning Dictionary (21201, 21205, 21220 …).
 """
@@ -23,12 +23,12 @@ TWIML_MAX = 4000
 DIGITS_MAX = 32
 SEND_DIGITS = re.compile(rf"^[0-9A-D#*wW]{{0,{DIGITS_MAX}}}$")
 FILTERS = {"To": "to", "From": "from_", "ParentCallSid": "parent_sid"}
-"""Filters of the list of calls beside status and times, and what they look at."""
+"""Filters of the call list besides status and times, with the fields that they match."""
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
 def create(transaction: Transaction, form: Form) -> RestAnswer:
-    """Dial somebody who then hears the TwiML of `Url` or `Twiml`."""
+    """Dial a party, who then hears the TwiML of `Url` or `Twiml`."""
     source = _source(form)
     if source is None:
         raise RestError(400, 21205, "Url parameter is required.")
@@ -52,7 +52,7 @@ def create(transaction: Transaction, form: Form) -> RestAnswer:
 
 
 def build_call(transaction: Transaction, form: Form) -> Call:
-    """A leg as both Calls and Participants make it; it still has to be queued."""
+    """Create a leg for the Calls or Participants resource; the caller has to queue it."""
     to, from_ = form.get("To"), form.get("From")
     if not to:
         raise RestError(400, 21201, "No 'To' number is specified")
@@ -83,7 +83,7 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
 
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:
-    """Dial now, or when the account's calls a second allow it; tells the wait in `queue_ms`. Whether it is now."""
+    """Dial now, or when the account's calls per second allow (`queue_ms` shows the wait); return whether it is now."""
     if transaction.rules.calls_per_second <= 0:
         calls.initiate(transaction, call)
         return True
@@ -98,7 +98,7 @@ def start_or_queue(transaction: Transaction, call: Call) -> bool:
 
 
 def _source(form: Form) -> Source | None:
-    """Where the TwiML comes from; with both given the address wins."""
+    """Return the TwiML's source; a URL takes precedence over a document."""
     url = form.url("Url")
     if url:
         return Source(url, form.method("Method"))
@@ -109,14 +109,14 @@ def _source(form: Form) -> Source | None:
 
 
 def find(transaction: Transaction, sid: str, path: str) -> Call:
-    """The call of this SID, live or over."""
+    """Return the call with this SID, live or ended."""
     if sid not in transaction.state.calls:
         raise not_found(path)
     return transaction.call(sid)
 
 
 def update(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
-    """Give a call new TwiML, or hang it up."""
+    """Redirect a call to new TwiML, or hang it up."""
     status = form.get("Status")
     if status not in {"", "canceled", "completed"}:
         raise RestError(400, 20001, f"Invalid Status: {status}")
@@ -147,14 +147,14 @@ def _settings(transaction: Transaction, call: Call, form: Form) -> None:
 
 
 def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
-    """Calls, newest first, by To, From, ParentCallSid, Status, EndTime, and StartTime (of making, until answered)."""
+    """List calls, newest first, by To, From, ParentCallSid, Status, EndTime, StartTime (creation, until answered)."""
     form = Form(query)
     state = transaction.state
     status = form.get("Status")
     wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
     starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
     newest_s = transaction.now_s - transaction.rules.list_delay_s
-    # Most calls of an account are over: who asks for live ones must not wait until all were looked at.
+    # Most calls have ended: a query for live ones must not scan all of them.
     may_be_over = not status or status in FINAL
     looked_at = reversed(state.calls) if may_be_over else reversed(state.live_calls)
     found = [
@@ -172,7 +172,7 @@ def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
 
 
 def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
-    """Start recording a call that is going on."""
+    """Start recording a call in progress."""
     is_refused = call.activity == "bridged" and transaction.rules.recording_of_a_child == "refused"
     if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
@@ -188,7 +188,7 @@ def record_settings(
     source: Literal["OutboundAPI", "StartCallRecordingAPI"],
     events: tuple[str, ...],
 ) -> RecordSettings:
-    """How a call is to be recorded; `events` are those that may be asked for."""
+    """Return the recording settings of a request; `events` are the allowed callback events."""
     return RecordSettings(
         source,
         2 if form.one_of("RecordingChannels", ("mono", "dual")) == "dual" else 1,
@@ -199,7 +199,7 @@ def record_settings(
 
 
 def update_recording(transaction: Transaction, recording: Recording, form: Form) -> RestAnswer:
-    """Pause, resume or stop a recording."""
+    """Pause, resume, or stop a recording."""
     status = form.get("Status")
     if status not in {"in-progress", "paused", "stopped"}:
         raise RestError(400, 20001, f"Invalid Status: {status}")
@@ -208,4 +208,4 @@ def update_recording(transaction: Transaction, recording: Recording, form: Form)
     pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
     recordings.set_status(transaction, recording, status, pause_behavior)
     shown = resources.recording_resource(transaction.state, recording)
-    return RestAnswer(200, shown | {"status": status})  # `stopped`, whatever is made of it meanwhile
+    return RestAnswer(200, shown | {"status": status})  # `stopped`, even if processing has changed it already

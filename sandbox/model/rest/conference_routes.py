@@ -1,4 +1,4 @@
-"""The REST API's Conferences and Participants: fetch, list, update, create, delete.
+"""REST API: Conferences and Participants (fetch, list, update, create, delete).
 
 Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary (16023 to 16028).
 """
@@ -21,19 +21,19 @@ PARTICIPANT_RECORDING_EVENTS = (
 CONFERENCE_RECORDING_EVENTS = ("in-progress", "completed", "failed", "absent")
 
 
-#: Codes of TwiML's refusals, by those of the same refusals of a request.
+#: REST error codes, by the TwiML error codes of the same problems.
 _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}
 
 
 def find(transaction: Transaction, sid: str, path: str) -> Conference:
-    """The conference of this SID, live or over."""
+    """Return the conference with this SID, live or ended."""
     if sid not in transaction.state.conferences:
         raise not_found(path)
     return transaction.conference(sid)
 
 
 def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
-    """Conferences, newest first, by FriendlyName, Status, DateCreated and DateUpdated."""
+    """List conferences, newest first, by FriendlyName, Status, DateCreated, and DateUpdated."""
     form = Form(query)
     state = transaction.state
     name, status = form.get("FriendlyName"), form.get("Status")
@@ -62,7 +62,7 @@ def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
 
 
 def update(transaction: Transaction, conference: Conference, form: Form) -> RestAnswer:
-    """End a conference, or announce something to everybody in it."""
+    """End a conference, or make an announcement to everyone in it."""
     status = form.get("Status")
     if status not in {"", "completed"}:
         raise RestError(400, 20001, f"Invalid Status: {status}")
@@ -81,13 +81,13 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
 
 
 def _check_is_in_progress(transaction: Transaction, conference: Conference) -> None:
-    """Refuse what Twilio does to participants only while a conference is in progress."""
+    """Reject what Twilio does to participants only while a conference is in progress."""
     if conference.status != "in-progress" and transaction.rules.update_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
 
 
 def find_participant(transaction: Transaction, conference: Conference, key: str, path: str) -> Participant:
-    """The participant with this CallSid or label, while it is there or on its way."""
+    """Return the participant with this CallSid or label, joined or on its way."""
     found = conferences.find_participant(transaction, conference, key) if conference.status != "completed" else None
     if found is None:
         raise not_found(path)
@@ -95,7 +95,7 @@ def find_participant(transaction: Transaction, conference: Conference, key: str,
 
 
 def create_participant(transaction: Transaction, place: str, form: Form) -> RestAnswer:
-    """Dial somebody into a conference, named by SID or by friendly name; a new name makes a new conference."""
+    """Dial a party into a conference, named by SID or friendly name; a new name creates a conference."""
     settings = _join_settings(transaction, place, form)
     live = transaction.live_conference(place)
     if CONFERENCE_SID.match(place) and live is None:
@@ -155,7 +155,7 @@ def _join_settings(transaction: Transaction, place: str, form: Form) -> JoinSett
 def update_participant(
     transaction: Transaction, conference: Conference, participant: Participant, form: Form
 ) -> RestAnswer:
-    """Mute, hold, coach, announce to, or change the exit of one participant."""
+    """Mute, hold, coach, announce to, or change the exit behavior of one participant."""
     _check_is_in_progress(transaction, conference)
     coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
     coaching = form.optional_flag("Coaching")
@@ -182,19 +182,19 @@ def update_participant(
     participant_updates.update(transaction, conference, participant, change)
     answer = resources.participant_resource(transaction.state, conference, participant)
     if change.end_on_exit is not None:
-        answer["end_conference_on_exit"] = change.end_on_exit  # shown so even where it had no effect
+        answer["end_conference_on_exit"] = change.end_on_exit  # shown even if it had no effect
     return RestAnswer(200, answer)
 
 
 def delete_participant(transaction: Transaction, conference: Conference, participant: Participant) -> RestAnswer:
-    """Remove a participant: its TwiML goes on, without any it is hung up."""
+    """Remove a participant: its TwiML continues; without any, it is hung up."""
     _check_is_in_progress(transaction, conference)
     conferences.remove_participant(transaction, transaction.call(participant.call_sid))
     return RestAnswer(204)
 
 
 def list_participants(transaction: Transaction, conference: Conference, path: str, query: Params) -> RestAnswer:
-    """Those in a conference or on their way to it, by Muted, Hold and Coaching."""
+    """List participants, joined or on their way, by Muted, Hold, and Coaching."""
     form = Form(query)
     attributes = {"Muted": "muted", "Hold": "is_held", "Coaching": "coaching"}
     wanted = {attributes[name]: form.flag(name, default=False) for name in attributes if form.has(name)}

@@ -1,4 +1,4 @@
-"""Reads the form of a REST request, and says in Twilio's words what is wrong with it.
+"""Parse and validate the form of a REST request, with Twilio's error messages.
 
 Source: Twilio docs: Error and Warning Dictionary; Twilio API responses (error body).
 """
@@ -17,7 +17,7 @@ from conferral.sandbox.model.transaction import Transaction
 
 
 class RestError(Exception):
-    """The request is refused; the asker is at fault and should not repeat it unchanged."""
+    """The request is rejected; the client should not repeat it unchanged."""
 
     def __init__(self, status: int, code: int, message: str, more_info: str = "") -> None:
         super().__init__(message)
@@ -28,11 +28,11 @@ class RestError(Exception):
 
 
 NOT_MODELED = "the sandbox does not model this path; docs/fidelity.md lists what it models"
-"""The `more_info` that tells a path of which the sandbox knows nothing from a resource that does not exist."""
+"""The `more_info` that distinguishes a path that the sandbox doesn't model from a missing resource."""
 
 
 def error_answer(status: int, code: int, message: str, more_info: str = "") -> RestAnswer:
-    """An error in Twilio's form; `more_info` leads to Twilio's page about the code unless it says more."""
+    """Return an error in Twilio's format; `more_info` links to Twilio's page about the code by default."""
     body: dict[str, Any] = {
         "code": code,
         "message": message,
@@ -43,12 +43,12 @@ def error_answer(status: int, code: int, message: str, more_info: str = "") -> R
 
 
 def not_modeled(path: str) -> RestError:
-    """404, 20404, of a path that Twilio may well have."""
+    """Return 404, 20404, for a path that the real Twilio may have."""
     return RestError(404, 20404, f"The requested resource {path} was not found", NOT_MODELED)
 
 
 def not_found(path: str) -> RestError:
-    """404, 20404."""
+    """Return 404, 20404."""
     return RestError(404, 20404, f"The requested resource {path} was not found")
 
 
@@ -69,58 +69,58 @@ class Form:
         self._params = params
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Every value of a repeated field."""
+        """Return all values of a repeated field."""
         return tuple(value for key, value in self._params if key == name)
 
     def get(self, name: str, default: str = "") -> str:
-        """The last value of a field."""
+        """Return the last value of a field."""
         values = self.all(name)
         return values[-1] if values else default
 
     def has(self, name: str) -> bool:
-        """Whether the field was sent, be it empty."""
+        """Whether the field was sent, even if empty."""
         return bool(self.all(name))
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """A truth value; anything but `true` counts as false once the field is sent."""
+        """Return a boolean; a sent value other than `true` counts as false."""
         return self.get(name).lower() == "true" if self.has(name) else default
 
     def optional_flag(self, name: str) -> bool | None:
-        """A truth value, or None where the field was not sent."""
+        """Return a boolean, or None if the field wasn't sent."""
         return self.flag(name, default=False) if self.has(name) else None
 
     def method(self, name: str, default: str = "POST") -> str:
-        """GET or POST."""
+        """Return GET or POST."""
         value = self.get(name, default).upper()
         if value not in {"GET", "POST"}:
             raise RestError(400, 20001, f"{name} must be GET or POST")
         return value
 
     def url(self, name: str, code: int = 21205) -> str:
-        """An absolute HTTP address, or empty where the field was not sent."""
+        """Return an absolute HTTP URL; empty if the field wasn't sent."""
         value = self.get(name)
         if value and not is_url(value):
             raise RestError(400, code, f"{name} is not a valid URL: {value}")
         return value
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> str:
-        """One of these words; the first where the field was not sent."""
+        """Return one of these words; the first if the field wasn't sent."""
         word = self.get(name, allowed[0])
         if word not in allowed:
             raise RestError(400, 20001, f"{name} must be one of {', '.join(allowed)}")
         return word
 
     def integer(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """A whole number within bounds."""
+        """Return an integer within bounds."""
         text = self.get(name, str(default))
         if not text.isdecimal() or not minimum <= int(text) <= maximum:
             raise RestError(400, 20001, f"{name} must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     def time_filter(self, name: str, *, days_only: bool = False) -> Callable[[float | None], bool]:
-        """Whether a time passes the filters `{name}`, `{name}<` and `{name}>`: days, or ISO 8601 moments, in UTC.
+        """Return a predicate for the filters `{name}`, `{name}<`, and `{name}>`: dates, or ISO 8601 times, in UTC.
 
-        What has no time passes where nothing is asked for. Conferences are asked for by days alone.
+        A missing time passes only without filters. Conferences accept dates only.
         """
         if days_only and any(len(self.get(f"{name}{sign}")) not in {0, len("2026-01-31")} for sign in ("", "<", ">")):
             raise RestError(400, 20001, f"{name} must be a day: YYYY-MM-DD")
@@ -140,10 +140,10 @@ class Form:
     def subscription(
         self, transaction: Transaction, prefix: str, allowed: Iterable[str], default: tuple[str, ...], *, lenient: bool
     ) -> Subscription | None:
-        """Where events go: `{prefix}`, `{prefix}Method`, and `{prefix}Event` once per event.
+        """Return a subscription from `{prefix}`, `{prefix}Method`, and `{prefix}Event` (once per event).
 
-        Events joined by spaces in one field are what the documentation of TwiML suggests, and wrong here: with
-        `lenient` they are understood (participants), else the whole subscription is dropped with warning 21626.
+        TwiML's documentation suggests several events in one field, separated by spaces, which is wrong here: with
+        `lenient` they are accepted (participants); otherwise, the whole subscription is dropped with warning 21626.
         """
         url = self.url(prefix, 21609)
         if not url:

@@ -1,4 +1,4 @@
-"""Shows calls, conferences, participants and recordings as the REST API does, and cuts lists into pages.
+"""REST API resources as JSON (calls, conferences, participants, recordings), and list pages.
 
 Source: Twilio's OpenAPI description of the 2010-04-01 API; Twilio docs: Twilio API responses (paging).
 """
@@ -27,7 +27,7 @@ CALL_PARTS = (
 
 
 def account_uri(state: State) -> str:
-    """The account's part of every address, relative to the host."""
+    """Return the account's part of every URL, relative to the host."""
     return f"/{callback_parameters.API_VERSION}/Accounts/{state.account_sid}"
 
 
@@ -36,7 +36,7 @@ def _camel(name: str) -> str:
 
 
 def call_resource(state: State, call: Call) -> dict[str, Any]:
-    """A Call resource."""
+    """Return a Call resource."""
     uri = f"{account_uri(state)}/Calls/{call.sid}"
     return {
         "sid": call.sid,
@@ -69,7 +69,7 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
 
 
 def conference_resource(state: State, conference: Conference) -> dict[str, Any]:
-    """A Conference resource."""
+    """Return a Conference resource."""
     uri = f"{account_uri(state)}/Conferences/{conference.sid}"
     return {
         "account_sid": state.account_sid,
@@ -88,7 +88,7 @@ def conference_resource(state: State, conference: Conference) -> dict[str, Any]:
 
 
 def participant_resource(state: State, conference: Conference, participant: Participant) -> dict[str, Any]:
-    """A Participant resource."""
+    """Return a Participant resource."""
     return {
         "account_sid": state.account_sid,
         "call_sid": participant.call_sid,
@@ -109,7 +109,7 @@ def participant_resource(state: State, conference: Conference, participant: Part
 
 
 def recording_resource(state: State, recording: Recording) -> dict[str, Any]:
-    """A recording of a call or of a conference."""
+    """Return a recording of a call or of a conference."""
     place = f"Conferences/{recording.conference_sid}" if recording.conference_sid else f"Calls/{recording.call_sid}"
     shown: dict[str, Any] = {
         "account_sid": state.account_sid,
@@ -144,20 +144,20 @@ def list_page(
     query: Params,
     age: Callable[[Item], int] | None = None,
 ) -> RestAnswer:
-    """One page of a list, with links to its neighbours; `PageSize` is at most 1000.
+    """Return one page of a list, with links to its neighbors; `PageSize` is at most 1000.
 
     Args:
-        state: All there is.
-        path: What was asked for, behind the account's part.
-        key: The list's name in the answer.
-        items: The whole list; only those of the page are shown.
-        show: Makes a resource of one.
-        query: What was asked.
-        age: A number that falls along the list. With it the link to the next page goes on behind the last one shown,
-            whatever has come or gone meanwhile; without it pages are counted off.
+        state: The model's state.
+        path: The requested path, after the account's part.
+        key: The list's name in the response.
+        items: The whole list; only the page's items are rendered.
+        show: Renders an item as a resource.
+        query: The request's query.
+        age: A number that decreases along the list. With it, the link to the next page continues after the last item
+            shown, even if the list changes; without it, pages are counted by offset.
 
     Raises:
-        RestError: PageSize, Page or PageToken is not within its bounds.
+        RestError: PageSize, Page, or PageToken is out of bounds.
     """
     form = Form(query)
     size = form.integer("PageSize", 50, 1, 1000)

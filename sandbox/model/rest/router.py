@@ -1,4 +1,4 @@
-"""Finds what a REST request is about, and answers it.
+"""Route REST requests to their resources.
 
 Source: Twilio's OpenAPI description of the 2010-04-01 API.
 """
@@ -22,11 +22,11 @@ _PATH = re.compile(
 
 
 def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
-    """The answer to a request; a refusal is an answer too, and changes nothing."""
+    """Return the response to a request; a rejected request changes nothing."""
     match = _PATH.match(request.path)
     try:
         if request.path in {account_routes.ACCOUNT_PATH, account_routes.NUMBERS_PATH}:
-            if request.method != "GET":  # neither is bought, renamed or closed here
+            if request.method != "GET":  # numbers and accounts are read-only here
                 raise _not_allowed(request.method)
             return account_routes.respond(transaction, request.path, request.params)
         if of_account := _ACCOUNT_RECORDINGS.match(request.path):
@@ -108,7 +108,7 @@ def _recordings(transaction: Transaction, request: RestRequest, key: str, owner_
         it for it in transaction.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
     ]
     if not key:
-        if request.method != "GET":  # only a call's recording can be started by request
+        if request.method != "GET":  # only a call's recording can be started via REST
             raise _not_allowed(request.method)
         return _recording_list(transaction, request.path, of_owner, request.params)
     if key == "Twilio.CURRENT":
@@ -129,7 +129,7 @@ def _recordings(transaction: Transaction, request: RestRequest, key: str, owner_
 
 
 def _account_recordings(transaction: Transaction, request: RestRequest, key: str) -> RestAnswer:
-    """All recordings of the account, whatever they are of.
+    """Handle the account's recordings, of calls and conferences.
 
     Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
     """
@@ -141,7 +141,7 @@ def _account_recordings(transaction: Transaction, request: RestRequest, key: str
         if wanted["CallSid"] in ("", it.call_sid) and wanted["ConferenceSid"] in ("", it.conference_sid)
     ]
     if not key:
-        if request.method != "GET":  # a call's recording is started by its own path
+        if request.method != "GET":  # a call's recording is started under the call's path
             raise _not_allowed(request.method)
         return _recording_list(transaction, request.path, found, request.params)
     recording = transaction.state.recordings.get(key)
