@@ -1,1 +1,1 @@
-"""Twilio's language, both ways: TwiML, callbacks, REST requests and their errors."""
+"""Twilio API: TwiML, callbacks, REST requests, and error translation."""

@@ -1,4 +1,4 @@
-"""What is live in the whole account, by its lists: a thousand records a page, whoever they belong to."""
+"""Account-wide lists of live calls and conferences for the sweep: 1,000 records per page, whatever app placed them."""
 
 import asyncio
 import random
@@ -28,56 +28,57 @@ from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters.participant import parse_participant
 
-#: Records asked for at a time. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
+#: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
-#: Pages read of all calls together, and of all conferences, count: with more than a hundred thousand live calls the
-#: lists are cut, and what they don't show is not called missing.
+#: Most pages read of all calls, and of all conferences (count). With more than 100,000 live calls the lists are
+#: truncated, and calls not listed are not reported missing.
 PAGES_MAX = 100
-#: Between two pages, seconds: no burst on an account whose calls need its limit of requests.
+#: Pause between two pages, seconds: the account's calls need its rate limit.
 PAGE_PAUSE_S = 0.1
-#: Refusals for load (429) in a row that are waited out, count.
+#: Consecutive 429 responses to wait out (count).
 REFUSALS_MAX = 4
-#: Requests for one page in a row that break or fail and are repeated, count: a list changes nothing, and a sweep that
-#: is given up costs those whom it would have found some seconds more.
+#: Retries of a page that failed (count). Reading is safe to repeat, and an aborted sweep delays what it would have
+#: found.
 FAILURES_MAX = 2
-#: End of the first wait after a refusal without Retry-After, seconds; it doubles.
+#: Longest first wait after a 429 without Retry-After, seconds; doubles each time.
 REFUSED_WAIT_S = 1.0
-#: A longer Retry-After is not waited out: the next reading comes anyway.
+#: A longer Retry-After is not waited out, because the next sweep comes anyway.
 REFUSED_WAIT_MAX_S = 15.0
-#: In the order of a call's life, so that one that moves on while the lists are read is in one of them.
+#: In the order of a call's life, so that a call that advances during the read is in one of the lists.
 #: Source: Twilio docs, Call resource, status values.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
-#: Likewise; an `init` one has not started: somebody waits in it. Source: Twilio docs, Conference resource.
+#: In the same order. An `init` conference has not started: a party waits in it. Source: Twilio docs, Conference
+#: resource.
 LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
-#: Records taken of one page, count: a page that never ends is not read forever.
+#: Most records read of one page (count), in case a page never ends.
 RECORDS_MAX = 10 * PAGE_SIZE
-#: Records read before others have their turn, count.
+#: Records read before yielding to other tasks (count).
 _RECORDS_PER_YIELD = 100
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCall:
-    """A live call of a number of ours."""
+    """A live call of one of Conferral's numbers."""
 
-    #: Who is at the other end, as Twilio names it.
+    #: Address of the other end, as Twilio names it.
     address: str = field(repr=False)
-    #: Whether it came in, else it was placed.
+    #: Whether the call is inbound.
     came_in: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """What the lists of an account showed."""
+    """Snapshot of the account's lists."""
 
     #: SIDs of the live calls.
     calls: frozenset[str] = frozenset()
-    #: SIDs of those of them that were answered.
+    #: SIDs of the answered ones.
     answered: frozenset[str] = frozenset()
-    #: Names of the live conferences by SID; only of those that could be ours by their names.
+    #: Names of live conferences by SID; only names in Conferral's format.
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: The live calls that came in at a number of ours, or show one, by SID.
+    #: Live calls to or from Conferral's numbers, by SID.
     own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
-    #: Whether all calls were read, and all conferences.
+    #: Whether all calls, and all conferences, were read.
     has_all_calls: bool = True
     has_all_conferences: bool = True
     #: Pages read (count).
@@ -86,7 +87,7 @@ class AccountSnapshot:
 
 
 class AccountListReader:
-    """Reads the lists of an account."""
+    """Reads the account's lists."""
 
     def __init__(
         self,
@@ -98,15 +99,15 @@ class AccountListReader:
         rng: random.Random | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """Binds the client.
+        """Bind the client.
 
         Args:
-            client: Twilio's client over our HTTP client.
-            own_numbers: The numbers that are ours, E.164, as they are when the lists are read.
-            pages_max: Pages read of calls, and as many of conferences (count).
-            sleep: How time is waited out.
+            client: Twilio's client over the pooled HTTP client.
+            own_numbers: Returns Conferral's current numbers, E.164.
+            pages_max: Most pages read of calls, and of conferences (count).
+            sleep: Waits that many seconds.
             rng: For jitter.
-            metrics: Where unforeseen errors are counted.
+            metrics: Counts unexpected errors.
         """
         self._client = client
         self._metrics = metrics or Metrics()
@@ -116,13 +117,13 @@ class AccountListReader:
         self._rng = rng or random.Random()  # noqa: S311  # jitter, not a secret
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Reads the lists of live calls and of live conferences.
+        """Read the lists of live calls and live conferences.
 
         Args:
-            check: Called before every request; what it raises ends the reading.
+            check: Called before every request; what it raises aborts the read.
 
         Raises:
-            ProviderError: as of any request; only when waiting and asking again did not help, where that may help.
+            ProviderError: as for any request, after retries where those can help.
         """
         calls: set[str] = set()
         conferences: dict[str, str] = {}
@@ -141,7 +142,7 @@ class AccountListReader:
                 own_calls[record.sid or ""] = OwnCall(record.to or "", came_in=False)
 
         def add_conference(record: Any) -> None:
-            # Names of other people's conferences are none of our business.
+            # The names of other apps' conferences must not be kept.
             if is_conference_name(record.friendly_name or ""):
                 conferences[record.sid or ""] = record.friendly_name
 
@@ -166,14 +167,14 @@ class AccountListReader:
         )
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
-        """Who is in a conference, or is being called into it; nobody when it is over.
+        """Return a conference's participants, including those that are ringing; empty if it is over.
 
         Args:
-            conference_sid: Which.
-            own_calls: What is known of calls that it may hold.
+            conference_sid: SID of the conference.
+            own_calls: Known calls that it may hold.
 
         Raises:
-            ProviderError: as of any request.
+            ProviderError: as for any request.
 
         Source: Twilio docs, Participants subresource.
         """
@@ -203,7 +204,7 @@ def _participant_found(record: Any, call: OwnCall | None) -> ParticipantFound:
 
 
 class _PagedRead:
-    """Lists that share a bound of pages."""
+    """Lists that share a limit of pages."""
 
     def __init__(
         self,
@@ -223,7 +224,7 @@ class _PagedRead:
         self._metrics = metrics
 
     async def read_list(self, first: Callable[[], Awaitable[Page]], add: Callable[[Any], None]) -> None:
-        """Reads one list, page by page."""
+        """Read one list, page by page."""
         request: Callable[[], Awaitable[Page | None]] = first
         while True:
             if self.pages >= self._pages_max:
@@ -241,7 +242,7 @@ class _PagedRead:
             await self._sleep(PAGE_PAUSE_S)
 
     async def _add_records(self, page: Page, add: Callable[[Any], None]) -> None:
-        """Take the records of a page. Those that can't be understood are skipped; the list is not whole then."""
+        """Take the records of a page. Unreadable ones are skipped, and the list then counts as incomplete."""
         records, failure = iter(page), None
         for number in range(1, RECORDS_MAX + 1):
             with catch_unexpected() as reading:
@@ -261,7 +262,7 @@ class _PagedRead:
             log_unexpected(ItemKind.SWEEP, self._metrics, failure.error, task="sweep")
 
     async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
-        """One page; a refusal for load is waited out a few times, and what fails or breaks is asked for again."""
+        """Return one page, after backoff for 429 responses and retries of failures."""
         refusals = failures = 0
         while True:
             self._check()

@@ -1,6 +1,6 @@
-"""Whom a call may be placed to: the three kinds of address, and the list of what is allowed.
+"""Addresses that may be dialed: the three kinds of address, and the allow-list.
 
-Nothing is dialled that was not parsed here first. Errors say what is wrong and never quote a number.
+Every dialed address is parsed here first. Errors say what is wrong and never quote a number.
 """
 
 import re
@@ -17,38 +17,39 @@ from conferral.runtime.redaction import EXAMPLE
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-#: Digits that can be a complete number, count: fewer are meant as a short or emergency number.
+#: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
-#: Source: Twilio docs, TwiML `<Client>` and access tokens: identities have no delimiters, spaces or control characters.
+#: Source: Twilio docs, TwiML `<Client>` and access tokens: identities have no delimiters, spaces, or control
+#: characters.
 _CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
-#: Source: RFC 3261, section 19.1.1, narrowed: no passwords, no headers, one known parameter.
+#: Source: RFC 3261, section 19.1.1, restricted: no passwords, no headers, one known parameter.
 _SIP = re.compile(
     r"sip:([A-Za-z0-9._~!$&'()*+,=/%-]{1,64})@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([1-9][0-9]{0,4}))?"
     r"(?:;transport=(?:udp|tcp|tls))?"
 )
-#: A user part once its escapes are undone: none of these characters ends it or begins another escape.
+#: An unescaped user part: none of these characters ends it or starts another escape.
 _SIP_USER = re.compile(r"[A-Za-z0-9._~!$&'()*+,=/-]+")
-#: How a user part begins that a gateway may dial as a phone number: with +, or without letters other than pauses (`p`,
-#: `w`) up to its end or to what a gateway may cut off. Source: RFC 3601, for pauses.
+#: Start of a user part that a gateway may dial as a phone number: `+`, or no letters other than pauses (`p`, `w`) up to
+#: its end or to what a gateway may cut off. Source: RFC 3601, for pauses.
 _DIALABLE_USER = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
 _PORT_MAX = 65535
-#: Where SIP listens unless an entry of the list says otherwise. Source: RFC 3261, section 19.1.2.
+#: Ports of SIP, unless an entry of the list has another. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
 _SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,4})?)")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
-#: What costs the caller more than a call, or shares the price: never dialled, whatever the list says.
+#: Numbers that cost extra or share the cost: never dialed, whatever the list allows.
 _FORBIDDEN_TYPES = {
     PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
     PhoneNumberType.SHARED_COST: "a shared-cost number",
 }
-#: What Twilio shows in place of a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
+#: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
 #: Source: Twilio support, "Why am I getting calls from these strange numbers?".
 _WITHHELD = frozenset({"+266696687", "+86282452253", "+2562533", "+8656696", "+7378742833"})
 
 
 class AddressError(ConferralError):
-    """An address can't be understood or may not be dialled. Whoever named it mends it.
+    """An address is invalid or not allowed; the person who gave it must fix it.
 
     Attributes:
         reason: What is wrong, in words, without the address.
@@ -60,7 +61,7 @@ class AddressError(ConferralError):
 
 
 class AddressKind(StrEnum):
-    """What an address is; the names are those of TwiML's nouns."""
+    """Kind of an address, named after TwiML's nouns."""
 
     NUMBER = "number"
     CLIENT = "client"
@@ -69,26 +70,26 @@ class AddressKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Somebody who can be dialled."""
+    """A valid address."""
 
     kind: AddressKind
-    #: As settings and commands write it: `+E.164`, `client:NAME` or `sip:URI`.
+    #: As settings and commands write it: `+E.164`, `client:NAME`, or `sip:URI`.
     text: str
 
     @property
     def noun(self) -> str:
-        """What stands inside the TwiML noun: the name alone for a client, everything for the others."""
+        """The text inside the TwiML noun: only the name for a client, the full address otherwise."""
         return self.text.removeprefix("client:") if self.kind is AddressKind.CLIENT else self.text
 
     def __repr__(self) -> str:
-        return f"<Address {self.kind.value}>"  # never the address itself: a repr ends up in tracebacks
+        return f"<Address {self.kind.value}>"  # never the address: reprs appear in tracebacks
 
 
 def parse_address(text: str) -> Address:
-    """What an address means.
+    """Parse an address.
 
     Args:
-        text: `+E.164`, `client:NAME` or `sip:URI`, exactly; nothing is trimmed or completed.
+        text: `+E.164`, `client:NAME`, or `sip:URI`, exactly; nothing is trimmed or completed.
 
     Raises:
         AddressError: it is none of the three.
@@ -102,7 +103,7 @@ def parse_address(text: str) -> Address:
         return Address(AddressKind.SIP, text)
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
-        if _valid(text) is not None:  # some countries have complete numbers as short as this
+        if _valid(text) is not None:  # some countries have complete numbers this short
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialled")
     raise AddressError(f"must be +, country code and number, such as {EXAMPLE}, client:NAME or sip:URI")
@@ -116,7 +117,7 @@ def _check_sip(*, user: str, port: str | None) -> None:
 
 
 def is_caller_id(text: str) -> bool:
-    """Whether a caller's address can be shown to others: a valid number, and no sign for a withheld one.
+    """Whether a caller's address can be shown to others: a valid number that does not stand for a withheld one.
 
     Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
     """
@@ -124,10 +125,10 @@ def is_caller_id(text: str) -> bool:
 
 
 def region_of(number: str) -> str:
-    """The region whose numbering plan a number belongs to, such as `US`; empty when there is none.
+    """Return the region of a number's numbering plan, such as `US`; empty if there is none.
 
-    The plan decides, not the country code: +1 876 is Jamaica. Numbers that are possible without being assigned, as
-    those reserved for fiction, count as their area's.
+    The plan decides, not the country code: +1 876 is Jamaica. Possible but unassigned numbers, such as those reserved
+    for fiction, count as their area's.
 
     Args:
         number: E.164.
@@ -137,26 +138,26 @@ def region_of(number: str) -> str:
 
 
 def _is_possible(parsed: PhoneNumber) -> bool:
-    """Whether a number is complete, be it assigned or not."""
+    """Whether a number is complete, assigned or not."""
     return bool(phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE)
 
 
 def _parsed(number: str) -> PhoneNumber | None:
-    """The number, None when it is not written as E.164 would write it."""
+    """Return the parsed number, None if it is not in canonical E.164 form."""
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
         return None
-    # A number with its trunk prefix left in would slip past a prefix of the list, or under another one.
+    # A number that keeps its trunk prefix would evade a prefix of the list, or match another one.
     canonical = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == number
     return parsed if canonical else None
 
 
 def _valid(number: str) -> PhoneNumber | None:
-    """The number, None when its country's numbering plan has no such number.
+    """Return the parsed number, None if its country's numbering plan does not contain it.
 
-    A number that is merely possible is not enough. Networks connect a call as soon as the digits are complete, so a
-    premium-rate number with a digit too many still reaches the premium-rate number.
+    A merely possible number is not enough. Networks connect a call as soon as the digits are complete, so a
+    premium-rate number with one extra digit still reaches the premium-rate number.
     """
     parsed = _parsed(number)
     return parsed if parsed is not None and phonenumbers.is_valid_number(parsed) else None
@@ -167,9 +168,9 @@ def _region(parsed: PhoneNumber) -> str:
     if region:
         return str(region)
     if parsed.country_code is not None and parsed.country_code != 1:
-        # Not assigned in any region of this country code: the main one stands for all.
+        # Not assigned in any region of this country code: use the main one.
         return str(phonenumbers.region_code_for_country_code(parsed.country_code))
-    # +1 is shared by many countries, by area code: ask for an assignable number of the same area.
+    # Many countries share +1, by area code: check an assignable number of the same area.
     area = str(parsed.national_number)[:3]
     return str(
         phonenumbers.region_code_for_number(PhoneNumber(country_code=1, national_number=int(f"{area}2345678"))) or ""
@@ -177,7 +178,7 @@ def _region(parsed: PhoneNumber) -> str:
 
 
 def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
-    """Whether a number is an emergency number, or one behind an area code: +49 30 112 reaches Berlin's fire brigade."""
+    """Whether a number is an emergency number, even behind an area code: +49 30 112 is Berlin's fire department."""
     national = str(parsed.national_number)
     subscriber = national[phonenumbers.length_of_geographical_area_code(parsed) :]
     return bool(region) and any(phonenumbers.is_emergency_number(digits, region) for digits in (national, subscriber))
@@ -185,7 +186,7 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """What may be dialled. Empty means nothing."""
+    """Allow-list of destinations. Empty allows nothing."""
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
@@ -194,12 +195,12 @@ class AllowList:
 
     @classmethod
     def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
-        """The list that `CONFERRAL_ALLOWED_DESTINATIONS` describes.
+        """Return the list that `CONFERRAL_ALLOWED_DESTINATIONS` describes.
 
         Args:
-            text: Comma-separated regions (`US`), number prefixes (`+4420`), `client:` and SIP domains
-                (`sip:example.com`, that host and no other, on SIP's own ports; `sip:example.com:5080` for another
-                port); None for the region of `own_number` and `client:`.
+            text: Comma-separated regions (`US`), number prefixes (`+4420`), `client:`, and SIP domains
+                (`sip:example.com` for exactly that host on SIP's own ports; `sip:example.com:5080` for another port);
+                None for the region of `own_number` and `client:`.
             own_number: `TWILIO_NUMBER`, E.164.
 
         Raises:
@@ -226,10 +227,10 @@ class AllowList:
         return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
 
     def check(self, address: Address) -> None:
-        """Passes when the address may be dialled.
+        """Check that the address is allowed.
 
         Raises:
-            AddressError: it may not; the reason says why, without the address.
+            AddressError: it is not; the reason says why, without the address.
         """
         if address.kind is AddressKind.NUMBER:
             self._check_number(address.text)
@@ -240,7 +241,7 @@ class AllowList:
             self._check_sip(address.text)
 
     def allows(self, address: Address) -> bool:
-        """Whether the address may be dialled."""
+        """Whether the address is allowed."""
         try:
             self.check(address)
         except AddressError:

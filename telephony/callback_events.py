@@ -1,7 +1,7 @@
-"""What Twilio's requests say: form fields into events. Every field name of Twilio's that we read stands here.
+"""Callback events: parses Twilio's form fields into events. All Twilio field names that Conferral reads are here.
 
-Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may add to
-later are kept as they are; ids, counts and whatever becomes part of an answer are held against a pattern.
+Unknown fields decide nothing; those of conferences and recordings are kept for the log. Words that Twilio may extend
+are kept as they are; ids, counts, and everything that becomes part of a response are validated.
 """
 
 import re
@@ -57,26 +57,27 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.unknown_parameters import summarize_unknown
 
-#: Longest address that is taken over; what is longer is nobody whom we could dial.
+#: Longest address kept; longer ones can't be dialed.
 _ADDRESS_LENGTH_MAX = 256
-#: Longest URL of an announcement (characters), as commands may name one.
+#: Longest URL of an announcement (characters), as for commands.
 _ANNOUNCE_URL_MAX = 2_000
-#: Percent-encoded JSON of 1 or 2 KiB; what is longer would crowd the stream, and a call without it only loses the
+#: Percent-encoded JSON of 1 or 2 KiB. A longer one would bloat the stream, and a call without it only loses the
 #: caller's number. Source: Twilio docs, Call resource, `CallToken`.
 _CALL_TOKEN = re.compile(r"[ -~]{1,4096}")
-#: The conference events after which a participant is otherwise than before.
+#: Conference events that change a participant.
 #: Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (mute, hold, modify).
 _CHANGES = frozenset(
     {"participant-hold", "participant-unhold", "participant-mute", "participant-unmute", "participant-modify"}
 )
-#: How an announcement has ended. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent` (announcement).
+#: Whether an announcement failed, by event. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`
+#: (announcement).
 _ANNOUNCEMENT_ENDS = {"announcement-end": False, "announcement-fail": True}
-#: The sources of a recording that is a conference's. Source: Twilio docs, Recordings resource, `source`.
+#: `RecordingSource` values of conference recordings. Source: Twilio docs, Recordings resource, `source`.
 _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
-#: Where a recording is; kept as it is, and never asked by us.
+#: URL of a recording; stored, never fetched.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
 
-#: The fields that are read. One of them sent twice is refused: which of the two would count is anybody's guess.
+#: Fields that Conferral reads. A form that repeats one is refused, because it is unclear which one counts.
 FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
@@ -87,7 +88,7 @@ FIELDS_READ = frozenset(
         "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
-#: The parameters of conferences and recordings that we know: those that are not read say what is known anyway.
+#: Known parameters of conferences and recordings, including those that repeat known facts.
 #: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
 _KNOWN_FIELDS = FIELDS_READ | {
     "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
@@ -96,53 +97,53 @@ _KNOWN_FIELDS = FIELDS_READ | {
 
 
 def call_sid_of(fields: Fields) -> str:
-    """The call that the request is about.
+    """Return the SID of the call that the request is about.
 
     Raises:
-        MalformedCallbackError: CallSid is missing or no id.
+        MalformedCallbackError: CallSid is missing or not a SID.
     """
     return word(fields, "CallSid", CALL_SID)
 
 
 def conference_sid_of(fields: Fields) -> str:
-    """The conference that the request is about.
+    """Return the SID of the conference that the request is about.
 
     Raises:
-        MalformedCallbackError: ConferenceSid is missing or no SID.
+        MalformedCallbackError: ConferenceSid is missing or not a SID.
     """
     return word(fields, "ConferenceSid", CONFERENCE_SID)
 
 
 def is_outbound_leg(fields: Fields) -> bool:
-    """Whether we placed the call: by REST, or by a `<Dial>`. Source: Twilio docs, Call resource, `Direction`."""
+    """Whether Conferral placed the call, by REST or `<Dial>`. Source: Twilio docs, Call resource, `Direction`."""
     return fields.get("Direction", "inbound") != "inbound"
 
 
 def error_url_of(fields: Fields) -> str:
-    """The URL whose failure made Twilio ask the fallback, empty when it does not say."""
+    """Return the URL whose failure triggered the fallback; empty if Twilio does not send it."""
     return fields.get("ErrorUrl", "")
 
 
 def parent_call_sid_of(fields: Fields) -> str:
-    """The call whose `<Dial>` made this one, empty for a call of its own."""
+    """Return the SID of the call whose `<Dial>` made this one; empty if none did."""
     return fields.get("ParentCallSid", "")
 
 
 def caller_of(fields: Fields) -> str:
-    """The caller as Twilio names it: E.164, `client:`, `sip:`, or a word for somebody who withholds the number."""
+    """Return the caller as Twilio names it: E.164, `client:`, `sip:`, or a word for a withheld number."""
     return fields.get("From", "")[:_ADDRESS_LENGTH_MAX]
 
 
 def callee_of(fields: Fields) -> str:
-    """Whom the call is for: the number that was called, or what a browser or app wrote there, which proves nothing."""
+    """Return the called number, or what a browser or app wrote there, which proves nothing."""
     return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
 
 
 def session_id_of(fields: Fields) -> str:
-    """The id of the session that a browser or app opens: the one that it names, else its CallSid.
+    """Return the id of the session that a browser or app opens: its `SessionID`, else the CallSid.
 
     Raises:
-        MalformedCallbackError: the one that it names is no id (`SessionID`), or CallSid is none.
+        MalformedCallbackError: SessionID is not an id, or CallSid is not a SID.
     """
     given = fields.get("SessionID", "")
     if not given:
@@ -161,15 +162,15 @@ def call_received(
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     called_number: str = "",
 ) -> CallReceived:
-    """An inbound call asks for its document. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
+    """Parse an inbound call's request. Source: Twilio docs, "TwiML for Programmable Voice", request parameters.
 
     Args:
         fields: The form.
-        agent_address: Who is tried first.
-        mode: `conference` where the caller waits in a conference and nobody rings by `<Dial>`.
-        other_agents: Who is tried when that agent fails, in their order.
-        attributes: How the session's conference is set up.
-        called_number: The number that was called, if it is not `TWILIO_NUMBER`.
+        agent_address: The first agent to ring.
+        mode: `conference` if the caller waits in a conference and no `<Dial>` rings the agent.
+        other_agents: The agents to ring next, in order, if that one fails.
+        attributes: The session's conference attributes.
+        called_number: The called number, if it is not `TWILIO_NUMBER`.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -181,7 +182,7 @@ def call_received(
         call_sid=call_sid,
         customer_address=caller,
         agent_address=agent_address,
-        # Without a number that could be shown there is nothing to show it with.
+        # The token is useless without a number to show.
         call_token=_call_token(fields) if is_caller_id(caller) else "",
         called_number=called_number,
         mode=mode.value,
@@ -198,17 +199,17 @@ def client_call_received(
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     conference_name: str = "",
 ) -> ClientCallReceived:
-    """A browser or app asks for its document, to call somebody.
+    """Parse the request of a browser or app that calls someone.
 
     Args:
         fields: The form.
-        session_id: As `session_id_of` tells it.
-        customer_address: Whom to call: an address that was held against the allow-list.
-        attributes: How the session's conference is set up.
-        conference_name: The conference's name; empty if it is the session's id.
+        session_id: The result of `session_id_of`.
+        customer_address: Address to call, already checked against the allow-list.
+        attributes: The session's conference attributes.
+        conference_name: The conference's name; empty if it equals the session's id.
 
     Raises:
-        MalformedCallbackError: CallSid is missing or no id.
+        MalformedCallbackError: CallSid is missing or not a SID.
     """
     call_sid = call_sid_of(fields)
     return ClientCallReceived(
@@ -223,12 +224,12 @@ def client_call_received(
 
 
 def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -> CallProgressed:
-    """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
+    """Parse a call's status callback. Source: Twilio docs, Call resource, `StatusCallback` parameters.
 
     Args:
         fields: The form.
-        callback: What the URL says.
-        own_numbers: Our numbers: a leg to the agent shows one of them if the caller has none to show.
+        callback: The fields of the URL.
+        own_numbers: Conferral's numbers: a leg to the agent shows one of them if the caller has none to show.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -237,7 +238,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     status = word(fields, "CallStatus")
     sequence = number(fields, "SequenceNumber")
     caller = caller_of(fields)
-    # A leg that came in is the caller's own; one that we placed goes to somebody else and shows who calls.
+    # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     placed = is_outbound_leg(fields)
     callee = callee_of(fields)
     return CallProgressed(
@@ -264,22 +265,22 @@ def _customer_address(party: str, caller: str, callee: str, *, placed: bool, own
 
 
 def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
-    """What the status callback of a number or a TwiML app is about: its URL says nothing.
+    """Return the callback for the status callback of a number or TwiML app, whose URL has no fields.
 
     Args:
         fields: The form.
-        session_id: Of the session that the call is known to belong to; None for none, and the call is the session.
+        session_id: Id of the session that the call belongs to; None if the call is its own session.
 
     Raises:
-        MalformedCallbackError: CallSid is missing or no id.
+        MalformedCallbackError: CallSid is missing or not a SID.
     """
     return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
 
 
 def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
-    """A `<Dial>` has ended. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
+    """Parse the action request of a `<Dial>`. Source: Twilio docs, TwiML `<Dial>`, `action` parameters.
 
-    The requests that follow a `<Redirect>` of ours carry the same token: they tell of the same end.
+    Requests that follow a `<Redirect>` carry the same token: they report the same end.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -300,18 +301,18 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
 
 
 def digits_of(fields: Fields, gate: Gate) -> str:
-    """What was pressed at a gate, empty for nothing. Source: Twilio docs, TwiML `<Gather>`, `action` parameters.
+    """Return the key pressed at a gate, empty for none. Source: Twilio docs, TwiML `<Gather>`, `action` parameters.
 
-    A request that follows a `<Redirect>` of ours tells nothing, but its URL does, in the words of `Gate.key`.
+    A request that follows a `<Redirect>` has no Digits, but its URL has `Gate.key`.
     """
     return fields.get("Digits", "") or gate.key
 
 
 def gate_reached(fields: Fields, gate: Gate) -> GateReached:
-    """A call that was placed by REST was answered and asks for its document.
+    """Parse the request of an answered call that was placed by REST.
 
     Raises:
-        MalformedCallbackError: CallSid is missing or no id.
+        MalformedCallbackError: CallSid is missing or not a SID.
     """
     call_sid = call_sid_of(fields)
     return GateReached(
@@ -323,10 +324,10 @@ def gate_reached(fields: Fields, gate: Gate) -> GateReached:
 
 
 def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDecided:
-    """The gate lets a call in, or turns it away.
+    """Return the event for the gate's decision.
 
     Raises:
-        MalformedCallbackError: CallSid is missing or no id.
+        MalformedCallbackError: CallSid is missing or not a SID.
     """
     call_sid = call_sid_of(fields)
     return GateDecided(
@@ -339,7 +340,7 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
 
 
 def conference_event(fields: Fields, callback: ConferenceCallback) -> ConferenceEvent:
-    """A conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
+    """Parse a conference callback. Source: Twilio docs, TwiML `<Conference>`, `statusCallback` parameters.
 
     Raises:
         MalformedCallbackError: a field is missing or malformed.
@@ -406,7 +407,7 @@ def conference_event(fields: Fields, callback: ConferenceCallback) -> Conference
 
 
 def _announced(fields: Fields) -> dict[str, str]:
-    """What was played: a sentence of a command of ours, or a URL as the command named it."""
+    """Return what was played: the command whose text Conferral's document said, or the command's URL."""
     url, query = urldefrag(fields.get("AnnounceUrl", ""))[0], ""
     if ANNOUNCEMENT_PATH in url:
         url, _, query = url.partition("?")
@@ -417,9 +418,9 @@ def _announced(fields: Fields) -> dict[str, str]:
 
 
 def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingChanged:
-    """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback` parameters.
+    """Parse a recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`.
 
-    It has no SequenceNumber; each status is told once, so recording and status name the event.
+    It has no SequenceNumber. Twilio reports each status once, so recording and status identify the event.
 
     Raises:
         MalformedCallbackError: RecordingSid or RecordingStatus is missing or malformed, or another id is malformed.
@@ -438,7 +439,7 @@ def recording_changed(fields: Fields, callback: RecordingCallback) -> RecordingC
         call_sid=call_sid,
         conference_sid=conference_sid,
         url=url if _URL.fullmatch(url) else "",
-        # Of a recording that still runs Twilio may say -1.
+        # Twilio may send -1 while a recording is running.
         duration_s=int(duration) if is_number(duration) else 0,
         other=summarize_unknown(fields, _KNOWN_FIELDS),
     )

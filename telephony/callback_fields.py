@@ -1,4 +1,4 @@
-"""Reads single fields of Twilio's requests: SIDs, words, numbers, times. What has another form is refused."""
+"""Form fields of Twilio's requests: SIDs, words, numbers, and times, each validated."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ Fields = Mapping[str, str]
 CALL_SID, CONFERENCE_SID, RECORDING_SID = (re.compile(f"{kind}[0-9a-f]{{32}}") for kind in ("CA", "CF", "RE"))
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-#: What a text from Twilio must not pass on, apart from URLs: people's numbers, control characters.
+#: Removed from Twilio's texts, apart from URLs: phone numbers and control characters.
 _UNSAFE = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
 _TEXT_LENGTH_MAX = 200
 
 
 class MalformedCallbackError(ConferralError):
-    """A field is missing or not of its form: the sender is at fault, nothing is published, the answer is 400.
+    """A field is missing or malformed. The sender is at fault: nothing is published, and the response is 400.
 
     Attributes:
-        field: Twilio's name of the field; its value is kept nowhere.
+        field: Twilio's name of the field; its value is never kept.
     """
 
     def __init__(self, field: str) -> None:
@@ -33,9 +33,9 @@ class MalformedCallbackError(ConferralError):
 
 
 def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return a whole value that matches: one of Twilio's words, known or new, or a SID by its pattern.
+    """Return a value that fully matches: one of Twilio's words, known or new, or a SID by its pattern.
 
-    Twilio signs names and values without separators, so a value could have taken in the next field's.
+    Twilio signs names and values without separators, so a forged value could include the next field.
 
     Raises:
         MalformedCallbackError: it is missing or malformed.
@@ -47,7 +47,7 @@ def word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
 
 
 def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -> str:
-    """Return the same, or an empty text for a field that is missing or empty.
+    """Return a value like `word`, or an empty text if the field is missing or empty.
 
     Raises:
         MalformedCallbackError: it is malformed.
@@ -56,24 +56,24 @@ def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -
 
 
 def text(fields: Fields, name: str) -> str:
-    """Twilio's words for people, without what must not be carried on."""
-    # Cut last: a number of which a part was cut off before could not be told from other digits.
+    """Return a free text from Twilio, without phone numbers, URLs, and control characters."""
+    # Truncate last: a number without its first digits could not be recognized.
     return _UNSAFE.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
 
 
 def flag(fields: Fields, name: str, *, missing: bool) -> bool:
-    """Whether a field says `true`; what `missing` says where there is none."""
+    """Whether a field is `true`; `missing` if it is absent."""
     value = fields.get(name)
     return value == "true" if value else missing
 
 
 def is_number(value: str) -> bool:
-    """Whether a text is a count of ours."""
+    """Whether a text is a count."""
     return _NUMBER.fullmatch(value) is not None
 
 
 def number(fields: Fields, name: str) -> int | None:
-    """A count; None where there is none.
+    """Return a count; None if the field is absent.
 
     Raises:
         MalformedCallbackError: it is malformed.
@@ -86,9 +86,9 @@ def number(fields: Fields, name: str) -> int | None:
     return int(value)
 
 
-@lru_cache(maxsize=1024)  # whole seconds: under load the same text comes again and again
+@lru_cache(maxsize=1024)  # whole seconds: under load, the same text repeats
 def moment_ms(timestamp: str) -> int:
-    """Unix milliseconds of an RFC 2822 date; 0 when it can't be understood, since it is only shown."""
+    """Return an RFC 2822 date as Unix milliseconds; 0 if invalid, because it is only shown."""
     try:
         when = parsedate_to_datetime(timestamp)
         return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000

@@ -1,4 +1,4 @@
-"""The callback URLs that are handed to Twilio: the one place that builds them, and the one that reads them back."""
+"""Callback URLs: the only place that builds the URLs given to Twilio, and parses them again."""
 
 import re
 from dataclasses import dataclass, replace
@@ -19,28 +19,29 @@ CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
-#: A conference's name. Source: Twilio docs, Conference resource, `FriendlyName` (128 characters at most).
+#: Format of a conference name. Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 _CONFERENCE_NAME = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _COUNT = re.compile(r"[1-9]")
-#: A gate asks for a key twice, so its document is asked for three times at most.
+#: The gate prompts for a key twice, so it serves its document at most three times.
 _QUESTION = re.compile(r"[1-3]")
 _KEY = re.compile(r"[0-9]?|other")
-#: How many agents there are to be tried is bounded where they are named; a URL takes two digits.
+#: A URL holds two digits; the directory limits the number of agents.
 _AGENT_NUMBER = re.compile(r"[0-9]{1,2}")
 
-#: For URLs whose answer is TwiML: three tries of 1 s to connect and 4 s to read are the 15 s that Twilio grants in all.
-#: Our slowest answer, Redis silent and then a look at Twilio, takes 3.7 s.
+#: Connection overrides for TwiML URLs: three attempts of 1 s to connect and 4 s to read fill Twilio's limit of 15 s.
+#: The slowest answer (Redis unreachable, then a read of Twilio) takes 3.7 s.
 #: Source: Twilio docs, "Webhooks connection overrides".
 _TWIML_OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
-#: For status callbacks, which nobody waits for but which must not be lost: four tries within the same 15 s.
+#: Connection overrides for status callbacks, which may be slow but must not be lost: four attempts within the same 15
+#: s.
 _STATUS_OVERRIDES = "#rc=3&rp=5xx,ct,rt&ct=1000&rt=2700"
 
 
 class CallbackUrlError(ConferralError):
-    """A URL is not one that was built here: the request that came to it is refused.
+    """A request's URL was not built here; the request is refused.
 
     Attributes:
-        field: The query field at fault; a fixed word, never something that was sent.
+        field: Name of the invalid query field; a fixed word, never request data.
     """
 
     def __init__(self, field: str) -> None:
@@ -49,9 +50,9 @@ class CallbackUrlError(ConferralError):
 
 
 class DialKind(StrEnum):
-    """What a `<Dial>` of ours connects to."""
+    """What a `<Dial>` connects to."""
 
-    #: The agent, by the first `<Dial>`.
+    #: The agent, in the first `<Dial>`.
     BRIDGE = "bridge"
     #: The session's conference.
     CONFERENCE = "conference"
@@ -59,133 +60,133 @@ class DialKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DialAction:
-    """What a `<Dial>` action's URL says."""
+    """Fields of a `<Dial>` action URL."""
 
     session_id: str
     party: str
     dial: DialKind
-    #: Which try of this `<Dial>` it is, from 1 to 9: who asks a second time is not sent back a third.
+    #: Attempt to run this `<Dial>`, from 1 to 9: a leg is not sent back a third time.
     attempt: int = 1
-    #: How often this very action was asked, from 1 to 9: grows while Redis is waited for.
+    #: Requests for this action so far, from 1 to 9; counts up while Redis is unavailable.
     request_number: int = 1
-    #: DialCallStatus as the first request told it: those that follow a `<Redirect>` have none. Empty when unknown.
+    #: DialCallStatus of the first request, because later ones, after a `<Redirect>`, lack it. Empty if unknown.
     dial_call_status: str = ""
-    #: Of the bridge: which of the agents to be tried it rings, from 0 to 99.
+    #: Bridge only: index of the agent that it rings, from 0 to 99.
     agent_number: int = 0
-    #: Of the bridge: from which of them on our own number is shown, since the one before failed with the caller's and
-    #: is tried again; 0 for none of them.
+    #: Bridge only: index of the first agent to whom Conferral's own number is shown, because the dial before failed
+    #: with the caller's number and is repeated; 0 for none.
     own_number_from: int = 0
-    #: The name of the session's conference, for when Redis can't be asked; empty if it is the session's id.
+    #: Name of the session's conference, for when Redis is unavailable; empty if it equals the session's id.
     conference_name: str = ""
 
     @property
     def conference(self) -> str:
-        """The name by which the session's conference is joined."""
+        """The name with which legs join the session's conference."""
         return self.conference_name or self.session_id
 
     def next_request(self, dial_call_status: str) -> "DialAction":
-        """The same question, put once more."""
+        """Return the action of the next request for the same document."""
         return replace(self, request_number=self.request_number + 1, dial_call_status=dial_call_status)
 
 
 @dataclass(frozen=True, slots=True)
 class CallCallback:
-    """What a call's status callback URL says."""
+    """Fields of a call's status callback URL."""
 
     session_id: str
     party: str
-    #: Id of the dial that placed the call; empty for calls that were not placed by REST.
+    #: Id of the dial that placed the call; empty for calls not placed by REST.
     dial: str = ""
-    #: Of an agent whom a `<Dial>` rings: which of the agents to be tried it is, from 0 to 99.
+    #: Index of the agent that a `<Dial>` rings, from 0 to 99.
     agent_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the URL says at which a call that was placed by REST asks for its document."""
+    """Fields of the URL at which a call placed by REST fetches its document (call screening)."""
 
     session_id: str
     #: Id of the dial.
     dial: str
-    #: 1: the call was answered just now; 2 and 3: the first and the second `<Gather>` has ended.
+    #: 1: the call was just answered; 2 and 3: the first and the second `<Gather>` have ended.
     question: int = 1
-    #: Which request for this very document it is, from 1 to 9: grows while Redis is waited for.
+    #: Requests for this document so far, from 1 to 9; counts up while Redis is unavailable.
     request_number: int = 1
-    #: The key that the first of those requests told, since those that follow a `<Redirect>` tell none: a digit, `other`
-    #: for every other key, empty for none.
+    #: The key in the first of those requests, because later ones, after a `<Redirect>`, lack it: a digit, `other` for
+    #: any other key, empty for none.
     key: str = ""
-    #: Whether the call has heard what it is about, by a document that did nothing else.
+    #: Whether a previous document has already played the briefing.
     briefed: bool = False
 
     def next_question(self) -> "Gate":
-        """What the `<Gather>` of this document asks when it ends."""
+        """Return the gate for this document's `<Gather>` action."""
         return Gate(self.session_id, self.dial, self.question + 1)
 
     def after_brief(self) -> "Gate":
-        """What a document that only tells what it is about asks when it ends."""
+        """Return the gate for the `<Redirect>` after the briefing."""
         return Gate(self.session_id, self.dial, self.question, briefed=True)
 
     def next_request(self, key: str) -> "Gate":
-        """The same request, put once more.
+        """Return the gate of the next request for the same document.
 
         Args:
-            key: What was pressed, as `callbacks.digits_of` tells it; empty for nothing.
+            key: The pressed key, as `callback_events.digits_of` returns it; empty for none.
         """
         return replace(self, request_number=self.request_number + 1, key=key if _KEY.fullmatch(key) else "other")
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What the URL says from which somebody who waits or is held gets what to hear."""
+    """Fields of the wait URL, which serves the audio of waiting and held parties."""
 
     session_id: str
     party: str
-    #: What the party should hear when the URL was handed out; it may be another one by now. Never `Tune.NONE`.
+    #: The audio when the URL was issued; it may have changed since. Never `WaitAudio.NONE`.
     wait_audio: WaitAudio
-    #: Whether the greeting is said first.
+    #: Whether to say the greeting first.
     with_greeting: bool = False
-    #: Whether it is the caller who waits for the first agent: where his session is not known, he opens it again.
+    #: Whether it is the caller waiting for the first agent, who reopens the session if it is unknown.
     opens_session: bool = False
 
     def after_greeting(self) -> "Wait":
-        """What is asked for once the greeting was said."""
+        """Return the URL's fields once the greeting was said."""
         return replace(self, with_greeting=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What the URL says from which an announcement's sentence is fetched."""
+    """Fields of the URL that serves an announcement's text."""
 
     session_id: str
-    #: Id of the `announce` command; the sentence itself stands in no URL.
+    #: Id of the `announce` command; the text itself never appears in a URL.
     command_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConferenceCallback:
-    """What a conference's status callback URL says."""
+    """Fields of a conference's status callback URL."""
 
     session_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingCallback:
-    """What a recording's status callback URL says."""
+    """Fields of a recording's status callback URL."""
 
     session_id: str
 
 
 class CallbackUrls:
-    """Builds URLs under the public one.
+    """Builds callback URLs under the public URL.
 
-    Each ends in a fragment that asks Twilio to try again; fragments are neither sent to us nor signed.
+    Each ends in a fragment with connection overrides, which Twilio neither sends nor signs.
     """
 
     def __init__(self, public_url: str) -> None:
         self._base = public_url.rstrip("/")
 
     def dial_action(self, action: DialAction) -> str:
-        """The URL that a `<Dial>` asks when it ends."""
+        """Return the action URL of a `<Dial>`."""
         fields = {"session": action.session_id, "party": action.party, "dial": action.dial.value}
         fields["attempt"] = str(action.attempt)
         if action.agent_number:
@@ -199,7 +200,7 @@ class CallbackUrls:
         return f"{self._base}{DIAL_ACTION_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def call(self, callback: CallCallback) -> str:
-        """The URL that hears of a call's progress."""
+        """Return the status callback URL of a call."""
         fields = {"session": callback.session_id, "party": callback.party}
         if callback.dial:
             fields["dial"] = callback.dial
@@ -208,15 +209,15 @@ class CallbackUrls:
         return f"{self._base}{CALL_PATH}?{urlencode(fields)}{_STATUS_OVERRIDES}"
 
     def conference(self, callback: ConferenceCallback) -> str:
-        """The URL that hears of the conference."""
+        """Return the status callback URL of a conference."""
         return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
 
     def recording(self, callback: RecordingCallback) -> str:
-        """The URL that hears of a recording."""
+        """Return the status callback URL of a recording."""
         return f"{self._base}{RECORDING_PATH}?{urlencode({'session': callback.session_id})}{_STATUS_OVERRIDES}"
 
     def gate(self, gate: Gate) -> str:
-        """The URL that a call asks which was placed by REST."""
+        """Return the URL at which a call placed by REST fetches its document."""
         fields = {"session": gate.session_id, "dial": gate.dial, "asked": str(gate.question)}
         if gate.request_number > 1:
             fields |= {"waited": str(gate.request_number), "key": gate.key}
@@ -225,7 +226,7 @@ class CallbackUrls:
         return f"{self._base}{GATE_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def wait(self, wait: Wait) -> str:
-        """The URL from which somebody who waits or is held gets what to hear."""
+        """Return the wait URL of a waiting or held party."""
         fields = {"session": wait.session_id, "party": wait.party, "tune": wait.wait_audio.value}
         if wait.with_greeting:
             fields["greeting"] = "1"
@@ -234,16 +235,16 @@ class CallbackUrls:
         return f"{self._base}{WAIT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def announcement(self, announcement: Announcement) -> str:
-        """The URL from which an announcement's sentence is fetched."""
+        """Return the URL of an announcement's text."""
         fields = {"session": announcement.session_id, "command": announcement.command_id}
         return f"{self._base}{ANNOUNCEMENT_PATH}?{urlencode(fields)}{_TWIML_OVERRIDES}"
 
     def fallback(self) -> str:
-        """The URL that is asked when one of the others fails."""
+        """Return the fallback URL, which Twilio requests when another one fails."""
         return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
 
     def parse_dial_action_url(self, url: str) -> DialAction | None:
-        """What a whole URL says, as Twilio names it in ErrorUrl; None when it is no dial action of ours."""
+        """Return the fields of a full URL, as in Twilio's ErrorUrl; None if it is not a dial action URL."""
         query = self._query_of(url, DIAL_ACTION_PATH)
         try:
             return parse_dial_action(query) if query else None
@@ -251,7 +252,7 @@ class CallbackUrls:
             return None
 
     def parse_gate_url(self, url: str) -> Gate | None:
-        """What a whole URL says, as Twilio names it in ErrorUrl; None when it is no gate of ours."""
+        """Return the fields of a full URL, as in Twilio's ErrorUrl; None if it is not a gate URL."""
         query = self._query_of(url, GATE_PATH)
         try:
             return parse_gate(query) if query else None
@@ -259,19 +260,19 @@ class CallbackUrls:
             return None
 
     def _query_of(self, url: str, path: str) -> str:
-        """The query of a URL with this path under the public one; empty for every other URL."""
+        """Return the query of a URL with this path under the public URL; empty for any other URL."""
         base, _, query = url.partition("#")[0].partition("?")
         return query if base == self._base + path else ""
 
 
 def parse_dial_action(query: str) -> DialAction:
-    """What a dial action's query says.
+    """Parse the query of a dial action URL.
 
     Args:
         query: The raw query, without the question mark.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     dial = fields.get("dial", "")
@@ -297,10 +298,10 @@ def parse_dial_action(query: str) -> DialAction:
 
 
 def parse_call(query: str) -> CallCallback:
-    """What a call callback's query says.
+    """Parse the query of a call's status callback URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     dial = _id(fields, "dial") if "dial" in fields else ""
@@ -308,28 +309,28 @@ def parse_call(query: str) -> CallCallback:
 
 
 def parse_conference(query: str) -> ConferenceCallback:
-    """What a conference callback's query says.
+    """Parse the query of a conference's status callback URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     return ConferenceCallback(_id(_fields(query), "session"))
 
 
 def parse_recording(query: str) -> RecordingCallback:
-    """What a recording callback's query says.
+    """Parse the query of a recording's status callback URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     return RecordingCallback(_id(_fields(query), "session"))
 
 
 def parse_gate(query: str) -> Gate:
-    """What a gate's query says.
+    """Parse the query of a gate URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     asked, key = fields.get("asked", "1"), fields.get("key", "")
@@ -348,15 +349,15 @@ def parse_gate(query: str) -> Gate:
 
 
 def wait_audio_named(name: str) -> WaitAudio:
-    """The tune of a name; music for a name that only a newer version knows."""
+    """Return the wait audio of that name; music for a name from a newer version."""
     return WaitAudio(name) if name in tuple(WaitAudio) else WaitAudio.MUSIC
 
 
 def parse_wait(query: str) -> Wait:
-    """What a wait document's query says.
+    """Parse the query of a wait URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     wait_audio = fields.get("tune", "")
@@ -367,27 +368,27 @@ def parse_wait(query: str) -> Wait:
 
 
 def parse_announcement(query: str) -> Announcement:
-    """What an announcement document's query says.
+    """Parse the query of an announcement URL.
 
     Raises:
-        CallbackUrlError: a field is missing, repeated or malformed.
+        CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
     return Announcement(_id(fields, "session"), _id(fields, "command"))
 
 
 def is_conference_name(text: str) -> bool:
-    """Whether a conference of ours may be named so."""
+    """Whether a text has the format of Conferral's conference names."""
     return bool(text) and _CONFERENCE_NAME.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:
-    """Whether a text may be an id of a session, a call or a party."""
+    """Whether a text has the format of a session, call, or party id."""
     return ID_PATTERN.fullmatch(text) is not None
 
 
 def _fields(query: str) -> dict[str, str]:
-    # Nothing that stands in these URLs needs escaping, so nothing is unescaped: what was escaped matches no pattern.
+    # Values in these URLs never need escaping, so nothing is unescaped; escaped values match no pattern.
     fields: dict[str, str] = {}
     for part in query.split("&"):
         name, _, value = part.partition("=")
@@ -412,7 +413,7 @@ def _count(fields: dict[str, str], name: str) -> int:
 
 
 def _flag(fields: dict[str, str], name: str) -> bool:
-    """Whether a field is there, which then says 1."""
+    """Whether the field is present; its only valid value is 1."""
     if fields.get(name, "1") != "1":
         raise CallbackUrlError(name)
     return name in fields

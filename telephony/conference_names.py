@@ -1,10 +1,10 @@
-"""Names for the conferences of sessions whose ids someone has chosen.
+"""Conference names of sessions whose ids your app chose.
 
-Anyone may name a conference anything, so a chosen id could be the name of someone else's live conference. Joining by
-that name would put our caller among strangers. Such a session's conference therefore gets a name that carries the id
-and ends in a digest made with the auth token: no one else can guess it, and the sweep can verify that it is ours.
+Anyone may name a conference anything, so a chosen id could be the name of another app's live conference. Joining by
+that name would put the caller among strangers. Such a session's conference therefore gets a name with the id and a
+digest made with the auth token: no one else can guess it, and the sweep can verify it.
 
-Source: Twilio docs, Conference resource, `FriendlyName` (128 characters at most).
+Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 """
 
 import hashlib
@@ -15,35 +15,35 @@ from typing import Self
 
 from conferral.runtime.settings import ServiceSettings
 
-#: A name that was made here: the session's id, then what tells one opening of it from another, then the digest.
+#: A generated name: the session's id, a part that differs for each opening of it, and the digest.
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")
 
 
 class ConferenceNames:
-    """Makes and verifies names for one installation."""
+    """Generates and verifies conference names for one installation."""
 
     def __init__(self, tokens: Sequence[str], installation: str) -> None:
         """Bind the secrets.
 
         Args:
-            tokens: The auth tokens in force; the first one makes names, all of them verify names.
-            installation: What tells this installation from others in the same account.
+            tokens: The valid auth tokens; the first one generates names, all of them verify.
+            installation: Distinguishes this installation from others in the same account.
         """
         self._tokens = tuple(tokens)
         self._installation = installation
 
     def __repr__(self) -> str:
-        """Show nothing: it holds secrets."""
+        """Show no secrets."""
         return "<ConferenceNames>"
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
-        """Make the names of a process."""
+        """Return the names of a process."""
         tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
         return cls(tokens, f"{settings.prefix} {settings.public_url}")
 
     def make(self, session_id: str, opener: str) -> str:
-        """Name the conference of a session with a chosen id; the same for the same opener, however often it asks.
+        """Return the conference name of a session with a chosen id; the same for the same opener.
 
         Args:
             session_id: The id.
@@ -53,7 +53,7 @@ class ConferenceNames:
         return f"{session_id}-{which}{self._digest(self._tokens[0], session_id, which)}"
 
     def session_of(self, name: str) -> str:
-        """Id of the session whose conference was named so here; empty for every other name."""
+        """Return the session id in a generated name; empty for any other name."""
         match = _NAME.fullmatch(name)
         if match is None:
             return ""

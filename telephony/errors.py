@@ -1,6 +1,6 @@
-"""Twilio's answers as our errors: one table of the codes that matter, and the rule for everything else.
+"""Error translation: Twilio's responses as Conferral's errors, with a table of the codes that matter.
 
-Only status, code and Retry-After are carried on. Twilio's message texts are left behind, because they quote numbers.
+Only status, code, and Retry-After are kept. Twilio's messages are dropped because they quote phone numbers.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 
-#: The call is not in progress: over, as a rule.
+#: The call is not in progress; usually it is over.
 NOT_IN_PROGRESS = 21220
 
 
@@ -29,14 +29,14 @@ class CodeRow:
     """One of Twilio's error codes."""
 
     code: int
-    #: In our own words.
+    #: In Conferral's words.
     meaning: str
     error: type[ProviderError]
-    #: Where Twilio says so.
+    #: Where Twilio documents it.
     source: str
 
 
-#: The codes whose meaning decides what is done next, or that operators ask about.
+#: Codes that decide what to do next, or that operators ask about.
 CODES: tuple[CodeRow, ...] = (
     CodeRow(20001, "a parameter is wrong", ProviderRefusedError, "Twilio docs, Errors, 20001"),
     CodeRow(20003, "credentials wrong, or account suspended", ProviderRefusedError, "Twilio docs, Errors, 20003"),
@@ -50,7 +50,7 @@ CODES: tuple[CodeRow, ...] = (
     CodeRow(16099, "the conference is not in progress", ProviderRefusedError, "Twilio docs, Errors, 16099"),
     CodeRow(16021, "the account has too many participants", ProviderRefusedError, "Twilio docs, Errors, 16021"),
     CodeRow(16022, "the conference does not exist or is over", ProviderGoneError, "Twilio docs, Errors, 16022"),
-    # Labels are never reused, so an earlier copy of the request may have been carried out.
+    # Labels are never reused, so an earlier copy of the request may have taken effect.
     CodeRow(16026, "the participant label is in use", OutcomeUnknownError, "Twilio docs, Errors, 16026"),
     CodeRow(13240, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 13240"),
     CodeRow(16028, "the coached call is not in the room", ProviderRefusedError, "Twilio docs, Errors, 16028"),
@@ -62,19 +62,19 @@ _BY_CODE = {row.code: row for row in CODES}
 
 
 def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> ProviderError:
-    """The error for an answer that is not 2xx.
+    """Return the error for a response other than 2xx.
 
-    A 404 alone does not say that a call is gone: a wrong base URL or a proxy answers 404 too, and a hang-up would then
-    count as done. Only Twilio's own code does.
+    A 404 without Twilio's own code does not prove that a call is gone: a wrong base URL or a proxy also answers 404,
+    and a hangup would then count as done.
 
     Args:
-        http_status: Status of the answer.
-        code: Twilio's error code, 0 when the body named none.
-        retry_after_s: Seconds that Twilio asks to wait, 0.0 when it did not say.
+        http_status: Status of the response.
+        code: Twilio's error code, 0 if the body has none.
+        retry_after_s: Seconds that Twilio asks to wait, 0.0 if it does not say.
 
     Source: Twilio docs, "Twilio API responses" (status codes) and "Error and Warning Dictionary".
     """
-    if http_status >= 500 or http_status == 408:  # 408: time ran out over there, as of a recording (16114)
+    if http_status >= 500 or http_status == 408:  # 408: Twilio's own timeout, for instance of a recording (16114)
         kind: type[ProviderError] = OutcomeUnknownError
     elif http_status == 429:
         kind = ProviderBusyError
@@ -85,47 +85,47 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
 
 def is_gone_error(http_status: int, code: int) -> bool:
-    """Whether an answer says that the call, room or participant is over, or not there any more."""
+    """Whether a response says that the call, conference, or participant is over or does not exist."""
     return isinstance(from_status(http_status, code), ProviderGoneError)
 
 
 def from_exception(exception: TwilioException) -> ProviderError:
-    """The error for what the library raised.
+    """Return the error for an exception of the library.
 
-    An exception without a status is an answer whose shape the library could not read, so nobody knows what happened.
+    An exception without a status is a response that the library could not parse, so the outcome is unknown.
     """
     if isinstance(exception, TwilioRestException | TwilioServiceException):
         status, code = _number(exception.status), _number(exception.code)
-        # The library puts the status where a code is missing.
+        # The library uses the status as code if there is none.
         return from_status(status, code if code != status else 0)
     return OutcomeUnknownError()
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Around a use of the library: nothing foreign comes out of it.
+    """Translate the library's exceptions.
 
     Raises:
-        ProviderError: what the library raised, translated. A body of another shape than documented (a text where an
-            object should be, no list where one should be) is an `OutcomeUnknownError`.
+        ProviderError: the translated exception. A body of another shape than documented (a text instead of an object, a
+            missing list) is an `OutcomeUnknownError`.
     """
     try:
         yield
     except TwilioException as exception:
         raise from_exception(exception) from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
-        # The library takes the shape of a body for granted; its own texts may quote what the body holds.
+        # The library assumes the shape of a body, and its own messages may quote the body.
         raise OutcomeUnknownError from None
 
 
 def code_of(body: bytes) -> int:
-    """Twilio's error code in a body, 0 when there is none or the body is something else, HTML for instance."""
+    """Return Twilio's error code in a body, 0 if there is none or the body is not JSON, for instance HTML."""
     content = json_object(body)
     return _number(content.get("code")) if content is not None else 0
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
-    """A body as a JSON object, None when it is none: cut short, HTML, a list, not UTF-8."""
+    """Return a body as a JSON object; None if it is truncated, HTML, a list, or not UTF-8."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -134,14 +134,14 @@ def json_object(body: bytes) -> dict[str, object] | None:
 
 
 def retry_after_s(header: str | None, now_ms: int) -> float:
-    """What a Retry-After header asks for.
+    """Return the seconds that a Retry-After header asks to wait.
 
     Args:
-        header: The header's text: seconds or an HTTP date; None when absent.
+        header: The header's text: seconds or an HTTP date; None if absent.
         now_ms: Unix milliseconds.
 
     Returns:
-        Seconds to wait, 0.0 when the header is absent, in the past or can't be understood.
+        Seconds to wait, 0.0 if the header is absent, in the past, or invalid.
 
     Source: RFC 9110, section 10.2.3.
     """
@@ -152,11 +152,11 @@ def retry_after_s(header: str | None, now_ms: int) -> float:
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - now_ms / 1000)
-    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen for dates that are none
+    except (ValueError, TypeError, IndexError, OverflowError):  # all seen for invalid dates
         return 0.0
 
 
-#: A wait of more digits is nonsense; it is cut so that it stays a number that can be compared.
+#: Longer waits are nonsense; truncated so that the number stays comparable.
 _RETRY_AFTER_DIGITS_MAX = 9
 
 

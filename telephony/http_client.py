@@ -1,7 +1,7 @@
-"""The way to Twilio's REST API: one pooled session under twilio-python, with deadlines, and with our errors.
+"""HTTP client for Twilio's REST API: one pooled session under twilio-python, with timeouts and error translation.
 
-The library's own asynchronous client has no time-out at all and repeats POST requests when it is told to retry, so it
-is replaced here. Nothing is repeated in here either: who repeats is decided once, by the worker's executor.
+The library's own async client has no timeout and retries POST requests if told to retry, so this one replaces it. This
+client never retries; only the worker's executor decides on retries.
 """
 
 import asyncio
@@ -28,22 +28,23 @@ from conferral.telephony import errors
 
 log = structlog.get_logger()
 
-#: A TLS connection takes tenths of a second; after three seconds another try has better chances.
+#: A TLS connection takes tenths of a second; after three seconds, a new attempt is more likely to succeed.
 CONNECT_TIMEOUT_S = 3.0
-#: Twilio answers within tenths of a second, at worst in a few seconds; a person is waiting at the other end.
+#: Twilio responds within tenths of a second, at worst within a few seconds; a caller is waiting.
 READ_TIMEOUT_S = 10.0
 TOTAL_TIMEOUT_S = 10.0
-#: Requests at the same time. Twilio refuses too many of an account with 429, and several processes share that limit.
-#: The executor's limits stay below it (its reads send up to three requests at once), so that nobody waits in here.
+#: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
+#: executor's limits stay below this one (its reads send up to three requests at once), so no request waits here.
 REQUESTS_MAX = 96
-#: An idle connection is closed before a balancer may do it: a POST on a connection that just closed is in doubt.
+#: Idle connections close before a load balancer may close them: the outcome of a POST on a closing connection is
+#: unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
-#: A page of 1,000 calls is below 2 MiB.
+#: A page of 1,000 calls is smaller than 2 MiB.
 BODY_MAX_BYTES = 8 * 1024 * 1024
 
-#: Failures that are counted apart from each other (count): more than ever occur in one process.
+#: Distinct failure labels in metrics (count), more than occur in one process.
 FAILURES_MAX = 50
-#: Error codes of Twilio's have five digits. Source: Twilio docs, Error and Warning Dictionary.
+#: Twilio's error codes have five digits. Source: Twilio docs, Error and Warning Dictionary.
 _TWILIO_CODES = range(10_000, 100_000)
 
 _API_HOST = "api.twilio.com"
@@ -55,9 +56,10 @@ _send_allowed: ContextVar[Callable[[], bool]] = ContextVar("may_go", default=lam
 
 @contextmanager
 def send_guard(holds: Callable[[], bool]) -> Iterator[None]:
-    """Requests made inside leave only if this holds at that moment, else `ProviderUnreachableError`.
+    """Send requests made inside only if `holds()` is true at that moment; otherwise raise `ProviderUnreachableError`.
 
-    Connecting takes its time, and the whole process may be stopped meanwhile: who was allowed to ask may be so no more.
+    Connecting takes time, and the process may be paused meanwhile: the permission to send (the lease) may be gone by
+    then.
     """
     before = _send_allowed.get()
     _send_allowed.set(holds)
@@ -68,21 +70,21 @@ def send_guard(holds: Callable[[], bool]) -> Iterator[None]:
 
 
 class _SendCancelledError(ProviderUnreachableError):
-    """It did not leave because it may not any more; that says nothing about Twilio."""
+    """The request was not sent because it is no longer allowed; this says nothing about Twilio."""
 
 
 def check_send_allowed() -> None:
-    """Ask, at the moment a request is about to leave, whether it still may.
+    """Check, right before a request is sent, that it is still allowed.
 
     Raises:
-        ProviderUnreachableError: it may not.
+        ProviderUnreachableError: it is not.
     """
     if not _send_allowed.get()():
         raise _SendCancelledError
 
 
 class _GuardedRequest(aiohttp.ClientRequest):
-    """One that is looked at once more when it has its connection."""
+    """A request that is checked again once it has a connection."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         check_send_allowed()
@@ -91,29 +93,29 @@ class _GuardedRequest(aiohttp.ClientRequest):
 
 @contextmanager
 def label_requests(kind: str) -> Iterator[None]:
-    """Names the requests made inside, for metrics and the log: the kind of the effect, or another word."""
+    """Label the requests made inside, for metrics and the log: the kind of the effect, or another word."""
     before = _label.get()
     _label.set(kind)
     try:
         yield
     finally:
-        # Not by a token: a request that is given up may be closed in another context.
+        # Not by a token: an abandoned request may be closed in another context.
         _label.set(before)
 
 
-#: Codes that are not counted as failures, next to those that say that something is gone; None where all are counted.
+#: Codes not counted as failures, besides those for missing resources; None if all count.
 _expected_codes: ContextVar[frozenset[int] | None] = ContextVar("fine_codes", default=None)
 
 
 @contextmanager
 def ignore_not_found(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
-    """Of requests made inside an answer that there is no such thing any more is not counted as a failure.
+    """Don't count "not found" responses to requests made inside as failures.
 
-    What ends something has found what was wanted then, and what asks has been answered. `ProviderGoneError` is raised
-    as ever.
+    For a request that ends something, it is the desired state; for a read, it is the answer. `ProviderGoneError` is
+    raised as usual.
 
     Args:
-        also: Other codes that are expected here; their errors are raised as ever.
+        also: Other expected codes; their errors are raised as usual.
     """
     before = _expected_codes.get()
     _expected_codes.set(also)
@@ -125,22 +127,22 @@ def ignore_not_found(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """How a request went, for whoever watches them all."""
+    """Result of a request, for observers."""
 
-    #: HTTP status, 0 where there was no answer.
+    #: HTTP status, 0 without a response.
     status: int
-    #: Twilio's error code, 0 where it named none.
+    #: Twilio's error code, 0 if it gave none.
     code: int
-    #: Seconds that Twilio asks to wait, 0.0 when it did not say.
+    #: Seconds that Twilio asks to wait, 0.0 if it does not say.
     retry_after_s: float
-    #: When the request was begun, monotonic seconds.
+    #: When the request started, monotonic seconds.
     sent_at_s: float
 
 
 class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library has no type information
-    """The HTTP client that twilio-python is given.
+    """The HTTP client for twilio-python.
 
-    Its session is made at the first request, inside the running loop, and serves until `close`.
+    It opens its session at the first request, inside the running loop, and uses it until `close`.
     """
 
     def __init__(
@@ -165,11 +167,11 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
         self._observer: Callable[[RequestResult], None] | None = None
-        #: What failures were counted by.
+        #: Failure labels used so far.
         self._failures: set[str] = set()
 
     def observe(self, observer: Callable[[RequestResult], None]) -> None:
-        """Has somebody told of every request that leaves, once it was answered, failed, or was not waited for."""
+        """Call an observer for every request sent, once it was answered, failed, or was abandoned."""
         self._observer = observer
 
     async def request(
@@ -182,19 +184,19 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         auth: tuple[str, str] | None = None,
         **_options: object,
     ) -> Response:
-        """Sends one request, once.
+        """Send one request, once.
 
-        The library's options, a time-out and whether to follow redirects, are not heeded: the session has the
-        deadlines, and redirects are never followed.
+        The library's timeout and redirect options are ignored: the session has the timeouts, and redirects are never
+        followed.
 
         Returns:
-            An answer of 2xx whose body is a JSON object, or empty.
+            A 2xx response whose body is a JSON object, or empty.
 
         Raises:
-            ProviderUnreachableError: no connection could be made; it has not happened.
-            OutcomeUnknownError: time ran out, the connection broke, a 5xx, or a body that can't be read.
+            ProviderUnreachableError: no connection could be made; the request did not happen.
+            OutcomeUnknownError: a timeout, a broken connection, a 5xx, or an unreadable body.
             ProviderBusyError: 429.
-            ProviderRefusedError: every other answer; redirects are not followed.
+            ProviderRefusedError: any other response, including redirects.
         """
         target = self._rewrite(uri)
         async with self._slots:
@@ -221,15 +223,16 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         return Response(status, answer.body.decode(), answer.headers)
 
     async def close(self) -> None:
-        """Closes the connections. Requests under way break with `OutcomeUnknownError`."""
+        """Close the connections. Open requests fail with `OutcomeUnknownError`."""
         if self._session is not None:
             await self._session.close()
 
     def _rewrite(self, uri: str) -> str:
-        """The URI under the configured base; path and query stay.
+        """Return the URI under the configured base; path and query stay.
 
         Raises:
-            OutcomeUnknownError: the library was led elsewhere, by a paging link for instance; credentials stay here.
+            OutcomeUnknownError: the library was sent to another host, for instance by a paging link; credentials must
+                not go there.
         """
         parts = urlsplit(uri)
         if parts.hostname != _API_HOST:
@@ -257,7 +260,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # The error's text quotes the URL: only its type is carried on, by the log.
+            # The error's text quotes the URL, so only its type is logged.
             log.debug("rest_failed", effect=_label.get(), method=method, error_type=type(error).__name__)
             raise OutcomeUnknownError from None
 
@@ -291,7 +294,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         )
 
     def _failure_of(self, status: int, code: int) -> str:
-        """The label of a failure, of which there may be only so many: whatever answers there may make codes up."""
+        """Return the label of a failure. The number of labels is bounded, because a server could invent codes."""
         label = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
         if label not in self._failures and len(self._failures) >= FAILURES_MAX:
             return "other"
@@ -300,7 +303,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
 
 
 class HttpAnswer:
-    """What came back, read to its end."""
+    """A response, read to its end."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -320,7 +323,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:
-    """The headers with basic authentication, made here because aiohttp's own helper is on its way out."""
+    """Return the headers with basic authentication, made here because aiohttp's own helper is deprecated."""
     result = dict(headers or {})
     if auth is not None:
         result["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
@@ -328,17 +331,17 @@ def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) 
 
 
 def http_client(settings: ServiceSettings, *, clock: Clock, metrics: Metrics) -> PooledHttpClient:
-    """The HTTP client for `TWILIO_API_URL`. Whoever makes it closes it."""
+    """Return the HTTP client for `TWILIO_API_URL`. The caller closes it."""
     return PooledHttpClient(api_url=settings.api_url, clock=clock, metrics=metrics)
 
 
 def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: bool = False) -> Client:
-    """Twilio's client over our HTTP client, with the API key where one is set, else with the account's token.
+    """Return Twilio's client over the pooled HTTP client, with the API key if set, else with the auth token.
 
     Args:
-        settings: Of the process.
+        settings: The process's settings.
         http: Closed by the caller.
-        by_token: With the token in any case: for what an API key may not ask.
+        by_token: Always use the auth token, for requests that API keys may not make.
     """
     if settings.api_key and settings.api_secret and not by_token:
         username, password = settings.api_key, settings.api_secret.get_secret_value()
@@ -349,7 +352,7 @@ def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: 
         password=password,
         account_sid=settings.account_sid,
         http_client=http,
-        # An empty mapping would make the library read the process's environment: TWILIO_EDGE and TWILIO_REGION would
-        # then silently change the host.
+        # With an empty mapping, the library would read the process's environment: TWILIO_EDGE and TWILIO_REGION would
+        # silently change the host.
         environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
     )

@@ -1,4 +1,4 @@
-"""The live conference of one session of which Redis knows nothing any more, and who is in it."""
+"""Recovery of a lost session: its live conference and participants, as Twilio shows them."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
@@ -18,28 +18,28 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class LostConference:
-    """One conference, as Twilio shows it."""
+    """A conference, as Twilio shows it."""
 
     conference_sid: str
     #: Its friendly name.
     name: str
-    #: Whether it has started: in one that has not, someone waits.
+    #: Whether it has started; otherwise a party waits in it.
     has_started: bool
     participants: tuple[ParticipantFound, ...]
-    #: SIDs of those calls in it that came in at a number of ours, or show one.
+    #: SIDs of its calls to or from Conferral's numbers.
     own_calls: frozenset[str]
 
 
 class LostConferences:
-    """Finds the conference of one session; all methods raise `ProviderError` and nothing foreign."""
+    """Finds the conference of one session; all methods raise only `ProviderError`."""
 
     def __init__(self, client: Client, reader: AccountListReader, own_numbers: Callable[[], Collection[str]]) -> None:
         """Bind the client.
 
         Args:
-            client: Twilio's client over our HTTP client.
+            client: Twilio's client over the pooled HTTP client.
             reader: Lists participants.
-            own_numbers: The numbers that are ours, E.164, as they are when a call is read.
+            own_numbers: Returns Conferral's current numbers, E.164.
         """
         self._client = client
         self._reader = reader
@@ -71,7 +71,7 @@ class LostConferences:
         found = await self._reader.participants_of(record.sid, {})
         calls: dict[str, OwnCall] = {}
         own: set[str] = set()
-        # One after the other: nobody else shall wait for this.
+        # Sequentially, because no call depends on this and other requests come first.
         for participant in found[:CALLS_READ_MAX]:
             call = await _fetched(self._client.calls(participant.call_sid).fetch_async)
             if call is None:
@@ -94,7 +94,7 @@ class LostConferences:
 
 
 async def _fetched(fetch: Callable[[], Awaitable[_T]]) -> _T | None:
-    """What a GET finds; None if there is no such thing."""
+    """Run a GET; None for a 404."""
     try:
         with ignore_not_found(), translate_errors():
             return await fetch()

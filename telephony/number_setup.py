@@ -1,4 +1,4 @@
-"""Our account and our number as Twilio has them set up: what is asked before anything goes wrong.
+"""Account status and number setup at Twilio, read by `conferral check`.
 
 Source: Twilio docs, Account resource; IncomingPhoneNumber resource.
 """
@@ -12,41 +12,41 @@ from conferral.runtime.errors import OutcomeUnknownError
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 
-#: Numbers that are looked at, count: Twilio takes a whole number for a part, too.
+#: Numbers read (count): Twilio's filter also matches parts of numbers.
 _NUMBERS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """How our account stands."""
+    """Status of the account."""
 
-    #: `active`, `suspended` or `closed`.
+    #: `active`, `suspended`, or `closed`.
     status: str
     #: `Trial` or `Full`.
     type: str
-    #: When it was created; None where Twilio does not tell.
+    #: Creation time; None if Twilio does not send it.
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NumberSetup:
-    """What answers calls to a number. URLs are empty where there is none."""
+    """What answers calls to a number. URLs are empty if not set."""
 
     voice_url: str = field(repr=False)
     voice_method: str
     fallback_url: str = field(repr=False)
     status_callback: str = field(repr=False)
-    #: Of a TwiML app that answers in place of the URLs.
+    #: SID of the TwiML app that answers instead of the URLs.
     application_sid: str
-    #: Of a trunk that answers in place of both.
+    #: SID of the trunk that answers instead of both.
     trunk_sid: str
 
 
 async def read_account(client: Client, account_sid: str) -> AccountStatus:
-    """How our account stands; a standard API key may not ask for it.
+    """Return the account's status. Standard API keys are not allowed to read it.
 
     Raises:
-        ProviderError: as of any request.
+        ProviderError: as for any request.
     """
     with label_requests("check"), translate_errors():
         account = await client.api.v2010.accounts(account_sid).fetch_async()
@@ -59,10 +59,10 @@ async def read_account(client: Client, account_sid: str) -> AccountStatus:
 
 
 async def read_number(client: Client, number: str) -> NumberSetup | None:
-    """What answers calls to a number; None where the account has no such number.
+    """Return the setup of a number; None if it is not in the account.
 
     Raises:
-        ProviderError: as of any request.
+        ProviderError: as for any request.
     """
     with label_requests("check"), translate_errors():
         found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)

@@ -1,4 +1,4 @@
-"""The sentences that people on the phone hear, in the languages that we have words in."""
+"""Phrases that callers and agents hear, in all supported languages."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,43 +8,43 @@ from conferral.statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):
-    """What there is to say to somebody: to callers, and to those who are dialled by REST."""
+    """Phrases for callers, and for parties dialed by REST."""
 
-    #: The agent is busy or has refused: Twilio calls both busy.
+    #: The agent is busy or has refused; Twilio reports both as busy.
     BUSY = "busy"
     #: The agent did not answer in time.
     NO_ANSWER = "no-answer"
     #: The agent could not be reached.
     UNREACHABLE = "unreachable"
-    #: Nobody is named whom the call could be connected to.
+    #: No agent is configured.
     NO_ONE_AVAILABLE = "nobody-here"
-    #: To a customer: the transfer has failed for good.
+    #: To a customer: the transfer failed for good.
     TRANSFER_FAILED = "transfer-failed"
-    #: To somebody who has called: nobody of those who were tried has answered.
+    #: To a caller: no agent or target answered.
     NO_ONE_REACHED = "nobody-reached"
-    #: To somebody who wants to call: this call is not placed.
+    #: To a party that wants to call: this call is not placed.
     NOT_PLACED = "not-placed"
-    #: The same, because the caller has placed too many within a minute.
+    #: To the same party, after too many calls within a minute.
     TOO_MANY_CALLS = "too-many-calls"
-    #: How to take the call.
+    #: How to accept the call.
     PRESS_ONE = "press-one"
-    #: Another key than 1 was pressed.
+    #: The party pressed a key other than 1.
     DECLINED = "declined"
-    #: No key was pressed, although it was asked for twice.
+    #: The party pressed no key, even after the second prompt.
     NO_KEY = "no-key"
-    #: Somebody else who rang at the same time has taken the call.
+    #: Another party of the ring group has taken the call.
     TAKEN = "taken"
-    #: The caller is gone.
+    #: The caller hung up.
     CALLER_HUNG_UP = "caller-hung-up"
-    #: Nobody waits for this call any more, for whatever reason.
+    #: No one is waiting for this call anymore, for any other reason.
     TOO_LATE = "too-late"
-    #: Why an agent is rung again: the one the call was handed to is busy; likewise the next four.
+    #: To a recalled agent: the target was busy. The next four give other reasons.
     RECALL_BUSY = "recall-busy"
     RECALL_NO_ANSWER = "recall-no-answer"
     RECALL_REJECTED = "recall-rejected"
     RECALL_NO_CONFIRMATION = "recall-no-confirmation"
     RECALL_FAILED = "recall-failed"
-    #: Why an agent is rung again who has parked the call.
+    #: To a recalled agent who parked the call.
     RECALL_PARKED = "recall-parked"
 
 
@@ -144,13 +144,13 @@ _SENTENCES = {
     },
 }  # fmt: skip
 
-#: What the effect `SayAndHangUp` says.
+#: Phrases of the effect `SayAndHangUp`.
 SENTENCE_PHRASES: Mapping[Sentence, Phrase] = {
     Sentence.TRANSFER_FAILED: Phrase.TRANSFER_FAILED,
     Sentence.NO_ONE_REACHED: Phrase.NO_ONE_REACHED,
 }
 
-#: What somebody hears whom the gate turns away.
+#: Phrases for parties that the gate turns away.
 GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
     GateDecision.REJECTED: Phrase.DECLINED,
     GateDecision.NO_CONFIRMATION: Phrase.NO_KEY,
@@ -158,7 +158,7 @@ GATE_REJECTIONS: Mapping[GateDecision, Phrase] = {
     GateDecision.TOO_LATE: Phrase.TOO_LATE,
 }
 
-#: The results of a dial that have a sentence of their own; every other one is a transfer that has failed.
+#: Failed dials with a phrase of their own; all others are a failed transfer.
 _RECALLS: Mapping[str, Phrase] = {
     "busy": Phrase.RECALL_BUSY,
     "no-answer": Phrase.RECALL_NO_ANSWER,
@@ -169,19 +169,19 @@ _RECALLS: Mapping[str, Phrase] = {
 
 
 def recall_phrase(reason: str) -> Phrase:
-    """What an agent hears who is rung again.
+    """Return the phrase for a recalled agent.
 
     Args:
-        reason: Why: the result of the dial that failed, such as `busy`.
+        reason: Result of the failed dial, such as `busy`.
     """
     return _RECALLS.get(reason, Phrase.RECALL_FAILED)
 
 
 def sentence_in(phrase: Phrase, language: str) -> str:
-    """A sentence in a language, in English where we have no words in it.
+    """Return a phrase in a language, or in English if the language is not supported.
 
     Args:
-        phrase: What to say.
-        language: As `CONFERRAL_LANGUAGE` names it, such as `en-US`; the part before the hyphen decides.
+        phrase: The phrase.
+        language: In the form of `CONFERRAL_LANGUAGE`, such as `en-US`; the part before the hyphen decides.
     """
     return _SENTENCES.get(language.partition("-")[0].lower(), _SENTENCES["en"])[phrase]

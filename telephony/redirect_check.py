@@ -1,7 +1,7 @@
-"""Did it happen? How a redirect is judged that may have been sent, or whose answer was lost.
+"""Verification of a redirect that may have been sent, or whose response was lost.
 
-A redirect that is repeated blindly takes the leg out of the room that it has just joined. So it is looked up by the
-participant, never by the call alone, and sent again only when it certainly did not happen.
+A blind retry would take the leg out of the conference it just joined. So the worker looks for the participant, never
+only for the call, and retries only if the redirect certainly did not happen.
 """
 
 from dataclasses import dataclass
@@ -9,41 +9,41 @@ from enum import Enum
 
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
-#: How long Twilio may take from the request to the participant that shows up in a list. A call runs its new TwiML
-#: within about two thirds of a second, and a list may miss a new room for a moment.
+#: How long Twilio may take from the request until the participant is listed. A call runs its new TwiML within about two
+#: thirds of a second, and a list may briefly miss a new conference.
 SETTLE_S = 2.0
 
 
 class RedirectResult(Enum):
-    """What a look found."""
+    """Result of a verification."""
 
-    #: The party is in the room.
+    #: The party is in the conference.
     HAPPENED = "happened"
-    #: The call is over; there is nobody left to be redirected.
+    #: The call is over, so there is nothing to redirect.
     GONE = "gone"
-    #: The call goes on elsewhere, and time enough has passed: it may be sent, again or for the first time.
+    #: The call is live elsewhere, and enough time has passed: the redirect may be sent, again or for the first time.
     NOT_HAPPENED = "not-happened"
-    #: Too early to say, or the call is in a state that says nothing: look again later.
+    #: Too early, or the call's status is inconclusive: verify again later.
     WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True)
 class RedirectSeen:
-    """What a look at one redirect saw."""
+    """What a verification read."""
 
-    #: Status of the call in Twilio's words; `completed` when Twilio does not know the call any more.
+    #: Status of the call in Twilio's words; `completed` if Twilio no longer knows the call.
     call_status: str
-    #: Whether the label or the call is in a live room of the session.
+    #: Whether the label or the call is in a live conference of the session.
     in_conference: bool
 
 
 def check_redirect(seen: RedirectSeen, since_s: float, settle_s: float = SETTLE_S) -> RedirectResult:
-    """Judges what was seen.
+    """Decide whether a redirect happened.
 
     Args:
-        seen: What was seen.
-        since_s: Seconds since the last moment at which the request could have been sent.
-        settle_s: Seconds after which a redirect that was carried out shows.
+        seen: What the verification read.
+        since_s: Seconds since the request could last have been sent.
+        settle_s: Seconds after which an executed redirect is visible.
     """
     if seen.in_conference:
         return RedirectResult.HAPPENED

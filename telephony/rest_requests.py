@@ -1,4 +1,4 @@
-"""How requests are sent through Twilio's library: with our errors, one retry for reads, and several at once."""
+"""REST requests through twilio-python: error translation, one retry for reads, and concurrency."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -11,27 +11,27 @@ _T = TypeVar("_T")
 
 
 async def send(request: Awaitable[_T]) -> _T:
-    """What the library makes of an answer, with our errors."""
+    """Await a request of the library, with its errors translated."""
     with translate_errors():
         return await request
 
 
 async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
-    """What a GET finds. One that breaks or fails is repeated once, and at once.
+    """Run a GET; retry once, immediately, if it fails.
 
-    It changes nothing, and all the other parts of a look would else be read again with it, later, while somebody waits
-    in silence for what the look tells.
+    A GET is safe to retry. Without the retry, all parts of the read would be repeated later, while a party may be
+    waiting in silence for its result.
     """
     try:
         return await send(fetch())
     except (OutcomeUnknownError, ProviderUnreachableError) as error:
         if error.retry_after_s > 0:
-            raise  # Twilio has said when to come again
+            raise  # Twilio has said when to retry
         return await send(fetch())
 
 
 async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
-    """The records of one page. The library's own lists follow paging links for as long as the server offers any."""
+    """Return the records of one page. The library's own lists follow paging links without a limit."""
 
     async def records() -> list[Any]:
         return list(await page())
@@ -40,7 +40,7 @@ async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
 
 
 async def gather(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
-    """The results of independent reads. The first error ends the others and is raised as it is, without a group."""
+    """Return the results of independent reads. The first error cancels the others and is raised without a group."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(read) for read in reads]

@@ -1,4 +1,4 @@
-"""Effects as REST requests: one small function for each kind, over twilio-python's asynchronous resources."""
+"""Twilio REST API: executes effects and runs reads, one small method per kind, over twilio-python's async resources."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -55,54 +55,54 @@ from conferral.telephony.redirect_check import RedirectSeen
 from conferral.telephony.rest_requests import gather, list_page, read_with_retry, send
 
 _T = TypeVar("_T")
-#: SID of a conference, and who is in it.
+#: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
 
-#: Children of one call that are read: one for each agent that was tried.
+#: Most children of one call that are read: one per agent that rang.
 CHILDREN_MAX = 50
-#: Calls that are read by their own SIDs at the same time, as many as a read's other parts.
+#: Calls read concurrently by SID, as many as a read has other parts.
 CONCURRENT_READS_MAX = 3
-#: Calls that one read fetches by their own SIDs: at half a second each, they fit into its time.
+#: Most calls that one read fetches by SID: at half a second each, they fit into its time.
 CALLS_READ_MAX = 21
-#: Calls to one address that a search looks through, the newest first.
+#: Most calls to one address that a search reads, newest first.
 SEARCH_RESULTS_MAX = 50
-#: How much older than the order the call may be that it led to: clocks differ, and Twilio's dates are whole seconds.
+#: How much older than the dial its call may be: clocks differ, and Twilio's dates are whole seconds.
 SEARCH_SLACK = timedelta(seconds=2)
-#: Rooms of one session that are read; there is one, or two when a late leg opened a second.
+#: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
-#: Twilio allows no more participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
+#: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
 PARTICIPANTS_MAX = 250
-#: A wait of more digits than this is nonsense; it is cut so that it stays a number that can be added to a time.
+#: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
 
 
 class TwilioApi:
-    """What can be asked of Twilio about calls and conferences.
+    """Effects and reads of calls and conferences.
 
-    Every method raises `ProviderError` and nothing foreign.
+    Every method raises only `ProviderError`.
     """
 
     def __init__(
         self, client: Client, *, join_document: Callable[[RedirectCall], str], setup: CallSetup | None = None
     ) -> None:
-        """Takes Twilio's client, what gives a redirected call its TwiML, and what effects need.
+        """Bind Twilio's client, the TwiML of redirected calls, and what effects need.
 
-        Without `setup`, dials, holds, announcements, sentences, and recordings are refused, and nothing is sent.
+        Without `setup`, dials, holds, announcements, sentences, and recordings are refused without a request.
         """
         self._client = client
         self._join_document = join_document
         self._setup = setup
 
     async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
-        """Carries an effect out, in one try.
+        """Execute an effect with one attempt.
 
         Returns:
-            What a read found, the call that was dialled or found, or the recording that has begun; None for everything
-            else, which then has happened.
+            The result of a read, the call that was placed or found, or the recording that started; None for all other
+            effects, which then have happened.
 
         Raises:
             ProviderError: the family says what to do next.
-            TypeError: the effect's kind is not known here, a fault of ours.
+            TypeError: the effect's kind is unknown, which is a bug.
         """
         with label_requests(effect.kind):
             match effect:
@@ -121,7 +121,7 @@ class TwilioApi:
         return None
 
     async def _perform_update(self, effect: Effect) -> None:
-        """What has no result but that it has happened."""
+        """Execute an effect without a result."""
         match effect:
             case RedirectCall():
                 await self._redirect(effect)
@@ -143,36 +143,36 @@ class TwilioApi:
                 raise TypeError(effect.kind)
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Looks whether a redirect has happened, by its label and by its call in every live room of the session."""
+        """Verify a redirect by its label and its call in every live conference of the session."""
         with label_requests("verify"):
             parent, inside = await gather(self._call(effect.call_sid), self._participants_after(effect))
         in_conference = any(seen.call_sid == effect.call_sid or seen.label == effect.label for seen in inside)
         return RedirectSeen(call_status=parent.status, in_conference=in_conference)
 
     async def find_dial(self, effect: CreateParticipant) -> str:
-        """Looks whether somebody was dialled into the conference: SID of the call with the label, empty for none.
+        """Verify a dial into the conference: return the SID of the call with its label, empty for none.
 
-        Those who are still ringing are in the list too.
+        The list includes participants that are still ringing.
         """
         with label_requests("verify"):
             inside = await self._participants_in(effect.conference)
         return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Calls that may have come of a dial and are over, so that no room shows them any more: SIDs, newest first.
+        """Return SIDs, newest first, of ended calls that a dial may have placed; no conference shows them anymore.
 
-        The list of calls knows no labels, so somebody else may have placed them.
+        Twilio's call list has no labels, so another app may have placed them.
 
         Args:
             effect: The dial.
-            since_ms: When it was ordered, Unix milliseconds.
+            since_ms: When it was emitted, Unix milliseconds.
         """
         with label_requests("verify"):
             placed = await self._calls_placed_since(effect.to, effect.caller_id, since_ms)
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
 
     async def find_recording(self, effect: StartRecording) -> str:
-        """Looks whether a call is recorded by request: SID of the recording that runs, empty for none.
+        """Verify a recording start: return the SID of the call's running recording, empty for none.
 
         Source: Twilio docs, Recordings resource, "Read multiple Recording resources" of a call.
         """
@@ -186,23 +186,23 @@ class TwilioApi:
                 return ""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
-        """Status of the newest call that the parent's `<Dial>` made, in Twilio's words; None when it made none."""
+        """Return the status of the newest child of the parent's `<Dial>`, in Twilio's words; None if there is none."""
         with label_requests("child_status"):
             children = await self._children_of(parent_call_sid)
-        # Twilio lists the newest first, and `max` keeps the first of equals.
+        # Twilio lists the newest first, and `max` keeps the first of equal elements.
         newest = max(children, key=_created_at, default=None)
         return newest.status or "" if newest is not None else None
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """Whether nobody but this call takes part in a conference, or is being called into it.
+        """Whether this call is the only one in a conference, counting those that are ringing.
 
-        Source: Twilio docs, Participants subresource: its list has those who ring, too.
+        Source: Twilio docs, Participants subresource: its list includes ringing participants.
         """
         with label_requests("is_alone"):
             inside = await self._participants_in(conference_sid)
         return [seen.call_sid for seen in inside] == [call_sid]
 
-    # ---- one function a kind --------------------------------------------------------------------------------------
+    # ---- one method per kind --------------------------------------------------------------------------------------
 
     async def _redirect(self, effect: RedirectCall) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
@@ -210,14 +210,14 @@ class TwilioApi:
         await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _hang_up(self, effect: HangUpCall) -> None:
-        """`completed` ends a call in every state; `canceled` would spare one that was answered meanwhile.
+        """Hang up a call with `completed`; `canceled` would spare a call that was answered meanwhile.
 
         Source: Twilio docs, Call resource, "Update a Call" (`Status`).
         """
         await self._complete(effect.call_sid)
 
     async def _complete(self, call_sid: str) -> None:
-        with _ignore_ended():  # over already, which is what was wanted
+        with _ignore_ended():  # over already, as requested
             await send(self._client.calls(call_sid).update_async(status="completed"))
 
     async def _end_conference(self, effect: EndConference) -> None:
@@ -228,14 +228,14 @@ class TwilioApi:
         except ProviderRefusedError as error:
             if error.code not in NOT_STARTED:
                 raise
-            # One that has not started can't be ended, so everyone who waits in it is hung up.
+            # Twilio can't end a conference that has not started, so hang up everyone who waits in it.
             for seen in await self._participants_in(effect.conference_sid):
                 await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
         document = self._require_setup().twiml.say_and_hang_up_inline(effect.sentence)
-        with _ignore_ended():  # over already, so there is nobody left to be told
+        with _ignore_ended():  # over already, so no one would hear it
             await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
@@ -254,12 +254,12 @@ class TwilioApi:
         return _placed_call(made.sid, made.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
-        """The one call of ours to this address since the dial was ordered; none where there are several."""
+        """Return Conferral's one call to this address since the dial was emitted; none if there are several."""
         found = await self._calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
 
     async def _calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
-        """The calls that were placed by REST to an address since a moment in Unix milliseconds, newest first.
+        """Return calls placed by REST to an address since a time in Unix milliseconds, newest first.
 
         Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
         """
@@ -305,13 +305,13 @@ class TwilioApi:
 
     async def _redirect_to_url(self, effect: RedirectToUrl) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Url`)."""
-        with _ignore_ended():  # over already, so there is nobody left to be sent on
+        with _ignore_ended():  # over already, so there is nothing to redirect
             await send(
                 self._client.calls(effect.call_sid).update_async(url=effect.url, method="POST", **self._fallback())
             )
 
     def _fallback(self) -> dict[str, str]:
-        """Where Twilio turns if the new TwiML, or what it leads to, fails; a call that we placed has no other.
+        """Return the fallback URL for failures of the new TwiML; calls placed by REST have no other.
 
         Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
         """
@@ -352,7 +352,7 @@ class TwilioApi:
     # ---- reads ----------------------------------------------------------------------------------------------------
 
     async def _call(self, call_sid: str) -> CallSeen:
-        """One call; `completed` when Twilio does not know it any more."""
+        """Return one call; `completed` if Twilio no longer knows it."""
         try:
             with ignore_not_found():
                 call = await read_with_retry(self._client.calls(call_sid).fetch_async)
@@ -366,14 +366,14 @@ class TwilioApi:
         )
 
     async def _calls(self, call_sids: list[str]) -> list[CallSeen]:
-        """Several calls, in their order, some at a time: nobody else shall wait for one session with many targets."""
+        """Return several calls in order, a few at a time: a session with many targets must not delay others."""
         seen: list[CallSeen] = []
         for first in range(0, len(call_sids), CONCURRENT_READS_MAX):
             seen += await gather(*(self._call(sid) for sid in call_sids[first : first + CONCURRENT_READS_MAX]))
         return seen
 
     async def _children_of(self, call_sid: str) -> list[CallInstance]:
-        """Whom a call's `<Dial>` has rung; nobody where there is no such call.
+        """Return the calls that a call's `<Dial>` made; empty if there is no such call.
 
         Source: Twilio docs, Call resource, "Read multiple Call resources" (`ParentCallSid`).
         """
@@ -382,7 +382,7 @@ class TwilioApi:
         return await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
     async def _live_conferences(self, name: str) -> list[str]:
-        """SIDs of the live conferences of that name, those that have started first."""
+        """Return SIDs of the live conferences of that name, started ones first."""
         page = partial(self._client.conferences.page_async, friendly_name=name, page_size=CONFERENCES_MAX)
         live = [conference for conference in await list_page(page) if conference.status in LIVE_CONFERENCE_STATUSES]
         return [
@@ -390,7 +390,7 @@ class TwilioApi:
         ]
 
     async def _participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
-        """Who is in a room; nobody when it is over. Source: Twilio docs, Participants subresource."""
+        """Return a conference's participants; empty if it is over. Source: Twilio docs, Participants subresource."""
         inside_of = self._client.conferences(conference_sid).participants
         page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
         try:
@@ -401,7 +401,7 @@ class TwilioApi:
         return tuple(parse_participant(seen) for seen in inside)
 
     async def _conferences_of(self, effect: ReadCalls) -> list[_Conference]:
-        """The live conferences of the session's name, and who is in each."""
+        """Return the live conferences of the session's name, with their participants."""
         if not effect.with_conference:
             return []
         conferences = await self._live_conferences(effect.conference_name or effect.session_id)
@@ -409,24 +409,25 @@ class TwilioApi:
         return list(zip(conferences, inside, strict=True))
 
     async def _participants_after(self, effect: RedirectCall) -> list[ParticipantSeen]:
-        """Everybody in the rooms that the redirect could have led to."""
+        """Return the participants of all conferences that the redirect could have led to."""
         name = effect.conference_name or effect.session_id
         conferences = await self._live_conferences(name)
         if effect.conference not in (name, *conferences):
-            conferences.append(effect.conference)  # known by its SID, and a list by name may miss it for a moment
+            conferences.append(effect.conference)  # a known SID, which a list by name may briefly miss
         inside = await gather(*(self._participants_in(conference) for conference in conferences))
         return [seen for participants in inside for seen in participants]
 
 
 def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:
-    """The session's conference and who is in it; of several, the fullest, since a late leg is alone in a second one.
+    """Return the session's conference and its participants; of several the largest, because a late leg is alone.
 
-    A name proves nothing: a conference that we don't know by its SID is ours only if one of our legs is in it.
+    A name proves nothing: a conference of unknown SID belongs to the session only if one of the session's legs is in
+    it.
 
     Args:
-        conferences: Those that have the name.
+        conferences: Those of that name.
         effect: The read.
-        call_sids: The session's calls.
+        call_sids: SIDs of the session's calls.
     """
     own = [
         (conference_sid, inside)
@@ -439,20 +440,20 @@ def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sid
 
 @contextmanager
 def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
-    """What is asked of a call or conference that is over already has nobody left to be asked for."""
+    """Count requests as done whose call or conference is already over."""
     with suppress(ProviderGoneError), ignore_not_found(also=also):
         yield
 
 
 def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
-    """A call as Twilio's answer names it.
+    """Return the call in Twilio's response.
 
     Raises:
-        OutcomeUnknownError: it names none, so nobody knows which call it is.
+        OutcomeUnknownError: the response has no SID, so the call is unknown.
     """
     if not isinstance(call_sid, str) or not is_id(call_sid):
         raise OutcomeUnknownError
-    # Twilio writes milliseconds as text; without them nothing is known of a queue.
+    # Twilio sends milliseconds as text; if absent, the queue time is unknown.
     is_number = isinstance(queue_time, str) and queue_time.isascii() and queue_time.isdigit()
     return PlacedCall(call_sid, int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
 
@@ -464,9 +465,9 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
 
 
 def _created_at(call: CallInstance) -> datetime:
-    """When a call was created; the beginning of time where Twilio's date can't be read.
+    """Return when a call was created; the minimum datetime if Twilio's date is unreadable.
 
-    The library hands on what it can't read: None, or the text itself.
+    The library returns an unreadable date as None or as text.
     """
     created = call.date_created
     return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Every TwiML document that we answer or send, made with Twilio's builder, which also does the escaping.
+"""TwiML documents: everything Conferral answers or sends, built and escaped by twilio-python.
 
 Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Client>`, `<Sip>`, `<Conference>`,
 `<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
@@ -27,42 +27,42 @@ from conferral.telephony.callback_urls import (
 from conferral.telephony.parameters.conference import CONFERENCE_EVENTS, SPEAKER_EVENT, conference_attributes
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 
-#: Longest TwiML that a REST update takes inline. Source: Twilio docs, Call resource, `Twiml`.
+#: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
 
-#: Longest id or label, and longest name of a conference (characters).
+#: Longest id or label, and longest conference name (characters).
 _ID_LENGTH_MAX, _ROOM_LENGTH_MAX = 64, 128
 
-#: What we want to hear of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
+#: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
-#: Characters that no XML document may hold, not even escaped: one of them in somebody's words would make the whole
-#: document unreadable. Source: W3C, XML 1.0, section 2.2.
+#: Characters that are invalid in XML even if escaped: one of them in an operator's text would make the document
+#: unreadable. Source: W3C, XML 1.0, section 2.2.
 _INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: How long the gate waits for a key once it has asked, seconds.
+#: How long the gate waits for a key after its prompt, seconds.
 _KEY_TIMEOUT_S = 5
-#: How long somebody who waits in silence does so until we are asked again what to play, seconds.
+#: Length of a silence before Twilio requests the wait document again, seconds.
 _SILENCE_S = 10
 
 
 class TwimlBuilder:
-    """Makes documents whose URLs lie under the public one and whose sentences are in the language of the settings."""
+    """Builds TwiML documents with callback URLs and phrases in the configured language."""
 
     def __init__(
         self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
     ) -> None:
-        """Settles what all documents share.
+        """Bind what all documents share.
 
         Args:
             urls: Builds the callback URLs.
-            language: Of every sentence, as `CONFERRAL_LANGUAGE`.
-            voice: Of every sentence, as `CONFERRAL_VOICE`; None for Twilio's own.
-            with_speaker_events: Whether conferences tell who speaks, as `CONFERRAL_SPEAKER_EVENTS`.
+            language: Of all phrases, as in `CONFERRAL_LANGUAGE`.
+            voice: Of all phrases, as in `CONFERRAL_VOICE`; None for Twilio's own.
+            with_speaker_events: Whether conferences report speakers, as in `CONFERRAL_SPEAKER_EVENTS`.
         """
         self._urls = urls
         self._language = language
         self._voice = voice
-        #: What is asked for of every conference, however a leg comes into it.
+        #: Events requested of every conference, however a leg joins it.
         self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
 
     def bridge_to_agent(
@@ -76,19 +76,19 @@ class TwimlBuilder:
         agent_number: int = 0,
         own_number_from: int = 0,
     ) -> str:
-        """An inbound caller is connected to the agent by an ordinary `<Dial>`.
+        """Connect an inbound caller to the agent with a plain `<Dial>`.
 
-        The caller hears real ringing and is not billed for it, since the call is answered when the agent answers. The
-        action has to be there from the start: without one, a bridged call can't be moved without losing the caller.
+        The caller hears real ringing and is not billed for it, because the call is answered when the agent answers. The
+        action must be there from the start: without one, a bridged call can't be moved without losing the caller.
 
         Args:
             session_id: The session's id, which is the caller's CallSid.
-            agent: Whom to ring.
-            caller: The caller as Twilio names it; shown to the agent where it is a number.
-            own_number: Shown in its place otherwise, E.164.
-            ring_timeout_s: Seconds that the agent may ring.
-            agent_number: Which of the agents to be tried it is, from 0: action and callbacks tell it.
-            own_number_from: From which of them on our own number is shown whatever the caller's is; 0 for none.
+            agent: The address to ring.
+            caller: The caller as Twilio names it; shown to the agent if it is a number.
+            own_number: Shown otherwise, E.164.
+            ring_timeout_s: Ring timeout, seconds.
+            agent_number: Index of the agent, from 0: action and callbacks carry it.
+            own_number_from: Index of the first agent to whom only `own_number` is shown; 0 for none.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -114,17 +114,17 @@ class TwimlBuilder:
         brief: str = "",
         conference_name: str = "",
     ) -> str:
-        """The agent of a `call`, whom the gate has let in, is connected to the customer by an ordinary `<Dial>`.
+        """Connect the agent of a `call`, admitted by the gate, to the customer with a plain `<Dial>`.
 
-        The agent hears real ringing; his own call is answered already.
+        The agent hears real ringing; the agent's own call is already answered.
 
         Args:
             session_id: The session's id.
-            customer: Whom to ring: an address that was held against the allow-list.
+            customer: The address to ring, already checked against the allow-list.
             own_number: Shown to the customer, E.164.
-            ring_timeout_s: Seconds that the customer may ring.
+            ring_timeout_s: Ring timeout, seconds.
             brief: Said to the agent first; empty for nothing.
-            conference_name: The name of the session's conference; empty if it is the session's id.
+            conference_name: Name of the session's conference; empty if it equals the session's id.
         """
         response = VoiceResponse()
         self._brief(response, brief, "")
@@ -155,26 +155,26 @@ class TwimlBuilder:
         supervises: bool = False,
         attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     ) -> str:
-        """A leg joins the session's conference; also sent inline in a REST redirect.
+        """Join a leg to the session's conference; also sent inline in a REST redirect.
 
-        No beep unless the session's attributes ask for one. Nobody's leaving ends the room: flags for that are set
-        later, by updates. Every join names the same callbacks, since only the first participant's count.
+        There is no beep unless the session's attributes set one. No party's leaving ends the conference: updates set
+        `EndConferenceOnExit` later. Every join names the same callbacks, because only the first participant's count.
 
         Args:
             session_id: The session's id.
-            party: The party whose leg it is.
-            label: Its participant label.
-            conference: The conference's SID if known, so that a late leg can't open a second one; else its name.
-            conference_name: Its name; empty if it is the session's id.
-            attempt: Which try of this leg to join it is, from 1 to 9.
-            start_on_enter: Whether the conference starts with this leg. If not, the leg waits until another starts it.
-                By default a leg that hears a tune does not, and every other one does.
+            party: Name of the leg's party.
+            label: The leg's participant label.
+            conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
+            conference_name: The conference's name; empty if it equals the session's id.
+            attempt: Attempt to join this leg, from 1 to 9.
+            start_on_enter: Whether the leg starts the conference. If not, it waits until another leg starts it. By
+                default, a leg that hears wait audio does not, and every other one does.
             wait_audio: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
             default_music: Whether it hears Twilio's own music instead.
-            with_greeting: Whether the greeting is said before the tune.
-            opens_session: Whether it is the caller who waits for the first agent.
-            supervises: Whether it comes in muted, and never starts the conference.
-            attributes: Of the session.
+            with_greeting: Whether the greeting precedes the wait audio.
+            opens_session: Whether it is the caller waiting for the first agent.
+            supervises: Whether it joins muted and never starts the conference.
+            attributes: The session's attributes.
         """
         response = VoiceResponse()
         action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
@@ -200,20 +200,20 @@ class TwimlBuilder:
         supervises: bool = False,
         attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     ) -> str:
-        """Somebody whom the gate lets in is told what it is about and joins the session's conference.
+        """Play the briefing to a party admitted by the gate, then join it to the session's conference.
 
         Args:
             session_id: The session's id.
-            party: The party whose leg it is.
-            label: Its participant label.
-            conference: The conference's SID, so that a late leg can't open a second one; its name if none has opened.
-            conference_name: Its name; empty if it is the session's id.
-            brief: The operator's words; empty for nothing, and once they were said.
-            recall_reason: Why an agent is rung again, such as `busy`; empty for everybody else, and once it was said.
-            start_on_enter: As of `join_conference`; likewise the rest.
+            party: Name of the leg's party.
+            label: The leg's participant label.
+            conference: Conference SID, so that a late leg can't open a second one; the name if none has opened.
+            conference_name: The conference's name; empty if it equals the session's id.
+            brief: The operator's text; empty for none, and once it was said.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others, and once it was said.
+            start_on_enter: As in `join_conference`; likewise the rest.
             wait_audio: What the leg hears while it is alone.
-            supervises: Whether it comes in muted, and never starts the conference.
-            attributes: Of the session.
+            supervises: Whether it joins muted and never starts the conference.
+            attributes: The session's attributes.
         """
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)
@@ -231,12 +231,12 @@ class TwimlBuilder:
         return str(response)
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Somebody at the gate is told what it is about; only then the gate is asked for the way in.
+        """Play the briefing at the gate; only afterwards, a `<Redirect>` requests admission.
 
         Args:
-            gate: The request that this answers; its `<Redirect>` asks the next one.
-            brief: The operator's words; empty for nothing.
-            recall_reason: Why an agent is rung again, such as `busy`; empty for everybody else.
+            gate: The request that this answers; the `<Redirect>` makes the next one.
+            brief: The operator's text; empty for none.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
         """
         response = VoiceResponse()
         self._brief(response, brief, recall_reason)
@@ -244,14 +244,15 @@ class TwimlBuilder:
         return str(response)
 
     def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Somebody at the gate is told what it is about, and asked for a key.
+        """Play the briefing at the gate and prompt for a key.
 
-        The key may be pressed at any word. Every key counts, `#` too; without any the next question is asked as well.
+        The key may be pressed at any time. Every key counts, including `#`; without a key, the action is requested as
+        well.
 
         Args:
-            gate: The request that this answers; its `<Gather>` asks the next one.
-            brief: The operator's words; empty for nothing.
-            recall_reason: Why an agent is rung again, such as `busy`; empty for everybody else.
+            gate: The request that this answers; its `<Gather>` makes the next one.
+            brief: The operator's text; empty for none.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
         """
         response = VoiceResponse()
         gather = response.gather(
@@ -267,10 +268,10 @@ class TwimlBuilder:
         return str(response)
 
     def retry_gate(self, gate: Gate, *, wait_s: int = 1) -> str:
-        """Silence for some seconds, then the same request for a gate is put once more.
+        """Pause for some seconds, then request the same gate document again.
 
         Args:
-            gate: What the URL shall say, `waited` counted up already.
+            gate: The fields of the URL, with `request_number` already incremented.
             wait_s: Seconds of silence.
         """
         response = VoiceResponse()
@@ -279,16 +280,16 @@ class TwimlBuilder:
         return str(response)
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
-        """What somebody who waits or is held hears, for `waitUrl` and HoldUrl.
+        """Play audio to a waiting or held party, for `waitUrl` and HoldUrl.
 
-        It is played once and then asked for again, by a `<Redirect>` of its own, since audio on hold is not repeated by
-        itself; so who waits hears another tune as soon as there is another one to hear.
+        The audio plays once; then a `<Redirect>` requests the document again, because Twilio does not loop audio on
+        hold. So the party hears different audio as soon as it changes.
 
         Args:
-            wait: The request that this answers, with the tune that is played.
-            audio_url: The audio; None for silence.
+            wait: The request that this answers, with the audio to play.
+            audio_url: URL of the audio; None for silence.
 
-        Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>` and `<Redirect>` are allowed here.
+        Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
         """
         response = VoiceResponse()
         if audio_url is None:
@@ -299,10 +300,10 @@ class TwimlBuilder:
         return str(response)
 
     def greeting(self, wait: Wait, text: str) -> str:
-        """What somebody hears first who comes into a conference and waits: the greeting, then the tune.
+        """Say the greeting to a party that joins a conference and waits; the wait audio follows.
 
         Args:
-            wait: The request that this answers; its `<Redirect>` asks for the tune.
+            wait: The request that this answers; its `<Redirect>` requests the wait audio.
             text: The greeting; empty for none.
 
         Source: Twilio docs, TwiML `<Conference>`, `waitUrl`.
@@ -314,12 +315,12 @@ class TwimlBuilder:
         return str(response)
 
     def announcement(self, text: str) -> str:
-        """What is announced to a conference, or to one of those in it.
+        """Say an announcement to a conference or to one participant.
 
         Args:
-            text: The operator's words; for none a second of silence, since an empty document is no announcement.
+            text: The operator's text; if empty, one second of silence, because Twilio rejects an empty document.
 
-        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>` and `<Redirect>` only.
+        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>`, and `<Redirect>` only.
         """
         response = VoiceResponse()
         if text:
@@ -329,24 +330,24 @@ class TwimlBuilder:
         return str(response)
 
     def redirect(self, url: str) -> str:
-        """The call goes on with TwiML of somebody else's.
+        """Continue the call with your app's TwiML.
 
         Args:
-            url: Where it is; asked by POST, as a redirect by REST would.
+            url: URL of the TwiML, requested by POST, as in a REST redirect.
         """
         response = VoiceResponse()
         response.redirect(url, method="POST")
         return str(response)
 
     def say_and_hang_up(self, phrase: Phrase) -> str:
-        """A sentence, then the end of the call."""
+        """Say a phrase, then hang up."""
         response = VoiceResponse()
         self._say(response, sentence_in(phrase, self._language))
         response.hangup()
         return str(response)
 
     def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
-        """The longest TwiML that is ever sent inline for a session with these attributes: a join."""
+        """Return the longest TwiML that is ever sent inline for a session with these attributes: a join."""
         longest, conference = "x" * _ID_LENGTH_MAX, "x" * _ROOM_LENGTH_MAX
         return self.join_conference(
             longest,
@@ -360,25 +361,25 @@ class TwimlBuilder:
         )
 
     def say_and_hang_up_inline(self, sentence: str) -> str:
-        """The same for the effect `SayAndHangUp`, short enough for a REST update.
+        """Return `say_and_hang_up` for the effect `SayAndHangUp`, short enough for a REST update.
 
         Args:
-            sentence: One of `statemachine.effects.Sentence`.
+            sentence: A `statemachine.effects.Sentence`.
 
         Raises:
-            ValueError: it is none of them, a fault of ours.
+            ValueError: it is not one of them, which is a bug.
         """
         return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
 
     def retry_dial_action(self, action: DialAction, *, wait_s: int = 1) -> str:
-        """Silence for some seconds, then the same dial action is asked once more."""
+        """Pause for some seconds, then request the same dial action again."""
         response = VoiceResponse()
         response.pause(length=wait_s)
         response.redirect(self._urls.dial_action(action), method="POST")
         return str(response)
 
     def hang_up(self) -> str:
-        """The end of the call."""
+        """Hang up."""
         return _HANG_UP
 
     # ---- parts of documents ---------------------------------------------------------------------------------------
@@ -437,7 +438,7 @@ class TwimlBuilder:
 
 
 def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:
-    """What bounds the customer's time in the conference; of nobody else's `<Dial>`."""
+    """Return the limits of the customer's time in the conference; empty for all other parties."""
     if party != CUSTOMER:
         return {}
     limit = {"time_limit": attributes.time_limit_s} if attributes.time_limit_s else {}

@@ -1,4 +1,4 @@
-"""Parameters of a callback that this version does not know: kept for the session's log, and never acted upon."""
+"""Unknown callback parameters: kept for the session's log, never acted upon."""
 
 import re
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ import orjson
 
 from conferral.runtime.redaction import mask_numbers
 
-#: Of one callback, JSON bytes: a session's log keeps thousands of entries.
+#: Size limit per callback, JSON bytes: a session's log keeps thousands of entries.
 STORED_BYTES_MAX = 1024
-#: Longest name or value, characters; the rest is cut off.
+#: Longest name or value kept, characters.
 _LENGTH_MAX = 200
-#: Bytes that the word for what is left out needs.
+#: Bytes reserved for the count of omitted parameters.
 _MORE_BYTES_MAX = 24
 _SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 _WORD = re.compile(r"\S+")
-#: Control characters do no good on a terminal.
+#: Characters that terminals and JSON consumers mishandle.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 
 def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str:
-    """JSON of the parameters that are not known, by name; empty where there are none.
+    """Return JSON of the unknown parameters by name; empty if there are none.
 
-    Numbers of people are cut to their last two digits, as in the logs. Of what is too much the rest is counted under
-    the name `…`.
+    Phone numbers are masked to their last two digits, as in the logs. Parameters beyond the limit are counted under the
+    name `…`.
 
     Args:
         fields: The form.
-        known: Names that are read, or that are documented and tell nothing that is wanted.
+        known: Names that Conferral reads, or documented ones that it does not need.
     """
     if known >= fields.keys():
         return ""
@@ -44,9 +44,9 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
 
 
 def without_urls(text: str) -> str:
-    """A text without its URLs, which may hold a secret.
+    """Return a text without its URLs, which may hold secrets.
 
-    Word by word: one pattern for a whole URL would look through a long word again from each of its characters.
+    Works word by word: a single pattern for URLs would rescan a long word from each of its characters.
 
     >>> without_urls("see https://user:secret@example.com/a?token=b now")
     'see … now'
@@ -57,5 +57,5 @@ def without_urls(text: str) -> str:
 def _sanitize(text: str) -> str:
     if _SID.fullmatch(text):
         return text
-    # Cut last: a number of which a part was cut off before could not be told from other digits.
+    # Truncate last: a number without its first digits could not be recognized.
     return mask_numbers(_UNSAFE.sub("…", without_urls(text)))[:_LENGTH_MAX]

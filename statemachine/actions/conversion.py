@@ -102,7 +102,7 @@ def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
 def _finish(draft: Draft) -> None:
     draft.cancel_timer(ConvertOverdue.timer)
     draft.cancel_timer(RepairOverdue.timer)
-    # A late repair may take a party out for a moment whom a dial action has joined. Other open redirects no longer
+    # A late repair may briefly take out a party that a dial action has joined. Other open redirects no longer
     # matter: both parties are in.
     session = draft.session
     draft.change(open_redirects=session.open_redirects if session.repaired else (), repaired=False)
@@ -114,7 +114,7 @@ def _finish(draft: Draft) -> None:
 
 
 def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
-    """Redirect the missing leg once: the child's if no one is in the conference, since the parent's follows it."""
+    """Redirect the missing leg once: the child's if no one is in the conference, because the parent's follows it."""
     apply_conference(draft, event)
     inside = {participant.call_sid for participant in event.participants}
     parent, child = draft.session.parent, draft.session.child

@@ -41,7 +41,7 @@ def read_calls(draft: Draft, _event: Event) -> None:
         and not (bridged and party == session.child)
         and (not session.unread_calls or party.call_sid in session.unread_calls)
     ]
-    # Twilio must be asked about ringing calls first: a lone party is not released while a dial is in progress.
+    # Unanswered dials come first: while one seems to be in progress, no lone party is released.
     others.sort(key=lambda party: party.answered or not party.dial_id)
     open_read_id = draft.emit(
         ReadCalls,

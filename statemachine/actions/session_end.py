@@ -1,4 +1,4 @@
-"""End of a session: its reason, whom to hang up, and what remains to be done afterwards."""
+"""End of a session: its reason, the legs to hang up, and what remains to be done afterwards."""
 
 from conferral.statemachine.actions.conference import apply_conference, apply_presence, note_left
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
@@ -63,7 +63,7 @@ def end_reason_of(party: Party, status: str) -> EndReason:
 
 
 def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
-    """End the session: the parent hung up first or was never reached. Hang up whoever is still connected."""
+    """End the session: the parent hung up first or was never reached. Hang up the other party if still connected."""
     if draft.session.dial_call_status:
         _end_with_child_reason(draft)  # the child was not reached, and the parent has heard so
         return

@@ -1,6 +1,6 @@
-"""What may stand in the directory's file, and what is said when something else does.
+"""Directory file: schema, validation, and error messages.
 
-Errors name file, line and key, never an address or a number.
+Errors name file, line, and key, never an address or a number.
 """
 
 import re
@@ -19,23 +19,23 @@ from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.directory.toml_lines import Path as KeyPath
 from conferral.telephony.directory.toml_lines import lines_of
 
-#: Agents of one number, at most (count).
+#: Most agents per number (count).
 AGENTS_MAX = 10
-#: Source: Twilio docs, TwiML `<Conference>`, `region`. `Region` of a Participant also takes us2, but callers and moved
-#: legs join by TwiML.
+#: Source: Twilio docs, TwiML `<Conference>`, `region`. `Region` of a Participant also accepts us2, but callers and
+#: moved legs join by TwiML.
 REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-#: User and password, a query and a fragment may stand in it: Twilio knows all of them.
+#: May hold user, password, query, and fragment, all of which Twilio supports.
 _URL = re.compile(r"https?://[A-Za-z0-9._~%:@\[\]-]+(?:[/?#][!-~]*)?")
 _URL_LONGEST = 2_000
-#: These mean something else where a setting may name somebody.
+#: Words with another meaning in settings that accept a name.
 _RESERVED = frozenset({"recall", "end"})
 
 
 def is_name(text: str) -> bool:
-    """Whether a text may be a name in the directory: at least one letter tells it from a number written wrong.
+    """Whether a text is a valid directory name: it needs a letter, to differ from a mistyped number.
 
     >>> is_name("second-line_2"), is_name("911"), is_name("client:anna")
     (True, False, False)
@@ -45,10 +45,10 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What addresses in the file are held against."""
+    """What the file's addresses are validated against."""
 
     allowed: AllowList
-    #: The file's own names, as they stand there.
+    #: The file's own names, unresolved.
     names: Mapping[str, str] = field(repr=False)
 
 
@@ -83,7 +83,7 @@ def _address(text: str, info: ValidationInfo) -> str:
 def _agent(text: str, info: ValidationInfo) -> str:
     names = _context(info).names
     if text in names:
-        return names[text]  # what is wrong with it is told where it stands
+        return names[text]  # errors in it are reported where it is defined
     if is_name(text):
         raise ValueError("nobody is called so in [destinations]")
     return _address(text, info)
@@ -102,7 +102,7 @@ def _greeting(text: str) -> str:
 
 
 def _one_of(*words: str) -> BeforeValidator:
-    """One of these words; TOML's own truth values stand for theirs."""
+    """Accept one of these words; TOML booleans count as `true` and `false`."""
 
     def word(value: object) -> object:
         text = str(value).lower() if isinstance(value, bool) else value
@@ -118,7 +118,7 @@ class _Table(BaseModel):
 
 
 class DirectoryEntry(_Table):
-    """What the file says of one number; empty values are left to the settings, or to Twilio.
+    """Entry of one number; empty values leave the choice to the settings, or to Twilio.
 
     Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes most of these are.
     """
@@ -135,7 +135,7 @@ class DirectoryEntry(_Table):
     max_participants: int = Field(0, ge=2, le=250)
     greeting: Annotated[str, AfterValidator(_greeting)] = Field("", repr=False)
     after: Annotated[str, AfterValidator(_url)] = ""
-    #: Seconds. A call lasts a day at most.
+    #: Seconds. A call lasts at most a day.
     time_limit: int = Field(0, ge=1, le=86_400)
     hangup_on_star: bool = False
 
@@ -146,20 +146,20 @@ class _File(_Table):
 
 
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
-    """Addresses by name, and what is said of each number.
+    """Return the addresses by name, and the entries by number.
 
     Args:
-        path: Of the file.
-        allowed: What may be dialled.
+        path: Path of the file.
+        allowed: The allow-list.
 
     Raises:
-        SettingsError: it can't be read or is wrong; a line for each fault, with the fault's own line and key.
+        SettingsError: the file can't be read or is invalid; one message per error, with its line and key.
     """
     text = _text_of(path)
     try:
         content = tomllib.loads(text)
         lines = lines_of(text)
-    except ValueError as error:  # beside the parser's own error, Python's of a number that is too long
+    except ValueError as error:  # besides the parser's own error, Python's for an overlong number
         raise SettingsError((_not_toml(path, text, str(error)),)) from None
     except RecursionError:
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
@@ -183,17 +183,17 @@ def _text_of(path: Path) -> str:
         why = (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)) from None
     try:
-        return content.decode("utf-8-sig")  # some editors put a mark of their own before the first letter
+        return content.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError((f"CONFERRAL_DIRECTORY: {path}, line {line}: must be UTF-8",)) from None
 
 
-# ---- what is wrong, in words -------------------------------------------------------------------------------------
+# ---- error messages ----------------------------------------------------------------------------------------------
 
-#: What the parser says of a key that it can't take, with the key itself, which may be a number.
+#: The parser's messages about a key quote the key, which may be a number.
 _DUPLICATE_KEY = ("Cannot ", "Duplicate ")
-#: By what pydantic calls a fault; the limits are its own.
+#: By pydantic's error type; the limits come from pydantic.
 _MESSAGES = {
     "string_type": "must be text, in quotes",
     "int_type": "must be a whole number",
@@ -222,7 +222,7 @@ def _not_toml(path: Path, text: str, message: str) -> str:
 
 
 def _error_at(problem: Any, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
-    """A fault's line, and its key with what is wrong there."""
+    """Return an error's line, and its key with the message."""
     path: KeyPath = tuple(part for part in problem["loc"] if part != "[key]")
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -239,9 +239,9 @@ def _error_at(problem: Any, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
 
 
 def _display_path(path: KeyPath) -> str:
-    """A key as the file writes it, without what may be a number or a person.
+    """Return a key as the file writes it, without anything that may be a number or identify a person.
 
-    >>> _shown(("inbound", "+15550123", "agents", 1))
+    >>> _display_path(("inbound", "+15550123", "agents", 1))
     'inbound."+…23".agents, entry 2'
     """
     shown = ""

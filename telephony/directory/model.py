@@ -1,7 +1,7 @@
-"""The directory: names for those who can be dialled, and what holds for each number that is called.
+"""Directory: names for destinations, and the routing of each called number.
 
-A file of the operator's in TOML (`CONFERRAL_DIRECTORY`), read at start and again on SIGHUP. Nobody in it is dialled who
-is not on the allow-list. Without a file, every number that is called goes by the settings alone.
+A TOML file of the operator's (`CONFERRAL_DIRECTORY`), read at start and again on SIGHUP. The allow-list applies to its
+addresses, too. Without a file, the settings apply to every called number.
 """
 
 import math
@@ -25,46 +25,46 @@ from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
 
 log = structlog.get_logger()
 
-#: What `CONFERRAL_TRANSFER_FALLBACK` may be beside a destination.
+#: Values of `CONFERRAL_TRANSFER_FALLBACK` other than a destination.
 FALLBACK_WORDS = frozenset({"recall", "end"})
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class InboundRoute:
-    """What holds for a number that is called."""
+    """Routing of a called number."""
 
-    #: Addresses of those who are called one after the other, the next when one fails; empty when there is nobody.
+    #: Addresses of the agents to ring in order, the next when one fails; empty if there are none.
     agents: tuple[str, ...] = field(default=(), repr=False)
-    #: How the call is connected, whichever URL was asked; None for the way of the URL.
+    #: How to connect the call, whichever URL Twilio requested; None lets the URL decide.
     mode: SessionMode | None = None
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
-    #: The number that was called, E.164; empty if it is `TWILIO_NUMBER` or no number.
+    #: The called number, E.164; empty if it is `TWILIO_NUMBER` or not a number.
     called_number: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a file said when it was read, with what the settings say of everybody else."""
+    """A directory file's content, with the settings as default."""
 
     #: Addresses by name.
     destinations: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: What the file says, by the number that is called, E.164.
+    #: Routes by called number, E.164.
     numbers: Mapping[str, InboundRoute] = field(default_factory=dict, repr=False)
-    #: Of every other number: `CONFERRAL_AGENT` and `CONFERRAL_RECORD`.
+    #: Route of every other number: `CONFERRAL_AGENT` and `CONFERRAL_RECORD`.
     default: InboundRoute = InboundRoute()
-    #: `CONFERRAL_TRANSFER_FALLBACK`: `recall`, `end`, or the address that it names.
+    #: `CONFERRAL_TRANSFER_FALLBACK`: `recall`, `end`, or an address.
     fallback: str = field(default="recall", repr=False)
 
     def address_of(self, name: str) -> str | None:
-        """The address of somebody who is named in the file, None for everybody else."""
+        """Return the address of a name in the file, None if the name is unknown."""
         return self.destinations.get(name)
 
     def inbound(self, called: str) -> InboundRoute:
-        """What holds for a number that is called.
+        """Return the route of a called number.
 
         Args:
-            called: As Twilio tells it (`To`).
+            called: The number as Twilio sends it (`To`).
         """
         return self.numbers.get(called, self.default)
 
@@ -73,22 +73,22 @@ class DirectoryFile:
     """The directory of a process.
 
     Attributes:
-        current: As it was when the file was read last without a fault. Ask for it anew each time.
+        current: The directory as last read without errors. Read the attribute each time; it changes on reload.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        """Reads it.
+        """Read the file.
 
         Raises:
-            SettingsError: the file can't be read or is wrong, or an agent or a fallback may not be dialled.
+            SettingsError: the file can't be read or is invalid, or an agent or fallback is not allowed.
         """
         self._settings = settings
-        # Two readings at once could end in the wrong order.
+        # Two concurrent reloads could finish in the wrong order.
         self._lock = threading.Lock()
         self.current = load_directory(settings)
 
     def reload(self) -> None:
-        """Reads the file again; one with a fault changes nothing, and the log tells file, line and key.
+        """Read the file again; if it has errors, nothing changes, and the log gives file, line, and key.
 
         May be called in a thread.
         """
@@ -106,11 +106,11 @@ class DirectoryFile:
 
 
 def load_directory(settings: ServiceSettings) -> Directory:
-    """The directory that the settings name, and the settings that may name somebody in it.
+    """Return the directory that the settings name, with the settings that may refer to its names.
 
     Raises:
-        SettingsError: the file can't be read or is wrong, with a line for each fault; or `CONFERRAL_AGENT` or
-            `CONFERRAL_TRANSFER_FALLBACK` names nobody, or somebody who may not be dialled; or the allow-list is wrong.
+        SettingsError: the file can't be read or is invalid, with one message per error; `CONFERRAL_AGENT` or
+            `CONFERRAL_TRANSFER_FALLBACK` is unknown or not allowed; or the allow-list is invalid.
     """
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     names, entries = read_file(settings.directory, allowed) if settings.directory else ({}, {})
@@ -151,7 +151,7 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
 
 
 def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAttributes]) -> None:
-    """Pass if Twilio takes every document that moves a call: the public URL occurs in it several times.
+    """Check that Twilio accepts every inline document: the public URL occurs in it several times.
 
     Raises:
         SettingsError: the public URL is too long.
@@ -171,22 +171,22 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
         raise SettingsError((problem,))
 
 
-# ---- names in place of addresses ---------------------------------------------------------------------------------
+# ---- names instead of addresses ----------------------------------------------------------------------------------
 
 
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
-    """Whom an address or a name means.
+    """Return the address that an address or a name stands for.
 
     Args:
-        text: `+E.164`, `client:NAME`, `sip:URI`, or a name of the directory.
+        text: `+E.164`, `client:NAME`, `sip:URI`, or a directory name.
         names: Addresses by name.
-        allowed: What may be dialled.
+        allowed: The allow-list.
 
     Raises:
-        AddressError: nobody is called so, it is no address, or may not be dialled; the reason repeats no number.
+        AddressError: the name is unknown, the address is invalid, or it is not allowed; the reason quotes no number.
     """
     if is_name(text) and text not in names:
-        # A name with digits may be somebody's number, written wrong.
+        # A name with digits may be a mistyped phone number.
         nobody = f"nobody is called {text}" if re.fullmatch("[A-Za-z_-]+", text) else "nobody of that name is"
         addresses = "an address is +, country code and number, client:NAME or sip:URI"
         raise AddressError(f"{nobody} in the directory; {addresses}")
@@ -196,10 +196,10 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
 
 
 def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> Address | None:
-    """`CONFERRAL_AGENT`, held against the allow-list; None when the setting is absent.
+    """Return `CONFERRAL_AGENT`, checked against the allow-list; None if it is not set.
 
     Raises:
-        SettingsError: it is neither an address nor a name, or not allowed; or the allow-list itself is wrong.
+        SettingsError: it is neither an address nor a name, or not allowed; or the allow-list is invalid.
     """
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     if settings.agent is None:
@@ -211,10 +211,10 @@ def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAME
 
 
 def resolve_fallback(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """`CONFERRAL_TRANSFER_FALLBACK`, held against the allow-list: `recall`, `end`, or an address.
+    """Return `CONFERRAL_TRANSFER_FALLBACK`, checked against the allow-list: `recall`, `end`, or an address.
 
     Raises:
-        SettingsError: it is none of these and no name, or may not be dialled; or the allow-list itself is wrong.
+        SettingsError: it is none of these and no name, or not allowed; or the allow-list is invalid.
     """
     if settings.transfer_fallback in FALLBACK_WORDS:
         return settings.transfer_fallback

@@ -1,29 +1,29 @@
-"""In which line of a TOML file each key stands: the standard library's parser does not tell.
+"""Line numbers of keys in a TOML file, which the standard library's parser does not report.
 
-Source: TOML v1.0.0. Only for text that the parser has taken: what is wrong with it is not looked for here.
+Source: TOML v1.0.0. Only for text that the parser has accepted; errors are not detected here.
 """
 
 import re
 import tomllib
 from bisect import bisect_right
 
-#: A key, or an entry of an array, from the top: names, and positions from 0.
+#: Path of a key or an array entry from the top: names, and positions from 0.
 Path = tuple[str | int, ...]
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(
-    r'"""(?s:(?:\\.|[^\\])*?)""""{0,2}'  # one or two quotes more belong to the text
+    r'"""(?s:(?:\\.|[^\\])*?)""""{0,2}'  # one or two more quotes belong to the text
     r"|'''(?s:.*?)''''{0,2}"
     r'|"(?:\\.|[^"\\])*"'
     r"|'[^']*'"
 )
-#: Numbers, truth values, dates and times, a space inside included.
+#: Numbers, booleans, dates, and times, which may contain a space.
 _OTHER = re.compile(r"[^,\]}#\r\n]+")
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """The line, from 1, at which each table, key and entry of an array begins; of a table its first mention.
+    """Return the line, from 1, where each table, key, and array entry starts; for a table, its first mention.
 
     >>> lines_of('[names]\\nanna = "client:anna"\\n')
     {('names',): 1, ('names', 'anna'): 2}
@@ -32,14 +32,14 @@ def lines_of(text: str) -> dict[Path, int]:
 
 
 class _Walk:
-    """One walk through a text, from the left to the right."""
+    """One pass through a text, from start to end."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
         self._text = text
         self._at = 0
         self._newlines = [found.start() for found in re.finditer("\n", text)]
-        #: How many tables each array of tables has so far (count).
+        #: Tables so far in each array of tables (count).
         self._tables: dict[Path, int] = {}
         self._document()
 
@@ -67,7 +67,7 @@ class _Walk:
         self._value(path)
 
     def _resolved(self, key: list[str], start: int) -> Path:
-        """What a table's name means: on the way, an array of tables stands for its newest one."""
+        """Return the full path of a table: within it, an array of tables stands for its newest table."""
         path: Path = ()
         for part in key:
             path = self._noted((*self._newest(path), part), start)
@@ -111,12 +111,12 @@ class _Walk:
             number += 1
 
     def _skip_blank(self) -> bool:
-        """Goes on to what comes next; whether there is anything."""
+        """Skip blanks and comments; return whether anything follows."""
         self._match(_BLANK)
         return self._at < len(self._text)
 
     def _take(self, sign: str) -> bool:
-        """Whether the sign comes next; it is gone then."""
+        """Consume the sign if it comes next; return whether it did."""
         self._skip_blank()
         found = self._text.startswith(sign, self._at)
         if found:

@@ -1,7 +1,7 @@
-"""How a session's conference is set up, in TwiML's words and in those of the REST API.
+"""Conference attributes as TwiML and as REST parameters.
 
-Every leg that joins names the same, by whichever way it comes: callbacks, region and recording are the first
-participant's to decide, and nobody knows which leg that will be.
+Every leg sends the same attributes: the first participant's determine callbacks, region, and recording, and any leg may
+be the first.
 
 Source: Twilio docs, TwiML `<Conference>`; Participants subresource, "Create a Participant".
 """
@@ -10,11 +10,11 @@ from typing import Any
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 
-#: What we want to hear of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
+#: Events requested of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
 CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
-#: Who starts and who stops to speak: two callbacks each time.
+#: Speech start and end: two callbacks each time.
 SPEAKER_EVENT = "speaker"
-#: What we want to hear of every recording. Source: Twilio docs, Recordings resource, `RecordingStatusCallbackEvent`.
+#: Events requested of every recording. Source: Twilio docs, Recordings resource, `RecordingStatusCallbackEvent`.
 RECORDING_EVENTS = ("in-progress", "completed", "absent")
 
 
@@ -24,11 +24,11 @@ def records_conference(attributes: ConferenceAttributes) -> bool:
 
 
 def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """Attributes of `<Conference>`, by their names in the library; Twilio's own defaults are left out, save for beeps.
+    """Return attributes of `<Conference>` by the library's names, without Twilio's defaults except for beeps.
 
     Args:
-        attributes: Of the session.
-        recording_url: Where to tell of a recording.
+        attributes: The session's attributes.
+        recording_url: Status callback URL of recordings.
     """
     named = _common_attributes(attributes)
     if records_conference(attributes):
@@ -44,18 +44,18 @@ def conference_attributes(attributes: ConferenceAttributes, *, recording_url: st
 
 
 def participant_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
-    """The same for somebody who is dialled straight into the conference.
+    """Return the same attributes as parameters of `Participants.create`.
 
     Args:
-        attributes: Of the session.
-        recording_url: Where to tell of a recording.
+        attributes: The session's attributes.
+        recording_url: Status callback URL of recordings.
     """
     named = _common_attributes(attributes)
     if records_conference(attributes):
         named |= {
             "conference_record": "true",
             "conference_recording_status_callback": recording_url,
-            # One field for each event, as with every other list.
+            # One field per event, as for every other list.
             "conference_recording_status_callback_event": list(RECORDING_EVENTS),
             "conference_recording_status_callback_method": "POST",
         }

@@ -1,4 +1,4 @@
-"""How somebody is dialled by REST: whether it may be done at all, and what Twilio is told.
+"""Dials by REST: the final allow-list check, and the parameters.
 
 Source: Twilio docs, Call resource, "Create a Call"; Participants subresource, "Create a Participant".
 """
@@ -20,31 +20,32 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CallSetup:
-    """What orders need beyond what they say themselves."""
+    """What effects need besides their own fields."""
 
     urls: CallbackUrls
     twiml: TwimlBuilder
-    #: Shown to those who are dialled, E.164 (`TWILIO_NUMBER`).
+    #: Default caller ID, E.164 (`TWILIO_NUMBER`).
     own_number: str = field(repr=False)
-    #: What may be dialled: nothing unless somebody says so.
+    #: Allowed destinations: none by default.
     allowed: AllowList = field(default_factory=AllowList, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedCall:
-    """A call that was placed, or looked for."""
+    """A call that was placed or searched for."""
 
-    #: Empty where a search found none.
+    #: Empty if a search found none.
     call_sid: str
-    #: How long Twilio expects to keep it waiting before it places it, milliseconds.
+    #: Twilio's expected queue time before it places the call, milliseconds.
     queue_ms: int = 0
 
 
 def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
-    """The last word on whom we dial, whoever has checked it before.
+    """Check the allow-list right before a dial, whatever was checked before.
 
     Raises:
-        ProviderRefusedError: it is no address, or not on the allow-list. Status and code are 0: Twilio was not asked.
+        ProviderRefusedError: it is not an address, or not on the allow-list. Status and code are 0: no request was
+            sent.
     """
     try:
         setup.allowed.check(parse_address(effect.to))
@@ -61,11 +62,11 @@ def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
 
 
 def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[str, Any]:
-    """Dials straight into the conference.
+    """Return the parameters of a dial straight into the conference.
 
-    No wait music, and leaving ends nothing, as with every leg that joins by TwiML; and beeps, callbacks and the rest of
-    the conference's setup are theirs, since only the first participant's count. A supervisor comes in muted and starts
-    nothing.
+    No wait music, and the party's leaving ends nothing, as for legs that join by TwiML. Beep, callbacks, and the other
+    conference attributes match theirs, because only the first participant's count. A supervisor joins muted and does
+    not start the conference.
     """
     urls, session_id = setup.urls, effect.session_id
     return {
@@ -84,7 +85,7 @@ def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[
 
 
 def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
-    """Dials to our gate; where that does not answer, the fallback does."""
+    """Return the parameters of a dial to the gate; if the gate fails, Twilio requests the fallback URL."""
     digits = {"send_digits": effect.digits} if effect.digits else {}
     return {
         **_common_parameters(effect, setup),
@@ -105,7 +106,7 @@ def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
         "timeout": effect.timeout_s,
         "status_callback": setup.urls.call(callback),
         "status_callback_method": "POST",
-        # One field for each event: Twilio drops a list in one field without a word in its answer (21626).
+        # One field per event: Twilio silently drops a list in one field (21626).
         "status_callback_event": list(CALL_EVENTS),
         **token,
     }

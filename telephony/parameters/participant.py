@@ -1,4 +1,4 @@
-"""What a request changes of those who are in a conference: hold, mute, flags, coaching, and what is announced to them.
+"""Participant updates as REST parameters: hold, mute, flags, coaching, and announcements.
 
 Source: Twilio docs, Participants subresource, "Update a Participant"; Conference resource, "Update a Conference".
 """
@@ -12,26 +12,25 @@ from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.states import SuperviseMode
 from conferral.telephony.callback_urls import Announcement, CallbackUrls, Wait, wait_audio_named
 
-#: Our participant labels.
+#: Conferral's participant labels.
 _LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-[1-9][0-9]{0,5}", re.ASCII)
-#: Of a participant who is on the way in. Source: Twilio docs, Participants subresource, `status`.
+#: Statuses of a participant who is joining. Source: Twilio docs, Participants subresource, `status`.
 _RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
 
-#: Longer labels are none of ours; of 250 participants, they would fill an entry.
+#: Longer labels are not Conferral's; with 250 participants they would fill an entry.
 LABEL_MAX = 64
 
 
 def is_label(text: str) -> bool:
-    """Whether a participant's label has the form of ours."""
+    """Whether a participant label has Conferral's format."""
     return _LABEL.fullmatch(text) is not None
 
 
 def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
-    """What is asked for of one participant; what is not named stays as it is.
+    """Return the parameters of an update; what is not named stays unchanged.
 
     Raises:
-        ProviderRefusedError: the supervisor is to whisper, and no call is named that hears it; or the mode is one that
-            only a newer version knows. Status and code are 0.
+        ProviderRefusedError: a whisper without a call to coach, or a mode from a newer version. Status and code are 0.
     """
     changes: dict[str, Any] = {}
     if effect.hold is not None:
@@ -40,7 +39,7 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
         wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
         changes |= {"hold_url": urls.wait(wait), "hold_method": "POST"}
     if effect.end_on_exit is not None:
-        # Twilio may ignore the flag without Hold. It is ordered only of parties that are not on hold.
+        # Twilio may ignore the flag without Hold. The effect is emitted only for parties that are not on hold.
         # Source: twilio/twilio-go, issue 259.
         changes = {"hold": False} | changes | {"end_conference_on_exit": effect.end_on_exit}
     if effect.muted is not None:
@@ -53,7 +52,7 @@ def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str
 
 
 def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
-    """Muting and coaching in one request: in between, nobody hears what was meant for somebody else."""
+    """Mute and coach in one request, so that no one hears what is meant for another party in between."""
     if mode is SuperviseMode.WHISPER:
         if not coaches:
             raise ProviderRefusedError
@@ -62,9 +61,9 @@ def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
 
 
 def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dict[str, Any]:
-    """What is played: what the command names, or our own document, which says the command's sentence.
+    """Return the parameters of an announcement: the command's URL, or Conferral's document with the command's text.
 
-    Our own answers POST, and the two ways alike; somebody else's may be a mere file, which is asked for by GET.
+    Conferral's document is fetched by POST like all others; your URL may be a static file, so it is fetched by GET.
     """
     if effect.url:
         return {"announce_url": effect.url, "announce_method": "GET"}
@@ -73,7 +72,7 @@ def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dic
 
 
 def parse_participant(seen: Any) -> ParticipantSeen:
-    """A participant as a list shows it."""
+    """Return a participant as a list shows it."""
     return ParticipantSeen(
         call_sid=seen.call_sid or "",
         label=seen.label if seen.label and len(seen.label) <= LABEL_MAX else "",

@@ -1,4 +1,4 @@
-"""Recordings as REST requests: of a call, in two channels, and of a conference that is recorded from its start.
+"""Recordings as REST parameters: of a call in two channels, and of a conference that is recorded from its start.
 
 Source: Twilio docs, Recordings resource; Conference Recordings subresource.
 """
@@ -14,11 +14,11 @@ from conferral.telephony.callback_urls import CallbackUrls, RecordingCallback, i
 from conferral.telephony.errors import NOT_IN_PROGRESS
 from conferral.telephony.parameters.conference import RECORDING_EVENTS
 
-#: In place of a SID: the recording that runs. Source: Twilio docs, Recordings resource, "Update a Recording".
+#: Stands for the running recording's SID. Source: Twilio docs, Recordings resource, "Update a Recording".
 CURRENT = "Twilio.CURRENT"
-#: Recordings of one call that a look goes through, the newest first.
+#: Recordings of one call that a verification reads, newest first.
 RECORDINGS_MAX = 50
-#: How a recording was started by a request such as ours; a call may be recorded for other reasons too.
+#: `source` of recordings started by REST; a call may be recorded for other reasons, too.
 #: Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
 _LIVE = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
@@ -26,13 +26,13 @@ _LIVE = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.val
 
 @dataclass(frozen=True, slots=True)
 class StartedRecording:
-    """A recording that has begun."""
+    """A recording that has started."""
 
     recording_sid: str
 
 
 def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
-    """Records a call in two channels, and tells us of it."""
+    """Return the parameters to record a call in two channels, with status callbacks."""
     return {
         "recording_channels": "dual",
         "recording_status_callback": urls.recording(RecordingCallback(effect.session_id)),
@@ -42,16 +42,16 @@ def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, An
 
 
 def change_parameters(effect: ChangeRecording) -> dict[str, Any]:
-    """Pauses a recording, lets it go on or stops it. A pause leaves nothing in it, not even silence."""
+    """Return the parameters to pause, resume, or stop a recording. Paused time is skipped, not filled with silence."""
     pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}
     return {"status": effect.status} | pause
 
 
 def parse_started(sid: object) -> StartedRecording:
-    """A recording as Twilio's answer names it.
+    """Return the started recording in Twilio's response.
 
     Raises:
-        OutcomeUnknownError: it names none, so nobody knows whether it has begun.
+        OutcomeUnknownError: the response has no SID, so it is unknown whether the recording started.
     """
     if not isinstance(sid, str) or not is_id(sid):
         raise OutcomeUnknownError
@@ -59,10 +59,9 @@ def parse_started(sid: object) -> StartedRecording:
 
 
 def translate_start_error(error: ProviderGoneError) -> ProviderGoneError | ProviderRefusedError:
-    """What it means that a call can't be recorded.
+    """Return the error for a call that can't be recorded.
 
-    A call that is not in progress can't be, but the same is said of one that rings still, or that is in an ordinary
-    `<Dial>`: it need not be over.
+    Twilio reports a call that is still ringing, or in a plain `<Dial>`, like one that is over, so the call may be live.
     """
     if error.code != NOT_IN_PROGRESS:
         return error
@@ -70,19 +69,18 @@ def translate_start_error(error: ProviderGoneError) -> ProviderGoneError | Provi
 
 
 def counts_as_stopped(effect: ChangeRecording) -> bool:
-    """Whether a recording that is not there (any more) is what was asked for.
+    """Whether a missing recording fulfills the request.
 
-    A conference's recording begins with the conference: one that has not begun is not there either, and would still
-    begin.
+    A conference's recording starts with the conference: if it is missing, it may not have started yet, and still could.
     """
     return effect.status == RecordingStatus.STOPPED and bool(effect.recording_sid or not effect.conference_sid)
 
 
 def find_running(recordings: Iterable[Any]) -> str:
-    """SID of the newest recording that was started by a request and runs, or is paused; empty for none.
+    """Return the SID of the newest running or paused recording that a request started; empty for none.
 
     Args:
-        recordings: Of one call, the newest first, as Twilio lists them.
+        recordings: Recordings of one call, newest first, as Twilio lists them.
     """
     sids = (seen.sid for seen in recordings if seen.status in _LIVE and seen.source in (None, _STARTED_BY_API))
     return next((sid for sid in sids if isinstance(sid, str) and is_id(sid)), "")
