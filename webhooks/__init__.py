@@ -1,1 +1,1 @@
-"""Twilio's requests in, stream entries and TwiML out. Decides nothing about a session."""
+"""Webhooks: verify Twilio's requests, publish events, answer with TwiML. They decide nothing about a session."""

@@ -1,7 +1,7 @@
-"""What an announcement says: fetched by Twilio, said to all who are in the conference, or to one of them.
+"""Announcement URL: TwiML for an `announce` command, played to a whole conference or to one participant.
 
-The sentence stands in the session and in no URL. Where it can't be had the answer is an error, so that Twilio tells
-that the announcement has failed, in place of announcing nothing.
+The message is in the session, not in a URL. If it can't be read, the answer is an error, so that Twilio reports the
+announcement as failed instead of playing nothing.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from conferral.webhooks.responses import twiml_response
 
 log = structlog.get_logger()
 
-#: A second net below Redis's own deadline of 2 s.
+#: Timeout in case Redis's own deadline of 2 s fails, seconds.
 _STORE_DEADLINE_S = 2.2
 
 
@@ -34,7 +34,7 @@ class AnnouncementRoutes:
         self._metrics = metrics
 
     async def announcement(self, _form: Form, query: str) -> web.Response:
-        """The sentence of an `announce` command; 404 where nobody waits for it any more, 503 without Redis."""
+        """Return an `announce` command's message; 404 if it is no longer pending, 503 without Redis."""
         announcement = parse_announcement(query)
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):

@@ -1,7 +1,7 @@
-"""The application: which URL is answered by whom, and what every answer has in common.
+"""The webhooks application: routes, error responses, and what all answers share.
 
-A handler is short: admit, parse, publish, answer. Whoever is turned away gets a status and no words, nothing is
-published, and the log gets one line without anything that was sent.
+A handler is short: authenticate, parse, publish, answer. A rejected request gets a status without a body. Nothing is
+published, and the log gets one line without any request data.
 """
 
 from collections.abc import Awaitable, Callable
@@ -54,9 +54,9 @@ from conferral.webhooks.wait_url import WaitRoutes
 
 log = structlog.get_logger()
 
-#: Paths that may be asked by GET as well: Twilio's default for what is heard on hold.
+#: Paths that also accept GET: Twilio's default for what is played on hold.
 _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
-#: Errors of a handler that are answered by name.
+#: Handler errors that have their own answer.
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -71,19 +71,19 @@ def make_app(
     directory: DirectoryFile | None = None,
     level: SchemaVersion | None = None,
 ) -> web.Application:
-    """The webhooks, ready to be served.
+    """Return the webhooks application, ready to be served.
 
     Args:
-        settings: Of the process.
+        settings: The process's settings.
         ingest: Where events go; opened and closed by the caller.
-        twilio: Asks Twilio for the other side of a bridge; likewise.
-        metrics: Where requests are counted, and what `/metrics` shows.
+        twilio: Reads the other side of a bridge from Twilio; opened and closed by the caller.
+        metrics: Counts requests; also served at `/metrics`.
         clock: For durations.
-        directory: Who answers which number; read again by the caller. By default it is read once, here.
-        level: At which records are written, for `/readyz`.
+        directory: Who answers which number; reloaded by the caller. By default it is loaded once, here.
+        level: The schema version in force, for `/readyz`.
 
     Raises:
-        SettingsError: the directory, the agent, the allow-list or the public URL is wrong.
+        SettingsError: The directory, the agent, the allow-list, or the public URL is invalid.
     """
     app = web.Application()
     authenticator = RequestAuthenticator(settings)
@@ -95,7 +95,8 @@ def make_app(
     rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
     signed = {path: _with_rescue(path, action, rescue, metrics) for path, action in signed.items()}
     audio = {path: AudioFile(path) for path in PATHS.values()}
-    # A proxy may take the public URL's path away or leave it: both are answered, and signed as they were sent.
+    # A proxy may strip the public URL's path or keep it. Both are served; the signature covers the URL as Twilio
+    # requested it.
     for prefix in dict.fromkeys(("", unquote(authenticator.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
             handler = _signed_handler(
@@ -113,13 +114,13 @@ def make_app(
 def signed_routes(
     settings: ServiceSettings, ingest: Ingest, twilio: TwilioQueries, metrics: Metrics, directory: DirectoryFile
 ) -> dict[str, Action]:
-    """Who answers which of Twilio's requests, by path, once it was admitted.
+    """Return the handlers of Twilio's requests by path, for requests that passed authentication.
 
     Args:
-        settings: Of the process.
+        settings: The process's settings.
         ingest: Where events go.
-        twilio: Asks Twilio for the other side of a bridge.
-        metrics: Where is counted.
+        twilio: Reads the other side of a bridge from Twilio.
+        metrics: Counts requests and errors.
         directory: Who answers which number.
     """
     documents = _documents_of(settings)
@@ -156,7 +157,7 @@ def _documents_of(settings: ServiceSettings) -> TwimlBuilder:
 
 
 class _Durations:
-    """The histogram's children by route and status, looked up once each."""
+    """Caches the histogram's children by route and status."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
@@ -170,7 +171,7 @@ class _Durations:
 
 
 def _with_rescue(path: str, action: Action, rescue: Rescue, metrics: Metrics) -> Action:
-    """The boundary of one answer: an error that no code foresaw costs neither the caller nor the process."""
+    """Contain an unexpected error in one answer: the caller gets another answer, and the process continues."""
 
     async def answer(form: Form, query: str) -> web.Response:
         with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=path):
@@ -191,7 +192,7 @@ def _signed_handler(
     prefix_was_kept: bool,
 ) -> Handler:
     def refused(reason: Rejection) -> web.Response:
-        """The answer to a request that is Twilio's, but can't be understood."""
+        """Return the answer to a request from Twilio that can't be parsed."""
         if path not in SPOKEN_PATHS:
             return _rejected(path, 400, reason)
         log.warning("webhook_rejected", url_path=path, status=200, reason=reason.value)
@@ -234,5 +235,5 @@ def _rejected(path: str, status: int, reason: Rejection) -> web.Response:
     allowed = "GET, POST" if path in _GET_PATHS else "POST"
     response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
     if status in (408, 413):
-        response.force_close()  # what is left of the body is not waited for
+        response.force_close()  # do not wait for the rest of the body
     return response

@@ -1,6 +1,6 @@
-"""Our own audio for those who wait. Anybody may fetch it: Twilio does not sign such requests, and it is no secret.
+"""Audio files for callers who wait. Public: Twilio does not sign these requests, and the files are not secret.
 
-The files are made by scripts/make_media.py.
+scripts/make_media.py generates the files.
 """
 
 import hashlib
@@ -10,18 +10,18 @@ from aiohttp import hdrs, web
 
 from conferral.statemachine.states import WaitAudio
 
-#: Path of each tune's file.
+#: Path of each audio file.
 PATHS = {WaitAudio.RINGBACK: "/media/ringback.wav", WaitAudio.MUSIC: "/media/music.wav"}
 
-#: Source: Twilio docs, TwiML `<Play>`: audio is fetched again when its caching headers say so.
+#: Source: Twilio docs, TwiML `<Play>`: Twilio refetches audio according to its caching headers.
 _CACHING = "public, max-age=86400"
 
 
 class AudioFile:
-    """Answers for one file."""
+    """Serves one file."""
 
     def __init__(self, path: str) -> None:
-        """Reads the file, which ships with the package.
+        """Load the file, which ships with the package.
 
         Args:
             path: One of `PATHS`.
@@ -30,7 +30,7 @@ class AudioFile:
         self._tag = hashlib.blake2b(self._body, digest_size=8).hexdigest()
 
     async def send(self, request: web.Request) -> web.Response:
-        """The file, or that it has not changed."""
+        """Return the file, or 304 if it has not changed."""
         provided_tag = {tag.value for tag in request.if_none_match or ()}
         response = web.Response(status=304) if self._tag in provided_tag else web.Response(body=self._body)
         response.etag = self._tag

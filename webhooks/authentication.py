@@ -1,7 +1,7 @@
-"""Lets Twilio's requests in and turns all others away, before anything is published.
+"""Request authentication: accepts requests signed by Twilio and rejects all others before anything is published.
 
-The order is from cheap to dear: method, size, content type, body, signature, account, fields. An oversize body is never
-hashed; nothing of an unsigned one is looked at beyond its shape.
+Checks run from cheap to expensive: method, size, content type, body, signature, account, fields. An oversized body is
+never hashed. Of an unsigned one, only the form is checked.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from conferral.webhooks.form import FIELDS_MAX, Form, parse_form
 from conferral.webhooks.large_bodies import LargeBodyLimiter
 from conferral.webhooks.signature import SignatureCheck
 
-#: Largest body, in bytes. Twilio's forms stay below 10 KiB.
+#: Maximum body, bytes. Twilio's forms stay below 10 KiB.
 BODY_BYTES_MAX = 64 * 1024
-#: Largest body of a request that a caller waits for. Browsers and voice bots add fields of their own, of any size.
+#: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any size.
 VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Twilio gives up after 15 s, whatever it sends; a body that trickles in is somebody else's.
+#: Read timeout, seconds. Twilio gives up after 15 s in any case; a body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "X-Twilio-Signature"
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 class RequestAuthenticator:
-    """Admits requests that Twilio signed for our account."""
+    """Accepts requests that Twilio signed for our account."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         tokens = [token.get_secret_value() for token in (settings.auth_token, settings.auth_token_secondary) if token]
@@ -39,11 +39,11 @@ class RequestAuthenticator:
 
     @property
     def prefix(self) -> str:
-        """The path of the public URL, under which the same routes are answered when a proxy keeps it."""
+        """The path of the public URL; the same routes are also served below it, in case a proxy keeps it."""
         return self._signature_check.prefix
 
     def is_probe(self, request: web.Request, now_s: float) -> bool:
-        """Return whether an unsigned request is one by which `check` tries that it is refused."""
+        """Return whether an unsigned request is one by which `check` verifies that it is refused."""
         marks = request.headers.getall(probe.HEADER, ())
         if len(marks) != 1 or not request.raw_path.endswith(probe.TARGET):
             return False
@@ -52,17 +52,17 @@ class RequestAuthenticator:
     async def authenticate(
         self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False, is_voice: bool = False
     ) -> Form:
-        """The fields of a request that is Twilio's.
+        """Authenticate a request and return its fields.
 
         Args:
             request: The request.
-            prefix_was_kept: Whether its path still begins with the public URL's.
-            may_get: Whether it may be a GET too. Its fields stand in the query, behind those of our own.
-            is_voice: Whether a caller waits for the answer. Then the body may be large, with any number of fields:
-                all are signed, and those that nothing reads are ignored.
+            prefix_was_kept: Whether its path still starts with the public URL's path.
+            may_get: Whether it may be a GET. Its fields are then in the query, after our own.
+            is_voice: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all
+                are signed, and unknown ones are ignored.
 
         Raises:
-            RejectedError: it is not, or not of its form; carries the status to answer.
+            RejectedError: The request is not from Twilio, or malformed; carries the status to answer.
         """
         if may_get and request.method == "GET":
             _check_path(request)
@@ -77,8 +77,8 @@ class RequestAuthenticator:
                 form = await self._large_form(request, body, prefix_was_kept=prefix_was_kept)
             else:
                 raise RejectedError(413, Rejection.TOO_LARGE)
-        # The signature proves the account, and not every kind of request names it. A subaccount's requests are signed
-        # with its own token; another account under the same token is not served.
+        # The signature proves the account, but not every kind of request names it. A subaccount signs with its own
+        # token; another account under the same token is not served.
         if form.get("AccountSid") not in (self._account_sid, "", None):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
         if is_voice:
@@ -93,7 +93,7 @@ class RequestAuthenticator:
             await _read(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
-            async with self._large_bodies.parse_lock():  # in a thread: it takes long enough to delay the other callers
+            async with self._large_bodies.parse_lock():  # in a thread: it takes long enough to delay other callers
                 return await asyncio.to_thread(
                     self._signed_form, request, body, prefix_was_kept=prefix_was_kept, is_voice=True
                 )
@@ -119,9 +119,9 @@ class RequestAuthenticator:
 
 
 def _resolve_from(form: Form) -> None:
-    """Leaves one `From`: browser apps send parameters of their own under Twilio's names.
+    """Keep one `From`: browser apps may send parameters under Twilio's names.
 
-    Twilio names the caller in `Caller` too.
+    Twilio also sends the caller as `Caller`.
     """
     if form.repeated.pop("From", None) and form.get("Caller") and "Caller" not in form.repeated:
         form["From"] = form["Caller"]
@@ -142,10 +142,10 @@ def _query_form(request: web.Request) -> Form:
 async def _read(
     request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
 ) -> bytearray:
-    """Read until the body is complete or longer than that."""
+    """Read until the body is complete or exceeds `bytes_max`."""
     content = request.content
     try:
-        if content.is_eof():  # all of it is here already, as nearly always: no deadline has to be armed
+        if content.is_eof():  # already complete, as is usual: no deadline needed
             deadline = nullcontext()
         async with deadline:
             while len(body) <= bytes_max and not content.at_eof():
@@ -153,7 +153,7 @@ async def _read(
     except TimeoutError:
         raise RejectedError(408, Rejection.TOO_SLOW) from None
     except (web.RequestPayloadError, OSError):
-        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
+        # Broken chunks, or the sender is gone and may never read the answer.
         raise RejectedError(400, Rejection.MALFORMED_BODY) from None
     return body
 
@@ -164,7 +164,7 @@ def _check_headers(request: web.Request, bytes_max: int) -> None:
     if (request.content_length or 0) > bytes_max:
         raise RejectedError(413, Rejection.TOO_LARGE)
     headers = request.headers
-    if "Content-Encoding" in headers:  # Twilio sends none, and a small body may unpack into a huge one
+    if "Content-Encoding" in headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(400, Rejection.CONTENT_ENCODING)
     content_type = headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != _CONTENT_TYPE:

@@ -1,4 +1,4 @@
-"""What the routes that Twilio asks answer by: made once for the process, and handed to each of them."""
+"""Dependencies of the webhook routes, created once per process."""
 
 from dataclasses import dataclass
 
@@ -13,22 +13,22 @@ from conferral.webhooks.twilio_queries import TwilioQueries
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What is needed to answer."""
+    """Dependencies of a route."""
 
     settings: ServiceSettings
-    #: Makes TwiML.
+    #: Builds TwiML.
     documents: TwimlBuilder
-    #: Says who answers which number.
+    #: Who answers which number.
     routing: CallRouting
-    #: Where events go, and where sessions are read.
+    #: Publishes events and reads sessions.
     ingest: Ingest
-    #: Asks Twilio for the other side of a bridge.
+    #: Reads the other side of a bridge from Twilio.
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
-    #: Where answers without Redis are counted.
+    #: Counts answers without Redis.
     metrics: Metrics
 
     def __repr__(self) -> str:
-        """Nothing of it: it holds addresses and secrets."""
+        """Hide the contents: they include addresses and secrets."""
         return "<Means>"

@@ -1,7 +1,8 @@
-"""The action of every `<Dial>` of ours: what the party hears whose `<Dial>` is over.
+"""The action URL of our `<Dial>` verbs: TwiML for the party whose `<Dial>` has ended.
 
-Redis away, or refusing what is written: it waits and asks again, then asks Twilio for the other side. The next agent is
-rung without Redis too: the URL says who was tried, and the directory who follows.
+If Redis is unreachable or refuses writes, the party waits while the action is repeated; then the answer depends on
+Twilio's state of the other side. The next agent is dialed without Redis, too: the URL names the agent tried, and the
+directory the next one.
 """
 
 import asyncio
@@ -37,11 +38,11 @@ from conferral.webhooks.responses import record_unstored, twiml_response
 
 log = structlog.get_logger()
 
-#: A second net below Redis's own deadline of 2 s: the caller hears silence for as long as we wait.
+#: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 _STORE_DEADLINE_S = 2.2
-#: When a dial action is asked again: three tries, and the pauses between them, are about 6 s at most.
+#: Timeout of a repeated action, seconds: three attempts, with the pauses between them, take about 6 s at most.
 _STORE_AGAIN_DEADLINE_S = 1.0
-#: Redis's deadline and this one have to fit into the read timeout that the dial action's URL names.
+#: Together with Redis's deadline, this must fit into the read timeout in the action's URL, seconds.
 _LOOKUP_DEADLINE_S = 1.5
 
 _PHRASES = {
@@ -58,7 +59,7 @@ _BY_NAME = frozenset(
 
 
 class DialActionRoutes:
-    """Answers the dial action."""
+    """Answers the `<Dial>` action."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._settings = dependencies.settings
@@ -69,16 +70,16 @@ class DialActionRoutes:
         self._metrics = dependencies.metrics
 
     async def dial_action(self, form: Form, query: str) -> web.Response:
-        """A `<Dial>` of ours has ended."""
+        """Answer the action URL of a `<Dial>` that has ended."""
         return await self.answer(form, parse_dial_action(query), DIAL_ACTION_PATH)
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
-        """What the party hears next.
+        """Return the TwiML for the party.
 
         Args:
             form: The request's fields.
-            action: What the URL says.
-            route: The path that was asked.
+            action: The URL's parameters.
+            route: The requested path.
         """
         event = dial_ended(form, action)
         event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
@@ -97,8 +98,8 @@ class DialActionRoutes:
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S if action.request_number == 1 else _STORE_AGAIN_DEADLINE_S):
-                # The fallback does not say how the `<Dial>` ended: there is nothing to tell anybody. And what Redis may
-                # have forgotten is told together with what Twilio says.
+                # The fallback URL carries no dial status, so there is nothing to publish. If Redis may have lost data,
+                # publish only later, together with what Twilio reports.
                 if event.dial_call_status and not may_be_old:
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
@@ -131,7 +132,7 @@ class DialActionRoutes:
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
     async def _publish(self, event: DialEnded, route: str) -> None:
-        """Publishes what is answered whether or not it can be stored."""
+        """Publish an event whose answer does not depend on storing it."""
         try:
             async with asyncio.timeout(_STORE_AGAIN_DEADLINE_S):
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -141,7 +142,7 @@ class DialActionRoutes:
     def _with_next_agent(
         self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
     ) -> tuple[NextAgent | None, DialOutcome]:
-        """Who is tried after the agent who was not reached, and the outcome with what follows from that."""
+        """Return the next agent after one who was not reached, and the outcome updated with that."""
         following = self._next_agent(form, action, outcome, view)
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         has_phone = number < len(agents) and agents[number].startswith("+")
@@ -154,22 +155,21 @@ class DialActionRoutes:
     def _next_agent(
         self, form: Form, action: DialAction, outcome: DialOutcome, view: SessionView | None
     ) -> NextAgent | None:
-        """Who is tried next in an inbound session, once the `<Dial>` to an agent has ended unanswered."""
+        """Return the next agent in an inbound session, once the `<Dial>` to an agent has ended unanswered."""
         is_inbound = view is None or view.direction == INBOUND
         if action.dial is not DialKind.BRIDGE or action.party != CUSTOMER or outcome.was_answered or not is_inbound:
             return None
-        # Whoever decides upon a session goes by the agents that it knows; of one that nobody has decided upon yet, they
-        # are the directory's.
+        # A worker tries the agents in the session; before it has decided, those are the directory's.
         return self._routing.next_agent(action.session_id, self._agents_to_try(form, action, view), action.agent_number)
 
     def _agents_to_try(self, form: Form, action: DialAction, view: SessionView | None) -> tuple[str, ...]:
-        """The agents to be tried; one who is tried again counts as another one, even before a worker has noted it."""
+        """Return the agents to try; a repeated attempt counts as another agent, even before a worker recorded it."""
         agents, again = view.agents if view else self._routing.inbound(form).agents, action.own_number_from
         is_noted = view is not None and view.agent_number >= again
         return agents if is_noted or not again else (*agents[:again], *agents[again - 1 :])
 
     def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
-        """The agent of the `<Dial>` that has ended, as the next one."""
+        """Return the agent of the ended `<Dial>` as the next one."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
@@ -186,7 +186,7 @@ class DialActionRoutes:
         )
 
     def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
-        """Of a session that nobody knows, what the directory says, as at its beginning."""
+        """Return the session's attributes; for an unknown session those of the directory, as at its start."""
         return view.attributes if view else self._routing.inbound(form).attributes
 
     def _document(
@@ -224,7 +224,7 @@ class DialActionRoutes:
         )
 
     async def _child_status(self, parent_call_sid: str) -> str | None:
-        # The caller waits for a document: an odd answer of Twilio's has to leave one.
+        # The caller waits for TwiML, so an unexpected answer from Twilio must not prevent one.
         with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
             try:
                 async with asyncio.timeout(_LOOKUP_DEADLINE_S):
@@ -235,21 +235,21 @@ class DialActionRoutes:
 
 
 def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
-    """Whether the `<Dial>` to an agent failed at once while it showed the caller's number.
+    """Whether the `<Dial>` to an agent failed at once while it presented the caller's number.
 
-    A phone's network may refuse that number, and Twilio then says no more than `failed`. No phone has rung, so the dial
-    may be repeated. Source: Twilio docs, Errors, 13214.
+    A phone network may refuse that number, and Twilio then reports only `failed`. No phone has rung, so the dial may be
+    repeated. Source: Twilio docs, Errors, 13214.
     """
     is_agents = action.dial is DialKind.BRIDGE and action.party == CUSTOMER and not action.own_number_from
     return is_agents and event.dial_call_status == CallStatus.FAILED and is_caller_id(caller_of(form))
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:
-    """Whether someone who waits starts the conference: an agent or caller who waits for whom they call does."""
+    """Whether a waiting party starts the conference: an agent or caller who waits for the callee does."""
     return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 
 def _wait_audio(party: PartyView, view: SessionView | None) -> WaitAudio:
-    """What somebody hears who waits. Whoever is alone all of a sudden has no tune yet: it is the target that rings."""
+    """Return the audio for a waiting party. One suddenly left alone has none yet; the target is then ringing."""
     is_parked = view is not None and view.phase == Phase.PARKED
     return party.wait_audio or (WaitAudio.MUSIC if is_parked else WaitAudio.RINGBACK)

@@ -1,11 +1,11 @@
-"""What a `<Dial>` action is answered: decided from the session's state and from whose call it is. Pure.
+"""Policy of the `<Dial>` action: decides the answer from the session's state and the party. Pure.
 
-A parent's DialCallStatus says `completed` both when the other side hung up and when the other side was moved into the
-conference; so the state decides, and where the state can't be had or trusted, Twilio is asked for the other side.
+A parent's DialCallStatus is `completed` both when the other side hung up and when it was moved into the conference. So
+the state decides; if the state is unknown or may be stale, Twilio's status of the other side does.
 
-Of a customer whose `<Dial>` is over while a transfer runs, the agent has been let go: he goes into the conference and
-waits there for whoever takes the call. Somebody who waits in a conference from the start, or while parked, and comes
-out of it goes back in. An agent who is to be out is hung up, in whatever state.
+A customer whose `<Dial>` ends during a transfer has lost the agent. The customer joins the conference and waits there
+for the target. A party that waits in a conference from the start, or while parked, and drops out of it, rejoins. An
+agent who is leaving is hung up in every state.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Openi
 from conferral.storage.ingest.port import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 
-#: How often Redis is asked for one dial action before Twilio is.
+#: How often one dial action reads Redis before it asks Twilio.
 REDIS_READS_MAX = 3
 
 
 class DialActionAnswer(StrEnum):
-    """What to do."""
+    """What to answer."""
 
-    #: Join the session's conference, by its SID once that is known.
+    #: Join the session's conference, by its SID once known.
     JOIN = "join"
-    #: Join it once more, by name: the SID or the label was refused.
+    #: Join again, by name: Twilio refused the SID or the label.
     JOIN_BY_NAME = "join-by-name"
-    #: Join it as somebody who waits, and hear the party's tune until somebody else joins.
+    #: Join as a waiting party, and hear the party's audio until another one joins.
     WAIT_IN_CONFERENCE = "wait-in-conference"
-    #: The same once more, by name: the conference is over.
+    #: Wait again, by name: the conference is over.
     WAIT_IN_NEW_CONFERENCE = "wait-in-new-conference"
-    #: Once more, with Twilio's own music: ours could not be fetched.
+    #: Wait again, with Twilio's own music: ours could not be fetched.
     WAIT_WITH_TWILIO_MUSIC = "wait-with-twilio-music"
     HANG_UP = "hang-up"
-    #: Ring the same agent once more, with our own number: the `<Dial>` failed with the caller's.
+    #: Dial the same agent again, with our own number: the `<Dial>` failed with the caller's.
     REDIAL_AGENT = "redial-agent"
-    #: Ring the next of the agents to be tried, by another `<Dial>`.
+    #: Dial the next agent, with another `<Dial>`.
     DIAL_NEXT_AGENT = "dial-next-agent"
-    #: Go on with the TwiML that the directory names for a customer whom the others have left.
+    #: Continue with the TwiML that the directory names for a customer who was left alone.
     CONTINUE = "go-on"
     #: Say that the other side is busy, then hang up; likewise the next two.
     SAY_BUSY = "say-busy"
@@ -47,7 +47,7 @@ class DialActionAnswer(StrEnum):
     SAY_UNREACHABLE = "say-unreachable"
     #: Wait a second and ask again.
     WAIT = "wait"
-    #: Ask Twilio what became of the other side.
+    #: Read the status of the other side from Twilio.
     READ_CHILD_CALL = "read-child-call"
 
 
@@ -55,21 +55,21 @@ class DialActionAnswer(StrEnum):
 class DialOutcome:
     """What the action's request says."""
 
-    #: The party that the URL names.
+    #: The party named in the URL.
     party: str
     call_sid: str
     dial: DialKind
-    #: DialCallStatus in Twilio's words, empty when it is not known.
+    #: Twilio's DialCallStatus; empty if unknown.
     dial_call_status: str
     #: Status of the party's own call.
     call_status: str
-    #: Which try of the `<Dial>` it was.
+    #: The attempt of the `<Dial>`, from 1.
     attempt: int = 1
-    #: How often the action was asked.
+    #: How often the action was requested, from 1.
     request_number: int = 1
-    #: Whether another agent is to be tried when this one could not be had.
+    #: Whether another agent can be tried.
     has_next_agent: bool = False
-    #: Whether the agent's phone could not be called while it would have shown the caller's number.
+    #: Whether the dial to the agent's phone failed while it presented the caller's number.
     failed_with_callers_number: bool = False
 
     @property
@@ -91,34 +91,35 @@ _UNANSWERED_ANSWERS = {
 }
 
 
-#: How a customer goes on waiting whose way in has ended, by which try it was.
+#: How a customer goes on waiting after dropping out of the conference, by attempt.
 #:
-#: Twilio does not say why a `<Dial>` into a conference has ended. Mostly the room is over, because the agent's leaving
-#: has ended it, and in a fresh room nobody must sit in silence: so the tune is tried once more. If it was the tune that
-#: could not be had, that room is over as well, and the third try asks for none: Twilio plays its own music, which can't
-#: fail, so nobody who waits is hung up for it. Holding them with the tune is no way out: Twilio holds no one before a
-#: conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
+#: Twilio does not say why a `<Dial>` into a conference ended. Usually the conference is over because the agent's
+#: leaving ended it. In a new conference the customer must not sit in silence, so the second attempt plays the audio
+#: again. If the audio itself could not be fetched, that conference ends as well, and the third attempt asks for none:
+#: Twilio plays its own music, which can't fail, so no waiting customer is hung up because of it. Holding the customer
+#: with our audio would not help: Twilio does not hold participants before a conference starts. Source: Twilio docs,
+#: TwiML `<Conference>`, `waitUrl`; Errors, 16099.
 _WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
-#: How the `<Dial>` to an agent has ended for whom the next one is rung. `canceled` is not among them: that was wanted.
+#: Statuses of a `<Dial>` to an agent after which the next one is dialed. `canceled` is not one: it was intended.
 _NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
-#: How the `<Dial>` of two who have talked has ended. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
+#: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
 _ANSWERED_STATUSES = frozenset({"completed", "answered"})
-#: How a session has ended whose customer was left by the others, or has left the conference without hanging up.
+#: End reasons of sessions whose customer was left alone, or left the conference without hanging up.
 _LEFT_ALONE_REASONS = frozenset({EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE})
 
 
 def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
-    """The party whose call it is: by the CallSid where the session knows it, else by the URL; empty for a stranger.
+    """Return the party that has the call: by CallSid if the session knows it, else by the URL; empty for a stranger.
 
-    Names change hands in a transfer. So a name tells a call only while no other call is known to be that party's, and
-    of a party that was dialled by REST only before anybody could be transferred.
+    Names move to other calls in a transfer. So a name identifies a call only while the session knows no other call of
+    that party. For a party dialed by REST, it does so only before any transfer was possible.
     """
     if view is None:
         return outcome.party
     if name := view.party_of(outcome.call_sid):
         return name
     party = view.parties.get(outcome.party)
-    if party is None:  # of a session that had to be rebuilt, not everybody has been heard of yet
+    if party is None:  # a recovered session may not know all of its parties yet
         return outcome.party if outcome.party in (CUSTOMER, AGENT) else ""
     if party.call_sid or (party.dial_id and view.state != State.BRIDGED):
         return ""
@@ -126,12 +127,12 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
 
 
 def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
-    """The answer when Redis has told what it knows.
+    """Decide with the state from Redis.
 
     Args:
         outcome: The request.
-        view: The session as Redis has it; None when Redis does not know it.
-        may_be_old: Redis was restarted lately: it may have forgotten the last second.
+        view: The session in Redis; None if Redis does not know it.
+        may_be_old: Redis restarted recently and may have lost the last second.
     """
     name = party_of(outcome, view)
     if outcome.party_is_gone or not name:
@@ -140,7 +141,7 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
         return _of_unknown_session(outcome, name)
     party = view.parties.get(name, PartyView())
     if view.state == State.ENDED:
-        return decide_left_alone(outcome, view)  # final: no forgotten second leads out of it
+        return decide_left_alone(outcome, view)  # final: no lost second can undo it
     if party.is_leaving:
         return DialActionAnswer.HANG_UP
     if outcome.dial is DialKind.CONFERENCE:
@@ -148,27 +149,27 @@ def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) 
     if is_waiting(view, name) and party.wait_audio:
         return DialActionAnswer.WAIT_IN_CONFERENCE
     if view.state in (State.CONVERTING, State.CONFERENCED, State.TRANSFERRING) and not view.opening:
-        # The intent to move was committed once; a second that Redis forgot can't have made it untrue.
+        # The intent to move was committed; a second that Redis lost can't undo it.
         return DialActionAnswer.JOIN
     return DialActionAnswer.READ_CHILD_CALL if may_be_old and outcome.was_answered else _after_bridge(outcome, view)
 
 
 def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
-    """The answer while Redis can't be reached."""
+    """Decide while Redis is unreachable."""
     if outcome.party_is_gone:
         return DialActionAnswer.HANG_UP
     if outcome.dial is DialKind.BRIDGE and not outcome.was_answered:
         return _unanswered(outcome)
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
-    # Whoever comes out of the conference has no child to ask for; with nobody to tell better, the room is over.
+    # A party that left the conference has no child call to read; without other evidence, the conference is over.
     return DialActionAnswer.READ_CHILD_CALL if outcome.dial is DialKind.BRIDGE else DialActionAnswer.HANG_UP
 
 
 def decide_by_child(child_status: str | None, outcome: DialOutcome, view: SessionView | None) -> DialActionAnswer:
-    """The answer once Twilio told the status of the other side, None when it could not.
+    """Decide by the other side's status from Twilio; None if Twilio did not answer.
 
-    The `<Dial>` is over: another side that still lives was moved, so this one follows.
+    The `<Dial>` is over: if the other side is still live, it was moved, so this one follows.
     """
     if child_status == CallStatus.IN_PROGRESS:
         return DialActionAnswer.JOIN
@@ -176,7 +177,7 @@ def decide_by_child(child_status: str | None, outcome: DialOutcome, view: Sessio
 
 
 def decide_left_alone(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
-    """What becomes of somebody whom nobody is left to talk to."""
+    """Decide for a party that has no one left to talk to."""
     if party_of(outcome, view) != CUSTOMER or not view.attributes.after_url:
         return DialActionAnswer.HANG_UP
     if view.state == State.ENDED:
@@ -188,7 +189,7 @@ def decide_left_alone(outcome: DialOutcome, view: SessionView) -> DialActionAnsw
 def _of_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
     if outcome.dial is DialKind.BRIDGE:
         return DialActionAnswer.READ_CHILD_CALL if outcome.was_answered else _unanswered(outcome)
-    # Somebody who waits in a conference from the start may come out of it before the session was decided upon.
+    # A party that waits in a conference from the start may drop out before a worker has decided on its session.
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     may_go_back = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
@@ -196,30 +197,30 @@ def _of_unknown_session(outcome: DialOutcome, name: str) -> DialActionAnswer:
 
 
 def _after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
-    """The leg was in the room, or was refused by it.
+    """Decide for a leg that was in the conference, or was refused by it.
 
-    A refusal is a label in use (16025), the SID of a room that is over (13236), or wait music that could not be had.
-    Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
+    A refusal is caused by a label in use (16025), the SID of an ended conference (13236), or wait music that could not
+    be fetched. Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
     """
     if view.state == State.CONVERTING and outcome.attempt == 1:
         return DialActionAnswer.JOIN_BY_NAME
     if is_waiting(view, name):
-        # The agent has left before Twilio knew that this must not end the room, or the customer did not get in.
+        # The agent left before Twilio knew not to end the conference, or the customer did not get in.
         return _WAIT_FALLBACKS.get(outcome.attempt, DialActionAnswer.HANG_UP)
     if name == first_waiting_party(view):
-        # Nobody else is in yet whose leaving could have ended the room: what is heard there could not be had.
+        # No other party is in yet whose leaving could have ended the conference, so the audio could not be fetched.
         return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if outcome.attempt == 1 else DialActionAnswer.HANG_UP
     return decide_left_alone(outcome, view) if view.state == State.CONFERENCED else DialActionAnswer.HANG_UP
 
 
 def is_waiting(view: SessionView, name: str) -> bool:
-    """Whether it is the customer, and somebody is yet to take the call."""
+    """Whether the party is the customer, waiting for the call to be taken."""
     is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
     return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
 
 
 def first_waiting_party(view: SessionView) -> str:
-    """Name of the party that waits in a conference from the start for the other one; empty once both talk."""
+    """Return the party that waits in a conference from the start for the other one; empty once both talk."""
     if view.opening == Opening.OVER:
         return ""
     return CUSTOMER if view.direction == INBOUND else AGENT
@@ -230,7 +231,7 @@ def _after_bridge(outcome: DialOutcome, view: SessionView) -> DialActionAnswer:
 
 
 def _unanswered(outcome: DialOutcome) -> DialActionAnswer:
-    """Nobody has answered the bridge's `<Dial>`."""
+    """Decide after the bridge's `<Dial>` was not answered."""
     if outcome.failed_with_callers_number:
         return DialActionAnswer.REDIAL_AGENT
     if outcome.has_next_agent and outcome.dial_call_status in _NEXT_AGENT_AFTER:

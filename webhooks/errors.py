@@ -1,4 +1,4 @@
-"""Why a request is turned away."""
+"""Reasons for rejecting a request."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from conferral.runtime.errors import ConferralError
 
 
 class Rejection(StrEnum):
-    """The reasons, as the log's `reason` says them; the asker learns the status alone."""
+    """The reasons, as in the log's `reason`; the client only gets the status."""
 
     METHOD = "method"
     TOO_LARGE = "too-large"
@@ -25,11 +25,11 @@ class Rejection(StrEnum):
 
 
 class RejectedError(ConferralError):
-    """A request is not Twilio's, or not of its form: it is answered with a status and nothing is published.
+    """A request is not from Twilio, or malformed: the answer is a status, and nothing is published.
 
     Attributes:
         status: HTTP status of the answer.
-        reason: Why, for the log.
+        reason: The reason, for the log.
     """
 
     def __init__(self, status: int, reason: Rejection) -> None:

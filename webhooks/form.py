@@ -1,11 +1,11 @@
-"""Form bodies: read so that what is signed and what is understood are the same.
+"""Form bodies, parsed so that the signed content and the parsed fields match.
 
-Bytes that are not UTF-8 stay what they are until the signature has been checked.
+Bytes that are not UTF-8 are kept until the signature has been verified.
 """
 
 from urllib.parse import unquote
 
-#: Twilio sends about 25 fields, more where a browser adds its own.
+#: Twilio sends about 25 fields, more if a browser adds its own.
 FIELDS_MAX = 512
 
 
@@ -16,11 +16,11 @@ class Form(dict[str, str]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: The names that were sent more than once, with all their values.
+        #: Names that were sent more than once, with all their values.
         self.repeated: dict[str, list[str]] = {}
 
     def signed_text(self) -> str:
-        """Names and values in the order in which Twilio signs them: by name, the different values of a name by value.
+        """Return names and values in Twilio's signing order: by name, then the distinct values of a name by value.
 
         Source: Twilio docs, "Webhooks security"; twilio-python, `RequestValidator.compute_signature`.
         """
@@ -31,7 +31,7 @@ class Form(dict[str, str]):
         )
 
     def readable(self) -> "Form":
-        """Return the fields with U+FFFD in place of bytes that are not UTF-8."""
+        """Return the fields with U+FFFD instead of bytes that are not UTF-8."""
         form = Form()
         for name, value in self.items():
             form.setdefault(_readable(name), _readable(value))
@@ -45,23 +45,23 @@ def _readable(text: str) -> str:
 
 
 def parse_form(body: bytes | bytearray, *, fields_max: int | None = FIELDS_MAX, errors: str = "strict") -> Form:
-    """The fields of an `application/x-www-form-urlencoded` body.
+    """Parse an `application/x-www-form-urlencoded` body.
 
-    Blank values are kept, since they are signed too.
+    Blank values are kept, since they are signed, too.
 
     Args:
         body: The body, or the query of a GET.
-        fields_max: The most fields it may have; None where the length of the body is limit enough.
+        fields_max: The maximum number of fields; None if the body's length is limit enough.
         errors: `surrogateescape` keeps bytes that are not UTF-8, as `os.fsdecode` does.
 
     Raises:
-        ValueError: it is not UTF-8 and `errors` is `strict`, or it has more fields than that.
+        ValueError: The body is not UTF-8 and `errors` is `strict`, or it has too many fields.
 
     Source: WHATWG URL standard, section 5.1.
     """
     text = body.decode(errors=errors).replace("+", " ")
-    # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or begins
-    # another escape, so they may be put back before the text is taken apart: this halves the time.
+    # These three are nearly all that Twilio escapes (numbers and dates). None of them separates fields or starts
+    # another escape, so they can be unescaped before splitting: this halves the time.
     text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
     if fields_max is not None and text.count("&") >= fields_max:
         raise ValueError("too many fields")

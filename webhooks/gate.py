@@ -1,10 +1,10 @@
-"""The gate: a call that was placed by REST was answered, and asks here whether it may join.
+"""The gate (call screening): TwiML for an answered call that was placed by REST, before it joins.
 
-One call has a dial, and of those who ring for the same call one wins: Redis decides both before anybody is let in, and
-what the gate has decided is stored before the call hears it. Winning and joining are one moment: whoever rings beside
-others hears the brief by a document of its own and asks once more, since somebody who hangs up meanwhile must not have
-won. Redis away: it waits and asks again, then gives up with a sentence, since without Redis nobody can tell whether
-somebody else has taken the call.
+Redis decides two questions first: which call belongs to a dial, and which dial of a ring group wins. The decision is
+stored before the call hears it. Winning and joining happen in one request: a party in a ring group first hears the
+brief from a separate document and then requests the gate again, so that one who hangs up meanwhile has not won. If
+Redis is unreachable, the call waits and asks again. Then it is hung up with a message, since only Redis knows whether
+another party has taken the call.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from conferral.webhooks.responses import record_unstored, twiml_response
 
 log = structlog.get_logger()
 
-#: A second net below Redis's own deadline of 2 s, for all that one request asks of it.
+#: Timeout in case Redis's own deadline of 2 s fails, for one whole request, seconds.
 _STORE_DEADLINE_S = 2.2
-#: When the same is asked again: somebody holds a silent phone for as long as we wait.
+#: Timeout of a repeated request, seconds: the called party hears silence meanwhile.
 _STORE_AGAIN_DEADLINE_S = 1.0
-#: How often Redis is asked for one document of the gate before we give up.
+#: How often one gate document reads Redis before giving up.
 _RETRIES_MAX = 3
 
 
@@ -42,10 +42,10 @@ class GateRoutes:
     """Answers the gate."""
 
     def __init__(self, settings: ServiceSettings, documents: TwimlBuilder, ingest: Ingest, metrics: Metrics) -> None:
-        """Reads the allow-list.
+        """Load the allow-list.
 
         Raises:
-            SettingsError: the allow-list is wrong.
+            SettingsError: The allow-list is invalid.
         """
         self._settings = settings
         self._allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
@@ -54,16 +54,16 @@ class GateRoutes:
         self._metrics = metrics
 
     async def gate(self, form: Form, query: str) -> web.Response:
-        """A call that we placed was answered, or has answered our question for a key."""
+        """Answer a call that we placed, once it is answered, and after each prompt for a key."""
         return await self.answer(form, parse_gate(query), GATE_PATH)
 
     async def answer(self, form: Form, gate: Gate, route: str) -> web.Response:
-        """The gate's answer.
+        """Return the gate's TwiML.
 
         Args:
             form: The request's fields.
-            gate: What the URL says.
-            route: The path that was asked.
+            gate: The URL's parameters.
+            route: The requested path.
         """
         call_sid, pressed = call_sid_of(form), digits_of(form, gate)
         try:
@@ -85,7 +85,7 @@ class GateRoutes:
         return twiml_response(document)
 
     async def _decide(self, form: Form, gate: Gate, pressed: str) -> tuple[str, str]:
-        """What the call is told, as a word for the log and as a document; what was decided is stored by then."""
+        """Return the answer as a word for the log and as TwiML; the decision is stored by then."""
         claim = await self._ingest.claim_gate(gate.session_id, gate.dial, call_sid_of(form))
         if claim is GateClaim.ANOTHER_CALL:
             return "another-call", self._documents.hang_up()
@@ -106,14 +106,14 @@ class GateRoutes:
         return decision.value, document
 
     async def _load_view(self, form: Form, gate: Gate) -> SessionView | None:
-        """The session; at the first request it is told that the call is here."""
+        """Return the session; the first request also publishes that the call has arrived."""
         if gate.question > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
     async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
-        """The way in, unless somebody else was first or the customer may not be dialled."""
+        """Return the TwiML to join, unless another party was first or the customer may not be dialed."""
         assert view is not None, "nobody is let into a session that nobody knows"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
@@ -141,7 +141,7 @@ class GateRoutes:
         )
 
     def _connect(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:
-        """The agent of a `call` is connected to the customer, who is held against the allow-list once more here."""
+        """Connect the agent of a `call` to the customer, after another check against the allow-list."""
         try:
             customer = parse_address(view.parties.get(CUSTOMER, PartyView()).address)
             self._allowed.check(customer)
@@ -158,22 +158,22 @@ class GateRoutes:
         )
 
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
-        """The same question once more, in a moment."""
+        """Return TwiML that repeats the request in a moment."""
         return "waited", self._documents.retry_gate(gate.next_request(pressed))
 
     def _may_be_lost(self, view: SessionView | None) -> bool:
-        """Whether Redis may have lost the last second, in which the dial was ordered; the worker will tell it again."""
+        """Whether Redis may have lost the second in which the dial was committed; the worker will commit it again."""
         return self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
 
 
 def _is_in_ring_group(gate: Gate, view: SessionView | None) -> bool:
-    """Whether several ring for the same call, of whom one wins."""
+    """Whether the dial belongs to a ring group, of which one wins."""
     party = view.parties.get(view.dialled_by(gate.dial)) if view else None
     return party is not None and bool(party.ring_group)
 
 
 def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
-    """What is said to the call first: once, before the first question, or before the join where nothing is asked."""
+    """Return what to say to the call first: once, before the first prompt, or before joining without a prompt."""
     party = view.parties.get(view.dialled_by(gate.dial)) if view else None
     if party is None or gate.question > 1 or gate.briefed:
         return {"brief": "", "recall_reason": ""}

@@ -1,6 +1,6 @@
-"""What a call is told that was placed by REST and stands at our gate: decided from the session and the key. Pure.
+"""Gate policy: what an answered call hears, decided from the session and the pressed key. Pure.
 
-Who may pass is decided once more by Redis, which gives a dial to one call and a contest to one dial.
+Redis then decides who may pass: one call per dial, and one dial per ring group.
 """
 
 from enum import StrEnum
@@ -11,31 +11,31 @@ from conferral.statemachine.states import Opening, PartyStatus, SessionMode, Sta
 from conferral.storage.ingest.port import PartyView, SessionView
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 
-#: How often the gate's document is asked for: after the answer, and after each of the two questions for a key.
+#: Number of gate requests: after the answer, and after each of the two prompts for a key.
 REQUESTS_MAX = 3
-#: The key that takes the call.
+#: The key that accepts the call.
 _ACCEPT_DIGIT = "1"
 
 
 class GateRoute(StrEnum):
-    """Where a call goes that is let in."""
+    """Where an accepted call goes."""
 
     #: Into the session's conference.
     CONFERENCE = "conference"
-    #: The agent of a `call` with mode `conference`: into the conference, which he starts, to wait for the customer.
+    #: The agent of a `call` with mode `conference`: starts the conference, and waits there for the customer.
     EMPTY_CONFERENCE = "empty-conference"
     #: The agent of a `call`: to the customer, by an ordinary `<Dial>`.
     CUSTOMER = "customer"
-    #: Nobody waits for it (any more).
+    #: No longer wanted.
     NOWHERE = "nowhere"
 
 
 def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
-    """Where a dial leads as things stand.
+    """Return where a dial leads in the current state.
 
     Args:
-        view: The session; None when nobody knows it.
-        dial_id: The dial that made the call.
+        view: The session; None if unknown.
+        dial_id: The dial that placed the call.
     """
     name = view.dialled_by(dial_id) if view else ""
     if view is None or not name:
@@ -53,9 +53,10 @@ def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
 
 
 def _joins_conference(view: SessionView, name: str) -> bool:
-    """Whether somebody is dialled into a conference in which no transfer runs.
+    """Whether a dialed party joins a conference without a running transfer.
 
-    Those are supervisors, parties that were added, and whoever a conference from the start waits for. A target is late.
+    Supervisors, added parties, and those for whom a conference from the start waits do. A transfer's target is too
+    late.
     """
     if name in (CUSTOMER, AGENT):
         return view.opening != Opening.OVER
@@ -63,16 +64,16 @@ def _joins_conference(view: SessionView, name: str) -> bool:
 
 
 def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
-    """What becomes of the call, as far as it is up to the call and the session; None while a key is asked for.
+    """Decide about the call, as far as the call and the session can; return None to prompt for a key.
 
-    Who was asked and does not take the call is told the same however often the request is repeated, whatever has become
-    of the session in between.
+    A party that was prompted and declined gets the same answer however often the request is repeated, whatever has
+    happened to the session in between.
 
     Args:
-        view: The session; None when nobody knows it.
-        dial_id: The dial that made the call.
-        question: 1 after the answer, 2 and 3 after a question for a key.
-        pressed: What was pressed then, empty for nothing.
+        view: The session; None if unknown.
+        dial_id: The dial that placed the call.
+        question: 1 after the answer, 2 and 3 after a prompt for a key.
+        pressed: The pressed key; empty for none.
     """
     if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
         return GateDecision.REJECTED
@@ -87,13 +88,13 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
 
 
 def released_targets(view: SessionView, dial_id: str) -> tuple[str, ...]:
-    """Dials that ring or rang for the same call, and whose people have left or are to leave.
+    """Return the dials of the same ring group whose parties have left or are leaving.
 
-    Whoever has won a contest may hang up on the way into the conference. The call is still there to be taken then.
+    A winner may hang up on the way into the conference. The call can then be taken by another party.
 
     Args:
         view: The session.
-        dial_id: A dial that brings somebody in.
+        dial_id: A dial of the session.
     """
     ring_group = view.parties[view.dialled_by(dial_id)].ring_group
     targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)
@@ -105,7 +106,7 @@ def _has_left(party: PartyView) -> bool:
 
 
 def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
-    """Whether somebody else who rang for the same call has it, so that this one is only late."""
+    """Whether another party of the same ring group has taken the call, so that this one is merely late."""
     name = view.dialled_by(dial_id) if view else ""
     if view is None or not name or not view.parties[name].ring_group:
         return False
@@ -118,7 +119,7 @@ def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
 
 
 def refusal_phrase(decision: GateDecision, view: SessionView | None) -> Phrase:
-    """What somebody hears whom the gate turns away."""
+    """Return what a party hears that the gate turns away."""
     customer = view.parties.get(CUSTOMER) if view else None
     if (
         decision is GateDecision.TOO_LATE
@@ -126,7 +127,7 @@ def refusal_phrase(decision: GateDecision, view: SessionView | None) -> Phrase:
         and view.direction == INBOUND
         and customer is not None
         and customer.status == PartyStatus.LEFT
-        and not customer.is_leaving  # else it was us who let the caller go
+        and not customer.is_leaving  # otherwise we hung up on the caller
     ):
         return Phrase.CALLER_HUNG_UP
     return GATE_REJECTIONS[decision]

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can work, and what it has counted."""
+"""Health checks and metrics of the webhooks: `/healthz`, `/readyz`, `/metrics`."""
 
 import asyncio
 
@@ -17,22 +17,22 @@ _READY_DEADLINE_S = 2.0
 
 
 class HealthRoutes:
-    """Answers `/healthz`, `/readyz` and `/metrics`; nobody has to sign for them."""
+    """Answers `/healthz`, `/readyz`, and `/metrics`, without a signature."""
 
     def __init__(self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion) -> None:
         self._ingest = ingest
         self._metrics = metrics
         self._level = schema
-        # Anyone may ask, as often as they like: Redis and the metrics are asked once a second for all of them.
+        # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
         self._redis_error = SharedResult(self._check)
         self._exposition = SharedResult(self._render)
 
     async def alive(self, _request: web.Request) -> web.Response:
-        """The process answers. Redis is not asked: restarting us would not mend it."""
+        """Answer that the process runs. Redis is not checked: a restart of this process would not fix it."""
         return web.Response(text="ok\n")
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Whether callbacks can be stored; when not, names what is missing."""
+        """Return whether callbacks can be stored; if not, list the problems."""
         redis_error = await self._redis_error()
         missing = [f"redis: {redis_error}"] if redis_error else []
         if self._level.problem:
@@ -40,7 +40,7 @@ class HealthRoutes:
         return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """The counts, as Prometheus reads them."""
+        """Return the metrics in Prometheus's format."""
         return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
 
     async def _check(self) -> str:

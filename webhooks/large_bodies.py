@@ -1,7 +1,7 @@
-"""Bounds what large bodies may cost before anyone knows whether Twilio signed them.
+"""Bounds the cost of large bodies before their signature is verified.
 
-A body has to be read and parsed as a whole before its signature can be checked. So junk costs as much as a call, up to
-1 MiB of memory and most of a second of one core. Both are bounded here, and a call gets its turn.
+A body must be read and parsed completely before its signature can be verified. So junk costs as much as a call: up to 1
+MiB of memory, and most of a second of one core. This module bounds both, and gives real calls their turn.
 """
 
 import asyncio
@@ -10,32 +10,32 @@ from contextlib import asynccontextmanager
 
 from conferral.webhooks.errors import RejectedError, Rejection
 
-#: How many large bodies are kept in memory at once, count.
+#: Large bodies in memory at once, count.
 BODIES_MAX = 32
-#: How long a request waits for a place, seconds. Twilio gives up after 15 s.
+#: How long a request waits for a slot, seconds. Twilio gives up after 15 s.
 _SLOT_DEADLINE_S = 8.0
-#: How long a body may take while another request waits for a place, seconds.
+#: How long a body may take while another request waits for a slot, seconds.
 _SOON_S = 1.0
 
 
 class LargeBodyLimiter:
-    """The places for large bodies."""
+    """Slots for large bodies."""
 
     def __init__(self, limit: int = BODIES_MAX) -> None:
         self._slots = asyncio.Semaphore(limit)
-        #: The deadlines of those that are still being read and when that began, seconds, the oldest first.
+        #: Deadlines of the bodies being read, and when each read started, seconds, oldest first.
         self._reads: dict[asyncio.Timeout, float] = {}
         self._parse_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold a place inside the block.
+        """Hold a slot inside the block.
 
-        While all are taken, the body that has been read for the longest time has to be complete soon: Twilio sends a
+        While all slots are taken, the body that has been read for the longest time must complete soon: Twilio sends a
         body at once, so the slowest is the least likely to be Twilio's.
 
         Raises:
-            RejectedError: no place became free in time.
+            RejectedError: No slot became free in time.
         """
         if self._slots.locked() and self._reads:
             slowest = next(iter(self._reads))
@@ -53,10 +53,10 @@ class LargeBodyLimiter:
 
     @asynccontextmanager
     async def read_timeout(self, deadline_s: float) -> AsyncIterator[None]:
-        """Bound the time in which a body is read inside the block; it may end early, in favor of another.
+        """Limit the time for reading a body inside the block; it may end early, in favor of another.
 
         Raises:
-            TimeoutError: the time is over.
+            TimeoutError: The time is over.
         """
         async with asyncio.timeout(deadline_s) as deadline:
             self._reads[deadline] = asyncio.get_running_loop().time()
@@ -66,5 +66,5 @@ class LargeBodyLimiter:
                 self._reads.pop(deadline, None)
 
     def parse_lock(self) -> asyncio.Lock:
-        """Return the lock under which one body is parsed at a time, so that the event loop keeps half of a core."""
+        """Return the lock for parsing one body at a time, so that the event loop keeps half of a core."""
         return self._parse_lock

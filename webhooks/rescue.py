@@ -1,8 +1,8 @@
-"""Answers a voice request whose handler met an error that no code foresaw.
+"""Rescue: answers a voice request whose handler raised an unexpected error.
 
 The caller waits for TwiML, so the error must cost neither the call nor the answer. The same handler runs once more, as
-if Redis were away: it publishes and reads nothing, and asks again where it can. If that fails too, a caller who has
-just called is bridged to the first agent by the fields that every call has.
+if Redis were unreachable: it publishes and reads nothing, and asks again where it can. If that fails, too, a new caller
+is bridged to the first agent, using only fields that every call has.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,18 +25,18 @@ from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH
 
-#: Answers a request that was admitted: its form and its raw query.
+#: Answers an authenticated request: its form and its raw query.
 Action = Callable[[Form, str], Awaitable[web.Response]]
 
-#: The voice URLs: whatever a signed request says, the caller hears a sentence.
+#: The voice URLs: whatever a signed request contains, the caller hears a message.
 SPOKEN_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
-#: All others only report something. Twilio repeats what gets a 500, or a sweep finds out.
+#: All other paths only report something. Twilio repeats a request that gets a 500, or a sweep finds out.
 _RESCUED = SPOKEN_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
 
 
 class NoRedisIngest:
-    """An ingest that asks Redis for nothing."""
+    """An ingest that never contacts Redis."""
 
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
         raise StoreUnaskedError("answered without Redis")
@@ -44,16 +44,16 @@ class NoRedisIngest:
     publish = publish_and_read = read = session_of = claim_gate = exceeds_call_limit = uncount_call = _refuse
 
     def restarted_recently(self) -> bool:
-        """Return that it was not: no one asks."""
+        """Return False; there is no Redis to ask."""
         return False
 
     async def redis_error(self) -> str:
-        """Return no trouble: no one asks."""
+        """Return no error; there is no Redis to ask."""
         return ""
 
 
 class Rescue:
-    """Answers in place of a handler that has failed."""
+    """Answers instead of a handler that has failed."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class Rescue:
         metrics: Metrics,
         without_store: Mapping[str, Action],
     ) -> None:
-        """Take what it answers by.
+        """Bind the dependencies.
 
         Args:
-            settings: Of the process.
-            documents: Makes TwiML.
-            routing: Says who answers which number.
-            metrics: Where errors are counted.
-            without_store: The handlers by path, made with an `Unasked`.
+            settings: The process's settings.
+            documents: Builds TwiML.
+            routing: Who answers which number.
+            metrics: Counts errors.
+            without_store: The handlers by path, created with a `NoRedisIngest`.
         """
         self._settings = settings
         self._documents = documents
@@ -85,7 +85,7 @@ class Rescue:
             path: The request's path.
             form: The request's fields.
             query: Its raw query.
-            passing: Errors that leave this, as they leave the handler.
+            passing: Errors to raise, as the handler does.
         """
         if path not in _RESCUED:
             return web.Response(status=500)
@@ -96,7 +96,7 @@ class Rescue:
                 return twiml_response(self._bridge_to_first_agent(form))
         if path in SPOKEN_PATHS:
             return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
-        return web.Response(status=500)  # Twilio asks the fallback URL
+        return web.Response(status=500)  # Twilio then requests the fallback URL
 
     def _bridge_to_first_agent(self, form: Form) -> str:
         agents = self._routing.inbound(form).agents

@@ -1,4 +1,4 @@
-"""What the answers of several routes have in common."""
+"""Responses that several routes share."""
 
 from aiohttp import web
 
@@ -8,18 +8,18 @@ from conferral.statemachine.events import Event
 
 
 def twiml_response(document: str) -> web.Response:
-    """A document for Twilio."""
+    """Return a TwiML response."""
     return web.Response(text=document, content_type="text/xml")
 
 
 def record_unstored(metrics: Metrics, route: str, event: Event, error: Exception) -> None:
-    """Count that Redis was out of reach for a request; of an outage, few lines are logged.
+    """Count a request that could not reach Redis; an outage is logged only now and then.
 
     Args:
-        metrics: Where it is counted.
+        metrics: The counters.
         route: The request's path.
-        event: What should have been stored.
-        error: What was in the way.
+        event: The event that was not stored.
+        error: The error.
     """
     metrics.webhook_store_errors.labels(route).inc()
     log_unreachable(error, url_path=route, session_id=event.session_id, event_name=event.name)

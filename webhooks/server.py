@@ -1,4 +1,4 @@
-"""Serves the application until it is asked to stop, then finishes what it has begun."""
+"""The webhooks server: serves the application until it is asked to stop, then finishes open requests."""
 
 import asyncio
 import gc
@@ -13,33 +13,33 @@ from conferral.runtime.web.server import PortUnavailableError, port_unavailable,
 
 log = structlog.get_logger()
 
-#: Requests under way are given twice this at the stop: aiohttp waits for each handler, tells it that it is cancelled,
-#: and waits again. The process has 10 s in all, and our slowest answer takes 3.7 s.
+#: Open requests get twice this time at a stop, seconds: aiohttp waits for each handler, cancels it, and waits again.
+#: The process has 10 s in total, and our slowest answer takes 3.7 s.
 _SHUTDOWN_S = 4.0
-#: How long a body that was refused is still taken in, so that the sender reads the answer before the connection ends.
+#: How long to keep reading a refused body, seconds, so that the sender reads the answer before the connection closes.
 _LINGER_S = 1.0
-#: How often garbage is collected, seconds. What was there at the start is left out, so it takes a few milliseconds.
+#: Interval of garbage collection, seconds. Objects from the start are frozen, so it takes a few milliseconds.
 _COLLECT_EVERY_S = 1.0
 
 
 async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None) -> int:
-    """Listens until `stop` is set.
+    """Serve until `stop` is set.
 
-    The stop closes the port first, then idle connections; requests under way are answered. What the application was
-    given (Redis, Twilio) stays open until this returns.
+    The stop first closes the port, then idle connections; open requests are answered. The application's dependencies
+    (Redis, Twilio) stay open until this returns.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on.
-        stop: Set when the process shall end.
-        metrics: Where malformed requests are counted.
+        stop: Set when the process must stop.
+        metrics: Counts malformed requests.
 
     Returns:
-        0 after a stop that was asked for.
+        0 after a requested stop.
 
     Raises:
-        SettingsError: the port is taken.
+        SettingsError: The port is taken.
     """
     try:
         async with run_server(
@@ -47,8 +47,8 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
         ):
             log.info("webhooks_listening", host=host, port=port)
             while not stop.is_set():
-                # A request that can't be parsed leaves its bytes in a circle of references: eight megabytes, if it has
-                # as many. Those are few objects, by whose count the process would collect far too late.
+                # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are
+                # few objects, so the collector's object count would trigger far too late.
                 gc.collect()
                 await pause(stop, _COLLECT_EVERY_S)
     except PortUnavailableError as error:

@@ -1,4 +1,4 @@
-"""Whether a request is Twilio's: its signature over the public URL and the form.
+"""Twilio request signatures: verified over the public URL and the form.
 
 Source: Twilio docs, "Webhooks security", X-Twilio-Signature.
 """
@@ -15,25 +15,25 @@ from conferral.webhooks.form import Form
 
 
 class SignatureCheck:
-    """Checks signatures with Twilio's own validator, for one public URL.
+    """Verifies signatures with Twilio's own validator, for one public URL.
 
-    The URL is always the configured one with the path and query exactly as they were sent. What a request says of its
-    host or scheme (Host, X-Forwarded-*) is never looked at: whoever sends it could say anything.
+    The URL is always the configured one, with the path and query exactly as sent. The request's own host and scheme
+    (Host, X-Forwarded-*) are ignored: a sender can put anything there.
     """
 
     def __init__(self, public_url: str, tokens: Sequence[str]) -> None:
-        """Prepares what is the same for every request.
+        """Prepare what is the same for every request.
 
         Args:
-            public_url: `CONFERRAL_PUBLIC_URL`, without a slash at its end.
-            tokens: The auth token, and a second one while they are rotated.
+            public_url: `CONFERRAL_PUBLIC_URL`, without a trailing slash.
+            tokens: The auth token, and a second one during a rotation.
 
         Raises:
-            SettingsError: the public URL's port is no port.
+            SettingsError: The public URL's port is invalid.
         """
         try:
             parsed = urlparse(public_url)
-            # Twilio signs the URL with or without its port; the library accepts both, and so do we.
+            # Twilio signs the URL with or without its port; like the library, accept both.
             without, url_parts = str(remove_port(parsed)), str(add_port(parsed))
         except ValueError:
             raise SettingsError(("CONFERRAL_PUBLIC_URL: its port must be a number up to 65535",)) from None
@@ -43,24 +43,24 @@ class SignatureCheck:
 
     @property
     def prefix(self) -> str:
-        """The path of the public URL, such as `/conferral`; empty when it has none."""
+        """The path of the public URL, such as `/conferral`; empty without one."""
         return self._prefix
 
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
-        """Whether the signature is right for one of the tokens.
+        """Whether the signature is valid for one of the tokens.
 
         Args:
             target: Path and query as sent, undecoded.
             form: Every field of the body.
             signature: X-Twilio-Signature.
-            prefix_was_kept: Whether `target` still begins with the public URL's path. A proxy may take it away.
+            prefix_was_kept: Whether `target` still starts with the public URL's path. A proxy may strip it.
         """
-        # The fields are put in order once, not by the library for each token and form of the URL: a third of the time.
+        # Sort the fields once, instead of in the library for each token and form of the URL: a third of the time.
         signed = (target if prefix_was_kept else self._prefix + target) + form.signed_text()
-        # Headers may hold any byte; a comparison of texts would refuse those that are not ASCII.
+        # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         params = signature.encode("utf-8", "surrogateescape")
         valid = False
-        for validator in self._validators:  # every token each time, so that the time taken does not tell them apart
+        for validator in self._validators:  # always try every token, so that timing does not reveal which one matched
             valid |= any(
                 hmac.compare_digest(_signature(validator, base + signed).encode(), params) for base in self._bases
             )
@@ -73,6 +73,6 @@ class SignatureCheck:
 def _signature(validator: RequestValidator, signed: str) -> str:
     try:
         return str(validator.compute_signature(signed, {}))
-    except UnicodeEncodeError:  # the library takes nothing but text; Twilio signs bytes
+    except UnicodeEncodeError:  # the library accepts only text; Twilio signs bytes
         digest = hmac.digest(validator.token, signed.encode("utf-8", "surrogateescape"), "sha1")
         return base64.b64encode(digest).decode()

@@ -1,6 +1,6 @@
-"""The routes that only tell us something: stored, then answered with 204.
+"""Status callbacks of numbers, calls, conferences, and recordings: stored, then answered with 204.
 
-Redis away, or refusing what is written: 503, which the URLs that we hand out ask Twilio to try again.
+If Redis is unreachable or refuses writes, the answer is 503; our callback URLs ask Twilio to retry it.
 """
 
 import structlog
@@ -39,20 +39,20 @@ _INDEXED_MAX = 10_000
 
 
 class CallbackRoutes:
-    """Answers `/voice/status` and the callbacks of calls, conferences and recordings."""
+    """Answers `/voice/status` and the callbacks of calls, conferences, and recordings."""
 
     def __init__(self, routing: CallRouting, ingest: Ingest, metrics: Metrics) -> None:
         self._routing = routing
         self._ingest = ingest
         self._metrics = metrics
-        #: Session ids by call SID, oldest first: writing the index again with every callback is a sixth of its cost.
+        #: Session ids by call SID, oldest first: writing the index with every callback would be a sixth of its cost.
         self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
-        """The status callback of the number or the TwiML app: the caller's call has ended."""
+        """Answer the status callback of the number or the TwiML app: the caller's call has ended."""
         event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
         if caller_of(form).startswith("+"):
-            # Only a browser or a SIP phone can have named its session; nobody else's callback waits for a look.
+            # Only a browser or SIP phone can have named its session, so no other callback waits for a lookup.
             return await self._store(event, event.call_sid, _STATUS_PATH)
         try:
             session_id = await self._ingest.session_of(call_sid_of(form))
@@ -64,27 +64,27 @@ class CallbackRoutes:
         return await self._store(event, event.call_sid, _STATUS_PATH)
 
     async def call(self, form: Form, query: str) -> web.Response:
-        """A call that we placed goes on."""
+        """Answer the status callback of a call that we placed."""
         event = call_progressed(form, parse_call(query), *self._routing.own_numbers())
         parent = parent_call_sid_of(form)
         if parent and parent != event.session_id:
-            # The URL was signed, so it is believed; an outbound session's id is no CallSid at all.
+            # Trust the signed URL; an outbound session's id is not a CallSid at all.
             log.debug("parent_call_mismatch", session_id=event.session_id, call_sid=event.call_sid)
         return await self._store(event, event.call_sid, CALL_PATH)
 
     async def conference(self, form: Form, query: str) -> web.Response:
-        """Something happened in the conference."""
+        """Answer a conference's status callback."""
         event = conference_event(form, parse_conference(query))
-        # A join may be the first that is heard of a call; all else is about calls that are known.
+        # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
         return await self._store(event, call_sid, CONFERENCE_PATH)
 
     async def recording(self, form: Form, query: str) -> web.Response:
-        """A recording goes on."""
+        """Answer a recording's status callback."""
         return await self._store(recording_changed(form, parse_recording(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
-        if self._ingest.restarted_recently():  # the index may have been forgotten with the rest
+        if self._ingest.restarted_recently():  # Redis may have lost the index
             self._indexed.clear()
         is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:

@@ -1,23 +1,23 @@
-"""What the webhooks need of Twilio's REST API: two questions."""
+"""What webhooks read from Twilio's REST API: two queries."""
 
 from typing import Protocol
 
 
 class TwilioQueries(Protocol):
-    """Tells what became of the call that a `<Dial>` made, and who is with somebody who waits."""
+    """Reads the status of a `<Dial>`'s child call, and whether a waiting party is alone."""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
-        """The status, in Twilio's words, of a call's child; None when there is none.
+        """Return the status, in Twilio's words, of a call's child; None without one.
 
         Raises:
-            ProviderError: Twilio could not be asked, or did not answer.
+            ProviderError: Twilio is unreachable or did not answer.
         """
         ...
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """Whether nobody but this call takes part in a conference, or is being called into it.
+        """Whether no other call is in a conference, or being dialed into it.
 
         Raises:
-            ProviderError: Twilio could not be asked, or did not answer.
+            ProviderError: Twilio is unreachable or did not answer.
         """
         ...

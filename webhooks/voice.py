@@ -1,7 +1,7 @@
-"""The routes that a caller waits for first: each answers with TwiML, whatever state Redis is in.
+"""Voice URLs of new calls: each answers with TwiML, whatever the state of Redis.
 
-Redis away, or refusing what is written: the caller is bridged to the first agent all the same, since without Redis
-nobody would call an agent into a conference; the event is lost until a callback or a look at Twilio tells it again.
+If Redis is unreachable or refuses writes, the caller is bridged to the first agent, since without Redis no worker would
+dial an agent into a conference. The event is lost until a callback or a read from Twilio replaces it.
 """
 
 import asyncio
@@ -32,26 +32,26 @@ log = structlog.get_logger()
 
 INBOUND_PATH = "/voice/inbound"
 CONFERENCE_START_PATH = "/voice/conference"
-#: A second net below Redis's own deadline of 2 s: the caller hears silence for as long as we wait.
+#: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 _STORE_DEADLINE_S = 2.2
-#: How often, and how soon, the fallback asks for a session that is not decided upon yet.
+#: How often, and at what interval in seconds, the fallback reads a session that is not decided yet.
 _ASK_AGAIN_MAX = 5
 _ASK_AGAIN_S = 0.1
 
 
 class VoiceRoutes:
-    """Answers `/voice/inbound`, `/voice/conference` and `/voice/fallback`."""
+    """Answers `/voice/inbound`, `/voice/conference`, and `/voice/fallback`."""
 
     def __init__(
         self, dependencies: Dependencies, *, actions: DialActionRoutes, gate: GateRoutes, client: ClientRoutes
     ) -> None:
-        """Takes what it answers by.
+        """Bind the dependencies.
 
         Args:
-            dependencies: What it needs.
-            actions: Answers in place of a dial action that has failed.
-            gate: Likewise of a gate.
-            client: Likewise of `/voice/client`.
+            dependencies: Dependencies of a route.
+            actions: Answers for a dial action that failed.
+            gate: Answers for a gate that failed.
+            client: Answers for a `/voice/client` request that failed.
         """
         self._settings = dependencies.settings
         self._urls = CallbackUrls(dependencies.settings.public_url)
@@ -65,22 +65,22 @@ class VoiceRoutes:
         self._client = client
 
     async def inbound(self, form: Form, _query: str) -> web.Response:
-        """A call has come in: the agent is rung, unless the directory says to let the caller wait in a conference."""
+        """Answer an inbound call: dial the agent, unless the directory puts the caller into a conference."""
         return await self._receive(form, SessionMode.BRIDGE, INBOUND_PATH)
 
     async def conference(self, form: Form, _query: str) -> web.Response:
-        """A call has come in: the caller waits in a conference, unless the directory says to ring the agent."""
+        """Answer an inbound call: the caller waits in a conference, unless the directory says to dial the agent."""
         return await self._receive(form, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
 
     async def fallback(self, form: Form, _query: str) -> web.Response:
-        """Another of our URLs has failed: the answer that it should have given."""
+        """Answer for another of our URLs that failed."""
         error_url = error_url_of(form)
         if action := self._urls.parse_dial_action_url(error_url):
             return await self._actions.answer(form, action, FALLBACK_PATH)
         if gate := self._urls.parse_gate_url(error_url):
             return await self._gate.answer(form, gate, FALLBACK_PATH)
         if is_outbound_leg(form):
-            return twiml_response(self._documents.hang_up())  # a party whom we dialled is no caller for the agent
+            return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
         if error_url.partition("#")[0].partition("?")[0] == self._client_url:
             return await self._client.answer(form, FALLBACK_PATH)
         return await self._fallback_document(form)
@@ -103,7 +103,7 @@ class VoiceRoutes:
         return twiml_response(self._bridge(event, agent))
 
     async def _fallback_document(self, form: Form) -> web.Response:
-        """The caller is bridged, unless the session is known and has gone on to something else."""
+        """Bridge the caller, unless the session is known and has moved on."""
         inbound = self._routing.inbound(form)
         agent = _first_agent(inbound)
         if agent is None:
@@ -120,19 +120,19 @@ class VoiceRoutes:
         if view.state == State.ENDED:
             return twiml_response(
                 self._documents.hang_up()
-            )  # what came after the session has failed, and is none of ours
+            )  # the TwiML that followed the session has failed, and it is not ours
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:
             return twiml_response(
                 self._wait_for_agent(event.session_id, view.attributes)
-            )  # what he has not been answered
+            )  # the TwiML that the caller did not get
         left = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, left, FALLBACK_PATH)
 
     async def _store_and_read(self, event: CallReceived) -> SessionView | None:
-        """The session, as the first to tell of the call has opened it.
+        """Return the session as opened by the first request of the call.
 
-        The URL that has failed may have told before, of a conference, only that its answer got lost. So what is decided
-        is waited for: whoever is bridged while his session waits for him in a conference can't be transferred.
+        The failed URL may have published the event, for a conference, and only its answer was lost. So wait for the
+        decision: a caller who is bridged while the session waits in a conference can't be transferred.
         """
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
         for _ in range(_ASK_AGAIN_MAX):
@@ -165,5 +165,5 @@ class VoiceRoutes:
 
 
 def _first_agent(inbound: InboundRoute) -> Address | None:
-    """The agent who is tried first: the directory has held him against the allow-list."""
+    """Return the first agent to try; the directory has checked it against the allow-list."""
     return parse_address(inbound.agents[0]) if inbound.agents else None

@@ -1,12 +1,11 @@
-"""`/voice/client`: a browser or app user calls somebody. Both are in a conference from the start.
+"""`/voice/client`: a browser or app user places a call. Both parties are in a conference from the start.
 
-A browser may send anything under any name. So three fields of the request count here: `From`, which Twilio sets (if a
-browser sends another one, `Caller` or the first `From` counts); `To`, which is held against the allow-list; and
-`SessionID`, with which a browser names the session that it opens, once. One that looks like a SID is refused: another
-call's session could have that id. The session's conference gets a name of our own, since the id could be the name of
-someone else's.
+A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (if a browser sends
+another one, `Caller` or the first `From` counts); `To`, which is checked against the allow-list; and `SessionID`, with
+which a browser names the session that it opens, once. A SID-like `SessionID` is refused: another call's session could
+have that id. The session's conference gets a name of our own, since the id could be another conference's name.
 
-Redis away: the callee is dialled by an ordinary `<Dial>`, under the call's own id.
+If Redis is unreachable, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
 import asyncio
@@ -37,11 +36,11 @@ from conferral.webhooks.responses import record_unstored, twiml_response
 log = structlog.get_logger()
 
 CLIENT_PATH = "/voice/client"
-#: A second net below Redis's own deadline of 2 s, for all that one request asks of it.
+#: Timeout in case Redis's own deadline of 2 s fails, for one whole request, seconds.
 _STORE_DEADLINE_S = 2.2
-#: What a session's id is claimed as by the call that opens it.
+#: The dial id under which a call claims a session's id.
 _CLAIM = "client"
-#: Ids that Twilio gives. Source: Twilio docs, "What is a String Identifier (SID)?".
+#: Ids that Twilio assigns. Source: Twilio docs, "What is a String Identifier (SID)?".
 _SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
 
 
@@ -49,7 +48,7 @@ class _CallRefusedError(ConferralError):
     """The call is not placed.
 
     Attributes:
-        reason: Why, for the log.
+        reason: The reason, for the log.
         phrase: What the caller hears.
     """
 
@@ -71,15 +70,15 @@ class ClientRoutes:
         self._metrics = dependencies.metrics
 
     async def client(self, form: Form, _query: str) -> web.Response:
-        """A browser or app user calls somebody."""
+        """Answer a browser or app user who places a call."""
         return await self.answer(form, CLIENT_PATH)
 
     async def answer(self, form: Form, route: str) -> web.Response:
-        """The caller's document.
+        """Return the caller's TwiML.
 
         Args:
             form: The request's fields.
-            route: The path that was asked.
+            route: The requested path.
         """
         call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
         try:
@@ -106,11 +105,11 @@ class ClientRoutes:
             raise _CallRefusedError(error.reason) from None
 
     async def _store(self, event: ClientCallReceived, route: str) -> bool:
-        """Opens the session; whether Redis has it by now.
+        """Open the session; return whether it was stored in Redis.
 
         Raises:
-            _RefusedCallError: it exists already, or the caller has placed too many calls.
-            ReplayedCallError: the call is not new.
+            _CallRefusedError: The session exists already, or the caller has placed too many calls.
+            ReplayedCallError: The call is not new.
         """
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
@@ -118,7 +117,7 @@ class ClientRoutes:
                 try:
                     await self._open(event)
                 except (_CallRefusedError, ReplayedCallError):
-                    with suppress(StoreError):  # it stays refused
+                    with suppress(StoreError):  # the call is refused either way
                         await self._ingest.uncount_call(event.agent_address, event.call_sid)
                     raise
         except (StoreError, TimeoutError) as error:
@@ -137,10 +136,10 @@ class ClientRoutes:
         await self._ingest.publish(event, call_sid=event.call_sid)
 
     async def _is_new(self, event: ClientCallReceived) -> bool:
-        """Whether the session is this call's to open: of those who ask at once, the first has it."""
+        """Whether this call may open the session; of concurrent ones, the first may."""
         view = await self._ingest.read(event.session_id)
         if view is not None:
-            return view.party_of(event.call_sid) == AGENT  # it has opened it, and asks again
+            return view.party_of(event.call_sid) == AGENT  # the same call opened it, and repeats its request
         claim = await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid)
         return claim is GateClaim.OURS
 
@@ -157,7 +156,7 @@ class ClientRoutes:
         )
 
     def _bridge(self, call_sid: str, customer: Address) -> str:
-        # Nobody can tell whether a session of the name that the browser gave exists: so it is not called by it.
+        # No one can tell whether a session with the browser's id exists, so that id is not used.
         return self._documents.bridge_to_customer(
             call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s
         )

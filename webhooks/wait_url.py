@@ -1,7 +1,7 @@
-"""What somebody who waits or is held hears: asked for by Twilio, and again whenever it has been played.
+"""Wait URL: what a waiting or held party hears; Twilio requests it again each time the audio ends.
 
-It is what the session says now, since a transfer may have gone on from ringing to music. Whoever calls into a
-conference hears the greeting first. Best effort: whoever waits hears something, whatever Redis does.
+The answer follows the session's current state, since a transfer may have moved on from ringing to music. A caller who
+waits in a conference hears the greeting first. Best effort: the party hears something, whatever the state of Redis.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from conferral.webhooks.responses import twiml_response
 
 log = structlog.get_logger()
 
-#: How long the session is waited for; the caller hears nothing meanwhile.
+#: Timeout for reading the session, seconds; the caller hears nothing meanwhile.
 _STORE_DEADLINE_S = 0.5
-#: The same for opening again the session of a caller who has been forgotten; tried again whenever his music ends.
+#: Timeout for reopening a lost session, seconds; retried each time the caller's music ends.
 _OPENING_DEADLINE_S = 3.0
-#: A call that has just come in may not be decided upon yet: how often its session is asked for again, and how soon.
+#: A new call's session may not be decided yet: how often it is read again, and at what interval in seconds.
 _ASK_AGAIN_MAX = 5
 _ASK_AGAIN_S = 0.05
-#: What the event names as its finding that tells of music for a session that nobody knows.
+#: The event's `finding` for music that plays in an unknown session.
 UNKNOWN = "session-unknown"
 
 
@@ -45,7 +45,7 @@ class WaitRoutes:
         settings = dependencies.settings
         own = {audio: settings.public_url + path for audio, path in PATHS.items()}
         chosen = {WaitAudio.RINGBACK: settings.ringback, WaitAudio.MUSIC: settings.music}
-        #: URL of the audio by tune, None for silence.
+        #: Audio URL by kind; None for silence.
         self._audio = {audio: None if url == SILENCE else url or own[audio] for audio, url in chosen.items()}
         self._greeting = settings.greeting or ""
         self._documents = dependencies.documents
@@ -55,7 +55,7 @@ class WaitRoutes:
         self._metrics = dependencies.metrics
 
     async def wait(self, form: Form, query: str) -> web.Response:
-        """What the party shall hear now."""
+        """Return what the party hears now."""
         params = parse_wait(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
         if params.with_greeting:
@@ -66,17 +66,17 @@ class WaitRoutes:
         return twiml_response(self._documents.wait(playing, audio_url=self._audio_url(playing.wait_audio, view)))
 
     def _audio_url(self, audio: WaitAudio, view: SessionView | None) -> str | None:
-        """The audio; the number that was called may have music of its own."""
+        """Return the audio's URL; the called number may have its own music."""
         own_music = view.attributes.wait_url if view and audio is WaitAudio.MUSIC else ""
         return own_music or self._audio[audio]
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> SessionView | None:
-        """The session, None where Redis does not know it or can't be read in time.
+        """Return the session; None if Redis does not know it, or does not answer in time.
 
         Args:
-            session_id: Which.
-            form: The form of the call that waits.
-            opens: Whether it is a caller who waits for the first agent.
+            session_id: The session's id.
+            form: The waiting call's form.
+            opens: Whether this is a caller who waits for the first agent.
         """
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
@@ -97,7 +97,7 @@ class WaitRoutes:
         return view
 
     async def _tell_unknown(self, session_id: str, form: Form) -> None:
-        """Tell the workers that someone hears music of a session that nobody knows: they search for its conference."""
+        """Publish that a party hears music in an unknown session; the workers then search for its conference."""
         try:
             room = conference_sid_of(form)
             event = AccountSwept(
@@ -106,25 +106,25 @@ class WaitRoutes:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event)
         except MalformedCallbackError:
-            return  # they are in no conference
+            return  # the party is in no conference
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
 
     async def _reopen(self, session_id: str, form: Form) -> None:
-        """Tells once more of a caller who waits, Twilio says so, and of whom nobody knows: what told of him was lost.
+        """Reopen a waiting caller's session that Redis has lost, if Twilio shows the caller alone in the conference.
 
-        Where that is only late, the session is opened by what comes first, and this changes nothing. Where somebody is
-        being called for him, or is with him, nobody is called again: the workers search for that conference.
+        If the opening event is only late, it opens the session, and this one changes nothing. If another party is with
+        the caller, or being dialed, no agent is dialed again: the workers search for that conference.
         """
         inbound = self._routing.inbound(form)
         try:
             conference = conference_sid_of(form)
             event = call_received_event(form, inbound, SessionMode.CONFERENCE) if inbound.agents else None
         except MalformedCallbackError:
-            return  # without who calls and whom there is nothing to tell
+            return  # without caller and callee there is nothing to publish
         if event is None or event.session_id != session_id:
             return
-        # The music plays even if an odd answer of Twilio's can't be read.
+        # The music plays even if Twilio's answer can't be parsed.
         with contain(ItemKind.WEBHOOK, self._metrics, session_id=session_id):
             try:
                 async with asyncio.timeout(_OPENING_DEADLINE_S):

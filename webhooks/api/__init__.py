@@ -1,1 +1,1 @@
-"""The control API: what operators' programs ask over HTTP. Reads sessions, publishes commands, decides nothing."""
+"""The control API over HTTP: reads sessions, publishes commands, decides nothing."""

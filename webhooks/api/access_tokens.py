@@ -1,4 +1,4 @@
-"""Access tokens with which a browser agent's softphone registers at Twilio."""
+"""Access tokens for browser softphones (Twilio Voice SDK)."""
 
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import VoiceGrant
@@ -9,22 +9,22 @@ from conferral.storage.codecs.timestamps import to_iso
 from conferral.webhooks.api.errors import ApiError, ErrorType
 from conferral.webhooks.api.models import IssuedToken, TokenRequest
 
-#: How long a token serves (seconds). Source: Twilio docs, Access Tokens (24 hours at most).
+#: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
 TTL_S = 3600
 
 
 class AccessTokens:
-    """Makes access tokens for the account of the settings."""
+    """Issues access tokens for the account in the settings."""
 
     def __init__(self, settings: ServiceSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
 
     def make(self, request: TokenRequest) -> IssuedToken:
-        """A token with which the identity can be called as `client:IDENTITY`, and can call through our TwiML app.
+        """Issue a token for an identity: it receives calls as `client:IDENTITY`, and calls through our TwiML app.
 
         Raises:
-            ApiError: the settings don't say with which key it is signed, or for which app.
+            ApiError: The settings lack the signing key or the TwiML app.
         """
         settings = self._settings
         needed = {
@@ -43,7 +43,7 @@ class AccessTokens:
             settings.api_secret.get_secret_value(),
             grants=[grant],
             identity=request.identity,
-            nbf=None,  # Twilio would refuse the token for as long as its clock is behind ours
+            nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
             valid_until=expires_at_s,
         )
         return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))

@@ -1,4 +1,4 @@
-"""The control API as part of the webhooks' application: lets requests in, hands them on, and says no in JSON."""
+"""The control API inside the webhooks application: authorizes requests, dispatches them, and reports errors as JSON."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -29,22 +29,22 @@ from conferral.webhooks.api.sessions import SessionResource
 log = structlog.get_logger()
 
 _JSON = "application/json"
-#: What is told is of this moment, and some of it is a secret.
+#: Answers are a snapshot, and some are secret.
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 def add_api(
     app: web.Application, settings: ServiceSettings, client: Client, keys: Keys, metrics: Metrics, clock: Clock
 ) -> None:
-    """Mounts the control API beside what the application answers already.
+    """Mount the control API next to the application's other routes.
 
     Args:
-        app: The webhooks' application.
-        settings: Of the process.
-        client: Of Redis; not the one that callbacks go through, with at least `webhooks.api.turns.TURNS` connections.
-            Closed by the caller, after the application.
-        keys: Of Redis.
-        metrics: Where requests are counted.
+        app: The webhooks application.
+        settings: The process's settings.
+        client: A Redis client of its own, not the callbacks', with at least `webhooks.api.redis_limiter.CONCURRENT_MAX`
+            connections. Closed by the caller, after the application.
+        keys: Redis key names.
+        metrics: Counts requests.
         clock: For durations, and for the expiry of access tokens.
     """
     limiter = RedisLimiter()
@@ -56,14 +56,14 @@ def add_api(
     for route in ROUTES:
         if route.is_ours:
             paths.setdefault(route.path, {})[route.method] = route
-    # A proxy may take the public URL's path away or leave it: both are answered.
+    # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, routes in paths.items():
             answers = {method: (route, handlers[route.name]) for method, route in routes.items()}
-            # Whatever stands between two slashes is an id, or is told to be none.
+            # Accept any text between two slashes; the handler rejects invalid ids.
             pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
             app.router.add_route(hdrs.METH_ANY, prefix + pattern, _make_handler(path, answers, bearer, metrics, clock))
-        # Whoever mistypes a path gets JSON too, and learns where the paths are told.
+        # A mistyped path also gets JSON, with a hint where the paths are listed.
         with_token = [path for path, routes in paths.items() if any(route.needs_token for route in routes.values())]
         for root in dict.fromkeys("/" + path.split("/")[1] for path in with_token):
             unknown = _make_handler(f"{root}/...", {}, bearer, metrics, clock)
@@ -121,7 +121,7 @@ async def _parse_request(request: web.Request, route: Route | None, bearer: Bear
 
 
 def _error_response(template: str, error: ApiError) -> web.Response:
-    # Anyone can send requests without the right token, as many as they like: these are counted, and not logged each.
+    # Anyone can send any number of requests with a wrong token: these are counted, but not logged individually.
     if error.type not in (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY):
         log.info("api_refused", url_path=template, status=error.status, reason=error.type.value)
     headers = dict(_NO_STORE)
@@ -136,5 +136,5 @@ def _error_response(template: str, error: ApiError) -> web.Response:
         body=orjson.dumps({"error": about}), status=error.status, content_type=_JSON, headers=headers
     )
     if error.type in (ErrorType.TOO_LARGE, ErrorType.TOO_SLOW):
-        response.force_close()  # what is left of the body is not waited for
+        response.force_close()  # do not wait for the rest of the body
     return response

@@ -1,4 +1,4 @@
-"""The AsyncAPI description of the streams in Redis that other programs write and read, made from the same models."""
+"""AsyncAPI description of the Redis streams that other programs write and read, generated from the models."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ _STREAM = "The fields of an entry of a Redis stream; all are text."
 
 
 def document(keys: Keys) -> dict[str, Any]:
-    """The description, AsyncAPI 3.0. Source: AsyncAPI Specification 3.0.0.
+    """Return the description, AsyncAPI 3.0. Source: AsyncAPI Specification 3.0.0.
 
     Args:
-        keys: Where the streams are.
+        keys: Names of the streams.
     """
     commands = {command_name(model): model for model in MODELS.values()}
     return {
@@ -74,12 +74,12 @@ def document(keys: Keys) -> dict[str, Any]:
 
 
 def _partition_in(key: str) -> str:
-    """The partition of a key, with its braces."""
+    """Return the partition in a key, with its braces."""
     return key[key.index("{") : key.index("}") + 1]
 
 
 def _log_address(keys: Keys) -> str:
-    """The key of a session's log, with the partition and its braces, and the session, as parameters."""
+    """Return the key of a session's log, with partition and session as parameters."""
     key = keys.log("SESSION")
     return key.replace(_partition_in(key), "{partition}").replace("SESSION", "{session}")
 
@@ -105,7 +105,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a command whose fields are all text, as a stream has them."""
+    """Return a command's schema with all fields as text, as in a stream."""
     fields: dict[str, dict[str, Any]] = {}
     for name, field in schema["properties"].items():
         forms = [form for form in field.get("anyOf", []) if form["type"] == "string"]

@@ -1,4 +1,4 @@
-"""Who may ask: anyone with the token of the settings. Wrong tokens are limited for each address."""
+"""Bearer authentication with the settings' API token; wrong tokens are rate-limited per address."""
 
 import hmac
 import math
@@ -16,28 +16,28 @@ log = structlog.get_logger()
 #: Wrong tokens that one address may send in any 60 s, count.
 WRONG_MAX = 20
 WRONG_WITHIN_S = 60.0
-#: Addresses whose wrong tokens are remembered, count: the ones that sent some last.
+#: Addresses whose wrong tokens are tracked, count: the most recent ones.
 ADDRESSES_MAX = 10_000
 
 
 class WrongTokenLimiter:
-    """Counts wrong tokens by address."""
+    """Counts wrong tokens per address."""
 
     def __init__(self, clock: Clock) -> None:
-        """Remember nothing yet.
+        """Start empty.
 
         Args:
             clock: For durations.
         """
         self._clock = clock
-        #: When an address sent its last wrong tokens, oldest first, monotonic seconds.
+        #: When an address sent its recent wrong tokens, oldest first, monotonic seconds.
         self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()
 
     def record(self, address: str) -> float:
-        """Count a wrong token; return how long its sender has to wait, seconds: 0 while there were not too many.
+        """Count a wrong token; return how long its sender must wait, seconds: 0 below the limit.
 
-        Those above the limit do not count, so that waiting helps. An address is logged when its first wrong token
-        arrives, and when it reaches the limit.
+        Tokens above the limit do not count, so that waiting helps. An address is logged at its first wrong token, and
+        when it reaches the limit.
         """
         now_s = self._clock.monotonic_s()
         sent_s = self._sent_s.pop(address, None) or deque()
@@ -57,24 +57,24 @@ class WrongTokenLimiter:
 
 
 class BearerAuthenticator:
-    """Compares the token of a request with that of the settings. Source: RFC 6750, section 2.1."""
+    """Compares a request's token with that of the settings. Source: RFC 6750, section 2.1."""
 
     def __init__(self, token: SecretStr | None, clock: Clock) -> None:
         self._token = token.get_secret_value().encode() if token else None
         self._limiter = WrongTokenLimiter(clock)
 
     def check(self, request: web.Request) -> None:
-        """Passes when the request may be answered.
+        """Pass if the request is authorized.
 
         Raises:
-            ApiError: the token is missing or wrong, too many were wrong lately, or the settings name none.
+            ApiError: The token is missing or wrong, too many were wrong recently, or none is configured.
         """
         if self._token is None:
             raise ApiError(ErrorType.NOT_SET_UP, "the control API is shut: CONFERRAL_API_TOKEN is not set")
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, provided = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         token = provided.strip(" ") if scheme.lower() == "bearer" else ""
-        # Headers may hold any byte; and how long the comparison takes tells nothing about where the two differ.
+        # Headers may hold any byte. The constant-time comparison does not reveal where the two differ.
         if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
             return
         if token and (wait_s := self._limiter.record(request.remote or "")):

@@ -1,4 +1,4 @@
-"""The JSON object that a request brings."""
+"""JSON request bodies."""
 
 import asyncio
 from typing import Any
@@ -8,21 +8,21 @@ from aiohttp import hdrs, web
 
 from conferral.webhooks.api.errors import ApiError, ErrorType
 
-#: Largest body (bytes): ten destinations of 512 characters and a sentence fit in several times.
+#: Maximum body (bytes): several times ten destinations of 512 characters and a message.
 BODY_BYTES_MAX = 64 * 1024
-#: How long a body may take to arrive (seconds).
+#: Read timeout of a body (seconds).
 _READ_DEADLINE_S = 5.0
 _JSON = "application/json"
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """The request's body.
+    """Return the request's body.
 
     Raises:
-        ApiError: it is no JSON object, too large, or does not arrive.
+        ApiError: The body is not a JSON object, is too large, or does not arrive in time.
     """
     headers = request.headers
-    if hdrs.CONTENT_ENCODING in headers:  # a small body may unpack into a huge one
+    if hdrs.CONTENT_ENCODING in headers:  # a small body may decompress into a huge one
         raise ApiError(ErrorType.MALFORMED, "the body must not be compressed")
     if headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
         raise ApiError(ErrorType.MALFORMED, f"Content-Type must be {_JSON}")
@@ -41,12 +41,12 @@ async def _read_body(request: web.Request) -> bytes:
         raise too_large
     try:
         async with asyncio.timeout(_READ_DEADLINE_S):
-            # aiohttp stops reading at the application's client_max_size, bodies of unknown length too.
+            # aiohttp enforces the application's client_max_size, also for bodies of unknown length.
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except TimeoutError:
         raise ApiError(ErrorType.TOO_SLOW, f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
     except (web.RequestPayloadError, OSError):
-        # Broken chunks, or the sender is gone: nobody may be there to read the answer.
+        # Broken chunks, or the sender is gone and may never read the answer.
         raise ApiError(ErrorType.MALFORMED, "the body is broken") from None

@@ -1,4 +1,4 @@
-"""Gives commands for whoever asks over HTTP, and lets them wait for what comes of them: not too many, not for ever."""
+"""Submits commands over HTTP and waits for their outcomes, with a limit on waiting requests."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,12 @@ from conferral.webhooks.api.redis_limiter import RedisLimiter
 
 log = structlog.get_logger()
 
-#: Askers who wait for an outcome at the same time, at most (count); others are answered at once.
+#: Requests that may wait for an outcome at the same time (count); others are answered at once.
 WAITERS_MAX = 500
 
 
 class ApiCommands:
-    """The giver of commands, with HTTP's refusals."""
+    """Command submission with HTTP errors."""
 
     def __init__(self, reader: SessionQueries, limiter: RedisLimiter) -> None:
         self._submitter = CommandSubmitter(reader, limiter, _log_unreachable)
@@ -30,16 +30,16 @@ class ApiCommands:
         self._is_closing = False
 
     def stop_waiting(self) -> None:
-        """Whoever waits for an outcome is answered now, or at the next look for it."""
+        """Answer all waiting requests now, or at their next poll."""
         self._is_closing = True
 
     async def submit(self, model: CommandModel) -> SubmittedCommand:
-        """Publishes a command. One that was published before under the same id is not again.
+        """Publish a command; a repetition with the same id is not published again.
 
         Raises:
-            ApiError: the id was given before for another command, the session that it names is not known (of a
-                `call`: is known), or too many commands wait for a worker.
-            StoreError: nobody knows whether it was published.
+            ApiError: The id was used for another command, the session is unknown (for `call`: exists already), or too
+                many commands wait for a worker.
+            StoreError: The result is unknown.
         """
         try:
             return await self._submitter.submit(model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True)
@@ -51,25 +51,25 @@ class ApiCommands:
             raise ApiError(ErrorType.UNKNOWN, str(error)) from None
 
     async def find_outcome(self, command_id: str) -> CommandOutcome | None:
-        """How far a command has come; None where nobody knows it."""
+        """Return a command's outcome so far; None if the command is unknown."""
         found = await self._submitter.find_outcome(command_id)
         return found if found.exists else None
 
     async def wait_for_outcome(
         self, command: SubmittedCommand, wait_s: float, is_gone: Callable[[], bool]
     ) -> CommandOutcome | None:
-        """How far a command has come when nothing more will come of it, or when the time is up.
+        """Return a command's outcome once it is final, or when the time is up.
 
         Args:
-            command: Which.
+            command: The command.
             wait_s: Seconds.
-            is_gone: Whether nobody waits any more.
+            is_gone: Whether the client has disconnected.
 
         Returns:
-            None where it can't be seen: the command is published all the same.
+            None if Redis is unreachable; the command is published in any case.
 
         Raises:
-            ApiError: the id belongs to another command.
+            ApiError: The id belongs to another command.
         """
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
@@ -85,7 +85,7 @@ class ApiCommands:
             self._waiting -= 1
 
     async def allowed_commands(self, named: str) -> tuple[str, ...]:
-        """Names of the commands that a session would take now; none where it is not known or can't be understood."""
+        """Return the commands that a session would accept now; empty if it is unknown or unreadable."""
         try:
             return await self._submitter.allowed_commands(named)
         except StoreError:
@@ -93,5 +93,5 @@ class ApiCommands:
 
 
 def _log_unreachable(error: StoreUnreachableError) -> None:
-    """The command is published; only what became of it can't be seen now."""
+    """Log an outage; the command is published, only its outcome can't be read now."""
     log_unreachable(error, task="api")

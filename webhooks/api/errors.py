@@ -1,4 +1,4 @@
-"""What is said to whoever asked for something that can't be had."""
+"""Errors of the control API."""
 
 from enum import StrEnum
 
@@ -6,33 +6,33 @@ from conferral.runtime.errors import ConferralError
 
 
 class ErrorType(StrEnum):
-    """The kinds of refusal; each has one HTTP status."""
+    """Kinds of errors; each has one HTTP status."""
 
-    #: The request is no JSON, or not of the kind that is taken here.
+    #: The request is not JSON, or not in the accepted format.
     MALFORMED = "malformed"
     #: The bearer token is missing or wrong.
     UNAUTHORIZED = "unauthorized"
-    #: There is no such session, call or command, or it has been forgotten.
+    #: There is no such session, call, or command, or it has expired.
     UNKNOWN = "unknown"
-    #: The path does not have this method.
+    #: The path does not support this method.
     METHOD = "method"
     #: The body did not arrive in time.
     TOO_SLOW = "too-slow"
-    #: The session does not take the command; `allowed` names what it takes.
+    #: The session does not accept the command; `allowed` lists what it accepts.
     REJECTED = "rejected"
-    #: The id was given before, for something else.
+    #: The id was already used for something else.
     TAKEN = "taken"
     #: The body is too large.
     TOO_LARGE = "too-large"
-    #: A field or a parameter is missing or wrong.
+    #: A field or parameter is missing or invalid.
     INVALID = "invalid"
     #: More than 20 wrong tokens came from this address within a minute.
     TOO_MANY = "too-many"
-    #: A setting is missing without which this can't be done.
+    #: A required setting is missing.
     NOT_SET_UP = "not-set-up"
-    #: Too many commands wait for a worker; this one was not taken.
+    #: Too many commands wait for a worker; this one was not accepted.
     FULL = "full"
-    #: Redis can't be reached, or refuses. Nobody knows whether a command was taken: ask again with the same `id`.
+    #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
     STORE = "store"
 
 
@@ -54,22 +54,22 @@ STATUS = {
 }
 
 
-#: The header Retry-After by kind where the refusal itself does not say, seconds. Source: RFC 9110, section 10.2.3.
+#: Default Retry-After header by kind, seconds. Source: RFC 9110, section 10.2.3.
 RETRY_AFTER_S = {ErrorType.TOO_MANY: 60, ErrorType.NOT_SET_UP: 60, ErrorType.FULL: 5, ErrorType.STORE: 1}
 
 
-#: Where each kind has a section of its own, of its name: below the root of the repository, whose files are published.
+#: The page with a section per kind, relative to the repository's root, whose files are published.
 PAGE = "docs/reference/errors.md"
 
 
 class ApiError(ConferralError):
-    """A request is refused; told as JSON.
+    """A refused request; sent as JSON.
 
     Attributes:
-        type: What kind of refusal.
-        reason: What is wrong, in words for whoever asked; never a number or a name that was sent.
-        allowed: What would be taken instead: commands of a session, methods of a path.
-        retry_after_s: When a new try may succeed; 0 where that does not depend on time.
+        type: The kind of error.
+        reason: The problem, in words for the client; never includes a number or name that was sent.
+        allowed: What would be accepted instead: a session's commands, a path's methods.
+        retry_after_s: When a retry may succeed, seconds; 0 if that does not depend on time.
     """
 
     def __init__(self, type_: ErrorType, reason: str, allowed: tuple[str, ...] = (), *, retry_after_s: int = 0) -> None:
@@ -81,7 +81,7 @@ class ApiError(ConferralError):
 
     @property
     def docs(self) -> str:
-        """The section that says what to do."""
+        """The section of the docs that says what to do."""
         return f"{PAGE}#{self.type.value}"
 
     @property

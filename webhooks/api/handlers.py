@@ -1,4 +1,4 @@
-"""What each route of the table does with a request that was let in."""
+"""Handlers of the control API's routes, for authorized requests."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A request, taken apart."""
+    """A parsed request."""
 
-    #: The id that stands in the path, by what it is of.
+    #: Ids in the path, by kind.
     path: Mapping[str, str]
-    #: The query's parameters by name; each has a value.
+    #: The query's parameters by name, including defaults.
     query: Mapping[str, Any]
-    #: Not in the repr, which ends up in tracebacks: it holds addresses.
+    #: Excluded from the repr, which ends up in tracebacks: it holds addresses.
     body: Mapping[str, Any]
-    #: The command's id, where a header names it.
+    #: The command's id from the Idempotency-Key header; empty without one.
     key: str
-    #: Whether nobody waits for the answer any more.
+    #: Whether the client has disconnected.
     is_gone: Callable[[], bool]
 
     def __repr__(self) -> str:
@@ -48,13 +48,13 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What is answered."""
+    """The answer to a request."""
 
     status: int
     content: BaseModel | dict[str, Any]
 
     def json(self) -> bytes:
-        """The body of the answer."""
+        """Return the answer's body."""
         content = self.content
         return orjson.dumps(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content)
 
@@ -63,7 +63,7 @@ Handler = Callable[[ApiRequest], Awaitable[ApiResponse]]
 
 
 class Handlers:
-    """Answers requests; each method is named by a row of the table."""
+    """Answers requests; each row of the route table names one method."""
 
     def __init__(
         self, settings: ServiceSettings, sessions: SessionResource, commands: ApiCommands, keys: Keys, clock: Clock
@@ -75,7 +75,7 @@ class Handlers:
         self._asyncapi = asyncapi.document(keys)
 
     def by_name(self) -> dict[str, Handler]:
-        """What answers each route, by the route's name."""
+        """Return the handlers by route name."""
         return {
             "call": self.call,
             "list_sessions": self.list_sessions,
@@ -91,24 +91,24 @@ class Handlers:
     # ---- sessions ------------------------------------------------------------------------------------------------
 
     async def list_sessions(self, request: ApiRequest) -> ApiResponse:
-        """Some sessions: the live ones, or those in one state."""
+        """List sessions, optionally in one state."""
         page = await self._sessions.page(request.query["state"], request.query["limit"], request.query["cursor"])
         sessions = [models.Session.model_validate(fields) for fields in page.items]
         return ApiResponse(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
 
     async def show_session(self, request: ApiRequest) -> ApiResponse:
-        """One session."""
+        """Show one session."""
         return ApiResponse(200, models.Session.model_validate(await self._sessions.session(request.path["session"])))
 
     async def show_log(self, request: ApiRequest) -> ApiResponse:
-        """What has happened to one session."""
+        """Show one session's log."""
         page = await self._sessions.log(request.path["session"], request.query["limit"], request.query["cursor"])
         return ApiResponse(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
     async def call(self, request: ApiRequest) -> ApiResponse:
-        """A session is to be opened."""
+        """Submit a `call`, which opens a session."""
         if "type" in request.body:
             raise ApiError(ErrorType.INVALID, "type is not given here: this path takes the fields of call")
         model = _command_model(request, type="call")
@@ -117,7 +117,7 @@ class Handlers:
         return ApiResponse(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
     async def submit_command(self, request: ApiRequest) -> ApiResponse:
-        """A session is given a command; its outcome is waited for where that is wanted."""
+        """Submit a command to a session; with `wait`, answer with its outcome."""
         named = request.path["session"]
         if "session" in request.body:
             raise ApiError(ErrorType.INVALID, "session is not given here: it stands in the path")
@@ -147,7 +147,7 @@ class Handlers:
         return command
 
     async def show_command(self, request: ApiRequest) -> ApiResponse:
-        """How far a command has come."""
+        """Show a command's outcome."""
         named = request.path["command"]
         found = await self._commands.find_outcome(named) if is_id(named) else None
         if found is None:
@@ -155,23 +155,23 @@ class Handlers:
             raise ApiError(ErrorType.UNKNOWN, f"no command {shown} is known; outcomes are kept for a day")
         return ApiResponse(200, _outcome(found))
 
-    # ---- the rest ------------------------------------------------------------------------------------------------
+    # ---- other resources -----------------------------------------------------------------------------------------
 
     async def make_token(self, request: ApiRequest) -> ApiResponse:
-        """An access token for a browser agent."""
+        """Issue an access token for a browser agent."""
         return ApiResponse(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
 
     async def describe_http(self, _asked: ApiRequest) -> ApiResponse:
-        """This API."""
+        """Describe this API."""
         return ApiResponse(200, self._openapi)
 
     async def describe_streams(self, _asked: ApiRequest) -> ApiResponse:
-        """The streams in Redis."""
+        """Describe the Redis streams."""
         return ApiResponse(200, self._asyncapi)
 
 
 def _command_model(request: ApiRequest, **more: str) -> CommandModel:
-    """The command of a request, with what does not stand in its body."""
+    """Return a request's command, including fields that are not in its body."""
     fields = {**request.body, **more}
     if request.key:
         if fields.get("id", "") not in ("", request.key):
@@ -198,7 +198,7 @@ def _entry(one: LogEntry) -> models.LogEntry:
 
 
 def _records(text: str) -> list[dict[str, Any]]:
-    """A list of an entry; one that can't be understood tells nothing."""
+    """Return a list in a log entry; empty if it is unreadable."""
     try:
         found = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:

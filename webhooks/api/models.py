@@ -1,7 +1,7 @@
-"""What the control API takes and answers, beside commands: those are in `storage/commands/command_models.py`.
+"""Models of the control API, except for commands: those are in `storage/commands/command_models.py`.
 
-The descriptions are made from these models, and every answer but a session's hash is built from one, so that what is
-described is what is sent.
+The API descriptions are generated from these models, and every answer except a session's hash is built from one, so
+that descriptions and answers match.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ def _one_of(words: type[Any]) -> dict[str, Any]:
 
 
 class Problem(BaseModel):
-    """Why nothing was done."""
+    """The reason why a request was refused."""
 
     type: ErrorType = Field(description="what kind of refusal, in one word")
     reason: str = Field(description="what is wrong, in words")
@@ -28,25 +28,25 @@ class Problem(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """The answer to whatever is refused."""
+    """The answer to a refused request."""
 
     error: Problem
 
 
 class CommandAccepted(BaseModel):
-    """A command has been published; what comes of it is found under its id."""
+    """The command was published; its outcome is stored under its id."""
 
     command: str = Field(description="the command's id")
 
 
 class SessionAccepted(CommandAccepted):
-    """A call has been asked for."""
+    """The call was requested."""
 
     session: str = Field(description="the id that the session has as soon as a worker takes the call up")
 
 
 class CommandOutcome(CommandAccepted):
-    """How far a command has come."""
+    """A command's outcome so far."""
 
     status: str = Field(
         description="empty while nobody has decided it; `accepted` is followed by `done` or `failed`",
@@ -58,9 +58,9 @@ class CommandOutcome(CommandAccepted):
 
 
 class Session(BaseModel):
-    """A session: the fields of its hash, all of them text. Those that people read are named here."""
+    """A session: the fields of its hash, all of them text. The fields that people read are listed here."""
 
-    #: What is told holds addresses, so no error's text repeats it.
+    #: Sessions hold addresses, so error messages must not repeat the input.
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
 
@@ -77,7 +77,7 @@ class Session(BaseModel):
     conference_name: str = Field("", description="friendly name of the conference; the id unless the id was given")
 
 
-#: Names of fields that there is one of for each party, or for the newest transfer, with their schemas.
+#: Patterns of field names that exist per party, or for the latest transfer, with their schemas.
 _PARTY = r"^party\.[a-z][a-z0-9_-]*\."
 SESSION_PATTERNS: dict[str, dict[str, Any]] = {
     rf"{_PARTY}status$": {"type": "string", **_one_of(PartyStatus)},
@@ -89,14 +89,14 @@ SESSION_PATTERNS: dict[str, dict[str, Any]] = {
 
 
 class SessionPage(BaseModel):
-    """Some sessions, and where the others are."""
+    """One page of sessions."""
 
     sessions: list[Session]
     cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
 
 
 class LogEffect(BaseModel):
-    """Something that was ordered."""
+    """An effect that was emitted."""
 
     id: str = ""
     kind: str = ""
@@ -106,12 +106,12 @@ class LogEffect(BaseModel):
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "LogEffect":
-        """The effect of a record; what makes no sense in it is left out."""
+        """Build an effect from a log record; leave out invalid fields."""
         return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 
 class LogReport(BaseModel):
-    """What came of a command."""
+    """A change in a command's status."""
 
     command: str = Field("", description="the command's id")
     type: str = Field("", description="which command it was")
@@ -120,12 +120,12 @@ class LogReport(BaseModel):
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "LogReport":
-        """The report of a record; what makes no sense in it is left out."""
+        """Build a report from a log record; leave out invalid fields."""
         return cls(**{name: record[name] for name in cls.model_fields if isinstance(record.get(name), str)})
 
 
 class LogEntry(BaseModel):
-    """Something that has happened to a session."""
+    """An event of a session, and what was decided."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, hide_input_in_errors=True)
     __pydantic_extra__: dict[str, str]
@@ -155,22 +155,22 @@ class LogEntry(BaseModel):
 
 
 class LogPage(BaseModel):
-    """Part of a session's log, oldest first."""
+    """One page of a session's log, oldest first."""
 
     entries: list[LogEntry]
     cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
 
 
-#: Longest identity (characters): with `client:` before it, it is an address of 128.
+#: Maximum identity (characters): with the `client:` prefix, an address of 128.
 IDENTITY_MAX = 121
 
 
 class TokenRequest(BaseModel):
-    """Whom an access token is for."""
+    """A request for an access token."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    #: Source: Twilio docs, Access Tokens (voice: letters, digits and underscores only); error 31105 (256 at most).
+    #: Source: Twilio docs, Access Tokens (voice: letters, digits, and underscores only); error 31105 (256 at most).
     identity: str = Field(
         pattern=rf"^[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}$",
         description="the name under which the agent is called as `client:NAME`; letters, digits and `_`",
@@ -179,10 +179,10 @@ class TokenRequest(BaseModel):
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> "TokenRequest":
-        """The request of a body.
+        """Validate a request's body.
 
         Raises:
-            ApiError: the identity is missing or wrong, or there are other fields.
+            ApiError: The identity is missing or invalid, or there are other fields.
         """
         try:
             return cls.model_validate(body)
@@ -196,7 +196,7 @@ class TokenRequest(BaseModel):
 
 
 class IssuedToken(BaseModel):
-    """An access token; whoever has it can call and be called until it expires."""
+    """An access token; anyone who has it can place and receive calls until it expires."""
 
     token: str = Field(repr=False)
     identity: str = Field(repr=False)

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the control API, made from its table of routes and the models in it."""
+"""OpenAPI description of the control API, generated from its route table and models."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from conferral.webhooks.api.errors import STATUS, ErrorType
 from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
-#: Of the API, not of the program: grows when somebody's client would have to change.
+#: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
-#: Said where a status stands for more than one kind of refusal, or for one.
+#: Description of each error status.
 _STATUS_DESCRIPTIONS = {
     400: "The body is no JSON",
     401: "The token is missing or wrong",
@@ -28,10 +28,10 @@ _STATUS_DESCRIPTIONS = {
 
 
 def document(public_url: str) -> dict[str, Any]:
-    """The description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0.
+    """Return the description, OpenAPI 3.1. Source: OpenAPI Specification 3.1.0.
 
     Args:
-        public_url: Where the API is, without a slash at its end.
+        public_url: The API's base URL, without a trailing slash.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -95,7 +95,7 @@ def _body(route: Route) -> dict[str, Any]:
 
 
 def command_name(model: type[CommandModel]) -> str:
-    """Name of a command's schema among the others."""
+    """Return the name of a command's schema."""
     return f"{model.__name__}Command"
 
 

@@ -1,4 +1,4 @@
-"""What stands in a request's path and query."""
+"""Path and query parameters of the control API."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from conferral.statemachine.states import State
 from conferral.storage.queries.session_reader import LIMIT_MAX
 from conferral.webhooks.api.errors import ApiError, ErrorType
 
-#: Longest time that an outcome is waited for (seconds): proxies give up at about a minute.
+#: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60
-#: Entries on one page (count).
+#: Default page size (count).
 LIMIT_DEFAULT = 50
-#: Longest cursor that is looked at (characters).
+#: Maximum length of a cursor (characters).
 _CURSOR_MAX = 256
 #: Source: RFC 8259, section 6.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -24,16 +24,16 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a query."""
+    """One query parameter."""
 
     name: str
     description: str
     schema: Mapping[str, Any]
-    #: What is right, to be put behind the name.
+    #: What is valid, to follow the name in a message.
     requirement: str
-    #: Takes the text; None when it is wrong.
+    #: Parses the text; returns None if it is invalid.
     parse: Callable[[str], Any]
-    #: What it is where it is not given.
+    #: The value if the parameter is absent.
     default: Any
 
 
@@ -89,10 +89,10 @@ WAIT = Parameter(
 
 
 def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """The values of a request's query, by name.
+    """Return the query's values by name.
 
     Raises:
-        ApiError: one is wrong, given twice, or none of those that the path has.
+        ApiError: A parameter is invalid, repeated, or unknown to the path.
     """
     query = request.query
     by_name = {parameter.name: parameter for parameter in parameters}
@@ -113,7 +113,7 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
 
 
 #: The command's id as a header. Source: IETF, draft-ietf-httpapi-idempotency-key-header-06, section 2.1: in quotes, but
-#: many clients send it without.
+#: many clients omit them.
 KEY_HEADER = "Idempotency-Key"
 _KEY_RULE = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
 KEY_DESCRIPTION = f"the command's id, in place of `id` in the body; {_KEY_RULE}"
@@ -121,10 +121,10 @@ KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN
 
 
 def idempotency_key_of(request: web.Request) -> str:
-    """The key of a request that may be repeated; empty where none is given.
+    """Return the request's Idempotency-Key; empty without one.
 
     Raises:
-        ApiError: it can be no command's id, or is given twice.
+        ApiError: It is not a valid command id, or is repeated.
     """
     provided = request.headers.getall(KEY_HEADER, [])
     if len(provided) > 1:
@@ -138,7 +138,7 @@ def idempotency_key_of(request: web.Request) -> str:
     return key
 
 
-#: The ids that stand in paths, with what they are.
+#: Ids in paths, with their descriptions.
 PATH_PARAMETERS = {
     "session": "a session's id, or the SID of one of its calls",
     "command": "a command's id",
@@ -147,5 +147,5 @@ ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}
 
 
 def is_id(text: str) -> bool:
-    """Whether it can name a session or a command; what comes from outside becomes part of a key."""
+    """Whether a text may name a session or command; external input becomes part of a Redis key."""
     return NAME_PATTERN.fullmatch(text) is not None

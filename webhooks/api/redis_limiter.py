@@ -1,7 +1,7 @@
-"""The API's way into Redis: beside the callbacks' and never in their way.
+"""Concurrency limit of the API's requests to Redis, so that they never delay callbacks.
 
-It has a client of its own with few connections, so that whoever asks for a thousand sessions takes nothing from a
-caller who waits for an answer. Nothing takes longer than the deadline.
+The API has its own client with few connections, so that a client that lists a thousand sessions takes nothing from a
+caller who waits for an answer. Every request has a deadline.
 """
 
 import asyncio
@@ -12,30 +12,30 @@ from conferral.runtime.errors import StoreUnreachableError
 
 _T = TypeVar("_T")
 
-#: How long an asker waits for Redis (seconds).
+#: How long an API request waits for Redis (seconds).
 DEADLINE_S = 2.0
-#: Requests to Redis at the same time (count); the client needs as many connections.
+#: Concurrent requests to Redis (count); the client needs as many connections.
 CONCURRENT_MAX = 8
 
 
 class RedisLimiter:
-    """Lets a few requests to Redis run at the same time, and none be waited for beyond the deadline."""
+    """Limits concurrent requests to Redis, and how long each is waited for."""
 
     def __init__(self, deadline_s: float = DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(CONCURRENT_MAX)
-        #: What has been begun; some of it may be waited for no more.
+        #: Running requests; some may no longer have a waiting client.
         self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, request: Coroutine[Any, Any, _T], /) -> _T:
-        """What a request to Redis brings.
+        """Return the result of a request to Redis.
 
-        It is not cancelled when the time is up, which could leave a connection with an answer that nobody has read;
-        its own time limit ends it soon after.
+        It is not canceled at the deadline, which could leave a connection with an unread answer; its own timeout ends
+        it soon after.
 
         Raises:
-            StoreUnreachableError: there was no answer in time.
-            StoreError: as the request raises it.
+            StoreUnreachableError: No answer in time.
+            StoreError: Raised by the request.
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self._deadline_s
@@ -60,9 +60,9 @@ class RedisLimiter:
         self._running.discard(task)
         self._slots.release()
         if not task.cancelled():
-            task.exception()  # whoever waited has been told, or waits no more
+            task.exception()  # the waiting client has the error, or is gone
 
     async def close(self) -> None:
-        """Returns when nothing is under way."""
+        """Wait for running requests."""
         if self._running:
             await asyncio.wait(self._running)

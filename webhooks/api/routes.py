@@ -1,4 +1,4 @@
-"""The routes of the control API, one a row: router, OpenAPI description and reference page follow from it."""
+"""Route table of the control API: the router, the OpenAPI description, and the reference page derive from it."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import STATUS, ErrorType
 from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
 
-#: What a body may be: a model of ours, or one of several commands without the fields that stand elsewhere.
+#: A request body: one of our models, or one of several commands, without fields given elsewhere.
 Body = type[models.TokenRequest] | tuple[type[CommandModel], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseSpec:
-    """What is answered under one status."""
+    """The answer under one status."""
 
-    #: None for what is no JSON.
+    #: None if the answer is not JSON.
     model: type[BaseModel] | None
     description: str
     content_type: str = "application/json"
@@ -32,25 +32,25 @@ class Route:
 
     method: str
     path: str
-    #: Name of the operation, and of what answers it.
+    #: Name of the operation and of its handler.
     name: str
-    #: In a few words, and in a few sentences.
+    #: Short and long description.
     summary: str
     description: str
     answers: Mapping[int, ResponseSpec]
     query: tuple[Parameter, ...] = ()
     body: Body | None = None
-    #: Fields of commands that the body does not have, since they stand in the path or follow from it.
+    #: Command fields that the body lacks because the path determines them.
     body_without: tuple[str, ...] = ()
-    #: What can be refused, beside what every route of its kind refuses.
+    #: Error types in addition to those of every route of its kind.
     more_error_types: tuple[ErrorType, ...] = ()
     needs_token: bool = True
-    #: Whether it is answered here; others are only described.
+    #: Whether the API answers it; others are only described.
     is_ours: bool = True
     error_types: tuple[ErrorType, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Adds what follows from the kind of route."""
+        """Add the error types that follow from the kind of route."""
         kinds = [*self.more_error_types]
         if self.body:
             kinds += (ErrorType.MALFORMED, ErrorType.TOO_SLOW, ErrorType.TOO_LARGE, ErrorType.INVALID)
@@ -62,17 +62,17 @@ class Route:
 
     @property
     def accepts_idempotency_key(self) -> bool:
-        """Whether a command is given, which a header may name."""
+        """Whether the route submits a command, whose id a header may carry."""
         return isinstance(self.body, tuple)
 
     @property
     def template(self) -> str:
-        """Method and path, with the names of ids in place of ids: for metrics and the log."""
+        """Method and path template, for metrics and the log."""
         return f"{self.method} {self.path}"
 
     @property
     def ids(self) -> list[str]:
-        """What the ids are of that stand in the path."""
+        """The kinds of ids in the path."""
         return re.findall(r"{(\w+)}", self.path)
 
 

@@ -1,4 +1,4 @@
-"""Reads sessions and their logs for whoever asks."""
+"""Sessions and their logs for the control API."""
 
 from dataclasses import replace
 
@@ -12,17 +12,17 @@ from conferral.webhooks.api.redis_limiter import RedisLimiter
 
 
 class SessionResource:
-    """Sessions as they stand in Redis, without what nobody is shown. All may raise StoreError."""
+    """Reads sessions from Redis, without hidden fields. Every method may raise StoreError."""
 
     def __init__(self, reader: SessionQueries, limiter: RedisLimiter) -> None:
         self._reader = reader
         self._limiter = limiter
 
     async def session(self, named: str) -> Fields:
-        """The hash of the session that is named by its id or by one of its calls.
+        """Return the hash of the session with this id or one of its calls.
 
         Raises:
-            ApiError: nobody knows it.
+            ApiError: The session is unknown.
         """
         session_id = await self._limiter(self._reader.find_exact(named))
         fields = await self._limiter(self._reader.read_session(session_id)) if session_id else {}
@@ -31,10 +31,10 @@ class SessionResource:
         return fields
 
     async def page(self, state: State | None, limit: int, cursor: str) -> Page[Fields]:
-        """Some sessions: of all, or of those in one state.
+        """Return one page of sessions, optionally in one state.
 
         Raises:
-            ApiError: the cursor leads nowhere.
+            ApiError: The cursor is invalid.
         """
         try:
             page = await self._limiter(self._reader.list_sessions(state=state, limit=limit, cursor=cursor))
@@ -43,10 +43,10 @@ class SessionResource:
         return replace(page, items=[fields for fields in page.items if _is_session(fields)])
 
     async def log(self, named: str, limit: int, cursor: str) -> Page[LogEntry]:
-        """Part of the log of the session that is named by its id or by one of its calls, oldest first.
+        """Return one page of the log of the session with this id or one of its calls, oldest first.
 
         Raises:
-            ApiError: nobody knows the session, or the cursor leads nowhere.
+            ApiError: The session is unknown, or the cursor is invalid.
         """
         session_id = await self._limiter(self._reader.find_exact(named))
         if not session_id:
@@ -58,5 +58,5 @@ class SessionResource:
 
 
 def _is_session(fields: Fields) -> bool:
-    """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
+    """Whether a hash is a session's; an expired or foreign one lacks even these fields."""
     return "id" in fields and "state" in fields

@@ -1,4 +1,4 @@
-"""What stands in the streams that other programs read, for their description: all fields are text."""
+"""Models of the entries in the streams that other programs read, for their description: all fields are text."""
 
 from pydantic import BaseModel, Field
 
@@ -30,7 +30,7 @@ class OutcomeRecord(BaseModel):
 
 
 class LogRecord(BaseModel):
-    """Something has happened to a session, and this was decided."""
+    """An event of a session, and what was decided."""
 
     at: str = Field(description=_TIME)
     event: str = Field(description="what has happened")
