@@ -177,7 +177,7 @@ def _shows_customer(draft: Draft, party: Party) -> bool:
 
 
 def note_dial_placed(draft: Draft, event: EffectSucceeded) -> None:
-    """Record that Twilio accepted the dial; its call SID is now known."""
+    """Record the call SID of a dial that Twilio accepted."""
     party = party_of_dial(draft, event) or searched_party(draft, event)
     if party is None or not event.call_sid:
         return
@@ -387,7 +387,7 @@ def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDe
 
 
 def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
-    """Hang up a call whose party has been dialed again meanwhile."""
+    """Hang up a call of a dial that was given up or repeated meanwhile."""
     draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "its dial was given up"

@@ -157,7 +157,7 @@ def refuse_second_transfer(draft: Draft, _event: Command) -> None:
 
 
 def refuse_agent_gone(draft: Draft, _event: Command) -> None:
-    """Refuse: the agent has left the transfer, so there is nothing to complete or return to."""
+    """Refuse: the agent has left the transfer."""
     draft.refusal = "the agent has been let go already"
 
 
