@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.states import State
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Row
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Transition
 
 Edge = tuple[State, State]
 
@@ -82,7 +82,7 @@ def moves() -> dict[Edge, tuple[str, ...]]:
     return {edge: tuple(sorted(names, key=names.__getitem__)) for edge, names in found.items()}
 
 
-def _name_of(row: Row) -> str:
+def _name_of(row: Transition) -> str:
     return f"[{row.guard.__name__}]" if row.event is Automatic and row.guard is not None else row.event.name
 
 
@@ -135,7 +135,7 @@ _SVG = """\
 font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
 aria-labelledby="diagram-title diagram-about">
 <title id="diagram-title">The states of a session and the events that lead from one to the other</title>
-<desc id="diagram-about">Generated from statemachine/table.py. The same stands as text in docs/statemachine.md.</desc>
+<desc id="diagram-about">Generated from statemachine/table/. The same stands as text in docs/statemachine.md.</desc>
 {style}<defs><marker id="diagram-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" \
 orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 {start}
@@ -190,7 +190,7 @@ def page(meanings: Mapping[State, str]) -> str:
 
 
 _HEAD = """\
-<!-- Generated from statemachine/table.py by `make docs`; changes by hand are lost. -->
+<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->
 # The state machine
 
 A session is one conversation. It is always in one of five states. What happens to it is an event; the table below says
@@ -238,7 +238,7 @@ def _section(state: State, meaning: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _target(row: Row) -> str:
+def _target(row: Transition) -> str:
     return "stays" if row.target is None else f"**{row.target}**"
 
 
@@ -257,7 +257,7 @@ def _events() -> str:
     return "\n".join(lines)
 
 
-def _when(row: Row, *, alone: bool) -> str:
+def _when(row: Transition, *, alone: bool) -> str:
     if row.guard is None:
         return "always" if alone else "otherwise"
     return _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))

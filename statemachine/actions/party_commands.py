@@ -12,7 +12,6 @@ from conferral.statemachine.actions.pending_commands import (
     set_command_timer,
 )
 from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.actions.reports import LAST_UNHELD
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import (
@@ -44,6 +43,7 @@ from conferral.statemachine.guards.pending_commands import (
 )
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.refusals import LAST_UNHELD
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus

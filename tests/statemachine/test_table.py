@@ -1,5 +1,6 @@
 """The laws of the transition table, read from the table itself."""
 
+import ast
 import inspect
 import re
 from collections import defaultdict
@@ -16,14 +17,14 @@ from conferral.statemachine import actions, diagram, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
 from conferral.statemachine.states import State
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Row
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, ROWS, TABLE, Row, Transition
 from tests.docs.generated import ROOT, generated_page
 
-ALL_ROWS: dict[tuple[State, type[Event]], list[Row]] = defaultdict(list)
+ALL_ROWS: dict[tuple[State, type[Event]], list[Transition]] = defaultdict(list)
 for _row in TABLE:
     ALL_ROWS[_row.source, _row.event].append(_row)
 #: Without what is asked after every event, which has laws of its own.
-ROWS = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Automatic}
+BY_PAIR = {pair: rows for pair, rows in ALL_ROWS.items() if pair[1] is not Automatic}
 IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states for event in entry.events]
 
 #: In an order that is the same in every test process.
@@ -42,7 +43,7 @@ def public_functions(module):
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_every_pair_of_state_and_event_is_either_decided_or_ignored_with_a_reason(state, event):
-    is_decided = (state, event) in ROWS
+    is_decided = (state, event) in BY_PAIR
     is_ignored = (state, event) in IGNORED_PAIRS
 
     assert is_decided != is_ignored, "in neither" if not is_decided else "in both"
@@ -56,9 +57,9 @@ def test_every_reason_for_ignoring_says_something():
     assert all(entry.reason.strip() for entry in IGNORED)
 
 
-@pytest.mark.parametrize("pair", ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
+@pytest.mark.parametrize("pair", BY_PAIR, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
 def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
-    unguarded = [row.guard is None for row in ROWS[pair]]
+    unguarded = [row.guard is None for row in BY_PAIR[pair]]
 
     assert unguarded == [False] * (len(unguarded) - 1) + [True]
 
@@ -169,7 +170,7 @@ def used_beside(module):
 
 @pytest.mark.parametrize("package, taken", [
     (guards, {row.guard.__name__ for row in TABLE if row.guard is not None}),
-    (actions, {row.action.__name__ for row in TABLE}),
+    (actions, {row.action.__name__ for row in ROWS if isinstance(row, Row)}),
 ], ids=["guards", "actions"])  # fmt: skip
 def test_every_guard_and_action_is_used(package, taken):
     modules = modules_of(package)
@@ -330,3 +331,28 @@ def test_the_page_lists_what_needs_no_event_apart():
 
     assert "`always`" not in page
     assert page.count("| As soon as |") == sum(bool(rows) for rows in AUTOMATIC_ROWS.values())
+
+
+def written_rows(path):
+    """The calls of `Row` and `Refuse` in a file of the table."""
+    tree = ast.parse(path.read_text("utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return [call for call in calls if call.func.id in ("Row", "Refuse")]
+
+
+TABLE_FILES = sorted(path for path in (ROOT / "statemachine" / "table").glob("*.py") if written_rows(path))
+
+
+def test_the_files_hold_every_row():
+    assert sum(len(written_rows(path)) for path in TABLE_FILES) == len(ROWS)
+
+
+@pytest.mark.parametrize("path", TABLE_FILES, ids=lambda path: path.stem)
+def test_columns_of_the_table_are_aligned(path):
+    for column in range(4):
+        starts = {call.args[column].col_offset: call.lineno for call in written_rows(path)}
+        assert len(starts) == 1, f"{path.name}: column {column + 1} differs in lines {sorted(starts.values())}"
+
+
+def test_the_table_is_small_enough_to_be_read():
+    assert len(ROWS) <= 345

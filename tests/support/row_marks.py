@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from conferral.statemachine import machine
-from conferral.statemachine.table import TABLE, Row
+from conferral.statemachine.table import TABLE, Transition
 
 #: A row as the library knows it: source, event, guard, action.
 _Mark = tuple[str, str, Any, Any]
 
 
-def _mark_of(row: Row) -> _Mark:
+def _mark_of(row: Transition) -> _Mark:
     return row.source.name, row.event.name, row.guard, row.action
 
 

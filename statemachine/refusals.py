@@ -1,0 +1,31 @@
+"""Reasons of refusals that name something of the session, or that more than one place gives."""
+
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.states import Phase
+
+LAST_UNHELD = "the last party that is not on hold can't be held"
+MODE_DECIDES = "a supervisor is heard as the mode of supervise says"
+RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be started again"
+
+
+def session_has_ended(draft: Draft) -> str:
+    """the session has ended, and why."""
+    return f"the session has ended ({draft.session.end_reason})"
+
+
+def one_side_is_gone(draft: Draft) -> str:
+    """one of the two has hung up, or Redis has lost the call of one of them."""
+    is_searched = draft.session.phase is Phase.CONNECTED and not draft.session.parent.call_sid
+    return "the agent's call is being searched for" if is_searched else "one of the two has hung up"
+
+
+def party_is_unknown(draft: Draft) -> str:
+    """no party has that name, and who takes part."""
+    names = [party.name for party in draft.session.parties.values() if not party.is_gone]
+    return f"no such party; there are {', '.join(names)}"
+
+
+def step_is_under_way(draft: Draft) -> str:
+    """which step of the transfer is in progress."""
+    name = draft.transfer.step_name
+    return f"{name} is still being carried out" if name else "a swap is still being undone"

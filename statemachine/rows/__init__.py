@@ -1,1 +1,0 @@
-"""The rows of the transition table, one file for each state. `statemachine/table.py` puts them together."""

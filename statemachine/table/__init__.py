@@ -1,0 +1,34 @@
+"""The transition table over the five states, one file for each kind of event.
+
+Rows of one event are tried from top to bottom; the first whose guard agrees is taken. A row without a guard comes last.
+After every event that was taken, the rows of `automatic` are tried, until none fits.
+
+Every pair (state, event) is either in `TABLE` or in `IGNORED`, with the reason why nothing happens; tests count them.
+`docs/statemachine.md` and its diagram are generated from here.
+"""
+
+from conferral.statemachine.events import EVENTS, Automatic
+from conferral.statemachine.states import State
+from conferral.statemachine.table.automatic import AUTOMATIC
+from conferral.statemachine.table.calls import CALLS
+from conferral.statemachine.table.commands import COMMANDS
+from conferral.statemachine.table.conference import CONFERENCE
+from conferral.statemachine.table.effect_results import EFFECT_RESULTS
+from conferral.statemachine.table.ignored import IGNORED
+from conferral.statemachine.table.reads import READS
+from conferral.statemachine.table.row import Ignored, Refuse, Row, Transition, expand
+from conferral.statemachine.table.timers import TIMERS
+
+__all__ = ["AUTOMATIC_ROWS", "IGNORED", "ROWS", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
+
+ROWS: tuple[Row | Refuse, ...] = (*COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC)
+_EVENT_ORDER = {event: position for position, event in enumerate((*EVENTS, Automatic))}
+_STATE_ORDER = {state: position for position, state in enumerate(State)}
+#: The rows, one transition for each state and event, by state and event.
+TABLE: tuple[Transition, ...] = tuple(
+    sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
+)
+#: What is tried after every event that a session in this state has taken: see `Automatic`.
+AUTOMATIC_ROWS: dict[State, tuple[Transition, ...]] = {
+    state: tuple(one for one in TABLE if one.event is Automatic and one.source is state) for state in State
+}

@@ -1,0 +1,152 @@
+"""Commands: when each is refused, and what each begins.
+
+A refusal names its reason, or the function that returns it. `ANY` stands for every command but `call`.
+"""
+
+from conferral.statemachine import refusals
+from conferral.statemachine.events import (
+    Add,
+    Announce,
+    Call,
+    Cancel,
+    Complete,
+    Convert,
+    End,
+    Hold,
+    Merge,
+    Mute,
+    Park,
+    Record,
+    Remove,
+    Retrieve,
+    Supervise,
+    Swap,
+    Transfer,
+    Unhold,
+    Unmute,
+)
+from conferral.statemachine.table import do, when
+from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Refuse, Row, T, V
+
+#: Every command but `call`.
+ANY = (
+    Convert,
+    Transfer,
+    Complete,
+    Cancel,
+    Swap,
+    Merge,
+    Park,
+    Retrieve,
+    Add,
+    Remove,
+    Hold,
+    Unhold,
+    Mute,
+    Unmute,
+    Supervise,
+    Announce,
+    Record,
+    End,
+)
+#: Commands that need a caller and an agent who talk.
+NEEDS_ANSWER = (Convert, Transfer, Park, Add, Hold, Mute, Supervise, Announce, Record)
+#: Commands that need a conference that has started.
+NEEDS_CONFERENCE = (Transfer, Park, Add, Hold, Unhold, Mute, Unmute, Supervise, Announce, Record)
+#: Commands that a parked call refuses.
+NEEDS_AGENT = (Transfer, Park, Add, Hold, Unhold, Mute, Unmute, Supervise)
+#: Steps of a transfer that is in progress.
+TRANSFER_STEPS = (Complete, Cancel, Swap, Merge)
+#: Those, and `remove`, which completes or cancels a transfer.
+STEPS_OR_REMOVE = (Complete, Cancel, Swap, Merge, Remove)
+#: Commands that a conference and a transfer carry out alike.
+WORKS_IN_TRANSFER = (Mute, Unmute, Supervise, Announce)
+#: Commands that convert a bridged call first, and wait for its conversion.
+ADDS_OR_SILENCES = (Add, Hold, Mute, Supervise, Announce)
+
+# fmt: off
+COMMANDS: tuple[Row | Refuse, ...] = (
+    #      in      command                        when                               to    do, or the reason
+    Refuse(E,      ANY,                           None,                              refusals.session_has_ended),
+    Refuse(B,      NEEDS_ANSWER,                  when.is_ringing,                   "nobody has answered yet"),
+    Refuse(T,      Convert,                       when.customer_waits_without_agent, "the agent has been let go already"),
+    Refuse(C,      NEEDS_CONFERENCE,              when.is_opening,                   "nobody has answered yet"),
+    Refuse(C,      NEEDS_AGENT,                   when.is_parked,                    "the call is parked"),
+    Refuse(T,      (Transfer, Park, Retrieve),    None,                              "a transfer runs already"),
+    Refuse(V,      (Transfer, Park),              when.transfer_is_running,          "a transfer runs already"),
+    Refuse(C,      (Transfer, Park),              when.lacks_agent_or_customer,      refusals.one_side_is_gone),
+    Refuse(V,      Complete,                      when.park_awaits_conversion,       "no transfer runs"),
+    Refuse(V,      (Swap, Merge),                 when.transfer_awaits_conversion,   "the target has not answered yet"),
+    Refuse(B|V|C,  Add,                           when.name_is_in_use,               "a party of that name takes part already"),
+    Refuse(T,      (Add, Hold, Unhold),           None,                              "a transfer runs"),
+    Refuse(LIVE,   (Remove, Mute),                when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(B|V|C,  Hold,                          when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(C,      Unhold,                        when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(C|T,    Unmute,                        when.names_unknown_party,          refusals.party_is_unknown),
+    Refuse(C,      (Hold, Unhold),                when.names_supervisor,             refusals.MODE_DECIDES),
+    Refuse(C|T,    (Mute, Unmute),                when.names_supervisor,             refusals.MODE_DECIDES),
+    Refuse(C,      (Hold, Unhold),                when.is_outside_conference,        "the party is not in the conference"),
+    Refuse(C|T,    (Mute, Unmute),                when.is_outside_conference,        "the party is not in the conference"),
+    Refuse(C,      Hold,                          when.is_last_unheld,               refusals.LAST_UNHELD),
+    Refuse(B|V,    Unhold,                        None,                              "the party is not on hold"),
+    Refuse(B|V,    Unmute,                        None,                              "nobody is muted"),
+    Refuse(V|C|T,  Announce,                      when.is_announcing,                "an announcement is being played already"),
+    Refuse(C|T,    Announce,                      when.has_no_audience,              "nobody is there to hear it"),
+    Refuse(T,      Record,                        when.would_record_consult,         "agent and target talk without the customer"),
+    Refuse(LIVE,   Record,                        when.is_changing_recording,        "another change of the recording is under way"),
+    Refuse(B|V|C,  Add,                           when.is_full,                      "the conference is full"),
+    Row(   B,      Call,                          when.opens_conference_by_command,  C,    do.open_outbound_conference),
+    Row(   B,      Call,                          when.opens_session,                STAY, do.open_outbound),
+    Refuse(LIVE|E, Call,                          None,                              "the session exists already"),
+    Row(   B,      Convert,                       when.is_connected,                 V,    do.convert),
+    Row(   C|T,    Convert,                       None,                              STAY, do.report_done),
+    Row(   V,      Convert,                       None,                              STAY, do.join_conversion),
+    Row(   B,      Transfer,                      when.is_blind_and_connected,       T,    do.begin_from_bridge),
+    Row(   B,      Transfer,                      when.is_connected,                 V,    do.convert_for_transfer),
+    Row(   V,      Complete,                      when.transfer_awaits_conversion,   STAY, do.complete_queued),
+    Row(   V,      Cancel,                        when.transfer_awaits_conversion,   STAY, do.cancel_queued_transfer),
+    Refuse(B|V|C,  TRANSFER_STEPS,                None,                              "no transfer runs"),
+    Row(   B,      Park,                          when.is_connected,                 T,    do.park_from_bridge),
+    Row(   C,      Retrieve,                      when.is_parked,                    T,    do.retrieve),
+    Refuse(B|V|C,  Retrieve,                      None,                              "the call is not parked"),
+    Row(   LIVE,   Remove,                        when.names_customer,               E,    do.end_by_command),
+    Row(   T,      Remove,                        when.names_uninvolved_party,       STAY, do.remove_party),
+    Row(   T,      Remove,                        when.names_ring_group_member,      STAY, do.remove_party),
+    Row(   T,      Remove,                        when.names_ringing_agent,          STAY, do.remove_party),
+    Refuse(T,      (*STEPS_OR_REMOVE, Supervise), when.agent_was_released,           "the agent has been let go already"),
+    Refuse(T,      STEPS_OR_REMOVE,               when.transfer_is_ending,           "the transfer is being ended already"),
+    Refuse(T,      (Swap, Merge),                 when.is_before_answer,             "the target has not answered yet"),
+    Refuse(T,      (Swap, Merge),                 when.is_not_consult,               "no consult is going on: all of them talk"),
+    Refuse(T,      (Swap, Merge),                 when.step_is_running,              refusals.step_is_under_way),
+    Refuse(V|C|T,  Supervise,                     when.has_another_supervisor,       "somebody else supervises already"),
+    Refuse(V|C|T,  Supervise,                     when.supervisor_is_pending,        "the supervisor is about to be dialled"),
+    Refuse(C,      Supervise,                     when.has_no_agent_to_coach,        "no agent is there to whisper to"),
+    Refuse(C|T,    Supervise,                     when.agent_to_coach_is_held,       "the agent is on hold"),
+    Row(   T,      Remove,                        when.names_target,                 STAY, do.cancel_transfer),
+    Refuse(T,      (Complete, Remove),            when.is_completing,                refusals.step_is_under_way),
+    Row(   T,      (Complete, Remove),            when.target_takes_part,            STAY, do.complete),
+    Row(   C|T,    Supervise,                     when.switches_supervise_mode,      STAY, do.switch_supervise_mode),
+    Refuse(C|T,    Supervise,                     when.is_full,                      "the conference is full"),
+    Row(   B,      ADDS_OR_SILENCES,              when.is_connected,                 V,    do.convert_for_command),
+    Row(   T,      Record,                        when.is_paused_for_consult,        STAY, do.keep_recording_paused),
+    Refuse(LIVE,   Record,                        when.is_recorded_already,          "it is recorded already"),
+    Refuse(LIVE,   Record,                        when.was_recorded_from_start,      refusals.RECORDING_CANT_RESTART),
+    Refuse(LIVE,   Record,                        when.is_not_recorded,              "it is not recorded"),
+    Row(   LIVE,   Record,                        when.recording_is_as_requested,    STAY, do.report_done),
+    Row(   B,      Record,                        when.is_connected,                 STAY, do.begin_recording_change),
+    Refuse(B,      NEEDS_ANSWER,                  None,                              refusals.one_side_is_gone),
+    Row(   V,      (Transfer, Park),              None,                              STAY, do.queue_transfer),
+    Row(   C,      Transfer,                      None,                              T,    do.begin_in_conference),
+    Row(   T,      (Complete, Remove),            None,                              STAY, do.complete_before_answer),
+    Row(   T,      Cancel,                        None,                              STAY, do.cancel_transfer),
+    Row(   T,      Swap,                          None,                              STAY, do.swap),
+    Row(   T,      Merge,                         None,                              STAY, do.merge),
+    Row(   C,      Park,                          None,                              T,    do.park_from_conference),
+    Row(   C,      (Add, Hold, Unhold),           None,                              STAY, do.begin_command),
+    Row(   C|T,    WORKS_IN_TRANSFER,             None,                              STAY, do.begin_command),
+    Row(   V,      ADDS_OR_SILENCES,              None,                              STAY, do.queue_command),
+    Row(   B|V|C,  Remove,                        None,                              STAY, do.remove_party),
+    Row(   V|C|T,  Record,                        None,                              STAY, do.begin_recording_change),
+    Row(   LIVE,   End,                           None,                              E,    do.end_by_command),
+)
+# fmt: on

@@ -1,0 +1,52 @@
+"""Reads: what a read of Twilio's REST API, a sweep, or a lost conference shows."""
+
+from conferral.statemachine.events import AccountSwept, CallsRead, ConferenceFound
+from conferral.statemachine.table import do, when
+from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, T, V
+
+# fmt: off
+READS: tuple[Row, ...] = (
+    #   in    event            when                                    to    do
+    Row(C|T,  CallsRead,       when.is_outdated,                       STAY, do.note_outdated_read),
+    Row(B,    CallsRead,       when.is_outdated,                       STAY, do.read_later),
+    # A rollback of Redis lost the conversion.
+    Row(B,    CallsRead,       when.shows_transfer_in_conference,      T,    do.recover_transfer_from_read),
+    Row(B,    CallsRead,       when.shows_conversation_in_conference,  C,    do.recover_conference_from_read),
+    Row(B,    CallsRead,       when.shows_parent_ended,                E,    do.end_by_read),
+    Row(B,    CallsRead,       when.shows_next_agent,                  STAY, do.follow_agent_in_read),
+    Row(B,    CallsRead,       when.awaits_next_agent,                 STAY, do.read_later),
+    Row(B,    CallsRead,       when.shows_child_ended,                 E,    do.end_by_read),
+    Row(B,    CallsRead,       when.shows_child_answered,              STAY, do.note_answer_read),
+    Row(V,    CallsRead,       when.is_outdated,                       STAY, do.read_calls),
+    Row(V,    CallsRead,       when.shows_lost_transfer,               T,    do.finish_conversion_with_lost_transfer),
+    Row(V,    CallsRead,       when.shows_both_in_conference,          C,    do.finish_conversion_by_read),
+    Row(V,    CallsRead,       when.shows_customer_with_guests,        C,    do.finish_conversion_with_guests),
+    Row(V,    CallsRead,       when.shows_agent_left_early,            STAY, do.note_agent_gone_by_read),
+    Row(V,    CallsRead,       when.shows_either_ended,                E,    do.end_by_read),
+    Row(V,    CallsRead,       when.has_open_redirect,                 STAY, do.extend_convert_timer),
+    Row(V,    CallsRead,       when.was_moved_recently,                STAY, do.extend_convert_timer),
+    Row(V,    CallsRead,       when.repair_is_available,               STAY, do.redirect_missing_leg),
+    Row(C,    CallsRead,       when.shows_waiting_party_still_missing, E,    do.end_waiting_party_missing),
+    Row(C,    CallsRead,       when.shows_waiting_party_missing,       STAY, do.redirect_waiting_party),
+    Row(C,    CallsRead,       when.shows_waiting_conference_over,     STAY, do.follow_waiting_party_by_read),
+    Row(C,    CallsRead,       when.shows_conference_over,             E,    do.end_conference_over),
+    Row(C,    CallsRead,       when.shows_lost_transfer,               T,    do.resume_transfer_from_read),
+    Row(T,    CallsRead,       when.shows_customer_still_missing,      E,    do.end_customer_missing),
+    Row(T,    CallsRead,       when.shows_customer_missing,            STAY, do.redirect_customer_again),
+    Row(B,    CallsRead,       None,                                   STAY, do.read_later),
+    Row(C,    CallsRead,       None,                                   STAY, do.apply_settled_read),
+    Row(T,    CallsRead,       None,                                   STAY, do.apply_read),
+    Row(V,    CallsRead,       None,                                   STAY, do.log_only),
+
+    Row(E,    AccountSwept,    when.call_continues_elsewhere,          STAY, do.log_only),
+    Row(E,    AccountSwept,    when.asks_for_unknown_calls,            STAY, do.find_unknown_calls),
+    Row(E,    AccountSwept,    when.finds_live_call,                   STAY, do.hang_up_live_call),
+    Row(E,    AccountSwept,    when.finds_live_conference,             STAY, do.end_live_conference),
+    Row(E,    AccountSwept,    None,                                   STAY, do.log_only),
+    Row(LIVE, AccountSwept,    None,                                   STAY, do.check_session),
+
+    Row(B,    ConferenceFound, when.found_transfer,                    T,    do.recover_transfer),
+    Row(B,    ConferenceFound, when.opens_session,                     C,    do.recover_conference),
+    Row(B,    ConferenceFound, None,                                   STAY, do.read_calls),
+)
+# fmt: on
