@@ -1,1 +1,1 @@
-"""What every process needs: settings, logging, clocks, metrics, start and stop. Knows nothing of calls."""
+"""Shared by every process: settings, logging, clocks, metrics, lifecycle. Knows nothing about calls."""

@@ -1,9 +1,9 @@
-"""The boundaries of items: an error that no code foresaw costs one item, and never the process.
+"""Containment: an unexpected error costs one item, never the process.
 
 An item is one effect, one timer, one page of the sweep, one decision, one answer to a webhook, or one run of a
-long-lived task. Code inside an item catches the errors that it knows. What is left is a mistake of ours or of a
-library: the boundary logs it, counts it, and hands it to the caller as a value. The caller then decides what happens
-to the item. No other module catches errors that it does not name.
+long-lived task. Code inside an item catches the errors it knows. Any other error is a bug, ours or a library's: the
+boundary logs it, counts it, and hands it to the caller as a value. The caller then decides what happens to the item. No
+other module catches errors that it does not name.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 
-#: Pause before a task that failed runs again, seconds: first, and at most.
+#: Pause before a failed task restarts, seconds: first and maximum.
 RESTART_FIRST_S = 0.2
 RESTART_MAX_S = 10.0
-#: A task that ran for so long starts again with the first pause, seconds.
+#: A task that ran at least this long restarts with the first pause, seconds.
 RESTART_RESET_S = 60.0
 
 
 class ItemKind(StrEnum):
-    """The kinds of items; the label `where` of the metric."""
+    """Kinds of items; the metric's label `where`."""
 
     EFFECT = "effect"
     TIMER = "timer"
@@ -39,10 +39,10 @@ class ItemKind(StrEnum):
 
 
 class contain(catch_unexpected):  # noqa: N801  # as above
-    """The boundary of one item: what it keeps is logged with its traceback, and counted.
+    """The boundary of one item: logs an unexpected error with its traceback, and counts it.
 
-    >>> from runtime.metrics import Metrics
-    >>> with contain(Where.EFFECT, Metrics()) as boundary:
+    >>> from conferral.runtime.metrics import Metrics
+    >>> with contain(ItemKind.EFFECT, Metrics()) as boundary:
     ...     outcome = "done"
     >>> boundary.unexpected is None
     True
@@ -60,9 +60,9 @@ class contain(catch_unexpected):  # noqa: N801  # as above
 
         Args:
             where: The kind of item.
-            metrics: Where the error is counted.
+            metrics: Counts the error.
             passing: Errors that the caller handles itself.
-            fields: What the log line says about the item, under keys of `runtime.log.KEYS`.
+            fields: The item's details for the log line, under keys of `runtime.log.KEYS`.
         """
         super().__init__(*passing)
         self._where = where
@@ -79,7 +79,7 @@ class contain(catch_unexpected):  # noqa: N801  # as above
 
 
 def log_unexpected(where: ItemKind, metrics: Metrics, error: BaseException, **fields: Any) -> None:
-    """Log and count an error that no code foresaw, for callers that have it as a value."""
+    """Log and count an unexpected error, for callers that have it as a value."""
     metrics.unexpected_errors.labels(where.value).inc()
     log.error("unexpected_error", where=where.value, error_type=type(error).__name__, exc_info=error, **fields)
 
@@ -92,14 +92,14 @@ async def run_with_restarts(
     *,
     passing: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Run a long-lived task; after an unforeseen error run it again, after a growing pause, until the process stops.
+    """Run a long-lived task; after an unexpected error, restart it with backoff until the process stops.
 
     Args:
-        stop: Set when the process is to stop.
-        name: The task's, for the log.
-        work: Starts the task; has to be able to start again after a failure at any of its points.
-        metrics: Where errors are counted.
-        passing: Errors that are to end the task.
+        stop: Set when the process must stop.
+        name: The task's name, for the log.
+        work: Starts the task; must be able to restart after a failure at any point.
+        metrics: Counts errors.
+        passing: Errors that end the task.
     """
     loop = asyncio.get_running_loop()
     wait_s = RESTART_FIRST_S

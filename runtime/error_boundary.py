@@ -1,37 +1,37 @@
-"""The boundary that keeps an unforeseen error as a value. It loads nothing, so that light programs can use it."""
+"""Error boundary: keeps an unexpected error as a value. Has no dependencies, so that light programs can use it."""
 
 import asyncio
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-#: How far back the errors are followed that one error came up in, count.
+#: How many chained errors are followed, count.
 _LINKS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Unexpected:
-    """An error that no code foresaw."""
+    """An error that the code did not expect."""
 
     error: BaseException
 
     @property
     def reason(self) -> str:
-        """The reason to report: the error's type. Its text may quote a number or a secret."""
+        """The reason to report: the error's type. Its text may quote a phone number or a secret."""
         return f"unexpected {type(self.error).__name__}"
 
 
 class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contextlib.suppress
-    """A boundary that only keeps the error, for callers that then try again in smaller parts.
+    """A boundary that only keeps the error, for callers that then retry in smaller parts.
 
-    An unforeseen error inside the block ends the block and is kept in `unexpected`. Errors in `passing` leave the
-    block, and so do a cancellation of this task and the errors that end a process (`SystemExit`, `KeyboardInterrupt`,
-    `MemoryError`: only a fresh process has memory again). A cancellation that no one asked for is a library's mistake
-    and stays.
+    An unexpected error inside the block ends the block and is kept in `unexpected`. Errors in `passing` leave the
+    block. So do a cancellation of this task and the errors that end a process (`SystemExit`, `KeyboardInterrupt`,
+    `MemoryError`: only a new process has memory again). A cancellation that no one requested is a library's bug and is
+    kept.
     """
 
     def __init__(self, *passing: type[BaseException]) -> None:
-        """Prepare the boundary for errors that the caller does not handle itself, as it does those in `passing`."""
+        """Prepare the boundary; the caller handles the errors in `passing` itself."""
         self.unexpected: Unexpected | None = None
         self._passing = passing
 
@@ -52,7 +52,7 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
 
 
 def _is_generator_exit(error: BaseException) -> bool:
-    """Whether the coroutine is being thrown away: whatever it raises then has no item any more."""
+    """Whether the coroutine is being closed: whatever it raises then has no item any more."""
     link: BaseException | None = error
     for _ in range(_LINKS_MAX):
         if link is None:
@@ -64,7 +64,7 @@ def _is_generator_exit(error: BaseException) -> bool:
 
 
 def _is_stray_cancellation(error: BaseException) -> bool:
-    """Whether this is a cancellation that was not asked of the running task."""
+    """Whether this is a cancellation that was not requested for the running task."""
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()

@@ -1,15 +1,15 @@
-"""The root of our errors and the families that all rooms share: a family says what the catcher should do next."""
+"""Error classes shared by all packages: the base class, and families that say what the catcher should do."""
 
 
 class ConferralError(Exception):
-    """Root of everything raised on purpose. Messages are static; what varies stands in attributes."""
+    """Base class of everything raised on purpose. Messages are static; variable parts are attributes."""
 
 
 class SettingsError(ConferralError):
-    """A setting is wrong or missing: the operator mends it; the process stops with exit code 2.
+    """A setting is invalid or missing. The process stops with exit code 2; the operator must fix it.
 
     Attributes:
-        problems: One line for each setting at fault, which names it and says what would be right.
+        problems: One line per setting, which names it and says what is valid.
     """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
@@ -18,36 +18,36 @@ class SettingsError(ConferralError):
 
 
 class StoreError(ConferralError):
-    """Something about Redis.
+    """An error of Redis.
 
     Attributes:
-        state: How Redis is, in the words of `storage.trouble`; empty where the error is not about that.
+        state: The state of Redis, in the words of `storage.connection.errors`; empty if unrelated.
     """
 
     state: str = ""
 
 
 class StoreUnreachableError(StoreError):
-    """Redis did not answer within its deadline or refused for a passing reason: wait and try again."""
+    """Redis did not answer within its deadline, or refused temporarily: wait and retry."""
 
     state = "no answer"
 
 
 class StoreUnaskedError(StoreError):
-    """Redis was not asked, on purpose: this says nothing about Redis."""
+    """Redis was deliberately not contacted; says nothing about Redis."""
 
 
 class LeaseLostError(StoreError):
-    """Another worker owns the partition: drop everything held of it, do nothing more for it."""
+    """Another worker owns the partition: discard its state and stop working on it."""
 
 
 class ProviderError(ConferralError):
-    """Something about Twilio's REST API.
+    """An error of Twilio's REST API.
 
     Attributes:
-        http_status: Status of the answer, 0 when there was none.
-        code: Twilio's error code, 0 when it named none.
-        retry_after_s: Seconds that Twilio asks to wait, 0.0 when it did not say.
+        http_status: Status of the answer; 0 without one.
+        code: Twilio's error code; 0 without one.
+        retry_after_s: Seconds that Twilio asks to wait; 0.0 if it did not say.
     """
 
     def __init__(self, *, http_status: int = 0, code: int = 0, retry_after_s: float = 0.0) -> None:
@@ -58,20 +58,20 @@ class ProviderError(ConferralError):
 
 
 class ProviderRefusedError(ProviderError):
-    """Twilio said no (4xx other than 429): it has not happened; repeating is of no use."""
+    """Twilio refused (4xx other than 429): the request had no effect, and a retry is useless."""
 
 
 class ProviderGoneError(ProviderRefusedError):
-    """The call, conference or participant does not exist or is over (20404, 21220)."""
+    """The call, conference, or participant does not exist or is over (20404, 21220)."""
 
 
 class ProviderBusyError(ProviderError):
-    """429: not processed, always safe to repeat later."""
+    """429: the request had no effect; always safe to retry later."""
 
 
 class OutcomeUnknownError(ProviderError):
-    """5xx, time-out, or a connection that broke: it may have happened. Look before repeating it."""
+    """5xx, timeout, or broken connection: the request may have taken effect. Verify before a retry."""
 
 
 class ProviderUnreachableError(ProviderError):
-    """The request never left (no connection could be made): it has not happened; repeat later."""
+    """The request was never sent (no connection): it had no effect; retry later."""

@@ -1,4 +1,4 @@
-"""Starting and stopping a process: signals set an event, tasks live in one group, and a task that ends is noticed."""
+"""Process lifecycle: signals set a stop event, tasks run in one group, and a task that ends is detected."""
 
 import asyncio
 import gc
@@ -17,28 +17,28 @@ log = structlog.get_logger()
 
 
 def process_name() -> str:
-    """The name by which others know this process: no two are alike, also after a restart."""
+    """Return a unique name for this process; unique even across restarts."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def run(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, on_hangup: Callable[[], None] | None = None
 ) -> int:
-    """Runs a process until it ends by itself or SIGTERM or SIGINT asks it to.
+    """Run a process until it ends by itself or gets SIGTERM or SIGINT.
 
-    Uses uvloop where it is installed. The signal only sets the event that `main` is given: nothing is cancelled, so a
-    commit or a REST call under way is finished.
+    Uses uvloop if installed. A signal only sets the event passed to `main`; nothing is canceled, so a running commit or
+    REST call is finished.
 
     Args:
-        main: The process; it is given the event.
-        on_hangup: What SIGHUP asks for, such as to read a file again; in a thread, since nobody who waits for an answer
-            shall wait for a disk. Without it SIGHUP ends the process as ever.
+        main: The process; gets the stop event.
+        on_hangup: Called on SIGHUP, for example to reload a file; in a thread, so that disk access delays no one.
+            Without it, SIGHUP ends the process as usual.
 
     Returns:
-        What `main` returned, the exit code.
+        The exit code, as returned by `main`.
     """
-    # What was loaded by now stays for good: the collector need not look at it again, and what a request or a decision
-    # makes goes away by itself, so that it may look less often.
+    # Objects loaded so far live forever, so the collector can skip them. Objects of requests and decisions are freed by
+    # reference counting, so it may run less often.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -48,7 +48,7 @@ def run(
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ImportError:  # not available on every platform; the standard loop serves as well
+    except ImportError:  # not available on every platform; the standard loop works as well
         return None
     return uvloop.new_event_loop
 
@@ -61,12 +61,12 @@ async def _with_signals(
     faults: list[BaseException] = []
 
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log an error of a task that no one awaits, or of a callback; without memory, end the process.
+        """Log an error of a task that no one awaits, or of a callback; out of memory, end the process.
 
-        What has to go on has a boundary of its own (`runtime.containment`): here, nothing is left that could stop.
+        Anything that must continue has its own boundary (`runtime.containment`), so nothing else stops here.
         """
         error = context.get("exception")
-        if error is None or isinstance(error, OSError):  # a peer that went away while something was being sent
+        if error is None or isinstance(error, OSError):  # a peer disconnected during a send
             log.warning("event_loop_error", reason=str(context.get("message")), error_type=type(error).__name__)
         elif isinstance(error, Exception | asyncio.CancelledError) and not isinstance(error, MemoryError):
             log.error("unexpected_error", where="task", error_type=type(error).__name__, exc_info=error)
@@ -94,7 +94,7 @@ async def _with_signals(
 
 
 def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]]) -> None:
-    """Start work in a thread; a mistake in it is logged, as that of every task that no one awaits."""
+    """Run a function in a thread; an error in it is logged, as for any task that no one awaits."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(asyncio.to_thread(function))
     running.add(task)
@@ -108,7 +108,7 @@ def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]
 
 
 async def pause(stop: asyncio.Event, wait_s: float) -> None:
-    """Waits so long, or until the stop is asked for."""
+    """Wait for a duration, or until the stop."""
     try:
         async with asyncio.timeout(wait_s):
             await stop.wait()
@@ -117,22 +117,22 @@ async def pause(stop: asyncio.Event, wait_s: float) -> None:
 
 
 async def run_until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:
-    """Runs tasks that shall never end until the stop is asked for, then waits for them.
+    """Run tasks that must not end before the stop, then wait for them.
 
-    Each task has to end by itself once `stop` is set. A task that ends before, even without an error, stops the
-    process: a dead timer task beside a live reader is the worst state of all.
+    Each task must end by itself once `stop` is set. A task that ends earlier, even without an error, stops the process:
+    a dead timer task next to a live reader is the worst state of all.
 
     Returns:
-        0 after a stop that was asked for, 1 when a task ended by itself or failed.
+        0 after a requested stop, 1 if a task ended by itself or failed.
 
     Raises:
-        SettingsError: a task found that a setting is wrong, such as a port that is taken. Nothing else is logged then.
+        SettingsError: A task found an invalid setting, such as a port that is taken. Nothing else is logged then.
     """
     running = {asyncio.ensure_future(task): name for name, task in tasks.items()}
     waiter = asyncio.ensure_future(stop.wait())
     await asyncio.wait({*running, waiter}, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
-    # The others end because of the stop, which is no fault of theirs.
+    # The other tasks end because of the stop, not by themselves.
     ended_first = [] if stop.is_set() else [task for task in running if task.done()]
     stop.set()
     waiter.cancel()

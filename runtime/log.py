@@ -1,8 +1,8 @@
 """Logging: structlog with static event names, a closed list of keys, and redaction.
 
-Event names are snake_case, a noun and a past participle, and hold nothing that varies. What varies goes under a key of
-`KEYS`. Phone numbers and other addresses may stand only under a key of `REDACTED_KEYS`; they are cut to their last two
-digits. Secrets have no key at all.
+Event names are snake_case, a noun and a past participle, and contain nothing variable. Variable data goes under a key
+of `KEYS`. Phone numbers and other addresses may only appear under a key of `REDACTED_KEYS`; they are cut to their last
+two digits. Secrets have no key at all.
 """
 
 import logging
@@ -17,12 +17,12 @@ import structlog
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers, redact
 
-#: Of an error's traceback, the innermost frames are shown, and of its causes the nearest (counts).
+#: Innermost frames shown of a traceback, and nearest causes (counts).
 FRAMES_MAX = 30
 CAUSES_MAX = 5
-#: Keys that hold something about a person: shown as their last two digits.
+#: Keys with personal data: shown as the last two digits.
 REDACTED_KEYS = frozenset({"address", "agent_address", "customer_address", "identity"})
-#: Every key that a log line may have, beside structlog's own (`event`, `level`, `timestamp`, `exception`).
+#: Every key that a log line may have, in addition to structlog's own (`event`, `level`, `timestamp`, `exception`).
 KEYS = REDACTED_KEYS | frozenset(
     {
         "session_id", "partition", "call_sid", "conference_sid", "event_id", "entry_id", "event_name", "state_from",
@@ -43,7 +43,7 @@ def _redact(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
-    """A key that nobody decided on is left out rather than shown: it may hold a number."""
+    """Drop unknown keys: they may hold a phone number."""
     own = {"event", "level", "timestamp", "exception", "exc_info", "stack_info"}
     for key in line.keys() - KEYS - own:
         del line[key]
@@ -51,7 +51,7 @@ def _drop_unknown_keys(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
-    """A second net: a foreign error's text may quote a number or a URL with one."""
+    """Mask numbers in foreign errors' texts, which may quote a number or a URL with one."""
     for key, value in line.items():
         if key in ("exception", "reason") and isinstance(value, str):
             line[key] = mask_numbers(value)
@@ -59,9 +59,9 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _format_exception(exc_info: Any) -> str:
-    """Format an error for the log, from the outermost cause on.
+    """Format an error for the log, starting at the root cause.
 
-    Only our own errors show their texts, which are static. Those of others may quote what was sent: a number, a secret.
+    Only our own errors show their texts, which are static. Others may quote what was sent: a number or a secret.
     """
     return "\n".join(_traceback_lines(exc_info[1], CAUSES_MAX))
 
@@ -82,19 +82,19 @@ def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
 
 
 class _TolerantStream:
-    """A stream for lines that may be lost: a full disk or a reader that has gone stops the log and not the service."""
+    """A stream that may lose lines: a full disk or a closed reader must not stop the service."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes, as far as that can be done."""
+        """Write, and ignore errors."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Sends what was written, as far as that can be done."""
+        """Flush, and ignore errors."""
         with suppress(OSError):
             self._stream.flush()
 
@@ -102,7 +102,7 @@ class _TolerantStream:
 class _LibraryHandler(logging.Handler):
     """Logs that a library has logged something: which one, where in its code, and the error without its text.
 
-    The text stays out of the log. Libraries quote what they fail on, which may be a request with a token or a number.
+    The text stays out of the log: libraries quote what they fail on, which may be a request with a token or a number.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -119,13 +119,13 @@ def configure(
     *,
     cache_loggers: bool = True,
 ) -> None:
-    """Sets logging up for the process.
+    """Set up logging for the process.
 
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
-        stream: Where lines go; standard error by default, so that standard output carries results only.
-        level: Least level that is shown.
-        cache_loggers: Whether loggers keep what they found at their first line; not in tests, which set it up anew.
+        stream: Where lines go; standard error by default, so that standard output carries only results.
+        level: Minimum level.
+        cache_loggers: Whether loggers keep the configuration of their first line; not in tests, which reconfigure it.
     """
     stream = stream or sys.stderr
     as_json = log_format == "json" or (log_format is None and not stream.isatty())
@@ -150,5 +150,5 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(tolerant),
         cache_logger_on_first_use=cache_loggers,
     )
-    # Libraries log through the standard module: their warnings are shown, their chatter is not.
+    # Libraries log through the standard module: show their warnings, not their chatter.
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)

@@ -1,4 +1,4 @@
-"""Every metric with its name, unit and labels, in one table. Labels are bounded: no ids, no addresses."""
+"""Metrics: name, unit, and labels of each, in one table. Labels are bounded: no ids, no addresses."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
@@ -8,7 +8,7 @@ _FAST_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30
 
 
 class Metrics:
-    """The metrics of one process, on a registry of their own, so that tests and several servers don't share counts."""
+    """One process's metrics, on their own registry, so that tests and multiple servers don't share counts."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -204,5 +204,5 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """The text that `/metrics` answers. Source: Prometheus docs, exposition formats."""
+        """Return the text for `/metrics`. Source: Prometheus docs, exposition formats."""
         return generate_latest(self.registry)

@@ -1,6 +1,6 @@
-"""What a process logs while Redis is out of reach: one line at its beginning, one a minute, and one at its end.
+"""Outage log: one line when Redis becomes unreachable, one per minute, and one when it is back.
 
-Everything that asks Redis meets the same outage, often a hundred times a second. A counter has every failure.
+Everything that uses Redis hits the same outage, often a hundred times a second. A counter counts every failure.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from conferral.runtime.metrics import Metrics
 
 log = structlog.get_logger()
 
-#: Between two lines of one outage, seconds.
+#: Interval between two lines of one outage, seconds.
 LOG_EVERY_S = 60.0
-#: An outage is over when nothing has failed for so long, seconds. Whatever waits for Redis asks again within 4 s.
+#: An outage is over after this long without a failure, seconds. Anything that waits for Redis retries within 4 s.
 QUIET_S = 5.0
 
 
 @dataclass(slots=True)
 class _Outage:
-    """How Redis is, as everything in one event loop has found it."""
+    """The state of Redis, as seen by everything in one event loop."""
 
-    #: When the outage began, when it was last logged, and when something failed last, seconds of the loop's clock.
+    #: When the outage began, was last logged, and last caused a failure, seconds of the loop's clock.
     since_s: float | None = None
     logged_s: float = 0.0
     failed_s: float = 0.0
@@ -40,16 +40,16 @@ _outages: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outage] = WeakKeyDiction
 
 
 def count_outages(metrics: Metrics) -> None:
-    """Count the failures of everything in the running loop in these metrics."""
+    """Count the running loop's failures in these metrics."""
     _of_loop(asyncio.get_running_loop()).metrics.append(metrics)
 
 
 def log_unreachable(error: Exception, **fields: Any) -> None:
-    """Count a failure, and log it if it begins an outage or the last line of its outage is a minute old.
+    """Count a failure; log it if it starts an outage, or if the outage was last logged a minute ago.
 
     Args:
-        error: What Redis, or the way to it, came to.
-        fields: What asked, under keys of `runtime.log.KEYS`.
+        error: The error from Redis or its connection.
+        fields: The task that failed, under keys of `runtime.log.KEYS`.
     """
     if isinstance(error, StoreUnaskedError):
         return

@@ -1,25 +1,25 @@
-"""How phone numbers are shown outside of Redis and the pages that ask for them: by their last two digits."""
+"""Redaction of phone numbers, shown outside of Redis and trusted pages only by their last two digits."""
 
 import re
 
-#: What our own words show as an example of a number: reserved for fiction, so it is nobody's and may be shown.
-#: Source: North American Numbering Plan, 555-0100 to 555-0199.
+#: The example number in our messages: reserved for fiction, so it belongs to no one and may be shown. Source: North
+#: American Numbering Plan, 555-0100 to 555-0199.
 EXAMPLE = "+12025550145"
-#: What stands between the digits of a number: spaces, brackets, dots, slashes, any dash, and the same as in a URL.
+#: Separators between a number's digits: spaces, brackets, dots, slashes, any dash, and the same in URL encoding.
 _SEPARATOR = r"(?:[\s().\-/+·•\u2010-\u2015\u2212]|%(?:09|20|28|29|2[BDEFbdef]|C2%A0|c2%a0))"
-#: Seven digits or more with at most three of those between two of them.
+#: Seven digits or more, with at most three separators between two of them.
 _LONG_DIGITS = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d){{6,}}")
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-#: The address of a host, alone or in front of a path.
+#: An IPv4 address, alone or followed by a path.
 _HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
 
 
 def redact(address: str) -> str:
-    """An address that may be shown: the last two digits of a number, the kind of anything else.
+    """Redact an address: show a number's last two digits, or the kind of any other address.
 
-    >>> redacted("+14155550123")
+    >>> redact("+14155550123")
     '+…23'
-    >>> redacted("client:alice")
+    >>> redact("client:alice")
     'client:…'
     """
     digits = [letter for letter in address if letter.isdigit()]
@@ -30,7 +30,7 @@ def redact(address: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """A text in which whatever may be somebody's number is cut to its last two digits.
+    """Mask everything in a text that may be a phone number, except for its last two digits.
 
     >>> mask_numbers("no route to +1 415 555 0123 from 10.0.0.1")
     'no route to +…23 from 10.0.0.1'

@@ -1,4 +1,4 @@
-"""What a wrong setting is answered with: its name, what was given, what is valid, and a valid example."""
+"""Messages for invalid settings: the name, what was given, what is valid, and a valid example."""
 
 import re
 from typing import Any, get_args
@@ -11,7 +11,7 @@ _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
 _URL = "an http:// or https:// URL without a query"
 _AUDIO = "the http:// or https:// URL of an audio file, or none for silence"
-#: By setting: what is valid, and an example. Numbers and closed lists of words need no entry.
+#: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
     "REDIS_URL": ("a URL that begins with redis://, rediss://, or unix://", "redis://localhost:6379/0"),
     "CONFERRAL_PREFIX": ("1 to 64 letters, digits, and -_.:", "conferral"),
@@ -38,21 +38,21 @@ _VALID = {
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }
-#: The placeholders of `.env.example`.
+#: The placeholders in `.env.example`.
 _PLACEHOLDER = re.compile(r"(https://)?put-your-[a-z-]+-here/?")
-#: What may be a key or a token in the wrong place.
+#: Text that may be a key or token in the wrong place.
 _LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
 _SHOWN_MAX = 60
 
 
 def is_placeholder(value: object) -> bool:
-    """Return whether a value was copied from `.env.example` and never filled in."""
+    """Whether a value was copied from `.env.example` and never filled in."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     return isinstance(text, str) and _PLACEHOLDER.fullmatch(text) is not None
 
 
 def describe_missing(name: str, field: Any) -> str:
-    """Return the line about a required setting that is not set."""
+    """Return the line about a required setting that is missing."""
     about = field.description or ""
     return f"{name}: missing; {about}" + (
         "" if is_secret(field) else f"; for example {name}={valid_values(name, field)[1]}"
@@ -60,13 +60,13 @@ def describe_missing(name: str, field: Any) -> str:
 
 
 def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> str:
-    """Return the line about a setting with a wrong value.
+    """Return the line about a setting with an invalid value.
 
     Args:
-        name: Of the setting.
+        name: The setting's name.
         given: Its value.
-        field: Of the settings class; None if the setting is known by its name alone.
-        reason: What is wrong with it, if more can be said.
+        field: Its field in the settings class; None if only the name is known.
+        reason: The specific problem, if known.
     """
     words, example = valid_values(name, field)
     told = show_value(given, masked=is_secret(field))
@@ -78,7 +78,7 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
 
 
 def valid_values(name: str, field: Any) -> tuple[str, str]:
-    """Return what is valid in words, and an example."""
+    """Return what is valid, in words, and an example."""
     if name in _VALID:
         return _VALID[name]
     words = [str(word) for kind in (field.annotation, *get_args(field.annotation)) for word in get_args(kind)]
@@ -94,20 +94,20 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
 
 
 def _limit(rule: object, name: str) -> str:
-    """A rule's limit in words; empty if it has none of this name."""
+    """Return a constraint's limit in words; empty if it has none of this kind."""
     words = {"ge": "from", "gt": "above", "le": "to"}[name]
     return f"{words} {getattr(rule, name)}" if hasattr(rule, name) else ""
 
 
 def is_secret(field: Any) -> bool:
-    """Return whether a setting's value is never shown."""
+    """Whether a setting's value must never be shown."""
     return field is not None and "SecretStr" in str(field.annotation)
 
 
 def show_value(given: object, *, masked: bool = False) -> str:
     r"""Return a value as a message may show it: no secret, no phone number, no password in a URL.
 
-    >>> shown("redis://me:secret@cache:port/0"), shown("+1 415 555 0123"), shown("x", masked=True)
+    >>> show_value("redis://me:secret@cache:port/0"), show_value("+1 415 555 0123"), show_value("x", masked=True)
     ('"redis://***@cache:port/0"', '"+…23"', 'the value (hidden, 1 character)')
     """
     text = str(given)

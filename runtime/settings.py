@@ -1,7 +1,7 @@
-"""The settings of every process: the only file that sees the environment.
+"""Settings of every process: the only module that reads the environment.
 
-Names, meanings and defaults are public; `docs/reference/settings.md` is generated from the classes below. Attributes
-carry the unit that the environment's name cannot. Everything that is wrong is reported at once.
+Names, meanings, and defaults are public; `docs/reference/settings.md` is generated from these classes. Attribute names
+carry the unit that the environment variable's name lacks. All problems are reported at once.
 """
 
 import re
@@ -18,17 +18,17 @@ from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 
 AnyText = TypeVar("AnyText", str, SecretStr)
-#: In place of a URL: nothing is played.
+#: Instead of a URL: play nothing.
 SILENCE = "none"
-#: Longest sentence that is said (characters): about half a minute of speech.
+#: Maximum length of a spoken message (characters): about half a minute of speech.
 SENTENCE_MAX = 500
-#: Shortest token of the control API and the console that is not warned of (characters).
+#: Minimum length of an API token without a warning (characters).
 API_TOKEN_LENGTH_MIN = 20
-#: Fewest different characters that are not warned of (count): 20 random hexadecimal digits have fewer once in millions.
+#: Minimum number of distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
 API_TOKEN_CHARACTERS_MIN = 6
-#: What is no text: control characters, halves of characters, separators of lines and paragraphs.
+#: Excluded from text: control characters, surrogates, line and paragraph separators.
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-#: Source: W3C, Extensible Markup Language 1.0, section 2.2: these two can't stand in a document.
+#: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
 _NOT_IN_XML = frozenset("\ufffe\uffff")
 
 
@@ -51,10 +51,10 @@ def _audio_url(value: str) -> str:
 
 
 def sentence(value: str) -> str:
-    """A text that can be said.
+    """Validate a text to be spoken.
 
     Raises:
-        ValueError: it is too long, or can't stand in a document; says what is right.
+        ValueError: The text is too long, or not allowed in TwiML; the message says what is valid.
     """
     if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
         raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
@@ -62,14 +62,14 @@ def sentence(value: str) -> str:
 
 
 def _bearer(value: SecretStr) -> SecretStr:
-    # Source: RFC 6750, section 2.1: anything else can't stand in the header.
+    # Source: RFC 6750, section 2.1: the header allows nothing else.
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value.get_secret_value()):
         raise ValueError("must be letters, digits and -._~+/, with = at the end only")
     return value
 
 
 def token_weakness(token: SecretStr) -> str:
-    """Why a token of the control API and the console can be guessed, in words; empty where it can't."""
+    """Return why an API token can be guessed, in words; empty if it can't."""
     value = token.get_secret_value()
     if len(value) < API_TOKEN_LENGTH_MIN:
         return f"a token of {len(value)} characters can be guessed"
@@ -91,14 +91,14 @@ _SOURCES = SettingsConfigDict(
 
 
 class StoreSettings(BaseSettings):
-    """What the operators' commands need: where Redis is."""
+    """Settings of operator commands: where Redis is."""
 
     model_config = _SOURCES
 
     @model_validator(mode="before")
     @classmethod
     def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """A placeholder in `.env` does not disturb a process that can do without the setting."""
+        """Drop placeholders in `.env` for settings that the process does not require."""
         optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
         return {
             name: value
@@ -125,7 +125,7 @@ class StoreSettings(BaseSettings):
 
 
 class CommandSettings(StoreSettings):
-    """What a command of the command line needs: its wait depends on how long a phone rings."""
+    """Settings of CLI commands that wait: the ring time bounds the wait."""
 
     ring_timeout_s: int = Field(
         default=30,
@@ -137,7 +137,7 @@ class CommandSettings(StoreSettings):
 
 
 class ConsoleSettings(StoreSettings):
-    """What the web console needs."""
+    """Settings of the web console."""
 
     api_token: Annotated[SecretStr, AfterValidator(_bearer)] = Field(
         validation_alias="CONFERRAL_API_TOKEN",
@@ -157,7 +157,7 @@ class ConsoleSettings(StoreSettings):
 
 
 class ServiceSettings(CommandSettings):
-    """What webhooks, worker and check need."""
+    """Settings of the webhooks, the worker, and `check`."""
 
     account_sid: str = Field(
         validation_alias="TWILIO_ACCOUNT_SID",
@@ -373,15 +373,15 @@ AnySettings = TypeVar("AnySettings", bound=StoreSettings)
 def load(
     kind: type[AnySettings], environ: Mapping[str, str] | None = None, env_file: Path | None = None
 ) -> AnySettings:
-    """The settings of a process, from the environment and from `.env` in the working directory.
+    """Load a process's settings from the environment and from `.env` in the working directory.
 
     Args:
-        kind: Which settings.
-        environ: Read these and nothing else, for tests and for processes that set everything themselves.
-        env_file: Read this file in place of `.env`.
+        kind: The settings class.
+        environ: Read only these, for tests and for processes that set everything themselves.
+        env_file: Read this file instead of `.env`.
 
     Raises:
-        SettingsError: some are wrong or missing; names every one of them.
+        SettingsError: Settings are invalid or missing; names all of them.
     """
     arguments: dict[str, Any] = {}
     if environ is not None:
@@ -402,7 +402,7 @@ def load(
 
 @cache
 def _without_sources(kind: type[StoreSettings]) -> type[StoreSettings]:
-    """The same settings, blind to the environment and to `.env`. To make such a class takes 8 ms."""
+    """Return a settings class that ignores the environment and `.env`. Creating such a class takes 8 ms."""
 
     def only_given(
         _cls: type[BaseSettings], _kind: type[BaseSettings], /, init_settings: Any, **_others: Any
@@ -427,9 +427,9 @@ def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
 
 
 def read_sources() -> tuple[dict[str, str], dict[str, str]]:
-    """What the environment says and what `.env` says, whatever it is about: by name in capitals, without empty values.
+    """Return all non-empty values in the environment and in `.env`, by upper-case name.
 
-    For whoever has to tell where a setting comes from; the values may be secrets.
+    For reporting where a setting comes from; the values may be secrets.
     """
     sources = (EnvSettingsSource(ServiceSettings), DotEnvSettingsSource(ServiceSettings))
     environment, file = (

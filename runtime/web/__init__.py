@@ -1,5 +1,5 @@
-"""Web pages of our own: served with the headers that keep them safe, and with libraries that are kept here.
+"""Web pages: security headers, static files, and vendored libraries.
 
-Nothing is fetched from elsewhere and nothing is built: a page is a document, style sheets and modules as they lie in
-`static/`. The libraries in `static/vendor/` are unchanged copies from their packages; `VENDOR.toml` names them.
+Pages load nothing from elsewhere and need no build: a page is a document, style sheets, and modules from `static/`. The
+libraries in `static/vendor/` are unmodified copies from their packages; `VENDOR.toml` lists them.
 """

@@ -1,8 +1,8 @@
-"""A port whose connections are let in as many at a time as there are.
+"""A listener that accepts every pending connection per event loop iteration (uvloop accepts one).
 
-uvloop lets in one in each turn of the loop. Under load a turn serves hundreds of connections that are open already and
-takes a tenth of a second, so that whoever comes new waits for longer than Twilio does. (libuv accepts one connection
-for each time that a listening socket is found readable, since 1.45.)
+Under load, an iteration serves hundreds of open connections and takes a tenth of a second, so a new connection would
+wait for longer than Twilio does. (Since 1.45, libuv accepts one connection each time that a listening socket is
+readable.)
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import structlog
 
 log = structlog.get_logger()
 
-#: Connections let in in one turn of the loop, count: bounds the turn.
+#: Connections accepted per iteration, count: bounds its duration.
 ACCEPTS_MAX = 128
-#: Connections that wait to be let in, count; the system may allow fewer.
+#: Listen backlog, count; the system may allow fewer.
 BACKLOG = 1024
-#: How long nobody is let in when the process has as many files open as it may, seconds.
+#: How long no connection is accepted when the process is out of file descriptors, seconds.
 PAUSE_S = 0.2
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -28,23 +28,23 @@ class Listener:
     """Listens, and hands each connection to a protocol."""
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Does not listen yet.
+        """Prepare; does not listen yet.
 
         Args:
-            protocol: Makes the protocol of a connection.
+            protocol: Creates the protocol of a connection.
         """
         self._protocol = protocol
         self._sockets: list[socket.socket] = []
         self._pauses: set[asyncio.TimerHandle] = set()
-        # The loop holds tasks weakly: these are the references that keep them.
+        # The event loop holds only weak references to tasks; these keep them alive.
         self._accepting: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> Self:
-        """Listens at every address of a host.
+        """Listen on every address of a host.
 
         Raises:
-            OSError: one of them can't be had.
+            OSError: An address is not available.
         """
         listener = cls(protocol)
         loop = asyncio.get_running_loop()
@@ -59,11 +59,11 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port it listens on."""
         return int(self._sockets[0].getsockname()[1])
 
     def close(self) -> None:
-        """Lets nobody in any more; who is in stays."""
+        """Stop accepting connections; open ones stay."""
         loop = asyncio.get_running_loop()
         for pause in self._pauses:
             pause.cancel()
@@ -92,7 +92,7 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionError:
-                continue  # it went away while it waited
+                continue  # the client disconnected while it waited
             except OSError as error:
                 if error.errno not in _OUT_OF_FILES:
                     raise
@@ -112,5 +112,5 @@ class Listener:
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it went away at once
+        except OSError:  # the client disconnected at once
             connection.close()

@@ -1,4 +1,4 @@
-"""Serves a page: its document, its files, and the headers under which a browser runs nothing but these."""
+"""Serves web pages: the document, its files, and the headers that restrict the browser to them."""
 
 import base64
 import hashlib
@@ -10,9 +10,9 @@ from pathlib import Path
 from aiohttp import hdrs, web
 from yarl import URL
 
-#: What every page may use: libraries, style, small helpers.
+#: Shared by all pages: libraries, style, small helpers.
 SHARED_FOLDER = Path(__file__).parent / "static"
-#: Bare names of modules, and where they lie. Relative, so that a page can be served below any path.
+#: Import map: bare module names and their paths. Relative, so that a page can be served below any path.
 _IMPORTS = {
     "preact": "vendor/preact.mjs",
     "preact/hooks": "vendor/preact-hooks.mjs",
@@ -21,7 +21,7 @@ _IMPORTS = {
     "@preact/signals": "vendor/preact-signals.mjs",
     "@preact/signals-core": "vendor/preact-signals-core.mjs",
 }
-#: By ending; some systems' tables don't know that .mjs is JavaScript, and a browser runs nothing else as a module.
+#: By suffix; some systems don't know that .mjs is JavaScript, and a browser requires the type for modules.
 _TYPES = {
     ".css": "text/css",
     ".ico": "image/x-icon",
@@ -72,10 +72,10 @@ _PAGE = """<!doctype html>
 
 
 def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
-    """The document of a page; everything else is drawn into its element `page`.
+    """Return a page's document; scripts render everything else into its element `page`.
 
     Args:
-        title: Until the page sets its own.
+        title: Title until the page sets its own.
         styles: Style sheets, below `static/`: `shared/tokens.css`, `console.css`.
         modules: Scripts, likewise.
     """
@@ -88,7 +88,7 @@ def page(title: str, *, styles: Sequence[str], modules: Sequence[str]) -> str:
 
 
 def static_routes(folder: Path) -> list[web.RouteDef]:
-    """Routes to the files of a page, and under `static/shared/` to those of all pages.
+    """Return the routes to a page's files, and under `static/shared/` to those of all pages.
 
     Args:
         folder: The page's own files.
@@ -99,7 +99,7 @@ def static_routes(folder: Path) -> list[web.RouteDef]:
         path = files.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        # Asked about each time: a page after an upgrade must not run with yesterday's modules.
+        # Revalidate every time: after an upgrade, a page must not run with outdated modules.
         headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.CONTENT_TYPE: _TYPES[path.suffix]}
         return web.FileResponse(path, headers=headers)
 
@@ -107,7 +107,7 @@ def static_routes(folder: Path) -> list[web.RouteDef]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """What may be asked for: the files that there are now, of a kind that is known."""
+    """Return the files that may be served: those that exist now, of a known type."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
@@ -116,23 +116,23 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """A signal handler (`on_response_prepare`): every answer of a page's server carries the headers."""
+    """Add the headers to every answer; a signal handler (`on_response_prepare`)."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 
 
 def is_same_origin(request: web.Request) -> bool:
-    """Whether a request comes from a page that this server has served, or from no browser at all.
+    """Whether a request comes from a page of this server, or not from a browser.
 
-    A browser tells of every request that changes something, and of every WebSocket, which page has made it; a page of
-    somebody else's must not use the rights of whoever looks at ours. Source: RFC 6454, section 7.
+    For every request that changes something, and every WebSocket, a browser names the page that made it. A foreign page
+    must not use the rights of a person who has ours open. Source: RFC 6454, section 7.
     """
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
     try:
         page = URL(origin)
-        # Without the port where it is the scheme's own: so browsers write it, in both headers.
+        # Browsers omit the scheme's default port in both headers.
         is_same_host = page.host_port_subcomponent == request.host.lower()
     except ValueError:
         return False
@@ -140,13 +140,13 @@ def is_same_origin(request: web.Request) -> bool:
 
 
 def is_https(request: web.Request) -> bool:
-    """Whether the browser speaks TLS, with us or with the proxy in front of us."""
+    """Whether the browser uses TLS, with us or with the proxy in front of us."""
     forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
     return (forwarded or request.scheme) == "https"
 
 
 def host_name(host: str) -> str:
-    """The name in the value of a `Host` header, without the port; empty where there is none.
+    """Return the name in a `Host` header, without the port; empty if there is none.
 
     >>> host_name("Phones.example:8081")
     'phones.example'
@@ -158,9 +158,9 @@ def host_name(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the value of a `Host` header can only mean this machine.
+    """Whether a `Host` header can only mean this machine.
 
-    A name of somebody else's may lead here as well, and then a browser takes that somebody's page for one of ours.
+    A foreign name may also resolve to this machine (DNS rebinding); a browser would then treat a foreign page as ours.
 
     >>> is_loopback("127.0.0.1:8081"), is_loopback("phones.example:8081")
     (True, False)

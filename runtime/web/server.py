@@ -1,7 +1,7 @@
-"""The HTTP server of every process: what a client may take its time for, and what is logged of its requests.
+"""The HTTP server of every process: client timeouts, and what is logged about requests.
 
-Twilio's requests, operators' pages, and a program's API calls carry tokens, cookies, and phone numbers. aiohttp's own
-logger quotes each line that it can't parse, so it is replaced here by one that counts.
+Twilio's requests, operators' pages, and API calls carry tokens, cookies, and phone numbers. aiohttp's own logger quotes
+each line that it can't parse, so this module replaces it with one that counts.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from conferral.runtime.web.listener import Listener
 
 log = structlog.get_logger()
 
-#: How long a client may take to send a request's head, seconds: from when it connects, and on a connection that stays
-#: open from the head's first byte.
+#: How long a client may take to send a request's head, seconds: from connecting, or on a kept-alive connection from the
+#: head's first byte.
 HEAD_DEADLINE_S = 10.0
-#: How long a connection without a request stays open after an answer, seconds.
+#: How long an idle connection stays open after an answer, seconds.
 KEEPALIVE_S = 75.0
-#: Malformed requests are logged once in so many seconds at most, with their count.
+#: Minimum interval between two log lines about malformed requests, seconds; each line has their count.
 MALFORMED_LOG_EVERY_S = 60.0
 
 
 class PortUnavailableError(OSError):
-    """The port can't be listened on."""
+    """The port is not available."""
 
 
 def port_unavailable(host: str, port: int, error: OSError) -> str:
-    """Return the line about a port that can't be listened on."""
+    """Return the line about a port that is not available."""
     reason = (error.strerror or type(error).__name__).lower()
     return f"port {port} on {host} can't be had ({reason}); choose another with --port"
 
@@ -51,26 +51,26 @@ async def run_server(
 ) -> AsyncIterator[int]:
     """Serve an application inside the block; yield the port.
 
-    Leaving the block closes the port first, then idle connections; requests in progress are answered.
+    Leaving the block closes the port first, then idle connections; open requests are answered.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on; 0 for any.
-        shutdown_s: How long requests in progress may take: aiohttp waits for this time twice.
-        metrics: Where malformed requests and unforeseen errors are counted.
-        options: More of aiohttp's options for a connection.
+        shutdown_s: How long open requests may take: aiohttp waits for this time twice.
+        metrics: Counts malformed requests and unexpected errors.
+        options: Further aiohttp options for connections.
 
     Raises:
-        PortUnavailableError: it is taken, or not ours to use.
+        PortUnavailableError: The port is taken, or needs privileges.
     """
-    # A handler outlives its client: an event that was read is stored although no one waits for the answer.
+    # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
     runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False)
     await runner.setup()
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
     options = {
-        "access_log": None,  # it would hold query strings; the metrics count requests
+        "access_log": None,  # it would contain query strings; the metrics count requests
         "keepalive_timeout": KEEPALIVE_S,
         "logger": _ServerLog(metrics or Metrics()),
         **options,
@@ -89,7 +89,7 @@ async def run_server(
 
 
 class _Connection(web.RequestHandler):
-    """A connection that is closed when the head of a request takes too long."""
+    """A connection that closes if the head of a request takes too long."""
 
     __slots__ = ("_head_timer",)
 
@@ -104,7 +104,7 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before:  # a head is complete
+        if self._request_count != before:  # the head is complete
             self._stop_timer()
         elif self._head_timer is None and self._awaits_head:
             self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
@@ -129,16 +129,16 @@ class _Connection(web.RequestHandler):
 
 
 class _ServerLog(logging.Logger):
-    """Takes what aiohttp's server logs: its texts and its errors quote requests, so neither is shown."""
+    """Receives aiohttp's server log: its texts and errors quote requests, so neither is shown."""
 
     def __init__(self, metrics: Metrics) -> None:
-        super().__init__("aiohttp.server", logging.DEBUG)  # it tells of some malformed requests at this level
+        super().__init__("aiohttp.server", logging.DEBUG)  # some malformed requests are logged at this level
         self._metrics = metrics
         self._count = 0
         self._logged_at_s: float | None = None
 
     def handle(self, record: logging.LogRecord) -> None:
-        """Count a malformed request; log an error that no handler foresaw, without its text."""
+        """Count a malformed request; log an unexpected error without its text."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             self._count_malformed()

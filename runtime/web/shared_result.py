@@ -1,4 +1,4 @@
-"""One answer for everyone who asks at about the same time: health checks and metrics are open to anyone."""
+"""Shares one result among concurrent requests: health checks and metrics are open to anyone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,28 +6,28 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: How long an answer is given to everyone who asks, seconds.
+#: How long a result is shared, seconds.
 TTL_S = 1.0
 
 
 class SharedResult(Generic[T]):
-    """Asks once for everyone who waits, and again only after a second."""
+    """Loads a result once for everyone who waits, and again only after a second."""
 
     def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
-        """Ask nothing yet.
+        """Load nothing yet.
 
         Args:
-            load: Finds the answer; has to return within a bounded time.
+            load: Loads the result; must return within a bounded time.
         """
         self._load_result = load
         self._task: asyncio.Task[T] | None = None
         self._loaded_at_s = 0.0
 
     async def __call__(self) -> T:
-        """The answer to a question that was asked at most a second ago, or that is being asked.
+        """Return the running load's result, or one that is at most a second old.
 
         Raises:
-            Exception: whatever the question raised, for everyone who shares it.
+            Exception: Whatever the load raised, for everyone who shares it.
         """
         loop = asyncio.get_running_loop()
         task = self._task

@@ -1,23 +1,23 @@
-// What a click copies.
+// Click to copy: puts text on the clipboard.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 import { printable } from "./text.js";
 
-/** How long it is said that something was copied, milliseconds. */
+/** How long the confirmation is shown, milliseconds. */
 const TOLD_MS = 2000;
 
-/** What was copied last: said once for those who listen, by whoever shows this signal in a status line. */
+/** What was copied last; a status line that shows this signal announces it once to screen readers. */
 export const copied = signal("");
 
 let timer = 0;
 
 /**
- * Puts text on the clipboard.
+ * Put text on the clipboard.
  *
- * @param {string} text As it is, not as it is shown.
- * @param {string} what Said afterwards: "the call SID".
+ * @param {string} text The raw text, not its escaped form.
+ * @param {string} what Name for the confirmation: "the call SID".
  * @returns {Promise<boolean>} Whether the browser allowed it.
  */
 export async function copy(text, what) {
@@ -35,7 +35,7 @@ async function toClipboard(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // No clipboard without TLS, except on this very machine: the older way still works there.
+    // The Clipboard API needs TLS, except on localhost; the older way works without it.
     return byOldWay(text);
   }
 }
@@ -45,7 +45,7 @@ function byOldWay(text) {
   const focused = document.activeElement;
   area.value = text;
   area.className = "unseen";
-  // Below an open dialog nothing can be selected but what is in it.
+  // With an open dialog, only text inside the dialog can be selected.
   (focused?.closest("dialog") ?? document.body).append(area);
   area.select();
   const done = document.execCommand("copy");
@@ -55,9 +55,9 @@ function byOldWay(text) {
 }
 
 /**
- * A value that a click copies, as it is shown: who pastes it into a terminal must not run what is hidden in it.
+ * A value that a click copies in its escaped form, so that pasting it into a terminal runs nothing hidden in it.
  *
- * @param {{ value: string, what: string, shown?: string }} props `shown`: in place of the whole value.
+ * @param {{ value: string, what: string, shown?: string }} props `shown`: displayed instead of the full value.
  */
 export function Copyable({ value, what, shown }) {
   if (!value) {

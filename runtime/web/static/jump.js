@@ -1,4 +1,4 @@
-// Where a long page leads on a small screen. The addresses of these pages say what is looked at: a part of one is none.
+// Jump buttons for long pages on small screens. Not anchors: the URL's fragment already selects the view.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -10,9 +10,9 @@ small.addEventListener("change", () => {
 });
 
 /**
- * Buttons that lead to the parts of a page; on small screens alone.
+ * Buttons that lead to the parts of a page; only on small screens.
  *
- * @param {{ parts: [string, string][] }} props Of each the id of its heading, and what it is called.
+ * @param {{ parts: [string, string][] }} props Each part's heading id and name.
  */
 export function Jump({ parts }) {
   if (!isSmall.value) {
@@ -23,7 +23,7 @@ export function Jump({ parts }) {
   </nav>`;
 }
 
-/** Brings a part into sight, and gives it the focus: whoever goes on by keys goes on from there. */
+/** Scroll to a part and focus it, so that keyboard users continue from there. */
 function jump(id) {
   const element = document.getElementById(id);
   if (element) {

@@ -1,12 +1,12 @@
-// Text from outside (names, addresses, reasons), so that a reader sees all that is in it and nothing happens to the page.
+// External text (names, addresses, reasons): escaped so that readers see all of it and it can't affect the page.
 
 import { html } from "htm/preact";
 
-// Control and format characters, halves of characters, what nobody has assigned, and line and paragraph separators:
-// they turn text around, hide it, or end a line. Of spaces only the plain one is seen for what it is.
+// Control and format characters, surrogates, unassigned code points, and line and paragraph separators:
+// they reverse text, hide it, or end a line. Of the spaces, only the plain one is kept.
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
 
-/** How a letter that can't be seen is spelt: `\x1b`, `\u202e`, `\U000e0001`. */
+/** Escape an invisible character: `\x1b`, `\u202e`, `\U000e0001`. */
 function spelt(letter) {
   const code = letter.codePointAt(0);
   const [mark, digits] = code < 0x100 ? ["\\x", 2] : code < 0x10000 ? ["\\u", 4] : ["\\U", 8];
@@ -14,9 +14,9 @@ function spelt(letter) {
 }
 
 /**
- * A value from outside as plain text, for attributes, titles and what is copied to be read.
+ * An external value as escaped plain text, for attributes, titles, and copied text.
  *
- * @param {unknown} value Anything; nothing at all (null, undefined) becomes empty.
+ * @param {unknown} value Anything; null and undefined become empty.
  * @returns {string}
  */
 export function printable(value) {
@@ -24,7 +24,7 @@ export function printable(value) {
 }
 
 /**
- * A value from outside as an element: what had to be spelt stands out, and the text keeps its direction to itself.
+ * An external value as an element: escapes are highlighted, and the text's direction is isolated.
  *
  * @param {{ value: unknown, class?: string }} props
  */
@@ -57,8 +57,8 @@ export function listed(names) {
  * A count with its noun: "1 call", "3 calls".
  *
  * @param {number} count
- * @param {string} one The noun for one.
- * @param {string} [many] The noun for several; by default with an s.
+ * @param {string} one The singular.
+ * @param {string} [many] The plural; by default with an s.
  * @returns {string}
  */
 export function counted(count, one, many = `${one}s`) {

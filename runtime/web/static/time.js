@@ -1,23 +1,23 @@
-// Moments as people read them: the local time of day and how long ago it was. What comes from outside is ISO 8601, UTC.
+// Times for display: local time of day and age. Input is ISO 8601, UTC.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-/** By how much the server's clock is ahead of this machine's, milliseconds. */
+/** How far the server's clock is ahead of this machine's, milliseconds. */
 let aheadMs = 0;
 
-/** The server's time, Unix milliseconds. It moves once a second; whoever reads it in a component is drawn again. */
+/** The server's time, Unix milliseconds. Updates once a second and rerenders the components that read it. */
 export const now = signal(Date.now());
 
 const move = () => {
   now.value = Date.now() + aheadMs;
 };
 setInterval(move, 1000);
-// A hidden page's timers run seldom: ages are right again as soon as somebody looks.
+// A hidden page's timers are throttled: update ages as soon as the page is visible again.
 document.addEventListener("visibilitychange", move);
 
 /**
- * The server has told its time. Ages and what is left until something comes are counted by it.
+ * Set the server's time; ages and countdowns use it.
  *
  * @param {unknown} time ISO 8601 or Unix milliseconds.
  */
@@ -27,22 +27,22 @@ export function setClock(time) {
     return;
   }
   const ahead = serverMs - Date.now();
-  // A message may take a moment: the clock isn't turned to and fro by it, nor back.
+  // Messages have latency: ignore small differences, so that the clock does not jump back and forth.
   if (Math.abs(ahead - aheadMs) > 250) {
     aheadMs = ahead;
     move();
   }
 }
 
-/** The server's time at this very moment, Unix milliseconds; nothing is drawn again because of it. */
+/** The server's current time, Unix milliseconds; does not cause a rerender. */
 export function nowMs() {
   return Date.now() + aheadMs;
 }
 
 /**
- * A moment in Unix milliseconds; null for none.
+ * Parse a time to Unix milliseconds; null for none.
  *
- * @param {unknown} time ISO 8601 or Unix milliseconds, of which 0 is none.
+ * @param {unknown} time ISO 8601 or Unix milliseconds; 0 means none.
  * @returns {number | null}
  */
 export function toMs(time) {
@@ -53,7 +53,7 @@ export function toMs(time) {
 const two = (value) => String(value).padStart(2, "0");
 
 /**
- * The local time of day, with the date where it is another day: "14:02:11", "19 Nov 14:02:11".
+ * The local time of day, with the date unless it is today: "14:02:11", "19 Nov 14:02:11".
  *
  * @param {unknown} time
  * @param {boolean} [fine] With milliseconds.
@@ -72,9 +72,9 @@ export function clock(time, fine = false) {
 }
 
 /**
- * How long something is: "59 s", "1 min 05 s", "1 h 01 min", "3 days".
+ * A duration: "59 s", "1 min 05 s", "1 h 01 min", "3 days".
  *
- * @param {number} durationMs Milliseconds; less than nothing is nothing.
+ * @param {number} durationMs Milliseconds; negative counts as 0.
  * @returns {string}
  */
 export function span(durationMs) {
@@ -91,7 +91,7 @@ export function span(durationMs) {
 }
 
 /**
- * A short while, exactly: "340 ms", "1.25 s", "12.3 s", "2 min 05 s".
+ * A short duration, precisely: "340 ms", "1.25 s", "12.3 s", "2 min 05 s".
  *
  * @param {number} durationMs Milliseconds.
  * @returns {string}
@@ -107,7 +107,7 @@ export function shortSpan(durationMs) {
 }
 
 /**
- * How long ago a moment was, by the server's clock.
+ * The age of a time, by the server's clock.
  *
  * @param {unknown} time
  * @returns {string} Empty for no time.
@@ -124,7 +124,7 @@ export function utc(time) {
 }
 
 /**
- * A moment: its local time, its age, or both; UTC on hover and for machines.
+ * A time element: local time, age, or both; UTC on hover and in `datetime`.
  *
  * @param {{ at: unknown, as?: "clock" | "fine" | "age" | "both" }} props
  */
