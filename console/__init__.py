@@ -1,1 +1,1 @@
-"""The live web page: shows what is in Redis as it changes, and gives the commands that its buttons stand for."""
+"""The web console: a live view of the sessions in Redis, with buttons that submit commands."""

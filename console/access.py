@@ -1,4 +1,4 @@
-"""Who is let in to what: signed in, from our own page, and allowed to change anything."""
+"""Access control: authentication, same-origin checks (CSRF), and read-only mode."""
 
 import asyncio
 from typing import Any
@@ -10,32 +10,32 @@ from conferral.console.errors import RequestRefused
 from conferral.console.sign_in import SignIn, TooManyAttempts
 from conferral.runtime.web.pages import is_same_origin
 
-#: Only a script of our own page sends this header; a form or an image of another site can't.
+#: Only the console's own scripts can send this header; another site's form or image can't.
 HEADER, VALUE = "X-Conferral", "console"
-#: Largest body (bytes): a command with ten destinations and a sentence fits in several times.
+#: Maximum size of a request body (bytes), several times that of a command with ten destinations.
 BODY_BYTES_MAX = 64 * 1024
-#: How long a body may take to arrive, seconds.
+#: Timeout for receiving a body, in seconds.
 _READ_DEADLINE_S = 5.0
 
 
 class AccessControl:
-    """Lets requests in, or says why not."""
+    """Authorizes requests, or raises why not."""
 
     def __init__(self, sign_in: SignIn, *, read_only: bool) -> None:
-        """Binds who may sign in.
+        """Bind the authentication.
 
         Args:
-            sign_in: Knows the token.
-            read_only: Whether nobody may change anything.
+            sign_in: Checks tokens and cookies.
+            read_only: Whether to reject all changes.
         """
         self._sign_in = sign_in
         self.read_only = read_only
 
     def signed_in_until_s(self, request: web.Request) -> int | None:
-        """Until when whoever asks is signed in, Unix seconds: 0 for without an end, None for not at all.
+        """Return when the request's sign-in expires, in Unix seconds: 0 for never, None if not signed in.
 
         Raises:
-            Refused: the token is wrong, and so were too many lately.
+            RequestRefused: the token is wrong, and there were too many wrong ones recently.
         """
         try:
             if self._sign_in.has_valid_bearer(request):
@@ -45,10 +45,10 @@ class AccessControl:
         return self._sign_in.cookie_until_s(request) or None
 
     def require_read(self, request: web.Request) -> None:
-        """Passes whoever may look.
+        """Verify that the request may read.
 
         Raises:
-            Refused: not signed in.
+            RequestRefused: it is not signed in.
         """
         if self.signed_in_until_s(request) is None:
             raise RequestRefused(
@@ -56,15 +56,15 @@ class AccessControl:
             )
 
     def require_write(self, request: web.Request) -> None:
-        """Passes whoever may change something.
+        """Verify that the request may change something.
 
         Raises:
-            Refused: not signed in, by another site's page, or nobody may.
+            RequestRefused: it is not signed in or comes from another site's page, or the console is read-only.
         """
         until_s = self.signed_in_until_s(request)
         if until_s is None:
             self.require_read(request)
-        if until_s:  # by a cookie, which a browser sends along whoever has made the page
+        if until_s:  # signed in by a cookie, which the browser attaches to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestRefused("foreign", f"with a cookie it needs the header {HEADER}: {VALUE}, and an Origin")
@@ -73,10 +73,10 @@ class AccessControl:
 
 
 def check_origin(request: web.Request) -> None:
-    """Passes a request of our own page, or of no page.
+    """Verify that the request comes from the console's own page, or from no page.
 
     Raises:
-        Refused: it is another site's.
+        RequestRefused: it comes from another site.
     """
     if not is_same_origin(request):
         raise RequestRefused(
@@ -86,23 +86,23 @@ def check_origin(request: web.Request) -> None:
 
 
 def too_many_attempts() -> RequestRefused:
-    """Too many wrong tokens have come lately."""
+    """Return the error for too many wrong tokens."""
     return RequestRefused("too-many", "too many wrong tokens lately; try again in a moment")
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
-    """The JSON object that a request brings.
+    """Read a request's JSON object.
 
     Raises:
-        Refused: it is none, is too large, or does not arrive.
+        RequestRefused: the body isn't an object, is too large, or doesn't arrive in time.
     """
-    if hdrs.CONTENT_ENCODING in request.headers:  # a small body may unpack into a huge one
+    if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
         raise RequestRefused("malformed", "the body must not be compressed")
     if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != "application/json":
         raise RequestRefused("malformed", "Content-Type must be application/json")
     try:
         async with asyncio.timeout(_READ_DEADLINE_S):
-            body = await request.read()  # stops at the application's client_max_size
+            body = await request.read()  # limited by the application's client_max_size
     except web.HTTPRequestEntityTooLarge:
         raise RequestRefused("too-large", f"the body must have at most {BODY_BYTES_MAX:,} bytes") from None
     except (TimeoutError, web.RequestPayloadError, OSError):

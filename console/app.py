@@ -1,6 +1,6 @@
-"""The live console as an aiohttp application: a page, its files, one socket for each page, and a few requests.
+"""The web console as an aiohttp application: a page, static files, a WebSocket per page, and a few routes.
 
-It keeps nothing of its own. Who is signed in stands in the cookie, everything else in Redis.
+The server is stateless: the cookie holds the sign-in, and Redis everything else.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -36,10 +36,10 @@ log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
-#: Pages that look at the same time, at most (count).
+#: Maximum number of concurrent pages.
 SOCKETS_MAX = 256
 _TWILIO = "twilio.com"
-#: Balancers ask for these by whatever address they have.
+#: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
 _WRONG_HOST_HINT = "ask for it by an address of this machine, such as 127.0.0.1, or start it with --allow-host NAME"
 
@@ -58,20 +58,20 @@ def make_app(
     static: Path = STATIC,
     readiness_client: Client | None = None,
 ) -> web.Application:
-    """The application.
+    """Create the application.
 
     Args:
-        settings: Of the process.
-        client: Of Redis, with at least twice `console.store.AT_ONCE` connections. Closed by the caller, afterwards.
-        clock: Of this machine.
-        read_only: Whether nobody may change anything.
-        command_line: How this program is called, in the lines that the page offers to be copied.
-        show_token: Whether the token stands in the lines that the page offers to be copied; else its name does. Not
-            where it is read-only: whoever sees the page could steer with it elsewhere.
-        allowed_hosts: Under which names it may be asked for, beside those of this machine; None for any.
+        settings: The process's settings.
+        client: A Redis client with at least twice `redis_access.CONCURRENT_MAX` connections. The caller closes it.
+        clock: This machine's clock.
+        read_only: Whether to reject all changes.
+        command_line: How to call this program, for commands that the page offers to copy.
+        show_token: Whether copied commands contain the token; otherwise, they contain its variable. Never with
+            `read_only`, because the token would allow changes elsewhere.
+        allowed_hosts: Accepted host names besides this machine's; None for any.
         static: The folder of the page's files.
-        readiness_client: A client for `/readyz` alone, so that its requests take no connection of the pages. Closed
-            by the caller too.
+        readiness_client: A Redis client for `/readyz` alone, so that it takes no connection from the pages. The caller
+            closes it.
     """
     redis = RedisAccess(client, settings.prefix)
     sign_in = SignIn(settings.api_token, clock)
@@ -115,7 +115,7 @@ def make_app(
 
 
 def _is_twilio_api(url: str) -> bool:
-    """Whether what a REST API has made can be looked at on Twilio's own pages."""
+    """Whether this REST API's resources appear in Twilio's Console."""
     host = URL(url).host or ""
     return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
@@ -134,9 +134,9 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
 
 
 def _allowed_hosts(hosts: Collection[str] | None) -> Middleware:
-    """Refuses who asks under a name that may be anybody's, but for the two routes that tell nothing.
+    """Reject unknown host names, except on the two public routes (DNS rebinding).
 
-    Whoever owns a name can have it lead to this machine, and his page could then ask here as if it were ours.
+    A domain's owner can point it to this machine; their page would then be same-origin with the console.
     """
     allowed = {host_name(host) for host in hosts or ()} - {""}
 
@@ -156,7 +156,7 @@ def _template(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unknown"
 
 
-# ---- what everybody may see --------------------------------------------------------------------------------------
+# ---- public routes -----------------------------------------------------------------------------------------------
 
 
 async def _index(_request: web.Request) -> web.Response:
@@ -165,7 +165,7 @@ async def _index(_request: web.Request) -> web.Response:
 
 
 async def _healthz(_request: web.Request) -> web.Response:
-    """The process answers. Redis is not asked: restarting us would not mend it."""
+    """Report that the process is alive. It doesn't check Redis, because a restart wouldn't fix that."""
     return web.Response(text="ok\n")
 
 
@@ -177,10 +177,10 @@ def _readyz(redis: RedisAccess) -> _Handler:
             return [f"redis: {error.state or error}"]
         return []
 
-    shared = SharedResult(missing)  # anyone may ask, as often as they like
+    shared = SharedResult(missing)  # anyone may request it, at any rate
 
     async def ready(_request: web.Request) -> web.Response:
-        """Whether sessions can be read; when not, names what is missing."""
+        """Report whether sessions can be read; if not, what is missing."""
         lacks = await shared()
         return json_response({"ready": not lacks, "missing": lacks}, 503 if lacks else 200)
 
@@ -192,7 +192,7 @@ async def _diagram(_request: web.Request) -> web.Response:
     return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
-# ---- signing in --------------------------------------------------------------------------------------------------
+# ---- sign-in -----------------------------------------------------------------------------------------------------
 
 
 def _sign_in_handler(sign_in: SignIn) -> _Handler:
@@ -228,7 +228,7 @@ def _sign_out_handler(sign_in: SignIn) -> _Handler:
 
 
 class _PageSockets:
-    """Lets pages in, and out again when the server stops."""
+    """Admits pages, and closes their WebSockets when the server stops."""
 
     def __init__(
         self, app: web.Application, views: ViewFactory, access: AccessControl, clock: Clock, greeting: bytes
@@ -241,7 +241,7 @@ class _PageSockets:
         app.on_shutdown.append(self._close)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One page's socket."""
+        """Serve one page's WebSocket."""
         check_origin(request)
         until_s = self._access.signed_in_until_s(request)
         if until_s is None:

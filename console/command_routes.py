@@ -1,4 +1,4 @@
-"""What people on the page have done: commands, and dead letters that are tried again or dropped."""
+"""Routes for users' actions: submit commands, retry and drop dead letters."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -20,20 +20,20 @@ log = structlog.get_logger()
 
 
 class CommandRoutes:
-    """Answers requests that change something. Each is let in by the door first."""
+    """Handles requests that change something, after authorization."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
-        """Binds Redis and the door.
+        """Bind Redis and access control.
 
         Args:
-            redis: Of Redis.
-            access: Knows who may act.
+            redis: Access to Redis.
+            access: Authorizes requests.
         """
         self._redis = redis
         self._access = access
 
     async def submit_command(self, request: web.Request) -> web.Response:
-        """Publishes a command; what becomes of it is told over the socket, as Redis says it."""
+        """Publish a command; the WebSocket reports its status from Redis."""
         self._access.require_write(request)
         model = _command_model(await read_json_object(request))
         reader = await self._redis.run(_identity)
@@ -56,7 +56,7 @@ class CommandRoutes:
         return json_response({"command": submitted.command_id}, 202)
 
     async def act_on_dead_letters(self, request: web.Request) -> web.Response:
-        """Puts dead letters back or drops them: those that are named, or all of a reason."""
+        """Retry or drop dead letters: by id, or all with a reason."""
         self._access.require_write(request)
         body = await read_json_object(request)
         act = body.get("act")

@@ -1,4 +1,4 @@
-"""What becomes of commands that somebody on the page has given: told as Redis says it, never before."""
+"""Track the status of commands submitted on a page, as stored in Redis."""
 
 from dataclasses import dataclass
 
@@ -9,50 +9,50 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 
-#: Commands that one page follows at the same time (count); the oldest is let go.
+#: Maximum number of commands tracked per page; beyond it, the oldest is dropped.
 TRACKED_MAX = 50
-#: How long a command is followed, seconds: longer than any takes.
+#: How long a command is tracked, in seconds; longer than any takes.
 TRACKED_FOR_S = 900.0
 
 
 @dataclass(slots=True)
 class _TrackedCommand:
-    #: As the page named it; Redis does not keep it.
+    #: As the page named it; Redis doesn't store it.
     type: str
     until_s: float
-    #: What the page was told last.
+    #: The outcome last sent to the page.
     reported: CommandOutcome | None = None
 
 
 class CommandTracker:
-    """The commands that one page follows."""
+    """The commands that one page tracks."""
 
     def __init__(self, redis: RedisAccess, clock: Clock) -> None:
-        """Follows none yet.
+        """Create an empty tracker.
 
         Args:
-            redis: Of Redis.
-            clock: For how long.
+            redis: Access to Redis.
+            clock: Measures how long a command is tracked.
         """
         self._redis = redis
         self._clock = clock
         self._tracked: dict[str, _TrackedCommand] = {}
 
     def __bool__(self) -> bool:
-        """Whether any is followed."""
+        """Whether any command is tracked."""
         return bool(self._tracked)
 
     def add(self, command_id: str, type_: str) -> None:
-        """Follows one more."""
+        """Track another command."""
         self._tracked[command_id] = _TrackedCommand(type_, self._clock.monotonic_s() + TRACKED_FOR_S)
         while len(self._tracked) > TRACKED_MAX:
             del self._tracked[next(iter(self._tracked))]
 
     async def new_messages(self) -> list[bytes]:
-        """What is to be told now; what is returned counts as told.
+        """Return new messages; returned messages count as sent.
 
         Raises:
-            StoreError: Redis is away; nothing is lost by it.
+            StoreError: Redis is unreachable; no message is lost.
         """
         messages: list[bytes] = []
         for command_id, one in list(self._tracked.items()):
@@ -62,7 +62,7 @@ class CommandTracker:
                 )
             except StoreError:
                 if messages:
-                    break  # those count as told: the next look says that Redis is away
+                    break  # return the messages found; the next call raises the error
                 raise
             if found.status and found != one.reported:
                 one.reported = found

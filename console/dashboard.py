@@ -1,4 +1,4 @@
-"""What is read once for all pages that show it: the summary above the sessions, and health."""
+"""Reads that all pages share: the summary above the sessions, and health. Cached and rate-limited."""
 
 import asyncio
 from collections import deque
@@ -17,26 +17,26 @@ from conferral.runtime.clock import Clock
 
 T = TypeVar("T")
 
-#: How often sessions are counted, seconds.
+#: Interval for counting sessions, in seconds.
 COUNT_EVERY_S = 1.0
-#: How often the outcomes of the last hour are read, seconds.
+#: Interval for reading the last hour's outcomes, in seconds.
 TRANSFER_STATS_EVERY_S = 5.0
-#: How often dead letters are counted, seconds.
+#: Interval for counting dead letters, in seconds.
 DEAD_EVERY_S = 1.0
-#: How often is read which worker holds what, seconds.
+#: Interval for reading lease holders, in seconds.
 TAKEOVER_EVERY_S = 1.0
-#: How often health is read, seconds.
+#: Interval for reading health, in seconds.
 HEALTH_EVERY_S = 1.0
 
 
-#: Reading and counting may take this part of the time at most; with very much to count it is done less often.
+#: Maximum fraction of the time spent reading and counting; beyond it, intervals grow.
 BUSY_MAX = 0.1
-#: Over how long rates are worked out, seconds: processes tell every other second what they have done.
+#: Window for rates, in seconds; processes publish their counters every other second.
 RATES_OVER_S = 10.0
 
 
 class _CachedRead(Generic[T]):
-    """Something that is read again when it is wanted and has grown old; by one at a time."""
+    """A value that is refreshed on demand once it is stale, by one caller at a time."""
 
     def __init__(self, read: Callable[[], Awaitable[T]], every_s: float, clock: Clock) -> None:
         self._read = read
@@ -47,7 +47,7 @@ class _CachedRead(Generic[T]):
         self._value: tuple[T] | None = None
 
     async def get(self) -> T:
-        """What was read last, if that is not long ago."""
+        """Return the value, refreshed if stale."""
         async with self._lock:
             started_s = self._clock.monotonic_s()
             if self._value is None or started_s >= self._stale_at_s:
@@ -58,15 +58,15 @@ class _CachedRead(Generic[T]):
 
 
 class Dashboard:
-    """Reads what all pages show alike, however many look. All may raise StoreError."""
+    """Reads what all pages share, once for all of them. Every method may raise StoreError."""
 
     def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
-        """Has read nothing yet.
+        """Create an empty dashboard.
 
         Args:
-            feed: Knows the sessions.
-            redis: Of Redis.
-            clock: Of this machine.
+            feed: The session feed.
+            redis: Access to Redis.
+            clock: This machine's clock.
         """
         self._feed = feed
         self._redis = redis
@@ -79,7 +79,7 @@ class Dashboard:
         self._earlier: deque[Health] = deque()
 
     async def summary(self) -> bytes:
-        """The message above the list of sessions."""
+        """Return the message with the summary above the list of sessions."""
         return encode_message(
             "summary",
             counts=await self._counts.get(),
@@ -89,7 +89,7 @@ class Dashboard:
         )
 
     async def health(self) -> bytes:
-        """The message about health."""
+        """Return the message with health."""
         return await self._health.get()
 
     async def _count(self) -> SessionCounts:
@@ -106,7 +106,7 @@ class Dashboard:
 
     async def _read_health(self) -> bytes:
         found = await self._redis.run(lambda reader: health.read_health(reader))
-        # The oldest that is not too old: a clock that was set back has none.
+        # Drop snapshots outside of the window, including later ones after a clock was set back.
         while self._earlier and not 0 < found.at_ms - self._earlier[0].at_ms <= RATES_OVER_S * 1000:
             self._earlier.popleft()
         rates = health.rates(self._earlier[0], found) if self._earlier else None

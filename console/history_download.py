@@ -1,4 +1,4 @@
-"""The history of a session as a file: what `conferral replay` reads on any machine."""
+"""Download a session's history as a file for `conferral replay`."""
 
 from aiohttp import web
 
@@ -13,20 +13,20 @@ from conferral.statemachine.ids import NAME_PATTERN
 
 
 class HistoryDownload:
-    """Answers requests for such files."""
+    """Handles downloads."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
-        """Binds Redis and the door.
+        """Bind Redis and access control.
 
         Args:
-            redis: Of Redis.
-            access: Knows who may look.
+            redis: Access to Redis.
+            access: Authorizes requests.
         """
         self._redis = redis
         self._access = access
 
     async def handle(self, request: web.Request) -> web.Response:
-        """The file of one session; with `full=true` its numbers are whole."""
+        """Return one session's file; with `full=true`, it contains full phone numbers."""
         self._access.require_read(request)
         named, full = request.match_info["session"], request.query.get("full") == "true"
         found = await self._redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""

@@ -1,4 +1,4 @@
-"""Logs of sessions as pages share them: read once and made into a time line once, while they grow."""
+"""Cache of session logs and timelines, shared by all pages and extended as the logs grow."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from conferral.operations.session_queries import LogEntry
 
 
 class CachedLog:
-    """One session's log, for all pages that look at the session."""
+    """One session's log, shared by all pages that show the session."""
 
     def __init__(self, session_id: str, *, full: bool) -> None:
-        """Has read nothing yet.
+        """Create an empty log.
 
         Args:
-            session_id: Whose.
-            full: Whether numbers are whole.
+            session_id: The session.
+            full: Whether to show full phone numbers.
         """
         self._session_id = session_id
         self._full = full
         self._lock = asyncio.Lock()
-        #: How often it has begun anew, because what was known is not in Redis any more (count).
+        #: How often the log was reloaded from its start because Redis no longer held the known entries (count).
         self.generation = 0
         self._reset()
 
@@ -33,22 +33,21 @@ class CachedLog:
         #: Oldest first.
         self.log: list[LogEntry] = []
         self._timeline = Timeline(full=self._full)
-        #: The moments as JSON.
+        #: The timeline entries as JSON.
         self._messages: list[bytes] = []
 
     @property
     def entries(self) -> Sequence[TimelineEntry]:
-        """What the log tells, oldest first."""
+        """The log's timeline, oldest first."""
         return self._timeline.entries
 
     async def read(self, redis: RedisAccess) -> None:
-        """Reads what is new in it; may raise StoreError.
+        """Read new entries; may raise StoreError.
 
-        The newest entry that is known is read again with it. Where that is gone, Redis is an older copy than before, or
-        the session was forgotten, and the history begins anew: else what is nowhere any more would be shown to whoever
-        comes, for as long as somebody looks.
+        Reads the newest known entry again, too. If Redis no longer has it, Redis was rolled back or the session was
+        erased, and the log is reloaded. Otherwise, pages would keep showing entries that no longer exist.
         """
-        async with self._lock:  # else two pages would both add the same
+        async with self._lock:  # otherwise, two pages could add the same entries
             newest = self.log[-1:]
             found = await self._after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
             if found[: len(newest)] == newest:
@@ -71,23 +70,23 @@ class CachedLog:
             self._messages[place] = orjson.dumps(to_json_value(self.entries[place]))
 
     def messages_after(self, known_count: int) -> list[bytes]:
-        """The moments that are new, and those of which more is known, for somebody who knows so many entries.
+        """Return the timeline entries that are new or updated since the first `known_count` log entries.
 
         Args:
-            known_count: How many of the oldest (count).
+            known_count: Number of log entries that the page knows.
         """
         told_by = self._timeline.completed_by
         return [message for place, message in enumerate(self._messages) if told_by[place] >= known_count]
 
 
 class LogCache:
-    """The histories that pages look at. A history is forgotten with the last page that does."""
+    """The logs in use. A log is dropped with the last page that shows it."""
 
     def __init__(self) -> None:
         self._logs: WeakValueDictionary[tuple[str, bool], CachedLog] = WeakValueDictionary()
 
     def get(self, session_id: str, *, full: bool) -> CachedLog:
-        """The history of a session, the same for all who ask. They keep it as long as they look."""
+        """Return a session's log, the same object for all callers. Keep a reference while using it."""
         found = self._logs.get((session_id, full))
         if found is None:
             found = self._logs[session_id, full] = CachedLog(session_id, full=full)

@@ -1,4 +1,4 @@
-"""What the server tells a page, as JSON: snake_case keys, times in ISO 8601."""
+"""Encode messages to pages as JSON: snake_case keys, times in ISO 8601."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -8,26 +8,26 @@ import orjson
 
 from conferral.storage.codecs.timestamps import to_iso
 
-#: The largest whole number that JavaScript holds exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
+#: The largest integer that JavaScript represents exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
 NUMBER_MAX = 2**53 - 1
-#: Attributes that are moments, beside all that end in `_at_ms`; every other `_ms` is a duration.
+#: Attributes that are times, besides all that end in `_at_ms`; every other `_ms` is a duration.
 _TIMESTAMPS = frozenset({"at_ms", "since_ms", "until_ms"})
 
 
 def encode_message(about: str, **content: object) -> bytes:
-    """A message.
+    """Encode a message.
 
     Args:
-        about: What it tells of.
-        content: Its fields, as `plain` takes them.
+        about: Its type.
+        content: Its fields, converted by `to_json_value`.
     """
     return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
 
 
 def encode_message_with_lists(about: str, lists: Mapping[str, Sequence[bytes]], **content: object) -> bytes:
-    """A message with lists of what is JSON already.
+    """Encode a message with lists of values that are already JSON.
 
-    >>> joined("log", {"entries": [b"1", b"2"]}, id="CA1")
+    >>> encode_message_with_lists("log", {"entries": [b"1", b"2"]}, id="CA1")
     b'{"about":"log","id":"CA1","entries":[1,2]}'
     """
     head = encode_message(about, **content)[:-1]
@@ -35,7 +35,7 @@ def encode_message_with_lists(about: str, lists: Mapping[str, Sequence[bytes]], 
 
 
 def to_json_value(value: object) -> object:
-    """A value as JSON has it: dataclasses become objects, moments in milliseconds become texts, or null for none."""
+    """Convert a value for JSON: dataclasses become objects, times become ISO 8601 or null."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
             json_name: _timestamp(getattr(value, name)) if is_timestamp else to_json_value(getattr(value, name))
@@ -45,13 +45,13 @@ def to_json_value(value: object) -> object:
         return {str(name): to_json_value(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [to_json_value(one) for one in value]
-    # What a script can't count to is no number of ours.
+    # Integers that JavaScript can't represent aren't valid values.
     return None if isinstance(value, int) and abs(value) > NUMBER_MAX else value
 
 
 @cache
 def _json_fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
-    """Of a dataclass: each attribute, its name in JSON, and whether it is a moment."""
+    """Return a dataclass's attributes with their JSON names, and whether each is a time."""
     found = []
     for one in fields(kind):
         is_timestamp = one.name in _TIMESTAMPS or one.name.endswith("_at_ms")

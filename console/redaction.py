@@ -1,18 +1,18 @@
-"""A session's hash as people may see it: numbers cut to their last digits, unless they are wanted whole."""
+"""Redact a session's hash: mask phone numbers to their last digits, unless full ones were requested."""
 
 import re
 
 from conferral.operations import wording
 from conferral.operations.session_queries import Fields
 
-#: Fields that hold nothing but addresses, several of them with a space or a comma between.
+#: Fields that contain only addresses, separated by spaces or commas.
 _ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|parked_by|called_number")
 
 
 def redact_fields(fields: Fields, *, full: bool) -> Fields:
-    """The fields with numbers as they are wanted.
+    """Return the fields, with phone numbers masked unless `full`.
 
-    >>> shown({"transfer.to": "+14155550123,client:bob", "id": "CA1"}, full=False)
+    >>> redact_fields({"transfer.to": "+14155550123,client:bob", "id": "CA1"}, full=False)
     {'transfer.to': '+…23,client:bob', 'id': 'CA1'}
     """
     return fields if full else {name: _redact_value(name, value) for name, value in fields.items()}

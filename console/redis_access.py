@@ -1,4 +1,4 @@
-"""The console's way into Redis: a few requests at a time, and keys as they were set up there."""
+"""The console's Redis access: bounded concurrency, and the stored key layout."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,18 +10,18 @@ from conferral.storage.connection.client import Client
 
 T = TypeVar("T")
 
-#: Requests to Redis at the same time (count). The client needs twice as many connections: some ask two things at once.
+#: Maximum number of concurrent requests. The client needs twice as many connections: some requests use two.
 CONCURRENT_MAX = 6
 
 
 class RedisAccess:
-    """Finds the reader, and waits for what it is asked so that whoever waits can stop."""
+    """Loads the configuration on demand, and runs queries that callers can cancel."""
 
     def __init__(self, client: Client, prefix: str) -> None:
-        """Has not asked anything yet.
+        """Bind the client; the configuration is loaded on first use.
 
         Args:
-            client: Of Redis, with at least twice `AT_ONCE` connections. Closed by the caller.
+            client: A Redis client with at least twice `CONCURRENT_MAX` connections. The caller closes it.
             prefix: `CONFERRAL_PREFIX`.
         """
         self.prefix = prefix
@@ -30,10 +30,10 @@ class RedisAccess:
         self._reader: SessionQueries | None = None
 
     async def run(self, read: Callable[[SessionQueries], Awaitable[T]]) -> T:
-        """What a question to Redis brings.
+        """Run a query on Redis.
 
         Raises:
-            StoreError: there is no answer, or nothing is set up under the prefix.
+            StoreError: Redis doesn't respond, or nothing is set up under the prefix.
         """
 
         async def read_with_config() -> T:
@@ -44,5 +44,5 @@ class RedisAccess:
         return await self.limiter(read_with_config())
 
     def reload_config(self) -> None:
-        """Has what was set up looked up again: Redis was away, and may be another one."""
+        """Load the configuration again on next use: after an outage, it may be another Redis."""
         self._reader = None

@@ -1,4 +1,4 @@
-"""Serves the console until it is asked to stop."""
+"""HTTP server of the console, with graceful shutdown."""
 
 import asyncio
 
@@ -10,24 +10,24 @@ from conferral.runtime.web.server import PortUnavailableError, port_unavailable,
 
 log = structlog.get_logger()
 
-#: Requests under way are given twice this at the stop; sockets are closed first. The process has 10 s in all.
+#: Pending requests get twice this time at shutdown, after WebSockets have closed. The process has 10 s in all.
 _SHUTDOWN_S = 3.0
 
 
 async def serve(
     app: web.Application, host: str, port: int, stop: asyncio.Event, *, on_open: "asyncio.Event | None" = None
 ) -> None:
-    """Listens until `stop` is set, then lets everybody go.
+    """Serve until `stop` is set, then close all connections.
 
     Args:
-        app: What to serve.
+        app: The application.
         host: Address to listen on.
         port: Port to listen on.
-        stop: Set when the process shall end.
-        on_open: Set as soon as somebody can come in.
+        stop: Set to shut down.
+        on_open: Set once the server accepts connections.
 
     Raises:
-        SettingsError: the port can't be had.
+        SettingsError: the port is unavailable.
     """
     try:
         async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
@@ -35,6 +35,6 @@ async def serve(
             if on_open is not None:
                 on_open.set()
             await stop.wait()
-    except PortUnavailableError as error:  # another process has taken the port since it was checked
+    except PortUnavailableError as error:  # another process took the port after the check
         raise SettingsError((port_unavailable(host, port, error),)) from None
     log.info("console_stopped", host=host, port=port)

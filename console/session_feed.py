@@ -1,8 +1,8 @@
-"""Looks at all sessions for everybody who watches, and only while somebody does.
+"""Session feed: poll Redis for changed sessions on behalf of all pages, and only while any page is open.
 
-Four times a second it asks which partitions have committed anything; only those are looked at, and of their sessions
-only those are read whose version is another one. So a thousand calls that just go on cost nothing. Nothing here is
-worth keeping: it is read again from Redis by the next console, which then shows the same.
+Four times a second, it reads every partition's commit number. It queries only partitions with new commits, and reads
+only sessions whose version has changed, so a thousand idle calls cost nothing. The cache needs no persistence: another
+console reads the same from Redis.
 """
 
 import asyncio
@@ -26,48 +26,46 @@ from conferral.statemachine.states import State
 
 log = structlog.get_logger()
 
-#: Between two looks, seconds.
+#: Poll interval, in seconds.
 POLL_EVERY_S = 0.25
-#: A look may take this part of the time at most: with very many sessions it is looked less often.
+#: Maximum fraction of the time spent polling; with very many sessions, the interval grows.
 BUSY_MAX = 0.2
-#: Longest pause while Redis is away, seconds.
+#: Longest backoff while Redis is unreachable, in seconds.
 BACK_OFF_MAX_S = 5.0
-#: In so many looks every session is asked once whether something is wrong with it by now, though nothing has happened
-#: to it (count).
+#: Number of polls over which every session's attention is reevaluated once, even without events.
 ATTENTION_ROUND_POLLS = 16
-#: In one of so many looks (count) one partition is looked at though it has committed nothing: whoever repairs records
-#: by hand commits nothing.
+#: Every so many polls (count), one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
-#: How often Redis's clock is asked, and how many partitions there are, seconds.
+#: Interval for reading Redis's clock and the number of partitions, in seconds.
 CLOCK_EVERY_S = 5.0
-#: Ended sessions that are shown, the newest (count).
+#: Maximum number of ended sessions shown, newest first.
 ENDED_MAX = 500
-#: How often those are listed anew, seconds: some expire.
+#: Interval for listing them again, in seconds, because some expire.
 ENDED_EVERY_S = 30.0
-#: Of how many live sessions destinations are collected (count), and how often anew, seconds.
+#: Number of live sessions from which destinations are collected, and the interval in seconds.
 DESTINATION_SESSIONS_MAX = 500
 DESTINATIONS_EVERY_S = 10.0
-#: Changes that are remembered (count); who has seen less than these gets everything.
+#: Number of changes remembered; a page that is further behind gets the complete list.
 CHANGES_MAX = 20_000
 
 
 @dataclass(slots=True)
 class CachedSession:
-    """A session as it was read last."""
+    """A session as last read."""
 
     fields: Fields
     attention: Attention | None
-    #: Rows as JSON, made when somebody wants them: with short and with whole numbers.
+    #: The row as JSON, created on demand: with masked and with full phone numbers.
     masked_row: bytes = b""
     full_row: bytes = b""
 
     @property
     def version(self) -> str:
-        """Of the hash."""
+        """The hash's version."""
         return self.fields.get("version", "")
 
     def row(self, *, full: bool) -> bytes:
-        """The session's row."""
+        """Return the session's row."""
         if full:
             self.full_row = self.full_row or session_rows.row(self.fields, self.attention, full=True)
             return self.full_row
@@ -77,37 +75,37 @@ class CachedSession:
 
 @dataclass(frozen=True, slots=True)
 class SessionChanges:
-    """What is new for somebody in the list of sessions."""
+    """Changes of the session list since a revision."""
 
-    #: Whether these are all there are.
+    #: Whether this is the complete list rather than a difference.
     is_complete: bool
     sessions: list[CachedSession]
     removed: list[str]
-    #: Up to where this leads.
+    #: The revision that these changes lead to.
     revision: int
 
 
 class SessionFeed:
-    """Looks, remembers what it has seen, and wakes those who watch."""
+    """Polls, caches sessions, and wakes subscribers."""
 
     def __init__(self, redis: RedisAccess, clock: Clock) -> None:
-        """Does not look yet.
+        """Create an idle feed.
 
         Args:
-            redis: Of Redis.
-            clock: Of this machine.
+            redis: Access to Redis.
+            clock: This machine's clock.
         """
         self._redis = redis
         self._local_clock = clock
         self._clock = StoreClock(clock)
-        #: Who watches, and whether those that have ended are wanted.
+        #: Subscribers, and whether each wants ended sessions.
         self._subscribers: dict[asyncio.Event, bool] = {}
         self._task: asyncio.Task[None] | None = None
-        #: Grows with every change of a row.
+        #: Increases with every change of a row.
         self.revision = 0
-        #: Why nothing new is known; empty while Redis answers.
+        #: Redis's error; empty while Redis responds.
         self.redis_error = ""
-        #: When Redis was seen last, Unix milliseconds; 0 before the first time.
+        #: Time of the last successful poll, in Unix milliseconds; 0 before the first one.
         self.as_of_ms = 0
         self._reset()
 
@@ -116,31 +114,31 @@ class SessionFeed:
         self._ended: dict[str, CachedSession] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._marks: list[str] = []
-        #: Revision of each session that has changed or gone, the newest last.
+        #: Revision of each changed or removed session, oldest first.
         self._changes: OrderedDict[str, int] = OrderedDict()
-        #: Who has seen less than this gets everything.
+        #: A page at an earlier revision gets the complete list.
         self._oldest_revision = self.revision
-        #: Revision at which a partition has changed last, by its number.
+        #: Revision of each partition's last change.
         self._partition_revisions: dict[int, int] = {}
         self._attention_queue: list[str] = []
         self._attention_batch = 0
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
         self._partition_clocks: PartitionClocks | None = None
-        #: Until when they count, by this machine's clock in seconds, and the destinations; with whole numbers or not.
+        #: Expiry, by this machine's monotonic clock in seconds, and the destinations; by whether numbers are in full.
         self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
-        #: Whether all sessions have been looked at once.
+        #: Whether all sessions have been read once.
         self.is_loaded = False
 
-    # ---- who watches ---------------------------------------------------------------------------------------------
+    # ---- subscribers ---------------------------------------------------------------------------------------------
 
     def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
-        """Somebody watches, or wants to see something else than before.
+        """Subscribe, or change a subscription.
 
         Args:
-            wake: Set after each look that has seen something new.
-            with_ended: Whether those that have ended are wanted.
+            wake: Set after each poll that found changes.
+            with_ended: Whether to include ended sessions.
         """
         if with_ended and not any(self._subscribers.values()):
             self._ended_listed_s = -ENDED_EVERY_S
@@ -151,31 +149,31 @@ class SessionFeed:
             self._task.add_done_callback(self._on_done)
 
     def unsubscribe(self, wake: asyncio.Event) -> None:
-        """Somebody watches no more; with the last one the looking ends."""
+        """Unsubscribe; polling stops with the last subscriber."""
         self._subscribers.pop(wake, None)
 
     async def close(self) -> None:
-        """Returns when nothing is under way."""
+        """Stop polling."""
         self._subscribers.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
-        if self._task is task:  # else somebody came in the meantime, and another one looks
+        if self._task is task:  # otherwise, a new subscriber has started another task
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            # A mistake of ours: the process stops, as for every task that nobody awaits.
+            # A bug: let the process stop, as for every task that no one awaits.
             asyncio.get_running_loop().call_exception_handler({"message": "looking failed", "exception": error})
 
-    # ---- what is known -------------------------------------------------------------------------------------------
+    # ---- queries -------------------------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
-        """Redis's time as far as it is known, Unix milliseconds."""
+        """Return Redis's estimated time, in Unix milliseconds."""
         return self._clock.now_ms()
 
     def now_of(self, fields: Fields) -> int:
-        """What time it is for a session, Unix milliseconds: its timers go by its partition's time."""
+        """Return a session's time, in Unix milliseconds: its timers run on its partition's clock."""
         return (
             self.now_ms()
             if self._partition_clocks is None
@@ -183,7 +181,7 @@ class SessionFeed:
         )
 
     def clock_offset_ms(self, fields: Fields) -> int:
-        """By how much a session's time is ahead of Redis's, by which pages count, milliseconds."""
+        """Return the offset in milliseconds of a session's time from Redis's, which pages use."""
         return (
             0
             if self._partition_clocks is None
@@ -191,11 +189,11 @@ class SessionFeed:
         )
 
     def live(self) -> Iterable[CachedSession]:
-        """The live sessions."""
+        """Return the live sessions."""
         return self._live.values()
 
     def known_destinations(self, *, full: bool) -> list[str]:
-        """Whom live sessions have as agents and targets, as far as some of them tell; worked out now and then."""
+        """Return agents' and targets' addresses from a sample of the live sessions; refreshed periodically."""
         now_s = self._local_clock.monotonic_s()
         until_s, found = self._known_destinations.get(full, (0.0, []))
         if now_s >= until_s and self.is_loaded:
@@ -205,15 +203,15 @@ class SessionFeed:
         return found
 
     def partition_revision(self, partition: int) -> int:
-        """Grows whenever a partition has committed something."""
+        """Return the partition's revision, which increases with its commits."""
         return self._partition_revisions.get(partition, 0)
 
     def changes(self, since: int, *, with_ended: bool) -> SessionChanges:
-        """What has changed in the list of sessions.
+        """Return the changes of the session list.
 
         Args:
-            since: The revision up to which it is known; -1 for nothing.
-            with_ended: Whether those that have ended belong to the list.
+            since: The revision that the page knows; -1 for none.
+            with_ended: Whether the list includes ended sessions.
         """
         if since < self._oldest_revision:
             cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
@@ -230,7 +228,7 @@ class SessionFeed:
                 found.append(session)
         return SessionChanges(is_complete=False, sessions=found, removed=removed, revision=self.revision)
 
-    # ---- looking -------------------------------------------------------------------------------------------------
+    # ---- polling -------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -256,7 +254,7 @@ class SessionFeed:
 
     async def _poll(self) -> None:
         await self._read_clock()
-        # The marks come first: what is committed behind them is seen by the next look.
+        # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
         if len(marks) != len(self._marks):
             self._reload(len(marks))
@@ -285,7 +283,7 @@ class SessionFeed:
             self._oldest_revision = self._changes.popitem(last=False)[1]
 
     def _reload(self, partitions: int) -> None:
-        """For the first time, or Redis was set up anew with another number of partitions."""
+        """Start over, at first or because Redis was set up with another number of partitions."""
         for name in self._live:
             self._mark_changed(name)
         self._live.clear()
@@ -297,7 +295,7 @@ class SessionFeed:
         if now_s - self._clock_read_s >= CLOCK_EVERY_S:
             self._partition_clocks = await self._redis.run(read_partition_clocks)
             self._clock.observe(self._partition_clocks.now_ms, now_s)
-            self._redis.reload_config()  # so that it is seen, too, when all of Redis was set up anew
+            self._redis.reload_config()  # also detects that Redis was set up again
             self._clock_read_s = now_s
 
     async def _poll_partitions(self, partitions: list[int]) -> None:
@@ -329,7 +327,7 @@ class SessionFeed:
         return await self._redis.run(lambda reader: reader.read_hashes(names))
 
     async def _drop_ended(self, names: list[str]) -> None:
-        """Of those that live no more."""
+        """Move sessions that are no longer live to the ended ones."""
         records = await self._records(names)
         for name in names:
             self._live.pop(name, None)
@@ -341,7 +339,7 @@ class SessionFeed:
             self._ended[name] = CachedSession(fields, self._attention_of(fields))
 
     async def _list_ended(self) -> None:
-        """Those that ended lately, as long as somebody wants to see them."""
+        """List recently ended sessions while a subscriber wants them."""
         if not any(self._subscribers.values()):
             self._ended.clear()
             return
@@ -361,7 +359,7 @@ class SessionFeed:
         self._ended_listed_s = now_s
 
     async def _update_attention(self) -> None:
-        """Asks some sessions to which nothing has happened whether something is wrong with them by now."""
+        """Reevaluate the attention of some sessions without events."""
         if not self._attention_queue:
             self._attention_queue = [*self._live, *self._ended]
             self._attention_batch = len(self._attention_queue) // ATTENTION_ROUND_POLLS + 1
@@ -379,12 +377,12 @@ class SessionFeed:
         return attention_of(fields, self.now_of(fields))
 
     def _mark_changed(self, name: str) -> None:
-        """A session has changed."""
+        """Record a session's change."""
         self.revision += 1
         self._changes[name] = self.revision
         self._changes.move_to_end(name)
 
 
 def is_session(fields: Fields) -> bool:
-    """Whether a record is a session's: it is none any more, or never was ours, where it does not even say so much."""
+    """Whether a hash is a session's: it may have expired, or another program may have written it."""
     return "id" in fields and "state" in fields

@@ -11,18 +11,18 @@ from conferral.operations.held_calls import held_call
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_search import number_of
 
-#: How many last digits of a number are enough to find its session (count): what customers say on the phone.
+#: How many last digits of a number the search matches (count): what customers say on the phone.
 SEARCHABLE_DIGITS = 4
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
 def row(fields: Fields, attention: Attention | None, *, full: bool) -> bytes:
-    """The row as JSON.
+    """Return the row as JSON.
 
     Args:
         fields: The session's hash.
-        attention: What is wrong with it.
-        full: Whether numbers are whole.
+        attention: The session's problem.
+        full: Whether to show full phone numbers.
     """
 
     def text(name: str) -> str:
@@ -35,7 +35,7 @@ def row(fields: Fields, attention: Attention | None, *, full: bool) -> bytes:
         "phase": text("phase"),
         "version": _number(text("version")),
         "trouble": attention_mark(attention),
-        # By itself: of a session that is overdue too, that is the worse.
+        # A separate flag: a session that is also overdue shows that as its worst problem.
         "lone": is_lone(fields),
         "created_at": text("created_at") or None,
         "updated_at": text("updated_at") or None,
@@ -59,7 +59,7 @@ def row(fields: Fields, attention: Attention | None, *, full: bool) -> bytes:
 
 
 def _parties(fields: Fields, *, full: bool) -> list[list[str]]:
-    """Who is on the call besides the customer: party, address, status, and a key that tells agents apart."""
+    """Return the parties except the customer: name, address, status, and a key that identifies the agent."""
     found: list[list[str]] = []
     for party in wording.party_names(fields):
         status, address = (fields.get(f"party.{party}.{name}", "") for name in ("status", "address"))
@@ -72,7 +72,7 @@ def _parties(fields: Fields, *, full: bool) -> list[list[str]]:
 
 
 def attention_mark(attention: Attention | None) -> dict[str, object] | None:
-    """What a page shows of what is wrong with a session, and whether a person has to act."""
+    """Return a session's problem for display, and whether a person has to act."""
     if attention is None:
         return None
     return {"rank": attention.rank, "words": attention.text, "attention": attention.needs_attention}
@@ -83,7 +83,7 @@ def _number(text: str) -> int:
 
 
 def _search_terms(fields: Fields, *, full: bool) -> dict[str, Any]:
-    """What a search compares: the ends of phone numbers, SIDs, and the words of names and labels, in lower case."""
+    """Return what the search compares: ends of phone numbers, SIDs, and words of names and labels, in lower case."""
     sids = [fields.get("conference_sid", "")]
     texts: list[str] = []
     digits: list[str] = []

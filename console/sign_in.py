@@ -1,7 +1,7 @@
-"""Who may look and steer: whoever has the token of the settings, or a cookie that was made from it.
+"""Authentication: the API token as a bearer token, or a signed cookie derived from it.
 
-The server keeps nothing of who has signed in. A cookie says until when it holds, and under what key that was signed:
-the key is made from the token, so another token makes every cookie worthless.
+The server stores no sign-ins. A cookie holds its expiry and a signature. The key is derived from the token, so a new
+token invalidates every cookie.
 """
 
 import hashlib
@@ -14,47 +14,47 @@ from pydantic import SecretStr
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.pages import is_https
 
-#: How long a sign-in holds, seconds: a week, so that a screen on the wall is not signed out over a night.
+#: Lifetime of a sign-in, in seconds: a week, so that a wallboard isn't signed out overnight.
 COOKIE_LIFETIME_S = 7 * 86_400
-#: Wrong tokens that are answered and logged one by one, and how many more each second (count).
+#: Rate limit for wrong tokens: burst, and refill per second (count).
 WRONG_BURST = 10
 WRONG_PER_S = 2.0
 _COOKIE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})")
 
 
-class TooManyAttempts(Exception):  # noqa: N818  # told to whoever tries, no fault of ours
-    """A wrong token, after so many lately that it is told to wait."""
+class TooManyAttempts(Exception):  # noqa: N818  # a response, not a failure
+    """Rate limit: a wrong token after too many wrong ones."""
 
 
 class SignIn:
-    """Compares what a request brings with the token of the settings."""
+    """Compares a request's token with the configured one."""
 
     def __init__(self, token: SecretStr, clock: Clock) -> None:
-        """Keeps the token, and how many tries are left.
+        """Bind the token, and reset the rate limit.
 
         Args:
             token: `CONFERRAL_API_TOKEN`.
-            clock: For the expiry of cookies, and for the pace of wrong tries.
+            clock: For cookies' expiry and the rate limit.
         """
         self._token = token.get_secret_value().encode()
         self._key = hashlib.sha256(b"conferral console cookie\0" + self._token).digest()
-        #: The cookie's name. Browsers tell cookies of one host apart by name, whatever the port: consoles of several
-        #: systems may run beside each other.
+        #: The cookie's name. It depends on the token, because browsers share cookies across a host's ports, and
+        #: consoles of several systems may run on one host.
         self.cookie = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
         self._clock = clock
         self._attempts_left = float(WRONG_BURST)
         self._counted_at_s = clock.monotonic_s()
 
     def is_valid_token(self, token: str) -> bool:
-        """Whether this is the token. How long the comparison takes tells nothing about where the two differ.
+        """Whether this is the token, compared in constant time.
 
-        The right one is always let in, however many wrong ones have come: else anybody could keep everybody out. That
-        nobody can guess it is left to its length.
+        The right token is never rate-limited; otherwise, anyone could lock everyone out. Its length protects it from
+        guessing.
 
         Raises:
-            TooManyTries: it is wrong, and so were too many lately.
+            TooManyAttempts: it is wrong, and there were too many wrong ones recently.
         """
-        # Headers may hold any byte, and JSON halves of characters.
+        # Headers may contain any byte, and JSON may contain lone surrogates.
         if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
             return True
         now_s = self._clock.monotonic_s()
@@ -68,36 +68,36 @@ class SignIn:
     # ---- requests ------------------------------------------------------------------------------------------------
 
     def has_valid_bearer(self, request: web.Request) -> bool:
-        """Whether a request brings the token itself. Source: RFC 6750, section 2.1.
+        """Whether a request has the token as a bearer token. Source: RFC 6750, section 2.1.
 
         Raises:
-            TooManyTries: it brings a wrong one, and too many were wrong lately.
+            TooManyAttempts: it has a wrong one, and there were too many recently.
         """
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, submitted = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        # aiohttp decodes headers so that no byte is lost; halves of characters stand for those that are no text.
+        # aiohttp decodes headers with surrogateescape, so undecodable bytes become lone surrogates.
         return scheme.lower() == "bearer" and self.is_valid_token(submitted.strip(" "))
 
     def cookie_until_s(self, request: web.Request) -> int:
-        """Until when a request's cookie holds, Unix seconds; 0 for one that does not, or that is not there."""
+        """Return when a request's cookie expires, in Unix seconds; 0 if it is invalid or missing."""
         found = _COOKIE.fullmatch(request.cookies.get(self.cookie, ""))
         if found is None or not hmac.compare_digest(found[2], self._signature(found[1])):
             return 0
         return int(found[1]) if int(found[1]) * 1000 > self._clock.wall_ms() else 0
 
-    # ---- answers -------------------------------------------------------------------------------------------------
+    # ---- responses -----------------------------------------------------------------------------------------------
 
     def set_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Has the browser keep a cookie for the paths beside the request's.
+        """Set the cookie for the request's folder.
 
-        No path is named: the browser takes the folder that it has asked, whatever a proxy has made of it since. Source:
-        RFC 6265, section 5.1.4.
+        Without a path attribute, the browser uses the folder of its own URL, even behind a proxy that rewrites paths.
+        Source: RFC 6265, section 5.1.4.
         """
         until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)
         self._set(request, response, f"{until}.{self._signature(until)}", COOKIE_LIFETIME_S)
 
     def clear_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Has the browser forget the cookie."""
+        """Delete the cookie."""
         self._set(request, response, "", 0)
 
     def _set(self, request: web.Request, response: web.StreamResponse, value: str, max_age_s: int) -> None:
@@ -105,7 +105,7 @@ class SignIn:
             self.cookie,
             value,
             max_age=max_age_s,
-            path="",  # is left out then
+            path="",  # omits the attribute
             httponly=True,
             samesite="Strict",
             secure=is_https(request),

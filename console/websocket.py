@@ -1,7 +1,7 @@
-"""One page's socket: what it looks at is told as it changes, and never faster than the page takes it.
+"""One page's WebSocket: sends changes of its view, no faster than the page receives them (backpressure).
 
-Nothing is queued. When the socket has taken what was sent, the next message is made of whatever has changed since then;
-a slow page gets fewer and larger ones.
+There is no queue. Once the socket has accepted a message, the next one contains all changes since; a slow page gets
+fewer and larger messages.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from conferral.storage.codecs.timestamps import to_iso
 
 log = structlog.get_logger()
 
-#: Closes a socket whose page is not signed in, or not any more: it stops trying and shows the sign-in.
+#: Close code for pages that aren't signed in, or no longer: they stop reconnecting and show the sign-in.
 NOT_SIGNED_IN = 4401
-#: Between two looks for something to tell, seconds.
+#: Interval between checks for changes, in seconds.
 SEND_EVERY_S = 0.1
-#: Between two looks for what became of commands, seconds.
+#: Interval for polling commands' status, in seconds.
 COMMAND_POLL_EVERY_S = 0.2
-#: At most so long nothing is told, seconds.
+#: Longest time without a message, in seconds.
 TICK_EVERY_S = 2.0
-#: How often the page has to show that it is there, seconds.
+#: Interval of WebSocket pings, in seconds.
 HEARTBEAT_S = 20.0
-#: How long a page may take to say goodbye, seconds.
+#: Timeout for the closing handshake, in seconds.
 CLOSE_S = 2.0
-#: Largest message from a page (bytes).
+#: Maximum size of a page's message (bytes).
 MESSAGE_BYTES_MAX = 64 * 1024
-#: Messages that can't be understood and are told of at a time, at most (count).
+#: Maximum number of pending error messages for invalid messages (count).
 ERRORS_MAX = 10
-#: What became of commands, what is new in the view, and what is wrong with Redis.
+#: Commands' status messages, the view's messages, and Redis's error.
 _ViewUpdate = tuple[list[bytes], list[bytes], str]
 
 
 async def reject(request: web.Request) -> web.WebSocketResponse:
-    """Tells a page that it is not signed in. A script can't read the status of a handshake that was refused."""
+    """Accept, then close with NOT_SIGNED_IN, because scripts can't read the status of a rejected handshake."""
     socket = web.WebSocketResponse(timeout=CLOSE_S)
     await socket.prepare(request)
     await socket.close(code=NOT_SIGNED_IN, message=b"not signed in")
@@ -52,16 +52,16 @@ async def reject(request: web.Request) -> web.WebSocketResponse:
 
 
 class PageSocket:
-    """Talks with one page."""
+    """Serves one page."""
 
     def __init__(self, views: ViewFactory, clock: Clock, until_s: int, *, greeting: bytes) -> None:
-        """Does not talk yet.
+        """Prepare a connection.
 
         Args:
-            views: Makes what the page wants to look at.
-            clock: Of this machine.
-            until_s: Until when the page is signed in, Unix seconds; 0 for without an end.
-            greeting: What is told first.
+            views: Creates the views that the page requests.
+            clock: This machine's clock.
+            until_s: When the sign-in expires, in Unix seconds; 0 for never.
+            greeting: The first message.
         """
         self._views = views
         self._feed = views.feed
@@ -78,7 +78,7 @@ class PageSocket:
         self._ticked_s, self._sent_redis_error = -TICK_EVERY_S, ""
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
-        """Talks until one of both has enough."""
+        """Serve until either side closes."""
         await self._socket.prepare(request)
         self._feed.subscribe(self._wake)
         sending = asyncio.get_running_loop().create_task(self._send_changes())
@@ -94,10 +94,10 @@ class PageSocket:
         return self._socket
 
     async def close(self) -> None:
-        """The server stops."""
+        """Close because the server stops."""
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console stops")
 
-    # ---- what the page says --------------------------------------------------------------------------------------
+    # ---- receiving -----------------------------------------------------------------------------------------------
 
     def _receive(self, data: object) -> None:
         try:
@@ -119,10 +119,10 @@ class PageSocket:
         type_ = message.get("type", "")
         self._tracker.add(command_id, type_[:32] if isinstance(type_, str) else "")
 
-    # ---- what it is told -----------------------------------------------------------------------------------------
+    # ---- sending -------------------------------------------------------------------------------------------------
 
     async def _send_changes(self) -> None:
-        """Tells what is new until the page is gone or its time is up."""
+        """Send changes until the page disconnects or its sign-in expires."""
         try:
             await self._send(self._greeting)
             while not self._is_over():
@@ -133,10 +133,10 @@ class PageSocket:
                 await self._wait_for_changes(started_s)
             await self._socket.close(code=NOT_SIGNED_IN, message=b"signed in for too long")
         except ConnectionError:
-            return  # the page is gone: whoever listens to it learns it too
+            return  # the page has disconnected; the receiving side notices, too
 
     async def _send_new(self) -> str:
-        """Tells what is new; returns what is wrong with Redis."""
+        """Send new messages; return Redis's error."""
         errors, self._errors = self._errors, []
         for message in errors:
             await self._send(message)
@@ -146,7 +146,7 @@ class PageSocket:
             await self._send(message)
         for message in changes:
             if view is not self._view:
-                break  # the page looks at something else by now
+                break  # the page has switched views
             await self._send(message)
         return redis_error
 
@@ -159,7 +159,7 @@ class PageSocket:
             return answers, [], str(error)
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
-        """What was read. A Redis that hangs lets many pages wait one after another: none may be silent meanwhile."""
+        """Return what was read, and send ticks meanwhile: with a hanging Redis, pages wait for each other."""
         read = asyncio.get_running_loop().create_task(reading)
         try:
             while not (await asyncio.wait({read}, timeout=self._until_tick_s()))[0]:
@@ -170,7 +170,7 @@ class PageSocket:
                 await asyncio.wait({read})
 
     async def _send_tick_if_due(self, redis_error: str) -> None:
-        """The time, and up to when what is shown is true; when it has not been told just now."""
+        """Send the time and the time of the last successful poll, unless sent recently."""
         if redis_error == self._sent_redis_error and self._until_tick_s() > 0:
             return
         self._ticked_s, self._sent_redis_error = self._clock.monotonic_s(), redis_error
@@ -191,7 +191,7 @@ class PageSocket:
         return bool(self._until_s) and self._clock.wall_ms() >= self._until_s * 1000
 
     async def _wait_for_changes(self, started_s: float) -> None:
-        """Waits for something new, and in any case so long that a page is told so often and no more."""
+        """Wait for changes, but at least for the minimum interval between messages."""
         await asyncio.sleep(max(0.0, started_s + SEND_EVERY_S - self._clock.monotonic_s()))
         try:
             async with asyncio.timeout(COMMAND_POLL_EVERY_S if self._tracker else TICK_EVERY_S / 2):
@@ -200,7 +200,7 @@ class PageSocket:
             return
 
     async def _send(self, message: bytes) -> None:
-        """Returns when the socket has taken it."""
+        """Return once the socket has accepted the message."""
         await self._socket.send_frame(message, WSMsgType.TEXT)
 
 

@@ -136,7 +136,7 @@ def explain(
     )
 
 
-# ---- how it stands -----------------------------------------------------------------------------------------------
+# ---- state -------------------------------------------------------------------------------------------------------
 
 
 def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explanation | None:
@@ -214,7 +214,7 @@ def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# ---- what it waits for -------------------------------------------------------------------------------------------
+# ---- pending -----------------------------------------------------------------------------------------------------
 
 
 def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -> Wait:
@@ -265,7 +265,7 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
     return f"At {wording.format_clock(wait.comes_at_ms)} UTC, in {until}: {wait.for_}."
 
 
-# ---- what failed -------------------------------------------------------------------------------------------------
+# ---- failures ----------------------------------------------------------------------------------------------------
 
 
 def _first_failure(
@@ -316,7 +316,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     )
 
 
-# ---- what would help ---------------------------------------------------------------------------------------------
+# ---- suggestions -------------------------------------------------------------------------------------------------
 
 
 def _suggestions(fields: Fields, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:

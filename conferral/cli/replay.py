@@ -195,7 +195,7 @@ def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, 
     }
 
 
-# ---- as it was ---------------------------------------------------------------------------------------------------
+# ---- one version -------------------------------------------------------------------------------------------------
 
 
 def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: bool) -> None:

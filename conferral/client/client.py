@@ -129,7 +129,7 @@ class Client(CommandMethods):
 
         return note
 
-    # ---- what there is -------------------------------------------------------------------------------------------
+    # ---- sessions ------------------------------------------------------------------------------------------------
 
     async def sessions(self, state: str | None = None, *, with_ended: bool = False) -> list[Session]:
         """Return the live sessions, oldest first.
@@ -156,7 +156,7 @@ class Client(CommandMethods):
             raise UnknownSession("no session and no call of this id is known")
         return fields
 
-    # ---- what happens --------------------------------------------------------------------------------------------
+    # ---- logs and outcomes ---------------------------------------------------------------------------------------
 
     async def follow(
         self, session: SessionRef, *, from_start: bool = False, after: str = ""

@@ -1,43 +1,43 @@
-// What somebody does here. Nothing is shown as done before the server says so.
+// Actions: requests that change something. The page shows a result only once the server reports it.
 
 import { signal } from "@preact/signals";
 
 import { follow, signedOut, notifyTabs } from "./socket.js";
 import { UNANSWERED, commands, link, applyCommand } from "./store.js";
 
-/** For so long a button does nothing after it was pressed, milliseconds: nobody means it twice. */
+/** How long a pressed button is disabled against double clicks, in milliseconds. */
 const GUARD_MS = 1000;
-/** An answer that takes longer is none, milliseconds. */
+/** Request timeout, in milliseconds. */
 const ANSWER_MS = 15_000;
 
-/** Buttons that were pressed just now, by a name of each. */
+/** Recently pressed buttons, by name. */
 export const pressed = signal(new Set());
-/** Why the last action was not taken; empty for none. Said once, and until somebody closes it. */
+/** Why the last action was rejected; empty for none. Shown until the user closes it. */
 export const refused = signal("");
 
-/** A request that changes something was not taken; `message` says why, in the server's words where it gave any. */
+/** A rejected request; `message` is the reason, in the server's words if it gave one. */
 export class RefusedError extends Error {
   /**
    * @param {string} reason
-   * @param {number} status HTTP's; 0 where there was no answer.
+   * @param {number} status HTTP status; 0 without a response.
    * @param {unknown} [answer] The body.
    */
   constructor(reason, status, answer) {
     super(reason);
     this.status = status;
     this.answer = answer;
-    /** Whether it may have been done all the same: it was sent, and nothing says that it was refused. */
+    /** Whether the request may have succeeded: it was sent, and no response says otherwise. */
     this.mayBeDone = false;
   }
 
-  /** The same, of a request that may have been done. */
+  /** Returns an error for a request that may have succeeded. */
   static ofUnknown(reason, status, answer) {
     return Object.assign(new RefusedError(reason, status, answer), { mayBeDone: true });
   }
 }
 
 /**
- * Whether a button may be pressed now; from then on it may not, for a second.
+ * Whether a button can be pressed now; disables it for a second.
  *
  * @param {string} name
  * @returns {boolean}
@@ -54,12 +54,12 @@ export function press(name) {
 }
 
 /**
- * The ids of what somebody means to have done once: made for a form when it is opened, or for one press of a button.
+ * Generates idempotency keys, for one opened form or one press of a button.
  *
- * Pressed again the command has the same id, so that it is done once; with other fields it is another one. So is it where
- * nothing is known yet of the same command that was given before.
+ * Submitting the same fields again reuses the id, so that the command runs once; other fields get another id. Fields of
+ * an earlier command whose outcome is unknown get that command's id.
  *
- * @returns {(fields: Record<string, string>) => string} The id for a command of these fields.
+ * @returns {(fields: Record<string, string>) => string} The id for a command with these fields.
  */
 export function intendedCommand() {
   const ids = new Map();
@@ -73,17 +73,17 @@ export function intendedCommand() {
   };
 }
 
-/** Not `randomUUID`, which only pages have that came over TLS or from this machine. */
+/** Not `randomUUID`, which requires a secure context (TLS or localhost). */
 function newCommandId() {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
   return `c-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /**
- * Gives a command. What becomes of it comes over the socket.
+ * Submits a command. Its status arrives over the WebSocket.
  *
- * @param {Record<string, string>} fields As a command has them: type, session, and more.
- * @param {string} id The command's, see `intendedCommand`.
+ * @param {Record<string, string>} fields The command's fields: type, session, and more.
+ * @param {string} id The command's id, see `intendedCommand`.
  * @throws {RefusedError}
  */
 export async function giveCommand(fields, id) {
@@ -102,7 +102,7 @@ export async function giveCommand(fields, id) {
 }
 
 /**
- * Tries dead letters again or drops them.
+ * Retries or drops dead letters.
  *
  * @param {{ act: "retry" | "drop", ids?: string[], reason?: string, count?: number }} what
  * @returns {Promise<{ done: number, left: number }>}
@@ -123,8 +123,7 @@ export async function signIn(token) {
 }
 
 /**
- * Signs out. The page forgets all that it was told, whether or not the server could be reached; but only the server can
- * take the cookie away.
+ * Signs out. The page forgets its data even if the server is unreachable, but only the server can delete the cookie.
  */
 export async function signOut() {
   try {
@@ -144,7 +143,7 @@ async function post(address, body, { isSignIn = false } = {}) {
     throw new RefusedError("the console is not connected to its server", 0);
   }
   const response = await send(address, body);
-  const answer = await response.json().catch(() => null); // 204, or something on the way that speaks HTML
+  const answer = await response.json().catch(() => null); // 204, or a proxy's HTML
   if (response.ok) {
     return answer;
   }
@@ -152,10 +151,10 @@ async function post(address, body, { isSignIn = false } = {}) {
     signedOut();
   }
   const { reason = `HTTP ${response.status}`, allowed = [] } = answer?.error ?? {};
-  // A refusal by the state names what is allowed already.
+  // A rejection because of the state already names the allowed commands.
   const more = allowed?.length && !reason.includes("allowed now") ? `; allowed: ${allowed.join(", ")}` : "";
   const words = `${reason}${more}`;
-  // Something on the way, or Redis, is away: nobody knows.
+  // A proxy or Redis is unavailable: the outcome is unknown.
   throw response.status >= 500
     ? RefusedError.ofUnknown(words, response.status, answer)
     : new RefusedError(words, response.status, answer);

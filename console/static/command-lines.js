@@ -1,32 +1,32 @@
-// The same command as a line to type: on the command line, and with curl.
+// Equivalent command lines: the CLI and curl.
 
 import { printable } from "./shared/text.js";
 import { hello } from "./store.js";
 
-/** Commands that ask on a terminal before they hang anybody up. */
+/** Commands that ask for confirmation on a terminal before they hang someone up. */
 const ASKS = new Set(["end", "remove"]);
-/** The token is taken from the environment and shown nowhere, but where it is everybody's, as the demo's is. */
+/** Refers to the token by its environment variable; shows it only if it is public, as in the demo. */
 function authorization() {
   const token = hello.value.shown_token;
   return token ? `-H ${quoted(`Authorization: Bearer ${token}`)}` : '-H "Authorization: Bearer $CONFERRAL_API_TOKEN"';
 }
 
-/** The control API's address of something; without a known one it is taken from the environment as well. */
+/** Returns a URL of the control API; if the base URL is unknown, it refers to an environment variable. */
 function address(path) {
   const base = hello.value.public_url;
   return base ? quoted(`${base}${path}`) : `"$CONFERRAL_PUBLIC_URL${path}"`;
 }
 
-/** A word for a shell: quoted where it has to be. */
+/** Quotes a word for a shell if necessary. */
 export function quoted(word) {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /**
- * The command for a terminal.
+ * Returns the CLI command.
  *
- * @param {string} program How the command line is called.
- * @param {Record<string, string>} fields As the command has them.
+ * @param {string} program How to call the CLI.
+ * @param {Record<string, string>} fields The command's fields.
  */
 export function cliLine(program, fields) {
   const { type, session, ...others } = fields;
@@ -37,7 +37,7 @@ export function cliLine(program, fields) {
   return [program, type, quoted(session), ...options, ...(ASKS.has(type) ? ["--yes"] : [])].join(" ");
 }
 
-/** The request of the control API. */
+/** Returns the curl command for the control API. */
 export function curlLine(fields) {
   const { session, ...body } = fields;
   return [
@@ -48,7 +48,7 @@ export function curlLine(fields) {
   ].join(" \\\n  ");
 }
 
-/** How the same session is looked at on the command line and with curl: what each line is for, and the line. */
+/** Returns commands that read this session, with CLI and curl: the purpose and the line of each. */
 export function readLines(program, session) {
   return [
     ["command line", `${program} explain ${quoted(session)}`],
@@ -56,7 +56,7 @@ export function readLines(program, session) {
   ];
 }
 
-/** How the list is had elsewhere; `filter` as of `arranging.filterOf`. */
+/** Returns commands that list the sessions; `filter` is from `filterOf`. */
 export function listLines(program, filter) {
   const [state, ...others] = filter.states;
   const query = state && !others.length ? `?state=${state}` : "";
@@ -67,7 +67,7 @@ export function listLines(program, filter) {
   ];
 }
 
-/** How health is asked for elsewhere. */
+/** Returns commands that read health. */
 export function healthLines(program) {
   return [
     ["command line", `${program} check`],
@@ -76,15 +76,15 @@ export function healthLines(program) {
 }
 
 /**
- * How dead letters are looked at elsewhere, those with a reason or all; the control API has none. A reason that a
- * terminal would act upon is left out.
+ * Returns commands that list dead letters, those with a reason or all; the control API has none. A reason with control
+ * characters is left out.
  */
 export function deadLetterLines(program, reason) {
   const options = reason && printable(reason) === reason ? ["--reason", quoted(reason)] : [];
   return [["command line", [program, "dead", ...options].join(" ")]];
 }
 
-/** JSON in ASCII: nothing in it can turn a terminal's line around. */
+/** JSON in ASCII, so that bidirectional characters can't reorder a terminal's line. */
 function ascii(json) {
   return json.replace(/[^\x20-\x7e]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

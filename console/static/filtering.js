@@ -1,6 +1,6 @@
-// Which rows are shown, in which order, and what hides the others.
+// Filtering and sorting of the session list.
 
-/** What the list may be cut to, beside states and a search: label, and which rows remain. */
+/** Filters besides states and search: label, and predicate. */
 export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
@@ -9,20 +9,20 @@ export const ONLY = {
   failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
 };
 
-/** Puts the earliest moment first; rows without one come last. Times are ISO 8601 of one length. */
+/** Sorts by time, earliest first; rows without one come last. ISO 8601 times of one length compare as strings. */
 const earliest = (moment) => (one, other) => {
   const [mine, theirs] = [moment(one) || "~", moment(other) || "~"];
   return mine < theirs ? -1 : mine > theirs ? 1 : 0;
 };
 
-/** How the list may be sorted, besides by attention: label, and the order of two rows. */
+/** Sort orders besides attention: label, and comparison. */
 export const SORTS = {
   age: ["longest call", earliest((row) => row.state !== "ended" && row.created_at)],
   state: ["longest in its state", earliest((row) => row.state !== "ended" && row.since)],
   held: ["longest wait or hold", earliest((row) => row.held?.since)],
 };
 
-/** What somebody has chosen to see, from the address. */
+/** Returns the filter from the URL's parameters. */
 export function filterOf(choices) {
   const only = choices.get("only") ?? "";
   return {
@@ -35,13 +35,13 @@ export function filterOf(choices) {
 }
 
 /**
- * The rows that are shown, those that need attention first, then the newest; and how many each choice hides.
+ * Returns the visible rows, those that need attention first, then the newest; and how many rows each filter hides.
  *
  * @param {Iterable<object>} rows
- * @param {ReturnType<typeof filterOf>} filter
- * `known`: all ids that were looked at, those that are hidden too.
+ * @param {ReturnType<typeof filterOf>} filter `known`: ids of all rows, including hidden ones.
  *
- * @returns {{ ids: string[], known: Set<string>, total: number, hidden: { by: "state" | "only" | "find", count: number }[] }}
+ * @returns {{ ids: string[], known: Set<string>, total: number, hidden: { by: "state" | "only" | "find", count: number
+ * }[] }}
  */
 export function filterAndSort(rows, filter) {
   const hidden = { state: 0, only: 0, find: 0 };
@@ -49,7 +49,7 @@ export function filterAndSort(rows, filter) {
   const known = new Set();
   for (const row of rows) {
     if (row.state === "ended" && !filter.ended) {
-      continue; // not asked for: the server still tells of it while the list changes over
+      continue; // an ended row that the server sent before it applied the filter
     }
     known.add(row.id);
     const by = hidingFilterOf(row, filter);
@@ -73,7 +73,7 @@ export function filterAndSort(rows, filter) {
   };
 }
 
-/** The first choice that hides a row; empty where it is shown. */
+/** Returns the first filter that hides a row; empty if it is visible. */
 function hidingFilterOf(row, filter) {
   if (filter.states.size && row.state !== "ended" && !filter.states.has(row.state)) {
     return "state";
@@ -84,12 +84,12 @@ function hidingFilterOf(row, filter) {
   return filter.words.every((word) => matches(row, word)) ? "" : "find";
 }
 
-/** Shortest part of a SID that is looked for inside it (characters); a shorter one must be its beginning. */
+/** Minimum length for matching anywhere within a SID (characters); shorter text must match its start. */
 const SID_PART_MIN = 6;
 
 const isDigits = (word) => /^\+?\d+$/.test(word);
 
-/** Whether a phone number of the row ends with these digits; only the last digits of a number may be known here. */
+/** Whether a phone number of the row ends with these digits; the page may know only a number's last digits. */
 function endsWith(row, word) {
   const digits = word.replace("+", "");
   return row.digits.some((known) => known.endsWith(digits) || (digits.length > known.length && digits.endsWith(known)));
@@ -109,16 +109,16 @@ function matches(row, word) {
 
 const NO_ATTENTION = 9;
 
-/** A failure that is over is marked, but does not come first. */
+/** A recovered failure is marked but doesn't come first. */
 const rankOf = (row) => (row.trouble?.attention ? row.trouble.rank : NO_ATTENTION);
 
-/** Times are ISO 8601 of one length, so as texts they are in order. */
+/** ISO 8601 times of one length compare as strings. */
 function byAttention(one, other) {
   const worse = rankOf(one) - rankOf(other);
   if (worse) {
     return worse;
   }
-  // Live ones before those that are over.
+  // Live sessions before ended ones.
   const over = (one.state === "ended") - (other.state === "ended");
   if (over) {
     return over;

@@ -1,10 +1,10 @@
-// Keys: one function for the page, and what each view adds. No key alone changes a call.
+// Keyboard shortcuts: global ones, and those of each view. No single key changes a call.
 
 import { signal } from "@preact/signals";
 
 import { go } from "./route.js";
 
-/** How long the second key of two may take, milliseconds. */
+/** Timeout for the second key of a sequence, in milliseconds. */
 const SECOND_KEY_MS = 1500;
 
 /** Whether the list of keys is shown. */
@@ -27,12 +27,12 @@ export const KEYS = [
 
 const PLACES = { s: "sessions", a: "agents", h: "health", d: "dead" };
 
-/** What the view that is shown does with keys, by key. */
+/** The current view's handlers, by key. */
 let ofView = {};
 let secondUntilMs = 0;
 
 /**
- * Sets the keys of a view, until the function that is returned is called.
+ * Registers a view's keys until the returned function is called.
  *
  * @param {Record<string, (event: KeyboardEvent) => void>} keys
  * @returns {() => void}
@@ -46,10 +46,10 @@ export function useKeys(keys) {
   };
 }
 
-/** Begins to listen. */
+/** Starts listening. */
 export function start() {
   addEventListener("keydown", (event) => {
-    // The browser's own keys, and a dialog's, are left to them.
+    // Leave the browser's own keys, and a dialog's, alone.
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) {
       return;
     }
@@ -83,7 +83,7 @@ function actionOf(event) {
       helpShown.value = true;
     };
   }
-  // What has the focus takes its own keys: Enter follows a link, Space presses a button, arrows move a slider.
+  // A focused control handles its own keys: Enter follows a link, Space presses a button, arrows move a slider.
   const isControl = event.target.matches?.("a, button, summary, input");
   if (isControl && (key === "Enter" || (key === " " && !event.target.matches("a")))) {
     return null;
@@ -94,9 +94,9 @@ function actionOf(event) {
   return ofView[key] ?? (key === "/" ? searchElsewhere : null);
 }
 
-/** The search belongs to the list: elsewhere its key leads there first. */
+/** The search belongs to the list: its key opens the list first. */
 function searchElsewhere() {
   go("sessions");
-  // After the list is there.
+  // Once the list is rendered.
   setTimeout(() => document.getElementById("search")?.focus(), 100);
 }

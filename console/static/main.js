@@ -1,4 +1,4 @@
-// The console's page.
+// Entry point of the console's page.
 
 import { effect } from "@preact/signals";
 import { html, render } from "htm/preact";
@@ -47,7 +47,7 @@ function Page() {
   `;
 }
 
-/** A script can't learn why a socket was refused: what may be the reason is said after the first try. */
+/** Scripts can't learn why a WebSocket was rejected, so this shows the possible reason after the first attempt. */
 function Connecting() {
   return html`<p class="nothing muted">
     Connecting …
@@ -57,7 +57,7 @@ function Connecting() {
   </p>`;
 }
 
-/** The address is the route's: the link must not change it. */
+/** The hash is the route, so this link must not change it. */
 function skip(event) {
   event.preventDefault();
   document.getElementById("main").focus();
@@ -91,7 +91,7 @@ function Top({ view }) {
 
 const NAMES = { sessions: "Sessions", agents: "Agents", health: "Health", dead: "Dead letters" };
 
-/** The title names the place, and how many calls need attention, for people who see only the tab. */
+/** Title: the view, and how many calls need attention, for users who see only the tab. */
 effect(() => {
   const { view, id } = route.value;
   const troubled = summary.value?.counts.troubled;
@@ -101,12 +101,12 @@ effect(() => {
 });
 
 /**
- * The token that came in the address is exchanged and taken out of the address, also where it is not taken.
+ * Exchanges the token in the URL for a cookie, and removes it from the URL, even if it is rejected.
  *
- * @returns {Promise<boolean>} Whether somebody is signed in by it.
+ * @returns {Promise<boolean>} Whether the user is now signed in.
  */
 async function exchangeToken() {
-  // Not as a form would have it: there a plus sign is a space.
+  // Not URLSearchParams, which decodes a plus sign as a space.
   const token = /^#token=([^&]+)/.exec(location.hash)?.[1];
   if (!token) {
     return false;
@@ -125,7 +125,7 @@ async function exchangeToken() {
   }
 }
 
-/** Whoever opens the address in a tab that shows the console already does not load it anew. */
+/** Opening the token's URL in a tab that already shows the console doesn't reload the page. */
 addEventListener("hashchange", async () => {
   if (await exchangeToken()) {
     live.signedIn();

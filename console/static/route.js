@@ -1,4 +1,4 @@
-// Where somebody is, as the address bar has it: `#session/CA…`, `#sessions?state=bridged&find=23`.
+// Routing by the URL's hash: `#session/CA…`, `#sessions?state=bridged&find=23`.
 
 import { signal } from "@preact/signals";
 
@@ -6,7 +6,7 @@ import { keep, kept } from "./store.js";
 
 const VIEWS = ["sessions", "agents", "session", "health", "dead"];
 
-/** What is looked at: `view`, `id` of a session, and the choices made there. */
+/** The current route: `view`, `id` of a session, and the parameters. */
 export const route = signal(read());
 
 addEventListener("hashchange", () => {
@@ -17,26 +17,26 @@ function read() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
   const [name, id = ""] = path.split("/", 2);
   const view = VIEWS.includes(name) ? name : "sessions";
-  // Without anything said in the address, the list is as it was left last.
+  // Without parameters, restore the list's last ones.
   const chosen = view === "sessions" && !location.hash.includes("?") ? (kept("list") ?? "") : query;
   return { view, id: decoded(id), choices: new URLSearchParams(chosen) };
 }
 
-/** What stands in an address, without its percent signs. */
+/** Returns percent-decoded text. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a percent sign that nobody has encoded
+    return text; // a literal percent sign
   }
 }
 
 /**
- * The address of a view, for links.
+ * Returns a view's URL, for links.
  *
  * @param {string} view
  * @param {string} [id]
- * @param {Record<string, string>} [choices] Those that are empty are left out.
+ * @param {Record<string, string>} [choices] Parameters; empty ones are left out.
  */
 export function to(view, id = "", choices = null) {
   const path = `#${view}${id ? `/${encodeURIComponent(id)}` : ""}`;
@@ -46,15 +46,15 @@ export function to(view, id = "", choices = null) {
   return `${path}?${new URLSearchParams(Object.entries(choices).filter(([, value]) => value))}`;
 }
 
-/** Goes somewhere; the way back leads here. */
+/** Navigates, adding a history entry. */
 export function go(view, id = "", choices = null) {
   location.hash = to(view, id, choices);
 }
 
 /**
- * Changes choices of the view that is shown, without a step for the way back.
+ * Changes parameters of the current view, without a history entry.
  *
- * @param {Record<string, string>} changes Empty ones are taken away.
+ * @param {Record<string, string>} changes Empty ones are removed.
  */
 export function choose(changes) {
   const { view, id, choices } = route.value;

@@ -1,5 +1,5 @@
-// The socket: what the server tells goes to the store, and what is looked at is told to the server. It comes back by
-// itself when it was lost, ever more slowly, but for one reason: whoever is not signed in gets the sign-in.
+// WebSocket: passes the server's messages to the store, and subscribes to what the route shows. Reconnects with
+// exponential backoff, unless the user isn't signed in: then it shows the sign-in.
 
 import { batch, effect } from "@preact/signals";
 
@@ -7,12 +7,12 @@ import { setClock } from "./shared/time.js";
 import { route } from "./route.js";
 import * as store from "./store.js";
 
-/** First and longest pause before the next try, milliseconds. */
+/** Minimum and maximum delay before reconnecting, in milliseconds. */
 const BACK_OFF_MS = 500;
 const BACK_OFF_MAX_MS = 30_000;
-/** The server says at least every 2 s that it is there; without a word for so long, it is not (milliseconds). */
+/** The server sends a message at least every 2 s; after this long without one, the connection counts as lost (ms). */
 const SILENT_MS = 5_000;
-/** Its close code for: not signed in. */
+/** The server's close code for: not signed in. */
 const NOT_SIGNED_IN = 4401;
 
 /** Tabs of the same console in this browser. */
@@ -22,10 +22,10 @@ let socket = null;
 let pauseMs = BACK_OFF_MS;
 let retryTimer = 0;
 let heardMs = 0;
-/** What is looked at, as the server was told last. */
+/** The subscription last sent to the server. */
 let asked = "";
 
-/** Connects, and tells the server from now on what is looked at. */
+/** Connects, and keeps the server's subscription up to date. */
 export function start() {
   connect();
   effect(() => ask(wanted()));
@@ -35,33 +35,33 @@ export function start() {
   document.addEventListener("visibilitychange", () => document.hidden || retryNow());
 }
 
-/** Connects at once, for instance after the sign-in; a connection that stands is left alone. */
+/** Reconnects at once, for instance after the sign-in; an open connection is left alone. */
 export function retryNow() {
   if (socket === null && store.link.value.state !== "signed-out") {
     connect();
   }
 }
 
-/** Connects after somebody has signed in. */
+/** Connects after a sign-in. */
 export function signedIn() {
   pauseMs = BACK_OFF_MS;
   store.link.value = { state: "connecting", sinceMs: Date.now(), retryMs: 0 };
   connect();
 }
 
-/** Connects anew where nobody has signed out here: the server says whether this page may still look. */
+/** Reconnects unless the user signed out here: the server decides whether this page is still signed in. */
 function resubscribe() {
   if (store.link.value.state !== "signed-out") {
     connect();
   }
 }
 
-/** Tells the other tabs of this browser that somebody has signed out here: none of them goes on by the old sign-in. */
+/** Notifies this browser's other tabs of the sign-out, so that none keeps using the old sign-in. */
 export function notifyTabs() {
   tabs.postMessage("signed-out");
 }
 
-/** Lets go of the connection for good: somebody has signed out, or was never in. */
+/** Closes the connection for good, because the user has signed out or was never signed in. */
 export function signedOut() {
   clearTimeout(retryTimer);
   drop();
@@ -71,16 +71,16 @@ export function signedOut() {
 }
 
 /**
- * Asks to be told what becomes of a command.
+ * Subscribes to a command's status.
  *
  * @param {string} command Its id.
- * @param {string} type Its type, which comes back with the answer.
+ * @param {string} type Its type, which the status message repeats.
  */
 export function follow(command, type) {
   send({ follow: command, type });
 }
 
-// ---- the socket ------------------------------------------------------------------------------------------------------
+// ---- connection ------------------------------------------------------------------------------------------------------
 
 function connect() {
   clearTimeout(retryTimer);
@@ -111,10 +111,10 @@ function closed(code) {
   lost();
 }
 
-/** Nothing is heard any more: says so, and tries again after a pause that grows. */
+/** Marks the connection as lost, and schedules a reconnect with exponential backoff. */
 function lost() {
   drop();
-  // Somewhere between half and the whole of it: many pages don't come back in the same moment.
+  // Jitter between half and the full delay, so that many pages don't reconnect at once.
   const inMs = pauseMs * (0.5 + Math.random() / 2);
   pauseMs = Math.min(BACK_OFF_MAX_MS, pauseMs * 2);
   const { state, sinceMs } = store.link.value;
@@ -127,7 +127,7 @@ function lost() {
   retryTimer = setTimeout(connect, inMs);
 }
 
-/** A socket may be dead without anybody having closed it. */
+/** Detects a dead connection that was never closed. */
 function watchSilence() {
   if (socket !== null && Date.now() - heardMs > SILENT_MS) {
     lost();
@@ -140,15 +140,15 @@ function send(message) {
   }
 }
 
-// ---- what is looked at -----------------------------------------------------------------------------------------------
+// ---- subscription ----------------------------------------------------------------------------------------------------
 
-/** What is to be looked at by where somebody is; followed by `effect`. */
+/** Returns the subscription for the current route; tracked by `effect`. */
 function wanted() {
   const { view, id, choices } = route.value;
   const full = store.full.value;
   switch (view) {
     case "session":
-      // First as it is now: that tells how it ended, and what the versions are.
+      // Current state first: it shows how the session ended, and which versions exist.
       return { view, id, full, as_of: isKnown(id) ? versionOf(choices) : null };
     case "health":
       return { view };
@@ -164,13 +164,13 @@ function isKnown(id) {
   return found !== null && (found.id === id || found.asked === id);
 }
 
-/** The version that a session is looked at as of; null for as it is now. */
+/** Returns the version to show; null for the current one. */
 function versionOf(choices) {
   const version = Number.parseInt(choices.get("at") ?? "", 10);
   return version > 0 ? version : null;
 }
 
-/** Tells the server what is looked at, unless it knows. */
+/** Sends the subscription to the server, unless it has it already. */
 function ask(view) {
   const text = JSON.stringify(view);
   if (text === asked || socket?.readyState !== WebSocket.OPEN) {
@@ -184,7 +184,7 @@ function ask(view) {
   send(message);
 }
 
-/** Id of the last moment that is known of a session; empty for none, and after another one was looked at. */
+/** Returns the id of a session's last known entry; empty for none, and for another session than before. */
 function known(view) {
   const of = store.session.peek();
   const isSame = of !== null && (of.id === view.id || of.asked === view.id) && of.full === view.full;
@@ -192,14 +192,14 @@ function known(view) {
     store.resetSession();
     return "";
   }
-  // What comes of the newest effects may have been told meanwhile: moments with open ones are asked for again.
+  // Results of the newest effects may have arrived meanwhile: request entries with open effects again.
   const all = store.moments.peek();
   const open = all.findIndex((moment) => moment.effects.some((one) => !one.outcome));
   const last = open < 0 ? all.length : open;
   return all[last - 1]?.entry_id ?? "";
 }
 
-// ---- what the server tells -------------------------------------------------------------------------------------------
+// ---- messages --------------------------------------------------------------------------------------------------------
 
 const HANDLERS = {
   hello: (message) => {
@@ -245,7 +245,7 @@ const HANDLERS = {
 
 function take(message) {
   heardMs = Date.now();
-  // A server that is newer may tell of more than this page knows.
+  // A newer server may send messages that this page doesn't know.
   batch(() => HANDLERS[message.about]?.(message));
 }
 

@@ -1,23 +1,23 @@
-// All that the page knows. The server tells it again after a reload; only what somebody has chosen is kept here.
+// Store: all of the page's state. After a reload, the server sends it again; only the user's choices persist here.
 
 import { batch, computed, effect, signal } from "@preact/signals";
 
-/** Messages on top of which nothing more is kept: commands that were given here (count). */
+/** Maximum number of submitted commands kept (count). */
 const COMMANDS_KEPT = 20;
-/** Status of a command that was sent from here, and to which nobody has said anything: it may have been done. */
+/** Status of a command that was sent without a response: it may have run. */
 export const UNANSWERED = "unanswered";
 
 /**
- * The connection: `connecting` (nothing was shown yet), `open`, `lost`, `signed-out`.
- * `sinceMs`: since when, by this machine's clock. `retryMs`: when it is tried again.
+ * The connection: `connecting` (no data yet), `open`, `lost`, `signed-out`. `sinceMs`: start, by this machine's clock.
+ * `retryMs`: time of the next attempt.
  */
 export const link = signal({ state: "connecting", sinceMs: Date.now(), retryMs: 0 });
-/** Up to when the data are known to be true, as the server says; null before the first time. */
+/** Time of the server's last successful poll; null before the first. */
 export const asOf = signal(null);
-/** What is wrong with Redis, in words; empty while it answers. */
+/** Redis's error; empty while it responds. */
 export const redisError = signal("");
 
-/** What the server says of itself; `public_url` is the control API's, `shown_token` its token; empty where not told. */
+/** The server's greeting; `public_url` is the control API's, `shown_token` its token; empty if not sent. */
 export const hello = signal({
   version: "",
   read_only: false,
@@ -27,57 +27,57 @@ export const hello = signal({
   shown_token: "",
   has_twilio_pages: false,
 });
-/** Counts of all sessions and of the last hour; null before the first time. */
+/** Counts of all sessions and of the last hour; null before the first message. */
 export const summary = signal(null);
-/** Why what is shown can't be trusted to be true now; empty where it can. */
+/** Why the displayed data may be stale; empty if it is current. */
 export const staleReason = computed(() => {
   if (link.value.state !== "open") {
     return "the console is not connected";
   }
   return redisError.value ? "there is no news from Redis" : "";
 });
-/** Whether there is such a reason. */
+/** Whether the displayed data may be stale. */
 export const isStale = computed(() => staleReason.value !== "");
 
 // ---- the list of sessions --------------------------------------------------------------------------------------------
 
-/** Rows by session id. Many change in a moment: the map is changed in place, and `rowsRevision` says that it was. */
+/** Rows by session id. The map is mutated in place, because many rows change at once; `rowsRevision` signals it. */
 export const rows = new Map();
-/** Grows once a frame in which rows have changed. */
+/** Increases once per frame in which rows have changed. */
 export const rowsRevision = signal(0);
-/** Whether the list was told whole once. */
+/** Whether the complete list has arrived. */
 export const rowsKnown = signal(false);
-/** Grows each time the list is told whole: somebody has come to it, or wants others. */
+/** Increases each time the complete list arrives: after opening it or changing its filter. */
 export const rowsWhole = signal(0);
 
 // ---- one session, health, dead letters -------------------------------------------------------------------------------
 
-/** The session that is looked at, as the server told it last; null while nothing is known. */
+/** The displayed session as last received; null while unknown. */
 export const session = signal(null);
-/** Its log: moments, oldest first. */
+/** Its timeline entries, oldest first. */
 export const moments = signal([]);
-/** It as it was at a version, as the server worked it out; null while it is looked at as it is now. */
+/** The session as of a version, computed by the server; null while the current one is displayed. */
 export const past = signal(null);
 export const health = signal(null);
 export const dead = signal(null);
-/** How many dead letters there are, as whichever message has told it last; null before the first. */
+/** Number of dead letters from the last message that had it; null before the first. */
 export const deadCount = signal(null);
 
-/** Commands that were given on this page, newest first: command (its id), type, session, status, reason, fields, atMs. */
+/** Commands submitted on this page, newest first: command (its id), type, session, status, reason, fields, atMs. */
 export const commands = signal([]);
 
-// ---- what somebody has chosen ----------------------------------------------------------------------------------------
+// ---- the user's choices ----------------------------------------------------------------------------------------------
 
-/** Whether numbers are wanted whole. Not kept: who opens the page anew sees them cut again. */
+/** Whether to show full phone numbers. Not persisted: a reload masks them again. */
 export const full = signal(false);
-/** Whether the list stands still: null, or since when. */
+/** Since when the list is paused; null if it isn't. */
 export const pausedSince = signal(null);
-/** Whether a time line has its newest moment first. */
+/** Whether timelines show the newest entry first. */
 export const newestFirst = signal(kept("newest-first") === "true");
 effect(() => keep("newest-first", String(newestFirst.value)));
 
 /**
- * What was kept in this browser under a name; null for nothing.
+ * Returns a value persisted in this browser; null for none.
  *
  * @param {string} name
  */
@@ -85,12 +85,12 @@ export function kept(name) {
   try {
     return localStorage.getItem(`conferral-console.${name}`);
   } catch {
-    return null; // a browser that keeps nothing: the choice lasts as long as the page
+    return null; // no storage: the choice lasts as long as the page
   }
 }
 
 /**
- * Keeps a choice in this browser.
+ * Persists a choice in this browser.
  *
  * @param {string} name
  * @param {string} value
@@ -103,20 +103,20 @@ export function keep(name, value) {
   }
 }
 
-// ---- what the server tells -------------------------------------------------------------------------------------------
+// ---- messages --------------------------------------------------------------------------------------------------------
 
 let frame = 0;
 
-/** Rows have changed: they are drawn once, in the next frame, however many messages come until then. */
+/** Schedules one rerender for the next frame, however many messages arrive until then. */
 function touchRows() {
-  // A hidden page gets no frames, and need not draw.
+  // A hidden page gets no frames, and needs no rendering.
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     rowsRevision.value += 1;
   });
 }
 
-/** Takes rows that the server has told of. */
+/** Applies a rows message. */
 export function applyRows(message) {
   if (message.whole) {
     rows.clear();
@@ -132,7 +132,7 @@ export function applyRows(message) {
   touchRows();
 }
 
-/** Takes new moments of the log, or those that are known with more in them; of a whole log those that were known go. */
+/** Applies a log message: new and updated entries; a complete log replaces all. */
 export function applyLog(message) {
   const byId = new Map(message.whole ? [] : moments.value.map((moment) => [moment.entry_id, moment]));
   for (const moment of message.entries) {
@@ -141,21 +141,21 @@ export function applyLog(message) {
   moments.value = [...byId.values()].sort(byEntry);
 }
 
-/** Entry ids are a time and a number within it: as texts they are in order only when they are equally long. */
+/** Entry ids are a time and a sequence number, which compare as strings only at equal length. */
 function byEntry(one, other) {
   const [oneMs, oneNumber] = one.entry_id.split("-").map(Number);
   const [otherMs, otherNumber] = other.entry_id.split("-").map(Number);
   return oneMs - otherMs || oneNumber - otherNumber;
 }
 
-/** Takes what became of a command, or that it was given. What is final stays so; that there was no answer is no news. */
+/** Applies a command's status. A final status never changes, and a missing response never replaces a known status. */
 export function applyCommand(told) {
   const known = commands.value.find((one) => one.command === told.command);
   if (known && ((isFinal(known.status) && !isFinal(told.status)) || told.status === UNANSWERED)) {
     return;
   }
   const type = told.type || known?.type || "";
-  // Redis names no session for a command that was refused before any took it.
+  // Redis stores no session for a command that was rejected early.
   const session = told.session || known?.session || "";
   const one = { ...known, ...told, type, session, atMs: known?.atMs ?? Date.now() };
   commands.value = [one, ...commands.value.filter((other) => other.command !== told.command)]
@@ -163,12 +163,12 @@ export function applyCommand(told) {
     .slice(0, COMMANDS_KEPT);
 }
 
-/** Whether nothing more will become of a command. */
+/** Whether a command's status is final. */
 export function isFinal(status) {
   return status === "done" || status === "failed" || status === "rejected";
 }
 
-/** Forgets what the server has told of a session: another one is looked at. */
+/** Clears the displayed session, before another one is displayed. */
 export function resetSession() {
   batch(() => {
     session.value = null;
@@ -177,7 +177,7 @@ export function resetSession() {
   });
 }
 
-/** Forgets all that the server has told: nobody is signed in any more. */
+/** Clears everything received from the server, after signing out. */
 export function resetAll() {
   batch(() => {
     rows.clear();
@@ -189,7 +189,7 @@ export function resetAll() {
     deadCount.value = null;
     commands.value = [];
     full.value = false;
-    keep("list", ""); // a number may have been searched for
+    keep("list", ""); // it may contain a phone number from the search
     resetSession();
   });
 }

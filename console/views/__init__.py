@@ -1,1 +1,1 @@
-"""What a page can look at: the list of sessions, one of them, health, and dead letters."""
+"""The views that pages subscribe to: the session list, one session, health, and dead letters."""

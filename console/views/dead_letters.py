@@ -1,4 +1,4 @@
-"""Dead letters: what lies there, and why."""
+"""The dead letters view."""
 
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
@@ -6,38 +6,38 @@ from conferral.operations.dead_letters import DeadLetterPage, DeadLetters
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 
-#: How often is looked whether anything has changed, seconds.
+#: Poll interval, in seconds.
 POLL_EVERY_S = 1.0
-#: Looking may take this part of the time at most: counting the reasons reads every letter.
+#: Maximum fraction of the time spent reading, because counting the reasons reads every letter.
 BUSY_MAX = 0.2
-#: Letters that are shown, the newest (count).
+#: Number of letters shown, newest first.
 SHOWN_MAX = 200
 
 
 class DeadLettersView:
-    """What one page has been told of the dead letters."""
+    """The dead letters as sent to one page."""
 
     with_ended = False
 
     def __init__(self, redis: RedisAccess, clock: Clock, reason: str, *, full: bool) -> None:
-        """Has told nothing yet.
+        """Create a view that has sent nothing.
 
         Args:
-            redis: Of Redis.
-            clock: Of this machine.
-            reason: Only those that were put aside for it; empty for all.
-            full: Whether numbers are whole.
+            redis: Access to Redis.
+            clock: This machine's clock.
+            reason: Only letters with this reason; empty for all.
+            full: Whether to show full phone numbers.
         """
         self._redis = redis
         self._clock = clock
         self._reason = reason
         self._full = full
         self._poll_at_s = 0.0
-        #: How many there were, and the newest: whatever comes or goes changes one of the two.
+        #: Count and newest id: every addition or removal changes one of them.
         self._seen: tuple[int, str] | None = None
 
     async def new_messages(self) -> list[bytes]:
-        """All of it, when anything has changed."""
+        """Return everything, if anything has changed."""
         started_s = self._clock.monotonic_s()
         if started_s < self._poll_at_s:
             return []

@@ -1,4 +1,4 @@
-"""Makes the view that a page asks for."""
+"""Create the view that a page requests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,19 +18,19 @@ from conferral.storage.queries.dead_letters import REASON_MAX
 
 
 class ViewFactory:
-    """What pages can look at."""
+    """Creates views."""
 
     def __init__(
         self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock, *, command_line: str
     ) -> None:
-        """Binds what all views share.
+        """Bind what all views share.
 
         Args:
-            feed: Knows the sessions.
-            redis: Of Redis.
-            dashboard: Knows summary and health.
-            clock: Of this machine.
-            command_line: How this program is called, in lines to be copied.
+            feed: The session feed.
+            redis: Access to Redis.
+            dashboard: Reads summary and health.
+            clock: This machine's clock.
+            command_line: How to call this program, for lines to copy.
         """
         self.feed = feed
         self.redis = redis
@@ -40,10 +40,10 @@ class ViewFactory:
         self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
-        """The view of a page's message, with the summary that every page shows.
+        """Return the view that a page's message requests, with the summary that every page shows.
 
         Raises:
-            BadMessageError: there is none such.
+            BadMessageError: there is no such view.
         """
         return _WithSummary(self._make(message), self.feed, self._dashboard)
 
@@ -76,7 +76,7 @@ class ViewFactory:
 
 
 class _WithSummary:
-    """A view, and the summary when it has changed: the banner above every view needs it."""
+    """A view, plus the summary whenever it changes, because every page shows a banner."""
 
     def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
         self.with_ended = view.with_ended
@@ -86,8 +86,8 @@ class _WithSummary:
         self._summary = b""
 
     async def new_messages(self) -> list[bytes]:
-        """What the view has to tell, then the summary."""
-        # The summary is read first, because it may fail, and what was not returned was not told.
+        """Return the view's messages, then the summary."""
+        # Read the summary first, because it may raise, and messages that aren't returned must not count as sent.
         summary = await self._dashboard.summary() if self._feed.is_loaded else self._summary
         messages = await self._view.new_messages()
         if summary != self._summary:

@@ -1,24 +1,24 @@
-"""How the system is: partitions and their holders, processes, rates, what has failed at Twilio."""
+"""The health view: partitions and their holders, processes, rates, and Twilio failures."""
 
 from conferral.console.dashboard import Dashboard
 
 
 class HealthView:
-    """What one page has been told of health."""
+    """The health as sent to one page."""
 
     with_ended = False
 
     def __init__(self, dashboard: Dashboard) -> None:
-        """Has told nothing yet.
+        """Create a view that has sent nothing.
 
         Args:
-            dashboard: Knows it.
+            dashboard: Reads health.
         """
         self._dashboard = dashboard
         self._sent = b""
 
     async def new_messages(self) -> list[bytes]:
-        """All of it, when anything has changed."""
+        """Return everything, if anything has changed."""
         message = await self._dashboard.health()
         if message == self._sent:
             return []

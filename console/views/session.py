@@ -1,4 +1,4 @@
-"""One session: how it stands, what has happened to it, what it waits for, and what it can be told to do."""
+"""The view of one session: its state, its timeline, what it waits for, and its commands."""
 
 import re
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
 
-#: How often it is read though its partition has committed nothing, seconds: sentences with times in them grow old.
+#: Read interval without commits in its partition, in seconds, because sentences with times grow stale.
 READ_EVERY_S = 2.0
-#: Reading may take this part of the time at most: a very long log is read less often.
+#: Maximum fraction of the time spent reading; a very long log is read less often.
 BUSY_MAX = 0.2
-#: What the id of a log entry looks like.
+#: Format of a log entry's id.
 _ENTRY_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
-#: Where Twilio's own pages tell of calls and conferences. They lead on to wherever an account's pages are.
+#: Twilio's pages about calls and conferences, which redirect to the account's own pages.
 _TWILIO_CONSOLE = "https://www.twilio.com/console/voice"
 _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int] | None:
-    """The place of an entry in its stream; None where it is no id."""
+    """Parse an entry's id; None if it is malformed."""
     found = _ENTRY_ID.fullmatch(entry_id)
     return (int(found[1]), int(found[2])) if found else None
 
 
 class SessionDetailView:
-    """What one page has been told of one session."""
+    """One session as sent to one page."""
 
     with_ended = False
 
@@ -54,18 +54,18 @@ class SessionDetailView:
         full: bool,
         command_line: str,
     ) -> None:
-        """Has told nothing yet.
+        """Create a view that has sent nothing.
 
         Args:
-            feed: Knows which partitions have committed something.
-            redis: Of Redis.
-            log_cache: That pages share.
-            clock: Of this machine.
+            feed: Reports which partitions have new commits.
+            redis: Access to Redis.
+            log_cache: The logs, shared by all pages.
+            clock: This machine's clock.
             named: The session's id, or the SID of one of its calls.
-            after: Id of the last log entry that the page knows; empty for none.
-            as_of: The version at which it is shown; None for as it is now.
-            full: Whether numbers are whole.
-            command_line: How this program is called, in lines to be copied.
+            after: Id of the last log entry that the page has; empty for none.
+            as_of: The version to show; None for the current one.
+            full: Whether to show full phone numbers.
+            command_line: How to call this program, for lines to copy.
         """
         self._feed = feed
         self._redis = redis
@@ -82,16 +82,16 @@ class SessionDetailView:
         self._next_read_s = 0.0
         self._not_before_s = 0.0
         self._log = CachedLog("", full=full)
-        #: How many entries of the log the page was told of; None before the first time (count).
+        #: Number of log entries sent to the page; None before the first message (count).
         self._sent_entries: int | None = None
-        #: Of which beginning of the history that was.
+        #: The log's generation at that time.
         self._log_generation = 0
-        #: What the page was told last was made from: the record, and how many entries of which beginning of the log.
+        #: What the last message was built from: hash, number of log entries, and the log's generation.
         self._seen: tuple[Fields, int, int] = ({}, 0, 0)
         self._sent = b""
 
     async def new_messages(self) -> list[bytes]:
-        """The session when anything about it has changed, and what is new in its log."""
+        """Return the session if anything has changed, and new log entries."""
         now_s, revision = self._clock.monotonic_s(), self._feed.partition_revision(self._partition)
         is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
         if not is_due or now_s < self._not_before_s:
@@ -121,7 +121,7 @@ class SessionDetailView:
         news = self._new_log_messages()
         seen = (fields, len(self._log.log), self._log.generation)
         if self._as_of is not None and seen == self._seen:
-            return []  # the past stays as it was, and to make it out takes a while
+            return []  # a past version doesn't change, and is expensive to compute
         self._seen = seen
         return self._if_changed(self._message(fields)) + news
 
@@ -131,10 +131,10 @@ class SessionDetailView:
         self._sent = message
         return [message]
 
-    # ---- its log -------------------------------------------------------------------------------------------------
+    # ---- timeline ------------------------------------------------------------------------------------------------
 
     def _new_log_messages(self) -> list[bytes]:
-        """The message with moments that are new, and with those of which more is known than the page was told."""
+        """Return the message with new timeline entries and with those updated since."""
         history = self._log
         known = self._entries_page_has() if self._sent_entries is None else self._sent_entries
         is_anew = self._log_generation != history.generation
@@ -143,17 +143,17 @@ class SessionDetailView:
         elif known == len(history.log):
             return []
         self._sent_entries, self._log_generation = len(history.log), history.generation
-        # Whole: the page drops what it has kept.
+        # With `whole`, the page replaces its entries.
         return [
             encode_message_with_lists("log", {"entries": history.messages_after(known)}, id=self._id, whole=known == 0)
         ]
 
     def _entries_page_has(self) -> int:
-        """How many entries the page has kept from before: it names the last one. None where that is gone meanwhile."""
+        """Return how many entries the page still has from before, by the last one's id; 0 if that entry is gone."""
         places = [parse_entry_id(entry.entry_id) for entry in self._log.log]
         return places.index(self._after) + 1 if self._after is not None and self._after in places else 0
 
-    # ---- how it stands -------------------------------------------------------------------------------------------
+    # ---- state ---------------------------------------------------------------------------------------------------
 
     def _message(self, fields: Fields) -> bytes:
         if self._as_of is not None:
@@ -162,7 +162,7 @@ class SessionDetailView:
         explained = explanation.explain_damage(fields, command_line=self._command_line) or explanation.explain(
             fields, history.log, now_ms, moments=history.entries, full=self._full, command_line=self._command_line
         )
-        # A page counts down by Redis's time, of which it is told with every tick.
+        # Pages count down in Redis's time, which every tick sends.
         ahead_ms = self._feed.clock_offset_ms(fields)
         explained = replace(explained, waits=tuple(_shifted(wait, ahead_ms) for wait in explained.waits))
         return self._encode(
@@ -173,7 +173,7 @@ class SessionDetailView:
         )
 
     def _past_message(self, fields: Fields, version: int) -> bytes:
-        """How it stood at a version, without what could have been done then."""
+        """Return the session as of a version, without commands."""
         history = self._log
         then = replay.at_version(history.log, version, fields)
         log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
@@ -214,7 +214,7 @@ def _shifted(wait: Wait, by_ms: int) -> Wait:
 
 
 def _parties(fields: Fields, *, full: bool) -> list[dict[str, object]]:
-    """Those who take part or took part, with what each hears."""
+    """Return the present and past parties, with what each hears."""
     heard = {one.party: one for one in audibility.audibility(fields)}
     found: list[dict[str, object]] = []
     for party in wording.party_names(fields):
@@ -236,7 +236,7 @@ def _parties(fields: Fields, *, full: bool) -> list[dict[str, object]]:
 
 
 def _links(fields: Fields) -> dict[str, str]:
-    """Twilio's own page of each call and of the conference, by SID: as far as they are Twilio's."""
+    """Return Twilio's page about each call and the conference, by SID, for real Twilio SIDs only."""
     named = [
         fields.get("conference_sid", ""),
         *(fields.get(f"party.{p}.call_sid", "") for p in wording.party_names(fields)),

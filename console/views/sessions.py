@@ -1,4 +1,4 @@
-"""The list of sessions."""
+"""The session list view."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from conferral.console.messages import encode_message_with_lists
 from conferral.console.session_feed import CachedSession, SessionFeed
 
-#: Rows that are made in one go (count): others get their turn in between.
+#: Rows encoded at a time (count), so that other tasks can run in between.
 ROWS_PER_MESSAGE = 200
 
 
 class SessionListView:
-    """What one page has been told of the list."""
+    """The list as sent to one page."""
 
     def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
-        """Has told nothing yet.
+        """Create a view that has sent nothing.
 
         Args:
-            feed: Knows the sessions.
-            with_ended: Whether those that have ended are in the list.
-            full: Whether numbers are whole.
+            feed: The session feed.
+            with_ended: Whether to include ended sessions.
+            full: Whether to show full phone numbers.
         """
         self.with_ended = with_ended
         self._feed = feed
@@ -27,7 +27,7 @@ class SessionListView:
         self._seen = -1
 
     async def new_messages(self) -> list[bytes]:
-        """Rows that have changed."""
+        """Return changed rows."""
         if not self._feed.is_loaded:
             return []
         messages = []

@@ -1,33 +1,33 @@
-"""What views have in common, and how a page's wishes are read."""
+"""The view protocol, and validation of pages' messages."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 
 class BadMessageError(ValueError):
-    """A message of the page that can't be understood, with the reason in words."""
+    """A page's message is invalid; the text says why."""
 
 
 class View(Protocol):
-    """Something that one page looks at. It knows what the page has been told."""
+    """What one page displays. It remembers what it has sent."""
 
-    #: Whether sessions that have ended belong to it.
+    #: Whether it includes ended sessions.
     with_ended: bool
 
     async def new_messages(self) -> list[bytes]:
-        """What is to be told now; what is returned counts as told.
+        """Return new messages; returned messages count as sent.
 
         Raises:
-            StoreError: Redis is away; nothing is lost by it.
+            StoreError: Redis is unreachable; no message is lost.
         """
         ...
 
 
 def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
-    """A text of a message, empty where there is none.
+    """Return a string field of a message; empty if missing.
 
     Raises:
-        BadMessageError: it is no text, or too long.
+        BadMessageError: it isn't a string, or is too long.
     """
     value = message.get(name, "")
     if not isinstance(value, str) or len(value) > most:
@@ -36,10 +36,10 @@ def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
 
 
 def read_flag(message: Mapping[str, Any], name: str) -> bool:
-    """Yes or no, no where it is not given.
+    """Return a boolean field; false if missing.
 
     Raises:
-        BadMessageError: it is neither.
+        BadMessageError: it isn't a boolean.
     """
     value = message.get(name, False)
     if not isinstance(value, bool):
@@ -48,10 +48,10 @@ def read_flag(message: Mapping[str, Any], name: str) -> bool:
 
 
 def read_count(message: Mapping[str, Any], name: str) -> int | None:
-    """A number from 0, None where it is not given.
+    """Return a nonnegative integer field; None if missing.
 
     Raises:
-        BadMessageError: it is none.
+        BadMessageError: it isn't one.
     """
     value = message.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):

@@ -1,10 +1,10 @@
-// Small marks: each a word with a shape and a colour, so that none of the three is needed alone.
+// Badges: each has a word, a shape, and a color, so that none is needed alone.
 
 import { html } from "htm/preact";
 
 import { Text } from "../shared/text.js";
 
-/** Shapes of the states, drawn in 16 by 16. */
+/** The states' shapes, on a 16 by 16 grid. */
 const SHAPES = {
   // Two in a line: a bridge.
   bridged: html`<circle cx="3.5" cy="8" r="2.5" /><circle cx="12.5" cy="8" r="2.5" /><path d="M6 8h4" />`,
@@ -31,7 +31,7 @@ export function State({ state, phase = "" }) {
 }
 
 /**
- * What is wrong with a session; the words begin with what kind of trouble it is.
+ * A session's problem; the text starts with its kind.
  *
  * @param {{ trouble: { rank: number, words: string, attention: boolean } | null }} props
  */
@@ -53,7 +53,7 @@ const OUTCOMES = {
 };
 
 /**
- * A word that is good, bad, to be minded, or plain.
+ * A good, bad, warning, or plain word.
  *
  * @param {{ kind: "good" | "bad" | "warn" | "plain", children: unknown }} props
  */
@@ -65,7 +65,7 @@ export function Mark({ kind, children }) {
 
 const STATUSES = { done: "good", failed: "bad", rejected: "bad" };
 
-/** How good a command's status is. */
+/** Returns the badge kind for a command's status. */
 export function kindOfStatus(status) {
   return STATUSES[status] ?? "plain";
 }

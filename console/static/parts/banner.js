@@ -1,4 +1,4 @@
-// What stands above everything when the page is blind, or when something was not done.
+// Banner above everything, for lost connections and rejected actions.
 
 import { html } from "htm/preact";
 
@@ -8,7 +8,7 @@ import { asOf, link, redisError, summary } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { clock, now, span } from "../shared/time.js";
 
-/** Says that the connection is lost, since when, and how old what is shown is. */
+/** Shows that the connection is lost, since when, and how old the data is. */
 export function Banner() {
   return html`<div class="banners">
     <div role="alert">${isLost() ? html`<span class="unseen">The connection to the console's server is lost.</span>` : null}</div>
@@ -35,7 +35,7 @@ export function Banner() {
 
 const isLost = () => link.value.state === "lost";
 
-/** A worker is gone: who takes over its partitions, and with them its calls. */
+/** A worker has died: shows which workers acquire its partitions, and with them its calls. */
 function Takeover({ found }) {
   if (!found) {
     return null;
@@ -52,7 +52,7 @@ function Takeover({ found }) {
   </p>`;
 }
 
-/** Moves with every second, and is therefore no alert itself: it would be read out again and again. */
+/** Updates every second, so it isn't an alert itself: screen readers would repeat it. */
 function Lost() {
   const nowMs = now.value && Date.now();
   const { sinceMs, retryMs } = link.value;

@@ -1,4 +1,4 @@
-// What a page does, as lines to type.
+// Equivalent command lines of a view.
 
 import { html } from "htm/preact";
 
@@ -6,10 +6,11 @@ import { copied, copy } from "../shared/copy.js";
 import { Text } from "../shared/text.js";
 
 /**
- * Lines that can be copied.
+ * Lines to copy.
  *
- * @param {{ lines: [string, string][], isInDialog?: boolean }} props What each is for, and the line. Below an open
- *   dialog nothing is read out, so what was copied is said in the dialog itself.
+ * @param {{ lines: [string, string][], isInDialog?: boolean }} props Purpose and line of each. Screen readers don't
+ * read
+ *   anything below an open dialog, so the dialog itself reports what was copied.
  */
 export function CommandLine({ lines, isInDialog = false }) {
   return html`<details class="lines">

@@ -1,4 +1,4 @@
-// What a session can be told to do: every button always at its place, and why those that can't be pressed can't.
+// A session's command buttons, each always in its place, with the reasons for disabled ones.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -11,7 +11,7 @@ import { Mark, kindOfStatus } from "./badges.js";
 import { CommandForm } from "./form.js";
 import { showMoment } from "./timeline.js";
 
-/** Where each button stands. What the server knows beside these comes at the end of the last group, before `end`. */
+/** Position of each button. Other commands of the server come at the end of the last group, before `end`. */
 const GROUPS = [
   ["Transfer", ["transfer", "complete", "cancel", "swap", "merge", "park", "retrieve"]],
   ["Parties", ["add", "remove", "hold", "unhold", "mute", "unmute", "supervise"]],
@@ -19,12 +19,12 @@ const GROUPS = [
 ];
 const LAST = "end";
 
-/** The type of the command whose form is open, and what stands in it from the start; the type is empty for none. */
+/** Command type and initial values of the open form; an empty type means that none is open. */
 const CLOSED = { type: "", filledIn: {} };
 const open = signal(CLOSED);
 
 /**
- * The buttons of a session, and what came of those that were pressed.
+ * A session's buttons, and the status of submitted commands.
  *
  * @param {{ id: string, buttons: object[], isPast: boolean }} props
  */
@@ -68,7 +68,7 @@ export function Commands({ id, buttons, isPast }) {
   `;
 }
 
-/** Why a button can't be pressed now; empty where it can. */
+/** Returns why a button is disabled; empty if it isn't. */
 function whyNot(button, isPast) {
   if (hello.value.read_only) {
     return "this console is read-only";
@@ -82,13 +82,13 @@ function whyNot(button, isPast) {
   return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
 }
 
-/** Why no button at all can be pressed, which is then said once; empty where the reasons differ or one can. */
+/** Returns the common reason if all buttons are disabled for the same one; empty otherwise. */
 function commonWhy(buttons, isPast) {
   const reasons = new Set(buttons.map((button) => whyNot(button, isPast)));
   return reasons.size === 1 ? [...reasons][0] : "";
 }
 
-/** Whether a command is given by a form. */
+/** Whether a command needs a form. */
 function hasForm(button) {
   return button !== undefined && (button.fields.length > 0 || button.danger !== "");
 }
@@ -139,13 +139,16 @@ async function give(fields) {
 
 const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, under way" };
 
-/** What has become of a command. A transfer with a talk first goes on when it is done: that word would promise too much. */
+/**
+ * Returns a command's status text. A warm or consult transfer goes on when the command is done: "done" would promise
+ * too much.
+ */
 function become({ type, status, fields }) {
   const goesOn = type === "transfer" && (fields?.mode === "consult" || fields?.mode === "warm");
   return status === "done" && goesOn ? "target reached" : (WORDS[status] ?? status);
 }
 
-/** What was given here for this session: as the server says it, never before. */
+/** Commands submitted on this page for this session, with the status that the server reports. */
 function Given({ id, known }) {
   const mine = commands.value.filter((one) => one.session === id || one.asked === id);
   const failed = mine.find(cameToNothing);
@@ -169,14 +172,14 @@ function Given({ id, known }) {
 
 const cameToNothing = ({ status }) => status === "failed" || status === "rejected";
 
-/** Whoever has mistyped one thing need not type the others anew. */
+/** Reopens the form with the same values, to fix a typo. */
 function Again({ fields: { type, session, ...filledIn } }) {
   return html`<button type="button" class="small" aria-haspopup="dialog" onClick=${() => (open.value = { type, filledIn })}>
     Change it …
   </button>`;
 }
 
-/** Why a command came to nothing leads to where it did, where the log tells of it: of one that never got there it does not. */
+/** Links a failure's reason to its log entry; plain text if the log has none. */
 function Why({ command, reason }) {
   const at = moments.value.findLast((moment) => moment.failed_commands?.includes(command));
   if (!reason || !at) {

@@ -1,4 +1,4 @@
-// The state diagram: the current state lit, and the way by which it was reached.
+// The state diagram: highlights the current state, and the last transition.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -7,7 +7,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
-/** The drawing, fetched once: an SVG element; null before, and where it could not be had. */
+/** The diagram, fetched once: an SVG element; null until then, or if that failed. */
 const drawing = signal(null);
 const failed = signal("");
 let asked = false;
@@ -26,7 +26,7 @@ async function fetchOnce() {
     }
     drawing.value = root;
   } catch (error) {
-    asked = false; // the next session that is opened tries again
+    asked = false; // the next opened session tries again
     failed.value = `The diagram can't be fetched: ${error.message}`;
   }
 }
@@ -34,7 +34,7 @@ async function fetchOnce() {
 /**
  * The diagram.
  *
- * @param {{ state: string, move: object | undefined }} props `move`: the moment at which the state changed last.
+ * @param {{ state: string, move: object | undefined }} props `move`: the entry with the last state change.
  */
 export function Diagram({ state, move }) {
   const box = useRef(null);

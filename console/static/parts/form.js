@@ -1,4 +1,4 @@
-// The form of a command: what it needs, what it does to whom, and the same as a line to type.
+// A command's form: its fields, a warning about its effect, and the equivalent command lines.
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -30,21 +30,21 @@ const HINTS = {
   digits: "digits; w waits half a second",
   caller_id: "+E.164, a number in the account",
 };
-/** The fields that are seldom needed. */
+/** Rarely used fields. */
 const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
 
 /**
  * @param {object} props
- * @param {string} props.id The session's.
+ * @param {string} props.id The session's id.
  * @param {object} props.button The command.
- * @param {string} props.why Why it can't be given now; it may come to that while the form is open.
- * @param {Record<string, string>} props.filledIn What stands in it from the start, as somebody gave it before.
+ * @param {string} props.why Why it is disabled, which may happen while the form is open.
+ * @param {Record<string, string>} props.filledIn Initial values, from an earlier submission.
  * @param {() => void} props.onClose
  */
 export function CommandForm({ id, button, why, filledIn, onClose }) {
   const values = useSignal({ ...firstValues(button), ...filledIn });
   const failure = useSignal("");
-  const idOf = useMemo(intendedCommand, []); // as long as the form is open
+  const idOf = useMemo(intendedCommand, []); // for as long as the form is open
   const name = `${id} ${button.type}`;
   const fields = { type: button.type, session: id, ...filled(button, values.value) };
   const submit = async (event) => {
@@ -98,7 +98,7 @@ function firstValues(button) {
   return Object.fromEntries(button.fields.map((field) => [field.name, first(field)]));
 }
 
-/** The fields that say anything. */
+/** Returns the nonempty fields. */
 function filled(button, values) {
   return Object.fromEntries(
     button.fields.map(({ name }) => [name, String(values[name] ?? "").trim()]).filter(([, value]) => value),
@@ -109,7 +109,7 @@ function Input({ field, value, onChange }) {
   const { name, kind, options, required } = field;
   const label = LABELS[name] ?? name;
   const hint = HINTS[kind] ?? HINTS[name];
-  // Whom the live sessions have; the directory's names are known to the router alone.
+  // The live sessions' destinations; only the workers' router knows the directory's names.
   const known = kind === "destination" ? (session.value?.destinations ?? []) : [];
   if (kind === "flag") {
     return html`<label class="field is-flag">
@@ -158,7 +158,7 @@ function Input({ field, value, onChange }) {
 }
 
 /**
- * The command as lines that can be copied.
+ * The command as lines to copy.
  *
  * @param {{ fields: Record<string, string> }} props
  */

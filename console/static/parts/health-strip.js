@@ -1,5 +1,5 @@
-// The health strip: seven numbers, each a link to rows. Of the last hour's transfers these are not the ones that were
-// counted, which may have been several in a session, or in one that is gone by now: the tile says so.
+// The health strip: seven numbers, each a link to rows. For the last hour's transfers, the rows differ from what was
+// counted (a session may have had several transfers, or have expired), and the tile says so.
 
 import { html } from "htm/preact";
 
@@ -14,12 +14,14 @@ const number = (value, digits = 0) =>
 
 const NOT_THE_SAME = "Counted: transfers that were finished within the last hour. The link leads to";
 
-/** Below so many transfers a share of failures says too little to be red (count). */
+/** Below this many transfers, a failure rate says too little to be red (count). */
 const RED_FROM = 5;
 
 const WITH_ONE = "the sessions with a transfer, whenever that was.";
 
-/** What the tiles show: label, value, unit, where to, whether it is bad, and what the link leads to where it is not the same. */
+/**
+ * Returns the tiles: label, value, unit, link, whether it is bad, and a note if the link's rows differ from the count.
+ */
 function tiles({ counts, hour, dead }) {
   const lately = { ended: "1", only: "transfers" };
   return [
@@ -54,7 +56,7 @@ function tiles({ counts, hour, dead }) {
   ];
 }
 
-/** The strip; it keeps its height before anything is known. */
+/** The strip; it reserves its height before data arrives. */
 export function HealthStrip() {
   const known = summary.value ?? { counts: {}, hour: {} };
   return html`<ul class=${`strip ${isStale.value ? "is-blind" : ""}`} aria-label="Health at a glance">

@@ -1,17 +1,17 @@
-// Who takes part, and who hears whom: as a drawing, and in sentences.
+// The parties, and who hears whom: as a diagram, and in sentences.
 
 import { html } from "htm/preact";
 
 import { Copyable } from "../shared/copy.js";
 import { Text, printable } from "../shared/text.js";
 
-/** The drawing, in its own units: width of a party, height of its box, and of the room for arcs above and below. */
+/** Dimensions in SVG units: width of a party, height of its box, and space for arcs above and below. */
 const WIDE = 132;
 const HIGH = 30;
 const ARC = 24;
 
 /**
- * The parties of a session.
+ * A session's parties.
  *
  * @param {{ parties: object[], links: Record<string, string> }} props
  */
@@ -45,7 +45,7 @@ function Party({ party, link }) {
   </li>`;
 }
 
-/** An arrow from whoever is heard to whoever hears; both ways are one line with two heads. */
+/** An arrow leads from each speaker to each listener; mutual hearing is one line with two heads. */
 function Hearing({ parties }) {
   const names = parties.map((party) => party.name);
   const lines = linesBetween(parties, names);

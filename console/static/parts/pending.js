@@ -1,15 +1,15 @@
-// What a session waits for: pinned above everything else that is told of it.
+// What a session waits for, pinned above its other details.
 
 import { html } from "htm/preact";
 
 import { Text } from "../shared/text.js";
 import { age, now, shortSpan, span, toMs } from "../shared/time.js";
 
-/** Whose turn it is, in a word. */
+/** Who or what acts next, in a word. */
 const BY = { timer: "by itself", twilio: "Twilio", person: "people", sweep: "the sweep" };
 
 /**
- * What is waited for, the first of it large.
+ * What the session waits for; the first item is large.
  *
  * @param {{ waits: object[], isOver: boolean }} props
  */

@@ -8,7 +8,7 @@ import { Text, printable } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 import { State, Trouble } from "./badges.js";
 
-/** The columns: a key for the style sheet, and the heading. */
+/** The columns: a CSS key, and the heading. */
 export const COLUMNS = [
   ["state", "State"],
   ["what", "What is going on"],
@@ -20,10 +20,10 @@ export const COLUMNS = [
 ];
 
 /**
- * A row. It is drawn again only when one of its properties is another one: hundreds change in a second.
+ * A row. It rerenders only when a property changes: hundreds of rows change per second.
  *
- * `row`: as the server told it; null for one that is gone while the order stands still. `place`: from 0. `height`:
- * pixels. `chosen`: whether keys are about it. `isEntry`: whether the Tab key leads to it.
+ * `row`: as received; null if it is gone while the order is frozen. `place`: from 0. `height`: pixels. `chosen`:
+ * whether keys act on it. `isEntry`: whether the Tab key leads to it.
  */
 export class Row extends Component {
   shouldComponentUpdate(next) {

@@ -1,5 +1,4 @@
-// The list: of thousands of rows only those are in the document that can be seen, and a row keeps its place while
-// somebody aims at it.
+// Virtual list: only visible rows are in the document, and rows keep their place under the pointer.
 
 import { computed, effect, signal, untracked } from "@preact/signals";
 import { html } from "htm/preact";
@@ -11,35 +10,35 @@ import { isStale, pausedSince, rows, rowsKnown, rowsRevision, rowsWhole } from "
 import { counted } from "../shared/text.js";
 import { COLUMNS, Row } from "./row.js";
 
-/** The order changes at most so often, milliseconds. */
+/** Minimum interval between sorts, in milliseconds. */
 const SORT_EVERY_MS = 2000;
-/** Whoever points at the list aims, until the pointer has rested for so long (milliseconds). */
+/** How long a resting pointer on the list still prevents sorting, in milliseconds. */
 const AIMING_MS = 10_000;
-/** Rows above and below those that can be seen (count). */
+/** Rows rendered above and below the visible ones (count). */
 const BESIDE = 8;
-/** Rows in the document at most (count), however small the letters are. */
+/** Maximum number of rows in the document, however small the font. */
 const DRAWN_MAX = 150;
-/** Below this width a row is a card; the style sheet has the same. */
+/** Below this width, a row is a card; the style sheet has the same value. */
 const NARROW = matchMedia("(max-width: 760px)");
-/** Heights of a row and of a card, in the root's letter size. */
+/** Heights of a row and of a card, in rem. */
 const ROW_REM = 2.6;
 const CARD_REM = 7;
 
-/** What is shown, in order; `filterAndSort` made it. */
+/** The visible rows in order, from `filterAndSort`. */
 export const visibleRows = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
-/** Rows as they were when the list was stopped; null while it is live. */
+/** The rows at the time of pausing; null while the list is live. */
 const still = signal(null);
-/** Id of the row that keys are about. */
+/** Id of the row that keys act on. */
 export const chosen = signal("");
 const filter = computed(() => filterOf(route.value.choices));
 
 let sortedMs = 0;
 let sortTimer = 0;
 let aimedMs = -AIMING_MS;
-/** When somebody came to the list or chose other rows: those that come next are the ones asked for, and not held back. */
+/** When the user opened the list or changed the filter: the rows that follow are sorted in without delay. */
 let askedMs = -SORT_EVERY_MS;
 
-/** Sorts now, whoever aims: somebody has asked for other rows. */
+/** Sorts now, even under the pointer, because the user requested other rows. */
 function sortNow() {
   clearTimeout(sortTimer);
   sortTimer = 0;
@@ -47,7 +46,7 @@ function sortNow() {
   visibleRows.value = filterAndSort((still.peek() ?? rows).values(), filter.peek());
 }
 
-/** Sorts as soon as the last time is long enough ago and nobody aims. */
+/** Sorts once the minimum interval has passed and the pointer doesn't prevent it. */
 function sortSoon() {
   if (sortTimer || still.peek()) {
     return;
@@ -91,14 +90,14 @@ function sortAsked() {
   sortNow();
 }
 
-/** Whoever comes to the list sees it as it is now, and does not aim at it yet, nor any more after leaving it. */
+/** On mount: sorts the list and forgets the pointer's position; on unmount, forgets it again. */
 function arrive() {
   forgetAim();
   sortAsked();
   return forgetAim;
 }
 
-/** How many rows have come that are not in the order yet: the pointer holds it. */
+/** Number of new rows that aren't sorted in yet because of the pointer. */
 const waiting = computed(() => {
   void rowsRevision.value;
   const { known } = visibleRows.value;
@@ -109,7 +108,7 @@ const waiting = computed(() => {
   return count;
 });
 
-/** Moves the choice by so many rows, or to the first or last, and brings it into sight. */
+/** Moves the selection by so many rows, or to the first or last, and scrolls to it. */
 export function move(by) {
   const { ids } = visibleRows.value;
   if (!ids.length) {
@@ -121,7 +120,7 @@ export function move(by) {
   wantsFocus = true;
 }
 
-/** Opens the chosen row. */
+/** Opens the selected row. */
 export function openChosen() {
   if (rows.has(chosen.value) || still.value?.has(chosen.value)) {
     go("session", chosen.value);
@@ -139,7 +138,7 @@ measure();
 NARROW.addEventListener("change", measure);
 addEventListener("resize", measure);
 
-/** First and last place that can be seen, of a list that begins so far above the window's upper edge. */
+/** First and last rendered index. */
 const sight = signal({ first: 0, last: 40 });
 
 function look(list) {
@@ -199,7 +198,7 @@ export function Rows() {
   `;
 }
 
-/** Places that are drawn: those in sight, and the chosen one wherever it is, so that it does not lose the focus. */
+/** Returns the indexes to render: the visible ones, and the selected one wherever it is, so that it keeps the focus. */
 function placesInSight(ids) {
   const { first, last } = sight.value;
   const places = [];
@@ -216,7 +215,7 @@ function placesInSight(ids) {
 }
 
 function followScrolling(list) {
-  // The watcher still has its say when the list is gone already.
+  // The observer may fire once more after the list is gone.
   const onScroll = () => list.current && look(list.current);
   const watcher = new ResizeObserver(onScroll);
   watcher.observe(document.body);
@@ -230,7 +229,7 @@ function followScrolling(list) {
   };
 }
 
-/** The chosen row gets the focus when keys have moved it, and keeps it when its element was moved by data. */
+/** Focuses the selected row after keys moved it, and restores the focus after data moved its element. */
 let focusedId = "";
 
 function keepFocus(list, ids, px) {
@@ -255,7 +254,7 @@ const linkOf = (list, id) => list.querySelector(`[data-id="${CSS.escape(id)}"] a
 
 let pointer = "";
 
-/** A browser also tells of moves when the rows have moved below a pointer that rests: nobody aims by that. */
+/** Browsers also send pointermove when rows move below a resting pointer: ignore events without a new position. */
 function aim(event) {
   const place = `${event.clientX} ${event.clientY}`;
   if (place !== pointer || event.type === "pointerdown") {
@@ -276,7 +275,7 @@ function forgetAim() {
   sortTimer = 0;
 }
 
-/** The whole row is a link's ground; text that is being selected, and links with a key held, are the browser's. */
+/** A click anywhere in the row opens it; text selection, and clicks on the link itself, are left to the browser. */
 function openClicked(event) {
   const id = event.target.closest(".row")?.dataset.id;
   if (id && !event.target.closest("a") && getSelection().isCollapsed) {

@@ -1,16 +1,16 @@
-// Travels through a session's versions.
+// Slider through a session's versions.
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 
-/** While the slider moves the server is asked at most so often, milliseconds. */
+/** Minimum interval between requests while the slider moves, in milliseconds. */
 const ASK_EVERY_MS = 120;
 
 /**
  * @param {object} props
  * @param {object[]} props.moments Oldest first.
- * @param {number | null} props.asOf The version that is looked at; null for the newest.
+ * @param {number | null} props.asOf The displayed version; null for the newest.
  * @param {(version: number | null) => void} props.onLook
  */
 export function Slider({ moments, asOf, onLook }) {

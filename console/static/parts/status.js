@@ -1,4 +1,4 @@
-// One line for those who listen: what has changed, at most every five seconds, and nothing while nothing has.
+// Live region for screen readers: announces changes, at most every five seconds.
 
 import { effect, signal, untracked } from "@preact/signals";
 import { html } from "htm/preact";
@@ -8,11 +8,11 @@ import { printable } from "../shared/text.js";
 import { route } from "../route.js";
 import { link, rows, rowsKnown, rowsRevision, session } from "../store.js";
 
-/** Between two announcements, milliseconds. */
+/** Minimum interval between announcements, in milliseconds. */
 const TELL_EVERY_MS = 5000;
 
 const line = signal("");
-/** What was known when the line was told last: trouble or none, by session. */
+/** State at the last announcement: each session's problem or none. */
 let before = null;
 let timer = 0;
 
@@ -35,7 +35,7 @@ let said = "";
 let sessionTimer = 0;
 let toldMs = -TELL_EVERY_MS;
 
-/** Of the session that is looked at: where it stands now, when that has changed. */
+/** Announces changes of the displayed session. */
 effect(() => {
   const found = session.value;
   untracked(() => {
@@ -91,7 +91,7 @@ function tell() {
   }
 }
 
-/** The line; it is not seen. */
+/** The visually hidden line. */
 export function Status() {
   return html`<p class="unseen" role="status">${copied.value || line.value}</p>`;
 }

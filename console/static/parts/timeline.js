@@ -1,4 +1,4 @@
-// What happened to a session, with the milliseconds between; what was asked of Twilio stands under what it was asked for.
+// Timeline of a session, with intervals in milliseconds; requests to Twilio appear below the entries that caused them.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -8,21 +8,21 @@ import { counted, Text, printable } from "../shared/text.js";
 import { Time, shortSpan } from "../shared/time.js";
 import { Mark, State } from "./badges.js";
 
-/** Moments that are drawn at first, and more with each press (count): a log may have thousands. */
+/** Entries rendered initially, and with each press of the button (count): a log may have thousands. */
 const DRAWN = 200;
 
 const drawn = signal(DRAWN);
 let drawnOf = "";
 
 /**
- * The time line.
+ * The timeline.
  *
  * @param {object} props
  * @param {string} props.of The session's id.
  * @param {object[]} props.moments Oldest first.
  * @param {string} props.firstFailure Id of the first entry that failed; empty for none.
- * @param {number | null} props.asOf The version that is looked at; null for the newest.
- * @param {(version: number | null) => void} props.onLook Somebody wants to see the session as of a version.
+ * @param {number | null} props.asOf The displayed version; null for the newest.
+ * @param {(version: number | null) => void} props.onLook Called to show the session as of a version.
  */
 export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
   if (drawnOf !== of) {
@@ -54,7 +54,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
   </ol>`;
 }
 
-/** Brings a moment into sight, drawn or not yet, and gives it the focus. */
+/** Scrolls to an entry, rendering it if necessary, and focuses it. */
 export function showMoment(entryId, moments) {
   const place = moments.findIndex((moment) => moment.entry_id === entryId);
   if (place >= 0) {
@@ -105,7 +105,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
   </li>`;
 }
 
-/** Whether something went wrong; a command that was refused has changed nothing. */
+/** Shows whether something went wrong; a refused command has changed nothing. */
 function Came({ moment, isFirstFailure }) {
   if (moment.outcome === "refused") {
     return html`<${Mark} kind="warn">refused<//> `;
@@ -113,7 +113,7 @@ function Came({ moment, isFirstFailure }) {
   return moment.is_failure ? html`<${Mark} kind="bad">${isFirstFailure ? "first failure" : "failed"}<//> ` : null;
 }
 
-/** Why, and what came of commands. */
+/** Shows the reason, and the outcomes of commands. */
 function More({ moment }) {
   const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.text.includes(line));
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
@@ -133,7 +133,7 @@ function Effect({ effect }) {
   </li>`;
 }
 
-/** Twilio's error code, as the link to what Twilio says of it. */
+/** Twilio's error code, linked to Twilio's page about it. */
 export function Code({ code }) {
   if (!code) {
     return null;

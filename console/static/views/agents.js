@@ -1,4 +1,4 @@
-// Who is on which calls: every party of a live call except the customer, by address.
+// Agents view: every party of a live call except the customer, by address, with their calls.
 
 import { html } from "htm/preact";
 
@@ -37,9 +37,9 @@ function Agent({ agent }) {
 }
 
 /**
- * Agents with their calls: those on the most calls first, then by address.
+ * Returns agents with their calls: those on the most calls first, then by address.
  *
- * @param {Iterable<object>} all Rows, as the server told them.
+ * @param {Iterable<object>} all Rows as received.
  */
 function agents(all) {
   const found = new Map();

@@ -1,4 +1,4 @@
-// Dead letters: what could not be decided, why, and what is to become of it.
+// Dead letters view: what failed and why, with buttons to retry or drop.
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -12,11 +12,11 @@ import { staleReason, dead, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
-/** What is about to be done, and to what; null for nothing. */
+/** The pending action and its targets, before confirmation; null for none. */
 const asking = signal(null);
-/** What came of the last that was done. */
+/** Result of the last action. */
 const told = signal("");
-/** Ids of letters that are chosen. */
+/** Ids of the selected letters. */
 const chosen = signal(new Set());
 
 /** The view. */
@@ -71,7 +71,7 @@ function Groups({ found, reason, why }) {
   </section>`;
 }
 
-/** The buttons of one letter, of the chosen ones, or of a group; without Retry where none of them can be retried. */
+/** Buttons for one letter, the selection, or a group; no Retry if none of them can be retried. */
 function Acts({ why, name, what, canRetry = true }) {
   const button = (act, label, no) => html`<button
     type="button"
@@ -149,7 +149,7 @@ const WORDS = {
   drop: ["Drop", "will be gone for good", "dropped"],
 };
 
-/** Asks, with the number and the reason; refused where the number has changed since. */
+/** Confirmation with the number and the reason; rejected if the number has changed since. */
 function Confirm({ what, why }) {
   const { act, ids, reason, count } = what;
   const [verb, follows, done] = WORDS[act];

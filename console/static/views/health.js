@@ -1,4 +1,4 @@
-// How the system is: who holds what, how far behind it is, how fast it goes, and what fails at Twilio.
+// Health view: lease holders, backlog, rates, and Twilio failures.
 
 import { html } from "htm/preact";
 
@@ -10,9 +10,9 @@ import { health, hello, isStale } from "../store.js";
 import { counted, Text } from "../shared/text.js";
 import { Time, shortSpan } from "../shared/time.js";
 
-/** A process that has not been heard of for so long is late, milliseconds: they tell every second. */
+/** A process without a heartbeat for this long is late, in milliseconds; heartbeats come every second. */
 const LATE_MS = 5000;
-/** More entries on a partition's stream than this are a queue (count). */
+/** More entries than this in a partition's stream count as a backlog. */
 const QUEUE = 100;
 
 /** The view. */
@@ -37,7 +37,7 @@ export function Health() {
   </div>`;
 }
 
-/** What is wrong, one thing a line; or that nothing is. */
+/** Lists the problems, one per line; or says that there are none. */
 function Verdict({ health: of }) {
   const { partitions, processes } = of;
   const overdue = sum(partitions, "overdue_timers");
@@ -157,7 +157,7 @@ function Processes({ processes }) {
   </section>`;
 }
 
-/** Counts since the process began; which there are is up to the process. */
+/** Counters since the process's start, which depend on its kind. */
 function Figures({ figures }) {
   if (!figures) {
     return html`; tells no figures`;
@@ -166,16 +166,16 @@ function Figures({ figures }) {
   return told.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
 }
 
-/** What became of requests that failed: by Twilio's code, or by what there was in its place. */
+/** The result of failed requests: Twilio's code, or the reason for having none. */
 function Failed({ code }) {
   if (/^\d{5}$/.test(code)) {
     return html`<${Code} code=${code} />`;
   }
-  // Of a session the same word means a phone that nobody picks up.
+  // In a session, the same word means an unanswered phone.
   return html`<${Text} value=${code === "no-answer" ? "no reply from Twilio" : code} />`;
 }
 
-/** What Twilio refused or left unanswered since the processes began, by its code, and how fast it goes on. */
+/** Failed and unanswered requests since the processes' start, by Twilio's code, with rates. */
 function Failures({ health: of }) {
   const totals = new Map();
   for (const { figures } of of.processes) {

@@ -1,4 +1,4 @@
-// The list of keys, and what the marks mean.
+// Help: the list of keys, and a legend of the badges.
 
 import { html } from "htm/preact";
 

@@ -1,4 +1,4 @@
-// One session: what it waits for, who hears whom, where it stands, what happened to it, and what it can be told to do.
+// Session view: what it waits for, who hears whom, its state, its timeline, and its commands.
 
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
@@ -20,7 +20,7 @@ import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
 
-/** Where a small screen leads. */
+/** Navigation targets on small screens. */
 const PARTS = [
   ["parties-title", "Who hears whom"],
   ["commands-title", "Commands"],
@@ -177,7 +177,7 @@ function Log({ of, asOf }) {
   </section>`;
 }
 
-/** The version that is looked at; null for now. The newest is now. */
+/** Returns the displayed version; null for the newest. */
 function versionOf(choices, all) {
   const version = Number.parseInt(choices.get("at") ?? "", 10);
   return version > 0 && all.length ? version : null;
@@ -187,7 +187,7 @@ function lastMoment(all, asOf) {
   return asOf === null ? all.at(-1) : all.findLast((moment) => moment.version <= asOf);
 }
 
-/** The moment at which the state changed last; undefined before the first. */
+/** Returns the entry with the last state change; undefined without one. */
 function lastMove(all, asOf) {
   return all.findLast(
     (moment) => (asOf === null || moment.version <= asOf) && moment.state_before !== moment.state_after,

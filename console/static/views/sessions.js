@@ -1,4 +1,4 @@
-// All sessions: what is wrong first.
+// Sessions view: all sessions, those that need attention first.
 
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
@@ -114,7 +114,7 @@ function Filters() {
   </form>`;
 }
 
-/** From the search the arrow leads into the list. */
+/** The arrow key leads from the search into the list. */
 function onSearchKey(event) {
   if (event.key === "ArrowDown" || event.key === "Enter") {
     event.preventDefault();
@@ -128,7 +128,7 @@ const HIDERS = {
   find: (filter) => `by the search for “${printable(filter.words.join(" "))}”`,
 };
 
-/** Says how many rows what hides, and lets all be shown. */
+/** Says how many rows each filter hides, with a button to show all. */
 function Hidden() {
   const { ids, total, hidden } = visibleRows.value;
   const filter = filterOf(route.value.choices);
@@ -142,7 +142,7 @@ function Hidden() {
   </p>`;
 }
 
-/** What may be the id of a session, or the SID of one of its calls: what is not in the list may still be in Redis. */
+/** Possible session ids and call SIDs: Redis may have sessions that the list doesn't. */
 const ID = /^[\w-]{8,64}$/;
 
 function Nothing() {
@@ -160,7 +160,7 @@ function Nothing() {
     ${rowsKnown.value && find ? html`<${Elsewhere} find=${find} />` : null}`;
 }
 
-/** Where else somebody may look for what the list does not have. */
+/** Offers other places to search for what the list doesn't have. */
 function Elsewhere({ find }) {
   const { ended } = filterOf(route.value.choices);
   return html`<p class="nothing">

@@ -1,4 +1,4 @@
-// The sign-in. Nobody types a user name: who has the token may look.
+// Sign-in view. There is no user name: the token is enough.
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
@@ -31,7 +31,7 @@ export function SignIn() {
       isBusy.value = false;
     }
   };
-  // Else why the token of the address was not taken, or why somebody is not out yet.
+  // Otherwise, why the URL's token was rejected, or why signing out failed.
   const wrong = failure.value || refused.value;
   return html`<main class="signin panel" id="main">
     <h1>Conferral</h1>
