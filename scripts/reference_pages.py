@@ -112,7 +112,7 @@ def metrics_page() -> str:
     intro = _prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never hold ids or addresses. Times are seconds. Each process counts for itself; sum over "
-        "processes. What to watch, and what to do about it, stands in [operating](../operating.md#metrics-to-watch)."
+        "processes. What to watch, and what to do about it, stands in [operating](../operating.md#alerts)."
     )
     outro = "Beside these there are Prometheus's own `process_*` and `python_info`.\n"
     return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)

@@ -143,7 +143,7 @@ def test_every_alert_says_what_is_wrong_and_leads_to_what_to_do(rule: dict[str, 
     assert anchor in anchors_of(ROOT / page)
     _, _, section = (ROOT / page).read_text("utf-8").partition(f"\n### {rule['alert']}\n")
     section = section.partition("\n#")[0]
-    assert re.findall(r"^- \*\*(\w+):\*\* \S", section, re.MULTILINE)[:3] == ["Means", "Look", "Do"]
+    assert re.findall(r"^- \*\*(\w+):\*\* \S", section, re.MULTILINE)[:3] == ["Means", "Check", "Do"]
     # Labels that a description fills in are those that are left of the series.
     for label in re.findall(r"\$labels\.(\w+)", told["description"]):
         assert f"by ({label})" in rule["expr"]
