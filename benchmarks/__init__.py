@@ -1,5 +1,5 @@
-"""How fast it is: each benchmark answers one question by ratios that are measured side by side in one run.
+"""Benchmarks: each answers one question with ratios measured side by side in one run.
 
-Absolute figures depend on the machine and on what else it does; a ratio to the least that could be done (the floor),
-taken in alternating rounds, says how much of the time is ours.
+Absolute figures depend on the machine and its load. A ratio to the minimum possible work (the floor), measured in
+alternating rounds, shows how much of the time is Conferral's.
 """

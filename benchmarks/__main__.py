@@ -1,4 +1,4 @@
-"""Runs all benchmarks, or those that are named: `python -m benchmarks webhooks worker latency silence neighbours`."""
+"""Run all benchmarks, or the named ones: `python -m benchmarks webhooks worker latency silence neighbours`."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ NAMES = ("webhooks", "worker", "latency", "silence", "neighbours")
 
 
 def main(names: list[str]) -> int:
-    """Prints the machine, then each benchmark under the question that it answers."""
+    """Print the machine, then each benchmark under its question."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; known: {', '.join(NAMES)}", file=sys.stderr)
@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
     pinned = machine.pin(0, machine.OTHER_CORE)
     print("measured process on one core, load and Redis on another" if pinned else "processes run on any core")
     with Path(os.devnull).open("w") as nowhere:
-        log.configure("json", stream=nowhere)  # of what runs in this process
+        log.configure("json", stream=nowhere)  # for what runs in this process
         for name in names or NAMES:
             _run(name)
     return 0

@@ -1,4 +1,4 @@
-"""Events of ordinary calls, as the webhooks write them: many calls at once, each from its beginning to its end."""
+"""Synthetic events of ordinary calls as the webhooks write them: many concurrent calls, each complete."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -13,12 +13,12 @@ _BEGAN_MS = 1_795_161_600_000
 
 
 def call_sids(number: int) -> tuple[str, str]:
-    """The SIDs of a call's two legs; the customer's is the session's id."""
+    """Return the SIDs of a call's two legs; the customer's is the session's id."""
     return f"CA{number:032x}", f"CA{number + (1 << 64):032x}"
 
 
 def received(number: int) -> Event:
-    """A call comes in."""
+    """Return the event of an inbound call."""
     customer, _ = call_sids(number)
     return CallReceived(
         session_id=customer, token="call_received", call_sid=customer, customer_address=CUSTOMER, agent_address=AGENT
@@ -26,7 +26,7 @@ def received(number: int) -> Event:
 
 
 def progressed(number: int, party: str, sequence: int, status: str) -> Event:
-    """One of its legs goes on."""
+    """Return a status event of one of its legs."""
     customer, agent = call_sids(number)
     sid = agent if party == "agent" else customer
     return CallProgressed(
@@ -36,7 +36,7 @@ def progressed(number: int, party: str, sequence: int, status: str) -> Event:
 
 
 def answered(number: int) -> list[Event]:
-    """A call until both talk."""
+    """Return a call's events until both parties talk."""
     return [received(number), *(progressed(number, "agent", n, status) for n, status in enumerate(_UNTIL_ANSWERED))]
 
 
@@ -44,7 +44,7 @@ _UNTIL_ANSWERED = ("initiated", "ringing", "in-progress")
 
 
 def whole(number: int) -> list[Event]:
-    """A call from its beginning until its agent hangs up: seven events."""
+    """Return a call's events until its agent hangs up: seven."""
     customer, _ = call_sids(number)
     ended = DialEnded(
         session_id=customer, token=f"dial_ended:bridge:{customer}:1:in-progress", party="customer", call_sid=customer,
@@ -59,7 +59,7 @@ def whole(number: int) -> list[Event]:
 
 
 def events(count: int, at_once: int) -> list[Event]:
-    """So many events of calls that run side by side."""
+    """Return so many events of concurrent calls."""
 
     def endless() -> Iterator[Event]:
         first = 0
@@ -72,7 +72,7 @@ def events(count: int, at_once: int) -> list[Event]:
 
 
 async def store(client: Client, what: list[Event]) -> None:
-    """Appends events to their streams."""
+    """Append events to their streams."""
     for start in range(0, len(what), 1000):
         pipeline = client.pipeline(transaction=False)
         for event in what[start : start + 1000]:
@@ -81,7 +81,7 @@ async def store(client: Client, what: list[Event]) -> None:
 
 
 async def left(client: Client) -> int:
-    """How many events nobody has decided yet (count)."""
+    """Return the number of unprocessed events."""
     pipeline = client.pipeline(transaction=False)
     for partition in range(KEYS.partitions):
         pipeline.xlen(KEYS.events(partition))

@@ -1,4 +1,4 @@
-"""Starts the processes that are measured, and asks them what they have used."""
+"""Start the measured processes, and query their resource usage."""
 
 import asyncio
 import json
@@ -11,18 +11,18 @@ from typing import Any, Self
 from benchmarks.machine import MEASURED_CORE, pin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-#: A process that does not answer for so long is stuck, seconds.
+#: A process that doesn't answer for this long is stuck, in seconds.
 PATIENCE_S = 30.0
 
 
 class Child:
-    """One process of `benchmarks.processes`, told and asked by lines of JSON."""
+    """One process of `benchmarks.processes`, controlled by lines of JSON."""
 
     def __init__(self, kind: str, **order: Any) -> None:
         self._arguments = ["-m", "benchmarks.processes", kind, json.dumps(order)]
 
     async def __aenter__(self) -> Self:
-        # The log is written as in earnest, to where it disturbs nobody.
+        # Write the log as in production, but into a temporary file.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __aexit__
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, *self._arguments, cwd=REPOSITORY, stdin=PIPE, stdout=PIPE, stderr=self._log
@@ -33,7 +33,7 @@ class Child:
 
     async def __aexit__(self, *_exc: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()  # asks it to stop
+        self._process.stdin.close()  # signals it to stop
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._process.wait()
@@ -43,7 +43,7 @@ class Child:
         self._log.close()
 
     def check(self) -> None:
-        """Passes while the process runs; ends the benchmark with the process's last words when it does not."""
+        """Verify that the process runs; otherwise, end the benchmark with the end of its log."""
         if self._process.returncode is not None:
             raise self._ended()
 
@@ -53,7 +53,7 @@ class Child:
         return SystemExit(f"a process of the benchmark has ended: {self._arguments}\n{last_words}")
 
     async def used(self) -> dict[str, Any]:
-        """What it has used so far: CPU seconds, and what else its kind counts."""
+        """Return its usage so far: CPU seconds, and counters that depend on its kind."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"used\n")
         return await self._line()

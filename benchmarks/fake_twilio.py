@@ -1,4 +1,4 @@
-"""The least of an HTTP endpoint: notes when a request has arrived, and answers it at once."""
+"""A minimal HTTP server that records each request's arrival and responds at once."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 
 
 class FakeTwilio:
-    """Listens on loopback; `arrivals` gets the time of each request, monotonic seconds."""
+    """Listens on loopback; `arrivals` gets the time of each request, in monotonic seconds."""
 
     def __init__(self) -> None:
         self.arrivals: asyncio.Queue[float] = asyncio.Queue()

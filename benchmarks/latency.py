@@ -20,11 +20,11 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """Sample sizes."""
 
     rounds: int = 4
     command_stream: int = 50
-    #: Mean pause between two commands, seconds: nothing else is under way.
+    #: Mean pause between two commands, in seconds; nothing else runs meanwhile.
     pause_s: float = 0.03
 
 
@@ -33,18 +33,18 @@ TINY = Size(rounds=1, commands=3, pause_s=0.005)
 
 @dataclass
 class Measured:
-    """What the rounds of one process have given."""
+    """The results of one process's rounds."""
 
     rounds_s: list[list[float]] = field(default_factory=list)
 
     @property
     def all_s(self) -> list[float]:
-        """Every sample."""
+        """Return every sample."""
         return [sample for samples in self.rounds_s for sample in samples]
 
     @property
     def medians_s(self) -> list[float]:
-        """Of each round."""
+        """Return each round's median."""
         return [median(samples) for samples in self.rounds_s]
 
 
@@ -58,7 +58,7 @@ async def _sample(client: Client, twilio: FakeTwilio, call_sid: str) -> float:
 async def _round(kind: str, redis_url: str, client: Client, size: Size, measured: Measured) -> None:
     chance = random.Random(size.commands)
     await client.flushall()
-    # One call more than is measured: the first request opens the connection.
+    # One extra call, because the first request opens the connection.
     calls = range(size.commands + 1)
     async with FakeTwilio() as twilio, Child(kind, redis_url=redis_url, api_url=twilio.url) as child:
         if kind == "worker":
@@ -73,7 +73,7 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, measured
 
 
 async def measure(size: Size) -> dict[str, Measured]:
-    """Alternates between the two; each round has a fresh process."""
+    """Alternate between the two; each round has a fresh process."""
     measured = {"relay": Measured(), "worker": Measured()}
     with redis_server() as redis:
         assert redis.process is not None
@@ -87,7 +87,7 @@ async def measure(size: Size) -> dict[str, Measured]:
 
 
 async def report(size: Size) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     measured = await measure(size)
     rows = [
         [name, *figures.milliseconds(measured[kind].all_s)]

@@ -1,4 +1,4 @@
-"""A load generator: keep-alive connections that send the next ready-made request as soon as an answer is there."""
+"""A load generator: keep-alive connections that send the next prebuilt request after each response."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
-#: How long the first answer may take, seconds.
+#: Timeout for the first response, in seconds.
 FIRST_ANSWER_S = 20.0
 
 
 @dataclass
 class Load:
-    """What is being sent, and what came back."""
+    """The requests sent and the responses received."""
 
     requests: Iterator[bytes]
     expected: bytes
@@ -30,7 +30,7 @@ class _Connection(asyncio.Protocol):
         self._sent_at_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport  # uvloop's is no asyncio.Transport
+        self._transport: Any = transport  # uvloop's transports aren't asyncio.Transport
         self._send()
 
     def _send(self) -> None:
@@ -42,7 +42,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if not self._received.endswith(b"\r\n\r\n"):  # 204 has no body: the head is all
+        if not self._received.endswith(b"\r\n\r\n"):  # a 204 has no body
             return
         self._load.answered.set()
         self._load.latencies_s.append(time.monotonic() - self._sent_at_s)
@@ -52,11 +52,11 @@ class _Connection(asyncio.Protocol):
 
 
 async def send(port: int, requests: Sequence[bytes], *, connections: int, duration_s: float) -> tuple[Load, float]:
-    """Sends for a while; returns what came back, and how long it took, seconds."""
+    """Send for a while; return the responses, and the elapsed time in seconds."""
     load = Load(cycle(requests), b"HTTP/1.1 204")
     loop = asyncio.get_running_loop()
     opened = [await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port) for _ in range(connections)]
-    # Measured from the first answer on: until then a server that has just started may do anything.
+    # Measure from the first response on, to exclude the server's startup.
     async with asyncio.timeout(FIRST_ANSWER_S):
         await load.answered.wait()
     load.latencies_s.clear()

@@ -1,4 +1,4 @@
-"""The machine: what it is, and which process runs on which of its cores."""
+"""The machine: its description, and CPU pinning of processes."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from tests.support.redis_server import RedisServer, found_programs
 
-#: The process that is measured has this core to itself; load, Redis and fakes share the other one.
+#: The measured process has this core to itself; load generator, Redis, and fakes share the other one.
 MEASURED_CORE, OTHER_CORE = 0, 1
-#: Empty where processes can't be kept on a core.
+#: Empty if the platform can't pin processes.
 _ALLOWED_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 LIBRARIES = ("aiohttp", "redis", "hiredis", "orjson", "transitions", "structlog", "prometheus-client", "uvloop")
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def redis_program() -> Path:
-    """The redis-server on PATH, else the one that `make` has fetched."""
+    """Return the redis-server on PATH, else the one that `make` installed."""
     programs = found_programs()
     if not programs:
         raise SystemExit("no redis-server: run it by `make bench`, which fetches one")
@@ -29,12 +29,12 @@ def redis_program() -> Path:
 
 
 def redis_server() -> RedisServer:
-    """A Redis of our own, on a unix socket, without persistence."""
+    """Return a private Redis on a Unix socket, without persistence."""
     return RedisServer(redis_program())
 
 
 def pin(process_id: int, core: int) -> bool:
-    """Keeps a process on one core, where the system can do that and has two; 0 is this process itself."""
+    """Pin a process to one core, if the platform supports it and has two; 0 is this process."""
     if not {MEASURED_CORE, OTHER_CORE} <= _ALLOWED_CORES:
         return False
     os.sched_setaffinity(process_id, {core})
@@ -42,7 +42,7 @@ def pin(process_id: int, core: int) -> bool:
 
 
 def describe() -> list[str]:
-    """What has been measured on, in a few lines."""
+    """Describe the machine in a few lines."""
     shown = subprocess.run([redis_program(), "--version"], capture_output=True, text=True, check=True).stdout
     redis_version = next(word[2:] for word in shown.split() if word.startswith("v="))
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -54,12 +54,12 @@ def describe() -> list[str]:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except ModuleNotFoundError:  # uvloop, which not every platform has
+    except ModuleNotFoundError:  # uvloop, which some platforms lack
         return "absent"
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Runs on the event loop that the processes use too."""
+    """Run on the same event loop implementation as the processes."""
     try:
         from uvloop import new_event_loop
     except ImportError:

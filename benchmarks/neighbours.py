@@ -19,11 +19,11 @@ from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client, make_client
 
-#: How long an answer may take, seconds.
+#: Timeout for an answer, in seconds.
 PATIENCE_S = 10.0
 NOISY = 0
 CONFERENCE_SID = "CF" + "9" * 32
-#: Without noise; with it through the webhooks, which shed; with it past them, as it would be if they did not.
+#: Without noise; with noise through the webhooks, which shed load; with noise bypassing them, as if they didn't.
 KINDS = {
     "quiet": "alone",
     "noisy": "beside one that has 200 speaker events a second",
@@ -33,14 +33,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """Sample sizes."""
 
     rounds: int = 3
     samples: int = 100
     neighbours: int = 10
-    #: Mean pause between two samples, seconds.
+    #: Mean pause between two samples, in seconds.
     pause_s: float = 0.02
-    #: Speaker events of the noisy session, count a second.
+    #: Rate of the noisy session's speaker events, per second.
     noise_per_s: int = 200
 
 
@@ -49,24 +49,24 @@ TINY = Size(rounds=1, samples=3, neighbours=2)
 
 @dataclass
 class Measured:
-    """What the rounds of one kind have given."""
+    """The results of one kind's rounds."""
 
     rounds_s: list[list[float]] = field(default_factory=list)
-    #: Speaker events that reached the stream, count a second.
+    #: Speaker events that reached the stream, per second.
     stored_per_s: list[float] = field(default_factory=list)
 
     @property
     def all_s(self) -> list[float]:
-        """Every sample."""
+        """Return every sample."""
         return [sample for samples in self.rounds_s for sample in samples]
 
     def of_rounds(self, share: float) -> list[float]:
-        """The value of each round below which a share of its samples lies, seconds."""
+        """Return each round's percentile, in seconds."""
         return [figures.percentile(samples, share) for samples in self.rounds_s]
 
 
 def _numbers(count: int) -> list[int]:
-    """Calls of one partition, the noisy one first."""
+    """Return calls of one partition, the noisy one first."""
     partition = KEYS.partition_of(backlog.call_sids(NOISY)[0])
     found = (number for number in range(100_000) if KEYS.partition_of(backlog.call_sids(number)[0]) == partition)
     return [number for number, _ in zip(found, range(count + 1), strict=False)]
@@ -90,7 +90,7 @@ def _speaker_request(sequence: int) -> bytes:
 
 
 async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:
-    """Sends what is in the queue over one connection; an empty request ends it."""
+    """Send the queue's requests over one connection; an empty request ends it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while request := await requests.get():
@@ -106,7 +106,7 @@ async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:
 async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncIterator[None]:
     session, agent = backlog.call_sids(NOISY)
     stream = KEYS.events(KEYS.partition_of(session))
-    # Asked to stop, not cancelled: a client may take the end of its command for the end of its own time-out.
+    # Stop by an event: the client may mistake a cancellation for its own timeout.
     stop = asyncio.Event()
 
     async def past_the_webhooks(sequence: int) -> None:
@@ -145,11 +145,11 @@ async def _noise(kind: str, port: int, client: Client, size: Size) -> AsyncItera
 
 
 async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int, sequence: int) -> float:
-    """From the sending of a callback until its decision stands in the session's log."""
+    """Measure from sending a callback until its log entry is written."""
     log = KEYS.log(backlog.call_sids(number)[0])
     newest = (await client.xrevrange(log, count=1))[0][0]
     began_s = time.monotonic()
-    # Late, since the agent has answered: it is decided and logged, and nothing follows.
+    # A stale callback, because the agent has answered: it is processed and logged without effects.
     requests.put_nowait(webhooks._request(number, sequence, "ringing"))
     async with asyncio.timeout(PATIENCE_S):
         while not await client.xread({log: newest}, block=1_000):
@@ -184,7 +184,7 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, measured
 
 
 async def measure(size: Size) -> dict[str, Measured]:
-    """Alternates between the kinds; each round has fresh processes."""
+    """Alternate between the kinds; each round has fresh processes."""
     measured = {kind: Measured() for kind in KINDS}
     with redis_server() as redis:
         assert redis.process is not None
@@ -198,7 +198,7 @@ async def measure(size: Size) -> dict[str, Measured]:
 
 
 async def report(size: Size) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     measured = await measure(size)
     rows = [
         [name, f"{median(measured[kind].stored_per_s):.0f}", *figures.milliseconds(measured[kind].all_s)]

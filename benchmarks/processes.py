@@ -1,7 +1,7 @@
-"""The processes that are measured: ours, and for each the least that could be done in its place.
+"""The measured processes: Conferral's, and for each a floor that does the minimum.
 
-Run as `python -m benchmarks.processes KIND ORDER`. A line on standard input is answered with what was used so far; its
-end stops the process.
+Run as `python -m benchmarks.processes KIND ORDER`. Each line on standard input is answered with the usage so far; end
+of file stops the process.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from conferral.webhooks.app import make_app
 from conferral.worker.consumer.partition_consumer import BATCH_MAX
 from conferral.worker.process import Worker
 
-#: What is told about the process beside its CPU seconds.
+#: Reported about the process besides its CPU seconds.
 _used: dict[str, Any] = {}
 Work = Callable[[asyncio.Event, dict[str, Any]], Awaitable[int]]
 
@@ -46,14 +46,14 @@ def _answer(stop: asyncio.Event) -> None:
 
 
 class NobodyAsks:
-    """The callbacks of the benchmark lead to no question to Twilio."""
+    """A stub: the benchmark's callbacks need no reads from Twilio."""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
-        """See `webhooks.child_lookup.ChildLookup`."""
+        """See `webhooks.twilio_queries.TwilioQueries`."""
         raise AssertionError(parent_call_sid)
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """See `webhooks.child_lookup.ChildLookup`."""
+        """See `webhooks.twilio_queries.TwilioQueries`."""
         raise AssertionError(conference_sid, call_sid)
 
 
@@ -61,11 +61,11 @@ class NobodyAsks:
 
 
 async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
-    """The webhooks as they are run, with Redis behind them."""
+    """Run the webhooks as in production, with Redis."""
     settings, clock, metrics = load(ServiceSettings, ENVIRON), SystemClock(), Metrics()
     client = make_client(order["redis_url"])
     publisher = BatchingIngest(client, KEYS, clock, metrics=metrics)
-    # As if Redis had been up for more than a minute: before, every callback writes the call index again.
+    # As if Redis had been up for more than a minute; before that, every callback rewrites the call index.
     await publisher._check_server()
     publisher._changed_at_s = None
     watching = asyncio.ensure_future(publisher.watch_server(stop))
@@ -77,7 +77,7 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
 
 
 async def bare(stop: asyncio.Event, order: dict[str, Any]) -> int:
-    """An aiohttp handler that does nothing at all."""
+    """An aiohttp handler that does nothing."""
 
     async def nothing(_request: web.Request) -> web.Response:
         return web.Response(status=204)
@@ -101,7 +101,7 @@ async def _serve(app: web.Application, port: int, stop: asyncio.Event) -> int:
 
 
 async def worker(stop: asyncio.Event, order: dict[str, Any]) -> int:
-    """One worker as it is run; notes when it began its first batch and ended its last."""
+    """Run one worker as in production; records when its first batch started and its last batch ended."""
 
     async def note(point: str, _partition: int) -> None:
         moment = {"s": time.monotonic(), "cpu_s": time.process_time()}
@@ -118,7 +118,7 @@ async def worker(stop: asyncio.Event, order: dict[str, Any]) -> int:
 
 
 async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
-    """The floor of the worker: reads the same entries in the same batches, removes them, and decides nothing."""
+    """The worker's floor: reads the same entries in the same batches and removes them, without processing."""
     client, blocking = make_client(order["redis_url"]), make_client(order["redis_url"], blocking=True)
 
     async def empty(stream: str) -> None:
@@ -138,13 +138,13 @@ async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
 
 
 async def relay(stop: asyncio.Event, order: dict[str, Any]) -> int:
-    """The floor of the latency: takes a command off its stream and sends a request at once; keeps no promise."""
+    """The latency's floor: takes a command off its stream and sends a request at once, without any guarantees."""
     blocking = make_client(order["redis_url"], blocking=True)
     await config.ensure(blocking, KEYS.prefix, KEYS.partitions)
 
     async def work() -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            while not stop.is_set():  # a cancellation may be lost in Python 3.11's wait_for
+            while not stop.is_set():  # Python 3.11's wait_for may swallow a cancellation
                 answer = await blocking.xread({KEYS.commands: "0"}, count=100, block=BLOCK_MS)
                 for entry_id, fields in answer[0][1] if answer else []:
                     url = f"{order['api_url']}/{fields[b'session'].decode()}"
@@ -165,7 +165,7 @@ KINDS: dict[str, Work] = {"webhooks": webhooks, "bare": bare, "worker": worker, 
 
 
 def main() -> int:
-    """Runs one kind until its input ends."""
+    """Run one kind until end of file on standard input."""
     kind, order = sys.argv[1], json.loads(sys.argv[2])
     log.configure("json", level=order.get("log_level", "info"))
 

@@ -1,4 +1,4 @@
-"""The settings of the processes that are measured: the defaults, with an account that exists nowhere."""
+"""The measured processes' settings: the defaults, with a nonexistent account."""
 
 from conferral.storage.keys import Keys
 
@@ -11,7 +11,7 @@ ENVIRON = {
     "TWILIO_NUMBER": NUMBER,
     "CONFERRAL_PUBLIC_URL": PUBLIC_URL,
     "CONFERRAL_AGENT": AGENT,
-    # Nobody joins the conferences of the benchmarks: without this, conversions would be repaired in the middle.
+    # No one joins the benchmarks' conferences; without this, repairs of the conversions would interfere.
     "CONFERRAL_CONVERT_TIMEOUT": "60",
 }
 KEYS = Keys("conferral", 16)

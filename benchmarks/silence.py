@@ -19,7 +19,7 @@ from tests.support.local_system import LocalSystem
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """Sample sizes."""
 
     rounds: int = 3
     conversions: int = 10
@@ -30,28 +30,28 @@ TINY = Size(rounds=1, conversions=1)
 
 @dataclass
 class Measured:
-    """What the rounds of one side have given, in seconds."""
+    """The results of one side's rounds, in seconds."""
 
     customer_s: list[list[float]] = field(default_factory=list)
     agent_s: list[list[float]] = field(default_factory=list)
 
 
 class Static:
-    """The floor: the same documents, ready-made, and the one REST call straight from here. It decides nothing."""
+    """The floor: the same documents prebuilt, and a single direct REST call, without any processing."""
 
     def __init__(self) -> None:
         self.sandbox = Sandbox()
 
     async def inbound(self, _request: web.Request) -> web.Response:
-        """The caller is connected to the agent."""
+        """Connect the caller to the agent."""
         return _twiml(f'<Dial action="{self.url}/action"><Client>{AGENT.removeprefix("client:")}</Client></Dial>')
 
     async def action(self, _request: web.Request) -> web.Response:
-        """The caller follows into the conference."""
+        """Move the caller into the conference, too."""
         return _twiml(_JOIN)
 
     async def convert(self, agent: CallHandle) -> None:
-        """Moves the agent's leg, by one request."""
+        """Move the agent's leg with one request."""
         url = f"{self.sandbox.url}/2010-04-01/Accounts/{self.sandbox.account_sid}/Calls/{agent.sid}.json"
         credentials = b64encode(f"{self.sandbox.account_sid}:{self.sandbox.auth_token}".encode()).decode()
         document = f"<Response>{_JOIN}</Response>"
@@ -61,7 +61,7 @@ class Static:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Static"]:
-        """Listens, with a number and an agent's phone."""
+        """Listen, with a number and an agent's phone."""
         app = web.Application()
         app.router.add_post("/inbound", self.inbound)
         app.router.add_post("/action", self.action)
@@ -116,7 +116,7 @@ async def _our_conversion(world: LocalSystem) -> tuple[float, float]:
 
 
 async def measure(size: Size) -> dict[str, Measured]:
-    """Alternates between ready-made documents and the whole system, both in this one process."""
+    """Alternate between prebuilt documents and the whole system, both in this process."""
     measured = {"static": Measured(), "world": Measured()}
     with redis_server() as redis:
         assert redis.process is not None
@@ -134,7 +134,7 @@ async def measure(size: Size) -> dict[str, Measured]:
 
 
 async def report(size: Size) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     measured = await measure(size)
     rows = []
     for kind, name in (("static", "ready-made documents"), ("world", "Conferral")):

@@ -17,7 +17,7 @@ CONNECTIONS = 32
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """Sample sizes."""
 
     rounds: int = 3
     round_s: float = 2.5
@@ -30,7 +30,7 @@ TINY = Size(rounds=1, round_s=0.2, warm_up_s=0.05, calls=10)
 
 @dataclass
 class Measured:
-    """What the rounds of one server have given."""
+    """The results of one server's rounds."""
 
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Measured:
 
 
 def requests(calls: int) -> list[bytes]:
-    """Signed callbacks of 25 parameters, each call from its dialling to its end."""
+    """Return signed callbacks with 25 parameters, for complete calls."""
     statuses = ("initiated", "ringing", "in-progress", "completed")
     return [_request(number, sequence, status) for sequence, status in enumerate(statuses) for number in range(calls)]
 
@@ -71,7 +71,7 @@ def _free_port() -> int:
 
 
 async def measure(size: Size) -> dict[str, Measured]:
-    """Alternates between the two servers, which run all the time."""
+    """Alternate between the two servers, which run all the time."""
     ready_made = requests(size.calls)
     measured = {"bare": Measured(), "webhooks": Measured()}
     ports = {kind: _free_port() for kind in measured}
@@ -99,7 +99,7 @@ async def measure(size: Size) -> dict[str, Measured]:
 
 
 async def report(size: Size) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     measured = await measure(size)
     rows = [
         [

@@ -9,16 +9,16 @@ from benchmarks.children import Child
 from benchmarks.machine import OTHER_CORE, pin, redis_server
 from conferral.storage.connection.client import Client, make_client
 
-#: How often it is asked whether all is decided, seconds; the times themselves are taken in the process.
+#: Poll interval for completion, in seconds; the process itself measures the times.
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 40.0
-#: Nobody listens there: these calls lead to no request.
+#: A closed port: these calls send no requests.
 NO_API = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """Sample sizes."""
 
     rounds: int = 3
     events: int = 20_000
@@ -30,19 +30,19 @@ TINY = Size(rounds=1, events=140, calls_at_once=10)
 
 @dataclass
 class Measured:
-    """What the rounds of one process have given."""
+    """The results of one process's rounds."""
 
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
     commits: list[float] = field(default_factory=list)
-    #: Commands that Redis has run, those inside of scripts too.
+    #: Commands that Redis ran, including those inside scripts.
     commands: list[float] = field(default_factory=list)
-    #: Requests that were sent to it.
+    #: Requests sent to Redis.
     sent: list[float] = field(default_factory=list)
 
 
 async def all_decided(client: Client, child: Child) -> None:
-    """Waits until nothing is left on the streams."""
+    """Wait until the streams are empty."""
     async with asyncio.timeout(PATIENCE_S):
         while await backlog.left(client):
             child.check()
@@ -66,12 +66,12 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, measured
     measured.sent.append(sum(counts.get(f"cmdstat_{name}", 0) for name in _SENT) / size.events)
 
 
-#: What is sent by itself; everything else runs inside of scripts, but for EXPIRE and HDEL at a session's end.
+#: Commands sent directly; the others run inside scripts, except EXPIRE and HDEL at a session's end.
 _SENT = ("evalsha", "eval", "xread", "hgetall")
 
 
 async def measure(size: Size) -> dict[str, Measured]:
-    """Alternates between the two; each round has a fresh process and a fresh backlog."""
+    """Alternate between the two; each round has a fresh process and a fresh backlog."""
     measured = {"reader": Measured(), "worker": Measured()}
     with redis_server() as redis:
         assert redis.process is not None
@@ -85,7 +85,7 @@ async def measure(size: Size) -> dict[str, Measured]:
 
 
 async def report(size: Size) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     measured = await measure(size)
     rows = []
     for kind, name in (("reader", "reads and removes"), ("worker", "worker: decides and commits")):

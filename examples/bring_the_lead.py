@@ -1,7 +1,7 @@
-"""Brings the team lead in when a call that was handed on comes back to the agent, because nobody has taken it.
+"""Bring the team lead in when a failed transfer returns to the agent.
 
-Needs REDIS_URL, and CONFERRAL_PREFIX where it is not `conferral`. Start as many as you like: a command that is given
-twice under the same id is done once.
+Needs REDIS_URL, and CONFERRAL_PREFIX if it isn't `conferral`. Run as many instances as you like: a command submitted
+twice with the same id runs once.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from conferral import Client
 
 
 async def main() -> None:
-    """Waits for transfers that came to nothing, for as long as it runs."""
+    """Watch for failed transfers until stopped."""
     async with Client() as client:
         async for outcome in client.outcomes():
             if outcome.result == "recalled":

@@ -1,4 +1,4 @@
-"""The page of the control API, made from its table of routes, and from the models of commands."""
+"""Generate the control API's reference page from its routes and command models."""
 
 from reference_pages import _page, _prose, _table
 
@@ -10,10 +10,10 @@ from conferral.webhooks.api.routes import ROUTES, Route
 
 
 def api_page(notes: dict[str, str]) -> str:
-    """Every route with what it takes and answers, every kind of refusal, and the fields of every command.
+    """Return every route with its parameters and responses, every error type, and every command's fields.
 
     Args:
-        notes: What is said of each kind of refusal, by its name in the code.
+        notes: A description of each error type, by its name in the code.
     """
     intro = _prose(
         "What can be asked over HTTP. How to begin, with examples: [the control API](../api.md). The same is told by "

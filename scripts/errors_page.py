@@ -1,4 +1,4 @@
-"""The page of the control API's errors: what each kind of refusal means, and what to do about it."""
+"""Generate the reference page of the control API's errors: what each type means, and what to do about it."""
 
 from reference_pages import _page, _prose
 
@@ -47,10 +47,10 @@ _MEND = {
 
 
 def errors_page(notes: dict[str, str]) -> str:
-    """Every kind of refusal under a heading of its own, to which `docs` of an error leads.
+    """Return every error type under its own heading, to which an error's `docs` field links.
 
     Args:
-        notes: What is said of each kind of refusal, by its name in the code.
+        notes: A description of each error type, by its name in the code.
     """
     intro = _prose(
         "Each refusal of [the control API](../api.md) names one of these as `type`, and leads here by `docs`, a path "

@@ -1,4 +1,4 @@
-"""docs/reference/faults.md: the list of faults, each with the tests that play it."""
+"""Generate docs/reference/faults.md: the fault list, each fault with its tests."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ than the grace and a sweep. Those marked with * run in `make soak`, the others i
 
 
 def faults_page() -> str:
-    """The page."""
+    """Return the page."""
     tests = _tests()
     lines = [
         f"| {number} | {fault.fault} | {fault.follows} | {tests.get(number) or NOT_TESTED.get(number, '')} |"
@@ -38,7 +38,7 @@ def faults_page() -> str:
 
 
 def _tests() -> dict[int, str]:
-    """Links to the tests of each fault."""
+    """Return links to each fault's tests."""
     found: dict[int, list[str]] = defaultdict(list)
     for path in sorted((_ROOT / "tests" / "faults").glob("test_*.py")):
         module = ast.parse(path.read_text("utf-8"), path.name)

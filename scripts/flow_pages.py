@@ -1,6 +1,6 @@
-"""Draws the diagrams of docs/flows/ anew, each from a run through the whole system: `python scripts/flow_pages.py`.
+"""Update the diagrams in docs/flows/ by running each flow end to end: `python scripts/flow_pages.py`.
 
-The pages are written by hand but for what stands between `<!-- flow: NAME -->` and `<!-- /flow -->`.
+The pages are written by hand, except between `<!-- flow: NAME -->` and `<!-- /flow -->`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _PLACE = re.compile(r"(<!-- flow: (?P<name>[a-z-]+) -->\n)(?P<drawn>.*?)(<!-- /f
 
 
 def drawn_in(text: str) -> dict[str, str]:
-    """The diagrams of a page, by the name of their flow."""
+    """Return a page's diagrams by the name of their flow."""
     return {
         place["name"]: place["drawn"].removeprefix("```mermaid\n").removesuffix("```\n")
         for place in _PLACE.finditer(text)
@@ -30,12 +30,12 @@ def drawn_in(text: str) -> dict[str, str]:
 
 
 def with_diagrams(text: str, diagrams: dict[str, str]) -> str:
-    """A page with these diagrams in their places."""
+    """Return a page with these diagrams in their places."""
     return _PLACE.sub(lambda place: f"{place[1]}```mermaid\n{diagrams[place['name']]}```\n{place[4]}", text)
 
 
 def main() -> int:
-    """Plays every flow and writes the pages that have changed."""
+    """Run every flow, and write the pages that changed."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     diagrams = {}
     with RedisServer(next(iter(found_programs().values()))) as server:

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code: `make docs`. With `--check` it only tells which are stale."""
+"""Generate reference pages in docs/ from the code: `make docs`. With `--check`, only report stale ones."""
 
 import sys
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def _refusals() -> dict[str, str]:
     return notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
 
 
-#: What makes each generated file, by its path below the repository's root.
+#: The generator of each file, by path relative to the repository's root.
 PAGES: dict[str, Callable[[], str]] = {
     "docs/statemachine.md": _states_page,
     "docs/statemachine.svg": diagram.svg,
@@ -44,12 +44,12 @@ if reference_pages.has_command_line():
 
 
 def pages() -> dict[str, str]:
-    """Text of every generated file, by its path below the repository's root."""
+    """Return each generated file's text, by path relative to the repository's root."""
     return {name: make() for name, make in PAGES.items()}
 
 
 def stale(found: dict[str, str]) -> list[str]:
-    """The files that are not as they would be written now."""
+    """Return the files that would change."""
     return [name for name, text in found.items() if not _is(ROOT / name, text)]
 
 
@@ -58,7 +58,7 @@ def _is(path: Path, text: str) -> bool:
 
 
 def main() -> int:
-    """Writes what changed; with `--check` writes nothing and answers 1 when something is stale."""
+    """Write what changed; with `--check`, write nothing and return 1 if anything is stale."""
     found = pages()
     names = stale(found)
     for name in names:

@@ -1,4 +1,4 @@
-"""Installs what a lock file names with pip, and shows how far it has come: pip itself is silent for half a minute.
+"""Install a lock file with pip and show progress, because pip itself is silent for half a minute.
 
 Usage: python scripts/install.py requirements.lock
 """
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-#: Where no terminal shows the line, another one is printed after so long, seconds.
+#: Interval between progress lines if there is no terminal, in seconds.
 NEXT_LINE_S = 5.0
 HINT = (
     "The libraries could not be installed (pip's own words are above). They come from the package index alone: "
@@ -39,14 +39,14 @@ def main(lock: Path) -> int:
 
 
 class Line:
-    """A line on standard error that a terminal shows in one place."""
+    """A progress line on standard error, updated in place on a terminal."""
 
     def __init__(self) -> None:
         self._in_place = sys.stderr.isatty()
         self._shown_s = 0.0
 
     def show(self, text: str) -> None:
-        """Replace what the line says; without a terminal, print another one now and then."""
+        """Update the line; without a terminal, print a new one now and then."""
         if self._in_place:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         elif time.monotonic() - self._shown_s >= NEXT_LINE_S:

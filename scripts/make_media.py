@@ -1,7 +1,7 @@
-"""Writes the audio that callers hear while they wait: ring-back and music, made from nothing but sines.
+"""Generate the wait audio (ringback and music) from sine waves.
 
-`python scripts/make_media.py` writes webhooks/media/*.wav. The same files come out each time, and a test compares them.
-Both are what a phone line carries: 8 kHz, 16 bits, one channel.
+`python scripts/make_media.py` writes webhooks/media/*.wav. The output is reproducible, and a test compares it. Both
+files are in telephone quality: 8 kHz, 16 bits, mono.
 """
 
 import io
@@ -16,13 +16,13 @@ FOLDER = Path(__file__).resolve().parent.parent / "webhooks" / "media"
 RATE_HZ = 8_000
 FULL = 32_767
 
-#: Frequencies of the ring-back tone of North America, in Hz; it sounds for 2 s and is silent for 4 s.
+#: Frequencies of the North American ringback tone, in Hz; it sounds for 2 s and is silent for 4 s.
 #: Source: ITU-T E.180 Supplement 2, "Various tones used in national networks", United States.
 RINGBACK_HZ = (440.0, 480.0)
 RINGBACK_ON_S, RINGBACK_OFF_S = 2.0, 4.0
 RINGBACK_LEVEL = 0.09
 
-#: Four chords of six notes each, as semitones above middle C: up and back down, all within what a phone line carries.
+#: Four chords of six notes each, as semitones above middle C: up and back down, all within telephone bandwidth.
 CHORDS = (
     (0, 7, 12, 16, 12, 7),
     (-3, 4, 9, 12, 9, 4),
@@ -31,8 +31,7 @@ CHORDS = (
 )
 MIDDLE_C_HZ = 261.6256
 NOTE_S = 0.5
-#: How long a note rings on beneath those that follow; the last ones ring on into the first, so that the loop has no
-#: seam.
+#: How long a note rings on below the next ones, in seconds; the last ones ring on into the first, for a seamless loop.
 RING_S = 2.4
 #: Level of each harmonic of a note.
 HARMONICS = (1.0, 0.28, 0.09)
@@ -40,9 +39,9 @@ MUSIC_PEAK = 0.2
 
 
 def ringback() -> bytes:
-    """The tone that says that a phone rings: one period."""
+    """Return one period of the ringback tone."""
     on, silent = int(RINGBACK_ON_S * RATE_HZ), int(RINGBACK_OFF_S * RATE_HZ)
-    ramp = RATE_HZ // 100  # 10 ms, so that it begins and ends without a click
+    ramp = RATE_HZ // 100  # 10 ms, so that it starts and ends without a click
     tone = (
         RINGBACK_LEVEL
         * min(1.0, n / ramp, (on - 1 - n) / ramp)
@@ -53,7 +52,7 @@ def ringback() -> bytes:
 
 
 def music() -> bytes:
-    """A quiet arpeggio that may be played again and again."""
+    """Return a quiet arpeggio that loops seamlessly."""
     notes = [semitones for chord in CHORDS for semitones in chord]
     step, length = int(NOTE_S * RATE_HZ), int(NOTE_S * RATE_HZ) * len(notes)
     mixed = [0.0] * length
@@ -66,7 +65,7 @@ def music() -> bytes:
 
 
 def _pluck(hz: float) -> Iterable[float]:
-    """One note: a soft beginning, then dying away to nothing."""
+    """Yield one note: a soft attack, then a decay to silence."""
     count, attack = int(RING_S * RATE_HZ), RATE_HZ // 50
     for n in range(count):
         fade = min(1.0, n / attack) * math.exp(-3.0 * n / RATE_HZ) * (1 - n / count)
@@ -75,7 +74,7 @@ def _pluck(hz: float) -> Iterable[float]:
 
 
 def _wav(values: Iterable[float]) -> bytes:
-    """A WAV file of values from -1 to 1."""
+    """Return a WAV file of samples from -1 to 1."""
     samples = array("h", (round(value * FULL) for value in values))
     data = b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
     file = io.BytesIO()
@@ -87,7 +86,7 @@ def _wav(values: Iterable[float]) -> bytes:
     return file.getvalue()
 
 
-#: What makes each file.
+#: The generator of each file.
 FILES: dict[str, Callable[[], bytes]] = {"ringback.wav": ringback, "music.wav": music}
 
 

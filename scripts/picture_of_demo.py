@@ -1,6 +1,6 @@
-"""Makes docs/demo.svg from what `conferral demo --exit` really prints, and shows it in the README.
+"""Generate docs/demo.svg from the output of `conferral demo --exit`, and show it in the README.
 
-No font and nothing else is fetched by whoever looks at the picture; its text can be selected and read aloud.
+The picture loads no fonts or other files; its text can be selected and read aloud.
 """
 
 import io
@@ -21,7 +21,7 @@ WIDTH = 120
 DEADLINE_S = 120
 _PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.DOTALL)
 
-#: As rich's own, without its fonts from elsewhere and with a name for screen readers.
+#: Rich's own format without its web fonts, and with a name for screen readers.
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <title>What the demo prints: a call is bridged, converted, handed over after a consult, and brought back</title>
@@ -51,10 +51,10 @@ FORMAT = """\
 
 
 def printed() -> str:
-    """What the demo prints on standard output.
+    """Return what the demo prints on standard output.
 
     Raises:
-        RuntimeError: it failed; holds what it said.
+        RuntimeError: it failed; holds its error output.
     """
     program = Path(sys.executable).parent / "conferral"
     ran = subprocess.run(
@@ -66,12 +66,12 @@ def printed() -> str:
 
 
 def picture(text: str) -> str:
-    """The text as a terminal shows it, in SVG."""
+    """Render the text as a terminal in SVG."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), color_system="truecolor", force_terminal=True)
     console.print(Text.assemble(("$ ", "dim"), (COMMAND, "bold")))
     for line in text.rstrip("\n").splitlines():
         shown = Text(line)
-        if not line.startswith(" "):  # what somebody does; the rest is what comes of it
+        if not line.startswith(" "):  # an action; the other lines are its results
             shown.stylize("bold")
         shown.highlight_regex(r"\[[a-z, -]+\]$", "bold green")
         shown.highlight_regex(r"^ *\+[0-9.]+ s", "cyan")
@@ -81,13 +81,13 @@ def picture(text: str) -> str:
 
 
 def show_in_readme(readme: str) -> str:
-    """The README with the picture in its place."""
+    """Return the README with the picture in its place."""
     shown = "![The demo: a call is bridged, converted, handed over and brought back](docs/demo.svg)"
     return _PLACE.sub(rf"\g<1>{shown}\n\g<2>", readme)
 
 
 def main() -> int:
-    """Runs the demo, writes the picture, and puts it into the README."""
+    """Run the demo, write the picture, and insert it into the README."""
     PICTURE.write_text(picture(printed()), "utf-8")
     README.write_text(show_in_readme(README.read_text("utf-8")), "utf-8")
     return 0

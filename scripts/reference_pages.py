@@ -1,4 +1,4 @@
-"""The pages of docs/reference/, each made from the code that it describes."""
+"""Generate the pages of docs/reference/, each from the code that it describes."""
 
 import importlib
 import importlib.util
@@ -40,7 +40,7 @@ def _page(source: str, *parts: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """A paragraph, filled."""
+    """Return a wrapped paragraph."""
     return textwrap.fill(text, 119, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
@@ -53,7 +53,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def settings_page() -> str:
-    """Every setting with its meaning, default and range."""
+    """Return every setting with its meaning, default, and range."""
     intro = _prose(
         "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
         "directory; the environment wins. An empty value counts as absent. What is wrong or missing by itself is "
@@ -89,7 +89,7 @@ def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A default as the environment would write it."""
+    """Return a default as the environment would write it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -99,14 +99,14 @@ def _shown(value: Any) -> str:
 
 
 def metrics_page() -> str:
-    """Every metric with its kind and labels."""
+    """Return every metric with its kind and labels."""
     rows = []
     for metric in vars(Metrics()).values():
         if isinstance(metric, MetricWrapperBase):
             kind = type(metric).__name__.lower()
             described = next(iter(metric.collect()))
             name = described.name + ("_total" if kind == "counter" else "")
-            # The library shows the names of labels nowhere else while nothing was counted.
+            # Before the first sample, the library exposes label names only here.
             labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"  # noqa: SLF001
             rows.append((f"`{name}`", kind, labels, described.documentation))
     intro = _prose(
@@ -122,7 +122,7 @@ def metrics_page() -> str:
 
 
 def redis_page() -> str:
-    """Every key, the session's fields on an example, and what each script takes and answers."""
+    """Return every key, the session's fields with examples, and each script's arguments and results."""
     scripts = []
     for path in sorted((ROOT / "storage" / "scripts").glob("*.lua")):
         scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
@@ -184,7 +184,7 @@ def _also() -> tuple[str, str]:
 
 
 def _fields() -> tuple[str, ...]:
-    """What fields of few words can say, what the newest transfer shows, and the fields that are nobody else's."""
+    """Return the values of enumerated fields, the newest transfer's fields, and the remaining fields."""
     without_phase = "while it converts, in a settled conference and at the end"
     closed = _table(
         ("Field", "Values"),
@@ -237,7 +237,7 @@ def _words(values: Iterable[str]) -> str:
 
 
 def _inner(kind: type[Any], shown: set[str]) -> str:
-    """The stored names of a class's fields, without those that are shown."""
+    """Return the stored names of a class's fields, without those already shown."""
     return _words(name for field in fields(kind) if (name := field.name.removesuffix("_ms")) not in shown)
 
 
@@ -262,7 +262,7 @@ def _example() -> Session:
 
 
 def log_events_page() -> str:
-    """Every log event with its level and where it comes from."""
+    """Return every log event with its level and source."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in modules(*ROOMS):
         for call in log_calls(path):
@@ -296,12 +296,12 @@ def _listed(names: frozenset[str]) -> str:
 
 
 def has_command_line() -> bool:
-    """Whether the command line is part of this tree."""
+    """Whether this tree contains the CLI."""
     return importlib.util.find_spec("conferral.main") is not None
 
 
 def command_tree() -> Any:
-    """The command line as its library sees it."""
+    """Return the CLI as click's command tree."""
     import typer
 
     module = importlib.import_module("conferral.main")
@@ -310,7 +310,7 @@ def command_tree() -> Any:
 
 
 def cli_page() -> str:
-    """Every command with its arguments and options."""
+    """Return every command with its arguments and options."""
     tree = command_tree()
     intro = "# Command line\n\n" + _help(tree.help) + "\n"
     parts = []
@@ -325,7 +325,7 @@ def cli_page() -> str:
 
 
 def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """All commands by name, each with its own behind it."""
+    """Yield all commands by name, each followed by its subcommands."""
     for name, command in sorted(tree.commands.items()):
         if not command.hidden:
             yield before + name, command
@@ -334,7 +334,7 @@ def _commands(tree: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _help(text: str | None) -> str:
-    """A command's help as Markdown: paragraphs that keep their lines become blocks of shell."""
+    """Return a command's help as Markdown: paragraphs with fixed lines become shell blocks."""
     parts = []
     for paragraph in inspect.cleandoc(text or "").split("\n\n"):
         if not paragraph.startswith("\b"):

@@ -1,4 +1,4 @@
-"""Reads from source files what can't be asked of the running code: `#:` comments and calls of the logger."""
+"""Read from source files what the running code can't provide: `#:` comments and calls of the logger."""
 
 import ast
 import re
@@ -16,13 +16,13 @@ LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "except
 
 
 def modules(*rooms: str) -> Iterator[Path]:
-    """Python files of the rooms, in order."""
+    """Yield the packages' Python files in order."""
     for room in rooms or ROOMS:
         yield from sorted((ROOT / room).rglob("*.py"))
 
 
 def notes_of(path: Path, class_name: str) -> dict[str, str]:
-    """The `#:` comments above the members of a class, by the member's name."""
+    """Return the `#:` comments above a class's members, by the member's name."""
     lines = path.read_text("utf-8").splitlines()
     tree = ast.parse("\n".join(lines))
     found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
@@ -50,12 +50,12 @@ class LogCall(NamedTuple):
     path: Path
     line: int
     level: str
-    #: The first argument; None when it is no literal.
+    #: The first argument; None if it isn't a literal.
     name: str | None
 
 
 def log_calls(path: Path) -> list[LogCall]:
-    """Every call of a module's `log`."""
+    """Return every call of a module's `log`."""
     calls = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if (
@@ -72,7 +72,7 @@ def log_calls(path: Path) -> list[LogCall]:
 
 
 def header_of(lua: str) -> str:
-    """The comment at the top of a Lua script, without its marks and its indentation."""
+    """Return a Lua script's header comment, without comment marks and indentation."""
     match = re.match(r"--\[\[\n(.*?)\]\]", lua, re.DOTALL)
     if match is None:
         raise ValueError("a script begins with a comment in double brackets")
