@@ -59,7 +59,7 @@ def whole(number: int) -> list[Event]:
 
 
 def events(count: int, at_once: int) -> list[Event]:
-    """Return so many events of concurrent calls."""
+    """Return `count` events, with `at_once` concurrent calls."""
 
     def endless() -> Iterator[Event]:
         first = 0

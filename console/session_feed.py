@@ -34,7 +34,7 @@ BUSY_MAX = 0.2
 BACK_OFF_MAX_S = 5.0
 #: Number of polls over which every session's attention is reevaluated once, even without events.
 ATTENTION_ROUND_POLLS = 16
-#: Every so many polls (count), one partition is read even without commits, to notice hashes edited by hand.
+#: Number of polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
 #: Interval for reading Redis's clock and the number of partitions, in seconds.
 CLOCK_EVERY_S = 5.0

@@ -71,7 +71,7 @@ _CHANGES = {
     "participant-mute": "is muted",
     "participant-unmute": "is heard again",
 }
-#: A supervisor's mode changes; a supervisor always has a mode.
+#: For supervisors, whose mute and unmute are changes of mode.
 _SUPERVISOR_CHANGES = {"participant-mute": "listens, heard by nobody", "participant-unmute": "is heard by all"}
 _RECORDING = {
     "in-progress": "runs",

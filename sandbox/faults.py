@@ -144,7 +144,7 @@ class Faults:
         self._add_callback_fault(event, count, params, CallbackPlan(copies=copies))
 
     def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
-        """Delay the next callbacks of this event by so many real seconds."""
+        """Delay the next callbacks of this event, in real seconds."""
         self._add_callback_fault(event, count, params, CallbackPlan(delay_s=by_s))
 
     def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
@@ -194,7 +194,7 @@ class Faults:
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
     def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
-        """Delay the next requests for TwiML to URLs that contain this text by so many real seconds."""
+        """Delay the next requests for TwiML to URLs that contain this text, in real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
     def clear(self) -> None:

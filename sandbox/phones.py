@@ -127,7 +127,7 @@ class Phone:
         keys_after_s: float = 0.5,
         times: int | None = None,
     ) -> Phone:
-        """Set its script from the next call on, or (with `times`) for so many calls only."""
+        """Set its script from the next call on, or (with `times`) for that many calls only."""
         script = PhoneScript(
             ring_after_s=ring_after_s,
             answer_after_s=answer_after_s,

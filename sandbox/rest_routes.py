@@ -37,9 +37,7 @@ ERRORS = {
 
 
 def rest_handler(sandbox: SandboxRuntime) -> Handler:
-    """Return the handler for `/2010-04-01/Accounts/{AccountSid}.json` and everything below
-    `/2010-04-01/Accounts/{AccountSid}/`.
-    """
+    """Return the handler for `/2010-04-01/Accounts/{AccountSid}` with `.json`, and for all paths below it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         account_sid, slash, rest = request.raw_path.partition("?")[0].removeprefix(VERSION).partition("/")

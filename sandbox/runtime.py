@@ -321,7 +321,7 @@ class SandboxRuntime:
         """Wait until the predicate holds; it is evaluated after each change of the model or the request log.
 
         Raises:
-            TimeoutError: it didn't hold within so many real seconds; the message lists the calls.
+            TimeoutError: it didn't hold within `timeout_s` real seconds; the message lists the calls.
         """
         deadline = time.monotonic() + timeout_s
         while not predicate():

@@ -39,7 +39,7 @@ _CHANGES = {
     "participant-mute": "{who} is muted",
     "participant-unmute": "{who} is heard again",
 }
-#: Skipped: other events already tell who hung up and what the gate decided.
+#: Skipped: other events already report who hung up and what the gate decided.
 _NOT_NARRATED = frozenset(
     {"dial_ended", "effect_succeeded", "conference_started", "conference_ended", "participant_left", "gate_reached"}
 )

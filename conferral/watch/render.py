@@ -77,7 +77,7 @@ def draw(
 
 
 def _fitting_count(target: Console, most: int, room: int, drawn: Callable[[int], RenderableType]) -> int:
-    """Return how many items fit into so many lines, at least one if there is one."""
+    """Return how many items fit into the available lines, at least one if there is one."""
     count = min(most, room)
     while count > 1 and len(target.render_lines(drawn(count))) > room:
         count -= 1

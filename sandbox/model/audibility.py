@@ -147,7 +147,7 @@ class Audibility:
     history: dict[str, list[SoundInterval]] = field(default_factory=dict)
 
     def update(self, state: State, touched: Iterable[str], now_s: float) -> set[str]:
-        """Update all legs of the calls and conferences that an input touched; return the legs that changed."""
+        """Update all legs of the calls and conferences that an input touched; return these legs."""
         legs = self._legs(state, touched)
         for sid in sorted(legs):
             self._update_leg(sid, sound_heard_by(state, sid), now_s)

@@ -161,7 +161,7 @@ def _find_audio(transaction: Transaction, fetch: Fetch) -> tuple[Conference, Par
 
 
 def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError) -> None:
-    """Handle a failed fetch: without its wait document, a participant is dropped; otherwise, music plays."""
+    """Handle a failed fetch: wait audio drops the participant, hold audio becomes music, an announcement ends."""
     found = _find_audio(transaction, fetch)
     if found is None:
         return

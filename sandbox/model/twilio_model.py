@@ -44,8 +44,8 @@ class TwilioModel:
         seed: Distinguishes one run's SIDs from another's.
         behavior: Durations, and choices where Twilio's documentation is silent.
 
-    `state` may be read at any time; `audibility` records who heard whom, `alone` how long legs were alone. Time never
-    runs backwards: an earlier `now_s` counts as the latest one seen.
+    `state` may be read at any time; `audibility` records who heard whom, `alone_time` how long legs were alone. Time
+    never runs backwards: an earlier `now_s` counts as the latest one seen.
     """
 
     def __init__(self, account_sid: str, *, seed: str = "0", behavior: Behavior | None = None) -> None:

@@ -108,7 +108,7 @@ const waiting = computed(() => {
   return count;
 });
 
-/** Moves the selection by so many rows, or to the first or last, and scrolls to it. */
+/** Moves the selection by `by` rows, or to the first or last, and scrolls to it. */
 export function move(by) {
   const { ids } = visibleRows.value;
   if (!ids.length) {
