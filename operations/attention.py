@@ -77,7 +77,7 @@ def is_lone(fields: Fields) -> bool:
         return False
     if not _CONNECTING.isdisjoint(fields.get(f"party.{party}.status", "") for party in wording.party_names(fields)):
         return False
-    return len(_company(fields)) == 1
+    return len(_participants(fields)) == 1
 
 
 def _has_recovered(fields: Fields) -> bool:
@@ -86,10 +86,10 @@ def _has_recovered(fields: Fields) -> bool:
         return True
     if fields.get("state") not in ("bridged", "conferenced") or fields.get("phase") in _EXPECTED_LONE_PHASES:
         return False
-    return len(_company(fields)) >= 2
+    return len(_participants(fields)) >= 2
 
 
-def _company(fields: Fields) -> list[str]:
+def _participants(fields: Fields) -> list[str]:
     """Return the names of the connected parties, without supervisors and parties that are leaving."""
     return [
         party
@@ -105,7 +105,7 @@ def _counts_as_party(fields: Fields, party: str) -> bool:
 
 
 def _remaining_party(fields: Fields) -> str:
-    who = next(iter(_company(fields)), "somebody")
+    who = next(iter(_participants(fields)), "somebody")
     return f"alone in the conference: {who}"
 
 

@@ -55,10 +55,10 @@ def audibility(fields: Fields) -> tuple[AudibleParties, ...]:
         for party in wording.party_names(fields)
     }
     there = {party: of for party, of in audible.items() if of["status"] != "left"}
-    in_room = [of for of in there.values() if of["in_conference"] == "true"]
-    if fields.get("phase") == "ringing" and len(in_room) == 1 and in_room[0]["wait_audio"]:
+    in_conference = [of for of in there.values() if of["in_conference"] == "true"]
+    if fields.get("phase") == "ringing" and len(in_conference) == 1 and in_conference[0]["wait_audio"]:
         # A conference with one participant plays wait audio, however that participant joined.
-        in_room[0]["waits_for_start"] = "true"
+        in_conference[0]["waits_for_start"] = "true"
     later = next_dialed_party(fields)
     return tuple(
         AudibleParties(party, (), f"{party} is dialed next")

@@ -137,15 +137,15 @@ class DeadLetters:
             raise BadCursorError
         reason = shorten_reason(reason)
         found: list[DeadLetter] = []
-        looked_at, last = 0, ""
+        scanned, last = 0, ""
         most = SCANNED_MAX if reason else limit + 1
         async for letter in self._store.newest_first(cursor, limit=most):
             if len(found) == limit:
                 return DeadLetterPage(tuple(found), last)
-            looked_at, last = looked_at + 1, letter.letter_id
+            scanned, last = scanned + 1, letter.letter_id
             if reason in ("", letter.reason):
                 found.append(self._displayed(letter, full=full))
-        return DeadLetterPage(tuple(found), last if looked_at == most else "")
+        return DeadLetterPage(tuple(found), last if scanned == most else "")
 
     async def find(self, letter_id: str, *, full: bool = False) -> DeadLetter | None:
         """Return a dead letter; None if there is none with this id."""

@@ -124,7 +124,9 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         router=lease_holder(router[0], router[1], now_ms),
         sweep=lease_holder(sweep[0], sweep[1], now_ms),
         processes=tuple(
-            ProcessHealth(one.name, one.kind, one.version, one.schema_version, max(0, now_ms - one.seen_ms), one.stats)
+            ProcessHealth(
+                one.name, one.kind, one.version, one.schema_version, max(0, now_ms - one.last_seen_ms), one.stats
+            )
             for one in found
         ),
         dead=int(dead),
@@ -162,9 +164,9 @@ def rates(before: Health, after: Health) -> Rates | None:
     return Rates(seconds, per_second("events"), per_second("commits"), callbacks, per_second("requests"), failures)
 
 
-def _unlisted_failures(figures: ProcessStats) -> int:
+def _unlisted_failures(stats: ProcessStats) -> int:
     """Return an upper bound for codes missing from the report, which lists only the most frequent ones."""
-    return min(figures.failures.values()) if len(figures.failures) >= FAILURES_MAX else 0
+    return min(stats.failures.values()) if len(stats.failures) >= FAILURES_MAX else 0
 
 
 #: Commands sent per partition (count).

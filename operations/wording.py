@@ -257,9 +257,9 @@ def _submitted_by(entry: LogEntry) -> str:
 
 def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     """Describe a transfer step's timeout by the effects that followed."""
-    if dialled := [who for kind, who, _ in ordered if kind in _DIALS]:
+    if dialed := [who for kind, who, _ in ordered if kind in _DIALS]:
         # The timeout was the scheduled time of the dial: nothing is late.
-        return f"it is time to {'ring the agent again' if dialled == ['agent'] else 'call ' + ' and '.join(dialled)}"
+        return f"it is time to {'ring the agent again' if dialed == ['agent'] else 'call ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
         return "it is time to look how far the transfer has come"
     return "a step of the transfer takes too long"
@@ -303,9 +303,9 @@ def describe_attempts(entry: LogEntry) -> str:
 
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
     """Whether no request succeeded, but verification found that one with an unknown outcome had taken effect."""
-    is_in_doubt = any(not word.startswith("429") for word, _ in failed_attempts)  # a 429 means that Twilio did nothing
+    is_unknown = any(not word.startswith("429") for word, _ in failed_attempts)  # a 429 means that Twilio did nothing
     is_done = entry["event"] == "effect_succeeded"
-    return is_done and is_in_doubt and sum(int(times) for _, times in failed_attempts) == count
+    return is_done and is_unknown and sum(int(times) for _, times in failed_attempts) == count
 
 
 def _failed_attempt_note(word: str, times: str) -> str:
@@ -358,8 +358,8 @@ def _calls_read(detail: str) -> str:
 
     Older entries have SIDs instead of names, and only the number of participants.
     """
-    calls, _, room = detail.partition("; ")
-    pairs = (one.partition(" ") for one in room.partition(": ")[2].split(", "))
+    calls, _, conference = detail.partition("; ")
+    pairs = (one.partition(" ") for one in conference.partition(": ")[2].split(", "))
     inside = {who: flags for who, _, flags in pairs if who}
     *others, last = inside or [""]
     told: list[str] = []
@@ -367,8 +367,8 @@ def _calls_read(detail: str) -> str:
         names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
         told.append(f"{names} in the conference")
         told += [f"{who} is {how.replace(' ', ' and ')}" for who, how in inside.items() if how]
-    elif room:
-        told.append(room)
+    elif conference:
+        told.append(conference)
     for who, _, status in (one.rpartition(" ") for one in calls.split(", ") if one):
         if who not in inside or status != "in-progress":  # participants are always on the line
             told.append(f"{who} {_CALL_STATUSES.get(status) or _STATUSES.get(status, status)}")

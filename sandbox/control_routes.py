@@ -172,10 +172,12 @@ class ControlRoutes:
             age_s, status = float(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
             calls = self._sandbox.add_foreign_calls(count, status=status, age_s=age_s)
             name = str(body.get("conference", ""))
-            room = self._sandbox.add_foreign_conference(name, participant_count=members, age_s=age_s) if name else None
+            conference = (
+                self._sandbox.add_foreign_conference(name, participant_count=members, age_s=age_s) if name else None
+            )
         except (TypeError, ValueError) as error:
             raise ControlError(422, str(error)) from error
-        return json_response({"calls": [call.sid for call in calls], "conference": room}, 201)
+        return json_response({"calls": [call.sid for call in calls], "conference": conference}, 201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""
@@ -212,12 +214,12 @@ class ControlRoutes:
         live = request.query.get("live") == "true"
         shown = [
             {
-                "sid": room.sid,
-                "name": room.name,
-                "status": room.status,
-                "reason_ended": room.reason_ended,
-                "region": room.region,
-                "max_participants": room.participants_max,
+                "sid": conference.sid,
+                "name": conference.name,
+                "status": conference.status,
+                "reason_ended": conference.reason_ended,
+                "region": conference.region,
+                "max_participants": conference.participants_max,
                 "participants": [
                     {
                         "call_sid": it.call_sid,
@@ -233,11 +235,11 @@ class ControlRoutes:
                         "beep": it.settings.beep,
                         "jitter_buffer_size": it.settings.jitter_buffer,
                     }
-                    for it in room.participants.values()
+                    for it in conference.participants.values()
                 ],
             }
-            for room in self._sandbox.model.state.conferences.values()
-            if not live or room.status != "completed"
+            for conference in self._sandbox.model.state.conferences.values()
+            if not live or conference.status != "completed"
         ]
         return json_response({"conferences": shown})
 

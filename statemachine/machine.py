@@ -291,8 +291,8 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
-    tells_of_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
-    is_news = tells_of_leaving or _has_new_facts(before, after)
+    reports_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
+    is_news = reports_leaving or _has_new_facts(before, after)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     changes = {
         "state": draft.state,

@@ -227,7 +227,7 @@ class CallbackUrls:
 
     def wait(self, wait: Wait) -> str:
         """Return the wait URL of a waiting or held party."""
-        fields = {"session": wait.session_id, "party": wait.party, "tune": wait.wait_audio.value}
+        fields = {"session": wait.session_id, "party": wait.party, "audio": wait.wait_audio.value}
         if wait.with_greeting:
             fields["greeting"] = "1"
         if wait.opens_session:
@@ -360,9 +360,9 @@ def parse_wait(query: str) -> Wait:
         CallbackUrlError: a field is missing, repeated, or malformed.
     """
     fields = _fields(query)
-    wait_audio = fields.get("tune", "")
+    wait_audio = fields.get("audio", "")
     if wait_audio not in (WaitAudio.RINGBACK, WaitAudio.MUSIC):
-        raise CallbackUrlError("tune")
+        raise CallbackUrlError("audio")
     marks = (_flag(fields, name) for name in ("greeting", "opens"))
     return Wait(_id(fields, "session"), _id(fields, "party"), WaitAudio(wait_audio), *marks)
 

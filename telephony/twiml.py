@@ -31,7 +31,7 @@ from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase,
 INLINE_LENGTH_MAX = 4000
 
 #: Longest id or label, and longest conference name (characters).
-_ID_LENGTH_MAX, _ROOM_LENGTH_MAX = 64, 128
+_ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
@@ -348,7 +348,7 @@ class TwimlBuilder:
 
     def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
         """Return the longest TwiML that is ever sent inline for a session with these attributes: a join."""
-        longest, conference = "x" * _ID_LENGTH_MAX, "x" * _ROOM_LENGTH_MAX
+        longest, conference = "x" * _ID_LENGTH_MAX, "x" * _CONFERENCE_LENGTH_MAX
         return self.join_conference(
             longest,
             longest,

@@ -81,10 +81,10 @@ class CallRouting:
         try:
             return resolve_address(callee, names, self._allowed)
         except AddressError:
-            dialled = _SIP_USER.match(callee) if caller.startswith(_SIP) else None
-            if dialled is None:
+            dialed = _SIP_USER.match(callee) if caller.startswith(_SIP) else None
+            if dialed is None:
                 raise
-        return resolve_address(unquote(dialled[1]), names, self._allowed)
+        return resolve_address(unquote(dialed[1]), names, self._allowed)
 
     def next_agent(self, session_id: str, agents: Sequence[str], number: int) -> NextAgent | None:
         """Return the next agent to try after one who could not be reached; None if there is none left.

@@ -118,7 +118,7 @@ class GateRoutes:
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
             return self._connect(gate, view)
-        name = view.dialled_by(gate.dial)
+        name = view.dialed_by(gate.dial)
         party = view.parties[name]
         if party.ring_group:
             claim = await self._ingest.claim_gate(
@@ -168,13 +168,13 @@ class GateRoutes:
 
 def _is_in_ring_group(gate: Gate, view: SessionView | None) -> bool:
     """Whether the dial belongs to a ring group, of which one wins."""
-    party = view.parties.get(view.dialled_by(gate.dial)) if view else None
+    party = view.parties.get(view.dialed_by(gate.dial)) if view else None
     return party is not None and bool(party.ring_group)
 
 
 def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
     """Return what to say to the call first: once, before the first prompt, or before joining without a prompt."""
-    party = view.parties.get(view.dialled_by(gate.dial)) if view else None
+    party = view.parties.get(view.dialed_by(gate.dial)) if view else None
     if party is None or gate.question > 1 or gate.briefed:
         return {"brief": "", "recall_reason": ""}
     return {"brief": party.brief, "recall_reason": party.recall_reason}

@@ -37,7 +37,7 @@ def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
         view: The session; None if unknown.
         dial_id: The dial that placed the call.
     """
-    name = view.dialled_by(dial_id) if view else ""
+    name = view.dialed_by(dial_id) if view else ""
     if view is None or not name:
         return GateRoute.NOWHERE
     if view.state == State.ENDED or _has_left(view.parties[name]):
@@ -81,7 +81,7 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
         return GateDecision.NO_CONFIRMATION
     if view is None or route_of(view, dial_id) is GateRoute.NOWHERE:
         return GateDecision.TAKEN if _was_answered_elsewhere(view, dial_id) else GateDecision.TOO_LATE
-    must_press = question > 1 or view.parties[view.dialled_by(dial_id)].confirm
+    must_press = question > 1 or view.parties[view.dialed_by(dial_id)].confirm
     if not must_press or (question > 1 and pressed):
         return GateDecision.ACCEPTED
     return None
@@ -96,7 +96,7 @@ def released_targets(view: SessionView, dial_id: str) -> tuple[str, ...]:
         view: The session.
         dial_id: A dial of the session.
     """
-    ring_group = view.parties[view.dialled_by(dial_id)].ring_group
+    ring_group = view.parties[view.dialed_by(dial_id)].ring_group
     targets = (party for party in view.parties.values() if party.ring_group == ring_group and party.dial_id != dial_id)
     return tuple(target.dial_id for target in targets if target.dial_id and _has_left(target))
 
@@ -107,7 +107,7 @@ def _has_left(party: PartyView) -> bool:
 
 def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
     """Whether another party of the same ring group has taken the call, so that this one is merely late."""
-    name = view.dialled_by(dial_id) if view else ""
+    name = view.dialed_by(dial_id) if view else ""
     if view is None or not name or not view.parties[name].ring_group:
         return False
     return any(

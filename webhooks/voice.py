@@ -35,8 +35,8 @@ CONFERENCE_START_PATH = "/voice/conference"
 #: Timeout in case Redis's own deadline of 2 s fails, seconds: the caller hears silence meanwhile.
 _STORE_DEADLINE_S = 2.2
 #: How often, and at what interval in seconds, the fallback reads a session that is not decided yet.
-_ASK_AGAIN_MAX = 5
-_ASK_AGAIN_S = 0.1
+_RETRIES_MAX = 5
+_RETRY_AFTER_S = 0.1
 
 
 class VoiceRoutes:
@@ -135,10 +135,10 @@ class VoiceRoutes:
         decision: a caller who is bridged while the session waits in a conference can't be transferred.
         """
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
-        for _ in range(_ASK_AGAIN_MAX):
+        for _ in range(_RETRIES_MAX):
             if view is not None:
                 break
-            await asyncio.sleep(_ASK_AGAIN_S)
+            await asyncio.sleep(_RETRY_AFTER_S)
             view = await self._ingest.read(event.session_id)
         return view
 

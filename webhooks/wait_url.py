@@ -32,8 +32,8 @@ _STORE_DEADLINE_S = 0.5
 #: Timeout for reopening a lost session, seconds; retried each time the caller's music ends.
 _OPENING_DEADLINE_S = 3.0
 #: A new call's session may not be decided yet: how often it is read again, and at what interval in seconds.
-_ASK_AGAIN_MAX = 5
-_ASK_AGAIN_S = 0.05
+_RETRIES_MAX = 5
+_RETRY_AFTER_S = 0.05
 #: The event's `finding` for music that plays in an unknown session.
 UNKNOWN = "session-unknown"
 
@@ -81,10 +81,10 @@ class WaitRoutes:
         try:
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 view = await self._ingest.read(session_id)
-                for _ in range(_ASK_AGAIN_MAX):
+                for _ in range(_RETRIES_MAX):
                     if view is not None:
                         break
-                    await asyncio.sleep(_ASK_AGAIN_S)
+                    await asyncio.sleep(_RETRY_AFTER_S)
                     view = await self._ingest.read(session_id)
         except (StoreError, TimeoutError) as error:
             self._metrics.webhook_store_errors.labels(WAIT_PATH).inc()
@@ -93,15 +93,15 @@ class WaitRoutes:
         if view is None and opens:
             await self._reopen(session_id, form)
         elif view is None:
-            await self._tell_unknown(session_id, form)
+            await self._report_unknown(session_id, form)
         return view
 
-    async def _tell_unknown(self, session_id: str, form: Form) -> None:
+    async def _report_unknown(self, session_id: str, form: Form) -> None:
         """Publish that a party hears music in an unknown session; the workers then search for its conference."""
         try:
-            room = conference_sid_of(form)
+            conference = conference_sid_of(form)
             event = AccountSwept(
-                session_id=session_id, token=f"{UNKNOWN}:{room}", finding=UNKNOWN, conference_sid=room
+                session_id=session_id, token=f"{UNKNOWN}:{conference}", finding=UNKNOWN, conference_sid=conference
             )  # fmt: skip
             async with asyncio.timeout(_STORE_DEADLINE_S):
                 await self._ingest.publish(event)
@@ -129,7 +129,7 @@ class WaitRoutes:
             try:
                 async with asyncio.timeout(_OPENING_DEADLINE_S):
                     if not await self._twilio.is_alone(conference, event.call_sid):
-                        await self._tell_unknown(session_id, form)
+                        await self._report_unknown(session_id, form)
                         return
                     await self._ingest.publish(event, call_sid=event.call_sid)
             except (ProviderError, StoreError, TimeoutError, ReplayedCallError) as error:

@@ -66,12 +66,12 @@ async def _find_session(named: str) -> "Fields":
     """Return a session's hash; empty if reading it takes longer than `TIMEOUT_S`."""
     import asyncio
 
-    looking = asyncio.ensure_future(_read_session(named))
-    await asyncio.wait({looking}, timeout=TIMEOUT_S)
-    if not looking.done():
-        looking.cancel()
+    reading = asyncio.ensure_future(_read_session(named))
+    await asyncio.wait({reading}, timeout=TIMEOUT_S)
+    if not reading.done():
+        reading.cancel()
         return {}
-    return looking.result()
+    return reading.result()
 
 
 async def _read_session(named: str) -> "Fields":

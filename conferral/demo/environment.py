@@ -26,7 +26,7 @@ START_S = 30.0
 ATTEMPTS = 5
 PORT_SHIFTS = 500
 #: What Conferral's processes log when they can't listen.
-PORT_TAKEN = ("can't be had",)
+PORT_IN_USE = ("can't be had",)
 ReadyCheck = Callable[[], Awaitable[bool]]
 
 #: An account SID that can't exist, and its token; the same in every demo.
@@ -168,7 +168,7 @@ async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, s
             await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
         except CommandNotDoneError:
             # Another program, such as a second demo, took a port first: try other ports.
-            was_slow = any(child.has_logged(words) for child in started.values() for words in PORT_TAKEN)
+            was_slow = any(child.has_logged(words) for child in started.values() for words in PORT_IN_USE)
             if not was_slow or attempt == ATTEMPTS:
                 raise
             await children.stop_some(list(started.values()))
@@ -200,10 +200,10 @@ def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> 
     """Return each process's readiness check. It reads the process's own log: another program may own the port."""
 
     def log_contains(name: str, words: str) -> ReadyCheck:
-        async def look() -> bool:
+        async def check() -> bool:
             return started[name].has_logged(words)
 
-        return look
+        return check
 
     return {
         "the sandbox": log_contains("sandbox", "sandbox_started"),

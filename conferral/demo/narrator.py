@@ -102,15 +102,15 @@ async def narrating(follower: ChangeFeed, line: str = characters.BUSINESS) -> As
     """
     narrator = Narrator(follower, line=line)
     await narrator.begin()
-    telling = asyncio.create_task(narrator.run())
+    announcing = asyncio.create_task(narrator.run())
     try:
         yield narrator
         await narrator.narrate_new()
     finally:
         # Stop by a flag: a cancellation during a Redis read can get lost.
         narrator.is_over = True
-        await asyncio.wait({telling})
-        error = telling.exception()
+        await asyncio.wait({announcing})
+        error = announcing.exception()
     if error is not None:
         raise error
 
@@ -124,8 +124,8 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
         line: The number that the customer calls.
     """
     if entry["event"] == "call_received":
-        tells = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
-        return f"{tells.format(line=wording.display_address(line))}  [{entry['to']}]"
+        text = _WAITS if entry["to"] == "conferenced" else _SENTENCES["call_received"]
+        return f"{text.format(line=wording.display_address(line))}  [{entry['to']}]"
     if entry["from"] == entry["to"] and entry["version"] != "1":
         return "" if entry["outcome"] in ("stale", "unexpected") else _line(entry, people)
     reason = f", {entry['reason']}" if entry["reason"] else ""
@@ -148,10 +148,10 @@ def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
         return f"{people.get(who, who)} is in the conference"
     if event == "participant_changed":
         kind, _, flags = rest.partition(" ")
-        tells = _CHANGES.get(kind, "")
+        text = _CHANGES.get(kind, "")
         if "coaches " in flags:  # both an unmute and a change of flags mention it
-            tells = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
-        return tells.format(who=people.get(who, who), agent=people["agent"])
+            text = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
+        return text.format(who=people.get(who, who), agent=people["agent"])
     if event in _NOT_NARRATED or (event == "gate_decided" and rest == "accepted"):
         return ""
     return wording.describe_entry(entry)

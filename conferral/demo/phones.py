@@ -129,7 +129,7 @@ class DemoPhones:
         last = {people[sid]: intervals[-1] for sid, intervals in hearing.items() if sid in people and intervals}
         return {name: _heard(it, people) for name, it in last.items() if it["until_s"] is None}
 
-    async def heard_nobody_s(self, call_sid: str, since_s: float, until_s: float) -> float:
+    async def heard_no_one_s(self, call_sid: str, since_s: float, until_s: float) -> float:
         """Return for how many seconds in an interval a party heard no one: silence, music, or ringing."""
         intervals = (await self._request("GET", f"/sandbox/hearing?call={call_sid}"))["hearing"][call_sid]
         return sum(

@@ -249,10 +249,10 @@ class Scenario:
             raise CommandNotDoneError(f"{what} did not come within {STEP_S:g} s; the session is {state}")
         return await self._session()
 
-    async def heard_nobody_text(self, party: str, since_s: float) -> str:
+    async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Describe for how long a party has heard no one."""
         fields, phones = await self._session(), self.runner.phones
-        lonely_s = await phones.heard_nobody_s(fields[f"party.{party}.call_sid"], since_s, await phones.now_s())
+        lonely_s = await phones.heard_no_one_s(fields[f"party.{party}.call_sid"], since_s, await phones.now_s())
         return f"{lonely_s * 1000:.0f} ms"
 
     async def recorded(self, since_s: float) -> dict[str, float]:

@@ -51,21 +51,21 @@ def draw(
     """
     from rich.console import Group
 
-    room = min(CHANGES_MAX, max(OLD_CHANGES_MIN, target.height // 3))
+    space = min(CHANGES_MAX, max(OLD_CHANGES_MIN, target.height // 3))
     kept = _fitting_count(
-        target, len(changes), room, lambda count: _changes_part(changes[len(changes) - count :], full=full)
+        target, len(changes), space, lambda count: _changes_part(changes[len(changes) - count :], full=full)
     )
     below = _keys(keys) if keys else _changes_part(changes[len(changes) - kept :], full=full)
     parts: list[RenderableType] = []
     if sessions:
-        room = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(below)))
+        space = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(below)))
         place = next((place for place, fields in enumerate(sessions) if fields.get("id") == selected), 0)
 
         def above(count: int) -> RenderableType:
             first = max(0, place - count + 1)
             return _sessions_part(target, sessions[first : first + count], now_of, full=full, selected=selected)
 
-        shown = _fitting_count(target, len(sessions), room, above)
+        shown = _fitting_count(target, len(sessions), space, above)
         parts.append(above(shown))
         if shown < len(sessions):
             hidden = f"and {len(sessions) - shown} more; conferral sessions lists all"
@@ -76,10 +76,10 @@ def draw(
     return Group(*parts, output.table_cell(""), below, status)
 
 
-def _fitting_count(target: Console, most: int, room: int, drawn: Callable[[int], RenderableType]) -> int:
+def _fitting_count(target: Console, most: int, space: int, drawn: Callable[[int], RenderableType]) -> int:
     """Return how many items fit into the available lines, at least one if there is one."""
-    count = min(most, room)
-    while count > 1 and len(target.render_lines(drawn(count))) > room:
+    count = min(most, space)
+    while count > 1 and len(target.render_lines(drawn(count))) > space:
         count -= 1
     return count
 
@@ -133,12 +133,12 @@ def draw_session(
         output.table_or_entries(target, PARTY_COLUMNS, *party_rows(fields, full=full)),
         output.table_cell(""),
     ]
-    room = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(Group(*parts))))
+    space = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(Group(*parts))))
 
     def newest(count: int) -> RenderableType:
         return output.table_of(LOG_COLUMNS, rows[len(rows) - count :], ("",))
 
-    return Group(*parts, newest(_fitting_count(target, len(rows), room, newest)), output.table_cell(""), status)
+    return Group(*parts, newest(_fitting_count(target, len(rows), space, newest)), output.table_cell(""), status)
 
 
 def _keys(keys: Sequence[tuple[str, str]]) -> RenderableType:

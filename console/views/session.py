@@ -137,8 +137,8 @@ class SessionDetailView:
         """Return the message with new timeline entries and with those updated since."""
         history = self._log
         known = self._entries_page_has() if self._sent_entries is None else self._sent_entries
-        is_anew = self._log_generation != history.generation
-        if is_anew:
+        is_reset = self._log_generation != history.generation
+        if is_reset:
             known = 0
         elif known == len(history.log):
             return []

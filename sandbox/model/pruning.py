@@ -27,13 +27,13 @@ def prune_finished(state: State, hearing: Audibility, most: int, referenced: fro
     empty = (
         sid for sid, conference in state.conferences.items() if conference.status == "completed" and sid not in needed
     )
-    rooms = set(islice(empty, max(0, len(state.conferences) - len(state.conference_sids) - most)))
+    conferences = set(islice(empty, max(0, len(state.conferences) - len(state.conference_sids) - most)))
     for sid in calls:
         del state.calls[sid]
         hearing.history.pop(sid, None)
-    for sid in rooms:
+    for sid in conferences:
         del state.conferences[sid]
-    removed = calls | rooms
+    removed = calls | conferences
     for sid in [
         sid for sid, one in state.recordings.items() if removed & {one.call_sid, one.leg_sid, one.conference_sid}
     ]:

@@ -86,7 +86,7 @@ function Screen({ phone, leg, alone }) {
     }
     <p class="doing">
       ${leg ? html`${doing(leg)} <${MaskedText} value=${leg.other} />` : "Not in a call"}
-      ${leg?.room && html`<span class="tag">${hide(leg.room)}</span>`}
+      ${leg?.conference_state && html`<span class="tag">${hide(leg.conference_state)}</span>`}
       ${leg?.is_speaking && html`<span class="tag">speaking</span>`}
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>

@@ -24,9 +24,9 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
     live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
     return [
         {
-            "sid": room.sid,
-            "name": room.name,
-            "status": room.status,
+            "sid": conference.sid,
+            "name": conference.name,
+            "status": conference.status,
             "participants": [
                 {
                     "call_sid": it.call_sid,
@@ -38,11 +38,11 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
                     "coaching": it.coaching,
                     "end_on_exit": it.end_on_exit,
                 }
-                for it in room.participants.values()
+                for it in conference.participants.values()
             ],
         }
-        for room in live
-        if room.status != "completed"
+        for conference in live
+        if conference.status != "completed"
     ]
 
 

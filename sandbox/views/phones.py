@@ -38,7 +38,7 @@ class Leg(TypedDict):
     """Addresses of the phones that it hears."""
     is_speaking: bool
     wants_keys: bool
-    room: str
+    conference_state: str
     """Its state in a conference: `on hold`, `muted`; empty if normal, or without a conference."""
     cannot: dict[str, str]
     """Why an action is unavailable, by action; empty if available."""
@@ -147,8 +147,8 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
         sound, words = "ring", f"ring ring! {other} is calling"
     else:
         sound, words = "silence", "it is being dialled"
-    room = sandbox.model.state.conferences.get(call.conference_sid)
-    me = room.participants.get(call.sid) if room is not None else None
+    conference = sandbox.model.state.conferences.get(call.conference_sid)
+    me = conference.participants.get(call.sid) if conference is not None else None
     hears = heard.parties if heard is not None else frozenset[str]()
     return Leg(
         sid=call.sid,
@@ -161,7 +161,7 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
         hears=sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
         is_speaking=me is not None and me.is_speaking,
         wants_keys=call.activity == "gathering",
-        room=", ".join(_participation_note(me)) if me is not None else "",
+        conference_state=", ".join(_participation_note(me)) if me is not None else "",
         cannot=_disabled_actions(call, me),
     )
 

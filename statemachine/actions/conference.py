@@ -111,9 +111,12 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         return
     left = draft.session.conference_sid
     former = draft.session.former_conferences
-    rooms = (*former, left) if left else former
+    conferences = (*former, left) if left else former
     draft.change(
-        conference_sid=conference_sid, former_conferences=rooms, verified_sequence=0, awaits_conference_start=False
+        conference_sid=conference_sid,
+        former_conferences=conferences,
+        verified_sequence=0,
+        awaits_conference_start=False,
     )
     recording = draft.session.recording
     if left and recording is not None and recording.of_conference:
@@ -258,6 +261,6 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
 
 def _may_have_refused(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
     """Whether a dialed party failed to join with `busy`, which Twilio also reports for a refusal."""
-    dialling = draft.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
-    is_expected = dialling and not (party.answered or party.is_gone or party.is_leaving)
+    dialing = draft.state in (State.CONFERENCED, State.TRANSFERRING) and bool(party.dial_id)
+    is_expected = dialing and not (party.answered or party.is_gone or party.is_leaving)
     return is_expected and event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY

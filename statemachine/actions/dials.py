@@ -105,7 +105,7 @@ def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
     """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
-    shown = draft.session.called_number if _shows_customer(draft, party) else ""
+    shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT and draft.session.options.caller_id == party.caller_id:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
         draft.change(options=replace(draft.session.options, caller_id=""))
@@ -134,7 +134,7 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
 
 def _place_dial(draft: Draft, party: Party, *, is_urgent: bool) -> None:
     timeout_s = party.ring_timeout_s
-    token = draft.session.call_token if _shows_customer(draft, party) else ""
+    token = draft.session.call_token if _uses_customer_number(draft, party) else ""
     if party.is_gated:
         dial_id = draft.emit(
             CreateCall, party=party.name, to=party.address, timeout_s=timeout_s, caller_id=party.caller_id,
@@ -167,7 +167,7 @@ def _caller_id(draft: Draft) -> str:
     return draft.session.called_number
 
 
-def _shows_customer(draft: Draft, party: Party) -> bool:
+def _uses_customer_number(draft: Draft, party: Party) -> bool:
     """Whether the dialed party sees the customer's number, which requires the call token."""
     customer = draft.session.parties.get(CUSTOMER)
     return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
@@ -325,8 +325,8 @@ def update_transfer_status(draft: Draft) -> None:
         return
     # A retrieving party becomes the agent. A recalled agent shows only in the party's own status.
     retrieves = draft.session.phase is Phase.RETRIEVE
-    dialled = (draft.session.parties[AGENT],) if retrieves else draft.session.targets
-    waiting = [party.status for party in dialled if party.status in _RANKS]
+    dialed = (draft.session.parties[AGENT],) if retrieves else draft.session.targets
+    waiting = [party.status for party in dialed if party.status in _RANKS]
     if waiting:
         furthest = max(waiting, key=_RANKS.index)
         draft.change_transfer(status=TransferStatus(furthest.value))
@@ -418,14 +418,14 @@ def hang_up_late_call(draft: Draft, event: CallProgressed | GateReached | GateDe
     draft.reason = "dialled for a session that has ended"
 
 
-def doubt_unknown_calls(draft: Draft) -> None:
+def mark_unknown_dials(draft: Draft) -> None:
     """Mark dials without a known call after a Redis rollback: they are searched for if the session ends."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
-def let_found_call_go(draft: Draft, event: EffectSucceeded) -> None:
+def hang_up_found_call(draft: Draft, event: EffectSucceeded) -> None:
     """Hang up a call that a search found after the session ended; an `end` command waits for that too."""
     hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)

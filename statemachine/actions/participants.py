@@ -138,15 +138,15 @@ def finish_reconciliation(draft: Draft, _event: Event) -> None:
 
 def read_participants(draft: Draft, event: ConfirmOverdue) -> None:
     """Read Twilio because a callback is missing; repeat every two seconds until settled."""
-    looks = draft.session.confirmation_reads + 1
-    draft.change(confirmation_reads=looks)
-    if looks > _END_ON_EXIT_READS_MAX:
-        _give_up_end_on_exit(draft)
+    reads = draft.session.confirmation_reads + 1
+    draft.change(confirmation_reads=reads)
+    if reads > _END_ON_EXIT_READS_MAX:
+        _cancel_end_on_exit(draft)
     read_calls(draft, event)
     draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_interval_ms)
 
 
-def _give_up_end_on_exit(draft: Draft) -> None:
+def _cancel_end_on_exit(draft: Draft) -> None:
     for party in tuple(draft.session.parties.values()):
         is_due = party.pending_update == ParticipantUpdate.SET_END_ON_EXIT or not (party.pending_update or party.held)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
@@ -195,8 +195,8 @@ def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
         is_muted_guest=party.is_muted_guest and event.muted,
         conference_sequence=event.sequence if event.sequence is not None else party.conference_sequence,
     )
-    tells_undone = event.kind in ("participant-unhold", "participant-unmute")
-    _settle_update(draft, party.name, is_certain=False, shows_undone=tells_undone)
+    reports_undone = event.kind in ("participant-unhold", "participant-unmute")
+    _settle_update(draft, party.name, is_certain=False, shows_undone=reports_undone)
 
 
 def apply_participants(draft: Draft, event: CallsRead) -> None:

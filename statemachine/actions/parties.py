@@ -58,7 +58,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
         draft.change(first_to_leave=name)
 
 
-def is_somebody_elses(session: Session, party: Party) -> bool:
+def is_not_ours(session: Session, party: Party) -> bool:
     """Whether another app owns the party's call. The label of a leg that Conferral dialed tells it from a guest's."""
     label = _LABEL.fullmatch(party.label)
     is_of_our_dial = label is not None and int(label["number"]) <= session.dials
@@ -73,7 +73,7 @@ def has_left_guests(session: Session) -> bool:
 def mark_released(draft: Draft, party: Party) -> None:
     """Record that a party is released with the end of the session. A guest's call is not Conferral's to end."""
     _close_attempt(draft, party, "cancelled")
-    if is_somebody_elses(draft.session, party):
+    if is_not_ours(draft.session, party):
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=NOT_OURS)
         return
     draft.change_party(

@@ -1,6 +1,6 @@
 """Reads of Twilio when something is overdue."""
 
-from conferral.statemachine.actions.dials import doubt_unknown_calls
+from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
@@ -60,22 +60,22 @@ def read_calls(draft: Draft, _event: Event) -> None:
 def check_session(draft: Draft, event: AccountSwept) -> None:
     """Read Twilio, because the sweep found a difference or Redis was rolled back."""
     if is_of_session(event):
-        doubt_unknown_calls(draft)
-        _wait_for_look(draft)
+        mark_unknown_dials(draft)
+        _schedule_read(draft)
     if is_of_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
-        look_until_known(draft, event)
+        read_until_known(draft, event)
     else:
         read_calls(draft, event)
 
 
-def _wait_for_look(draft: Draft) -> None:
+def _schedule_read(draft: Draft) -> None:
     """Extend the stage timer: the stage's event may have happened and been lost by Redis, so the read comes first."""
     due_ms = draft.session.timers.get(StageOverdue.timer)
     if due_ms is not None:
         draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
 
 
-def look_until_known(draft: Draft, event: Event) -> None:
+def read_until_known(draft: Draft, event: Event) -> None:
     """Read Twilio until a read arrives that is not older than what is known."""
     read_calls(draft, event)
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)

@@ -6,7 +6,7 @@ from conferral.statemachine.actions.outcome_records import conclude_session
 from conferral.statemachine.actions.parties import (
     REDIRECTED_AWAY,
     has_left_guests,
-    is_somebody_elses,
+    is_not_ours,
     mark_released,
     note_call_ended,
     note_gone,
@@ -167,10 +167,10 @@ def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnkn
     """Hang up the party: the sentence that should have ended the call could not be played."""
     party = draft.session.parties.get(event.party, draft.session.parties[CUSTOMER])
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-    end_room_of_guests(draft, event)
+    end_conference_of_guests(draft, event)
 
 
-def end_room_of_guests(draft: Draft, _event: EffectOutcome) -> None:
+def end_conference_of_guests(draft: Draft, _event: EffectOutcome) -> None:
     """End the conference: the customer left it for the final sentence, and no guest must stay there alone."""
     if has_left_guests(draft.session):
         draft.emit(EndConference, conference_sid=draft.session.conference_sid)
@@ -276,7 +276,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     for party in session.parties.values():
         if party.is_gone:
             continue
-        if party.call_sid and not is_somebody_elses(session, party):
+        if party.call_sid and not is_not_ours(session, party):
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
         elif may_have_called(party):
             find_dialed_call(draft, party)
@@ -334,7 +334,7 @@ def end_live_conference(draft: Draft, event: AccountSwept) -> None:
 def hang_up_stray_leg(draft: Draft, event: ParticipantJoined) -> None:
     """Hang up a leg that joined a second conference while the first is in use. Guests are left alone."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    if party is None or not is_somebody_elses(draft.session, party):
+    if party is None or not is_not_ours(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.ignore(Outcome.UNEXPECTED, "joined another conference")
 

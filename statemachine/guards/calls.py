@@ -133,22 +133,22 @@ def _is_child(draft: Draft, event: CallProgressed) -> bool:
     return party is not None and party == draft.session.child
 
 
-def is_bridge_of_live_party(_scratch: Draft, event: DialEnded) -> bool:
+def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
     """Whether the `<Dial>` between customer and agent ended and the party is still there."""
     return event.dial == "bridge" and not event.party_is_gone
 
 
-def is_other_dial(_scratch: Draft, event: DialEnded) -> bool:
+def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
     """Whether another `<Dial>` than the one between customer and agent ended."""
     return event.dial != "bridge"
 
 
-def dialing_party_is_gone(_scratch: Draft, event: DialEnded) -> bool:
+def dialing_party_is_gone(_draft: Draft, event: DialEnded) -> bool:
     """Whether the party whose `<Dial>` ended had hung up first."""
     return event.party_is_gone
 
 
-def other_side_was_moved(_scratch: Draft, event: DialEnded) -> bool:
+def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
     """Whether the other side's call is live: it was moved, although this session knows of no conversion."""
     return event.other_side_is_live and not event.party_is_gone
 
@@ -238,7 +238,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | GateReached | Gat
 
 def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
     """Whether a call dialed by REST is live although the session has ended without knowing of it."""
-    return bool(event.dial) and not event.is_final and not _is_let_go(draft, event.call_sid)
+    return bool(event.dial) and not event.is_final and not _is_released(draft, event.call_sid)
 
 
 def is_live_leg_at_gate(draft: Draft, event: GateReached | GateDecided) -> bool:
@@ -247,10 +247,10 @@ def is_live_leg_at_gate(draft: Draft, event: GateReached | GateDecided) -> bool:
     After a Redis rollback, the end may be decided before the gate's events.
     """
     is_over = isinstance(event, GateDecided) and event.decision != GateDecision.ACCEPTED
-    return bool(event.dial) and not is_over and not _is_let_go(draft, event.call_sid)
+    return bool(event.dial) and not is_over and not _is_released(draft, event.call_sid)
 
 
-def _is_let_go(draft: Draft, call_sid: str) -> bool:
+def _is_released(draft: Draft, call_sid: str) -> bool:
     """Whether a dialed call was hung up or continues elsewhere."""
     known = draft.session.find_party(call_sid=call_sid)
     # A call that looked like a guest belongs to the session after all: the URL names its dial.

@@ -45,17 +45,17 @@ def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
     return may_repeat and client_error
 
 
-def is_update_result(_scratch: Draft, event: EffectOutcome) -> bool:
+def is_update_result(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the outcome of a participant update."""
     return event.kind == UpdateParticipant.kind
 
 
-def is_update_of_gone_participant(_scratch: Draft, event: EffectFailed) -> bool:
+def is_update_of_gone_participant(_draft: Draft, event: EffectFailed) -> bool:
     """Whether it is an update of a participant who was no longer in the conference."""
     return event.kind == UpdateParticipant.kind and event.gone
 
 
-def is_update_before_start(_scratch: Draft, event: EffectFailed) -> bool:
+def is_update_before_start(_draft: Draft, event: EffectFailed) -> bool:
     """Whether it is an update that Twilio refused because the conference has not started."""
     return event.kind == UpdateParticipant.kind and event.before_start
 
@@ -76,12 +76,12 @@ def _is_not_added(draft: Draft, event: EffectFailed) -> bool:
     return party is not None and not (party.is_leaving or party.call_sid)
 
 
-def is_recording_result(_scratch: Draft, event: EffectOutcome) -> bool:
+def is_recording_result(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the outcome of a recording request."""
     return event.kind in (StartRecording.kind, ChangeRecording.kind)
 
 
-def is_announcement_result(_scratch: Draft, event: EffectOutcome) -> bool:
+def is_announcement_result(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the outcome of an announcement."""
     return event.kind == PlayAnnouncement.kind
 
@@ -93,12 +93,12 @@ def supervisor_update_was_refused(draft: Draft, event: EffectFailed) -> bool:
     )
 
 
-def is_redirect_result(_scratch: Draft, event: EffectOutcome) -> bool:
+def is_redirect_result(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the outcome of a leg's redirect into the conference."""
     return event.kind == RedirectCall.kind
 
 
-def is_redirect_of_gone_call(_scratch: Draft, event: EffectFailed) -> bool:
+def is_redirect_of_gone_call(_draft: Draft, event: EffectFailed) -> bool:
     """Whether the leg was gone when it should have been moved (21220): the conversion came too late."""
     return event.kind == RedirectCall.kind and event.gone
 
@@ -121,12 +121,12 @@ def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
     )
 
 
-def is_read_result(_scratch: Draft, event: EffectOutcome) -> bool:
+def is_read_result(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether it is the outcome of a read."""
     return event.kind == ReadCalls.kind
 
 
-def sentence_failed(_scratch: Draft, event: EffectOutcome) -> bool:
+def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:
     """Whether the sentence that should have ended a call could not be played, so the call may still be live."""
     return event.kind == SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
 

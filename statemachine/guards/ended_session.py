@@ -8,7 +8,7 @@ from conferral.statemachine.guards.calls import shows_live_leg
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.
-_IN_DOUBT = frozenset({"unknown", "searched", "rolled-back"})
+_UNKNOWN = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
@@ -18,7 +18,7 @@ def is_unknown_dial(party: Party) -> bool:
 
 def may_have_called(party: Party) -> bool:
     """Whether a dial may have placed an unknown call: its outcome is missing, or Redis was rolled back."""
-    return is_unknown_dial(party) and party.dial_check in _IN_DOUBT
+    return is_unknown_dial(party) and party.dial_check in _UNKNOWN
 
 
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
@@ -42,12 +42,12 @@ def asks_for_unknown_calls(draft: Draft, event: AccountSwept) -> bool:
     return is_of_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
 
 
-def finds_live_call(_scratch: Draft, event: AccountSwept) -> bool:
+def finds_live_call(_draft: Draft, event: AccountSwept) -> bool:
     """Whether a call of the session is still live."""
     return bool(event.call_sid)
 
 
-def finds_live_conference(_scratch: Draft, event: AccountSwept) -> bool:
+def finds_live_conference(_draft: Draft, event: AccountSwept) -> bool:
     """Whether a conference of the session's name is still live."""
     return bool(event.conference_sid)
 

@@ -130,8 +130,8 @@ PARTICIPANTS_MAX = 250
 def has_another_supervisor(draft: Draft, event: Supervise) -> bool:
     """Whether another supervisor is active."""
     there = current_supervisor(draft.session)
-    dialled = there.address if there is not None else _pending_supervisor(draft.session)
-    return bool(dialled) and dialled != event.to
+    dialed = there.address if there is not None else _pending_supervisor(draft.session)
+    return bool(dialed) and dialed != event.to
 
 
 def switches_supervise_mode(draft: Draft, event: Supervise) -> bool:

@@ -74,6 +74,6 @@ def _would_end_conference(session: Session, party: Party) -> bool:
 
     This does not last: if the flag can't be cleared, no one is dialed and the command fails.
     """
-    somebody_comes = any(command.awaits_end_on_exit for command in session.pending_commands)
+    supervisor_joins = any(command.awaits_end_on_exit for command in session.pending_commands)
     is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
-    return somebody_comes and party.in_conference and is_open
+    return supervisor_joins and party.in_conference and is_open

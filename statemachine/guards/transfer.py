@@ -262,12 +262,12 @@ def second_is_unheld(draft: Draft, _event: Event) -> bool:
 
 def all_unheld(draft: Draft, _event: Event) -> bool:
     """Whether no one is on hold after a merge."""
-    return _stage(draft) is TransferStage.MERGING and _nobody_is_held(draft)
+    return _stage(draft) is TransferStage.MERGING and _no_one_is_held(draft)
 
 
 def agent_may_be_released(draft: Draft, _event: Event) -> bool:
     """Whether no remaining party is on hold."""
-    return _stage(draft) is TransferStage.COMPLETING and _nobody_is_held(draft)
+    return _stage(draft) is TransferStage.COMPLETING and _no_one_is_held(draft)
 
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
@@ -294,7 +294,7 @@ def _is_off_hold(party: Party) -> bool:
     )
 
 
-def _nobody_is_held(draft: Draft) -> bool:
+def _no_one_is_held(draft: Draft) -> bool:
     parties = draft.session.parties.values()
     return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
 

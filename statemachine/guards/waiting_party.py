@@ -231,10 +231,10 @@ def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
     that reads still show.
     """
     session = draft.session
-    is_into_room = event.kind == CreateParticipant.kind and event.gone and session.opening is Opening.DIALING
+    is_into_conference = event.kind == CreateParticipant.kind and event.gone and session.opening is Opening.DIALING
     conference = session.conference_sid
     is_new = bool(conference) and conference not in session.former_conferences
-    return is_into_room and is_new and party_of_dial(draft, event) == expected_party(draft)
+    return is_into_conference and is_new and party_of_dial(draft, event) == expected_party(draft)
 
 
 def waiting_party_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:

@@ -13,10 +13,10 @@ ANY = (EffectSucceeded, EffectFailed, EffectUnknown)
 EFFECT_RESULTS: tuple[Row, ...] = (
     #   in      event            when                                to    do
     Row(C|T,    EffectSucceeded, when.call_was_not_found,            STAY, do.note_call_not_found),
-    Row(E,      EffectSucceeded, when.finds_unknown_call,            STAY, do.let_found_call_go),
+    Row(E,      EffectSucceeded, when.finds_unknown_call,            STAY, do.hang_up_found_call),
     Row(E,      ANY,             when.is_awaited_hang_up,            STAY, do.note_hang_up_result),
     Row(E,      EffectSucceeded, when.shows_live_leg,                STAY, do.hang_up_late_call),
-    Row(E,      EffectSucceeded, when.leaves_guests_behind,          STAY, do.end_room_of_guests),
+    Row(E,      EffectSucceeded, when.leaves_guests_behind,          STAY, do.end_conference_of_guests),
     Row(E,      NOT_DONE,        when.sentence_failed,               STAY, do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E,      NOT_DONE,        when.redirect_to_url_failed,        STAY, do.end_conference_after_failed_redirect),
@@ -27,7 +27,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(V,      EffectFailed,    when.is_redirect_result,            STAY, do.note_redirect_ended),
     Row(C,      EffectFailed,    when.dial_shows_conference_over,    STAY, do.await_waiting_party_rejoin),
     Row(C|T,    EffectFailed,    when.is_dial_before_start,          STAY, do.redial_at_gate),
-    Row(T,      EffectFailed,    when.is_dial_into_ended_conference, STAY, do.look_before_giving_up_dial),
+    Row(T,      EffectFailed,    when.is_dial_into_ended_conference, STAY, do.read_before_giving_up_dial),
     Row(B|C|T,  EffectFailed,    when.caller_id_was_refused,         STAY, do.redial_with_business_number),
     Row(C|T,    EffectFailed,    when.is_dial_result,                STAY, do.note_dial_failed),
     Row(B,      EffectFailed,    when.is_dial_result,                E,    do.end_agent_not_dialed),

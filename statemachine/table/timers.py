@@ -22,7 +22,7 @@ TIMERS: tuple[Row, ...] = (
     #   in    event                        when                              to    do
     Row(B,    LeaveOverdue,                when.dial_has_ended,              E,    do.end_by_timeout),
     Row(B,    (RingOverdue, LeaveOverdue), None,                             STAY, do.read_calls),
-    Row(C|T,  LeaveOverdue,                None,                             STAY, do.look_until_known),
+    Row(C|T,  LeaveOverdue,                None,                             STAY, do.read_until_known),
 
     Row(V,    ConvertOverdue,              None,                             STAY, do.read_missing_leg),
 

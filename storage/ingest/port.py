@@ -68,7 +68,7 @@ class SessionView:
         """Return the name of the party that has the call; empty if unknown."""
         return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
 
-    def dialled_by(self, dial_id: str) -> str:
+    def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if there is none, or none any more."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
 

@@ -22,7 +22,7 @@ _PARTY_TEXTS = frozenset(
     {"call_sid", "label", "address", "status", "dial_id", "brief", "recall_reason", "ring_group", "supervises"}
 )
 _PARTY_FLAGS = frozenset({"confirm", "is_leaving"})
-_TUNES = frozenset(WaitAudio)
+_WAIT_AUDIOS = frozenset(WaitAudio)
 
 
 def view_of(fields_or_pairs: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
@@ -93,6 +93,6 @@ def _parties(fields: dict[str, str]) -> dict[str, PartyView]:
             party[attribute] = value
         elif attribute in _PARTY_FLAGS:
             party[attribute] = value == "true"
-        elif attribute == "wait_audio" and value in _TUNES:  # a later version may know others
+        elif attribute == "wait_audio" and value in _WAIT_AUDIOS:  # a later version may know others
             party[attribute] = WaitAudio(value)
     return {name: PartyView(**attributes) for name, attributes in found.items()}

@@ -27,7 +27,7 @@ FIRST_READ_MIN_FRACTION = 0.4
 VERIFY_AFTER_FAILOVER_S = 60.0
 #: The server named in a lease while that server may lack earlier writes. No server has this run id, so the next holder
 #: verifies, too.
-IN_DOUBT = "-"
+UNKNOWN = "-"
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Lease:
     redis: str = ""
     redis_up_s: int | None = None
     #: Until when this server may lack writes made on another one, monotonic seconds.
-    rewound_until_s: float = 0.0
+    rolled_back_until_s: float = 0.0
 
     @property
     def was_released(self) -> bool:
@@ -72,7 +72,7 @@ class Lease:
     def note_redis(self, redis: str, now_s: float) -> None:
         """Note the current server: a new one may have lost writes."""
         if redis and self.redis and redis != self.redis:
-            self.rewound_until_s = now_s + VERIFY_AFTER_FAILOVER_S
+            self.rolled_back_until_s = now_s + VERIFY_AFTER_FAILOVER_S
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
@@ -199,11 +199,11 @@ async def acquire(
         redis=answer[7].decode(errors="replace"),
         redis_up_s=int(answer[8]) if answer[8] else None,
     )
-    lease.rewound_until_s = _rewound_until_s(lease)
+    lease.rolled_back_until_s = _rolled_back_until_s(lease)
     return lease, now_ms
 
 
-def _rewound_until_s(lease: Lease) -> float:
+def _rolled_back_until_s(lease: Lease) -> float:
     """Return until when Redis may lack the previous holders' writes, monotonic seconds; 0 if it lacks none."""
     if lease.redis_before and lease.redis:
         return lease.requested_at_s + VERIFY_AFTER_FAILOVER_S if lease.redis != lease.redis_before else 0.0
@@ -278,7 +278,7 @@ async def renew(
 def _server_to_note(lease: Lease, now_s: float) -> str:
     if not lease.redis:
         return ""
-    return lease.redis if lease.rewound_until_s <= now_s else IN_DOUBT
+    return lease.redis if lease.rolled_back_until_s <= now_s else UNKNOWN
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:

@@ -35,7 +35,7 @@ class Process:
     #: Statistics since its start; None for an older version, which sends none.
     stats: ProcessStats | None = field(default=None, compare=False)
     #: When it last registered, Unix milliseconds of Redis's clock; 0 if unknown.
-    seen_ms: int = field(default=0, compare=False)
+    last_seen_ms: int = field(default=0, compare=False)
 
 
 async def register(client: Client, keys: Keys, process: Process) -> None:
@@ -77,5 +77,5 @@ def _process(name: str, data: bytes, seen_ms: int) -> Process:
         fields = orjson.loads(data)
         kind, level, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])
     except (ValueError, KeyError, TypeError):
-        return Process(name, "", 0, "", seen_ms=seen_ms)
+        return Process(name, "", 0, "", last_seen_ms=seen_ms)
     return Process(name, kind, level, version, process_stats.from_json(fields.get("stats")), seen_ms)

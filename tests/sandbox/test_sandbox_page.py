@@ -110,7 +110,7 @@ async def test_a_room_says_who_is_on_hold_and_what_plays(app: WebhookApp, page: 
     hold = f"/Conferences/{first.record.conference_sid}/Participants/{first.sid}.json"
     sandbox.apply(RestRequest("POST", hold, (("Hold", "true"),)))
     await page.until(lambda it: it.told["rooms"]["rooms"][0]["participants"][0]["hold"])
-    assert (page.leg(CUSTOMER)["room"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
+    assert (page.leg(CUSTOMER)["conference_state"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "nobody hears you: you are on hold"
     now = {"in_conference_now": 0, "in_silence_now": 1}
     await page.until(lambda it: it.told["alone"].items() >= now.items())

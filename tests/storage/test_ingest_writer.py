@@ -165,7 +165,7 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
         },
     )  # fmt: skip
     assert (facts.party_of("CA1"), facts.party_of("CA9")) == ("customer", "")
-    assert (facts.dialled_by("d1"), facts.dialled_by("d9")) == ("target-1", "")
+    assert (facts.dialed_by("d1"), facts.dialed_by("d9")) == ("target-1", "")
     assert "0199" not in repr(facts)
     assert "invoice" not in repr(facts)
 

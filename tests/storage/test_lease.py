@@ -143,7 +143,7 @@ async def test_lease_names_the_server_that_its_holder_works_with(client, clock):
     assert await client.hget(KEY, "redis") == lease.redis.encode()
     await client.hset(KEY, "until", 1)
     again = await take(client, clock, "two")
-    assert (again.redis_before, again.rewound_until_s) == (lease.redis, 0.0)
+    assert (again.redis_before, again.rolled_back_until_s) == (lease.redis, 0.0)
 
 
 @pytest.mark.parametrize("until", [0, 1])
@@ -151,10 +151,10 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_mea
     first = await take(client, clock, "one")
     await client.hset(KEY, mapping={"redis": "another", "until": until})
     lease = await take(client, clock, "two")
-    assert lease.rewound_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
+    assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"-"
-    lease.rewound_until_s = 0.0
+    lease.rolled_back_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()
 
@@ -175,7 +175,7 @@ async def test_where_no_server_is_noted_a_death_on_a_young_one_counts(client, cl
     await client.hset(KEY, "until", until)
     lease = await take(client, clock, "two")
     assert lease.redis_up_s is not None
-    assert (lease.rewound_until_s > clock.monotonic_s()) is (
+    assert (lease.rolled_back_until_s > clock.monotonic_s()) is (
         is_careful and lease.redis_up_s < leases.VERIFY_AFTER_FAILOVER_S
     )
     assert not await client.hexists(KEY, "redis")

@@ -118,7 +118,7 @@ async def post_large(client, target, form):
         ("/voice/fallback", "call_arrives"),
         ("/voice/client", "browser_calls_somebody"),
         (DIAL_ACTION, "call_arrives"),
-        (f"/voice/wait?session={CALLER}&party=customer&tune=music", "call_arrives"),
+        (f"/voice/wait?session={CALLER}&party=customer&audio=music", "call_arrives"),
     ],
 )
 async def test_a_signed_voice_request_of_up_to_a_mebibyte_gets_twiml(client, ingest, lines, target, moment):

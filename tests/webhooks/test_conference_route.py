@@ -257,7 +257,7 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
 
     assert (room(document).text, room(document).get("participantLabel")) == (CALLER, "customer-1")
     assert room(document).get("startConferenceOnEnter") == "false"
-    assert "tune=music" in room(document).get("waitUrl")
+    assert "audio=music" in room(document).get("waitUrl")
 
 
 async def test_the_fallback_waits_until_it_is_known_how_the_call_was_taken_first(client, ingest, monkeypatch):

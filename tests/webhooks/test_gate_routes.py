@@ -233,7 +233,7 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
     room = ET.fromstring(document).find("Dial/Conference")
     assert (verbs(document), said(document)) == (["Say", "Dial"], "A call back.")
     assert (room.text, room.get("participantLabel"), room.get("startConferenceOnEnter")) == (CALLER, "agent-1", "true")
-    assert f"/voice/wait?session={CALLER}&party=agent&tune=ringback" in room.get("waitUrl")
+    assert f"/voice/wait?session={CALLER}&party=agent&audio=ringback" in room.get("waitUrl")
     assert (room.get("record"), room.get("jitterBufferSize")) == ("record-from-start", "small")
     assert told(ingest) == ["gate_reached", "accepted"]
 

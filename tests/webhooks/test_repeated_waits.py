@@ -124,7 +124,7 @@ async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, 
             break
         conference = room(document)
         assert conference.get("participantLabel") == "customer-2"
-        heard.append(("tune=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
+        heard.append(("audio=music" in conference.get("waitUrl", ""), conference.get("startConferenceOnEnter")))
         target = own_action(document)
 
     assert heard == [(True, "false"), (False, "false")]
@@ -140,7 +140,7 @@ async def test_a_customer_who_is_parked_from_a_bridge_waits_with_music(client, i
     _, document = await post(client, target, fields("dial_ends_answered"))
 
     assert (room(document).text, room(document).get("startConferenceOnEnter")) == (CALLER, "false")
-    assert "tune=music" in room(document).get("waitUrl")
+    assert "audio=music" in room(document).get("waitUrl")
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ HANDLERS = {
     )
 } | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
 GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&asked=1"
-WAIT = f"/voice/wait?session={CALLER}&party=customer&tune=music"
+WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music"
 
 AGENTS = ("+14155550123", "+14155550124")
 

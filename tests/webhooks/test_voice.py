@@ -160,7 +160,7 @@ async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, inges
     joined = room(document)
     assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
     assert joined.get("startConferenceOnEnter") == "false"
-    assert f"/voice/wait?session={CALLER}&party=customer&tune={wait_audio.value}" in joined.get("waitUrl")
+    assert f"/voice/wait?session={CALLER}&party=customer&audio={wait_audio.value}" in joined.get("waitUrl")
     action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
     assert parse_dial_action(action.query).attempt == 1
 
@@ -190,7 +190,7 @@ async def test_a_customer_whose_room_has_ended_waits_in_another_then_with_twilio
     for conference in joined:
         assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
     assert another.get("startConferenceOnEnter") == "false"
-    assert f"tune={heard}" in another.get("waitUrl")
+    assert f"audio={heard}" in another.get("waitUrl")
     # Without a wait URL, Twilio plays its own music until someone else joins.
     assert (last.get("startConferenceOnEnter"), last.get("waitUrl")) == ("false", None)
 
@@ -218,7 +218,7 @@ async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is
         action = urlsplit(ET.fromstring(document).find("Dial").get("action"))
         url = f"{action.path}?{action.query}"
 
-    assert [bool(url) and "tune=music" in url for url in heard] == [True] * tunes_tried + [False]
+    assert [bool(url) and "audio=music" in url for url in heard] == [True] * tunes_tried + [False]
     assert room(document).text == CALLER
 
 

@@ -207,7 +207,7 @@ async def test_whoever_declines_leaves_the_call_to_the_other(real_client, store)
 async def test_whoever_waits_hears_the_tune_of_the_session(real_client, store):
     await store.hset(KEYS.session(CALLER), "party.customer.wait_audio", "music")
 
-    target = f"/voice/wait?session={CALLER}&party=customer&tune=ringback"
+    target = f"/voice/wait?session={CALLER}&party=customer&audio=ringback"
     _, document = await post(real_client, target, fields("customer_waits"))
 
     assert ET.fromstring(document).find("Play").text.endswith("/media/music.wav")

@@ -345,8 +345,8 @@ class PartitionAssigner:
 
     def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext) -> None:
         # The previous holder may have died before it noticed the rollback.
-        until_s = max(self._verify_until_s.get(partition, 0.0), lease.rewound_until_s)
-        if lease.rewound_until_s > self._clock.monotonic_s():
+        until_s = max(self._verify_until_s.get(partition, 0.0), lease.rolled_back_until_s)
+        if lease.rolled_back_until_s > self._clock.monotonic_s():
             self._unchecked_partitions.add(partition)
         consumer = PartitionConsumer(
             partition, lease, around, self.timers_changed.set, self.renew, verify_until_s=until_s

@@ -143,7 +143,7 @@ class EffectQuarantine:
                 if order.effect.effect_id in open_effects(order.effect.session_id):
                     await self._try(order, suspects.get(order.effect.effect_id, 0))
 
-        async def try_in_company(of_session: Sequence[Job]) -> None:
+        async def try_in_groups(of_session: Sequence[Job]) -> None:
             async with together:
                 await try_session(of_session)
 
@@ -151,7 +151,7 @@ class EffectQuarantine:
         async with asyncio.TaskGroup() as group:
             for name, ones in sessions.items():
                 if deaths[name] < ALONE_AFTER_DEATHS:
-                    group.create_task(try_in_company(ones))
+                    group.create_task(try_in_groups(ones))
         for name in sorted((name for name in sessions if deaths[name] >= ALONE_AFTER_DEATHS), key=deaths.__getitem__):
             await try_session(sessions[name])
 

@@ -327,8 +327,8 @@ class Executor:
         async def wait() -> Job:
             with self._boundary(job, LeaseLostError) as boundary:
                 if job.may_have_been_sent:
-                    standing = await self._outbox.dial_status(dial)
-                    if standing.call_sid or not standing.is_wanted:
+                    status = await self._outbox.dial_status(dial)
+                    if status.call_sid or not status.is_wanted:
                         return replace(job, is_cancelled=True)
                 await acquire(dial)
             if boundary.unexpected is not None:

@@ -125,7 +125,7 @@ async def _convert(play: Scenario) -> None:
     since_s = await play.runner.phones.now_s()
     await play.submit("convert")
     await play.expect_heard(customer="alice", alice="the customer")
-    customer, agent = await play.heard_nobody_text("customer", since_s), await play.heard_nobody_text("agent", since_s)
+    customer, agent = await play.heard_no_one_text("customer", since_s), await play.heard_no_one_text("agent", since_s)
     await play.narrator.add_observation(f"the customer heard nobody for {customer}, alice for {agent}")
 
 

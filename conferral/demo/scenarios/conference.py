@@ -167,7 +167,7 @@ async def record(theatre: ScenarioRunner) -> None:
         since_s = await theatre.phones.now_s()
         await play.expect_heard(customer="music", alice="bob", bob="alice")
         await play.talk()
-        _nobody_is_recorded(await play.recorded(since_s))
+        _no_one_is_recorded(await play.recorded(since_s))
         await play.narrator.add_observation("recorded of the consult: nobody's voice")
         await play.narrator.announce("all three talk: merge")
         await play.submit("merge")
@@ -183,7 +183,7 @@ def _is_heard_by_all(session: Fields) -> bool:
     return not session.get("party.supervisor.coaches") and session.get("party.supervisor.muted") != "true"
 
 
-def _nobody_is_recorded(seconds: dict[str, float]) -> None:
+def _no_one_is_recorded(seconds: dict[str, float]) -> None:
     """Verify that no voice was recorded.
 
     Raises:

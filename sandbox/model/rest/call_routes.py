@@ -156,10 +156,10 @@ def list_calls(transaction: Transaction, query: Params) -> RestAnswer:
     newest_s = transaction.now_s - transaction.rules.list_delay_s
     # Most calls have ended: a query for live ones must not scan all of them.
     may_be_over = not status or status in FINAL
-    looked_at = reversed(state.calls) if may_be_over else reversed(state.live_calls)
+    scanned = reversed(state.calls) if may_be_over else reversed(state.live_calls)
     found = [
         call
-        for call in (state.calls[sid] for sid in looked_at)
+        for call in (state.calls[sid] for sid in scanned)
         if (not status or call.status == status)
         and call.created_at_s <= newest_s
         and all(getattr(call, name) == value for name, value in wanted)

@@ -40,10 +40,10 @@ def list_conferences(transaction: Transaction, query: Params) -> RestAnswer:
     created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
     newest_s = transaction.now_s - transaction.rules.list_delay_s
     may_be_over = status in {"", "completed"}
-    looked_at = reversed(state.conferences) if may_be_over else reversed(state.conference_sids.values())
+    scanned = reversed(state.conferences) if may_be_over else reversed(state.conference_sids.values())
     found = [
         conference
-        for conference in (state.conferences[sid] for sid in looked_at)
+        for conference in (state.conferences[sid] for sid in scanned)
         if (not name or conference.name == name)
         and (not status or conference.status == status)
         and conference.created_at_s <= newest_s

@@ -32,7 +32,7 @@ from conferral.statemachine.actions.participants import (
 )
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
-from conferral.statemachine.actions.reads import look_until_known, read_calls
+from conferral.statemachine.actions.reads import read_calls, read_until_known
 from conferral.statemachine.actions.recording import pause_for_consult
 from conferral.statemachine.actions.reports import report_converts
 from conferral.statemachine.draft import Draft
@@ -196,7 +196,7 @@ def dial_or_release_agent(draft: Draft, event: Event) -> None:
         enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
     elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft):
         enter_stage(draft, TransferStage.PAUSING_RECORDING, draft.policy.hold_timeout_ms)
-    elif _has_dialled(draft):
+    elif _has_dialed(draft):
         wait_for_answer(draft)
     else:
         dial_targets(draft)
@@ -260,7 +260,7 @@ def _a_party_is_missing(draft: Draft) -> bool:
     return lingers or not draft.session.parties[CUSTOMER].in_conference
 
 
-def _has_dialled(draft: Draft) -> bool:
+def _has_dialed(draft: Draft) -> bool:
     return bool(draft.transfer.attempts)
 
 
@@ -311,7 +311,7 @@ def note_outdated_read(draft: Draft, event: CallsRead) -> None:
             note_gone(draft, party.name, CallStatus.COMPLETED)
     set_dial_timer(draft)
     if LeaveOverdue.timer in draft.session.timers:
-        look_until_known(draft, event)  # a complete, current read is still owed
+        read_until_known(draft, event)  # a complete, current read is still owed
 
 
 def apply_settled_read(draft: Draft, event: CallsRead) -> None:
@@ -323,7 +323,7 @@ def apply_settled_read(draft: Draft, event: CallsRead) -> None:
 
 def check_dials(draft: Draft, event: DialOverdue) -> None:
     """Check overdue dials: search for the call, then read it, then give it up."""
-    looks = False
+    reads = False
     for party in tuple(draft.session.parties.values()):
         # The time starts with the first callback or outcome.
         is_due = 0 < party.dial_check_at_ms <= draft.now_ms
@@ -332,7 +332,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
         if party.dial_check == "unknown":
             find_dialed_call(draft, party)
         elif not party.dial_check or _was_answered_lately(draft, party):
-            looks = True
+            reads = True
             due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
             draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
         else:
@@ -340,12 +340,12 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
             note_gone(draft, party.name, _overdue_reason(party))
             draft.change_party(draft.session.parties[party.name], is_leaving=True)
             abandon_call(draft, party.name)
-    if looks:
+    if reads:
         read_calls(draft, event)
     set_dial_timer(draft)
 
 
-def look_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
+def read_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
     """Read Twilio: the conference is over, and a read shows sooner than the callbacks who has left."""
     party = party_of_dial(draft, event)
     assert party is not None  # the guard has found it
