@@ -40,7 +40,7 @@ def faults_page() -> str:
 def _tests() -> dict[int, str]:
     """Return links to each fault's tests."""
     found: dict[int, list[str]] = defaultdict(list)
-    for path in sorted((_ROOT / "tests" / "faults").glob("test_*.py")):
+    for path in sorted((_ROOT / "tests" / "fault_injection").glob("test_*.py")):
         module = ast.parse(path.read_text("utf-8"), path.name)
         all_long = _is_soak(module)
         for node in module.body:
