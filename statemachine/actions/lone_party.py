@@ -1,6 +1,6 @@
 """Lone-participant rule: the grace period of a party that is alone, and the end of an empty conference."""
 
-from conferral.statemachine.actions.parties import REDIRECTED_AWAY, note_gone
+from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_presence
 from conferral.statemachine.actions.session_end import end_session, reason_by_first_to_leave
 from conferral.statemachine.draft import Draft
@@ -8,6 +8,7 @@ from conferral.statemachine.effects import RedirectToUrl
 from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue
 from conferral.statemachine.guards.waiting_party import present_parties
+from conferral.statemachine.left_reasons import REDIRECTED_AWAY
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import PartyStatus
 

@@ -4,21 +4,15 @@ import re
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.left_reasons import HUNG_UP, NOT_OURS, reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State
 
-#: ReasonParticipantLeft in Twilio's words: removed by the end of the conference, and hung up.
-_REMOVED_BY_END, _HUNG_UP = "moderator_ended_conference", "participant_hung_up"
-#: Why a party's call continues outside the session: Conferral redirected it to your app's TwiML, or your app did.
-REDIRECTED_AWAY = "redirected-away"
-#: Why a guest's call continues: another app brought it into the conference, and only the conference ended.
-NOT_OURS = "not-ours"
-CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
+#: Twilio's ReasonParticipantLeft: removed by the end of the conference.
+_REMOVED_BY_END = "moderator_ended_conference"
 #: The name of a guest, and the label of a dialed party.
 _GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
 _LABEL = re.compile(r"[a-z][A-Za-z0-9_-]{0,50}-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
-#: Reasons reported as one: the party hung up.
-_HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", _HUNG_UP})
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
@@ -53,7 +47,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
     if first is None:
         if reason != _REMOVED_BY_END:
             draft.change(first_to_leave=name)
-    elif reason == _HUNG_UP and first.end_on_exit and first.left_reason != _HUNG_UP:
+    elif reason == HUNG_UP and first.end_on_exit and first.left_reason != HUNG_UP:
         # If the other party had left first, its leaving would have ended the conference.
         draft.change(first_to_leave=name)
 
@@ -63,11 +57,6 @@ def is_not_ours(session: Session, party: Party) -> bool:
     label = _LABEL.fullmatch(party.label)
     is_of_our_dial = label is not None and int(label["number"]) <= session.dials
     return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)
-
-
-def has_left_guests(session: Session) -> bool:
-    """Whether guests may still be in the conference of an ended session."""
-    return bool(session.conference_sid) and any(party.left_reason == NOT_OURS for party in session.parties.values())
 
 
 def mark_released(draft: Draft, party: Party) -> None:
@@ -97,11 +86,6 @@ def _leave_reason(party: Party, reason: str) -> str:
     # A `completed` call was answered, even if no callback said so.
     told = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
     return reason if reason in told else "failed"
-
-
-def reported_reason(reason: str) -> str:
-    """Return why a party is gone, with one word for all the ways of hanging up."""
-    return "hung-up" if reason in _HANG_UP_REASONS else reason
 
 
 def _close_attempt(draft: Draft, party: Party, reason: str) -> None:

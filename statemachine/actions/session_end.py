@@ -3,14 +3,7 @@
 from conferral.statemachine.actions.conference import apply_conference, apply_presence, note_left
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
 from conferral.statemachine.actions.outcome_records import conclude_session
-from conferral.statemachine.actions.parties import (
-    REDIRECTED_AWAY,
-    has_left_guests,
-    is_not_ours,
-    mark_released,
-    note_call_ended,
-    note_gone,
-)
+from conferral.statemachine.actions.parties import is_not_ours, mark_released, note_call_ended, note_gone
 from conferral.statemachine.actions.pending_commands import fail_commands
 from conferral.statemachine.actions.reports import report_call, report_converts
 from conferral.statemachine.actions.transfer.handover import note_transfer_failed
@@ -39,6 +32,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.ended_session import may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
+from conferral.statemachine.left_reasons import REDIRECTED_AWAY, has_left_guests
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase
 from conferral.statemachine.step import CommandStatus, Outcome

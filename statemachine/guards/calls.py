@@ -1,6 +1,5 @@
 """Guards on the legs: the bridge, its two calls, and parties dialed by REST."""
 
-from conferral.statemachine.actions.parties import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     Call,
@@ -14,6 +13,7 @@ from conferral.statemachine.events import (
     GateDecision,
     GateReached,
 )
+from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, NOT_OURS
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 

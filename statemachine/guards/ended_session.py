@@ -1,10 +1,10 @@
 """Guards on what Twilio still shows of an ended session."""
 
-from conferral.statemachine.actions.parties import CONTINUES_ELSEWHERE, has_left_guests
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
+from conferral.statemachine.left_reasons import CONTINUES_ELSEWHERE, has_left_guests
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` for dials that may have placed an unknown call.

@@ -1,6 +1,5 @@
 """Guards on pending commands."""
 
-from conferral.statemachine.actions.parties import reported_reason
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     Add,
@@ -14,6 +13,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
+from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import Opening, Phase, SuperviseMode

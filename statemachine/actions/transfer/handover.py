@@ -10,7 +10,6 @@ from conferral.statemachine.actions.participants import (
     request_unhold_all,
     set_end_on_exit,
 )
-from conferral.statemachine.actions.parties import reported_reason
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
 from conferral.statemachine.actions.transfer.start import enter_stage, release_agent, remove_targets, wait_for_answer
@@ -18,6 +17,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
+from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
