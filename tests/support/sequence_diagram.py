@@ -240,7 +240,7 @@ class SequenceRecorder:
             act = "set" if flag == "true" else "clear"
             return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else _SIDE_BY_SIDE
         if entry.get("Hold") == "true":
-            return f"hold {who} with {_tune(entry.get('HoldUrl'))}", ""
+            return f"hold {who} with {_wait_audio(entry.get('HoldUrl'))}", ""
         if entry.get("Hold"):
             return f"take {who} off hold", ""
         if entry.get("Coaching") == "true":
@@ -271,7 +271,7 @@ class SequenceRecorder:
         for verb in ElementTree.fromstring(document):
             inner = verb[0] if len(verb) else None
             if verb.tag == "Dial" and inner is not None and inner.tag == "Conference":
-                tune = _tune(inner.get("waitUrl", ""))
+                tune = _wait_audio(inner.get("waitUrl", ""))
                 recorded = ", recorded from its start" if inner.get("record") == "record-from-start" else ""
                 verbs.append(f"Dial into the conference{f', {tune} until it starts' if tune else ''}{recorded}")
             elif verb.tag == "Dial" and inner is not None:
@@ -349,9 +349,9 @@ class SequenceRecorder:
         return self.people.get(record.from_ if record.direction == "inbound" else record.to, "somebody")
 
 
-def _tune(url: str) -> str:
-    tune = parse_qs(urlsplit(url).query).get("tune", [""])[0]
-    return {"ringback": "our ringing", "music": "music"}.get(tune, tune)
+def _wait_audio(url: str) -> str:
+    audio = parse_qs(urlsplit(url).query).get("audio", [""])[0]
+    return {"ringback": "our ringing", "music": "music"}.get(audio, audio)
 
 
 def _ordered(lines: list[Line]) -> list[Line]:
