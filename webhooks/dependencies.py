@@ -31,4 +31,4 @@ class Dependencies:
 
     def __repr__(self) -> str:
         """Hide the contents: they include addresses and secrets."""
-        return "<Means>"
+        return "<Dependencies>"

@@ -1,7 +1,7 @@
 """Report where each setting comes from, never its value, and names that look like settings but aren't."""
 
 from conferral.check.result import CheckResult, ok, warn
-from conferral.processes.webhooks import KNOWN_SETTINGS
+from conferral.processes.settings import KNOWN_SETTINGS
 from conferral.runtime.settings import read_sources
 from conferral.setting_names import unknown_settings
 

@@ -50,7 +50,7 @@ def worker(
 
     Stop it with Ctrl-C or SIGTERM: what is under way is finished first.
     """
-    from conferral.processes.webhooks import run_worker
+    from conferral.processes.worker import run_worker
 
     raise typer.Exit(run_worker(host, port))
 
@@ -77,7 +77,7 @@ def sandbox(
     TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set. With a TWILIO_AUTH_TOKEN,
     TWILIO_API_URL must be its own URL: it never signs with the token of a real account.
     """
-    from conferral.processes.webhooks import run_sandbox
+    from conferral.processes.sandbox import run_sandbox
 
     raise typer.Exit(run_sandbox(host, port, console_url, command_line))
 
@@ -114,7 +114,7 @@ def console(
     It needs REDIS_URL, CONFERRAL_PREFIX and CONFERRAL_API_TOKEN. On a terminal it prints a URL that signs you in; the
     page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
     """
-    from conferral.processes.webhooks import ConsoleOptions, run_console
+    from conferral.processes.console import ConsoleOptions, run_console
     from conferral.runtime.web.pages import host_name
 
     for name in allow_host or ():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.processes import webhooks
-from conferral.processes.webhooks import ConsoleOptions
+from conferral.processes import common, console, sandbox, webhooks, worker
+from conferral.processes.console import ConsoleOptions
 from conferral.runtime.log import KEYS
 from tests.conferral.cli_helpers import free_port
 from tests.support.log_lines import lines_of
@@ -11,9 +11,9 @@ from tests.webhooks.webhook_helpers import ENVIRON
 
 STARTS = {
     "webhooks": lambda port: webhooks.serve_webhooks("127.0.0.1", port),
-    "worker": lambda port: webhooks.run_worker("127.0.0.1", port),
-    "console": lambda port: webhooks.run_console("127.0.0.1", port, ConsoleOptions()),
-    "sandbox": lambda port: webhooks.run_sandbox("127.0.0.1", port),
+    "worker": lambda port: worker.run_worker("127.0.0.1", port),
+    "console": lambda port: console.run_console("127.0.0.1", port, ConsoleOptions()),
+    "sandbox": lambda port: sandbox.run_sandbox("127.0.0.1", port),
 }
 
 
@@ -24,11 +24,11 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
     given = ENVIRON | {"CONFERRAL_API_TOKEN": "correct-horse-battery-staple", "TWILIO_AUTH_TOKEN": "sandbox"}
     for name, value in (given | {"CONFERRAL_RING_TMEOUT": "secret-value", "CONFERRAL_XYZ": "1"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(webhooks, "_require_own_token", lambda *_given: None)
+    monkeypatch.setattr(sandbox, "_require_own_token", lambda *_given: None)
     monkeypatch.setattr(webhooks.lifecycle, "run", lambda _work, **_more: 0)
-    monkeypatch.setattr(webhooks.logging_setup, "configure", lambda _form: None)
+    monkeypatch.setattr(common.logging_setup, "configure", lambda _form: None)
 
-    with lines_of(monkeypatch, webhooks) as lines:
+    with lines_of(monkeypatch, common) as lines:
         assert STARTS[process](free_port()) == 0
 
     found = [line for line in lines if line["event"] == "setting_unknown"]

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from conferral.main import main
-from conferral.processes import webhooks as running_module
-from conferral.processes.webhooks import ConsoleOptions
+from conferral.processes import common
+from conferral.processes import console as console_process
+from conferral.processes.console import ConsoleOptions
 from conferral.runtime.log import KEYS
 from tests.conferral.cli_helpers import PROGRAM, free_port, process_variables, until
 from tests.console.console_helpers import TOKEN
@@ -158,11 +159,11 @@ def test_a_port_that_is_taken_is_named(refused):
 def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_path, token, told):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONFERRAL_API_TOKEN", token)
-    monkeypatch.setattr(running_module.lifecycle, "run", lambda _work, **_more: 0)
-    monkeypatch.setattr(running_module.logging_setup, "configure", lambda _form: None)
+    monkeypatch.setattr(console_process.lifecycle, "run", lambda _work, **_more: 0)
+    monkeypatch.setattr(common.logging_setup, "configure", lambda _form: None)
 
-    with lines_of(monkeypatch, running_module) as lines:
-        assert running_module.run_console("127.0.0.1", free_port(), ConsoleOptions()) == 0
+    with lines_of(monkeypatch, common) as lines:
+        assert console_process.run_console("127.0.0.1", free_port(), ConsoleOptions()) == 0
 
     found = [line for line in lines if line["event"] == "api_token_weak"]
     assert [line["reason"] for line in found] == told

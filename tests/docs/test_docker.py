@@ -270,7 +270,7 @@ def test_a_process_finds_redis_and_its_secrets_outside_the_composition(name):
     assert written.keys() == {"REDIS_URL", "CONFERRAL_LOG_FORMAT"}, "all else is passed on"
 
 
-#: The code of each process, and the settings that it reads at its start in `conferral/processes/webhooks.py`.
+#: The code of each process, and the settings that it reads at its start in `conferral/processes/`.
 READ_FROM = {
     "webhooks": (("webhooks", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
     "worker": (("worker", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),

@@ -43,7 +43,7 @@ class ApiRequest:
     is_gone: Callable[[], bool]
 
     def __repr__(self) -> str:
-        return "<Asked>"
+        return "<ApiRequest>"
 
 
 @dataclass(frozen=True, slots=True)

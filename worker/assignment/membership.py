@@ -93,7 +93,7 @@ class Membership:
         self.names = frozenset({name})
 
     def __repr__(self) -> str:
-        return f"<Company of {self._name} names={sorted(self.names)}>"
+        return f"<Membership of {self._name} names={sorted(self.names)}>"
 
     @property
     def count(self) -> int:

@@ -91,7 +91,7 @@ class AdaptiveLimit:
 
     def __repr__(self) -> str:
         reason = self.breaker_reason or "open"
-        return f"<Allowance {self.ordinary_slots} of {self.slots} {reason} pause={self.pause_s:.1f}>"
+        return f"<AdaptiveLimit {self.ordinary_slots} of {self.slots} {reason} pause={self.pause_s:.1f}>"
 
     @property
     def slots(self) -> int:

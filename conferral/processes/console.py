@@ -1,0 +1,77 @@
+"""The console process: wires and runs the web console."""
+
+import asyncio
+from dataclasses import dataclass
+
+from conferral import output
+from conferral.cli.redis_access import make_redis_client
+from conferral.processes.common import (
+    READINESS_CHECKS_MAX,
+    configure_log,
+    is_loopback,
+    page_url,
+    require_free_port,
+    warn_of_weak_token,
+)
+from conferral.runtime import lifecycle
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.settings import ConsoleSettings, load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleOptions:
+    """The console's options; see `console.app.make_app`."""
+
+    read_only: bool = False
+    command_line: str = "conferral"
+    show_token: bool = False
+    #: Host names that the console accepts besides this machine's.
+    allowed_hosts: tuple[str, ...] = ()
+
+
+def run_console(host: str, port: int, options: ConsoleOptions) -> int:
+    """Run the web console; return the exit code.
+
+    Raises:
+        SettingsError: a setting is invalid, or the port is taken.
+    """
+    settings = load(ConsoleSettings)
+    require_free_port(host, port)
+    configure_log(settings)
+    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    warn_of_weak_token(settings.api_token)
+    if output.errors_are_shown():
+        # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
+        output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
+    if not is_loopback(host):
+        output.print_note(
+            f"{host} is reached from elsewhere and speaks no TLS: put a proxy with TLS before the console"
+        )
+    return lifecycle.run(lambda stop: _console(settings, host, port, stop, options))
+
+
+async def _console(
+    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
+) -> int:
+    from conferral.console.app import make_app
+    from conferral.console.server import serve
+
+    client = make_redis_client(settings.redis_url, max_connections=16)
+    probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
+    try:
+        app = make_app(
+            settings,
+            client,
+            SystemClock(),
+            read_only=options.read_only,
+            command_line=options.command_line,
+            show_token=options.show_token,
+            # A console that listens elsewhere is reached by host names that only its operator knows.
+            allowed_hosts=options.allowed_hosts if options.allowed_hosts or is_loopback(host) else None,
+            readiness_client=probing,
+        )
+        await serve(app, host, port, stop)
+    finally:
+        await probing.aclose()
+        await client.aclose()
+    return 0

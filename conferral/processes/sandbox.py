@@ -1,0 +1,95 @@
+"""The sandbox process: wires and runs the local Twilio."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from conferral.processes.common import configure_log, is_loopback, page_url, require_free_port
+from conferral.processes.settings import SandboxSettings
+from conferral.runtime import lifecycle
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import load
+from conferral.runtime.web.server import port_unavailable
+
+
+def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
+    """Run the sandbox; return the exit code.
+
+    Raises:
+        SettingsError: a setting is invalid, the token may be a real account's, or the port is taken.
+    """
+    settings = load(SandboxSettings)
+    require_free_port(host, port)
+    _require_own_token(settings, host, port)
+    configure_log(settings)
+    return lifecycle.run(
+        lambda stop: _sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
+    )
+
+
+def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
+    """Refuse a token that may be a real account's: that account's webhooks would accept the sandbox's signatures.
+
+    If TWILIO_API_URL names this sandbox, the token is the sandbox's own.
+    """
+    from conferral.sandbox import AUTH_TOKEN
+
+    given = settings.auth_token
+    if given is None or given.get_secret_value() == AUTH_TOKEN:
+        return
+    url = urlsplit(settings.api_url or "https://api.twilio.com")
+    named = url.hostname or ""
+    is_its_host = named == host or (is_loopback(named) and is_loopback(host))
+    if url.scheme == "http" and is_its_host and port in (0, url.port or 80) and url.path in ("", "/"):
+        return
+    own = page_url(host, port).rstrip("/")
+    problem = (
+        "TWILIO_AUTH_TOKEN may be a real account's, and the sandbox signs requests with it: set TWILIO_API_URL to the "
+        f"sandbox's own URL, {own}, or start the sandbox without TWILIO_AUTH_TOKEN"
+    )
+    raise SettingsError((problem,))
+
+
+async def _sandbox(
+    settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
+) -> int:
+    from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
+
+    token = settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN
+    account_sid = settings.account_sid or ACCOUNT_SID
+    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
+    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
+    api_key = (settings.api_key, secret) if settings.api_key and secret else None
+    sandbox = Sandbox(
+        account_sid=account_sid,
+        auth_token=token,
+        api_key=api_key,
+        host=host,
+        port=port,
+        console_url=console_url,
+        command_line=command_line,
+        retention=Retention(),  # it may run for days
+    )
+    if settings.number and settings.public_url:
+        base = settings.public_url
+        sandbox.add_number(
+            settings.number,
+            voice_url=f"{base}/voice/inbound",
+            voice_fallback_url=f"{base}/voice/fallback",
+            status_callback=f"{base}/voice/status",
+        )
+    if settings.twiml_app_sid and settings.public_url:
+        base = settings.public_url
+        sandbox.add_application(
+            settings.twiml_app_sid,
+            voice_url=f"{base}/voice/client",
+            voice_fallback_url=f"{base}/voice/fallback",
+            status_callback=f"{base}/voice/status",
+        )
+    try:
+        await sandbox.start()
+        await stop.wait()
+    except OSError as error:  # another process took the port after the check
+        raise SettingsError((port_unavailable(host, port, error),)) from None
+    finally:
+        await sandbox.stop()
+    return 0

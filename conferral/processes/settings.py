@@ -1,0 +1,53 @@
+"""The settings of the sandbox, and the names of all settings."""
+
+from pydantic import Field, SecretStr
+
+from conferral.runtime.settings import ConsoleSettings, HttpUrl, ServiceSettings, StoreSettings
+
+
+class SandboxSettings(StoreSettings):
+    """The sandbox's settings; it needs no others."""
+
+    account_sid: str | None = Field(
+        default=None, validation_alias="TWILIO_ACCOUNT_SID", pattern=r"^AC[0-9a-fA-F]{32}$", description="the account"
+    )
+    auth_token: SecretStr | None = Field(
+        default=None, validation_alias="TWILIO_AUTH_TOKEN", min_length=1, description="the key of the signatures"
+    )
+    api_key: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_API_KEY",
+        pattern=r"^SK[0-9a-fA-F]{32}$",
+        description="an API key that is taken beside the token",
+    )
+    api_secret: SecretStr | None = Field(
+        default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
+    )
+    number: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_NUMBER",
+        pattern=r"^\+[1-9]\d{6,14}$",
+        description="a number to be called",
+    )
+    public_url: HttpUrl | None = Field(
+        default=None, validation_alias="CONFERRAL_PUBLIC_URL", description="whose webhooks number and app have"
+    )
+    twiml_app_sid: str | None = Field(
+        default=None,
+        validation_alias="TWILIO_TWIML_APP_SID",
+        pattern=r"^AP[0-9a-fA-F]{32}$",
+        description="the app through which browsers call",
+    )
+    api_url: HttpUrl | None = Field(
+        default=None,
+        validation_alias="TWILIO_API_URL",
+        description="the sandbox's own URL; with a `TWILIO_AUTH_TOKEN`, it starts with no other",
+    )
+
+
+#: Names of all processes' settings.
+KNOWN_SETTINGS = frozenset(
+    str(field.validation_alias)
+    for kind in (ServiceSettings, ConsoleSettings, SandboxSettings)
+    for field in kind.model_fields.values()
+)
