@@ -61,10 +61,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def conferral(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Moves live Twilio calls from a bridge into a conference, without dropping anybody.
+    """Move live Twilio calls from a bridge into a conference without dropping anyone.
 
     Try it without an account: conferral demo
     """

@@ -35,6 +35,9 @@ _STATE_STYLES = {
     "failed": "bold red",
     "overdue": "bold red",
     "alone": "bold red",
+    "transfer": "bold red",
+    "park": "bold red",
+    "retrieve": "bold red",
 }
 
 
@@ -62,19 +65,29 @@ def print_line(line: str = "") -> None:
     typer.echo(printable(line))
 
 
-def print_folded(line: str, indent: int = 0) -> None:
-    """Print one line of a result, folded to the width of a standard terminal.
+def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
+    """Print one line of a result, folded to a width.
 
     Args:
         line: The line with its own indent.
-        indent: Indent of the folded lines (spaces).
+        indent: Indent of the continuation lines (spaces).
+        width: By default the width that every terminal has (columns).
     """
     import textwrap
 
     for part in textwrap.wrap(
-        printable(line), WIDTH_MIN, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        printable(line), width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     ):
         typer.echo(part)
+
+
+def print_fitted(line: str, indent: int) -> None:
+    """Print one line of a result, folded where a terminal is too narrow; whole where no terminal sets a width."""
+    width = console().width
+    if len(line) > width:
+        print_folded(line, indent, width)
+    else:
+        print_line(line)
 
 
 def print_heading(line: str) -> None:

@@ -104,13 +104,13 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
         async with asyncio.timeout(_READ_DEADLINE_S):
             body = await request.read()  # limited by the application's client_max_size
     except web.HTTPRequestEntityTooLarge:
-        raise RequestRefused("too-large", f"the body must have at most {BODY_BYTES_MAX:,} bytes") from None
+        raise RequestRefused("too-large", f"the body is limited to {BODY_BYTES_MAX:,} bytes") from None
     except (TimeoutError, web.RequestPayloadError, OSError):
-        raise RequestRefused("malformed", "the body is broken, or does not arrive") from None
+        raise RequestRefused("malformed", "the body is malformed, or did not arrive") from None
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise RequestRefused("malformed", "the body is no JSON in UTF-8") from None
+        raise RequestRefused("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise RequestRefused("malformed", "the body must be a JSON object")
     return found

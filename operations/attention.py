@@ -19,6 +19,16 @@ RECENT_FAILURE_MS = 300_000
 #: Phases in which a customer is expected to be alone for a while.
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
 _CONNECTING = frozenset({"dialing", "ringing", "confirming"})
+#: Why a transfer failed, as a sentence has it.
+_FAILURE_REASONS = {
+    "busy": "target was busy",
+    "no-answer": "target did not answer",
+    "rejected": "target declined",
+    "failed": "target could not be reached",
+    "no-confirmation": "target did not press 1",
+    "customer-left": "the customer hung up",
+    "hold-limit": "hold limit reached",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class Attention:
 
     #: 1 is the worst.
     rank: int
-    #: One short sentence, starting with the kind: `damaged`, `overdue`, `alone`, or `failed`.
+    #: One short sentence, for instance `transfer failed: target was busy` or `alone in the conference: agent`.
     text: str
 
     @property
@@ -44,10 +54,10 @@ def attention_of(fields: Fields, now_ms: int) -> Attention | None:
         now_ms: Unix milliseconds by Redis's clock, on which timers run.
     """
     if has_unknown_state(fields):
-        return Attention(OVERDUE, "damaged: the stored state can't be understood")
+        return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if fields.get("state") == "ended":
         reason = fields.get("end_reason", "")
-        return Attention(FAILING, f"failed: ended with {reason}") if reason in BAD_ENDS else None
+        return Attention(FAILING, f"ended with {reason}") if reason in BAD_ENDS else None
     if overdue := _overdue(fields, now_ms):
         return Attention(OVERDUE, overdue)
     if is_lone(fields):
@@ -105,14 +115,14 @@ def _counts_as_party(fields: Fields, party: str) -> bool:
 
 
 def _remaining_party(fields: Fields) -> str:
-    who = next(iter(_participants(fields)), "somebody")
+    who = next(iter(_participants(fields)), "a party")
     return f"alone in the conference: {who}"
 
 
 def _overdue(fields: Fields, now_ms: int) -> str:
     timers = pending.timers(fields)
     if not timers:
-        return "overdue: it waits for nothing, not even a timer"
+        return "overdue: nothing is pending, not even a timer"
     name = min(timers, key=timers.__getitem__)
     late_ms = now_ms - timers[name]
     if late_ms <= OVERDUE_AFTER_MS:
@@ -122,18 +132,21 @@ def _overdue(fields: Fields, now_ms: int) -> str:
 
 def _failed_transfer(fields: Fields, now_ms: int) -> str:
     """Describe the newest transfer's recent failure, or the recall after it; empty for neither."""
-    reason = fields.get("transfer.reason", "")
-    why = f" ({reason})" if reason else ""
+    why = _failure_reason(fields.get("transfer.reason", ""))
     if fields.get("phase") == "recall":
-        return f"failed: the transfer{why}, the agent is rung again"
+        return f"transfer failed{why}; calling the agent back"
     if fields.get("transfer.status") != "failed":
         return ""
     failed_ms = _failed_at_ms(fields)
     if not 0 <= now_ms - failed_ms <= RECENT_FAILURE_MS:
         return ""
     mode = fields.get("transfer.mode", "")
-    what = mode if mode in ("park", "retrieve") else "the transfer"
-    return f"failed: {what}{why}"
+    return f"{mode if mode in ('park', 'retrieve') else 'transfer'} failed{why}"
+
+
+def _failure_reason(reason: str) -> str:
+    """Return why a transfer failed, to follow `failed`."""
+    return f": {_FAILURE_REASONS.get(reason, reason)}" if reason else ""
 
 
 def _failed_at_ms(fields: Fields) -> int:

@@ -21,12 +21,12 @@ _RELEVANT_FIELDS = (
 )
 #: What a party hears whose phone is still being dialed.
 _NOT_CONNECTED = {
-    "dialing": "{party} is being called and hears nobody yet",
-    "ringing": "{party}'s phone rings",
-    "confirming": "{party} is asked to press 1 and hears nobody yet",
+    "dialing": "{party} is being dialed",
+    "ringing": "{party}'s phone is ringing",
+    "confirming": "{party} is asked to press 1",
 }
 #: Names of wait audio for people.
-_AUDIO_NAMES = {"ringback": "ringing", "music": "music", "": "nothing"}
+_AUDIO_NAMES = {"ringback": "ringing", "music": "music", "": "silence"}
 
 PartyFields = Mapping[str, str]
 
@@ -80,7 +80,7 @@ def is_ringing_caller(fields: Fields, party: str) -> bool:
 def _audible_to(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
     of = there[party]
     if of["status"] != "connected":
-        told = _NOT_CONNECTED.get(of["status"], "{party} hears nobody")
+        told = _NOT_CONNECTED.get(of["status"], "{party} hears silence")
         return AudibleParties(party, (), told.format(party=party))
     if of["held"] == "true":
         # Without configured wait audio, Twilio plays its own music.
@@ -89,7 +89,7 @@ def _audible_to(party: str, there: Mapping[str, PartyFields]) -> AudibleParties:
         )
     if of["waits_for_start"] == "true":
         return AudibleParties(
-            party, (), f"{party} waits and hears {_AUDIO_NAMES.get(of['wait_audio'], of['wait_audio'])}"
+            party, (), f"{party} is waiting and hears {_AUDIO_NAMES.get(of['wait_audio'], of['wait_audio'])}"
         )
     if of["in_conference"] != "true":
         return _audible_in_bridge(party, there)
@@ -103,15 +103,15 @@ def _audible_in_bridge(party: str, there: Mapping[str, PartyFields]) -> AudibleP
     other = {"customer": "agent", "agent": "customer"}.get(party, "")
     pair = there.get(other)
     if pair is None:
-        return AudibleParties(party, (), f"{party} hears nobody")
+        return AudibleParties(party, (), f"{party} hears silence")
     if pair["in_conference"] == "true":
-        return AudibleParties(party, (), f"{party} is on the way into the conference and hears nobody")
+        return AudibleParties(party, (), f"{party} is joining the conference and hears silence")
     if pair["status"] == "connected":
         return AudibleParties(party, (other,), f"{party} hears {other}")
     if pair["status"] == "ringing":
-        return AudibleParties(party, (), f"{party} hears {other}'s phone ring")
+        return AudibleParties(party, (), f"{party} hears ringing")
     return AudibleParties(
-        party, (), f"{party} hears nobody: {_NOT_CONNECTED.get(pair['status'], '').format(party=other)}"
+        party, (), f"{party} hears silence: {_NOT_CONNECTED.get(pair['status'], '').format(party=other)}"
     )
 
 
@@ -125,14 +125,14 @@ def _is_audible(other: PartyFields, listener: PartyFields) -> bool:
 
 
 def _describe(party: str, hears: Sequence[str], rings: Sequence[str]) -> str:
-    heard = [*hears, *(f"{other}'s phone ring" for other in rings)]
-    return f"{party} hears {join_names(heard) or 'nobody'}"
+    heard = [*hears, *(["ringing"] if rings else [])]
+    return f"{party} hears {join_names(heard) or 'silence'}"
 
 
 def _audience_note(party: str, of: PartyFields, there: Mapping[str, PartyFields]) -> str:
     """Say who hears the party, unless everyone does."""
     if of["muted"] == "true":
-        return f"; nobody hears {party}"
+        return f"; no one hears {party}"
     if not of["coaches"]:
         return ""
     coached = next((other for other, one in there.items() if one["call_sid"] == of["coaches"]), "the agent")

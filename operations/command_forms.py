@@ -118,14 +118,14 @@ def _command_form(kind: str, trials: Sequence[tuple[str, str]], session: Session
 def _no_effect_reason(kind: str, session: Session) -> str:
     """Return why an allowed command certainly has no effect; empty if it has one or might have one."""
     if kind == "convert" and session.state in _CONFERENCE_STATES:
-        return "it is a conference already"
+        return "it is already a conference"
     there = [one for one in session.parties.values() if not one.is_gone and not one.is_supervisor]
     if session.open_read_id or any(one.pending_update for one in there):
         return ""
     if kind == "unhold" and not any(one.held or one.desired_hold for one in there):
-        return "nobody is on hold"
+        return "no one is on hold"
     if kind == "unmute" and not any(one.muted or one.desired_mute for one in there):
-        return "nobody is muted"
+        return "no one is muted"
     return ""
 
 
@@ -163,11 +163,11 @@ def _suggested_parties(kind: str, parties: Sequence[str], fields: Fields) -> tup
 
 def _warning(kind: str, fields: Fields) -> str:
     if kind == "remove":
-        return "the party will be hung up; without the customer the call ends"
+        return "the party will be hung up; removing the customer ends the call"
     if kind != "end":
         return ""
     there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") != "left"]
-    return f"{join_names([f'the {one}' if one in _ROLES else one for one in there]) or 'everybody'} will be hung up"
+    return f"{join_names([f'the {one}' if one in _ROLES else one for one in there]) or 'everyone'} will be hung up"
 
 
 _ROLES = frozenset({"customer", "agent", "target", "supervisor"})

@@ -169,7 +169,7 @@ class CommandSubmitter:
 
 def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
     if not is_own:
-        reason = f"the id {safe_id(command.command_id)} was given before, for another command; nothing was done"
+        reason = f"the id {safe_id(command.command_id)} is already used by another command; nothing was done"
         raise CommandIdConflict(command.kind, reason, command_id=command.command_id)
 
 

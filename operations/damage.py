@@ -8,8 +8,8 @@ from conferral.storage.codecs.session_codec import decode
 
 #: Repair instructions, the same on every surface.
 REPAIR = (
-    "no worker decides about it until the field is repaired (then: conferral dead retry) or the session is erased "
-    "(conferral forget SESSION); its calls go on until someone hangs up"
+    "workers skip it until the field is repaired (then: conferral dead retry) or the session is erased "
+    "(conferral forget SESSION); its calls continue until someone hangs up"
 )
 _STATES = frozenset(State)
 

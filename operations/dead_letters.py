@@ -30,7 +30,7 @@ _ID_OR_TIME = re.compile(
 )
 #: Maximum length of a field's value when shown (characters); stored values have no limit.
 _VALUE_MAX = 500
-_NOT_FOUND = "there is no such letter"
+_NOT_FOUND = "no such dead letter"
 #: Maximum number of fields shown per dead letter.
 _FIELDS_MAX = 100
 
@@ -98,7 +98,7 @@ class CountChanged(ConferralError):  # noqa: N818  # not a failure: the user has
     """
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"there are {count} by now; nothing was done")
+        super().__init__(f"the number has changed to {count}; nothing was done")
         self.count = count
 
 

@@ -24,31 +24,41 @@ _END_REASONS = {
     "customer-left": "the customer hung up",
     "agent-busy": "the agent was busy",
     "agent-no-answer": "the agent did not answer",
-    "agent-rejected": "the agent refused the call",
+    "agent-rejected": "the agent declined the call",
     "agent-failed": "the agent could not be reached",
     "agent-no-confirmation": "the agent did not press 1",
     "customer-busy": "the customer was busy",
     "customer-no-answer": "the customer did not answer",
-    "customer-rejected": "the customer refused the call",
+    "customer-rejected": "the customer declined the call",
     "customer-failed": "the customer could not be reached",
     "customer-no-confirmation": "the customer did not press 1",
-    "transfer-failed": "the transfer failed after the agent had gone, and nobody else was to be tried",
-    "recall-failed": "the transfer failed after the agent had gone, and the agent could not be reached again",
-    "fallback-failed": "the transfer failed after the agent had gone, and so did the fallback",
-    "park-timeout": "nobody took the parked call up in time",
+    "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
+    "recall-failed": "the transfer failed after the agent had left, and the agent could not be called back",
+    "fallback-failed": "the transfer failed after the agent had left, and so did the fallback",
+    "park-timeout": "no one retrieved the parked call in time",
     "alone": "one party was left in the conference",
-    "convert-failed": "the two did not come together in the conference",
+    "convert-failed": "customer and agent could not be joined in a conference",
     "command": "an operator ended it",
-    "too-old": "it was a day old",
+    "too-old": "it reached the limit of 24 h",
 }
 #: Progress of a running transfer, in words.
 _TRANSFER_STATUSES = {
-    "dialing": "the target is being called",
-    "ringing": "the target's phone rings",
+    "dialing": "the target is being dialed",
+    "ringing": "the target's phone is ringing",
     "confirming": "the target is asked to press 1",
-    "consulting": "they consult",
-    "merged": "all three talk",
+    "consulting": "agent and target are talking",
+    "merged": "all three are talking",
 }
+#: States as a sentence begins with them.
+_STATES = {
+    "bridged": "Bridged",
+    "converting": "Converting",
+    "conferenced": "In conference",
+    "transferring": "Transferring",
+}
+#: Reasons that repeat what the text of a failure says.
+_REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation"})
+_CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
 #: Beyond this distance, a time of day alone is ambiguous, in milliseconds.
 _SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
@@ -63,12 +73,14 @@ class Failure:
     #: Unix milliseconds.
     at_ms: int
     text: str
-    #: The refusal, or why a command failed, in words; empty if unknown.
+    #: The refusal, or why a command failed; empty if unknown, or if the text says so already.
     guard: str
     #: 0 for none.
     twilio_code: int
     #: Twilio's page about the error code; empty for none.
     link: str
+    #: The reason as the command's outcome has it; empty if unknown.
+    reason: str = ""
     #: Whether it happened before the newest transfer began or succeeded, with no failure since.
     is_earlier: bool = False
     #: Whether it is only a refused command, not a failure.
@@ -146,12 +158,12 @@ def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explan
     session_id = fields.get("id", "SESSION")
     helps = (
         Suggestion(
-            "dead", "decides what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"
+            "dead", "processes what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"
         ),
-        Suggestion("forget", "erases the session; its calls go on", f"{command_line} forget {session_id}"),
+        Suggestion("forget", "erases the session; its calls continue", f"{command_line} forget {session_id}"),
     )
     return Explanation(
-        summary=(f"The stored state of this session is damaged: the field {field} can't be understood.",
+        summary=(f"The stored state of this session is damaged: the field {field} can't be decoded.",
                   f"{REPAIR[0].upper()}{REPAIR[1:]}."),
         waits=(), upcoming=(), first_failure=None, suggestions=helps,
     )  # fmt: skip
@@ -164,40 +176,37 @@ def _summary(
         return _end(fields, moments, full=full)
     since_ms = _last_changed_ms(log, "phase", "transfer.status") or wording.parse_time_ms(fields.get("created_at", ""))
     lasts = wording.format_age(since_ms, now_ms)
-    told = [
-        f"It is {wording.state_label(fields)}"
-        + (f" since {wording.format_clock(since_ms)} UTC ({lasts})." if lasts else ".")
-    ]
+    phase = f" ({fields['phase']})" if fields.get("phase") else ""
+    state = _STATES.get(fields.get("state", ""), "Unknown state") + phase
+    told = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
     if in_trouble := attention.attention_of(fields, now_ms):
         told.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
     if company := session_summary.participants_line(fields, full=full):
         told.append(f"{_capitalized(company)}.")
     if transfer := session_summary.transfer_line(fields, full=full):
-        told.append(f"Newest transfer: {_transfer_with_status(transfer, fields)}.")
+        told.append(f"Last transfer: {_transfer_with_status(transfer, fields)}.")
     return told + [f"{_capitalized(note)}." for note in session_summary.session_notes(fields)]
 
 
 def _end(fields: Fields, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
     ended_ms, created_ms = (wording.parse_time_ms(fields.get(name, "")) for name in ("ended_at", "created_at"))
     reason = fields.get("end_reason", "")
-    why = f"{_END_REASONS[reason]} ({reason})" if reason in _END_REASONS else reason or "nobody knows why"
+    why = _END_REASONS.get(reason, reason) or "no reason is recorded"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
-    told = [
-        f"It ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"It has ended: {why}."
-    ]
+    told = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
-        told.append(f"What ended it: {_ended_by(by, reason)}.")
+        told.append(f"{_ended_by(by, reason)}.")
     if fields.get("transfer.mode"):
-        told.append(f"Newest transfer: {session_summary.transfer_line(fields, full=full)}.")
+        told.append(f"Last transfer: {session_summary.transfer_line(fields, full=full)}.")
     return told
 
 
 def _ended_by(by: TimelineEntry, reason: str) -> str:
     """Describe what ended the session. When one party hangs up, Twilio may report the other party's hangup first."""
-    who, told = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
-    if not reason.endswith("-left") or told is None or told[0] == who:
-        return by.text
-    return f"{who} left first, and this told of it: {by.text}"
+    who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
+    if not reason.endswith("-left") or reported is None or reported[0] == who:
+        return f"Ended by: {by.text}"
+    return f"Cause: {_END_REASONS.get(reason, reason)}. First signal received: {by.text}"
 
 
 def _transfer_with_status(transfer: str, fields: Fields) -> str:
@@ -253,12 +262,12 @@ def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
 def _upcoming_line(wait: Wait, now_ms: int) -> str:
     """Describe what happens automatically, in a sentence."""
     if wait.by == "sweep":
-        return "Should a callback of Twilio's have been lost, the next sweep notices: it compares with Twilio's lists."
+        return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
-        lasts = f" (asked for {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
-        return f"From Twilio, at any moment: {wait.for_}{lasts}."
+        lasts = f" (requested {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
+        return f"Any moment, from Twilio: {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
-        return f"Since {wording.format_age(wait.comes_at_ms, now_ms)} overdue: {wait.for_}."
+        return f"Overdue for {wording.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
     until = wording.format_age(now_ms, wait.comes_at_ms)
     if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
         return f"In {until}: {wait.for_}."
@@ -301,17 +310,19 @@ def _begins_transfer(entry: LogEntry) -> bool:
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     reports = (one for one in timeline.json_rows(entry["reports"]) if one.get("status") == "failed")
-    told = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
-    if not told and timeline.is_transfer_failure(entry):
-        told = decode_public_changes(entry["changes"]).get("transfer.reason") or ""
+    reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
+    if not reason and timeline.is_transfer_failure(entry):
+        reason = decode_public_changes(entry["changes"]).get("transfer.reason") or ""
+    reason = wording.mask_numbers(reason, full=full)
     code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
         text=wording.mask_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
-        guard=wording.mask_numbers(told, full=full),
+        guard="" if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS else reason,
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
+        reason=reason,
         is_refusal=is_refusal,
     )
 
@@ -328,12 +339,12 @@ def _suggestions(fields: Fields, now_ms: int, *, full: bool, command_line: str) 
     ]
     in_trouble = attention.attention_of(fields, now_ms)
     if in_trouble is not None and in_trouble.rank == attention.OVERDUE:
-        why = "tells whether a worker holds the session's partition: nothing is decided without one"
+        why = "shows whether a worker holds the session's partition; without one, nothing is processed"
         found.insert(0, Suggestion("check", why, f"{command_line} check"))
     if fields.get("state") == "ended" and in_trouble is not None:
         who = " ".join(f"--{party} {_shell_address(fields, party, full=full)}" for party in ("agent", "customer"))
-        found.append(Suggestion("call", "calls the agent and then the customer back", f"{command_line} call {who}"))
-    found.append(Suggestion("replay", "steps through what happened", f"{command_line} replay {session_id}"))
+        found.append(Suggestion("call", "calls back the agent, then the customer", f"{command_line} call {who}"))
+    found.append(Suggestion("replay", "replays the call step by step", f"{command_line} replay {session_id}"))
     return tuple(found)
 
 
@@ -347,32 +358,32 @@ def _shell_address(fields: Fields, party: str, *, full: bool) -> str:
 def _useful_commands(fields: Fields) -> list[tuple[str, str, str]]:
     """Return the commands that lead on from here, the likeliest first: name, reason, and options."""
     state, phase = fields.get("state", ""), fields.get("phase", "")
-    end = ("end", "hangs everybody up", "")
+    end = ("end", "ends the call for everyone", "")
     if phase == "parked":
-        return [("retrieve", "somebody takes the parked call up again", "--to ADDRESS"), end]
+        return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
     if state == "transferring":
         return [*_in_transfer(fields), end]
     if attention.is_lone(fields):
-        return [("add", "brings somebody in, so that nobody is alone", "--to ADDRESS --party NAME"), end]
+        return [("add", "adds a party, so that no one is alone", "--to ADDRESS --party NAME"), end]
     if held := session_summary.held_parties(fields):
-        why = "takes {} off hold, so that they hear each other again"
+        why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
     if fields.get("transfer.status") in ("failed", "cancelled"):
-        return [("transfer", "tries somebody else", "--to ADDRESS --mode consult"), end]
+        return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
     if phase == "ringing":
         return [end]
-    return [("transfer", "hands the customer over", "--to ADDRESS --mode consult"), end]
+    return [("transfer", "transfers the customer", "--to ADDRESS --mode consult"), end]
 
 
 def _in_transfer(fields: Fields) -> list[tuple[str, str, str]]:
     if fields.get("transfer.stage") != "talking":
         return [
-            ("cancel", "stops calling the target; customer and agent go on", ""),
-            ("complete", "lets the agent go; the target goes on being called", ""),
+            ("cancel", "stops dialing the target; customer and agent keep talking", ""),
+            ("complete", "disconnects the agent; the target keeps ringing", ""),
         ]
     return [
-        ("complete", "lets the agent go; customer and target stay", ""),
+        ("complete", "disconnects the agent; customer and target keep talking", ""),
         ("merge", "lets all three talk", ""),
-        ("swap", "changes whom the agent talks to", ""),
-        ("cancel", "lets the target go; customer and agent go on", ""),
+        ("swap", "switches the agent between customer and target", ""),
+        ("cancel", "disconnects the target; customer and agent keep talking", ""),
     ]

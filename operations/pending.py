@@ -15,24 +15,26 @@ WaitSource = Literal["timer", "twilio", "person", "sweep"]
 
 #: What happens when a timer fires.
 _TIMER_EFFECTS = {
-    "ring": "Twilio is asked how the calls stand, should nobody have answered by then",
-    "leave": "Twilio is asked who of the two is still there",
-    "convert": "whoever is missing in the conference is moved once more",
-    "repair": "the conversion is given up, should somebody still be missing",
-    "lone": "whoever is alone in the conference is let go",
-    "dial": "Twilio is asked what has become of whoever was called",
-    "confirm": "Twilio is asked whether it has done what was asked for",
-    "stage": "the transfer is looked after, should what it waits for not have come",
-    "opening": "whoever is to wait in the conference is looked for",
-    "pending_command": "the command under way is given up",
+    "ring": "Conferral asks Twilio about the calls if no one has answered",
+    "leave": "Conferral asks Twilio which of the two is still connected",
+    "convert": "Conferral moves the missing party into the conference once more",
+    "repair": "the conversion fails if a party is still missing",
+    "lone": "Conferral hangs up the party left alone",
+    "dial": "Conferral asks Twilio about the dialed call",
+    "confirm": "Conferral asks Twilio whether the change took effect",
+    "stage": "Conferral checks on the transfer",
+    "opening": "Conferral checks whether the waiting party has joined",
+    "pending_command": "the pending command fails",
     "park": "the parked call goes back to the agent who parked it",
-    "age": "the session is ended for being a day old",
+    "age": "the call ends after 24 h",
 }
-_FOR_COMMAND = "the command {order} to be done"
+_FOR_COMMAND = "the command {order} to finish"
 _FOR_RECORDING = "Twilio's answer: {asked} the recording"
-_FOR_UNHOLD = "somebody to take {held} off hold (unhold)"
+_FOR_UNHOLD = "someone to take {held} off hold (unhold)"
+#: What a session waits for while its parties are talking.
+CONVERSATION = "the parties, who are talking, to hang up"
 _STATUSES: dict[str, tuple[str, WaitSource]] = {
-    "dialing": ("Twilio to call {party}", "twilio"),
+    "dialing": ("Twilio to dial {party}", "twilio"),
     "ringing": ("{party} to answer", "person"),
     "confirming": ("{party} to press 1", "person"),
 }
@@ -41,12 +43,12 @@ _CONFIRMED = {
     "hold": "that {party} is on hold",
     "unhold": "that {party} is off hold",
     "mute": "that {party} is muted",
-    "unmute": "that {party} is heard again",
+    "unmute": "that {party} is unmuted",
     "set-end-on-exit": "that the conference ends when {party} leaves",
-    "clear-end-on-exit": "that the conference goes on when {party} leaves",
-    "monitor": "that {party} listens only",
-    "whisper": "that {party} is heard by the agent",
-    "barge": "that {party} is heard by all",
+    "clear-end-on-exit": "that the conference keeps running when {party} leaves",
+    "monitor": "that {party} is monitoring",
+    "whisper": "that {party} is whispering to the agent",
+    "barge": "that {party} is heard by everyone",
 }
 
 
@@ -80,7 +82,7 @@ def list_waits(fields: Fields, now_ms: int, pending: Sequence[EffectRequest] = (
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
     waits += [Wait(timer_effect(name, fields), 0, at_ms, "timer") for name, at_ms in near]
-    waits.append(Wait("the sweep, which notices callbacks that were lost", 0, 0, "sweep"))
+    waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
     return tuple(waits)
 
 
@@ -118,13 +120,13 @@ def _waits_for_parties(fields: Fields) -> list[Wait]:
             what = known.format(party=party) if known else f"of {of['pending_update']} for {party}"
             found.append(Wait(f"Twilio's confirmation {what}", wording.parse_time_ms(of["pending_since"]), 0, "twilio"))
         if of["is_leaving"] == "true" and of["status"] != "left":
-            found.append(Wait(f"{party} to be off the line", 0, 0, "twilio"))
+            found.append(Wait(f"{party} to disconnect", 0, 0, "twilio"))
         if _is_joining(fields, party):
-            found.append(Wait(f"{party} to come into the conference", 0, 0, "twilio"))
+            found.append(Wait(f"{party} to join the conference", 0, 0, "twilio"))
     if fields.get("open_read_id"):
         found.append(
             Wait(
-                "Twilio to say how the calls stand",
+                "Twilio to report the state of the calls",
                 wording.parse_time_ms(fields.get("open_read_since", "")),
                 0,
                 "twilio",
@@ -215,13 +217,17 @@ def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
 def _waits_for_people(fields: Fields) -> list[Wait]:
     """Return which person has to act next, if nothing else is pending."""
     if fields.get("phase") == "parked":
-        return [Wait("somebody to take the parked call up (retrieve)", 0, 0, "person")]
+        return [Wait("someone to retrieve the parked call", 0, 0, "person")]
     stage = fields.get("transfer.stage", "")
     if fields.get("state") == "transferring":
         if stage != "talking":
             return []
-        more = ", swap or merge" if fields.get("transfer.status") == "consulting" else ""
-        return [Wait(f"the agent's next step: complete, cancel{more}", 0, 0, "person")]
+        steps = (
+            "complete, cancel, swap, or merge"
+            if fields.get("transfer.status") == "consulting"
+            else "complete or cancel"
+        )
+        return [Wait(f"the agent to {steps}", 0, 0, "person")]
     there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") == "connected"]
     if fields.get("state") not in ("bridged", "conferenced") or len(there) < 2:
         return []
@@ -230,5 +236,5 @@ def _waits_for_people(fields: Fields) -> list[Wait]:
     # Count the talking parties without supervisors.
     talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
     if len(talk) > 1:
-        found.append(Wait("people, who talk until somebody hangs up or a command is given", 0, 0, "person"))
+        found.append(Wait(CONVERSATION, 0, 0, "person"))
     return found

@@ -42,7 +42,7 @@ class SessionQueries(SessionReader):
         """
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
-            raise UnknownSession(f"no session and no call {_displayed(named)} is known")
+            raise UnknownSession(f"no call {_displayed(named)} found")
         return session_id
 
     async def search(self, named: str, *, live_only: bool = False) -> str:

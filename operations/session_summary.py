@@ -10,7 +10,7 @@ from conferral.operations import wording
 from conferral.operations.session_queries import Fields
 
 _RELEVANT_FIELDS = ("status", "address", "held", "muted", "waits_for_start", "is_leaving", "supervises", "coaches")
-_CONNECTING = {"dialing": "is being called", "ringing": "rings", "confirming": "is asked to press 1"}
+_CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is asked to press 1"}
 _NEXT_NOTE = "is dialed next"
 _RECORDING = {
     "in-progress": "recording",
@@ -60,9 +60,9 @@ def participants_line(fields: Fields, *, full: bool = False) -> str:
             if of["muted"] == "true":
                 apart.append(f"{party} is muted")
     if len(together) > 1:
-        return "; ".join([f"{join_names(together)} talk", *apart])
+        return "; ".join([f"{join_names(together)} are talking", *apart])
     if together:
-        apart.insert(0, f"{together[0]} {'waits' if apart else 'is alone'}")
+        apart.insert(0, f"{together[0]} {'is waiting' if apart else 'is alone'}")
     return "; ".join(apart + following)
 
 
@@ -79,15 +79,15 @@ def _inactive_note(of: Mapping[str, str]) -> str:
     if of["is_leaving"] == "true":
         return "is leaving"
     if of["held"] == "true":
-        return "is held"
-    return "waits" if of["waits_for_start"] == "true" else ""
+        return "is on hold"
+    return "is waiting" if of["waits_for_start"] == "true" else ""
 
 
 def _supervision_note(of: Mapping[str, str]) -> str:
     """Describe a supervisor's mode as confirmed by Twilio."""
     if of["coaches"]:
         return "whispers to the agent"
-    return "listens" if of["muted"] == "true" else "is heard by all"
+    return "listens" if of["muted"] == "true" else "is heard by everyone"
 
 
 def connected_address(fields: Fields, party: str, *, full: bool = False) -> str:
@@ -123,8 +123,10 @@ def short_notes(fields: Fields) -> list[str]:
             found.append(f"{party} {_CONNECTING.get(of['status'], of['status'])}")
         elif of["supervises"]:
             found.append(f"{party} {_supervision_note(of)}")
-        elif doing := _inactive_note(of) or ("is muted" if of["muted"] == "true" else "" if is_usual else "takes part"):
+        elif doing := _inactive_note(of) or ("is muted" if of["muted"] == "true" else ""):
             found.append(f"{party} {doing}")
+        elif not is_usual:
+            found.append(f"{party} is connected")
     return found + session_notes(fields)
 
 
@@ -139,7 +141,7 @@ def session_notes(fields: Fields) -> list[str]:
     status = fields.get("recording.status", "")
     if status and (fields.get("state") != "ended" or status in _RECORDING_OVER):
         found.append(_RECORDING.get(status, f"recording {status}"))
-    return found + [f"{order} under way" for order in pending_command_notes(fields)]
+    return found + [f"{order} in progress" for order in pending_command_notes(fields)]
 
 
 def agent_attempts_note(fields: Fields) -> list[tuple[str, str]]:
@@ -208,7 +210,7 @@ def _dial_attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tup
     return (
         party,
         wording.display_address(to, full=full),
-        result or "under way",
+        result or "in progress",
         wording.format_duration(started_ms, answered_ms or until_ms),
         wording.format_duration(answered_ms, until_ms),
     )

@@ -13,7 +13,7 @@ _RESULT_WORDS = {
     "transfer consult": "consulting",
     "transfer blind": "transferred",
     "complete": "completed",
-    "cancel": "cancelled",
+    "cancel": "canceled",
     "swap": "swapped",
     "merge": "merged",
     "park": "parked",
@@ -23,10 +23,10 @@ _RESULT_WORDS = {
     "hold": "held",
     "unhold": "off hold",
     "mute": "muted",
-    "unmute": "heard again",
+    "unmute": "unmuted",
     "supervise monitor": "listening",
     "supervise whisper": "whispering",
-    "supervise barge": "heard by all",
+    "supervise barge": "heard by everyone",
     "announce": "announced",
     "record start": "recording",
     "record pause": "recording paused",
@@ -80,7 +80,7 @@ def suggest_next(
         state: The session's state.
 
     >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
-    'conferral complete CA1, or cancel, end or watch in place of complete'
+    'conferral complete CA1; also: cancel, end, watch'
     """
     useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
     names = [*(name for name in _BY_LIKELIHOOD if name in useful), "watch"]
@@ -92,13 +92,7 @@ def suggest_next(
     full_command = " ".join(filter(None, (command_line, first, session_id, more)))
     if not others:
         return full_command
-    if more:  # with options, "in place of" would suggest them for the other commands
-        return f"{full_command}; {_join(others, 'and')} {'needs' if len(others) == 1 else 'need'} the session only"
-    return f"{full_command}, or {_join(others, 'or')} in place of {first}"
-
-
-def _join(names: Sequence[str], word: str) -> str:
-    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{full_command}; also: {', '.join(others)}{' (no options needed)' if more else ''}"
 
 
 def _entry_for(table: Mapping[str, T], fields: Mapping[str, str]) -> T | None:

@@ -1,10 +1,11 @@
 """Wording for people: addresses, ages, and descriptions of log entries."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
+from conferral.operations.attempts import describe_attempts
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.redaction import redact
 from conferral.storage.codecs.session_codec import decode_public_changes
@@ -18,45 +19,39 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
-#: An attempt count: no effect takes more requests than this in an hour.
-_SMALL = re.compile(r"[1-9][0-9]{0,5}")
-#: A result of failed attempts: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
-_FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
-_UNANSWERED = "no-answer"
-_TIMES = {"1": "once", "2": "twice"}
 _ROLES = ("customer", "agent", "target")
 #: Roles listed after added parties: former agents and supervisors.
 _LAST_ROLES = ("agent", "supervisor")
 _STATUSES = {
-    "queued": "is about to be called",
-    "initiated": "is being called",
-    "ringing": "rings",
-    "in-progress": "answers",
-    "completed": "is off the line",
-    "busy": "is busy",
-    "rejected": "refuses the call",
-    "failed": "can't be reached",
-    "no-answer": "does not answer",
-    "canceled": "is not called any more",
+    "queued": "{who} is queued to be dialed",
+    "initiated": "dialing {who}",
+    "ringing": "{who} is ringing",
+    "in-progress": "{who} answered",
+    "completed": "{who}'s call ended",
+    "busy": "{who} was busy",
+    "rejected": "{who} declined the call",
+    "failed": "{who} could not be reached",
+    "no-answer": "{who} did not answer",
+    "canceled": "{who} is no longer being dialed",
 }
 #: For statuses read from Twilio, which are states rather than changes.
-_CALL_STATUSES = {"in-progress": "is on the line", "queued": "is to be called"}
+_LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 _EVENTS = {
-    "call": "a call to an agent and a customer is asked for",
-    "conference_started": "the conference has begun",
-    "ring_overdue": "nobody has answered in time",
-    "leave_overdue": "one side of the bridge is over",
-    "convert_overdue": "the conversion takes too long",
-    "repair_overdue": "the repair of the conversion takes too long",
-    "lone_overdue": "one party has been alone long enough",
-    "dial_overdue": "nothing is heard of somebody who was called",
-    "confirm_overdue": "no word has come from Twilio of a hold, a mute or a flag, so it is asked",
-    "stage_overdue": "it is time to look after the transfer",
-    "age_overdue": "the session is too old",
-    "client_call_received": "somebody calls out from a browser or an app",
-    "opening_overdue": "whoever is to wait has not come into the conference",
-    "pending_command_overdue": "Twilio has not confirmed in time what was asked for",
-    "park_overdue": "the call was parked for too long",
+    "call": "call requested: the agent first, then the customer",
+    "conference_started": "conference started",
+    "ring_overdue": "no one answered in time",
+    "leave_overdue": "one side of the bridge disconnected",
+    "convert_overdue": "conversion timed out",
+    "repair_overdue": "repair of the conversion timed out",
+    "lone_overdue": "one party was left alone for too long",
+    "dial_overdue": "no callback about a dialed call arrived in time",
+    "confirm_overdue": "no callback about a hold, mute, or flag arrived; asking Twilio",
+    "stage_overdue": "time to check on the transfer",
+    "age_overdue": "session reached its maximum age",
+    "client_call_received": "outgoing call from a browser or app",
+    "opening_overdue": "the waiting party did not join the conference in time",
+    "pending_command_overdue": "Twilio did not confirm the command in time",
+    "park_overdue": "park timed out",
 }
 _COMMANDS = frozenset(
     {
@@ -66,65 +61,68 @@ _COMMANDS = frozenset(
 )  # fmt: skip
 _OF_PARTY = frozenset({"add", "remove", "hold", "unhold", "mute", "unmute"})
 _CHANGES = {
-    "participant-hold": "is held",
+    "participant-hold": "is on hold",
     "participant-unhold": "is off hold",
     "participant-mute": "is muted",
-    "participant-unmute": "is heard again",
+    "participant-unmute": "is unmuted",
 }
 #: For supervisors, whose mute and unmute are changes of mode.
-_SUPERVISOR_CHANGES = {"participant-mute": "listens, heard by nobody", "participant-unmute": "is heard by all"}
+_SUPERVISOR_CHANGES = {
+    "participant-mute": "is monitoring, heard by no one",
+    "participant-unmute": "is heard by everyone",
+}
 _RECORDING = {
-    "in-progress": "runs",
+    "in-progress": "is running",
     "paused": "is paused",
-    "stopped": "has stopped",
-    "processing": "has stopped",
-    "completed": "can be fetched",
-    "absent": "holds nothing",
-    "failed": "has failed",
+    "stopped": "was stopped",
+    "processing": "was stopped",
+    "completed": "is available",
+    "absent": "is empty",
+    "failed": "could not be made",
 }
 _SWEEP_FINDINGS = {
-    "call-missing": "the account's list does not show a call of it",
-    "conference-missing": "the account's list does not show its conference",
-    "call-answered": "the account's list shows a call of it as answered, which rings by all that is known",
-    "call-live": "the account's list shows a call of it, though it has ended",
-    "conference-live": "the account's list shows its conference, though it has ended",
-    "rolled-back": "Redis was rolled back, so Twilio is asked how the call is now",
+    "call-missing": "sweep: Twilio's list of live calls lacks one of its calls",
+    "conference-missing": "sweep: Twilio's list of live conferences lacks its conference",
+    "call-answered": "sweep: Twilio lists a ringing call as answered",
+    "call-live": "sweep: Twilio still lists a call, although the session has ended",
+    "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
+    "rolled-back": "Redis lost recent writes; asking Twilio for the current state",
 }
 _GATE = {
-    "accepted": "is let in",
-    "rejected": "refuses the call",
-    "no-confirmation": "presses no key",
-    "taken": "comes second, somebody else has taken the call",
-    "too-late": "comes too late",
+    "accepted": "was admitted",
+    "rejected": "declined the call",
+    "no-confirmation": "pressed no key",
+    "taken": "answered second: someone else had taken the call",
+    "too-late": "answered too late",
 }
 _EFFECTS = {
     "redirect_call": "move {party} into the conference",
-    "create_participant": "call {party} into the conference",
-    "create_call": "call {party}",
-    "find_call": "look for the call of {party}",
-    "update_participant": "change how {party} takes part",
+    "create_participant": "dial {party} into the conference",
+    "create_call": "dial {party}",
+    "find_call": "find {party}'s call",
+    "update_participant": "update {party}",
     "play_announcement": "play an announcement to {party}",
     "start_recording": "record {party}'s call",
     "change_recording": "change the recording",
-    "say_and_hang_up": "say a sentence to {party} and hang up",
-    "redirect_to_url": "send {party} on to what follows the conference",
-    "hang_up_call": "hang {party} up",
+    "say_and_hang_up": "play a message to {party} and hang up",
+    "redirect_to_url": "redirect {party} to the URL for after the conference",
+    "hang_up_call": "hang up {party}",
     "end_conference": "end the conference",
-    "read_calls": "say how the calls stand",
+    "read_calls": "report the state of the calls",
 }
 #: Effects with variants: by kind and by what they request.
 _EFFECT_DETAILS = {
     ("update_participant", "hold"): "hold {party}",
     ("update_participant", "unhold"): "take {party} off hold",
     ("update_participant", "mute"): "mute {party}",
-    ("update_participant", "unmute"): "let {party} be heard",
+    ("update_participant", "unmute"): "unmute {party}",
     ("update_participant", "set-end-on-exit"): "end the conference when {party} leaves",
-    ("update_participant", "clear-end-on-exit"): "go on when {party} leaves",
-    ("update_participant", "monitor"): "let {party} listen only",
-    ("update_participant", "whisper"): "let {party} be heard by the agent",
-    ("update_participant", "barge"): "let {party} be heard by all",
+    ("update_participant", "clear-end-on-exit"): "keep the conference running when {party} leaves",
+    ("update_participant", "monitor"): "switch {party} to monitor",
+    ("update_participant", "whisper"): "switch {party} to whisper",
+    ("update_participant", "barge"): "switch {party} to barge",
     ("change_recording", "paused"): "pause the recording",
-    ("change_recording", "in-progress"): "go on recording",
+    ("change_recording", "in-progress"): "resume the recording",
     ("change_recording", "stopped"): "stop the recording",
 }
 _RECORDINGS_ASKED = frozenset(asked for asked in _EFFECT_DETAILS if asked[0] == "change_recording")
@@ -134,7 +132,7 @@ _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})
 #: Cut from a refusal: the command's own reply lists the allowed commands.
 _ALLOWED = re.compile(r"; allowed now: .*$")
 _OUTCOMES = {
-    "effect_succeeded": "Twilio has done it: {what}",
+    "effect_succeeded": "Twilio confirmed: {what}",
     "effect_failed": "Twilio refused: {what}",
     "effect_unknown": "no answer from Twilio: {what}",
 }
@@ -236,7 +234,7 @@ def describe_entry(entry: LogEntry) -> str:
     if event == "stage_overdue" and (ordered := _describe_effects(entry)):
         return _timed_out_step(ordered)
     if event in _COMMANDS:
-        return _with_detail(f"{event} is asked for", detail) + _submitted_by(entry)
+        return _with_detail(f"{event} requested", detail) + _submitted_by(entry)
     return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
 
 
@@ -259,96 +257,63 @@ def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     """Describe a transfer step's timeout by the effects that followed."""
     if dialed := [who for kind, who, _ in ordered if kind in _DIALS]:
         # The timeout was the scheduled time of the dial: nothing is late.
-        return f"it is time to {'ring the agent again' if dialed == ['agent'] else 'call ' + ' and '.join(dialed)}"
+        return f"time to {'ring the agent again' if dialed == ['agent'] else 'dial ' + ' and '.join(dialed)}"
     if all(kind in _READ_EFFECTS for kind, _, _ in ordered):
-        return "it is time to look how far the transfer has come"
-    return "a step of the transfer takes too long"
+        return "time to check on the transfer"
+    return "a step of the transfer timed out"
 
 
 def _with_detail(text: str, detail: str) -> str:
     return f"{text} ({detail})" if detail else text
 
 
-def attempt_count(entry: LogEntry) -> int:
-    """Return how many requests an outcome took (count); 0 if not recorded."""
-    return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
-
-
-def describe_attempts(entry: LogEntry) -> str:
-    """Describe how many requests an effect took, and the results of the failed ones.
-
-    Empty if the entry doesn't record it, which usually means one request. Otherwise, for example, `3 attempts, 503
-    twice`; or, if verification found that a failed request had taken effect, `1 attempt, answered 500 code 20500;
-    looked, and it was there`.
-    """
-    count = attempt_count(entry)
-    if not count:
-        return ""
-    try:
-        failed_attempts = orjson.loads(entry["failed_attempts"] or "[]")
-    except orjson.JSONDecodeError:
-        failed_attempts = []
-    found = (
-        [_FAILED_ATTEMPT.fullmatch(one) for one in failed_attempts if isinstance(one, str)]
-        if isinstance(failed_attempts, list)
-        else []
-    )
-    known = [(one[1], one[2]) for one in found if one is not None]
-    if _was_found_done(entry, count, known):
-        told = [_failed_attempt_note(word if word == _UNANSWERED else f"answered {word}", times if count > 1 else "")
-                for word, times in known]  # fmt: skip
-        return f"{_with_count(count, told)}; looked, and it was there"
-    return _with_count(count, [_failed_attempt_note(word, times) for word, times in known])
-
-
-def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
-    """Whether no request succeeded, but verification found that one with an unknown outcome had taken effect."""
-    is_unknown = any(not word.startswith("429") for word, _ in failed_attempts)  # a 429 means that Twilio did nothing
-    is_done = entry["event"] == "effect_succeeded"
-    return is_done and is_unknown and sum(int(times) for _, times in failed_attempts) == count
-
-
-def _failed_attempt_note(word: str, times: str) -> str:
-    return " ".join(filter(None, (word.replace("-", " "), _TIMES.get(times, times and f"{times} times"))))
-
-
-def _with_count(attempts: int, failed_attempts: Sequence[str]) -> str:
-    return ", ".join((f"{attempts} attempt{'s' if attempts > 1 else ''}", *failed_attempts))
-
-
 def _after(entry: LogEntry) -> str:
     attempts = describe_attempts(entry)
-    return f", after {attempts}" if attempts else ""
+    return f"; {attempts}" if attempts else ""
 
 
 def _call_progressed(detail: str) -> str:
-    who, _, told = detail.partition(" ")
-    status, _, which = told.partition(", ")
-    text = _STATUSES.get(status, status)
-    return f"{which} {text}" if _ONE_OF.fullmatch(which) else _with_detail(f"{who} {text}", which)
+    who, _, rest = detail.partition(" ")
+    status, _, which = rest.partition(", ")
+    is_numbered = _ONE_OF.fullmatch(which)
+    return _call_status(which, status) if is_numbered else _with_detail(_call_status(who, status), which)
+
+
+def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES) -> str:
+    known = sentences.get(status)
+    # A status that is none of Twilio's may hold braces.
+    return known.format(who=who) if known else f"{who} {status}"
+
+
+def _transfer_requested(detail: str) -> str:
+    """Describe a detail such as `consult to 2 targets`."""
+    mode, _, targets = detail.partition(" to ")
+    return _with_detail(f"{mode} transfer requested" if mode else "transfer requested", targets)
 
 
 def _dial_ended(detail: str) -> str:
     who, _, rest = detail.partition(" ")
     where, _, how = rest.partition(" ")
     if where == "bridge":
-        return f"{who}'s bridge is over ({how})"
+        return f"{who}'s <Dial> ended ({how})"
     # For a conference, "answered" says only that there was one.
-    return _with_detail(f"{who}'s time in the conference is over", "" if how == "answered" else how)
+    return _with_detail(f"{who}'s conference <Dial> ended", "" if how == "answered" else how)
 
 
 def _left(detail: str) -> str:
     who, _, why = detail.partition(" ")
-    return _with_detail(f"{who} leaves the conference", why.replace("_", " "))
+    if why == "participant_add_failed":
+        return f"{who} could not be added to the conference"
+    return _with_detail(f"{who} left the conference", why.replace("_", " "))
 
 
 def _at_gate(entry: LogEntry) -> str:
     """Describe a gate event. The entry names only the call; its changes may reveal the party."""
     changed = [_STATUS_OF.fullmatch(name) for name in decode_public_changes(entry["changes"])]
     found = {one[1] for one in changed if one is not None}
-    who = found.pop() if len(found) == 1 else "somebody who was called"
+    who = found.pop() if len(found) == 1 else "the called party"
     if entry["event"] == "gate_reached":
-        return f"{who} has answered"
+        return f"{who} answered at the gate"
     decision = entry["detail"].partition(" ")[2]
     return f"{who} {_GATE.get(decision, decision)}".rstrip()
 
@@ -366,13 +331,17 @@ def _calls_read(detail: str) -> str:
     if inside:
         names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
         told.append(f"{names} in the conference")
-        told += [f"{who} is {how.replace(' ', ' and ')}" for who, how in inside.items() if how]
+        told += [
+            f"{who} is {' and '.join('on hold' if flag == 'held' else flag for flag in flags.split())}"
+            for who, flags in inside.items()
+            if flags
+        ]
     elif conference:
         told.append(conference)
     for who, _, status in (one.rpartition(" ") for one in calls.split(", ") if one):
         if who not in inside or status != "in-progress":  # participants are always on the line
-            told.append(f"{who} {_CALL_STATUSES.get(status) or _STATUSES.get(status, status)}")
-    return f"Twilio says: {', '.join(told)}" if told else "Twilio shows none of the calls"
+            told.append(_call_status(who, status, _STATUSES | _LISTED_STATUSES))
+    return f"Twilio reports: {', '.join(told)}" if told else "Twilio lists none of the calls"
 
 
 def _recording_changed(detail: str) -> str:
@@ -386,30 +355,31 @@ def _recording_changed(detail: str) -> str:
 def _announcement_ended(detail: str) -> str:
     """Describe a detail such as `agent`, `conference failed`, or `agent failed not-found`."""
     who, _, rest = detail.partition(" ")
-    whom = "everybody" if who in ("", "conference") else who
+    whom = "everyone" if who in ("", "conference") else who
     if not rest.startswith("failed"):
-        return f"{whom} has heard the announcement"
-    return _with_detail(f"the announcement can't be played to {whom}", rest.removeprefix("failed").strip())
+        return f"{whom} heard the announcement"
+    return _with_detail(f"the announcement could not be played to {whom}", rest.removeprefix("failed").strip())
 
 
 def _conference_found(detail: str) -> str:
     count = detail.rpartition("; ")[2].partition(" ")[0]
-    return f"a conference of ours was found of which nothing was known any more, with {count} in it"
+    return f"found one of our conferences that no session knew, with {count} in it"
 
 
 def _account_swept(detail: str) -> str:
-    return _SWEEP_FINDINGS.get(detail.partition(" ")[0], _with_detail("the account's lists differ", detail))
+    return _SWEEP_FINDINGS.get(detail.partition(" ")[0], _with_detail("sweep: Twilio's lists differ", detail))
 
 
 def _participant_changed(detail: str) -> str:
     party, _, told = detail.partition(" ")
     kind, _, flags = told.partition(" ")
     if coached := _COACHES.search(flags):
-        return f"{party} is heard by {coached[1]} alone"
+        return f"{party} is heard only by {coached[1]}"
     if party == "supervisor" and kind in _SUPERVISOR_CHANGES:
         return f"{party} {_SUPERVISOR_CHANGES[kind]}"
     if kind == "participant-modify":
-        return f"{party}'s leaving {'ends' if 'ends the conference' in flags else 'does not end'} the conference now"
+        ends = "will end" if "ends the conference" in flags else "will no longer end"
+        return f"conference {ends} when {party} leaves"
     return f"{party} {_CHANGES.get(kind, told)}"
 
 
@@ -434,7 +404,7 @@ def describe_change(entry: LogEntry) -> str:
     if reason := entry_reason(entry):
         parts.append(f"({reason})")
     wanted = [describe_effect(*ordered) for ordered in _describe_effects(entry)]
-    asking = f"Twilio is asked to {' and '.join(wanted)}" if wanted else ""
+    asking = f"asks Twilio to {' and '.join(wanted)}" if wanted else ""
     return "; ".join(filter(None, (" ".join(parts), asking, *describe_reports(entry))))
 
 
@@ -463,10 +433,10 @@ def describe_reports(entry: LogEntry) -> list[str]:
 
 def describe_effect(kind: str, party: str, what: str) -> str:
     """Describe the request of an effect to Twilio, such as `hold customer`."""
-    everybody = "everybody" if kind == "play_announcement" else "a party"
+    default_party = "everyone" if kind == "play_announcement" else "a party"
     known = _EFFECT_DETAILS.get((kind, what)) or _EFFECTS.get(kind)
     # Don't use an unknown kind as a format string: it may contain braces.
-    return known.format(party=party or everybody) if known else kind.replace("_", " ")
+    return known.format(party=party or default_party) if known else kind.replace("_", " ")
 
 
 def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
@@ -480,17 +450,17 @@ def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
 
 #: Renderers of events whose details matter most.
 _RENDERERS: dict[str, Callable[[str], str]] = {
-    "call_received": lambda detail: _with_detail("a call comes in", detail),
+    "call_received": lambda detail: _with_detail("incoming call", detail),
     "call_progressed": _call_progressed,
     "dial_ended": _dial_ended,
-    "participant_joined": lambda detail: f"{detail.partition(' ')[0]} is in the conference",
+    "participant_joined": lambda detail: f"{detail.partition(' ')[0]} joined the conference",
     "participant_left": _left,
     "participant_changed": _participant_changed,
-    "conference_ended": lambda detail: _with_detail("the conference is over", detail),
+    "conference_ended": lambda detail: _with_detail("conference ended", detail),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
     "account_swept": _account_swept,
     "conference_found": _conference_found,
     "calls_read": _calls_read,
-    "transfer": lambda detail: _with_detail("a transfer is asked for", detail),
+    "transfer": _transfer_requested,
 }

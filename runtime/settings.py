@@ -132,7 +132,7 @@ class CommandSettings(StoreSettings):
         validation_alias="CONFERRAL_RING_TIMEOUT",
         ge=5,
         le=600,
-        description="seconds a dialed party may ring, counted from its ringing",
+        description="seconds a dialed party may ring, counted from when it starts ringing",
     )
 
 
@@ -141,18 +141,17 @@ class ConsoleSettings(StoreSettings):
 
     api_token: Annotated[SecretStr, AfterValidator(_bearer)] = Field(
         validation_alias="CONFERRAL_API_TOKEN",
-        description="whoever has it may look and give commands; the same token opens the control API; "
-        "`openssl rand -hex 32` makes one",
+        description="the token of the control API and the console; `openssl rand -hex 32` creates one",
     )
     public_url: HttpUrl | None = Field(
         default=None,
         validation_alias="CONFERRAL_PUBLIC_URL",
-        description="the `http(s)://` URL of the control API, in the `curl` lines that the page offers to copy",
+        description="the `http(s)://` URL of the control API, shown in the `curl` commands that the page offers",
     )
     api_url: HttpUrl = Field(
         default="https://api.twilio.com",
         validation_alias="TWILIO_API_URL",
-        description="where it is not Twilio's own, the page does not lead to Twilio's pages of calls",
+        description="unless it is Twilio's own, the page does not link to the Twilio Console",
     )
 
 
@@ -167,7 +166,7 @@ class ServiceSettings(CommandSettings):
     auth_token: Annotated[SecretStr, AfterValidator(_reject_placeholder)] = Field(
         validation_alias="TWILIO_AUTH_TOKEN",
         min_length=1,
-        description="the account's auth token; it also checks the signatures of callbacks",
+        description="the account's auth token; it also verifies callback signatures",
     )
     auth_token_secondary: SecretStr | None = Field(
         default=None,
@@ -178,7 +177,7 @@ class ServiceSettings(CommandSettings):
         default=None,
         validation_alias="TWILIO_API_KEY",
         pattern=r"^SK[0-9a-fA-F]{32}$",
-        description="an API key, used for REST in place of the auth token",
+        description="an API key, used for REST instead of the auth token",
     )
     api_secret: SecretStr | None = Field(
         default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"
@@ -200,19 +199,19 @@ class ServiceSettings(CommandSettings):
         description="caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
     )
     public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = Field(
-        validation_alias="CONFERRAL_PUBLIC_URL", description="the URL under which Twilio reaches the webhooks"
+        validation_alias="CONFERRAL_PUBLIC_URL", description="the URL at which Twilio reaches the webhooks"
     )
     agent: str | None = Field(
         default=None,
         validation_alias="CONFERRAL_AGENT",
-        description="whom an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI` or a name of the "
+        description="who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the "
         "directory",
     )
     directory: Path | None = Field(
         default=None,
         validation_alias="CONFERRAL_DIRECTORY",
-        description="a TOML file: names of destinations, and what holds for each called number; a relative path counts "
-        "from the working directory of the process",
+        description="a TOML file with named destinations and options for each called number; a relative path starts at "
+        "the working directory of the process",
     )
     api_token: Annotated[SecretStr, AfterValidator(_bearer)] | None = Field(
         default=None,
@@ -245,7 +244,7 @@ class ServiceSettings(CommandSettings):
         validation_alias="CONFERRAL_LONE_GRACE",
         gt=0,
         le=3600,
-        description="seconds one participant may be alone with nobody being dialled",
+        description="seconds one participant may be alone while no one is being dialed",
     )
     park_timeout_s: float = Field(
         default=300,
@@ -259,20 +258,20 @@ class ServiceSettings(CommandSettings):
         validation_alias="CONFERRAL_SWEEP_INTERVAL",
         gt=0,
         le=3600,
-        description="seconds between comparisons of what is live here and at Twilio",
+        description="seconds between comparisons of live sessions with Twilio's live calls",
     )
     calls_per_second: float = Field(
         default=0,
         validation_alias="CONFERRAL_CALLS_PER_SECOND",
         ge=0,
         allow_inf_nan=False,
-        description="dials by REST a second, all workers together, callers who wait come first; 0 leaves the pace to "
-        "Twilio's own queue",
+        description="dials by REST per second across all workers, waiting callers first; 0 leaves the pace to Twilio's "
+        "queue",
     )
     confirm: Literal["asked", "phones"] = Field(
         default="asked",
         validation_alias="CONFERRAL_CONFIRM",
-        description="`asked`: only where a command says `confirm`; `phones`: every phone number dialled by REST must "
+        description="`asked`: only where a command says `confirm`; `phones`: every phone number dialed by REST must "
         "press 1",
     )
     session_ttl_s: int = Field(
@@ -309,8 +308,8 @@ class ServiceSettings(CommandSettings):
         validation_alias="CONFERRAL_DIALS_PER_IDENTITY",
         ge=0,
         le=10_000,
-        description="how many calls one browser identity may place in any 60 s, over all webhooks processes; 0 for no "
-        "limit",
+        description="how many calls one browser identity may place in any 60 s, across all webhooks processes; 0 for "
+        "no limit",
     )
     transfer_fallback: str = Field(
         default="recall",
@@ -328,19 +327,18 @@ class ServiceSettings(CommandSettings):
     music: Annotated[str, AfterValidator(_audio_url)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_MUSIC",
-        description="URL of the music that somebody hears who waits, or `none` for silence; by default a short file of "
-        "our own",
+        description="URL of the hold music, or `none` for silence; by default a short built-in file",
     )
     ringback: Annotated[str, AfterValidator(_audio_url)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_RINGBACK",
-        description="URL of what somebody hears who waits while another phone rings, or `none` for silence; by default "
-        "a ring-back tone of our own",
+        description="URL of the ringback tone for a waiting party while another phone rings, or `none` for silence; by "
+        "default a built-in tone",
     )
     greeting: Annotated[str, AfterValidator(sentence)] | None = Field(
         default=None,
         validation_alias="CONFERRAL_GREETING",
-        description="what is said first to a caller who waits in a conference",
+        description="sentence that callers hear first when they wait in a conference",
     )
     record: Literal["false", "true", "customer"] = Field(
         default="false",
@@ -351,19 +349,19 @@ class ServiceSettings(CommandSettings):
     speaker_events: bool = Field(
         default=False,
         validation_alias="CONFERRAL_SPEAKER_EVENTS",
-        description="whether Twilio tells who starts and stops to speak: two callbacks each time, shown in the log",
+        description="whether Twilio reports who starts and stops speaking: two callbacks each time, shown in the log",
     )
     language: str = Field(
         default="en-US",
         validation_alias="CONFERRAL_LANGUAGE",
         pattern=r"^[A-Za-z0-9-]{2,20}$",
-        description="language of every sentence that is said",
+        description="language of every spoken sentence",
     )
     voice: str | None = Field(
         default=None,
         validation_alias="CONFERRAL_VOICE",
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="voice of every sentence that is said; Twilio's own by default",
+        description="voice of every spoken sentence; Twilio's default if unset",
     )
 
 

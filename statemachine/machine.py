@@ -136,7 +136,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     if session.version == 0 and not _opens_session(session, event):
         return _unknown_session(session, event)
     if session.version and session.seen.contains(event):
-        return _ignored(session, event, Outcome.STALE, "taken before")
+        return _ignored(session, event, Outcome.STALE, "duplicate, ignored")
     if isinstance(event, Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         return replace(_ignored(session, event, Outcome.REFUSED, event.refused), reports=(report,))
@@ -146,7 +146,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _decide(_close_hang_up(session, event), event, now_ms, policy, before=session)
     if isinstance(event, TimerExpired):
         if session.timers.get(event.timer) != event.due_ms:
-            return _ignored(session, event, Outcome.STALE, "the timer was cancelled or set again")
+            return _ignored(session, event, Outcome.STALE, "the timer was canceled or reset")
         rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
         return _decide(with_changes(session, {"timers": rest}), event, now_ms, policy, before=session)
     return _decide(session, event, now_ms, policy, before=session)
@@ -355,4 +355,4 @@ def _facts_differ(before: Party, after: Party) -> bool:
 
 def _refusal_text(session: Session, why: str, policy: Policy) -> str:
     allowed = allowed_commands(session, policy)
-    return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; nothing is allowed any more"
+    return f"{why}; allowed now: {', '.join(allowed)}" if allowed else f"{why}; no commands are allowed"

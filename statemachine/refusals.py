@@ -3,9 +3,9 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.states import Phase
 
-LAST_UNHELD = "the last party that is not on hold can't be held"
-MODE_DECIDES = "a supervisor is heard as the mode of supervise says"
-RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be started again"
+LAST_UNHELD = "the last party that is not on hold can't be put on hold"
+MODE_DECIDES = "not for a supervisor: use the modes of supervise"
+RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be restarted"
 
 
 def session_has_ended(draft: Draft) -> str:
@@ -16,16 +16,16 @@ def session_has_ended(draft: Draft) -> str:
 def one_side_is_gone(draft: Draft) -> str:
     """one of the two has hung up, or Redis has lost the call of one of them."""
     is_searched = draft.session.phase is Phase.CONNECTED and not draft.session.parent.call_sid
-    return "the agent's call is being searched for" if is_searched else "one of the two has hung up"
+    return "Conferral is still looking for the agent's call" if is_searched else "one of the two parties has hung up"
 
 
 def party_is_unknown(draft: Draft) -> str:
     """no party has that name, and who takes part."""
     names = [party.name for party in draft.session.parties.values() if not party.is_gone]
-    return f"no such party; there are {', '.join(names)}"
+    return f"no such party; parties: {', '.join(names)}"
 
 
 def step_is_under_way(draft: Draft) -> str:
     """which step of the transfer is in progress."""
     name = draft.transfer.step_name
-    return f"{name} is still being carried out" if name else "a swap is still being undone"
+    return f"{name} is still in progress" if name else "a swap is still being reverted"

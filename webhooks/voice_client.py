@@ -132,7 +132,7 @@ class ClientRoutes:
 
     async def _open(self, event: ClientCallReceived) -> None:
         if event.session_id != event.call_sid and not await self._is_new(event):
-            raise _CallRefusedError("the session exists already")
+            raise _CallRefusedError("the session already exists")
         await self._ingest.publish(event, call_sid=event.call_sid)
 
     async def _is_new(self, event: ClientCallReceived) -> bool:

@@ -26,7 +26,7 @@ _STATUS_PATH = "/voice/status"
 #: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
 #: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
-_CREDENTIALS = "take both from the first page of Twilio's Console; a token may have been rotated"
+_CREDENTIALS = "copy both from the Twilio Console home page; the token may have been rotated"
 
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
@@ -64,25 +64,25 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckRe
         found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
     except ProviderRefusedError as error:
         if error.http_status == 401:
-            why = "Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
+            why = "Twilio rejects TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
             return fail("account", why, _CREDENTIALS)
         return _query_failed("account", error)
     except ProviderError as error:
         return _query_failed("account", error)
     if found.status != "active":
-        return fail("account", f"it is {found.status}: no call comes in or goes out", "see Twilio's Console")
+        return fail("account", f"{found.status}: it can't place or receive calls", "see the Twilio Console")
     if found.type == "Trial":
-        told = "active, on trial: 5 calls at a time, only to verified numbers, after a sentence of Twilio's"
-        return warn("account", told, "upgrade it in Twilio's Console")
+        told = "active, trial: 5 calls at a time, only to verified numbers, after an announcement by Twilio"
+        return warn("account", told, "upgrade it in the Twilio Console")
     if found.created_at is not None and found.created_at >= _LIMITED_SINCE:
         told = (
             "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
             "is approved; a transfer needs 3, and fails with 10004 or 16021"
         )
         return warn(
-            "account", told, "submit a Business profile in Twilio's Console, Trust Hub; once approved, ignore this"
+            "account", told, "submit a Business profile in the Twilio Console, Trust Hub; once approved, ignore this"
         )
-    return ok("account", "Twilio takes its credentials, it is active")
+    return ok("account", "active; Twilio accepts the credentials")
 
 
 async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str) -> list[CheckResult]:
@@ -92,34 +92,34 @@ async def _number(settings: ServiceSettings, http: PooledHttpClient, number: str
         found = await read_number(rest_client(settings, http), number or settings.number)
     except ProviderRefusedError as error:
         if error.http_status == 401 and settings.api_key:
-            why = "Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET (401)"
-            return [fail("number", why, "make a new key in Twilio's Console, in the region of the account")]
+            why = "Twilio rejects TWILIO_API_KEY with TWILIO_API_SECRET (401)"
+            return [fail("number", why, "create a new key in the Twilio Console, in the account's region")]
         return [_query_failed("number", error)]
     except ProviderError as error:
         return [_query_failed("number", error)]
     if found is None:
-        why = f"{shown} is no number of this account: calls to it don't come here"
+        why = f"{shown} is not a number in this account: calls to it don't arrive here"
         fix = (
-            "buy it, or set a number of the account; 21631 means that it needs an address, 21649 a regulatory bundle; "
-            "as a verified caller ID it can still be shown"
+            "buy it, or set a number in the account; 21631 means that it needs an address, 21649 a regulatory bundle; "
+            "a verified caller ID can still be shown"
         )
-        return [warn("number", why, "give a number of the account" if number else fix)]
+        return [warn("number", why, "give a number in the account" if number else fix)]
     return [_voice(settings, shown, found), *_fallback_and_status(settings, shown, found)]
 
 
 def _voice(settings: ServiceSettings, shown: str, found: NumberSetup) -> CheckResult:
     ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
-    fix = f"set the voice URL of {shown} to {redacted_url(ours[0])} (POST), in Twilio's Console, Phone Numbers"
+    fix = f"set the voice URL of {shown} to {redacted_url(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
         return warn("number", f"calls to {shown} go to the trunk {found.trunk_sid}, not here", fix)
     if found.application_sid:
-        why = f"calls to {shown} are answered by the TwiML app {found.application_sid}, whose own URLs count"
-        return warn("number", why, f"see that its voice URL is {redacted_url(ours[0])}, or take it off the number")
+        why = f"calls to {shown} go to the TwiML app {found.application_sid}, whose URLs apply"
+        return warn("number", why, f"set its voice URL to {redacted_url(ours[0])}, or remove it from the number")
     if not any(_is_same_url(found.voice_url, one) for one in ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
         return warn("number", f"calls to {shown} go to {where}, not here", fix)
     if found.voice_method.upper() != "POST":
-        return fail("number", f"calls to {shown} ask by {found.voice_method}, which is answered with 405", fix)
+        return fail("number", f"calls to {shown} use {found.voice_method}, which gets 405", fix)
     return ok("number", f"calls to {shown} go to {_redacted_url(found.voice_url)}")
 
 
@@ -132,14 +132,15 @@ def _fallback_and_status(settings: ServiceSettings, shown: str, found: NumberSet
     if _is_same_url(found.fallback_url, fallback):
         lines.append(ok("number's fallback", _redacted_url(found.fallback_url)))
     else:
-        why = f"{shown} has no fallback URL: callers hear Twilio's error where the voice URL fails"
+        why = f"{shown} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
         if found.fallback_url:
-            why = f"{shown} has another fallback URL: where the voice URL fails, somebody else answers"
+            why = f"{shown} has another fallback URL: if the voice URL fails, something else answers"
         lines.append(warn("number's fallback", why, f"set it to {redacted_url(fallback)} (POST)"))
     if _is_same_url(found.status_callback, status):
         lines.append(ok("number's status", _redacted_url(found.status_callback)))
     else:
-        why = f"{shown} tells {'somebody else' if found.status_callback else 'nobody'} when a call is over"
+        which = "another" if found.status_callback else "no"
+        why = f"{shown} has {which} status callback: the end of a call is not reported here"
         lines.append(warn("number's status", why, f"set its status callback to {redacted_url(status)} (POST)"))
     return lines
 
@@ -150,7 +151,7 @@ def _redacted_url(url: str) -> str:
         parts = urlsplit(url)
         return redacted_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
     except ValueError:
-        return "a URL that makes no sense"
+        return "an invalid URL"
 
 
 def _is_same_url(url: str, ours: str) -> bool:
@@ -168,8 +169,10 @@ def _place(url: str) -> tuple[str, str | None, int | None, str]:
 
 def _query_failed(name: str, error: ProviderError) -> CheckResult:
     if isinstance(error, ProviderUnreachableError):
-        return warn(name, "the REST API can't be reached from here", "see TWILIO_API_URL, the network, a proxy")
+        return warn(name, "the REST API can't be reached from here", "check TWILIO_API_URL, the network, and any proxy")
     if isinstance(error, ProviderGoneError) or error.http_status == 404:
-        return warn(name, "the REST API does not tell of it (404)", "see TWILIO_API_URL; a compatible one may lack it")
-    status = f"HTTP {error.http_status}" if error.http_status else "no answer that can be read"
-    return warn(name, f"the REST API did not say ({status})", "look again in a moment")
+        return warn(
+            name, "the REST API has no such resource (404)", "check TWILIO_API_URL; a compatible provider may lack it"
+        )
+    status = f"HTTP {error.http_status}" if error.http_status else "unreadable answer"
+    return warn(name, f"the REST API failed ({status})", "run the check again in a moment")

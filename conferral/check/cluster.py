@@ -26,7 +26,7 @@ def _replicas(client: ClusterClient) -> CheckResult:
         return warn(
             "cluster",
             f"{len(without)} of {len(count)} primaries have no replica: {', '.join(sorted(without))}",
-            "give each primary a replica: else its calls stand still when it dies",
+            "add a replica to each primary: without one, its calls stop when it fails",
         )
     return ok("cluster", f"{len(count)} primaries with {sum(count.values())} replicas")
 
@@ -39,7 +39,7 @@ async def _coverage(client: ClusterClient) -> CheckResult:
     except StoreError:
         return ok("coverage", f"{name} can't be read here")  # hosted Redis often forbids CONFIG
     if found.get(name) == "yes":
-        return warn("coverage", f"{name} yes: while one node is down, all calls stand still", f"CONFIG SET {name} no")
+        return warn("coverage", f"{name} yes: while one node is down, all calls stop", f"CONFIG SET {name} no")
     return ok("coverage", f"{name} no")
 
 
@@ -47,7 +47,9 @@ def _partition_balance(client: ClusterClient, keys: Keys) -> CheckResult:
     owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
     nodes = Counter(node.name for node in owners if node is not None)
     shares = sorted(nodes.values(), reverse=True)
-    told = f"{keys.partitions} partitions fall {'/'.join(map(str, shares))} on the nodes"
+    told = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
     if shares[0] > UNEVEN_RATIO * keys.partitions / len(client.replica_counts()):
-        return warn("shares", told, "a multiple of 64 is shared more evenly; the number is fixed at first use")
+        return warn(
+            "shares", told, "use a multiple of 64 partitions for a more even spread; the number is fixed at first use"
+        )
     return ok("shares", told)

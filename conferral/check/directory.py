@@ -11,10 +11,10 @@ from conferral.telephony.directory.file import DirectoryEntry, is_name, read_fil
 from conferral.telephony.directory.model import resolve_agent, resolve_fallback
 
 _FALLBACKS = {
-    "recall": "the agent is rung again",
-    "end": "the caller hears a sentence and is hung up",
+    "recall": "calls the agent back",
+    "end": "plays a sentence to the caller and hangs up",
 }
-_DESTINATION_FORMS = "+E.164, client:NAME, sip:URI or a name of the directory"
+_DESTINATION_FORMS = "+E.164, client:NAME, sip:URI, or a name from the directory"
 
 
 def check_directory(settings: ServiceSettings) -> list[CheckResult]:
@@ -22,7 +22,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     try:
         AllowList.from_setting(settings.allowed_destinations, settings.number)
     except SettingsError as error:
-        found = "not checked, because the allow-list is wrong"
+        found = "not checked: the allow-list is invalid"
         return [
             fail("allow-list", "; ".join(error.problems), "fix CONFERRAL_ALLOWED_DESTINATIONS"),
             *(warn(name, found, "fix the allow-list first") for name in ("directory", "agent", "fallback")),
@@ -30,7 +30,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
     names: Mapping[str, str] = {}
     entries: Mapping[str, DirectoryEntry] = {}
     if settings.directory is None:
-        line = ok("directory", "none: every number goes by CONFERRAL_AGENT, and nobody has a name")
+        line = ok("directory", "none: every number uses CONFERRAL_AGENT, and there are no names")
     else:
         try:
             allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
@@ -45,16 +45,17 @@ def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> li
     """Return a line for each directory error, and skip the checks that need the directory."""
     *others, last = (problem.removeprefix("CONFERRAL_DIRECTORY: ") for problem in problems)
     lines = [fail("directory", found, "") for found in others]
-    lines.append(fail("directory", last, "mend what is named; docs/directory.md has an example"))
-    unknown, fix = "the directory was not read, so nobody knows", "mend the directory first"
+    lines.append(fail("directory", last, "fix the entries named above; docs/directory.md has an example"))
+    fix = "fix the directory first"
+    unknown = "the directory could not be read, so it is unknown"
     if settings.agent is None:
         lines.append(warn("agent", f"CONFERRAL_AGENT is not set: {unknown} whether a number has agents", fix))
     elif is_name(settings.agent):
-        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unknown} whose", fix))
+        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unknown} what it stands for", fix))
     else:
         lines.append(_agent(settings, {}, {}))
     if settings.transfer_fallback not in _FALLBACKS and is_name(settings.transfer_fallback):
-        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unknown} whose", fix))
+        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unknown} what it stands for", fix))
     else:
         lines.append(_fallback(settings, {}))
     return lines
@@ -63,38 +64,38 @@ def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> li
 def _content(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
     urls = [url for entry in entries.values() for url in (entry.wait_url, entry.after) if url]
     if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
-        found = "wait_url or after: only what runs on this machine reaches it, so Twilio would get nothing"
-        return fail("directory", found, "name a URL that Twilio reaches")
-    return ok("directory", f"names: {len(names)}, numbers: {len(entries)}; all may be dialled")
+        found = "wait_url or after: a loopback URL, which Twilio can't reach"
+        return fail("directory", found, "use a URL that Twilio can reach")
+    return ok("directory", f"names: {len(names)}, numbers: {len(entries)}; all are allowed")
 
 
 def _agent(settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]) -> CheckResult:
     fix = (
-        f"set CONFERRAL_AGENT to {_DESTINATION_FORMS}, and name its region, prefix or domain in "
-        "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate and short numbers are never allowed)"
+        f"set CONFERRAL_AGENT to {_DESTINATION_FORMS}, and add its region, prefix, or domain to "
+        "CONFERRAL_ALLOWED_DESTINATIONS (emergency, premium-rate, and short numbers are never allowed)"
     )
     try:
         agent = resolve_agent(settings, names)
     except SettingsError as error:
         return fail("agent", "; ".join(error.problems), fix)
     if agent is not None:
-        return ok("agent", f"a {agent.kind.value} that the allow-list allows")
+        return ok("agent", f"a {agent.kind.value} on the allow-list")
     if any(entry.agents for entry in entries.values()):
-        found = "CONFERRAL_AGENT is not set: who calls a number without agents in the directory hears a sentence"
+        found = "CONFERRAL_AGENT is not set: callers of a number without agents in the directory hear a sentence"
         return warn("agent", found, fix)
     return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", fix)
 
 
 def _fallback(settings: ServiceSettings, names: Mapping[str, str]) -> CheckResult:
     fix = (
-        f"set CONFERRAL_TRANSFER_FALLBACK to recall, end, {_DESTINATION_FORMS}, and name its region, prefix or domain "
-        "in CONFERRAL_ALLOWED_DESTINATIONS"
+        f"set CONFERRAL_TRANSFER_FALLBACK to recall, end, {_DESTINATION_FORMS}, and add its region, prefix, or domain "
+        "to CONFERRAL_ALLOWED_DESTINATIONS"
     )
     try:
         fallback = resolve_fallback(settings, names)
     except SettingsError as error:
         return fail("fallback", "; ".join(error.problems), fix)
     if fallback in _FALLBACKS:
-        return ok("fallback", f"{fallback}: after a blind transfer that failed {_FALLBACKS[fallback]}")
+        return ok("fallback", f"{fallback}: {_FALLBACKS[fallback]} after a failed blind transfer")
     kind = parse_address(fallback).kind.value
-    return ok("fallback", f"a {kind} that the allow-list allows: called after a blind transfer that failed")
+    return ok("fallback", f"a {kind} on the allow-list: dialed after a failed blind transfer")

@@ -20,7 +20,7 @@ def _version() -> CheckResult:
     version = tuple(int(part) for part in re.findall(r"\d+", aiohttp.__version__)[:3])
     least = ".".join(map(str, AIOHTTP_MIN))
     if version < AIOHTTP_MIN:
-        return fail("aiohttp", f"{aiohttp.__version__} has known holes", f"install {least} or newer")
+        return fail("aiohttp", f"{aiohttp.__version__} has known vulnerabilities", f"install {least} or newer")
     return ok("aiohttp", aiohttp.__version__)
 
 
@@ -28,7 +28,7 @@ def _parser() -> CheckResult:
     if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
         return fail(
             "HTTP parser",
-            "aiohttp runs without its C parser: requests can be smuggled past the Python one",
+            "aiohttp runs without its C parser; the Python parser allows request smuggling",
             "unset AIOHTTP_NO_EXTENSIONS and install a wheel of aiohttp for this platform",
         )
     return ok("HTTP parser", "aiohttp's C parser")

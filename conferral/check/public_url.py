@@ -28,11 +28,11 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
             unsigned = await _status(session, url, form, probe_id)
             signed = await _status(session, url, form, {"X-Twilio-Signature": signature})
     except aiohttp.ClientConnectorCertificateError:
-        why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would not take it"
-        return fail("round trip", why, "use one of a public authority, with the chain")
+        why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
+        return fail("round trip", why, "use a certificate from a public authority, with the full chain")
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         why = f"{redacted_url(settings.public_url)} can't be reached from here ({type(error).__name__})"
-        fix = "start the webhooks, and the tunnel; all is well where only Twilio can reach it"
+        fix = "start the webhooks and the tunnel; ignore this if only Twilio can reach the URL"
         return warn("round trip", why, fix)
     return _result(settings, redacted_url(url), unsigned, signed)
 
@@ -44,10 +44,10 @@ async def _status(session: aiohttp.ClientSession, url: str, form: dict[str, str]
 
 def _result(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
     if unsigned != 403:
-        why = f"{redacted_url(settings.public_url)}: something else than the webhooks answers there (HTTP {unsigned})"
-        return fail("round trip", why, "see that tunnel or proxy lead to the webhooks, with the path as it comes")
+        why = f"{redacted_url(settings.public_url)}: something other than the webhooks answers there (HTTP {unsigned})"
+        return fail("round trip", why, "point the tunnel or proxy to the webhooks and keep the path unchanged")
     if signed in _REACHED_STATUSES:
-        return ok("round trip", f"what is signed over {url} is taken, what is not is refused")
-    why = f"what is signed over {url} is refused there (HTTP {signed})"
-    fix = "run the webhooks with the same CONFERRAL_PUBLIC_URL, TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN as here"
+        return ok("round trip", f"signed requests to {url} are accepted, unsigned ones refused")
+    why = f"signed requests to {url} are refused (HTTP {signed})"
+    fix = "run the webhooks with the same CONFERRAL_PUBLIC_URL, TWILIO_ACCOUNT_SID, and TWILIO_AUTH_TOKEN as here"
     return fail("round trip", why, fix)

@@ -22,11 +22,15 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
         with store_errors():
             info = await client.info()
     except StoreError as error:
-        fix = "correct user and password" if str(error) == LOGIN_REFUSED else "start it, or set REDIS_URL"
+        fix = (
+            "correct the user and password in REDIS_URL"
+            if str(error) == LOGIN_REFUSED
+            else "start it, or set REDIS_URL"
+        )
         return fail("Redis", f"{place}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})
-    return ok("Redis", f"{place} answers"), info
+    return ok("Redis", f"connected to {place}"), info
 
 
 async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult]:
@@ -59,18 +63,20 @@ def _version(info: dict[str, Any]) -> CheckResult:
     if version < VERSION_MIN:
         return fail("version", f"{name} {text or 'unknown'}", "use Redis 6.2 or newer, or Valkey")
     if version < VERSION_WITH_LAG:
-        return warn("version", f"{name} {text} does not tell how far workers are behind", "7.0 or newer does")
+        return warn("version", f"{name} {text} does not report consumer lag", "use 7.0 or newer")
     return ok("version", f"{name} {text}")
 
 
 def _policy(policy: str) -> CheckResult:
-    fix = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
+    fix = "CONFIG SET maxmemory-policy noeviction, also in redis.conf"
     if policy.startswith("allkeys-"):
-        return fail("eviction", f"maxmemory-policy {policy}: a full Redis forgets live calls", fix)
+        return fail("eviction", f"maxmemory-policy {policy}: when full, Redis evicts live calls", fix)
     if policy.startswith("volatile-"):
-        return warn("eviction", f"maxmemory-policy {policy}: a full Redis forgets which session a call belongs to", fix)
+        return warn(
+            "eviction", f"maxmemory-policy {policy}: when full, Redis evicts the index from calls to sessions", fix
+        )
     if not policy:
-        return warn("eviction", "maxmemory-policy can't be read here", "see that it is noeviction")
+        return warn("eviction", "maxmemory-policy can't be read here", "make sure that it is noeviction")
     return ok("eviction", f"maxmemory-policy {policy}")
 
 
@@ -78,12 +84,14 @@ def _persistence(appends: str, fsync: str) -> CheckResult:
     if appends != "yes":
         return warn(
             "persistence",
-            "appendonly no: a Redis that restarts has forgotten the live calls",
-            "CONFIG SET appendonly yes, and in redis.conf",
+            "appendonly no: a restart of Redis loses the live calls",
+            "CONFIG SET appendonly yes, also in redis.conf",
         )
     if fsync == "no":
-        return warn("persistence", "appendfsync no: a power cut costs half a minute", "CONFIG SET appendfsync everysec")
-    return ok("persistence", f"appendonly yes, appendfsync {fsync or 'not told'}")
+        return warn(
+            "persistence", "appendfsync no: a power failure loses about 30 s", "CONFIG SET appendfsync everysec"
+        )
+    return ok("persistence", f"appendonly yes, appendfsync {fsync or 'unknown'}")
 
 
 def _replicas(info: dict[str, Any], least: str) -> CheckResult:
@@ -93,7 +101,7 @@ def _replicas(info: dict[str, Any], least: str) -> CheckResult:
     if least in ("", "0"):
         return warn(
             "replicas",
-            f"{count}, and writes don't wait for any: a failover can lose the last of them",
+            f"{count}, but min-replicas-to-write is 0: a failover can lose the latest writes",
             "CONFIG SET min-replicas-to-write 1 and min-replicas-max-lag 10",
         )
     return ok("replicas", f"{count}, min-replicas-to-write {least}")
@@ -106,8 +114,8 @@ async def check_scripts(client: Client) -> CheckResult:
             with store_errors():
                 await client.script_load(script.text)
         except StoreError as error:
-            return fail("scripts", f"{script.name} can't be loaded: {error}", "allow SCRIPT and EVALSHA to this user")
-    return ok("scripts", f"all {len(SCRIPTS)} load")
+            return fail("scripts", f"{script.name} can't be loaded: {error}", "allow SCRIPT and EVALSHA for this user")
+    return ok("scripts", f"all {len(SCRIPTS)} loaded")
 
 
 async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckResult, Keys | None]:
@@ -117,24 +125,24 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         with store_errors():
             found, schema = await client.hmget(key, ["partitions", "schema"])
     except StoreError as error:
-        return fail("set-up", f"{key} can't be read: {error}", "another program may use this prefix"), None
+        return fail("setup", f"{key} can't be read: {error}", "check whether another program uses this prefix"), None
     if found is None:
-        line = warn("set-up", f"nothing under the prefix {settings.prefix} yet", "start a worker: conferral worker")
+        line = warn("setup", f"no keys with the prefix {settings.prefix} yet", "start a worker: conferral worker")
         return line, None
     try:
         partitions, schema_version = int(found), int(schema or 0)
     except ValueError:
-        return fail("set-up", f"{key} is not ours", "choose another CONFERRAL_PREFIX"), None
+        return fail("setup", f"{key} belongs to another program", "choose another CONFERRAL_PREFIX"), None
     if partitions != settings.partitions:
-        why = f"CONFERRAL_PARTITIONS is {settings.partitions}, Redis was set up with {partitions}"
-        return fail("set-up", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
+        why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
+        return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
     if schema_version > SCHEMA_VERSION:
         return fail(
-            "set-up", f"Redis is at level {schema_version}, this version knows {SCHEMA_VERSION}", "update Conferral"
+            "setup", f"Redis has schema version {schema_version}, this Conferral {SCHEMA_VERSION}", "update Conferral"
         ), None
-    found = f"prefix {settings.prefix}, {partitions} partitions, level {schema_version}"
+    found = f"prefix {settings.prefix}, {partitions} partitions, schema version {schema_version}"
     keys = Keys(settings.prefix, partitions)
     if schema_version < SCHEMA_VERSION:
-        fix = "when every process runs this version: conferral upgrade"
-        return warn("set-up", f"{found}; this version could write level {SCHEMA_VERSION}", fix), keys
-    return ok("set-up", found), keys
+        fix = "once every process is updated, run: conferral upgrade"
+        return warn("setup", f"{found}; this Conferral supports {SCHEMA_VERSION}", fix), keys
+    return ok("setup", found), keys

@@ -15,12 +15,12 @@ def check_sources() -> list[CheckResult]:
         ".env": file.keys() & KNOWN_SETTINGS - environment.keys(),
     }
     told = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
-    lines = [ok("sources", "; ".join([*told, "all others by default"]))]
+    lines = [ok("sources", "; ".join([*told, "all others: default"]))]
     if overruled := [name for name in both if environment[name] != file[name]]:
-        found = f"{', '.join(overruled)}: .env says something else than the environment, which counts"
-        lines.append(warn("overruled", found, "take one of the two away"))
+        found = f"{', '.join(overruled)}: set differently in .env; the environment wins"
+        lines.append(warn("overruled", found, "remove one of the two"))
     if unknown := unknown_settings(KNOWN_SETTINGS):
-        named = ", ".join(f"{name} (meant: {nearest}?)" if nearest else name for name, nearest in unknown.items())
-        found = f"{named}: no setting of this version has this name"
-        lines.append(warn("unknown", found, "correct it, or take it away; docs/reference/settings.md has all names"))
+        named = ", ".join(f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in unknown.items())
+        found = f"{named}: not a setting of this version"
+        lines.append(warn("unknown", found, "correct or remove it; docs/reference/settings.md lists all settings"))
     return lines

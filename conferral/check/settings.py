@@ -10,7 +10,7 @@ from conferral.runtime.settings import SILENCE, ServiceSettings, token_weakness
 def check_settings(settings: ServiceSettings) -> list[CheckResult]:
     """Check settings that were loaded."""
     names = "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_NUMBER, CONFERRAL_PUBLIC_URL"
-    return [ok("settings", f"{names} are set and well formed"), *_optional_settings(settings)]
+    return [ok("settings", f"{names} are set and valid"), *_optional_settings(settings)]
 
 
 def _optional_settings(settings: ServiceSettings) -> list[CheckResult]:
@@ -37,19 +37,19 @@ def redacted_url(url: str) -> str:
 
 def _control_api(settings: ServiceSettings) -> CheckResult:
     if settings.api_token is None:
-        return ok("control API", "shut: CONFERRAL_API_TOKEN is not set")
+        return ok("control API", "disabled: CONFERRAL_API_TOKEN is not set")
     if weakness := token_weakness(settings.api_token):
-        return warn("control API", weakness, "set CONFERRAL_API_TOKEN to what `openssl rand -hex 32` prints")
-    return ok("control API", "open to whoever has CONFERRAL_API_TOKEN")
+        return warn("control API", weakness, "set CONFERRAL_API_TOKEN to the output of `openssl rand -hex 32`")
+    return ok("control API", "enabled, with CONFERRAL_API_TOKEN")
 
 
 def _browsers(settings: ServiceSettings) -> CheckResult:
     if settings.twiml_app_sid is None:
         return ok("browsers", "no access tokens: TWILIO_TWIML_APP_SID is not set")
     if not settings.api_key:
-        found = "TWILIO_TWIML_APP_SID is set, but access tokens are signed by an API key"
+        found = "TWILIO_TWIML_APP_SID is set, but access tokens need an API key"
         return fail("browsers", found, "set TWILIO_API_KEY and TWILIO_API_SECRET")
-    return ok("browsers", "access tokens are signed by the API key")
+    return ok("browsers", "access tokens signed with the API key")
 
 
 def _audio(settings: ServiceSettings) -> CheckResult:
@@ -60,15 +60,17 @@ def _audio(settings: ServiceSettings) -> CheckResult:
         if url and url != SILENCE and urlsplit(url).hostname in LOOPBACK and settings.api_url == TWILIO_URL
     ]
     if local:
-        found = f"{' and '.join(local)}: only what runs on this machine reaches it, so Twilio would play nothing"
-        return fail("audio", found, "name a URL that Twilio reaches, or none for silence; our own file without one")
+        found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
+        return fail(
+            "audio", found, "use a URL that Twilio can reach, none for silence, or no setting for the built-in file"
+        )
     shown = (f"{name}: {_source(url)}" for name, url in named.items())
-    return ok("audio", f"{', '.join(shown)}; nothing was fetched")
+    return ok("audio", f"{', '.join(shown)} (not fetched)")
 
 
 def _source(url: str | None) -> str:
     # Show the host only: the rest of the URL may be a secret.
-    return "our own" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
+    return "built-in file" if url is None else "silence" if url == SILENCE else f"from {urlsplit(url).hostname}"
 
 
 def _public_url(settings: ServiceSettings) -> CheckResult:
@@ -76,11 +78,11 @@ def _public_url(settings: ServiceSettings) -> CheckResult:
     if parts.scheme == "https":
         return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
     if parts.hostname in LOOPBACK:
-        return ok("public URL", f"{url}: only what runs on this machine reaches it, as the sandbox does")
+        return ok("public URL", f"{url}: loopback, which only the sandbox can reach")
     return warn(
         "public URL",
-        f"{url}: numbers and what is said about calls travel unencrypted",
-        "serve it by https and say so in CONFERRAL_PUBLIC_URL",
+        f"{url}: phone numbers and call data travel unencrypted",
+        "serve it over https and update CONFERRAL_PUBLIC_URL",
     )
 
 

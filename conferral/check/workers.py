@@ -34,7 +34,9 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     backlog = await _backlog(client, keys)
     if not names:
         return [
-            warn("workers", "none is alive: calls are answered, nothing else is done", "start one: conferral worker"),
+            warn(
+                "workers", "none running: calls are answered, but nothing else happens", "start one: conferral worker"
+            ),
             *backlog,
         ]
     now = await now_ms(client)
@@ -46,16 +48,22 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
         *leases, routed_until = await pipeline.execute()
     held = Counter((holder or b"").decode(errors="replace").partition(":")[2] for _, holder in leases)
     shown = ", ".join(f"{name} (partitions: {held[name]})" for name in sorted(names))
-    lines = [ok("workers", f"{len(names)} alive: {shown}")]
+    lines = [ok("workers", f"{len(names)} running: {shown}")]
     free = [str(number) for number, (until, _) in enumerate(leases) if int(until or 0) < now]
     if free:
         lines.append(
-            warn("partitions", f"nobody holds {', '.join(free)}", "look again in 5 s; else look at the workers")
+            warn(
+                "partitions",
+                f"unassigned: {', '.join(free)}",
+                "run the check again in 5 s; if it persists, check the workers",
+            )
         )
     else:
-        lines.append(ok("partitions", f"each of the {keys.partitions} has a holder"))
+        lines.append(ok("partitions", f"all {keys.partitions} assigned"))
     if int(routed_until or 0) < now:
-        lines.append(warn("commands", "nobody routes them", "look again in 5 s; else look at the workers"))
+        lines.append(
+            warn("commands", "no worker routes them", "run the check again in 5 s; if it persists, check the workers")
+        )
     else:
         lines.append(ok("commands", "routed"))
     return [*lines, *backlog]
@@ -68,5 +76,5 @@ async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:
         return []
     found = f"{waiting:,} commands wait to be routed"
     if waiting > COMMANDS_MAX:
-        found += f", more than the {COMMANDS_MAX:,} that Conferral's own commands stop at: a program publishes by XADD"
-    return [warn("backlog", found, "check that a worker runs, and what the programs that publish commands do")]
+        found += f", more than Conferral's own limit of {COMMANDS_MAX:,}: a program publishes with XADD"
+    return [warn("backlog", found, "check that a worker is running, and which programs publish commands")]

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 def check(
     as_json: AsJson = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask neither Twilio nor the public URL.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Skip Twilio and the public URL.")] = False,
     number: Annotated[
         str | None,
         typer.Option(
             metavar="+E.164",
-            help="Look whether calls to this number of the account lead here; TWILIO_NUMBER by default.",
+            help="Check that calls to this number in the account arrive here; TWILIO_NUMBER by default.",
         ),
     ] = None,
 ) -> None:
-    """Say what is wrong with the set-up, and how to mend it.
+    """Check the setup and show how to fix problems.
 
     \b
     Examples:
@@ -36,27 +36,27 @@ def check(
       conferral check --number +12025550101
       conferral check --json | jq '.[] | select(.status != "ok")'
 
-    Looks at settings, libraries, Redis and workers, asks Twilio for account and number, and sends one signed request to
-    CONFERRAL_PUBLIC_URL; changes nothing. Ends with 0 when no line fails, 1 when one does, 2 when a setting is missing
-    or wrong.
+    Checks settings, libraries, Redis, and workers, reads account and number from Twilio, and sends one signed request
+    to CONFERRAL_PUBLIC_URL. Changes nothing. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or
+    wrong.
     """
     if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
     if number is not None and offline:
-        raise typer.BadParameter("goes without --offline: only Twilio knows", param_hint="--number")
+        raise typer.BadParameter("can't be combined with --offline", param_hint="--number")
     lines = asyncio.run(_run_checks(_load_settings(), offline=offline, number=number or ""))
     if as_json:
         output.print_json([asdict(line) for line in lines])
     else:
         output.print_table(
-            ("status", "what", "found"), [(line.status, line.name, line.found) for line in lines], styled=("status",)
+            ("status", "check", "result"), [(line.status, line.name, line.found) for line in lines], styled=("status",)
         )
         for line in lines:
             if line.fix:
                 output.print_line(f"{line.status}: {line.name}: {line.fix}")
     failed = sum(line.status == "fail" for line in lines)
     if failed:
-        output.print_note(f"{failed} of {len(lines)} lines fail")
+        output.print_note(f"{failed} of {len(lines)} checks failed")
         raise typer.Exit(1)
 
 
@@ -70,7 +70,7 @@ def _load_settings() -> "ServiceSettings":
     except SettingsError as error:
         if Path(".env").exists() or not all(": missing; " in problem for problem in error.problems):
             raise
-        begin = ".env: there is none in this folder; `cp .env.example .env` in the repository's begins one"
+        begin = ".env: not found in this folder; create one with `cp .env.example .env` in the repository"
         raise SettingsError((*error.problems, begin)) from None
 
 
@@ -123,7 +123,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
             lines += await check_workers(client, keys)
             lines.append(await check_sessions(client, keys))
     except StoreError as error:
-        lines.append(fail("Redis", f"{place}: {error}", "look at its log"))
+        lines.append(fail("Redis", f"{place}: {error}", "check its log"))
     return lines
 
 

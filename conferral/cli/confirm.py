@@ -24,7 +24,7 @@ def confirm_hang_up(command: str, question: str, session: str, party: str = "") 
     meant, session_id, whom = asyncio.run(_resolve(session, party))
     if sys.stdin.isatty():
         if not output.confirm(question.format(whom=whom)):
-            raise CommandNotDoneError("nothing was done")
+            raise CommandNotDoneError("nothing was changed")
     elif session != session_id:
         raise CommandNotDoneError(
             f"without a terminal, {command} needs --yes or the full session id; nothing was done",

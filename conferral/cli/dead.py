@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from conferral.operations.dead_letters import BulkResult, DeadLetter, DeadLetters
 
 T = TypeVar("T")
-LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Their ids, as in `conferral dead list`.")]
-All = Annotated[bool, typer.Option("--all", help="All of them, or all of --reason.")]
+LetterIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, as in `conferral dead list`.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters, or all with --reason.")]
 
 
 def _require_nonempty(reason: str | None) -> str | None:
     """Reject an empty reason: a script's unset variable must not select all dead letters."""
     if reason == "":
-        raise typer.BadParameter("must not be empty; without it all are meant")
+        raise typer.BadParameter("must not be empty; leave it out to select all")
     return reason
 
 
 Reason = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="Only those that were put aside for exactly this.", callback=_require_nonempty),
+    typer.Option(metavar="TEXT", help="Only dead letters with exactly this reason.", callback=_require_nonempty),
 ]
 
-Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many at most, 1 to 500.", callback=in_range(1, 500))]
+Limit = Annotated[int, typer.Option(metavar="COUNT", help="Maximum number, 1 to 500.", callback=in_range(1, 500))]
 
 _LIST_HELP = """List dead letters, newest first.
 
 \b
 Examples:
   conferral dead list
-  conferral dead list --reason "no type" --limit 10
+  conferral dead list --reason "missing field type" --limit 10
 """
 _SHOW_HELP = """Show one dead letter with its fields.
 
@@ -54,34 +54,34 @@ _HELP = """List, retry, or delete dead letters.
 Examples:
   conferral dead
   conferral dead show 1800000000123-0
-  conferral dead --reason "deciding it failed" --json | jq -r '.[].id'
+  conferral dead --reason "processing failed" --json | jq -r '.[].id'
   conferral dead retry 1800000000123-0
-  conferral dead drop --all --reason "no type"
+  conferral dead drop --all --reason "missing field type"
 
-Entries that were not understood or failed again and again: nothing of them is done until they are put back. The
-newest stand first.
+Dead letters are messages that could not be processed. They don't block anything. Retry puts them back in their
+queue. The newest come first.
 """
-_RETRY_HELP = """Put entries back to where they came from, the oldest first.
+_RETRY_HELP = """Put entries back where they came from, oldest first.
 
 \b
 Examples:
   conferral dead retry 1800000000123-0
-  conferral dead retry --all --reason "deciding it failed"
+  conferral dead retry --all --reason "processing failed"
   conferral dead retry --all --yes --json
 
-Once what was wrong is mended, such as by a newer version. A command goes by its old id and is done once: one that has
-come to something else meanwhile is refused, as is what would be put aside again. One that was never done is done now,
-however old it is: a call from yesterday dials. With --all asks first on a terminal.
+Use it once the cause is fixed, for instance by an update. A command keeps its id and runs once: a command that has an
+outcome by now is refused, as is a message that would fail again. A command that never ran runs now, however old it is:
+a call from yesterday is dialed. With --all, asks first on a terminal.
 """
-_DROP_HELP = """Remove entries for good. Asks first on a terminal.
+_DROP_HELP = """Delete dead letters permanently. Asks first on a terminal.
 
 \b
 Examples:
   conferral dead drop 1800000000123-0
-  conferral dead drop --all --reason "no type"
+  conferral dead drop --all --reason "missing field type"
   conferral dead drop --all --yes
 
-Where there is no terminal to ask on, --all needs --yes.
+Without a terminal, --all needs --yes.
 """
 
 
@@ -113,7 +113,7 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
 
 
 def show_letter(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, as in `conferral dead list`.")],
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Id, as in `conferral dead list`.")],
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
@@ -151,7 +151,7 @@ def _table_row(letter: "DeadLetter") -> tuple[str, ...]:
     from conferral.storage.codecs.timestamps import to_iso
 
     fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
-    what = f"cannot be retried: {letter.not_retryable_reason}" if letter.not_retryable_reason else fields
+    what = f"can't be retried: {letter.not_retryable_reason}" if letter.not_retryable_reason else fields
     at = to_iso(letter.at_ms)[:19].replace("T", " ")
     return (letter.id, at, letter.source, letter.type, letter.session, letter.reason, what)
 
@@ -174,9 +174,9 @@ def retry_letters(
     if ids:
         done = asyncio.run(_with_dead_letters(lambda dead: dead.retry(ids)))
     else:
-        count = _confirm("Put {count} back to where they came from?", reason or "", yes=yes)
+        count = _confirm("Put {count} back where they came from?", reason or "", yes=yes)
         done = asyncio.run(_with_dead_letters(lambda dead: dead.retry_all(reason or "", count)))
-    _print_result("put back", done, as_json=as_json)
+    _print_result("retried", done, as_json=as_json)
 
 
 def drop_letters(
@@ -186,26 +186,26 @@ def drop_letters(
     _check_which(ids, reason, everything=everything)
     if everything and not yes and not sys.stdin.isatty():
         # A script that lists ids knows what it drops; `--all` needs an explicit `--yes`.
-        raise typer.BadParameter("goes with --yes where there is no terminal to ask on", param_hint="--all")
+        raise typer.BadParameter("without a terminal, needs --yes", param_hint="--all")
     if ids:
         if (
             sys.stdin.isatty()
             and not yes
-            and not output.confirm(f"{_count_text(len(ids))} will be gone for good. Go on?")
+            and not output.confirm(f"{_count_text(len(ids))} will be deleted permanently. Continue?")
         ):
-            raise CommandNotDoneError("nothing was done")
+            raise CommandNotDoneError("nothing was changed")
         done = asyncio.run(_with_dead_letters(lambda dead: dead.drop(ids)))
     else:
-        count = _confirm("{count} will be gone for good. Go on?", reason or "", yes=yes)
+        count = _confirm("{count} will be deleted permanently. Continue?", reason or "", yes=yes)
         done = asyncio.run(_with_dead_letters(lambda dead: dead.drop_all(reason or "", count)))
-    _print_result("dropped", done, as_json=as_json)
+    _print_result("deleted", done, as_json=as_json)
 
 
 def _check_which(ids: list[str] | None, reason: str | None, *, everything: bool) -> None:
     if bool(ids) == everything:
-        raise typer.BadParameter("either ids or --all", param_hint="ID")
+        raise typer.BadParameter("give ids or --all", param_hint="ID")
     if reason and not everything:
-        raise typer.BadParameter("goes with --all", param_hint="--reason")
+        raise typer.BadParameter("needs --all", param_hint="--reason")
 
 
 def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
@@ -218,7 +218,7 @@ def _confirm(question: str, reason: str, *, yes: bool) -> int | None:
     if not count:
         raise CommandNotDoneError(f"no dead letters{why}")
     if not output.confirm(question.format(count=f"{_count_text(count)}{why}")):
-        raise CommandNotDoneError("nothing was done")
+        raise CommandNotDoneError("nothing was changed")
     return count
 
 
@@ -230,7 +230,7 @@ def _print_result(what: str, done: "BulkResult", *, as_json: bool) -> None:
     if as_json:
         output.print_json({"done": done.done, "refused": done.refused, "left": done.left})
     else:
-        output.print_line(f"{done.done} {what}, {done.left} left")
+        output.print_line(f"{what} {done.done}, {done.left} remaining")
         for letter_id, why in done.refused.items():
             output.print_note(f"{letter_id}: {why}")
     if done.refused:

@@ -13,11 +13,11 @@ def demo(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Play this story in place of the tour; see above.",
+            help="Play this story instead of the tour; see above.",
             autocompletion=complete_stories,
         ),
     ] = None,
-    exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop when the story is told.")] = False,
+    exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,
     pace: Annotated[
         float,
         typer.Option(
@@ -25,7 +25,7 @@ def demo(
         ),
     ] = 1,
 ) -> None:
-    """See it all work, on this machine alone.
+    """Try Conferral on this machine: no Twilio account needed.
 
     \b
     Examples:
@@ -34,19 +34,19 @@ def demo(
       conferral demo --story several --exit
       conferral demo --story supervise
 
-    The tour is one call: it comes in, is bridged to an agent, converted into a conference, handed over after a consult,
-    and, when a blind transfer fails, brought back. Stories: convert, warm, consult, blind, recall, outbound, several;
+    The tour is one incoming call: bridged to an agent, converted into a conference, transferred after a consult, and
+    called back when a blind transfer fails. Stories: convert, warm, consult, blind, recall, outbound, several;
     of conferences: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise, record, after.
 
-    Starts its own Redis, a local Twilio with phones that you play by hand, the webhooks, two workers, and the console.
-    Takes no settings from the environment. A worker that is killed is started again. Ctrl-C stops everything.
+    Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
+    Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.
     """
     try:
         from conferral.demo.runner import DemoOptions, run
         from conferral.demo.scenarios.calls import STORIES, TOUR
 
         if story is not None and story not in STORIES:
-            raise typer.BadParameter(f"there is no such story; there are {', '.join(STORIES)}", param_hint="--story")
+            raise typer.BadParameter(f"unknown story; one of: {', '.join(STORIES)}", param_hint="--story")
         run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
     except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
         return

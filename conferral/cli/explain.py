@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:
-    """Say what a session waits for, what failed, and what helps.
+    """Explain what a session waits for, and what failed.
 
     \b
     Examples:
       conferral explain CA0123456789abcdef0123456789abcdef
-      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.helps[0].line'
+      conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.suggestions[0].line'
 
-    Also what comes by itself, and when. Of a session that has ended: why it did.
+    Includes what will happen automatically, and when. For an ended call, why it ended.
     """
     session_id, explanation, now_ms = asyncio.run(_read_explanation(session, full=full))
     if as_json:
@@ -36,12 +36,14 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
     for sentence in explanation.summary:
         output.print_line(sentence)
     _print_section(
-        "It waits for", [_wait_line(wait, now_ms) for wait in explanation.waits if wait.by in ("person", "twilio")]
+        "Waiting for", [_wait_line(wait, now_ms) for wait in explanation.waits if wait.by in ("person", "twilio")]
     )
-    _print_section("What comes by itself", explanation.upcoming)
+    _print_section("Automatic next steps", explanation.upcoming)
     if explanation.first_failure is not None:
         _print_failure(explanation.first_failure)
-    _print_section("What would help", [line for one in explanation.suggestions for line in (one.line, f"  {one.why}")])
+    _print_section(
+        "Suggested actions", [line for one in explanation.suggestions for line in (one.line, f"  {one.why}")]
+    )
 
 
 async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation, int]:
@@ -85,15 +87,15 @@ def _print_failure(failure: Failure) -> None:
     output.print_line()
     line = f"  {wording.format_clock(failure.at_ms)} UTC  {failure.text}"
     if failure.is_refusal:  # a refused command is not a failure
-        output.print_heading("What was refused: nothing has failed")
+        output.print_heading("Refused (nothing failed)")
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
         return
-    output.print_heading("What failed earlier, nothing since" if failure.is_earlier else "What failed first")
+    output.print_heading("Earlier failure (none since)" if failure.is_earlier else "First failure")
     output.failure_line(line)
     if failure.guard and failure.guard not in failure.text:
         output.print_line(f"  because: {failure.guard}")
     if failure.twilio_code:
-        output.print_line(f"  Twilio's code {failure.twilio_code}: {failure.link}")
+        output.print_line(f"  Twilio error {failure.twilio_code}: {failure.link}")
 
 
 def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any]:
@@ -101,20 +103,20 @@ def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any
     failure = explanation.first_failure
     return {
         "session": session_id,
-        "standing": list(explanation.summary),
+        "summary": list(explanation.summary),
         "waits": [wait_json(wait) for wait in explanation.waits],
-        "comes_by_itself": list(explanation.upcoming),
+        "upcoming": list(explanation.upcoming),
         "first_failure": None
         if failure is None
         else {
             "entry": failure.entry_id,
             "at": to_iso_or_none(failure.at_ms),
             "what": failure.text,
-            "reason": failure.guard,
+            "reason": failure.reason,
             "twilio_code": failure.twilio_code or None,
             "link": failure.link or None,
         },
-        "helps": [{"command": one.command, "why": one.why, "line": one.line} for one in explanation.suggestions],
+        "suggestions": [{"command": one.command, "why": one.why, "line": one.line} for one in explanation.suggestions],
     }
 
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 #: Singular and plural of each kind of record.
 _TRACE_NAMES = {
-    "session": ("record of the session", "records of the session"),
-    "log_entries": ("entry of its log", "entries of its log"),
-    "gates": ("note of who has passed its gate", "notes of who has passed its gate"),
+    "session": ("session record", "session records"),
+    "log_entries": ("log entry", "log entries"),
+    "gates": ("call screening record", "call screening records"),
     "calls": ("call", "calls"),
-    "commands": ("record of a command", "records of commands"),
+    "commands": ("command record", "command records"),
     "outcomes": ("outcome", "outcomes"),
     "dead_letters": ("dead letter", "dead letters"),
 }
@@ -27,11 +27,11 @@ _TRACE_NAMES = {
 
 def forget(
     session: SessionName,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be erased.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase all that Redis holds of one session that has ended. Asks first on a terminal.
+    """Erase everything that Redis holds about an ended session. Asks first on a terminal.
 
     \b
     Examples:
@@ -41,9 +41,9 @@ def forget(
 
     Without a terminal, it always needs --yes, unless --dry-run is given.
 
-    Its record, its log, the index of its calls, its outcomes, the dead letters that name it, and what records of its
-    commands say of it; that their ids were given stays, so that no command is done twice. A live session is refused,
-    and one that has ended less than a minute ago. Said again, it erases what is left. Recordings lie at Twilio.
+    Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
+    command records; command ids are kept so that no command runs twice. Refuses a live session and one that ended less
+    than a minute ago. Run it again to erase anything left. Recordings stay at Twilio.
     """
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, load
@@ -55,13 +55,13 @@ def forget(
     plan = asyncio.run(_read_plan(session))
     traces = plan.traces
     if not plan.is_empty and not dry_run:
-        if not yes and not output.confirm(f"{_plan_lines(plan)} will be gone for good. Go on?"):
-            raise CommandNotDoneError("nothing was done")
+        if not yes and not output.confirm(f"{_plan_lines(plan)} will be deleted permanently. Continue?"):
+            raise CommandNotDoneError("nothing was changed")
         asyncio.run(_erase(plan))
     if as_json:
         output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
     elif plan.is_empty:
-        output.print_line(f"nothing of {traces.session_id} is in Redis")
+        output.print_line(f"Redis holds nothing about {traces.session_id}")
     else:
         output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan)}")
 
@@ -75,7 +75,7 @@ def _plan_lines(plan: "ErasurePlan") -> str:
     ended_at = plan.fields.get("ended_at", "")
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "")))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
-    return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'its place in an index'}"
+    return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"
 
 
 async def _read_plan(named: str) -> "ErasurePlan":

@@ -26,7 +26,9 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
     session_id = await reader.find(named)
     fields = await reader.read_session(session_id)
     if not fields:
-        raise CommandNotDoneError(f"{session_id} is not in Redis any more, or not yet; try again in a moment")
+        raise CommandNotDoneError(
+            f"{session_id} is not in Redis: it was erased, or has just begun; try again in a moment"
+        )
     return SessionHistory(fields, tuple(await reader.log(session_id)))
 
 
@@ -49,7 +51,7 @@ def read_history_file(name: str) -> SessionHistory:
     except OSError as error:
         raise CommandNotDoneError(f"{name} can't be read: {error.strerror}") from error
     except BadHistoryError as error:
-        raise CommandNotDoneError(f"{name} is no history of a session: {error}") from error
+        raise CommandNotDoneError(f"{name} is not a session history: {error}") from error
 
 
 def save_history(history: SessionHistory, name: str) -> None:

@@ -26,11 +26,13 @@ from conferral.cli.submission import SubmitOptions, submit
 
 def supervise(
     session: SessionName,
-    to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Whom to dial: {DESTINATION}.")],
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Who to dial: {DESTINATION}.")],
     mode: Annotated[
         str,
         typer.Option(
-            metavar="monitor|whisper|barge", help="Who hears them; see above.", autocompletion=choices(*SUPERVISE_MODES)
+            metavar="monitor|whisper|barge",
+            help="Who hears the supervisor; see above.",
+            autocompletion=choices(*SUPERVISE_MODES),
         ),
     ],
     brief: Brief = None,
@@ -43,16 +45,16 @@ def supervise(
     command_id: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring somebody in who listens, or helps the agent.
+    """Add a supervisor, or switch the supervisor's mode.
 
     \b
     Examples:
       conferral supervise CA0123456789abcdef0123456789abcdef --to client:dave --mode monitor
       conferral supervise CA0123456789abcdef0123456789abcdef --to client:dave --mode whisper
 
-    monitor: nobody hears them. whisper: only the agent hears them. barge: everybody does. They hear everybody in any
-    case. Given again with another mode it changes what those hear; nobody is dialled a second time. A bridged call is
-    converted first.
+    monitor: no one hears them. whisper: only the agent hears them. barge: everyone hears them. The supervisor always
+    hears everyone. Repeat the command with another mode to switch; no one is dialed again. A bridged call is converted
+    first.
     """
     options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "supervise", "session": session, "to": to, "mode": mode}
@@ -61,21 +63,22 @@ def supervise(
 
 def announce(
     session: SessionName,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Audio or TwiML that is played to all.")] = None,
-    say: Annotated[str | None, typer.Option(metavar="TEXT", help="A sentence that is said to all.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="URL of audio or TwiML to play to everyone.")] = None,
+    say: Annotated[str | None, typer.Option(metavar="TEXT", help="Sentence to say to everyone.")] = None,
     wait: Wait = None,
     no_wait: NoWait = False,
     command_id: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play something to all, or say it: one of the two.
+    """Play audio or say a sentence to everyone.
 
     \b
     Examples:
       conferral announce CA0123456789abcdef0123456789abcdef --say "This call is being recorded."
       conferral announce CA0123456789abcdef0123456789abcdef --url https://media.example.com/closing.mp3
 
-    Done when it was played to its end. Whoever is held does not hear it. A bridged call is converted first.
+    Needs --url or --say. Done when it has been played to its end. Parties on hold don't hear it. A bridged call is
+    converted first.
     """
     fields = {"type": "announce", "session": session, "url": url or "", "say": say or ""}
     submit(fields, SubmitOptions(wait, no_wait, command_id, as_json))
@@ -87,7 +90,7 @@ def record(
         str,
         typer.Option(
             metavar="start|pause|resume|stop",
-            help="What to do about the recording.",
+            help="What to do with the recording.",
             autocompletion=choices(*RECORD_ACTIONS),
         ),
     ],
@@ -96,14 +99,14 @@ def record(
     command_id: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Record the customer's call, in two channels.
+    """Record the customer's call in two channels.
 
     \b
     Examples:
       conferral record CA0123456789abcdef0123456789abcdef --action start
       conferral record CA0123456789abcdef0123456789abcdef --action pause
 
-    Where the conference is recorded from its start, that recording is meant instead.
+    If the conference is recorded from its start, the command controls that recording.
     """
     fields = {"type": "record", "session": session, "action": action}
     submit(fields, SubmitOptions(wait, no_wait, command_id, as_json))

@@ -9,12 +9,12 @@ from conferral.cli.completion import TIMEOUT_S, complete_parties
 if TYPE_CHECKING:
     from conferral.operations.session_queries import Fields
 
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output; errors too.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")]
 #: For output in storage format: keys are Redis field names, and values are not redacted.
 AsStored = Annotated[
-    bool, typer.Option("--json", help="For machines: fields as in Redis, with whole numbers; errors too.")
+    bool, typer.Option("--json", help="Print JSON: fields as in Redis, with full phone numbers; errors too.")
 ]
-Full = Annotated[bool, typer.Option("--full", help="Show whole numbers instead of their last two digits.")]
+Full = Annotated[bool, typer.Option("--full", help="Show full phone numbers instead of their last two digits.")]
 
 
 def _check_session(value: str) -> str:
@@ -107,8 +107,8 @@ COMPLETED_FILES_MAX = 200
 SESSION_PATTERN = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
 #: The same for help texts.
 SESSION_HELP = (
-    "Its id or at least 4 characters of it, a call's or the conference's SID, last digits of a number, or a party's "
-    "name, address, or label"
+    "Its id or at least the first 4 characters, a call SID, the conference SID, the last digits of a number, or a "
+    "party's name, address, or label"
 )
 SessionName = Annotated[
     str,
@@ -150,12 +150,14 @@ PartyName = Annotated[
     str,
     typer.Option(
         metavar="PARTY",
-        help="Whom: a party's name as `conferral show` has it, or the SID of its call.",
+        help="The party's name, as in `conferral show`, or its call SID.",
         autocompletion=complete_parties,
     ),
 ]
-Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Said to whoever answers, before they are let in.")]
-Confirm = Annotated[bool, typer.Option("--confirm", help="Whoever answers must press 1: no voicemail takes the call.")]
+Brief = Annotated[str | None, typer.Option(metavar="TEXT", help="Sentence for the dialed party before they join.")]
+Confirm = Annotated[
+    bool, typer.Option("--confirm", help="The dialed party must press 1, so that no voicemail takes the call.")
+]
 RingTimeout = Annotated[
     # Text, so that an invalid value gets the same message as on every other surface.
     str | None,
@@ -163,18 +165,21 @@ RingTimeout = Annotated[
 ]
 Digits = Annotated[
     str | None,
-    typer.Option(metavar="DIGITS", help="Keys to press after the answer; w waits half a second. Not for client:."),
+    typer.Option(metavar="DIGITS", help="DTMF digits sent after the answer; w waits half a second. Not for client:."),
 ]
 CallerId = Annotated[
     str | None,
-    typer.Option("--caller-id", metavar="NUMBER", help="Which number in your account the dialed party sees."),
+    typer.Option("--caller-id", metavar="NUMBER", help="Number in the account that the dialed party sees."),
 ]
 #: Formats of a destination.
-DESTINATION = "+E.164, client:NAME, sip:URI or a name from the directory"
+DESTINATION = "+E.164, client:NAME, sip:URI, or a name from the directory"
 CommandId = Annotated[
     str | None,
     typer.Option(
-        "--id", metavar="ID", help="The command's id; given twice, it is done once.", callback=check_optional_id
+        "--id",
+        metavar="ID",
+        help="The command's id; two commands with the same id run once.",
+        callback=check_optional_id,
     ),
 ]
 

@@ -42,20 +42,19 @@ class PartyCommandHelp(NamedTuple):
 PARTY_COMMANDS = (
     PartyCommandHelp(
         "hold",
-        "Let one party hear music, and be heard by nobody.",
+        "Put a party on hold.",
         "customer",
-        "A bridged call is converted first. The last party who is not held can't be.",
+        "The party hears music, and no one hears them. A bridged call is converted first. The last party who is not\n"
+        "on hold can't be put on hold.",
     ),
-    PartyCommandHelp(
-        "unhold", "Let a held party hear the others again.", "customer", "Done when Twilio has confirmed it."
-    ),
+    PartyCommandHelp("unhold", "Take a party off hold.", "customer", "Done when Twilio has confirmed it."),
     PartyCommandHelp(
         "mute",
-        "Let nobody hear one party, who goes on hearing the others.",
+        "Mute a party.",
         "agent",
-        "A bridged call is converted first.",
+        "No one hears the party, who still hears the others. A bridged call is converted first.",
     ),
-    PartyCommandHelp("unmute", "Let a muted party be heard again.", "agent", "Done when Twilio has confirmed it."),
+    PartyCommandHelp("unmute", "Unmute a party.", "agent", "Done when Twilio has confirmed it."),
 )
 
 
@@ -80,7 +79,7 @@ def _help(command: PartyCommandHelp) -> str:
 
 def add(
     session: SessionName,
-    to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Whom to dial: {DESTINATION}.")],
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help=f"Who to dial: {DESTINATION}.")],
     party: Annotated[
         str, typer.Option(metavar="NAME", help="A new name, by which the party is known from then on, such as expert.")
     ],
@@ -94,14 +93,14 @@ def add(
     command_id: CommandId = None,
     as_json: AsJson = False,
 ) -> None:
-    """Dial one more party in.
+    """Add a party.
 
     \b
     Examples:
       conferral add CA0123456789abcdef0123456789abcdef --to client:carol --party expert
       conferral add CA0123456789abcdef0123456789abcdef --to +14155550145 --party interpreter --confirm
 
-    A bridged call is converted first. From then on whoever leaves ends nothing, until one is left.
+    A bridged call is converted first. From then on, the call continues until one party is left.
     """
     options = dial_options(brief, digits, confirm=confirm, timeout=timeout, caller_id=caller_id)
     fields = {"type": "add", "session": session, "to": to, "party": party}
@@ -124,11 +123,11 @@ def remove(
       conferral remove CA0123456789abcdef0123456789abcdef --party expert
       conferral remove CA0123456789abcdef0123456789abcdef --party supervisor --yes
 
-    Removing the customer ends the call. Removing the agent while a transfer runs is `complete`. Without a terminal, a
-    session that is not named by its full id needs --yes.
+    Removing the customer ends the call. Removing the agent during a transfer counts as `complete`. Without a
+    terminal, it needs --yes unless SESSION is the full id.
     """
     if not yes:
-        session = confirm_hang_up("remove", "{whom} will be hung up. Go on?", session, party)
+        session = confirm_hang_up("remove", "{whom} will be hung up. Continue?", session, party)
     submit({"type": "remove", "session": session, "party": party}, SubmitOptions(wait, no_wait, command_id, as_json))
 
 

@@ -7,7 +7,7 @@ import typer
 from conferral.cli.usage import in_range
 
 CommandLine = Annotated[
-    str, typer.Option(metavar="TEXT", help="How this program is called, in the lines that the page offers to copy.")
+    str, typer.Option(metavar="TEXT", help="Name of this program in the commands that the page offers to copy.")
 ]
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
 
@@ -16,14 +16,14 @@ def webhooks(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8080,
 ) -> None:
-    """Serve Twilio's webhooks: callbacks in, TwiML out.
+    """Run the webhooks: callbacks, TwiML, control API.
 
     \b
     Examples:
       conferral webhooks
       conferral webhooks --host 0.0.0.0 --port 80
 
-    It answers calls even while Redis is away. Stop it with Ctrl-C or SIGTERM.
+    Answers calls even while Redis is unreachable. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.processes.webhooks import serve_webhooks
 
@@ -41,14 +41,14 @@ def worker(
     ] = None,
     host: Host = "127.0.0.1",
 ) -> None:
-    """Drive the sessions; start as many as you like.
+    """Run a worker (processes calls). Run two or more.
 
     \b
     Examples:
       conferral worker
       conferral worker --port 9100
 
-    Stop it with Ctrl-C or SIGTERM: what is under way is finished first.
+    Stop it with Ctrl-C or SIGTERM: it finishes work in progress first.
     """
     from conferral.processes.worker import run_worker
 
@@ -57,13 +57,15 @@ def worker(
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.", callback=in_range(0, 65535))
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", callback=in_range(0, 65535))
     ] = 8081,
     host: Host = "127.0.0.1",
-    console_url: Annotated[str, typer.Option(metavar="URL", help="The console, to which the phones' page leads.")] = "",
+    console_url: Annotated[
+        str, typer.Option(metavar="URL", help="URL of the console, linked from the phones page.")
+    ] = "",
     command_line: CommandLine = "conferral",
 ) -> None:
-    """A local Twilio: REST API, TwiML, signed callbacks, phones. Needs no account and reaches no telephone.
+    """Run the sandbox: a local Twilio that calls no real phones.
 
     \b
     Examples:
@@ -71,11 +73,11 @@ def sandbox(
       conferral sandbox --console-url http://127.0.0.1:8082/
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
-    Its page has phones to play with: call, pick up, hang up.
+    It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control.
 
-    It takes TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY with TWILIO_API_SECRET and, to be called at,
-    TWILIO_NUMBER and CONFERRAL_PUBLIC_URL from the settings where they are set. With a TWILIO_AUTH_TOKEN,
-    TWILIO_API_URL must be its own URL: it never signs with the token of a real account.
+    Uses TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, and TWILIO_API_KEY with TWILIO_API_SECRET if they are set, and
+    TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN, TWILIO_API_URL must be the
+    sandbox's own URL: it never signs with the token of a real account.
     """
     from conferral.processes.sandbox import run_sandbox
 
@@ -85,23 +87,21 @@ def sandbox(
 def console(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8082,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change something.")] = (
-        False
-    ),
+    read_only: Annotated[bool, typer.Option("--read-only", help="Read-only: refuse every change.")] = (False),
     command_line: CommandLine = "conferral",
     token_in_lines: Annotated[
         bool,
         typer.Option(
             "--token-in-lines",
-            help="Show the token itself in the lines that the page offers to copy; not with --read-only.",
+            help="Show the token in the commands that the page offers to copy; not with --read-only.",
         ),
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name under which it is reached through a proxy; may be repeated."),
+        typer.Option(metavar="NAME", help="Host name of a proxy in front of the console; repeatable."),
     ] = None,
 ) -> None:
-    """Serve the live web console: a page that shows and steers.
+    """Run the web console.
 
     \b
     Examples:
@@ -109,10 +109,10 @@ def console(
       conferral console --read-only --port 9082
       conferral console --allow-host console.example.com
 
-    While it listens on this machine alone it answers under names of this machine, and under those that are allowed.
+    On loopback, it accepts only this machine's host names and those of --allow-host.
 
-    It needs REDIS_URL, CONFERRAL_PREFIX and CONFERRAL_API_TOKEN. On a terminal it prints a URL that signs you in; the
-    page asks for the token otherwise. It keeps nothing: stop it with Ctrl-C or SIGTERM whenever you like.
+    Needs REDIS_URL, CONFERRAL_PREFIX, and CONFERRAL_API_TOKEN. On a terminal, it prints a sign-in link; otherwise, the
+    page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.processes.console import ConsoleOptions, run_console
     from conferral.runtime.web.pages import host_name

@@ -27,7 +27,7 @@ def replay(
         str,
         typer.Argument(
             metavar="SESSION|FILE",
-            help="A session as every command takes it, or a file of --save; - for standard input.",
+            help="A session, as in other commands, or a file written by --save; - for standard input.",
             autocompletion=complete_histories,
         ),
     ],
@@ -35,18 +35,20 @@ def replay(
         str | None,
         typer.Option(
             metavar="VERSION|TIME|ENTRY",
-            help="Show the session as it was then: a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
+            help="Show the session as of a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
             "or the id of a log entry.",
         ),
     ] = None,
     save: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write the history to a new file, with whole numbers; replay reads it."),
+        typer.Option(
+            metavar="FILE", help="Write the history to a new file that replay can read, with full phone numbers."
+        ),
     ] = None,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Step through what happened to a session.
+    """Replay a session step by step.
 
     \b
     Examples:
@@ -55,8 +57,8 @@ def replay(
       conferral replay CA0123456789abcdef0123456789abcdef --save call.json
       conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
 
-    Each step says what happened, who took part then, what was asked of Twilio and what came of it. A file is told
-    from a session by .json at its end or a slash in it. With --json: one object a step.
+    Each step shows what happened, who was connected, and the requests to Twilio with their results. A name that
+    contains a slash or ends in .json is read as a file. With --json: one object per step.
     """
     history = _read_history(session)
     if save is not None:
@@ -66,9 +68,7 @@ def replay(
         output.print_note(f"saved: {save}")
         return
     if not history.is_complete:
-        output.print_note(
-            "its log does not go back to the beginning, or was written by an older version: some is not known"
-        )
+        output.print_note("the log is incomplete: its beginning is missing, or an older version wrote it")
     if as_of is not None:
         _print_as_of(history, _version(history, as_of), full=full, as_json=as_json)
     else:
@@ -107,7 +107,7 @@ def _version(history: SessionHistory, as_of: str) -> int:
     if _ENTRY.fullmatch(as_of):
         found = [entry for entry in history.log if entry.entry_id == as_of]
         if not found:
-            raise typer.BadParameter(f"no entry of the log is {as_of}", param_hint="--as-of")
+            raise typer.BadParameter(f"no log entry {as_of}", param_hint="--as-of")
         return timeline.version_of(found[0])
     created = history.fields.get("created_at", "")
     at_ms = wording.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
@@ -116,7 +116,7 @@ def _version(history: SessionHistory, as_of: str) -> int:
         last_ms = max((wording.parse_time_ms(entry["at"]) for entry in history.log), default=0)
         at_ms += _DAY_MS if last_ms // _DAY_MS > at_ms // _DAY_MS else 0
     if not at_ms:
-        raise typer.BadParameter("must be a version, a time (UTC) or the id of a log entry", param_hint="--as-of")
+        raise typer.BadParameter("must be a version, a time (UTC), or the id of a log entry", param_hint="--as-of")
     return replay.version_at(history.log, at_ms)
 
 
@@ -154,9 +154,7 @@ def _clock_of(entry: LogEntry) -> str:
 def _requested_effects(moment: TimelineEntry) -> list[str]:
     from conferral.operations.history import timeline
 
-    return [
-        f"Twilio is asked to {one.text}: {timeline.effect_result(one) or 'no answer yet'}" for one in moment.effects
-    ]
+    return [f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no answer yet'}" for one in moment.effects]
 
 
 def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, Any]:
@@ -169,13 +167,13 @@ def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, 
         "gap_ms": moment.gap_ms,
         "event": moment.event,
         "what": moment.text,
-        "follow": moment.consequence,
+        "consequence": moment.consequence,
         "from": moment.state_before,
         "to": moment.state_after,
         "outcome": moment.outcome,
         "reason": moment.reason,
         "is_failure": moment.is_failure,
-        "asked_in": moment.requested_by or None,
+        "requested_by": moment.requested_by or None,
         "effects": [
             {
                 "id": one.id,
@@ -186,7 +184,7 @@ def _step_object(entry: LogEntry, moment: TimelineEntry, now: str) -> dict[str, 
                 "took_ms": one.took_ms,
                 "twilio_code": one.twilio_code or None,
                 "attempts": one.attempts or None,
-                "attempted": one.attempts_note,
+                "attempts_note": one.attempts_note,
             }
             for one in moment.effects
         ],
@@ -209,7 +207,7 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
 
     fields = replay.at_version(history.log, version, history.fields)
     if "version" not in fields:
-        raise CommandNotDoneError(f"nothing is known of version {version}; the log begins later")
+        raise CommandNotDoneError(f"version {version} is not in the log, which begins later")
     then_ms = wording.parse_time_ms(fields.get("updated_at", ""))
     heard = audibility(fields)
     waits = list_waits(fields, then_ms, replay.pending_effects_at(history.log, version))
@@ -221,7 +219,7 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     print_parties(fields, full=full)
     _print_section("Who heard whom", [one.text for one in heard])
     _print_section(
-        "What it waited for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]
+        "Waiting for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]
     )
 
 

@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from conferral.operations.partition_clock import PartitionClocks
     from conferral.operations.session_queries import Fields, LogEntry
 
-COLUMNS = ("session", "state", "trouble", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
+COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
 
 def sessions(
     state: Annotated[
         str | None,
         typer.Option(
-            metavar="STATE", help=f"Only those in this state: {', '.join(STATES)}.", autocompletion=choices(*STATES)
+            metavar="STATE", help=f"Only sessions in this state: {', '.join(STATES)}.", autocompletion=choices(*STATES)
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include ended sessions.")] = False,
     full: Full = False,
     as_json: AsStored = False,
 ) -> None:
-    """List the live sessions, those that need attention first.
+    """List live sessions, those that need attention first.
 
     \b
     Examples:
@@ -39,8 +39,8 @@ def sessions(
       conferral sessions --state conferenced
       conferral sessions --all --json | jq -r '.[].end_reason'
 
-    A session needs attention when it waits for longer than it should, when one party was left alone, or when its
-    transfer has just failed and the caller is not yet in a conversation again. The newest come next.
+    A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
+    the caller is not talking to anyone yet. The newest come next.
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
@@ -50,7 +50,7 @@ def sessions(
     elif found:
         rows = [table_row(fields, times.now_of(fields), full=full) for fields in found]
         entries = [narrow_entry(fields, times.now_of(fields), full=full) for fields in found]
-        output.print_table(COLUMNS, rows, ("state", "trouble"), entries)
+        output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
         output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
 
@@ -139,14 +139,14 @@ def _duration(fields: "Fields") -> str:
 
 
 def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:
-    """Show one session, and what has happened to it.
+    """Show a session and its log.
 
     \b
     Examples:
       conferral show CA0123456789abcdef0123456789abcdef
       conferral show CA0123456789abcdef0123456789abcdef --json
 
-    With --json: the fields of the session's hash as they are in Redis. Its log as JSON: conferral watch SESSION --json
+    With --json: the fields of the session's hash in Redis. For the log as JSON: conferral watch SESSION --json
     """
     history = asyncio.run(_read_history(session))
     if as_json:
@@ -167,14 +167,16 @@ async def _read_history(named: str) -> "SessionHistory":
         return await read_history(reader, named)
 
 
+#: Width of the names of a session's fields (columns).
+_NAME_WIDTH = 15
 PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
-LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "what followed")
+LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
 def print_fields(fields: "Fields", *, full: bool) -> None:
     """Print the session-level fields, one per line."""
     for line in field_lines(fields, full=full):
-        output.print_line(line)
+        output.print_fitted(line, _NAME_WIDTH + 1)
 
 
 def field_lines(fields: "Fields", *, full: bool) -> list[str]:
@@ -191,12 +193,12 @@ def field_lines(fields: "Fields", *, full: bool) -> list[str]:
         "conference_name": fields.get("conference_name", ""),
         "transfer": session_summary.transfer_line(fields, full=full),
         "now": "" if fields.get("state") == "ended" else session_summary.participants_line(fields, full=full),
-        "more": "; ".join(session_summary.session_notes(fields)),
+        "notes": "; ".join(session_summary.session_notes(fields)),
         "recording": " ".join(filter(None, (fields.get(f"recording.{name}", "") for name in ("sid", "url")))),
         "version": fields.get("version", ""),
         "damaged": f"field {field}: {REPAIR}" if (field := damaged_field(fields)) else "",
     }
-    return [f"{name:<15} {value}" for name, value in shown.items() if value]
+    return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
 
 
 def print_parties(fields: "Fields", *, full: bool) -> None:
@@ -244,7 +246,7 @@ def _print_log(log: "Sequence[LogEntry]", *, full: bool) -> None:
     if rows:
         output.print_table(LOG_COLUMNS, rows, styled=("",))
     else:
-        output.print_note("nothing is in its log")
+        output.print_note("its log is empty")
 
 
 def log_rows(log: "Sequence[LogEntry]", *, full: bool) -> list[tuple[str, ...]]:

@@ -146,7 +146,7 @@ async def _not_done(
     from conferral.operations.command_submission import allowed_commands_of
 
     if outcome.is_final:
-        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason was told'}"
+        reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: tell the user who the customer is connected to now.
         stands = (
             [f"{session['id']} is {wording.state_label(session)}", session_summary.participants_line(session)]
@@ -164,8 +164,8 @@ async def _not_done(
         )
     reason = f"{kind} is still in progress after {wait_s:g} s (command {outcome.command_id})"
     if not outcome.status and not await _has_worker(reader):
-        reason += "; no worker is running, start one: conferral worker"
-    details = (f"follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
+        reason += "; no worker is running; start one: conferral worker"
+    details = (f"to follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
     return CommandNotDoneError(
         reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
     )
@@ -192,16 +192,19 @@ def _print_done(fields: Mapping[str, str], session_id: str, reason: str, session
     from conferral.operations import session_summary, suggestions, wording
     from conferral.operations.command_submission import allowed_commands_of
 
-    why = f" ({reason})" if reason else ""
     word = suggestions.result_word(fields)
-    output.print_line(
-        f"{word}: {session_id} is {wording.state_label(session) if session else 'not known any more'}{why}"
-    )
+    if not session or (session.get("state") == word == "ended"):
+        line = f"{word} {session_id}"
+    elif session.get("state") == "ended":
+        line = f"{word}; {session_id} has ended"
+    else:
+        line = f"{word}; {session_id} is now {wording.state_label(session)}"
+    output.print_line(f"{line} ({reason})" if reason else line)
     for line in (session_summary.participants_line(session), "; ".join(session_summary.session_notes(session))):
         if line:
             output.print_line(line)
     if session.get("state") == "ended":
-        output.print_note(f"what happened: {command_line} show {session_id}")
+        output.print_note(f"for details: {command_line} show {session_id}")
     else:
         told = suggestions.suggest_next(
             allowed_commands_of(session), session_id, command_line, fields, session.get("state", "")

@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 
 def upgrade(
     as_json: AsJson = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say what would be done.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Although some process does not know the level.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only print what would be done.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Upgrade even if a running process does not support the schema version.")
+    ] = False,
 ) -> None:
-    """Write at the level of this version, once every process runs it.
+    """Raise the storage schema to this version's level.
 
     \b
     Examples:
       conferral upgrade --check
       conferral upgrade
 
-    A newer version goes on writing what the one before understands, so that both can run side by side. This raises the
-    level in PREFIX:config; it never goes back. Refused while a process runs that does not know it: such a worker would
-    stand still, such webhooks would answer without what they can't read.
+    After an update, Conferral keeps writing the previous schema version, so that old and new processes can run side by
+    side. Run this once every process is updated. It raises the schema version in PREFIX:config and can't be undone.
+    Refused while a running process does not support it: such a worker would stop processing, and such webhooks would
+    miss what they can't read.
     """
     from conferral.storage.schema import SCHEMA_VERSIONS
 
@@ -37,12 +40,14 @@ def upgrade(
         )
         return
     for process in outdated:
-        output.print_note(f"{process.kind or 'a process'} {process.name} knows level {process.schema_version}")
+        output.print_note(
+            f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
+        )
     if old_version == new_version:
-        output.print_line(f"level {new_version}: nothing is to be raised")
+        output.print_line(f"schema version {new_version} is current; nothing to do")
         return
     output.print_line(
-        f"level {old_version} {'would become' if check else 'is now'} {new_version}; written from now on:"
+        f"schema version {'would be' if check else 'was'} raised from {old_version} to {new_version}; new:"
     )
     for level in range(old_version + 1, new_version + 1):
         output.print_line(f"  {level}: {SCHEMA_VERSIONS[level]}")
@@ -66,7 +71,7 @@ async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process
         old_version = await config.read_schema_version(client, keys.prefix)
         if old_version > SCHEMA_VERSION:
             raise CommandNotDoneError(
-                f"Redis is at level {old_version}, this version knows {SCHEMA_VERSION}: update it"
+                f"Redis has schema version {old_version}, but this Conferral supports {SCHEMA_VERSION}: update it"
             )
         outdated = [
             process
@@ -77,11 +82,11 @@ async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process
             return old_version, SCHEMA_VERSION, outdated
         if outdated and not force:
             told = [
-                f"{process.kind or 'process'} {process.name} knows level {process.schema_version}"
+                f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
                 for process in outdated
             ]
             raise CommandNotDoneError(
-                f"{len(outdated)} of the running processes do not understand level {SCHEMA_VERSION}: update them first",
+                f"{len(outdated)} running processes do not support schema version {SCHEMA_VERSION}: update them first",
                 details=tuple(told),
             )
         return old_version, await config.raise_schema_version(client, keys.prefix, SCHEMA_VERSION), outdated

@@ -29,21 +29,21 @@ def watch(
     session: OptionalSessionName = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="ended", help="Stop when SESSION has ended.", autocompletion=choices("ended")),
+        typer.Option(metavar="ended", help="Stop when SESSION ends.", autocompletion=choices("ended")),
     ] = None,
     state: Annotated[
         str | None,
         typer.Option(
             metavar="STATE",
-            help=f"Only those in this state: {', '.join(STATES[1:])}.",
+            help=f"Only sessions in this state: {', '.join(STATES[1:])}.",
             autocompletion=choices(*STATES[1:]),
         ),
     ] = None,
-    attention: Annotated[bool, typer.Option("--trouble", help="Only those that need attention.")] = False,
+    attention: Annotated[bool, typer.Option("--trouble", help="Only sessions that need attention.")] = False,
     full: Full = False,
     as_json: AsJson = False,
 ) -> None:
-    """Watch the sessions live. Ctrl-C stops it.
+    """Watch sessions live. Ctrl-C stops it.
 
     \b
     Examples:
@@ -52,9 +52,10 @@ def watch(
       conferral watch CA0123456789abcdef0123456789abcdef --until ended
       conferral watch --json | jq -r 'select(.to == "ended") | .session'
 
-    On a terminal: a list, those that need attention first; j, k and Enter open one, ? shows all keys. With SESSION its
-    whole log is shown first. In a pipe: one line per change; with --json: one object per line, each log entry as it is
-    in Redis. With --trouble there: one line whenever a session begins or ceases to need attention. Times are UTC.
+    On a terminal: a list, sessions that need attention first; j, k, and Enter open one, ? shows all keys. With SESSION,
+    it starts with the whole log. When piped: one line per change; with --json: one object per line, each log entry as
+    in Redis. When piped, --trouble prints one line each time a session starts or stops needing attention. Times are
+    UTC.
     """
     if until not in (None, "ended"):
         raise typer.BadParameter("must be: ended", param_hint="--until")
@@ -63,7 +64,7 @@ def watch(
     if state is not None and state not in STATES[1:]:
         raise typer.BadParameter(f"must be one of {', '.join(STATES[1:])}", param_hint="--state")
     if session is not None and (state or attention):
-        raise typer.BadParameter("goes without a SESSION", param_hint="--state" if state else "--trouble")
+        raise typer.BadParameter("can't be combined with SESSION", param_hint="--state" if state else "--trouble")
     selection = Selection(state or "", attention)
     try:
         asyncio.run(_watch(session, selection, until_ended=until is not None, full=full, as_json=as_json))
@@ -127,11 +128,11 @@ async def _follow(
             await view.show_changes(changes)
         except StoreError as error:
             if pause_s == POLL_INTERVAL_S:
-                view.show_notice(f"{error} at {place}; trying again")
+                view.show_notice(f"{error} at {place}; retrying")
             pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
         else:
             if pause_s != POLL_INTERVAL_S:
-                view.show_notice("Redis answers again; nothing was missed")
+                view.show_notice("Redis is reachable again; no changes were missed")
             pause_s = POLL_INTERVAL_S
             if until_ended and any(change.is_end for change in changes):
                 return

@@ -19,13 +19,13 @@ STATES = ("", "bridged", "converting", "conferenced", "transferring")
 TEXT_MAX = 40
 #: Help for the keys.
 HELP = (
-    ("j, k", "down and up, as the arrows do; Enter shows that session, q or Esc leads back"),
-    ("/", "type what to look for: a SID, last digits, a name; Enter keeps it"),
-    ("s", "one state after the other, then all again"),
-    ("t", "only those that need attention, or all"),
-    ("Esc", "all sessions again"),
-    ("?", "this list, or the changes"),
-    ("q", "stop watching"),
+    ("j, k", "move down and up (or arrow keys); Enter opens the session, q or Esc goes back"),
+    ("/", "search by SID, last digits, or name; Enter keeps the search"),
+    ("s", "cycle through the states"),
+    ("t", "toggle: only sessions that need attention"),
+    ("Esc", "show all sessions"),
+    ("?", "show or hide this help"),
+    ("q", "quit"),
 )
 #: What terminals send for the arrow keys, in both cursor key modes.
 _ARROWS = {"\x1b[A": "k", "\x1bOA": "k", "\x1b[B": "j", "\x1bOB": "j"}

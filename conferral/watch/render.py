@@ -68,7 +68,7 @@ def draw(
         shown = _fitting_count(target, len(sessions), space, above)
         parts.append(above(shown))
         if shown < len(sessions):
-            hidden = f"and {len(sessions) - shown} more; conferral sessions lists all"
+            hidden = f"and {len(sessions) - shown} more (conferral sessions lists all)"
             parts.append(output.table_cell(hidden, "dim"))
     else:
         parts.append(output.table_cell(nothing, "none"))
@@ -96,7 +96,7 @@ def _sessions_part(
         ]
     rows = [table_row(fields, now_of(fields), full=full) for fields in sessions]
     entries = [narrow_entry(fields, now_of(fields), full=full) for fields in sessions]
-    return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "trouble"))
+    return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "attention"))
 
 
 def draw_session(

@@ -159,7 +159,9 @@ class AttentionView:
                 output.print_json_line({"at": to_iso(times.now_ms), "session": name, "trouble": told})
             else:
                 at = to_iso(times.now_ms)[11:-1]
-                output.print_line(f"{at}  {name}  {attention.text if attention else 'is out of trouble, or has ended'}")
+                output.print_line(
+                    f"{at}  {name}  {attention.text if attention else 'no longer needs attention, or has ended'}"
+                )
         self._last_shown = found
 
     def show_notice(self, news: str) -> None:
@@ -264,7 +266,7 @@ class ScreenView:
         if self._selection.is_open:
             name, fields, log = self._opened
             is_read = name == self._selected
-            news = self._notice or ("" if is_read or not self._selected else "reading it ...")
+            news = self._notice or ("" if is_read or not self._selected else "loading ...")
             return draw_session(
                 self._console,
                 fields if is_read else {"id": self._selected},
@@ -273,7 +275,7 @@ class ScreenView:
                 full=self._full,
             )
         told = self._selection.description
-        nothing = f"none of {len(self._sessions)} live sessions fits: {told}" if told and self._sessions else ""
+        nothing = f"none of {len(self._sessions)} live sessions matches: {told}" if told and self._sessions else ""
         return draw(
             self._console,
             self.visible_sessions(),
@@ -289,8 +291,8 @@ class ScreenView:
 
     def _rows_left_for(self, told: str) -> str:
         if self._selection.is_typing:
-            return f"/{self._selection.text}_  Enter keeps it, Esc drops it"
+            return f"/{self._selection.text}_  Enter keeps it, Esc clears it"
         if not self.has_keys:
             return "; ".join(filter(None, (f"only {told}" if told else "", "Ctrl-C stops it")))
-        only = f"only {told}; Esc shows all; " if told else ""
-        return f"{only}q stops, j k Enter open, / looks for, s state, t trouble, ? help"
+        only = f"only {told} (Esc shows all); " if told else ""
+        return f"{only}q quit, j k Enter open, / search, s state, t attention, ? help"

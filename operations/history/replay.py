@@ -136,9 +136,9 @@ def parse_history(body: bytes) -> SessionHistory:
     except orjson.JSONDecodeError:
         raise BadHistoryError("not JSON") from None
     if not isinstance(found, dict) or not _is_record(found.get("session")) or not isinstance(found.get("log"), list):
-        raise BadHistoryError('not a history: it needs "session", an object of texts, and "log", a list of them')
+        raise BadHistoryError('it needs "session", an object of texts, and "log", a list of them')
     if not all(_is_record(entry) for entry in found["log"]):
-        raise BadHistoryError('not a history: each entry of "log" is an object of texts')
+        raise BadHistoryError('each entry of "log" is an object of texts')
     entries = tuple(
         LogEntry(entry.get("entry", ""), {name: value for name, value in entry.items() if name != "entry"})
         for entry in found["log"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from conferral.operations import wording
+from conferral.operations import attempts, wording
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.end_reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_public_changes
@@ -58,7 +58,7 @@ class EffectRequest:
     twilio_code: int = 0
     #: How many requests it took; 0 if not recorded, which usually means one.
     attempts: int = 0
-    #: The same with the results of the failed attempts, from `wording.describe_attempts`; empty if not recorded.
+    #: The same with the results of the failed attempts, from `attempts.describe_attempts`; empty if not recorded.
     attempts_note: str = ""
 
 
@@ -124,14 +124,14 @@ class Timeline:
         changed: set[int] = set()
         for entry in log:
             place, at_ms = len(self.entries), wording.parse_time_ms(entry["at"])
-            asked_in, settled = self._open.settle(entry, at_ms)
+            requested_by, settled = self._open.settle(entry, at_ms)
             if settled is not None:
-                asking = self._open.place_of[asked_in]
+                asking = self._open.place_of[requested_by]
                 moment = self.entries[asking]
                 self.entries[asking] = replace(moment, effects=_with_effect(moment.effects, settled))
                 self.completed_by[asking] = place
                 changed.add(asking)
-            moment = _entry(entry, at_ms, self._before_ms, asked_in, full=self._full)
+            moment = _entry(entry, at_ms, self._before_ms, requested_by, full=self._full)
             self._open.add(entry.entry_id, place, moment.effects)
             self.entries.append(moment)
             self.completed_by.append(place)
@@ -152,7 +152,7 @@ def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[Time
     return tuple(made.entries)
 
 
-def _entry(entry: LogEntry, at_ms: int, before_ms: int, asked_in: str, *, full: bool) -> TimelineEntry:
+def _entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, full: bool) -> TimelineEntry:
     return TimelineEntry(
         entry_id=entry.entry_id,
         version=version_of(entry),
@@ -167,7 +167,7 @@ def _entry(entry: LogEntry, at_ms: int, before_ms: int, asked_in: str, *, full: 
         reason=_displayed(wording.entry_reason(entry), full=full),
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
-        requested_by=asked_in,
+        requested_by=requested_by,
         reports=tuple(_displayed(one, full=full) for one in wording.describe_reports(entry)),
         failed_commands=_failed_commands(entry),
     )
@@ -191,7 +191,8 @@ def effect_result(asked: EffectRequest) -> str:
         return ""
     word = {"succeeded": "done", "failed": "refused", "unknown": "no answer"}.get(asked.outcome, asked.outcome)
     more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
-    return f"{word} after {asked.took_ms} ms{f' ({more})' if more else ''}"
+    when = "in" if asked.outcome == "succeeded" else "after"
+    return f"{word} {when} {asked.took_ms} ms{f' ({more})' if more else ''}"
 
 
 def unfinished_effects(moments: Sequence[TimelineEntry]) -> tuple[EffectRequest, ...]:
@@ -293,15 +294,15 @@ class _OpenEffects:
         found = self._open.pop(self._id_of(entry), None) if outcome else None
         if found is None:
             return "", None
-        asked_in, asked = found
+        requested_by, asked = found
         took_ms = max(0, at_ms - asked.requested_at_ms)
-        return asked_in, replace(
+        return requested_by, replace(
             asked,
             outcome=outcome,
             took_ms=took_ms,
             twilio_code=twilio_code(entry),
-            attempts=wording.attempt_count(entry),
-            attempts_note=wording.describe_attempts(entry),
+            attempts=attempts.attempt_count(entry),
+            attempts_note=attempts.describe_attempts(entry),
         )
 
     def _id_of(self, entry: LogEntry) -> str:

@@ -181,7 +181,7 @@ def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     """Return why the phone's user can't do something, for each action of the control routes."""
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
     not_ringing = "" if rings else "you have picked up already" if call.direction != "inbound" else "you are calling"
-    not_on_the_line = "pick up first" if rings else "" if call.status == "in-progress" else "nobody has answered yet"
+    not_on_the_line = "pick up first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
     if me is None or not me.is_in:
         silent = "only conferences notice it"
     elif me.muted or me.is_held:

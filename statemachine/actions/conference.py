@@ -72,7 +72,7 @@ def hang_up_arrival(draft: Draft, event: ParticipantJoined) -> None:
     if event.start_on_enter:
         mark_conference_started(draft)
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "joined when nobody waited any more"
+    draft.reason = "joined when no one was waiting anymore"
 
 
 def note_conference_started(draft: Draft, event: ConferenceStarted) -> None:

@@ -168,7 +168,7 @@ def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
 
 def give_up_conversion(draft: Draft, _event: RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time, so both parties keep talking; read Twilio once more."""
-    _return_to_bridge(draft, "Twilio did not move anybody in time")
+    _return_to_bridge(draft, "Twilio did not move the parties in time")
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
 
 

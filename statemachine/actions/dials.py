@@ -383,14 +383,14 @@ def hang_up_late_dial(draft: Draft, event: CallProgressed | GateReached | GateDe
     else:
         draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
     draft.emit(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
-    draft.reason = "its dial was given up"
+    draft.reason = "its dial was abandoned"
 
 
 def hang_up_placed_call(draft: Draft, event: EffectSucceeded) -> None:
     """Hang up a call of a dial that was given up or repeated meanwhile."""
     draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "its dial was given up"
+    draft.reason = "its dial was abandoned"
 
 
 def hang_up_party(draft: Draft, party: Party) -> None:
@@ -415,7 +415,7 @@ def abandon_call(draft: Draft, name: str) -> None:
 def hang_up_late_call(draft: Draft, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
     """Hang up a call that was dialed for a session that has ended."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "dialled for a session that has ended"
+    draft.reason = "dialed for a session that has ended"
 
 
 def mark_unknown_dials(draft: Draft) -> None:
@@ -430,7 +430,7 @@ def hang_up_found_call(draft: Draft, event: EffectSucceeded) -> None:
     hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)
     draft.change(end_effect_ids=awaited)
-    draft.reason = "dialled for a session that has ended"
+    draft.reason = "dialed for a session that has ended"
 
 
 def find_unknown_calls(draft: Draft, _event: Event) -> None:

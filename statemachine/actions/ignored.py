@@ -7,12 +7,12 @@ from conferral.statemachine.step import Outcome
 
 def ignore_late(draft: Draft, _event: Event) -> None:
     """Ignore: newer facts are known."""
-    draft.ignore(Outcome.STALE, "late: more than this is known already")
+    draft.ignore(Outcome.STALE, "out of date, ignored")
 
 
 def ignore_unknown_call(draft: Draft, event: Event) -> None:
     """Ignore: the call does not belong to the session."""
-    draft.ignore(Outcome.UNEXPECTED, "the call is none of the session's")
+    draft.ignore(Outcome.UNEXPECTED, "the call does not belong to the session")
     _note_ended(draft, event)
 
 
@@ -21,7 +21,7 @@ def ignore_former_party(draft: Draft, event: Event) -> None:
     before = draft.session.former_calls
     _note_ended(draft, event)
     is_news = draft.session.former_calls is not before
-    draft.ignore(Outcome.STAYED if is_news else Outcome.STALE, "of somebody who has left")
+    draft.ignore(Outcome.STAYED if is_news else Outcome.STALE, "the party has left")
 
 
 def _note_ended(draft: Draft, event: Event) -> None:

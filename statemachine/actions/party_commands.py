@@ -224,7 +224,7 @@ def _play_announcement(draft: Draft, command: PendingCommand) -> None:
     hear = audience(draft.session)
     inside = [party for party in draft.session.participants if not party.is_gone]
     if not hear:
-        finish_command(draft, command, CommandStatus.FAILED, "nobody is there to hear it")
+        finish_command(draft, command, CommandStatus.FAILED, "no one is there to hear it")
         return
     to_each = len(hear) < len(inside)
     effects = tuple(
@@ -272,7 +272,7 @@ def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
     if event.gone and rest:
         change_command(draft, command, playing_to=rest)  # a party that has left need not hear it
     else:
-        reason = "nobody is there to hear it" if event.gone else event.reason_text
+        reason = "no one is there to hear it" if event.gone else event.reason_text
         finish_command(draft, command, CommandStatus.FAILED, reason)
     set_command_timer(draft)
 
@@ -317,4 +317,4 @@ def _overdue_reason(draft: Draft, command: PendingCommand) -> str:
         return "hold-failed"
     if command.name == Supervise.name and party is not None and party.supervises == command.mode:
         draft.change_party(party, supervises=SuperviseMode.MONITOR.value, refused_updates=0)
-    return "unknown: Twilio has not confirmed it"
+    return "unknown: Twilio did not confirm it"

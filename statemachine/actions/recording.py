@@ -182,7 +182,7 @@ def _finish_command(draft: Draft, event: EffectOutcome, status: CommandStatus, r
 def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
     if not is_of_our_recording(draft, event):
-        draft.ignore(Outcome.STALE, "another recording than the session's")
+        draft.ignore(Outcome.STALE, "not the session's recording")
         return
     recording = draft.session.recording or Recording(
         of_conference=True, desired_status=RecordingStatus.IN_PROGRESS.value

@@ -34,7 +34,7 @@ def report_transfer(draft: Draft, status: CommandStatus, reason: str = "") -> No
 
 def begin_step(draft: Draft, event: Command) -> None:
     """Start a step of the transfer; it overrides a step in progress."""
-    report_step(draft, CommandStatus.FAILED, f"overtaken by {event.name}")
+    report_step(draft, CommandStatus.FAILED, f"superseded by {event.name}")
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     name = event.name
     if isinstance(event, Remove):

@@ -74,7 +74,7 @@ def _begin_waiting(draft: Draft, opening: Opening) -> None:
 def hang_up_second_call(draft: Draft, event: ClientCallReceived) -> None:
     """Hang up a second call that requests an existing session."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.ignore(Outcome.UNEXPECTED, "another call asks for a session that exists")
+    draft.ignore(Outcome.UNEXPECTED, "another call requested an existing session")
 
 
 def open_outbound(draft: Draft, event: Call) -> None:

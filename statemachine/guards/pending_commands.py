@@ -254,7 +254,7 @@ def _hold_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
         return _left_result(party)
     wanted = command.name == "hold"
     if party.desired_hold != wanted:
-        return CommandStatus.FAILED, "overtaken by another command"
+        return CommandStatus.FAILED, "superseded by another command"
     return (CommandStatus.DONE, "") if party.held == wanted and not party.pending_update else None
 
 
@@ -264,7 +264,7 @@ def _mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
         return _left_result(party)
     wanted = command.name == "mute"
     if party.desired_mute != wanted:
-        return CommandStatus.FAILED, "overtaken by another command"
+        return CommandStatus.FAILED, "superseded by another command"
     return (CommandStatus.DONE, "") if party.muted == wanted and not party.pending_update else None
 
 
@@ -289,7 +289,7 @@ def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | 
         # The event being applied is the refusal after which the supervisor only monitors.
         if party.refused_updates >= REFUSED_MAX and isinstance(event, EffectFailed):
             return CommandStatus.FAILED, event.reason_text
-        return CommandStatus.FAILED, "overtaken by another command"
+        return CommandStatus.FAILED, "superseded by another command"
     is_so = (
         party.takes_part and not party.pending_update and confirmed_supervise_mode(draft.session, party) == command.mode
     )

@@ -111,7 +111,7 @@ def decode(body: bytes) -> OutboxEntry | None:
         sent_at_ms = record.pop("sent_at_ms", None)
         return OutboxEntry(_decode_work(record), committed_at_ms, None if sent_at_ms is None else int(sent_at_ms))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadEntryError("an outbox entry makes no sense") from None
+        raise BadEntryError("an outbox entry can't be decoded") from None
 
 
 def _decode_work(data: dict[str, Any]) -> Effect | PostCommitWrite:

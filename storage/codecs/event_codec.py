@@ -142,7 +142,7 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     """
     name = entry.get("type", "")
     if not name:
-        raise BadEntryError("no type")
+        raise BadEntryError("missing field type")
     event = _BY_NAME.get(name)
     if event is None:
         raise BadEntryError("unknown type")
@@ -151,10 +151,10 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
         text = entry.get(field)
         if text is None or (text == "" and convert is not None):
             if is_needed:
-                raise BadEntryError(f"no {field}")
+                raise BadEntryError(f"missing field {field}")
             continue
         try:
             values[attribute] = text if convert is None else convert(text)
         except (ValueError, TypeError, AttributeError):
-            raise BadEntryError(f"{field} makes no sense") from None
+            raise BadEntryError(f"invalid field {field}") from None
     return event(**values)

@@ -29,7 +29,7 @@ class CommandsFullError(StoreError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"{COMMANDS_MAX:,} commands wait to be routed, so this one was not taken: check that a worker runs"
+            f"{COMMANDS_MAX:,} commands are waiting to be routed; not accepted: check that a worker is running"
         )
 
 
@@ -149,12 +149,12 @@ def safe_id(text: str) -> str:
 
 def unknown_session(named: str) -> str:
     """Return the reason for rejecting a command whose session is unknown."""
-    return f"no session and no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'of this id'} is known"
+    return f"no call {safe_id(named) if NAME_PATTERN.fullmatch(named) else 'with this id'} found"
 
 
-def existing_session(remedy: str = "leave the field out, and an id is made") -> str:
+def existing_session(remedy: str = "leave it out to generate one") -> str:
     """Return the reason for rejecting a `call` whose session exists already, with a remedy."""
-    return f"session: there is a session or a call of this id already; {remedy}"
+    return f"session: this id is already in use; {remedy}"
 
 
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:

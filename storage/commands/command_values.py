@@ -189,8 +189,8 @@ def _new_party() -> _Text:
     return _Text(
         # Names appear in logs and in participants' labels, where phone numbers must not.
         rf"(?!{reserved}$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
-        "must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; these "
-        f"are taken: {taken}",
+        "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _ or -, and no phone number; "
+        f"reserved: {taken}",
     )
 
 

@@ -35,12 +35,12 @@ NO_REASON = "no reason given"
 REASON_MAX = 500
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
-    "": "another entry has its id by now",
-    "accepted": "its command was accepted before",
+    "": "another command has used its id since",
+    "accepted": "its command is already accepted",
     "done": "its command is done",
     "rejected": "its command was rejected",
-    "failed": "its command was tried and has failed",
-    "reopened": "somebody else has just put it back",
+    "failed": "its command has failed",
+    "reopened": "someone else has just retried it",
 }
 
 
@@ -134,12 +134,12 @@ class DeadLetterStore:
             fields = entry.text()
             if letter.stream == self._keys.commands:
                 command_id_of(fields, letter.entry_id)
-                return "" if fields.get("type") else "it would be put aside again: no type"
+                return "" if fields.get("type") else "it would fail again: missing field type"
             session_id = decode(fields, letter.entry_id).session_id
         except (BadEntryError, BadCommandError) as error:
-            return f"it would be put aside again: {error}"
+            return f"it would fail again: {error}"
         if letter.stream != self._keys.events(self._keys.partition_of(session_id)):
-            return "it came from a stream that is not read here"
+            return "Conferral does not read the stream it came from"
         return ""
 
     async def retry(self, letter: DeadLetter) -> str:
@@ -154,7 +154,7 @@ class DeadLetterStore:
                     self._client, [self._keys.command(command_id)], [claim, DEAD_LETTERED, REOPEN_LOCK_MS]
                 )
             if not int(may_go):
-                return _STATUSES.get(status.decode(errors="replace"), "its command has come further")
+                return _STATUSES.get(status.decode(errors="replace"), "its command has progressed since")
             if claim:
                 # Keep its id, so that a client waiting for the outcome, or resubmitting the command, finds this one.
                 fields[b"id"] = command_id.encode()

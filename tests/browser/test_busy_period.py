@@ -17,7 +17,7 @@ async def test_what_is_wrong_stands_first(redis_server, console, windows, camera
         await expect(rows.nth(number)).to_contain_text(words)
     # Its caller talks to the agent again: a quiet mark, in its place by age.
     recovered = page.locator(f'[data-id="{live[2].id}"]')
-    await expect(recovered.locator(".mark.is-plain")).to_contain_text("failed: the transfer (busy)")
+    await expect(recovered.locator(".mark.is-plain")).to_contain_text("transfer failed: target was busy")
     tiles = page.get_by_role("list", name="Health at a glance").get_by_role("listitem")
     for label, value in (
         ("Live", str(len(live))),

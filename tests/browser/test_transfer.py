@@ -104,10 +104,10 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await console.get_by_role("link", name="All sessions").click()
 
     troubled = browser_actions.sessions(console).first
-    await expect(troubled).to_contain_text("failed: the transfer (busy)")
+    await expect(troubled).to_contain_text("transfer failed: target was busy")
     await troubled.get_by_role("link").click()
     await expect(console.get_by_text("First thing that failed:")).to_be_visible()
-    await console.get_by_role("button", name="target is busy").click()
+    await console.get_by_role("button", name="target was busy").click()
     moment = console.get_by_role("listitem").filter(has_text="first failure")
     await expect(moment).to_be_in_viewport()
     await expect(moment).to_contain_text("transfer failed: busy")

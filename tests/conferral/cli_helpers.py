@@ -124,7 +124,7 @@ def conferenced(session_id=CALL):
 
 
 def consult(redis, session_id=CALL, **changes):
-    """A session in which agent and target talk while the customer is held; `changes` are of its hash."""
+    """A session in which agent and target talk while the customer is on hold; `changes` are of its hash."""
     session = make_session(session_id, state=State.TRANSFERRING, phase=Phase.CONSULT)
     customer = replace(
         session.parties["customer"], in_conference=True, held=True, desired_hold=True, wait_audio=WaitAudio.MUSIC

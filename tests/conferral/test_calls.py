@@ -110,9 +110,9 @@ def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run
     ran = run("convert", AGENT_CALL, "--id", "mine")
 
     assert ran.code == 0
-    assert ran.out == f"converted: {CALL} is conferenced\ncustomer +…23 and agent client:alice talk\n"
+    assert ran.out == f"converted; {CALL} is now conferenced\ncustomer +…23 and agent client:alice are talking\n"
     assert ran.err.endswith(
-        f"conferral transfer {CALL} --to ADDRESS --mode consult; park, end and watch need the session only\n"
+        f"conferral transfer {CALL} --to ADDRESS --mode consult; also: park, end, watch (no options needed)\n"
     )
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
@@ -124,10 +124,10 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
     ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "consult", "--id", "mine")
 
     assert ran.out.splitlines() == [
-        f"consulting: {CALL} is transferring consult",
-        "agent client:alice and target +…45 talk; customer +…23 is held",
+        f"consulting; {CALL} is now transferring consult",
+        "agent client:alice and target +…45 are talking; customer +…23 is on hold",
     ]
-    assert ran.err.endswith(f"conferral complete {CALL}, or merge, swap, cancel, end or watch in place of complete\n")
+    assert ran.err.endswith(f"conferral complete {CALL}; also: merge, swap, cancel, end, watch\n")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         (["transfer", CALL, "--to", "client:bob", "--mode", "blind"], "transferred"),
         (["call", *TYPED["call"][0]], "connected"),
         (["complete", CALL], "completed"),
-        (["cancel", CALL], "cancelled"),
+        (["cancel", CALL], "canceled"),
         (["swap", CALL], "swapped"),
         (["merge", CALL], "merged"),
         (["park", CALL], "parked"),
@@ -147,10 +147,10 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         (["hold", CALL, "--party", "agent"], "held"),
         (["unhold", CALL, "--party", "agent"], "off hold"),
         (["mute", CALL, "--party", "agent"], "muted"),
-        (["unmute", CALL, "--party", "agent"], "heard again"),
+        (["unmute", CALL, "--party", "agent"], "unmuted"),
         (["supervise", CALL, "--to", "client:dave", "--mode", "monitor"], "listening"),
         (["supervise", CALL, "--to", "client:dave", "--mode", "whisper"], "whispering"),
-        (["supervise", CALL, "--to", "client:dave", "--mode", "barge"], "heard by all"),
+        (["supervise", CALL, "--to", "client:dave", "--mode", "barge"], "heard by everyone"),
         (["announce", *TYPED["announce"][0]], "announced"),
         (["record", CALL, "--action", "start"], "recording"),
         (["record", CALL, "--action", "pause"], "recording paused"),
@@ -165,14 +165,14 @@ def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
     ran = run(*typed, "--id", "mine")
 
     assert ran.code == 0
-    assert ran.out.startswith(f"{word}: {CALL} is bridged connected\n")
+    assert ran.out.startswith(f"{word}; {CALL} is now bridged connected\n")
 
 
 def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
     put(redis, ended())
     decide(redis, "mine", "done", "customer-left")
 
-    assert f"ended: {CALL} is ended (customer-left)\n" in run("end", CALL, "--id", "mine").out
+    assert f"ended {CALL} (customer-left)\n" in run("end", CALL, "--id", "mine").out
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,15 @@ def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
     [
         ((), "it watch CA1"),
         (("call",), "it watch CA1"),
-        (("end",), "it end CA1, or watch in place of end"),
-        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; watch needs the session only"),
+        (("end",), "it end CA1; also: watch"),
+        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; also: watch (no options needed)"),
         (
             ("end", "convert", "transfer"),
-            "it transfer CA1 --to ADDRESS --mode consult; convert, end and watch need the session only",
+            "it transfer CA1 --to ADDRESS --mode consult; also: convert, end, watch (no options needed)",
         ),
-        (("cancel", "end", "complete"), "it complete CA1, or cancel, end or watch in place of complete"),
-        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; end and watch need the session only"),
-        (("hold", "add", "park"), "it park CA1, or watch in place of park"),
+        (("cancel", "end", "complete"), "it complete CA1; also: cancel, end, watch"),
+        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; also: end, watch (no options needed)"),
+        (("hold", "add", "park"), "it park CA1; also: watch"),
     ],
 )
 def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dial(allowed, told):
@@ -198,11 +198,11 @@ def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dia
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; end and watch need the session only"),
-        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; end and watch need the session only"),
-        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; end and watch need the session only"),
-        ({"type": "record", "action": "start"}, "it record CA1 --action pause; end and watch need the session only"),
-        ({"type": "unhold", "party": "bob"}, "it end CA1, or watch in place of end"),
+        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; also: end, watch (no options needed)"),
+        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; also: end, watch (no options needed)"),
+        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; also: end, watch (no options needed)"),
+        ({"type": "record", "action": "start"}, "it record CA1 --action pause; also: end, watch (no options needed)"),
+        ({"type": "unhold", "party": "bob"}, "it end CA1; also: watch"),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else None,
 )
@@ -215,10 +215,10 @@ def test_what_undoes_a_command_is_offered_first(given, told):
 @pytest.mark.parametrize(
     ("session", "first", "others"),
     [
-        (make_session(), "transfer", "; convert, park, end and watch need"),
-        (make_session(phase=Phase.RINGING), "end", ", or watch in"),
-        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", ", or watch in"),
-        (conferenced(), "transfer", "; park, end and watch need"),
+        (make_session(), "transfer", "; also: convert, park, end, watch \\(no options needed\\)"),
+        (make_session(phase=Phase.RINGING), "end", "; also: watch"),
+        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "; also: watch"),
+        (conferenced(), "transfer", "; also: park, end, watch \\(no options needed\\)"),
     ],
     ids=["connected", "ringing", "converting", "conferenced"],
 )
@@ -228,7 +228,7 @@ def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, red
 
     ran = run("convert", CALL, "--id", "mine")
 
-    assert re.search(rf"conferral {first} {CALL}.*{others} ", ran.err)
+    assert re.search(rf"conferral {first} {CALL}.*{others}", ran.err)
 
 
 def test_a_command_that_failed_says_how_the_session_stands(run, redis):
@@ -242,7 +242,7 @@ def test_a_command_that_failed_says_how_the_session_stands(run, redis):
     assert ran.err.splitlines() == [
         "transfer failed: no-answer",
         f"  {CALL} is conferenced",
-        "  customer +…23 and agent client:alice talk",
+        "  customer +…23 and agent client:alice are talking",
     ]
     in_json = run("transfer", CALL, "--to", "+14155550145", "--mode", "warm", "--id", "mine", "--json")
     told = in_json.error
@@ -264,12 +264,12 @@ def test_a_command_in_json_tells_its_outcome(run, redis):
 
 def test_the_reason_of_a_refusal_goes_to_standard_error(run, redis):
     put(redis, make_session(phase=Phase.RINGING))
-    decide(redis, "mine", "rejected", "nobody has answered yet")
+    decide(redis, "mine", "rejected", "no one has answered yet")
 
     ran = run("convert", CALL, "--id", "mine")
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "convert rejected: nobody has answered yet\n"
+    assert ran.err == "convert rejected: no one has answered yet\n"
 
 
 def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
@@ -283,13 +283,13 @@ def test_a_call_that_is_refused_belongs_to_no_session(run, redis):
 
 def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
     put(redis, make_session(phase=Phase.RINGING))
-    decide(redis, "mine", "rejected", "nobody has answered yet")
+    decide(redis, "mine", "rejected", "no one has answered yet")
 
     ran = run("convert", CALL, "--id", "mine", "--json")
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.error == {
-        "reason": "nobody has answered yet",
+        "reason": "no one has answered yet",
         "allowed": ["remove", "end"],
         "command": "mine",
         "status": "rejected",
@@ -358,7 +358,7 @@ def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_o
     ran = run("end", CALL, "--yes", "--id", "job-1", *more)
     in_json = run("end", CALL, "--yes", "--id", "job-1", "--json", *more)
 
-    reason = "the id job-1 was given before, for another command; nothing was done"
+    reason = "the id job-1 is already used by another command; nothing was done"
     assert (ran.code, ran.out, ran.err) == (1, "", reason + "\n")
     assert (in_json.code, in_json.out) == (1, "")
     assert in_json.error == {"reason": reason, "allowed": [], "command": "job-1", "status": "rejected"}
@@ -377,7 +377,7 @@ def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_
     ran = run("end", CALL, "--yes", "--id", "job-1")
 
     assert (ran.code, ran.out) == (1, "")
-    assert "was given before, for another command" in ran.err
+    assert "is already used by another command" in ran.err
 
 
 def test_the_same_command_with_the_same_id_tells_the_first_ones_outcome(run, redis):
@@ -388,7 +388,7 @@ def test_the_same_command_with_the_same_id_tells_the_first_ones_outcome(run, red
     ran = run("convert", CALL, "--id", "job-1")
 
     assert ran.code == 0
-    assert ran.out.startswith(f"converted: {CALL} is conferenced\n")
+    assert ran.out.startswith(f"converted; {CALL} is now conferenced\n")
 
 
 def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
@@ -430,5 +430,5 @@ def test_a_command_is_refused_while_too_many_wait_for_a_worker(run, redis, monke
     ran = run("convert", CALL, "--id", "mine")
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("0 commands wait to be routed")
+    assert ran.err.startswith("0 commands are waiting to be routed")
     assert published(redis) == []

@@ -57,7 +57,7 @@ def test_a_good_set_up_passes(checked, redis):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "set-up", "workers", "partitions", "commands", "sessions",
+        "setup", "workers", "partitions", "commands", "sessions",
     }  # fmt: skip
 
 
@@ -181,10 +181,10 @@ def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
 @pytest.mark.parametrize(
     ("fallback", "status", "found"),
     [
-        ("recall", "ok", "rung again"),
+        ("recall", "ok", "calls the agent back"),
         ("end", "ok", "sentence"),
-        ("+14155550163", "ok", "a number that the allow-list allows"),
-        ("client:desk", "ok", "a client that the allow-list allows"),
+        ("+14155550163", "ok", "a number on the allow-list"),
+        ("client:desk", "ok", "a client on the allow-list"),
         ("+18765550163", "fail", "JM"),
         ("sip:desk@example.com", "fail", "SIP domain"),
         ("nobody", "fail", "recall, end, or a destination"),
@@ -218,9 +218,9 @@ def test_a_directory_is_counted_and_its_names_serve_the_settings(checked, redis,
     code, lines = checked(CONFERRAL_DIRECTORY=str(path), **named)
 
     assert code == 0
-    assert lines["directory"]["found"] == "names: 1, numbers: 1; all may be dialled"
-    assert lines["agent"]["found"] == "a number that the allow-list allows"
-    assert lines["fallback"]["found"].startswith("a number that the allow-list allows")
+    assert lines["directory"]["found"] == "names: 1, numbers: 1; all are allowed"
+    assert lines["agent"]["found"] == "a number on the allow-list"
+    assert lines["fallback"]["found"].startswith("a number on the allow-list")
 
 
 def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tmp_path):
@@ -252,7 +252,7 @@ def test_what_a_broken_directory_would_have_to_say_is_no_fault_of_the_other_sett
 
     assert (code, lines["directory"]["status"]) == (1, "fail")
     assert [lines[name]["status"] for name in ("agent", "fallback")] == ["warn", "warn"]
-    assert lines["agent"]["found"].startswith(f"CONFERRAL_AGENT {why}: the directory was not read")
+    assert lines["agent"]["found"].startswith(f"CONFERRAL_AGENT {why}: the directory could not be read")
 
 
 def test_a_directory_must_name_urls_that_twilio_reaches(checked, redis, tmp_path):
@@ -264,7 +264,7 @@ def test_a_directory_must_name_urls_that_twilio_reaches(checked, redis, tmp_path
     code, lines = checked(CONFERRAL_DIRECTORY=str(path), TWILIO_API_URL="https://api.twilio.com")
 
     assert (code, lines["directory"]["status"]) == (1, "fail")
-    assert lines["directory"]["fix"] == "name a URL that Twilio reaches"
+    assert lines["directory"]["fix"] == "use a URL that Twilio can reach"
 
 
 def test_a_directory_with_agents_serves_without_the_setting(checked, redis, tmp_path):
@@ -280,10 +280,10 @@ def test_a_directory_with_agents_serves_without_the_setting(checked, redis, tmp_
 @pytest.mark.parametrize(
     ("token", "status", "found"),
     [
-        ("", "ok", "shut"),
+        ("", "ok", "disabled"),
         ("hidden-word", "warn", "11 characters"),
         ("hide" * 8, "warn", "4 different"),
-        ("hidden-word" * 3, "ok", "open"),
+        ("hidden-word" * 3, "ok", "enabled"),
     ],
 )
 def test_a_token_of_the_control_api_must_not_be_guessed(checked, redis, token, status, found):
@@ -322,7 +322,7 @@ def test_access_tokens_need_an_api_key(checked, redis, changes, status):
 @pytest.mark.parametrize(
     ("url", "twilio", "status", "found"),
     [
-        ("", "https://api.twilio.com", "ok", "CONFERRAL_MUSIC: our own"),
+        ("", "https://api.twilio.com", "ok", "CONFERRAL_MUSIC: built-in file"),
         ("none", "https://api.twilio.com", "ok", "CONFERRAL_MUSIC: silence"),
         (
             "https://cdn.example.com/tune.mp3?key=hidden",
@@ -330,7 +330,7 @@ def test_access_tokens_need_an_api_key(checked, redis, changes, status):
             "ok",
             "from cdn.example.com,",
         ),
-        ("http://localhost:9/tune.mp3", "https://api.twilio.com", "fail", "CONFERRAL_MUSIC: only"),
+        ("http://localhost:9/tune.mp3", "https://api.twilio.com", "fail", "CONFERRAL_MUSIC: a loopback URL"),
         ("http://localhost:9/tune.mp3", "http://127.0.0.1:8081", "ok", "from localhost,"),
     ],
 )
@@ -366,7 +366,7 @@ def test_a_redis_that_is_away_fails_and_the_rest_is_told(checked):
 def test_an_empty_redis_is_warned_of_and_left_empty(checked, redis):
     code, lines = checked()
 
-    assert (code, lines["set-up"]["status"]) == (0, "warn")
+    assert (code, lines["setup"]["status"]) == (0, "warn")
     assert redis.dbsize() == 0
 
 
@@ -375,15 +375,15 @@ def test_another_number_of_partitions_fails(checked, redis):
 
     code, lines = checked(CONFERRAL_PARTITIONS="8")
 
-    assert (code, lines["set-up"]["status"]) == (1, "fail")
-    assert lines["set-up"]["fix"] == "set CONFERRAL_PARTITIONS=16"
+    assert (code, lines["setup"]["status"]) == (1, "fail")
+    assert lines["setup"]["fix"] == "set CONFERRAL_PARTITIONS=16"
 
 
 def test_a_newer_level_fails(checked, redis):
     alive(redis)
     redis.hset(KEYS.config, "schema", 99)
 
-    assert checked()[1]["set-up"]["status"] == "fail"
+    assert checked()[1]["setup"]["status"] == "fail"
 
 
 def test_a_prefix_that_somebody_else_uses_fails(checked, redis):
@@ -391,7 +391,7 @@ def test_a_prefix_that_somebody_else_uses_fails(checked, redis):
 
     code, lines = checked()
 
-    assert (code, lines["set-up"]["status"]) == (1, "fail")
+    assert (code, lines["setup"]["status"]) == (1, "fail")
 
 
 def test_dead_workers_do_not_count(checked, redis):
@@ -417,7 +417,7 @@ def test_workers_are_told_with_how_many_partitions_each_holds(checked, redis):
         redis.hset(KEYS.lease(number), "holder", f"{number + 1}:host-1-abc" if number % 4 else "9:another")
 
     held = KEYS.partitions - len(range(0, KEYS.partitions, 4))
-    assert checked()[1]["workers"]["found"] == f"1 alive: host-1-abc (partitions: {held})"
+    assert checked()[1]["workers"]["found"] == f"1 running: host-1-abc (partitions: {held})"
 
 
 def test_partitions_without_a_holder_are_named(checked, redis):
@@ -429,12 +429,12 @@ def test_partitions_without_a_holder_are_named(checked, redis):
     code, lines = checked()
 
     assert code == 0
-    assert lines["partitions"]["found"] == "nobody holds 3, 7"
+    assert lines["partitions"]["found"] == "unassigned: 3, 7"
     assert lines["commands"]["status"] == "warn"
 
 
 @pytest.mark.parametrize("lives", [True, False])
-@pytest.mark.parametrize(("waiting", "told"), [(3, None), (4, "4 commands wait"), (6, "a program publishes by XADD")])
+@pytest.mark.parametrize(("waiting", "told"), [(3, None), (4, "4 commands wait"), (6, "a program publishes with XADD")])
 def test_many_commands_that_wait_are_warned_of(checked, redis, monkeypatch, lives, waiting, told):
     monkeypatch.setattr(workers, "BACKLOG_MAX", 3)
     monkeypatch.setattr(workers, "COMMANDS_MAX", 5)

@@ -95,15 +95,15 @@ async def test_number_that_leads_here_is_well(sandbox):
         ),
         ({"voice_url": "https://me:secret@else.example"}, "number", "warn", "https://…@else.example"),
         ({"voice_url": "https://else.example/a?key=secret"}, "number", "warn", "go to https://else.example/a?…,"),
-        ({"voice_url": "https://[else"}, "number", "warn", "go to a URL that makes no sense"),
+        ({"voice_url": "https://[else"}, "number", "warn", "go to an invalid URL"),
         ({"voice_url": ""}, "number", "warn", "go to nowhere"),
         ({"voice_url": PUBLIC}, "number", "warn", f"go to {PUBLIC}, not here"),
         ({"voice_url": "https://calls.example.com:x/"}, "number", "warn", "not here"),
         ({"voice_method": "GET"}, "number", "fail", "405"),
         ({"application_sid": "AP" + "1" * 32}, "number", "warn", "the TwiML app AP1"),
         ({"voice_fallback_url": ""}, "number's fallback", "warn", "no fallback URL"),
-        ({"voice_fallback_url": "https://else.example"}, "number's fallback", "warn", "somebody else answers"),
-        ({"status_callback": ""}, "number's status", "warn", "nobody"),
+        ({"voice_fallback_url": "https://else.example"}, "number's fallback", "warn", "something else answers"),
+        ({"status_callback": ""}, "number's status", "warn", "no status callback"),
     ],
 )
 async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, changes, name, status, told):
@@ -126,14 +126,14 @@ async def test_another_number_of_the_account_can_be_looked_at_and_is_named(sandb
         f"calls to --number +…77 go to {PUBLIC}/voice/inbound",
     )
     assert "--number +…77 has no fallback URL" in lines["number's fallback"].found
-    assert unknown["number"].found.startswith("--number +…88 is no number of this account")
+    assert unknown["number"].found.startswith("--number +…88 is not a number in this account")
     assert "4155550" not in str([lines, unknown])
 
 
 async def test_number_of_somebody_else_is_warned_of(sandbox):
     sandbox.add_number(f"{NUMBER}0", voice_url=PUBLIC)  # Twilio takes a number for a part of another, too
     line = (await asked(settings_of(sandbox)))["number"]
-    assert (line.status, "no number of this account" in line.found) == ("warn", True)
+    assert (line.status, "not a number in this account" in line.found) == ("warn", True)
 
 
 async def test_wrong_token_and_wrong_key_fail_each_by_itself(sandbox):
@@ -150,7 +150,7 @@ async def test_wrong_token_and_wrong_key_fail_each_by_itself(sandbox):
 
 @pytest.mark.parametrize(
     ("status", "told", "found"),
-    [("suspended", "fail", "it is suspended"), ("closed", "fail", "it is closed"), ("active", "warn", "on trial")],
+    [("suspended", "fail", "suspended"), ("closed", "fail", "closed"), ("active", "warn", "trial")],
 )
 async def test_account_that_is_not_as_it_should_be(served, status, told, found):
     answer = {"sid": ACCOUNT_SID, "status": status, "type": "Trial"}
@@ -185,11 +185,11 @@ async def test_number_that_could_not_be_bought_leads_to_why(sandbox):
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        (web.json_response({"code": 20404}, status=404), "does not tell of it (404)"),
-        (web.Response(status=404), "does not tell of it (404)"),
+        (web.json_response({"code": 20404}, status=404), "has no such resource (404)"),
+        (web.Response(status=404), "has no such resource (404)"),
         (web.Response(status=503), "HTTP 503"),
         (web.Response(status=429), "HTTP 429"),
-        (web.json_response({"status": 7}), "no answer that can be read"),
+        (web.json_response({"status": 7}), "unreadable answer"),
     ],
 )
 async def test_rest_api_that_does_not_say_is_warned_of(served, answer, found):
@@ -259,7 +259,7 @@ def test_where_settings_come_from_is_told_and_never_what_they_say(run, redis, tm
     lines = {line["name"]: line for line in ran.json}
     environment, _, rest = lines["sources"]["found"].partition("; .env: ")
     assert environment.startswith("environment: CONFERRAL_AGENT, CONFERRAL_PREFIX, ")
-    assert rest == "CONFERRAL_API_TOKEN; all others by default"
+    assert rest == "CONFERRAL_API_TOKEN; all others: default"
     assert (lines["overruled"]["status"], "CONFERRAL_PREFIX" in lines["overruled"]["found"]) == ("warn", True)
-    assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT (meant: CONFERRAL_RING_TIMEOUT?): ")
+    assert lines["unknown"]["found"].startswith("CONFERRAL_RING_TMEOUT (did you mean CONFERRAL_RING_TIMEOUT?): ")
     assert "hidden" not in ran.out

@@ -144,16 +144,16 @@ async def test_the_outcome_of_a_command_that_is_not_waited_for_can_be_waited_for
 
 async def test_a_refusal_has_the_reason_and_what_is_allowed(client, redis):
     put(redis, make_session(phase=Phase.RINGING))
-    decide(redis, "mine", "rejected", "nobody has answered yet; allowed now: remove, end")
+    decide(redis, "mine", "rejected", "no one has answered yet; allowed now: remove, end")
 
     with pytest.raises(CommandRejected) as refused:
         await client.convert(CALL, id="mine")
 
     error = refused.value
     assert (error.kind, error.command_id, error.session) == ("convert", "mine", CALL)
-    assert error.reason == "nobody has answered yet; allowed now: remove, end"
+    assert error.reason == "no one has answered yet; allowed now: remove, end"
     assert error.allowed == ("remove", "end")
-    assert str(error) == "convert rejected: nobody has answered yet; allowed now: remove, end"
+    assert str(error) == "convert rejected: no one has answered yet; allowed now: remove, end"
 
 
 async def test_a_failure_has_the_reason(client, redis):
@@ -247,7 +247,7 @@ async def test_the_same_command_under_the_same_id_is_told_the_first_ones_outcome
 async def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(client, redis, wait):
     decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
 
-    with pytest.raises(CommandRejected, match="the id job-1 was given before, for another command; nothing was done"):
+    with pytest.raises(CommandRejected, match="the id job-1 is already used by another command; nothing was done"):
         await client.end(CALL, id="job-1", wait=wait)
 
     assert published(redis) == []

@@ -36,7 +36,7 @@ async def test_a_call_is_handed_over_in_every_way(system, client):
     assert (await client.session(customer.sid)).customer.held
     await client.swap(customer.sid)
     await client.merge(customer.sid)
-    with pytest.raises(CommandRejected, match="a transfer runs already") as refused:
+    with pytest.raises(CommandRejected, match="another transfer is in progress") as refused:
         await client.transfer(customer.sid, to=TARGET, mode="warm")
     assert {"complete", "cancel", "end"} <= set(refused.value.allowed)
     await client.cancel(customer.sid)

@@ -31,33 +31,35 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
 
         added = await typed("add", sid, "--to", EXPERT, "--party", "expert")
         assert added.out.splitlines() == [
-            f"added: {sid} is conferenced",
-            "customer +…23, agent client:alice and expert client:expert talk",
+            f"added; {sid} is now conferenced",
+            "customer +…23, agent client:alice and expert client:expert are talking",
         ]
         assert f"remove {sid} --party expert; " in added.err
 
         again = await typed("add", sid, "--to", EXPERT, "--party", "expert")
         assert (again.code, again.out) == (1, "")
-        assert again.err.startswith("add rejected: a party of that name takes part already; allowed now: ")
+        assert again.err.startswith("add rejected: a party with this name is already on the call; allowed now: ")
 
         held = await typed("hold", sid, "--party", "customer")
-        assert held.out.endswith("\nagent client:alice and expert client:expert talk; customer +…23 is held\n")
+        assert held.out.endswith(
+            "\nagent client:alice and expert client:expert are talking; customer +…23 is on hold\n"
+        )
         assert f"unhold {sid} --party customer; " in held.err
 
-        assert (await typed("unhold", sid, "--party", "customer")).out.startswith(f"off hold: {sid} ")
+        assert (await typed("unhold", sid, "--party", "customer")).out.startswith(f"off hold; {sid} ")
         listening = await typed("supervise", sid, "--to", DAVE, "--mode", "monitor")
         assert listening.out.endswith("talk; supervisor client:dave listens\n")
         recording = await typed("record", sid, "--action", "start")
         assert recording.out.endswith("\nrecording\n")
         listed = await typed("sessions")
-        assert "expert takes part; supervisor listens; recording" in listed.out
+        assert "expert is connected; supervisor listens; recording" in listed.out
 
         assert (await typed("remove", sid, "--party", "supervisor")).code == 0
         assert (await typed("remove", sid, "--party", "expert")).code == 0
         parked = await typed("park", sid)
-        assert parked.out.startswith(f"parked: {sid} is conferenced parked\ncustomer +…23 ")
+        assert parked.out.startswith(f"parked; {sid} is now conferenced parked\ncustomer +…23 ")
         assert "\nparked until " in parked.out
-        assert f"retrieve {sid} --to ADDRESS; end and watch need the session only" in parked.err
+        assert f"retrieve {sid} --to ADDRESS; also: end, watch (no options needed)" in parked.err
         retrieved = await typed("retrieve", sid, "--to", EXPERT)
         assert retrieved.out.startswith(
             f"retrieved: {sid} is conferenced\ncustomer +…23 and agent client:expert talk\n"
@@ -66,5 +68,5 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
         assert (await typed("end", sid)).code == 0
         shown = await typed("show", sid)
         assert "is asked for (expert)" in shown.out
-        assert "Twilio is asked to hold customer" in shown.out
+        assert "asks Twilio to hold customer" in shown.out
         await system.settled()

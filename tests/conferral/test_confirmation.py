@@ -38,8 +38,8 @@ def test_end_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer):
 
     ran = run("end", CALL)
 
-    assert asked == ["customer +…23 and agent client:alice will be hung up. End it?"]
-    assert (ran.code, ran.err) == (1, "nothing was done\n")
+    assert asked == ["customer +…23 and agent client:alice will be hung up. End the call?"]
+    assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert published(redis) == []
 
 
@@ -62,8 +62,8 @@ def test_remove_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer
 
     ran = run("remove", CALL, "--party", party)
 
-    assert asked == [f"{whom} will be hung up. Go on?"]
-    assert (ran.code, ran.err) == (1, "nothing was done\n")
+    assert asked == [f"{whom} will be hung up. Continue?"]
+    assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert published(redis) == []
 
 

@@ -16,7 +16,7 @@ NUMBER = "+14155550123"
 def bury(redis):
     set_up(redis)
 
-    def bury(number, reason="deciding it failed", stream=KEYS.commands, **fields):
+    def bury(number, reason="processing failed", stream=KEYS.commands, **fields):
         about = {"dead_reason": reason, "dead_stream": stream, "dead_entry": f"{number}-7"}
         redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
 
@@ -47,25 +47,25 @@ def test_nothing_is_no_error(run, redis):
 
 def test_letters_are_listed_with_where_why_and_what_without_numbers(run, bury):
     bury(1, type="transfer", session=CALL, to=NUMBER)
-    bury(2, "no type", foo="bar")
+    bury(2, "missing field type", foo="bar")
     ran = run("dead")
     assert ran.code == 0
     _, newest, oldest = ran.out.splitlines()
     assert newest.startswith("2-0")
-    assert "cannot be retried: it would be put aside again: no type" in newest
-    assert all(part in oldest for part in ("1-0", "commands", "transfer", CALL, "deciding it failed", "to=+…23"))
-    assert ran.err == "2 dead letters: 1 deciding it failed, 1 no type\n"
+    assert "can't be retried: it would fail again: missing field type" in newest
+    assert all(part in oldest for part in ("1-0", "commands", "transfer", CALL, "processing failed", "to=+…23"))
+    assert ran.err == "2 dead letters: 1 missing field type, 1 processing failed\n"
     assert NUMBER in run("dead", "--full").out
 
 
 def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
     bury(1_800_000_000_000, type="end", session=CALL)
-    bury(1_800_000_000_001, "no type", foo="bar")
-    (letter,) = run("dead", "--reason", "deciding it failed", "--json").json
+    bury(1_800_000_000_001, "missing field type", foo="bar")
+    (letter,) = run("dead", "--reason", "processing failed", "--json").json
     assert letter == {
         "id": "1800000000000-0",
         "at": "2027-01-15T08:00:00.000Z",
-        "reason": "deciding it failed",
+        "reason": "processing failed",
         "source": "commands",
         "entry_id": "1800000000000-7",
         "type": "end",
@@ -78,18 +78,19 @@ def test_json_is_one_array_and_a_reason_narrows_it(run, bury):
 
 def test_list_and_show_are_commands_of_their_own(run, bury):
     bury(1, type="transfer", session=CALL, to=NUMBER)
-    bury(2, "no type", foo="bar")
+    bury(2, "missing field type", foo="bar")
     assert run("dead", "list").out == run("dead").out
-    assert [one["id"] for one in run("dead", "list", "--reason", "no type", "--json").json] == ["2-0"]
+    assert [one["id"] for one in run("dead", "list", "--reason", "missing field type", "--json").json] == ["2-0"]
     ran = run("dead", "show", "1-0")
     assert ran.code == 0
     lines = [line.split(None, 1) for line in ran.out.splitlines() if line]
     assert {tuple(one) for one in lines} >= {
-        ("id", "1-0"), ("from", "commands 1-7"), ("reason", "deciding it failed"), ("retry", "yes"),
+        ("id", "1-0"), ("from", "commands 1-7"), ("reason", "processing failed"), ("retry", "yes"),
         ("type", "transfer"), ("session", CALL), ("to", "+…23"),
     }  # fmt: skip
     assert NUMBER in run("dead", "show", "1-0", "--full").out
-    assert run("dead", "show", "2-0", "--json").json["not_retryable_reason"] == "it would be put aside again: no type"
+    why = "it would fail again: missing field type"
+    assert run("dead", "show", "2-0", "--json").json["not_retryable_reason"] == why
     for named in ("3-0", "nonsense"):
         ran = run("dead", "show", named)
         assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
@@ -98,11 +99,11 @@ def test_list_and_show_are_commands_of_their_own(run, bury):
 def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
     redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{DEAD_LETTERED}odd", "entry": "1-7"})
     bury(1, type="end", session=CALL, id="c1")
-    bury(2, "no type", foo="bar")
+    bury(2, "missing field type", foo="bar")
     ran = run("dead", "retry", "1-0", "2-0")
     assert ran.code == 1
-    assert ran.out == "1 put back, 1 left\n"
-    assert ran.err == "2-0: it would be put aside again: no type\n"
+    assert ran.out == "retried 1, 1 remaining\n"
+    assert ran.err == "2-0: it would fail again: missing field type\n"
     ((_, fields),) = redis.xrange(KEYS.commands)
     assert fields == {"type": "end", "session": CALL, "id": "c1"}
     assert redis.hget(KEYS.command("c1"), "status") is None
@@ -110,8 +111,8 @@ def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
 
 def test_all_in_a_script_is_not_asked_about(run, bury):
     bury(1, type="end", session=CALL)
-    bury(2, "no type", foo="bar")
-    assert run("dead", "retry", "--all", "--reason", "deciding it failed").out == "1 put back, 1 left\n"
+    bury(2, "missing field type", foo="bar")
+    assert run("dead", "retry", "--all", "--reason", "processing failed").out == "retried 1, 1 remaining\n"
     ran = run("dead", "drop", "--all", "--yes", "--json")
     assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
 
@@ -119,19 +120,19 @@ def test_all_in_a_script_is_not_asked_about(run, bury):
 def test_on_a_terminal_all_is_asked_about_with_the_number_and_the_reason(run, redis, bury, asked):
     questions, answers = asked
     for number in (1, 2, 3):
-        bury(number, "no type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
+        bury(number, "missing field type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
     answers["answer"] = False
-    assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was done\n"
+    assert run("dead", "drop", "--all", "--reason", "odd\x1b[31m").err == "nothing was changed\n"
     assert run("dead", "retry", "--all").code == run("dead", "drop", "3-0").code == 1
     assert questions == [
-        "2 entries (odd\x1b[31m) will be gone for good. Go on?",
-        "Put 3 entries back to where they came from?",
-        "1 entry will be gone for good. Go on?",
+        "2 entries (odd\x1b[31m) will be deleted permanently. Continue?",
+        "Put 3 entries back where they came from?",
+        "1 entry will be deleted permanently. Continue?",
     ]
     assert redis.xlen(KEYS.dead) == 3
     assert run("dead", "drop", "--all", "--reason", "nothing").err == "no dead letters (nothing)\n"
     answers["answer"] = True
-    assert run("dead", "drop", "--all").out == "3 dropped, 0 left\n"
+    assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
 
 
 def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked, monkeypatch):
@@ -143,7 +144,7 @@ def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked,
 
     monkeypatch.setattr(output, "confirm", ask)
     ran = run("dead", "drop", "--all")
-    assert (ran.code, ran.err) == (1, "there are 2 by now; nothing was done\n")
+    assert (ran.code, ran.err) == (1, "the number has changed to 2; nothing was done\n")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,6 @@ def test_wrong_usage_ends_with_2(run, redis, bury, arguments):
 def test_without_a_terminal_all_is_dropped_only_where_that_was_said(run, redis, bury):
     bury(1, "odd", type="end", session=CALL)
     told = run("dead", "drop", "--all", "--json").error["reason"]
-    assert "goes with --yes where there is no terminal to ask on" in told
+    assert "without a terminal, needs --yes" in told
     assert redis.xlen(KEYS.dead) == 1
-    assert run("dead", "drop", "--all", "--reason", "odd", "--yes").out == "1 dropped, 0 left\n"
+    assert run("dead", "drop", "--all", "--reason", "odd", "--yes").out == "deleted 1, 0 remaining\n"

@@ -54,7 +54,7 @@ USUAL = ("convert", "consult", "blind", "recall", "record")
 TOLD = {
     "after": ["the conference is over, and the customer goes on [ended, agent-left]"],
     "record": ["the recording is paused", "recorded of the consult: nobody's voice", "the recording goes on"],
-    "supervise": ["dave is heard by alice alone", "dave is heard by all"],
+    "supervise": ["dave is heard by alice alone", "dave is heard by everyone"],
     "waiting": ["alice is busy", "bob's phone rings", "the customer hears music", "bob answers"],
 }
 

@@ -42,10 +42,10 @@ def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
     ran = run("explain", CUSTOMER_CALL)
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"session         {CUSTOMER_CALL}\n\nIt is conferenced since ")
-    assert "Customer +…23 and agent client:alice talk.\n" in ran.out
-    assert "What failed first\n  00:16:42 UTC  target is busy\n" in ran.out
-    assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries somebody else\n" in ran.out
+    assert ran.out.startswith(f"session         {CUSTOMER_CALL}\n\nIn conference for ")
+    assert "Customer +…23 and agent client:alice are talking.\n" in ran.out
+    assert "First failure\n  00:16:42 UTC  target was busy\n" in ran.out
+    assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries another target\n" in ran.out
 
 
 def test_a_refused_command_is_told_as_a_refusal_and_no_failure(run: Run, redis: Any) -> None:
@@ -53,9 +53,9 @@ def test_a_refused_command_is_told_as_a_refusal_and_no_failure(run: Run, redis: 
 
     told = run("explain", CUSTOMER_CALL).out
 
-    assert "What was refused: nothing has failed\n" in told
-    assert "UTC  swap was refused: no consult is going on: all of them talk\n" in told
-    assert "  refused  swap is asked for" in run("show", CUSTOMER_CALL).out
+    assert "Refused (nothing failed)\n" in told
+    assert "UTC  swap was refused: no consult is in progress: all parties are talking\n" in told
+    assert "  refused  swap requested" in run("show", CUSTOMER_CALL).out
 
 
 def test_explain_takes_the_sid_of_any_call(run: Run, redis: Any) -> None:
@@ -69,16 +69,16 @@ def test_explain_in_json_has_times_and_null_for_what_nobody_knows(run: Run, redi
 
     found = run("explain", CUSTOMER_CALL, "--json").json
 
-    assert list(found) == ["session", "standing", "waits", "comes_by_itself", "first_failure", "helps"]
+    assert list(found) == ["session", "summary", "waits", "upcoming", "first_failure", "suggestions"]
     assert found["first_failure"] == {
-        "entry": found["first_failure"]["entry"], "at": "1970-01-01T00:16:42.000Z", "what": "target is busy",
+        "entry": found["first_failure"]["entry"], "at": "1970-01-01T00:16:42.000Z", "what": "target was busy",
         "reason": "busy", "twilio_code": None, "link": None,
     }  # fmt: skip
     assert found["waits"][-1] == {
-        "for": "the sweep, which notices callbacks that were lost", "by": "sweep", "since": None, "comes_at": None,
+        "for": "the sweep, which detects lost callbacks", "by": "sweep", "since": None, "comes_at": None,
     }  # fmt: skip
     assert {one["comes_at"] is None for one in found["waits"] if one["by"] == "timer"} == {False}
-    assert {"command", "why", "line"} == set(found["helps"][0])
+    assert {"command", "why", "line"} == set(found["suggestions"][0])
 
 
 def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, redis: Any) -> None:
@@ -91,7 +91,7 @@ def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, redis: 
 def test_explain_tells_why_a_session_ended(run: Run, redis: Any) -> None:
     store(redis, lambda: talking("warm").end())
 
-    assert ": an operator ended it (command).\nWhat ended it: end is asked for.\n" in run("explain", CUSTOMER_CALL).out
+    assert ": an operator ended it.\nEnded by: end requested.\n" in run("explain", CUSTOMER_CALL).out
 
 
 @pytest.mark.parametrize("command", ["explain", "replay"])
@@ -101,7 +101,7 @@ def test_a_session_that_nobody_knows_is_refused(run: Run, redis: Any, command: s
     ran = run(command, CALL)
 
     assert (ran.code, ran.out) == (1, "")
-    assert "is known" in ran.err
+    assert "found" in ran.err
 
 
 # ---- replay --------------------------------------------------------------------------------------------------------
@@ -114,15 +114,15 @@ def test_replay_tells_each_step_with_who_took_part_then(run: Run, redis: Any) ->
 
     numbers = [int(line.split()[0]) for line in steps if not line.startswith(" " * 20)]
     assert numbers == list(range(1, session.version + 1))
-    place = steps.index(next(line for line in steps if line.endswith("target is in the conference")))
-    assert steps[place + 1].strip() == "agent client:alice and target client:bob talk; customer +…23 is held"
-    assert any(line.strip().startswith("Twilio is asked to hold customer: ") for line in steps)
+    place = steps.index(next(line for line in steps if line.endswith("target joined the conference")))
+    assert steps[place + 1].strip() == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
+    assert any(line.strip().startswith("asks Twilio to hold customer: ") for line in steps)
 
 
 def test_replay_names_what_failed(run: Run, redis: Any) -> None:
     store(redis, busy)
 
-    assert "  failed: target is busy\n" in run("replay", CUSTOMER_CALL).out
+    assert "  failed: target was busy\n" in run("replay", CUSTOMER_CALL).out
 
 
 def test_replay_in_json_is_one_object_a_step(run: Run, redis: Any) -> None:
@@ -131,9 +131,9 @@ def test_replay_in_json_is_one_object_a_step(run: Run, redis: Any) -> None:
     steps = [json.loads(line) for line in run("replay", CUSTOMER_CALL, "--json").out.splitlines()]
 
     assert [step["version"] for step in steps] == list(range(1, session.version + 1))
-    assert [step["what"] for step in steps if step["is_failure"]] == ["target is busy"]
+    assert [step["what"] for step in steps if step["is_failure"]] == ["target was busy"]
     assert steps[0]["changes"]["phase"] == "ringing"
-    assert steps[0]["asked_in"] is None
+    assert steps[0]["requested_by"] is None
 
 
 def version_of(run: Run, what: str) -> dict[str, Any]:
@@ -144,14 +144,14 @@ def version_of(run: Run, what: str) -> dict[str, Any]:
 @pytest.mark.parametrize("named_by", ["version", "entry", "at"])
 def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str) -> None:
     store(redis, lambda: completed().later(4_000).end())
-    last = version_of(run, "target is in the conference")
+    last = version_of(run, "target joined the conference")
 
     ran = run("replay", CUSTOMER_CALL, "--as-of", str(last[named_by]))
 
     assert ran.code == 0
     assert "state           transferring consult" in ran.out
     assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
-    assert "What it waited for\n  the agent's next step: complete, cancel, swap or merge\n" in ran.out
+    assert "Waiting for\n  the agent to complete, cancel, swap, or merge\n" in ran.out
 
 
 def test_replay_as_of_a_time_of_day_is_of_the_day_of_the_call(run: Run, redis: Any) -> None:
@@ -171,7 +171,7 @@ def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, 
 
 def test_replay_as_of_in_json_has_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:
     store(redis, completed)
-    number = version_of(run, "target is in the conference")["version"]
+    number = version_of(run, "target joined the conference")["version"]
 
     found = run("replay", CUSTOMER_CALL, "--as-of", str(number), "--json").json
 
@@ -195,7 +195,7 @@ def test_a_version_before_the_first_is_refused(run: Run, redis: Any) -> None:
     ran = run("replay", CUSTOMER_CALL, "--as-of", "0")
 
     assert (ran.code, ran.out) == (1, "")
-    assert "nothing is known of version 0" in ran.err
+    assert "version 0 is not in the log" in ran.err
 
 
 def test_a_history_is_saved_for_nobody_else_and_replayed_without_redis(run: Run, redis: Any, tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def test_a_log_that_does_not_begin_at_the_beginning_says_so(run: Run, redis: Any
     ran = run("replay", CUSTOMER_CALL)
 
     assert ran.code == 0
-    assert "does not go back to the beginning" in ran.err
-    assert "target is busy" in ran.out
+    assert "the log is incomplete" in ran.err
+    assert "target was busy" in ran.out
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}"])
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: st
     ran = run("replay", "odd.json")
 
     assert (ran.code, ran.out) == (1, "")
-    assert "odd.json is no history of a session" in ran.err
+    assert "odd.json is not a session history" in ran.err
     assert "can't be read" in run("replay", "missing.json").err
 
 
@@ -239,5 +239,5 @@ def test_show_tells_what_came_of_what_was_asked_and_what_failed(run: Run, redis:
 
     *_, asking, telling = run("show", CUSTOMER_CALL).out.splitlines()
 
-    assert asking.endswith("Twilio is asked to hold customer [refused after 120 ms (code 21220)]")
+    assert asking.endswith("asks Twilio to hold customer [refused after 120 ms (code 21220)]")
     assert "+120 ms  failed  Twilio refused: " in telling

@@ -89,8 +89,8 @@ def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothin
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(f"would be erased: {CALL} (+…23, ended ")
     assert ran.out.endswith(
-        "1 record of the session, 2 entries of its log, 2 notes of who has passed its gate, 3 calls, "
-        "2 records of commands, 1 outcome, 2 dead letters\n"
+        "1 session record, 2 log entries, 2 call screening records, 3 calls, "
+        "2 command records, 1 outcome, 2 dead letters\n"
     )
     assert run("forget", CALL, "--dry-run", "--json").json == {"session": CALL, "dry_run": True, "erased": COUNTS}
     assert everything_in(redis) == before
@@ -104,7 +104,7 @@ def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
     after = everything_in(redis)
     assert not [one for one in TELLING if one in after]
     ran = run("forget", CALL, "--yes")
-    assert (ran.code, ran.out, ran.err) == (0, f"nothing of {CALL} is in Redis\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, f"Redis holds nothing about {CALL}\n", "")
 
 
 @pytest.mark.parametrize("named", ["order-17", "alice", "99"])
@@ -224,10 +224,10 @@ def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(output, "confirm", lambda question: questions.append(question) or False)
     ran = run("forget", CALL)
-    assert (ran.code, ran.err) == (1, "nothing was done\n")
+    assert (ran.code, ran.err) == (1, "nothing was changed\n")
     assert everything_in(redis) == before
     assert questions[0].startswith(f"{CALL} (+…23, ended {to_iso(over(redis).ended_at_ms)[:10]}")
-    assert questions[0].endswith("2 dead letters will be gone for good. Go on?")
+    assert questions[0].endswith("2 dead letters will be deleted permanently. Continue?")
     assert run("forget", CALL, "--yes").code == 0
     assert len(questions) == 1
 
@@ -235,7 +235,7 @@ def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
 @pytest.mark.parametrize("named", ["bob", "9999", "order-17"])
 def test_name_that_nobody_knows_is_refused(run, redis, named):
     fill(redis)
-    refused(run, redis, "is known", named)
+    refused(run, redis, "found", named)
 
 
 def test_more_than_one_that_fits_is_named_and_none_goes(run, redis):

@@ -47,7 +47,7 @@ def test_an_id_or_a_call_goes_as_it_was_typed_and_so_does_what_nobody_knows(run,
 def test_an_address_that_nobody_has_is_refused_at_once(run, redis):
     set_up(redis)
     ran = run("convert", "client:nobody")
-    assert (ran.code, ran.err) == (1, "no session and no call client:nobody is known\n")
+    assert (ran.code, ran.err) == (1, "no call client:nobody found\n")
     assert published(redis) == []
 
 

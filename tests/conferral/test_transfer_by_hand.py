@@ -38,24 +38,24 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
             "job-1",
         )
         assert begun.out.splitlines() == [
-            f"consulting: {customer.sid} is transferring consult",
-            "agent client:alice and target +…45 talk; customer +…23 is held",
+            f"consulting; {customer.sid} is now transferring consult",
+            "agent client:alice and target +…45 are talking; customer +…23 is on hold",
         ]
-        assert f"complete {customer.sid}, or merge, swap, cancel, end or watch" in begun.err
+        assert f"complete {customer.sid}; also: merge, swap, cancel, end, watch" in begun.err
 
         reused = await typed("end", customer.sid, "--yes", "--id", "job-1")
         assert (reused.code, reused.out) == (1, "")
-        assert reused.err == "the id job-1 was given before, for another command; nothing was done\n"
+        assert reused.err == "the id job-1 is already used by another command; nothing was done\n"
 
         swapped = await typed("swap", customer.sid)
-        assert swapped.out.endswith("\ncustomer +…23 and agent client:alice talk; target +…45 is held\n")
+        assert swapped.out.endswith("\ncustomer +…23 and agent client:alice are talking; target +…45 is held\n")
 
         second = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "warm")
         assert (second.code, second.out) == (1, "")
-        assert second.err.startswith("transfer rejected: a transfer runs already; allowed now: ")
+        assert second.err.startswith("transfer rejected: another transfer is in progress; allowed now: ")
 
         completed = await typed("complete", customer.sid)
-        assert completed.out == f"completed: {customer.sid} is conferenced\ncustomer +…23 and agent +…45 talk\n"
+        assert completed.out == f"completed; {customer.sid} is now conferenced\ncustomer +…23 and agent +…45 talk\n"
 
         failed = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "consult")
         assert (failed.code, failed.out) == (1, "")

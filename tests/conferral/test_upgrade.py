@@ -46,19 +46,19 @@ async def test_level_is_raised_when_all_know_it(client, capsys: pytest.CaptureFi
     await at_level(client, 1, w1=SCHEMA_VERSION)
     code, out, _ = await told(capsys)
     assert code == 0
-    assert out.startswith(f"level 1 is now {SCHEMA_VERSION}")
+    assert out.startswith(f"schema version was raised from 1 to {SCHEMA_VERSION}")
     assert SCHEMA_VERSIONS[SCHEMA_VERSION] in out
     assert await config.read_schema_version(client, "conferral") == SCHEMA_VERSION
     code, out, _ = await told(capsys)
-    assert (code, out) == (0, f"level {SCHEMA_VERSION}: nothing is to be raised\n")
+    assert (code, out) == (0, f"schema version {SCHEMA_VERSION} is current; nothing to do\n")
 
 
 async def test_check_changes_nothing(client, capsys: pytest.CaptureFixture[str]) -> None:
     await at_level(client, 1, w1=1)
     code, out, err = await told(capsys, "--check")
     assert code == 0
-    assert out.startswith(f"level 1 would become {SCHEMA_VERSION}")
-    assert "worker w1 knows level 1" in err
+    assert out.startswith(f"schema version would be raised from 1 to {SCHEMA_VERSION}")
+    assert "worker w1 supports schema version 1" in err
     assert await config.read_schema_version(client, "conferral") == 1
 
 
@@ -66,7 +66,7 @@ async def test_process_that_does_not_know_it_is_named(client, capsys: pytest.Cap
     await at_level(client, 1, w1=SCHEMA_VERSION, w2=1)
     code, _, err = await told(capsys)
     assert code == 1
-    assert "worker w2 knows level 1" in err
+    assert "worker w2 supports schema version 1" in err
     assert "w1" not in err
     assert await config.read_schema_version(client, "conferral") == 1
     code, _, _ = await told(capsys, "--force")
@@ -85,7 +85,7 @@ async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.Capt
     await client.hset(Keys("conferral", 4).config, "schema", SCHEMA_VERSION + 1)
     code, _, err = await told(capsys)
     assert code == 1
-    assert f"this version knows {SCHEMA_VERSION}" in err
+    assert f"this Conferral supports {SCHEMA_VERSION}" in err
 
 
 async def test_redis_without_conferral_is_told(client, capsys: pytest.CaptureFixture[str]) -> None:

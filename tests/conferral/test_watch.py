@@ -146,8 +146,8 @@ def test_one_session_is_told_from_its_beginning_until_it_ends(run, redis):
 
     first, last = ran.out.splitlines()
     assert ran.code == 0
-    assert first == f"08:00:00.000  {CALL}  a call comes in  -> bridged"
-    assert last.endswith("one party has been alone long enough  -> ended (agent-left)")
+    assert first == f"08:00:00.000  {CALL}  incoming call  -> bridged"
+    assert last.endswith("one party was left alone for too long  -> ended (agent-left)")
 
 
 def test_json_is_one_object_a_line(run, redis):
@@ -174,7 +174,7 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         assert program.stdout.readline() == f"{CALL}  is bridged connected: +…23 and client:alice\n"
         redis.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
-        assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert is asked for  -> converting\n"
+        assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert requested  -> converting\n"
 
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=60)
@@ -191,7 +191,9 @@ def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server,
         program.send_signal(signal.SIGINT)
         program.communicate(timeout=60)
 
-    stands = f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is held\n"
+    stands = (
+        f"{CALL}  is transferring consult: +…23 and client:alice; consult to +…45 consulting; customer is on hold\n"
+    )
     assert (program.returncode, told) == (0, stands)
 
 
@@ -205,12 +207,12 @@ def test_a_redis_that_goes_away_and_comes_back_is_told_and_nothing_is_missed(red
         with start("watch", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
             program.stdout.readline()
             server.kill()
-            assert "trying again" in program.stderr.readline()
+            assert "retrying" in program.stderr.readline()
             server.start()
             with server.client() as client:
                 client.xadd(KEYS.log(CALL), log_entry("convert"))
-            assert "convert is asked for" in program.stdout.readline()
-            assert "Redis answers again" in program.stderr.readline()
+            assert "convert requested" in program.stdout.readline()
+            assert "Redis is reachable again" in program.stderr.readline()
             program.send_signal(signal.SIGINT)
             program.communicate(timeout=60)
     assert program.returncode == 0
@@ -236,8 +238,8 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     told = drawn([await reader.read_session(CALL)], changes)
 
     assert max(map(len, told)) <= 80
-    assert told[1] == "  agent client:alice and target +…45 talk; customer +…23 is held"
-    assert told[4].startswith("08:00:00  111111  it is time to call target  (Twilio refused")
+    assert told[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
+    assert told[4].startswith("08:00:00  111111  time to dial target  (Twilio refused")
     assert told[5].startswith(" " * 18)
     assert told[-1] == "Ctrl-C stops it"
 
@@ -253,7 +255,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
     shown = sum(line.startswith("S") for line in told)
     assert len(told) <= 24
     assert shown > 2
-    assert hidden == f"and {30 - shown} more; conferral sessions lists all"
+    assert hidden == f"and {30 - shown} more (conferral sessions lists all)"
     assert told[-1] == "Ctrl-C stops it"
 
 
@@ -267,7 +269,7 @@ async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis
     told = drawn(sessions, changes, lines=lines)
 
     assert told[0].startswith(CALL)
-    assert sum("convert is asked for" in line for line in told) >= 1
+    assert sum("convert requested" in line for line in told) >= 1
     if lines >= 10:  # below that the newest change and one session are kept, whatever scrolls
         assert len(told) < lines
 

@@ -132,7 +132,7 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     assert [fields["id"] for fields in screen.visible_sessions()] == ["S2"]
     choice.press("/zz\r")
     assert screen.visible_sessions() == []
-    assert "none of 3 live sessions fits: needing attention, /zz" in drawn(screen)
+    assert "none of 3 live sessions matches: needing attention, /zz" in drawn(screen)
     choice.press("?")
     shown = drawn(screen)
     assert all(does in shown for _, does in HELP)
@@ -159,11 +159,11 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
 
     choice.press("\r")
     screen.refresh()
-    assert "reading it" in drawn(screen)
+    assert "loading" in drawn(screen)
     await screen.show_changes([])
     shown = drawn(screen)
     assert [
-        word for word in ("session         S2", "party", "convert is asked for", "q leads back") if word not in shown
+        word for word in ("session         S2", "party", "convert requested", "q leads back") if word not in shown
     ] == []
     assert "S3" not in shown
 
@@ -206,7 +206,7 @@ async def test_trouble_is_told_when_it_comes_changes_and_goes(reader, redis, cap
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue for ", told)
     redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
     await lines.show_changes([])
-    assert capsys.readouterr().out.endswith("  S1  is out of trouble, or has ended\n")
+    assert capsys.readouterr().out.endswith("  S1  no longer needs attention, or has ended\n")
 
 
 @pytest.mark.redis
@@ -259,10 +259,10 @@ def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tm
         stderr=theirs,
     )
     try:
-        seen = wait_for(ours, "q stops")
+        seen = wait_for(ours, "q quit")
         assert CALL in seen
         os.write(ours, b"/nobody\r")
-        assert "none of 1 live sessions fits: /nobody" in wait_for(ours, "Esc shows all")
+        assert "none of 1 live sessions matches: /nobody" in wait_for(ours, "Esc shows all")
         os.write(ours, b"q")
         assert program.wait(20) == 0
         assert termios.tcgetattr(theirs) == before

@@ -58,17 +58,17 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
 @pytest.mark.parametrize(
     ("body", "status", "kind", "word"),
     [
-        ({"type": "end", "session": "CA9"}, 404, "unknown", "no session and no call CA9 is known"),
+        ({"type": "end", "session": "CA9"}, 404, "unknown", "no call CA9 found"),
         ({"type": "end"}, 422, "invalid", "session"),
         ({"type": "dance", "session": CALL}, 422, "invalid", "unknown type 'dance'"),
-        ({"type": "hold", "session": CALL}, 422, "invalid", "hold needs the field party"),
+        ({"type": "hold", "session": CALL}, 422, "invalid", 'hold: missing field "party"'),
         ({"type": "end", "session": "a b"}, 422, "invalid", "session must be"),
         ({"type": "end", "session": CALL, "id": "a b"}, 422, "invalid", "id must be"),
         (
             {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
             409,
             "taken",
-            "session: there is a session or a call of this id already; leave the field out, and an id is made",
+            "session: this id is already in use; leave it out to generate one",
         ),
         ([], 400, "malformed", "JSON object"),
     ],
@@ -171,30 +171,30 @@ def bury(redis, reason, **entry):
 
 
 async def test_dead_letters_are_told_with_their_reasons_and_whenever_they_change(console, redis):
-    bury(redis, "no type", session=CALL, to="+14155550123")
+    bury(redis, "missing field type", session=CALL, to="+14155550123")
     page = await Page.open(console, {"view": "dead"})
     first = await page.next("dead")
-    assert (first["count"], first["groups"]) == (1, [{"reason": "no type", "count": 1, "retryable": 0}])
+    assert (first["count"], first["groups"]) == (1, [{"reason": "missing field type", "count": 1, "retryable": 0}])
     assert first["letters"][0]["fields"]["to"] == "+…23"
     assert first["letters"][0]["at"].endswith("Z")
 
     bury(redis, "not UTF-8", type="end")
     second = await page.next("dead")
-    await page.say(view="dead", reason="no type", full=True)
+    await page.say(view="dead", reason="missing field type", full=True)
     third = await page.next("dead")
 
     assert second["count"] == 2
-    assert (len(third["letters"]), third["reason"], third["count"]) == (1, "no type", 2)
+    assert (len(third["letters"]), third["reason"], third["count"]) == (1, "missing field type", 2)
     assert third["letters"][0]["fields"]["to"] == "+14155550123"
 
 
 async def test_some_are_dropped_by_id(console, redis):
-    first, second = bury(redis, "no type"), bury(redis, "no type")
+    first, second = bury(redis, "missing field type"), bury(redis, "missing field type")
 
     answer = await console.post("/dead", json={"act": "drop", "ids": [first, "9-9"]})
 
     assert answer.status == 200
-    assert await answer.json() == {"done": 1, "left": 1, "refused": {"9-9": "there is no such letter"}}
+    assert await answer.json() == {"done": 1, "left": 1, "refused": {"9-9": "no such dead letter"}}
     assert [entry_id for entry_id, _ in redis.xrange(KEYS.dead)] == [second]
 
 
@@ -233,7 +233,7 @@ async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(conso
      {"act": "drop", "reason": ""}],
 )  # fmt: skip
 async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
-    bury(redis, "no type")
+    bury(redis, "missing field type")
 
     status, error = await refusal(await console.post("/dead", json=body))
 
@@ -269,4 +269,4 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, re
 
     told = (await answer.json())["error"]
     assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "1")
-    assert "commands wait to be routed" in told["reason"]
+    assert "commands are waiting to be routed" in told["reason"]

@@ -58,7 +58,7 @@ async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done
     expected = {one.type: one.allowed for one in command_forms(redis.hgetall(KEYS.session(CALL)))}
     assert {one["type"]: one["allowed"] for one in told["buttons"]} == expected
     assert expected["complete"]
-    assert told["standing"]
+    assert told["summary"]
     assert {wait["by"] for wait in told["waits"]} >= {"sweep"}
     assert all(wait.keys() == {"for", "since", "comes_at", "by"} for wait in told["waits"])
     assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
@@ -89,7 +89,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
     assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
     assert hello["shown_token"] == ""
-    assert {one["line"].partition("conferral ")[0] for one in told["helps"]} == {"REDIS_URL=unix:///x .venv/bin/"}
+    assert {one["line"].partition("conferral ")[0] for one in told["suggestions"]} == {"REDIS_URL=unix:///x .venv/bin/"}
 
 
 @pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
@@ -335,7 +335,7 @@ async def test_a_session_is_shown_as_it_was_at_a_version(console, redis):
     now = await page.next("session")
 
     assert (then["as_of"], then["fields"]["state"], then["fields"]["version"]) == (1, "bridged", "1")
-    assert (then["buttons"], then["helps"], then["trouble"]) == ([], [], None)
+    assert (then["buttons"], then["suggestions"], then["trouble"]) == ([], [], None)
     assert (now["as_of"], now["fields"]["state"]) == (None, "conferenced")
 
 

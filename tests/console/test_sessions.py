@@ -280,7 +280,7 @@ def told_of(session, *, full=False, **changes):
 def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
     told = told_of(make_session())
 
-    assert told["now"] == "customer +…23 and agent client:alice talk"
+    assert told["now"] == "customer +…23 and agent client:alice are talking"
     assert (told["customer"], told["agent"], told["target"]) == ("+…23", "client:alice", "")
     assert (told["created_at"], told["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
 

@@ -29,11 +29,11 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
     stream = stream_of(system.keys, customer.sid)
     about = {"session": customer.sid, "party": "agent", "call_sid": agent.sid}
     odd: list[tuple[dict[bytes | str, bytes | str], str]] = [
-        ({"foo": "bar"}, "no type"),
+        ({"foo": "bar"}, "missing field type"),
         ({b"\xff\xfe": b"\x00\x80"}, "not UTF-8"),
         ({"type": "call_teleported", **about}, "unknown type"),
-        ({"type": "call_progressed", **about, "sequence": "many", "status": "ringing"}, "sequence makes no sense"),
-        ({"type": "call_progressed", "party": "agent"}, "no session"),
+        ({"type": "call_progressed", **about, "sequence": "many", "status": "ringing"}, "invalid field sequence"),
+        ({"type": "call_progressed", "party": "agent"}, "missing field session"),
         ({"type": "call_progressed", **about, "status": "x" * 2**20}, "larger than 64 KiB"),
         ({f"a-longer-name-{number}": "" for number in range(6_000)}, "larger than 64 KiB"),
     ]
@@ -46,7 +46,7 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
 
     await system.eventually(lambda: nothing_waits(system), "nothing is left to be decided")
     assert sorted(await dead_reasons(system)) == sorted(
-        [reason for _, reason in odd] + ["no type", "not UTF-8 or over 64 KiB", "not UTF-8 or over 64 KiB"]
+        [reason for _, reason in odd] + ["missing field type", "not UTF-8 or over 64 KiB", "not UTF-8 or over 64 KiB"]
     )
     letters = await system.client.xrange(system.keys.dead)
     assert any(fields.get(b"\xff\xfe") == b"\x00\x80" for _, fields in letters), "a dead letter is whole"
@@ -70,7 +70,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     assert (await system.command("convert", healthy.sid)).status == "done"
 
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
-    assert await dead_reasons(system) == ["its session's record is broken"]
+    assert await dead_reasons(system) == ["the session's stored state is damaged"]
     assert system.redirects_of(agent) == 1
     await system.client.hset(key, "created_at", created_at)
     assert (await system.command("convert", broken.sid)).status == "done"
@@ -94,7 +94,7 @@ async def test_fault_33_entry_that_kills_three_workers_is_put_aside_and_the_call
                 assert not await dead_reasons(system)
         with system.worker_process(tmp_path, "last") as last:
             await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-            assert await dead_reasons(system) == ["workers died deciding it"]
+            assert await dead_reasons(system) == ["workers crashed processing it"]
             assert (await system.command("convert", customer.sid)).status == "done", last.text()
             assert system.redirects_of(agent) == 1
             await all_hang_up(system, put_aside=1)

@@ -113,7 +113,7 @@ async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_
         system.sandbox.phone(BOB).script_in_turn(rings())
         customer = await system.customer_calls()
         await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
-        await rejected(system, "nobody has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
+        await rejected(system, "no one has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
         await done(system, "end", customer.sid)
         await everybody_is_gone(system, customer.sid, "command")
         assert tried(system) == [AGENT, BOB]

@@ -222,7 +222,7 @@ async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_ser
     async with with_numbers(redis_server, directory) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, _ = await called(system)
-        why = "caller_id: is not a number in the account"
+        why = "caller_id: not a number in the account"
         await rejected(system, why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
         assert shown(system) == []
         await done(system, kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)

@@ -285,7 +285,7 @@ async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(sys
 async def test_steps_before_a_transfer_are_refused(system):
     trio = await two(system, "conferenced")
     for step in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "no transfer runs; allowed now: ", step, trio.id)
+        await rejected(system, "no transfer is in progress; allowed now: ", step, trio.id)
     await trio.done("end")
     await everybody_is_gone(system, trio.id, "command")
 
@@ -294,7 +294,9 @@ async def test_swap_and_merge_before_the_answer_are_refused(system):
     trio = await dials(await two(system), "consult", rings())
     for step in ("swap", "merge"):
         await rejected(system, "the target has not answered yet; allowed now: ", step, trio.id)
-    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm")
+    await rejected(
+        system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm"
+    )
     assert dials_to(system, TARGET) == 1
     await trio.done("end")
     await everybody_is_gone(system, trio.id, "command")
@@ -304,10 +306,10 @@ async def test_swap_and_merge_of_merged_people_are_refused(system):
     trio = await three(system, "consult")
     await trio.done("merge")
     for step in ("swap", "merge"):
-        await rejected(system, "no consult is going on: all of them talk; allowed now: ", step, trio.id)
+        await rejected(system, "no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
     await trio.all_talk()
     await trio.done("complete")
-    await rejected(system, "no transfer runs; allowed now: ", "complete", trio.id)
+    await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
     await trio.done("end")
     await everybody_is_gone(system, trio.id, "command")
 
@@ -331,7 +333,7 @@ async def test_cancel_while_the_target_is_being_let_go_is_refused(system):
     command_id = await begins(system, "cancel", trio.id)
     await halt.has_come()
     for step in ("cancel", "complete", "swap", "merge"):
-        await rejected(system, "the transfer is being ended already; allowed now: ", step, trio.id)
+        await rejected(system, "the transfer is already ending; allowed now: ", step, trio.id)
     halt.go()
     assert (await outcome_of(system, command_id)).status == "done"
     await trio.done("end")

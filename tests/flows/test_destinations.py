@@ -110,7 +110,7 @@ async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_cal
         assert agent.record.from_ == shown
         assert customer.status == "ringing"  # not answered, so nobody is billed
         for mode in MODES:
-            await rejected(system, "nobody has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
+            await rejected(system, "no one has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
         await ended_by_command(system, customer.sid)
 
 

@@ -137,7 +137,7 @@ async def test_convert_before_anybody_answered_is_rejected_with_what_is_allowed(
     customer = await system.customer_calls()
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
     outcome = await system.command("convert", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", "nobody has answered yet; allowed now: remove, end")
+    assert (outcome.status, outcome.reason) == ("rejected", "no one has answered yet; allowed now: remove, end")
     await system.command("end", customer.sid)
     await system.settled()
 
@@ -277,9 +277,9 @@ async def test_rejected_commands_change_nothing_and_say_why(system):
     before = await system.session(customer.sid)
     outcome = await system.command("convert", "CA" + "0" * 32)
     assert outcome.status == "rejected"
-    assert "no session and no call" in outcome.reason
+    assert "no call " in outcome.reason
     outcome = await system.command("transfer", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", "transfer needs the field to: whom to dial")
+    assert (outcome.status, outcome.reason) == ("rejected", 'transfer: missing field "to" (address to dial)')
     outcome = await system.command("convert", customer.sid, to="x")
     assert outcome.status == "rejected"
     outcome = await system.command("convert", "a{b}", id="odd")
@@ -319,7 +319,7 @@ async def test_twilio_that_answers_nothing_leaves_the_two_talking(redis_server):
         customer, agent = await system.talking()
         system.sandbox.faults.rate_500_before = 1.0
         outcome = await system.command("convert", customer.sid, timeout_s=30)
-        assert (outcome.status, outcome.reason) == ("failed", "Twilio did not move anybody in time")
+        assert (outcome.status, outcome.reason) == ("failed", "Twilio did not move the parties in time")
         session = await system.session(customer.sid)
         assert (session["state"], session["phase"]) == ("bridged", "connected")
         assert customer.status == agent.status == "in-progress"

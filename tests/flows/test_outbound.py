@@ -115,9 +115,9 @@ async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(s
     session = session_id_of(command)
     await dialled(system.sandbox, CUSTOMER)
     await system.until(session, **{"party.customer.status": "ringing"})
-    await rejected(system, "nobody has answered yet; allowed now: remove, end", "convert", session)
+    await rejected(system, "no one has answered yet; allowed now: remove, end", "convert", session)
     await rejected(
-        system, "nobody has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
+        system, "no one has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
     )
     await done(system, "end", session)
     outcome = await outcome_of(system, command)
@@ -252,7 +252,7 @@ async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(sy
     outcome = await done(system, "call", "order-4711", **PAIR)
     assert outcome.session == "order-4711"
     session = await system.session("order-4711")
-    taken = "session: there is a session or a call of this id already"
+    taken = "session: this id is already in use"
     await rejected(system, taken, "call", "order-4711", **PAIR)
     await rejected(system, taken, "call", session["party.agent.call_sid"], **PAIR)
     await rejected(system, taken, "call", session["party.customer.call_sid"], **PAIR)
@@ -294,8 +294,8 @@ async def test_same_command_twice_calls_once(system):
     ({"agent": AGENT, "customer": "+1911"}, "customer: "),
     ({"agent": AGENT, "customer": "bob"}, "customer: "),
     ({"agent": AGENT, "customer": CUSTOMER, "digits": "12"}, "agent: a client has no keypad"),
-    ({"agent": AGENT}, "call needs the field customer"),
-    ({"customer": CUSTOMER}, "call needs the field agent"),
+    ({"agent": AGENT}, 'call: missing field "customer"'),
+    ({"customer": CUSTOMER}, 'call: missing field "agent"'),
 ])  # fmt: skip
 async def test_whoever_may_not_be_called_is_not_and_neither_is_the_other(system, fields, why):
     await rejected(system, why, "call", "", **fields)

@@ -69,7 +69,7 @@ def read(words: list[str]) -> Fields:
 
 TYPED = [read(words) for words in example_lines("From a terminal")]
 #: What the examples are told, but for those that are done, in the session that they lead through.
-REFUSED = {"cancel": "no transfer runs; allowed now: "}
+REFUSED = {"cancel": "no transfer is in progress; allowed now: "}
 
 
 def test_the_examples_are_of_every_command():
@@ -120,10 +120,10 @@ async def test_examples_for_redis_cli_are_taken_as_they_stand(redis_server):
             session = outcome.session
             told.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
         assert [one for one in told if one[1] != "done"] == [
-            ("transfer", "rejected", "a transfer runs already"),
-            ("swap", "rejected", "no consult is going on: all of them talk"),
-            ("merge", "rejected", "no consult is going on: all of them talk"),
-            ("cancel", "rejected", "no transfer runs"),
+            ("transfer", "rejected", "another transfer is in progress"),
+            ("swap", "rejected", "no consult is in progress: all parties are talking"),
+            ("merge", "rejected", "no consult is in progress: all parties are talking"),
+            ("cancel", "rejected", "no transfer is in progress"),
         ]
         assert {kind for kind, status, _ in told if status == "done"} == set(MODELS) - {"swap", "merge", "cancel"}
         await everybody_is_gone(system, session, "command")
@@ -220,11 +220,11 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
     """Each of its fields, each kind of wrong value, sessions of nobody; nobody is dialled and no session opened."""
     customer, agent = await system.talking()
     nobodys = {
-        "CA404": "no session and no call CA404 is known",
-        "1415": "no session and no call (digits alone) is known",
+        "CA404": "no call CA404 found",
+        "1415": "no call (digits alone) found",
     }
     if kind == "call":
-        nobodys = {customer.sid: "session: there is a session or a call of this id already; leave the field out, and"}
+        nobodys = {customer.sid: "session: this id is already in use; leave it out, and"}
     cases = [*wrong(kind), *({"session": named} for named in nobodys)]
     async with every_channel(system) as ways:
         told = await asyncio.gather(*(told_of(ways, kind, changed, customer.sid) for changed in cases))
@@ -264,7 +264,7 @@ async def test_word_that_is_none_is_refused_before_anything_is_done(system):
             await client.publish({**end, "colour": "red"})
 
         told = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
-        assert told == [ReportedOutcome("rejected", f"unknown type 'dance'; known: {', '.join(sorted(MODELS))}")] * 2
+        assert told == [ReportedOutcome("rejected", f"unknown type 'dance'; one of: {', '.join(sorted(MODELS))}")] * 2
         assert (await line.type("dance", customer.sid))[0] == 2
         with pytest.raises(AttributeError):
             await client.publish({**end, "type": "dance"})

@@ -132,7 +132,7 @@ async def test_what_needs_somebody_else_is_rejected_while_a_call_is_parked(syste
         outcome = await rejected(system, "the call is parked; allowed now: ", kind, talk.session, **fields)
         assert "retrieve" in outcome.reason
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "no transfer runs; allowed now: ", kind, talk.session)
+        await rejected(system, "no transfer is in progress; allowed now: ", kind, talk.session)
     await is_parked(system, talk)
     assert dials_to(system, TARGET) == 0
     await ended_by_command(system, talk.session)
@@ -276,7 +276,7 @@ async def test_of_two_retrieves_at_once_one_is_carried_out(system):
     for address in (TARGET, SECOND):
         system.sandbox.phone(address).script_in_turn(answers())
     first = await begins(system, "retrieve", talk.session, to=TARGET)
-    await rejected(system, "a transfer runs already; allowed now: ", "retrieve", talk.session, to=SECOND)
+    await rejected(system, "another transfer is in progress; allowed now: ", "retrieve", talk.session, to=SECOND)
     assert (await outcome_of(system, first)).status == "done"
     await rejected(system, "the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
     assert (dials_to(system, TARGET), dials_to(system, SECOND)) == (1, 0)

@@ -244,7 +244,7 @@ async def test_nobody_is_added_before_anybody_has_answered_or_while_a_transfer_r
     customer = await system.customer_calls()
     await system.until(customer.sid, phase="ringing", **{"party.agent.status": "ringing"})
     crowd = GroupCall(system, customer.sid, {"customer": customer})
-    await crowd.rejected("nobody has answered yet", "add", to=BOB, party="bob")
+    await crowd.rejected("no one has answered yet", "add", to=BOB, party="bob")
     (agent,) = system.sandbox.calls_of("client:alice")
     agent.answer()
     await crowd.wait_until(phase="connected")

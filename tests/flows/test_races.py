@@ -216,7 +216,7 @@ async def test_of_two_transfers_at_once_one_is_rejected(system, converted, modes
     given = [system.command("transfer", customer.sid, to=to, mode=mode) for to, mode in wanted]
     first, second = sorted(await asyncio.gather(*given), key=lambda outcome: outcome.status)
     assert (first.status, second.status) == ("done", "rejected")
-    assert second.reason.startswith("a transfer runs already")
+    assert second.reason.startswith("another transfer is in progress")
     assert sorted((dials_to(system, TARGET), dials_to(system, SECOND))) == [0, 1]
     customer.hang_up()
     await everybody_is_gone(system, customer.sid, "customer-left")

@@ -267,7 +267,7 @@ async def test_recording_that_can_not_be_paused_is_stopped_before_the_target_is_
     await trio.done("merge")
     await trio.all_talk()
     await rejected(
-        system, "the conference's recording was stopped and can't be started again", "record", trio.id, action="start"
+        system, "the conference's recording was stopped and can't be restarted", "record", trio.id, action="start"
     )
     assert system.listening.never_recorded(trio.target)
     await ended_by_command(system, trio.id)
@@ -325,12 +325,12 @@ async def test_warm_transfer_is_recorded_whole(of_room):
 async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, in_room):
     talk = await talking(system, direction, in_room=in_room)
     for action in ("pause", "resume", "stop"):
-        await rejected(system, "it is not recorded; allowed now: ", "record", talk.session, action=action)
+        await rejected(system, "not recording; allowed now: ", "record", talk.session, action=action)
     await done(system, "record", talk.session, action="start")
     found = await recording(system, talk.session)
     assert (found.leg_sid, found.settings.channels) == (talk.customer.sid, 2)
     await until_records(system, talk.customer, talk.agent)
-    await rejected(system, "it is recorded already; allowed now: ", "record", talk.session, action="start")
+    await rejected(system, "already recording; allowed now: ", "record", talk.session, action="start")
     await done(system, "record", talk.session, action="resume")
     await done(system, "record", talk.session, action="pause")
     assert (await recording(system, talk.session, "paused")).status == "paused"
@@ -340,7 +340,7 @@ async def test_recording_is_started_paused_resumed_and_stopped_by_command(system
     await until_records(system, talk.customer, talk.agent)
     await done(system, "record", talk.session, action="stop")
     await recording(system, talk.session, "completed")
-    await rejected(system, "it is not recorded; allowed now: ", "record", talk.session, action="stop")
+    await rejected(system, "not recording; allowed now: ", "record", talk.session, action="stop")
     await done(system, "record", talk.session, action="start")
     assert len(system.sandbox.recordings()) == 2
     await ended_by_command(system, talk.session)
@@ -357,7 +357,7 @@ async def test_command_means_the_recording_of_the_conference_where_there_is_one(
     await done(system, "record", talk.session, action="stop")
     await recording(system, talk.session, "completed")
     await rejected(
-        system, "the conference's recording was stopped and can't be started again", "record", talk.session,
+        system, "the conference's recording was stopped and can't be restarted", "record", talk.session,
         action="start",
     )  # fmt: skip
     await ended_by_command(system, talk.session)
@@ -379,7 +379,7 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
 
 async def test_nobody_can_let_a_recording_go_on_during_a_consult(of_room):
     trio = await three(of_room, "consult")
-    await rejected(of_room, "agent and target talk without the customer", "record", trio.id, action="resume")
+    await rejected(of_room, "agent and target are talking without the customer", "record", trio.id, action="resume")
     assert of_room.listening.never_recorded(trio.target)
     await trio.done("record", action="stop")
     await trio.done("merge")
@@ -409,7 +409,7 @@ async def test_recording_is_rejected_before_anybody_has_answered(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
     await dialled(system.sandbox, "client:alice")
-    await rejected(system, "nobody has answered yet; allowed now: ", "record", customer.sid, action="start")
+    await rejected(system, "no one has answered yet; allowed now: ", "record", customer.sid, action="start")
     await ended_by_command(system, customer.sid)
 
 

@@ -90,11 +90,11 @@ async def test_group_tells_the_committed_position_and_the_lag_and_the_length_wha
 
 @pytest.mark.parametrize("fields, reason", [
     (("type", "dance", "session", "x"),
-     ("unknown type 'dance'; known: add, announce, call, cancel, complete, convert, end, hold, "
+     ("unknown type 'dance'; one of: add, announce, call, cancel, complete, convert, end, hold, "
      "merge, mute, park, record, remove, retrieve, supervise, swap, transfer, unhold, unmute")),
-    (("type", "convert"), "convert needs the field session: a session's id or the SID of one of its calls"),
-    (("type", "convert", "session", "CA404"), "no session and no call CA404 is known"),
-    (("type", "convert", "session", "14155550123"), "no session and no call (digits alone) is known"),
+    (("type", "convert"), "convert: missing field \"session\" (a session's id or a call SID)"),
+    (("type", "convert", "session", "CA404"), "no call CA404 found"),
+    (("type", "convert", "session", "14155550123"), "no call (digits alone) found"),
     (("type", "convert", "session", "CA404", "mode", "x"), "convert has no field 'mode'; it takes session and id"),
 ])  # fmt: skip
 async def test_wrong_command_is_rejected_with_the_reason(system, fields, reason):

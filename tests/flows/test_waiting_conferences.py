@@ -136,7 +136,7 @@ async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_w
         ("mute", {"party": opening.way.waiter}),
         ("supervise", {"to": "client:carol", "mode": "monitor"}),
     ):
-        await rejected(system, "nobody has answered yet", kind, opening.id, **fields)
+        await rejected(system, "no one has answered yet", kind, opening.id, **fields)
     for kind in ("complete", "cancel", "swap", "merge"):
         await rejected(system, "", kind, opening.id)
     changed = {name for name, value in (await opening.session()).items() if before.get(name) != value}
@@ -181,7 +181,7 @@ async def test_second_call_with_the_id_of_a_session_is_rejected(system):
     await opening.talks()
     await rejected(
         system,
-        "session: there is a session or a call of this id already",
+        "session: this id is already in use",
         "call",
         "order-7",
         agent=AGENT,

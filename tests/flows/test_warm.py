@@ -220,7 +220,7 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     assert session["transfer.to"] == CAROL
     assert trio.customer_was_never_in_silence(), trio.heard()
     # A session is found by any of its calls, those of agents who have left too.
-    await rejected(system, "no transfer runs; allowed now: ", "cancel", legs[1].sid)
+    await rejected(system, "no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
     await everybody_is_gone(system, trio.id, "agent-left")
     entries = [(entry["kind"], entry["result"]) for entry in await told(system, 4)]
@@ -231,11 +231,11 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
 async def test_second_transfer_while_one_runs_is_rejected_and_changes_nothing(system, mode):
     trio = await dials(await two(system), "warm", rings())
     await trio.until(transfer_status="ringing")
-    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    await rejected(system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
     assert dials_to(system, SECOND) == 0
     trio.target.answer()
     assert (await outcome_of(system, trio.transfer_id)).status == "done"
-    await rejected(system, "a transfer runs already; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    await rejected(system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
     await trio.all_talk()
     await trio.done("complete")
     trio.customer.hang_up()
@@ -250,7 +250,7 @@ async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
     trio.target.answer()
     await trio.until(transfer_status="merged")
     for step in ("swap", "merge"):
-        await rejected(system, "no consult is going on: all of them talk; allowed now: ", step, trio.id)
+        await rejected(system, "no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
     await trio.done("end")
     await everybody_is_gone(system, trio.id, "command")
 
@@ -259,7 +259,7 @@ async def test_complete_given_twice_is_done_once(system):
     trio = await three(system, "warm")
     first = await begins(system, "complete", trio.id)
     assert (await outcome_of(system, first)).status == "done"
-    await rejected(system, "no transfer runs; allowed now: ", "complete", trio.id)
+    await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
     assert trio.asked().count("hang up agent") == 1
     trio.target.hang_up()
     await everybody_is_gone(system, trio.id, "agent-left")

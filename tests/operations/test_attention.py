@@ -49,7 +49,7 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
     found = attention_of(fields, due_ms + 14_000)
     assert found is not None
     assert found.rank == OVERDUE
-    assert found.text.startswith("overdue for 14 s: Twilio is asked how the calls stand")
+    assert found.text.startswith("overdue for 14 s: Conferral asks Twilio about the calls")
 
 
 def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
@@ -59,7 +59,7 @@ def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
     found = attention_of(fields, now_ms)
 
     assert found is not None
-    assert (found.rank, found.text) == (OVERDUE, "overdue: it waits for nothing, not even a timer")
+    assert (found.rank, found.text) == (OVERDUE, "overdue: nothing is pending, not even a timer")
 
 
 def test_one_who_is_left_in_a_conference_is_alone_whoever_listens() -> None:
@@ -79,7 +79,7 @@ def test_a_transfer_that_has_failed_is_told_for_five_minutes() -> None:
     found = attention_of(fields, now_ms + attention.RECENT_FAILURE_MS - 1)
 
     assert found is not None
-    assert (found.rank, found.text) == (RECOVERED, "failed: the transfer (busy)")
+    assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
     assert attention_of(fields, now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
@@ -90,7 +90,7 @@ def test_an_agent_who_is_rung_again_is_told() -> None:
     found = attention_of(fields, now_ms)
 
     assert found is not None
-    assert found.text == "failed: the transfer (no-answer), the agent is rung again"
+    assert found.text == "transfer failed: target did not answer; calling the agent back"
     assert not found.needs_attention
 
 
@@ -112,7 +112,7 @@ def test_an_end_that_nobody_wished_for_is_told(reason: str, is_bad: bool) -> Non
     found = attention_of({"state": "ended", "end_reason": reason}, 0)
 
     assert (found is not None) == is_bad
-    assert found is None or found.text == f"failed: ended with {reason}"
+    assert found is None or found.text == f"ended with {reason}"
 
 
 def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> None:
@@ -147,4 +147,4 @@ def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
 
     assert found is not None
     assert found.needs_attention
-    assert found.text == "damaged: the stored state can't be understood"
+    assert found.text == "damaged: the stored state can't be decoded"

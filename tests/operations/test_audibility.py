@@ -14,32 +14,32 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     "ringing": (
         lambda: Scenario().comes_in().call("agent", "ringing"),
-        ["customer hears agent's phone ring", "agent's phone rings"],
+        ["customer hears ringing", "agent's phone is ringing"],
     ),
     "bridged": (lambda: Scenario().answered(), ["customer hears agent", "agent hears customer"]),
     # Asked for is not done: until a callback tells otherwise they talk in the bridge.
     "converting": (lambda: Scenario().answered().convert(), ["customer hears agent", "agent hears customer"]),
     "half converted": (
         lambda: Scenario().answered().convert().joins("agent"),
-        ["customer is on the way into the conference and hears nobody", "agent hears nobody"],
+        ["customer is joining the conference and hears silence", "agent hears silence"],
     ),
     "waiting": (
         waiting,
-        ["customer waits and hears music", "agent is being called and hears nobody yet"],
+        ["customer is waiting and hears music", "agent is being dialed"],
     ),
-    "hold is asked for": (
+    "hold requested": (
         lambda: ordering().hold("customer"),
         ["customer hears agent", "agent hears customer"],
     ),
     "held": (
         lambda: ordering().hold("customer").confirms("customer"),
-        ["customer is on hold and hears music", "agent hears nobody"],
+        ["customer is on hold and hears music", "agent hears silence"],
     ),
     "muted": (
         lambda: added().mute("agent").confirms("agent"),
         [
             "customer hears lawyer",
-            "agent hears customer and lawyer; nobody hears agent",
+            "agent hears customer and lawyer; no one hears agent",
             "lawyer hears customer",
         ],
     ),
@@ -48,12 +48,12 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
         [
             "customer hears agent",
             "agent hears customer",
-            "supervisor hears customer and agent; nobody hears supervisor",
+            "supervisor hears customer and agent; no one hears supervisor",
         ],
     ),
-    "target rings": (
+    "target is ringing": (
         lambda: dialling("consult").call("target", "ringing"),
-        ["customer is on hold and hears music", "agent hears target's phone ring", "target's phone rings"],
+        ["customer is on hold and hears music", "agent hears ringing", "target's phone is ringing"],
     ),
     "consult": (
         lambda: talking("consult"),
@@ -61,10 +61,10 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
     ),
     "blind": (
         blind_from_bridge,
-        ["customer waits and hears ringing", "target is being called and hears nobody yet"],
+        ["customer is waiting and hears ringing", "target is being dialed"],
     ),
     "parked": (parked, ["customer is on hold and hears music"]),
-    "one is left": (lambda: conferenced().leaves("agent"), ["customer hears nobody"]),
+    "one is left": (lambda: conferenced().leaves("agent"), ["customer hears silence"]),
     "ended": (lambda: conferenced().end(), []),
 }
 

@@ -49,7 +49,7 @@ async def test_an_id_that_was_given_before_is_no_other_commands(giver, store, is
     with pytest.raises(CommandIdConflict) as refused:
         await giver.submit({**END, "type": "park"}, "order-7")
 
-    assert refused.value.reason == "the id order-7 was given before, for another command; nothing was done"
+    assert refused.value.reason == "the id order-7 is already used by another command; nothing was done"
     assert await published(store) == before
 
 
@@ -65,9 +65,9 @@ async def test_of_two_that_are_given_at_once_under_one_id_one_is_published(giver
 async def test_a_session_is_looked_up_only_where_that_is_asked_for(giver, store):
     nobodys = {**END, "session": "CA9"}
 
-    with pytest.raises(UnknownSession, match=r"^no session and no call CA9 is known$"):
+    with pytest.raises(UnknownSession, match=r"^no call CA9 found$"):
         await giver.submit(nobodys, check_session=True)
-    with pytest.raises(SessionExists, match="there is a session or a call of this id already; leave the field out"):
+    with pytest.raises(SessionExists, match="this id is already in use; leave the field out"):
         await giver.submit({**CALL, "session": CALLER}, check_session=True)
     assert await store.keys("*command*") == []
 

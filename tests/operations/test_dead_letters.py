@@ -93,7 +93,7 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
 
 
 async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
-    await bury(client, 1, "no type", session=NUMBER)
+    await bury(client, 1, "missing field type", session=NUMBER)
     assert (await letters.list()).letters[0].session == "+…23"
     assert (await letters.list(full=True)).letters[0].session == NUMBER
 
@@ -129,9 +129,9 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
     done = await letters.retry(["2-0", "1-0", "9-9", "nonsense"])
     assert (done.done, done.left) == (1, 1)
     assert done.refused == {
-        "2-0": "it would be put aside again: no type",
-        "9-9": "there is no such letter",
-        "nonsense": "there is no such letter",
+        "2-0": "it would fail again: missing field type",
+        "9-9": "no such dead letter",
+        "nonsense": "no such dead letter",
     }
     assert await client.xlen(KEYS.commands) == 1
 
@@ -147,7 +147,7 @@ async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client
 
     monkeypatch.setattr(DeadLetterStore, "retry", slowly)
     done = await letters.retry(["2-0", "1-0", "1-0"])
-    assert (done.done, done.refused) == (1, {"2-0": "there is no such letter"})
+    assert (done.done, done.refused) == (1, {"2-0": "no such dead letter"})
     assert await client.xlen(KEYS.commands) == 1
 
 
@@ -161,8 +161,8 @@ async def test_two_who_put_the_same_back_at_once_have_each_command_done_once(cli
     assert await client.xlen(stream) == 5 == one.done + other.done
     assert 0 < await client.pttl(KEYS.command("c1")) <= REOPEN_LOCK_MS
     assert set((one.refused | other.refused).values()) <= {
-        "somebody else has just put it back",
-        "there is no such letter",
+        "someone else has just retried it",
+        "no such dead letter",
     }
 
 

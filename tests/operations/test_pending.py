@@ -13,8 +13,8 @@ from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_allowed import SITUATIONS
 from tests.statemachine.transfer_scenarios import conferenced, dialling, talking
 
-LOST = ("sweep", "the sweep, which notices callbacks that were lost", 0)
-OLD = "the session is ended for being a day old"
+LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
+OLD = "the call ends after 24 h"
 
 
 def waits(story: Scenario) -> list[tuple[str, str, int]]:
@@ -27,21 +27,21 @@ def waits(story: Scenario) -> list[tuple[str, str, int]]:
 def test_a_ringing_agent_is_waited_for_until_twilio_is_asked() -> None:
     assert waits(Scenario().comes_in().call("agent", "ringing")) == [
         ("person", "agent to answer", 0),
-        ("timer", "Twilio is asked how the calls stand, should nobody have answered by then", 40_000),
+        ("timer", "Conferral asks Twilio about the calls if no one has answered", 40_000),
         LOST,
     ]
 
 
 def test_people_who_talk_are_waited_for() -> None:
-    told = "people, who talk until somebody hangs up or a command is given"
+    told = "the parties, who are talking, to hang up"
 
     assert waits(Scenario().answered()) == [("person", told, 0), ("timer", OLD, 86_400_000), LOST]
 
 
 def test_who_is_on_the_way_into_the_conference_is_waited_for() -> None:
     assert waits(Scenario().answered().convert().joins("agent"))[:2] == [
-        ("twilio", "customer to come into the conference", 0),
-        ("timer", "whoever is missing in the conference is moved once more", 5_000),
+        ("twilio", "customer to join the conference", 0),
+        ("timer", "Conferral moves the missing party into the conference once more", 5_000),
     ]
 
 
@@ -51,7 +51,7 @@ def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
 
     assert [one.for_ for one in found][:2] == [
         "Twilio's confirmation that customer is on hold",
-        "the command hold customer to be done",
+        "the command hold customer to finish",
     ]
     assert found[0].since_ms == story.session.updated_at_ms
 
@@ -59,32 +59,32 @@ def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
 def test_who_is_on_hold_is_waited_for_and_those_who_talk_meanwhile() -> None:
     two, three = ordering().hold("customer").confirms("customer"), added().hold("lawyer").confirms("lawyer")
 
-    assert [what for by, what, _ in waits(two) if by == "person"] == ["somebody to take customer off hold (unhold)"]
+    assert [what for by, what, _ in waits(two) if by == "person"] == ["someone to take customer off hold (unhold)"]
     assert [what for by, what, _ in waits(three) if by == "person"] == [
-        "somebody to take lawyer off hold (unhold)",
-        "people, who talk until somebody hangs up or a command is given",
+        "someone to take lawyer off hold (unhold)",
+        "the parties, who are talking, to hang up",
     ]
 
 
 def test_a_parked_call_waits_for_somebody_to_take_it_up_and_goes_back_by_itself() -> None:
     assert waits(parked())[:2] == [
-        ("person", "somebody to take the parked call up (retrieve)", 0),
+        ("person", "someone to retrieve the parked call", 0),
         ("timer", "the parked call goes back to the agent who parked it", 300_000),
     ]
 
 
 def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None:
     assert waits(dialling("consult").call("target", "ringing"))[0] == ("person", "target to answer", 0)
-    assert waits(talking("consult"))[0] == ("person", "the agent's next step: complete, cancel, swap or merge", 0)
-    assert waits(talking("warm"))[0] == ("person", "the agent's next step: complete, cancel", 0)
+    assert waits(talking("consult"))[0] == ("person", "the agent to complete, cancel, swap, or merge", 0)
+    assert waits(talking("warm"))[0] == ("person", "the agent to complete or cancel", 0)
 
 
 def test_what_was_asked_of_twilio_is_waited_for_even_at_the_end() -> None:
-    asked = EffectRequest("e1", "hang_up_call", "agent", "hang agent up", 5)
+    asked = EffectRequest("e1", "hang_up_call", "agent", "hang up agent", 5)
 
     (wait,) = list_waits(session_codec.encode(conferenced().end().session), 10, [asked])
 
-    assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang agent up", 5)
+    assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang up agent", 5)
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
@@ -120,10 +120,10 @@ def test_what_has_nothing_to_do_says_so_unless_that_is_in_doubt() -> None:
     held = of(ordering().hold("customer").confirms("customer"))
 
     assert [(settled[kind].allowed, settled[kind].reason) for kind in ("convert", "unhold", "unmute")] == [
-        (False, "it is a conference already"), (False, "nobody is on hold"), (False, "nobody is muted"),
+        (False, "it is already a conference"), (False, "no one is on hold"), (False, "no one is muted"),
     ]  # fmt: skip
     assert asked["unhold"].allowed
-    assert (held["unhold"].allowed, held["unmute"].reason) == (True, "nobody is muted")
+    assert (held["unhold"].allowed, held["unmute"].reason) == (True, "no one is muted")
     assert of(Scenario().answered())["convert"].allowed
 
 
@@ -134,7 +134,7 @@ def test_buttons_stand_in_the_same_order_always() -> None:
 
 
 def test_a_reason_is_the_machines_own() -> None:
-    assert of(talking("warm"))["swap"].reason == "no consult is going on: all of them talk"
+    assert of(talking("warm"))["swap"].reason == "no consult is in progress: all parties are talking"
     assert of(conferenced().end())["hold"].reason == "the session has ended (command)"
 
 
@@ -150,7 +150,7 @@ def test_what_hangs_somebody_up_says_so() -> None:
     found = of(conferenced())
 
     assert found["end"].danger == "the customer and the agent will be hung up"
-    assert "without the customer the call ends" in found["remove"].danger
+    assert "removing the customer ends the call" in found["remove"].danger
     assert [one.type for one in found.values() if one.danger] == ["remove", "end"]
 
 

@@ -55,7 +55,7 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
     assert (
         session_summary.participants_line(then)
-        == "agent client:alice and target client:bob talk; customer +…23 is held"
+        == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
     assert [one.text for one in audibility.audibility(then)][1:] == ["agent hears target", "target hears agent"]
 

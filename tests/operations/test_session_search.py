@@ -126,4 +126,4 @@ async def test_nobody_known_is_told_without_the_number(reader, redis):
     for named, told in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
         with pytest.raises(UnknownSession) as unknown:
             await reader.find(named)
-        assert str(unknown.value) == f"no session and no call {told} is known"
+        assert str(unknown.value) == f"no call {told} found"

@@ -29,41 +29,56 @@ def parties(**statuses):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        (parties(customer="connected", agent="connected"), "customer and agent talk"),
-        (parties(customer="connected", agent="ringing"), "customer waits; agent rings"),
-        (parties(customer="held", agent="connected", target="connected"), "agent and target talk; customer is held"),
-        (parties(customer="connected", agent="connected", target="held"), "customer and agent talk; target is held"),
-        (parties(customer="connected", agent="connected", target="connected"), "customer, agent and target talk"),
+        (parties(customer="connected", agent="connected"), "customer and agent are talking"),
+        (parties(customer="connected", agent="ringing"), "customer is waiting; agent is ringing"),
+        (
+            parties(customer="held", agent="connected", target="connected"),
+            "agent and target are talking; customer is on hold",
+        ),
+        (
+            parties(customer="connected", agent="connected", target="held"),
+            "customer and agent are talking; target is on hold",
+        ),
+        (
+            parties(customer="connected", agent="connected", target="connected"),
+            "customer, agent and target are talking",
+        ),
         (
             parties(customer="held", agent="connected", target="dialing"),
-            "agent waits; customer is held; target is being called",
+            "agent is waiting; customer is on hold; target is being dialed",
         ),
-        (parties(customer="waits", agent="left", target="confirming"), "customer waits; target is asked to press 1"),
-        (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent talk"),
+        (
+            parties(customer="waits", agent="left", target="confirming"),
+            "customer is waiting; target is asked to press 1",
+        ),
+        (parties(customer="connected", agent="connected", agent_1="left"), "customer and agent are talking"),
         (parties(customer="connected", agent="left"), "customer is alone"),
-        (parties(customer="held", agent="is_leaving", target="left"), "customer is held; agent is leaving"),
+        (parties(customer="held", agent="is_leaving", target="left"), "customer is on hold; agent is leaving"),
         (parties(customer="left", agent="left"), ""),
         ({}, ""),
-        (parties(customer="connected", agent="connected", expert="connected"), "customer, agent and expert talk"),
-        (parties(customer="waits", agent="left"), "customer waits"),
+        (
+            parties(customer="connected", agent="connected", expert="connected"),
+            "customer, agent and expert are talking",
+        ),
+        (parties(customer="waits", agent="left"), "customer is waiting"),
         (
             parties(customer="connected", agent="connected", supervisor="connected")
             | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
-            "customer and agent talk; supervisor listens",
+            "customer and agent are talking; supervisor listens",
         ),
         (
             parties(customer="connected", agent="connected", supervisor="connected")
             | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
-            "customer and agent talk; supervisor whispers to the agent",
+            "customer and agent are talking; supervisor whispers to the agent",
         ),
         (
             parties(customer="connected", agent="connected", supervisor="connected")
             | {"party.supervisor.supervises": "barge"},
-            "customer and agent talk; supervisor is heard by all",
+            "customer and agent are talking; supervisor is heard by everyone",
         ),
         (
             parties(customer="connected", agent="connected") | {"party.agent.muted": "true"},
-            "customer and agent talk; agent is muted",
+            "customer and agent are talking; agent is muted",
         ),
     ],
 )
@@ -75,8 +90,11 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
     fields = parties(customer="connected", agent="connected")
     fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
 
-    assert session_summary.participants_line(fields) == "customer +…23 and agent client:alice talk"
-    assert session_summary.participants_line(fields, full=True) == "customer +14155550123 and agent client:alice talk"
+    assert session_summary.participants_line(fields) == "customer +…23 and agent client:alice are talking"
+    assert (
+        session_summary.participants_line(fields, full=True)
+        == "customer +14155550123 and agent client:alice are talking"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +133,7 @@ def test_every_attempt_is_told_with_how_long_it_rang_and_how_long_the_party_was_
     assert session_summary.dial_attempts(fields, started_ms + 1_000) == [
         ("target", "+…45", "busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
-        ("agent", "client:alice", "under way", "1.0 s", ""),
+        ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
     assert session_summary.dial_attempts(fields, started_ms, full=True)[0][1] == "+14155550145"
 
@@ -200,8 +218,8 @@ def test_commands_under_way_are_told_with_their_party():
     )
 
     assert session_summary.session_notes(stored(pending_commands=orders)) == [
-        "add expert under way",
-        "announce under way",
+        "add expert in progress",
+        "announce in progress",
     ]
 
 
@@ -216,10 +234,10 @@ def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
     fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
 
     assert session_summary.short_notes(fields) == [
-        "customer is held",
+        "customer is on hold",
         "agent is muted",
-        "expert takes part",
-        "guest is being called",
+        "expert is connected",
+        "guest is being dialed",
         "supervisor listens",
         "recording",
     ]
@@ -277,14 +295,14 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert told == [
-        "agent client:alice is being called; customer +…23 is dialed next",
-        "agent client:alice rings; customer +…23 is dialed next",
-        "agent client:alice rings; customer +…23 is dialed next",
+        "agent client:alice is being dialed; customer +…23 is dialed next",
+        "agent client:alice is ringing; customer +…23 is dialed next",
+        "agent client:alice is ringing; customer +…23 is dialed next",
     ]
 
 
 def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
     story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
     fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
-    assert session_summary.participants_line(fields) == "agent client:alice waits; customer +…23 is being called"
+    assert session_summary.participants_line(fields) == "agent client:alice is waiting; customer +…23 is being dialed"
     assert session_summary.party_notes(fields, "customer") == []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.operations import wording
+from conferral.operations import attempts as attempt_notes
 from conferral.operations.explanation import Explanation, Suggestion, explain
 from conferral.operations.history import timeline
 from conferral.operations.session_queries import LogEntry
@@ -44,7 +44,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
 @pytest.mark.parametrize(
     ("play", "outcome", "code", "answer"),
     [
-        (held("succeeds"), "succeeded", 0, "done after 120 ms"),
+        (held("succeeds"), "succeeded", 0, "done in 120 ms"),
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
         (held("is_unknown"), "unknown", 0, "no answer after 120 ms"),
     ],
@@ -68,21 +68,25 @@ def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_don
     )
 
     (asked,) = asking.effects
-    line = "17 attempts, 503 twice, 429 code 20429 once, no answer 13 times"
+    line = "17 attempts: HTTP 503 twice, HTTP 429 (20429) once, no answer 13 times"
     assert (asked.attempts, asked.attempts_note) == (17, line)
-    assert timeline.effect_results(asking) == f"done after 120 ms ({line})"
-    assert telling.text == f"Twilio has done it: change how customer takes part, after {line}"
+    assert timeline.effect_results(asking) == f"done in 120 ms ({line})"
+    assert telling.text == f"Twilio confirmed: update customer; {line}"
 
 
 @pytest.mark.parametrize(
     ("attempts", "failed_attempts", "line"),
     [
-        (1, ("500 code 20500 x1",), "1 attempt, answered 500 code 20500; looked, and it was there"),
-        (2, ("500 code 20500 x2",), "2 attempts, answered 500 code 20500 twice; looked, and it was there"),
-        (3, ("429 x1", "no-answer x2"), "3 attempts, answered 429 once, no answer twice; looked, and it was there"),
-        (1, ("no-answer x1",), "1 attempt, no answer; looked, and it was there"),
-        (2, ("no-answer x1",), "2 attempts, no answer once"),
-        (1, ("429 code 20429 x1",), "1 attempt, 429 code 20429 once"),
+        (1, ("500 code 20500 x1",), "1 attempt: HTTP 500 (20500), but a check showed that it worked"),
+        (2, ("500 code 20500 x2",), "2 attempts: HTTP 500 (20500) twice, but a check showed that it worked"),
+        (
+            3,
+            ("429 x1", "no-answer x2"),
+            "3 attempts: HTTP 429 once, no answer twice, but a check showed that it worked",
+        ),
+        (1, ("no-answer x1",), "1 attempt: no answer, but a check showed that it worked"),
+        (2, ("no-answer x1",), "2 attempts: no answer once"),
+        (1, ("429 code 20429 x1",), "1 attempt: HTTP 429 (20429) once"),
     ],
 )
 def test_what_a_look_has_found_done_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
@@ -90,21 +94,21 @@ def test_what_a_look_has_found_done_says_so(attempts: int, failed_attempts: tupl
         told(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
     )
 
-    assert timeline.effect_results(asking) == f"done after 120 ms ({line})"
-    assert telling.text == f"Twilio has done it: change how customer takes part, after {line}"
+    assert timeline.effect_results(asking) == f"done in 120 ms ({line})"
+    assert telling.text == f"Twilio confirmed: update customer; {line}"
 
 
 def test_nothing_was_there_of_what_has_failed() -> None:
     entry = LogEntry("1-0", {"event": "effect_failed", "attempts": "2", "failed_attempts": '["503 x2"]'})
 
-    assert wording.describe_attempts(entry) == "2 attempts, 503 twice"
+    assert attempt_notes.describe_attempts(entry) == "2 attempts: HTTP 503 twice"
 
 
 @pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
 def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "failed_attempts": '["503 x2"]'})
 
-    assert (wording.attempt_count(entry), wording.describe_attempts(entry)) == (0, "")
+    assert (attempt_notes.attempt_count(entry), attempt_notes.describe_attempts(entry)) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> N
 def test_setbacks_that_make_no_sense_are_left_out(failed_attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": "3", "failed_attempts": failed_attempts})
 
-    assert wording.describe_attempts(entry) == "3 attempts"
+    assert attempt_notes.describe_attempts(entry) == "3 attempts"
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -240,8 +244,8 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
     found = explain(session_codec.encode(sessions[-1]), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
-    assert since["the command hold customer to be done"] == 568_000
-    assert since["the command mute agent to be done"] == 8_000
+    assert since["the command hold customer to finish"] == 568_000
+    assert since["the command mute agent to finish"] == 8_000
     assert since["Twilio's answer: start the recording"] == 0
 
 
@@ -273,8 +277,8 @@ def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
     found = explained(busy)
 
     assert found.first_failure is not None
-    assert (found.first_failure.text, found.first_failure.guard) == ("target is busy", "busy")
-    assert "Recovered: failed: the transfer (busy)." in found.summary
+    assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
+    assert "Recovered: transfer failed: target was busy." in found.summary
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 
@@ -283,7 +287,7 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
 
     assert found.first_failure is not None
     assert (found.first_failure.text, found.first_failure.is_refusal) == ("swap was refused", True)
-    assert found.first_failure.guard == "no consult is going on: all of them talk"
+    assert found.first_failure.guard == "no consult is in progress: all parties are talking"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +316,7 @@ def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in
     found = explained(play).first_failure
 
     assert found is not None
-    assert (found.text, found.is_earlier, found.is_refusal) == ("target is busy", True, False)
+    assert (found.text, found.is_earlier, found.is_refusal) == ("target was busy", True, False)
 
 
 def left_in_consult() -> Scenario:
@@ -326,7 +330,7 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
     found = explained(left_in_consult).first_failure
 
     assert found is not None
-    assert (found.text, found.guard) == ("customer leaves the conference (participant hung up)", "customer-left")
+    assert (found.text, found.guard) == ("customer left the conference (participant hung up)", "customer-left")
     assert (found.entry_id, found.is_earlier) == (log[-1].entry_id, False)
     assert timeline.build_timeline(log)[-1].is_failure
 
@@ -340,7 +344,7 @@ def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> N
     found = explained(play).first_failure
 
     assert found is not None
-    assert (found.text, found.is_earlier) == ("target does not answer", True)
+    assert (found.text, found.is_earlier) == ("target did not answer", True)
 
 
 def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold() -> None:
@@ -350,7 +354,7 @@ def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold
     found = explain(fields, log, sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
-    assert (found.text, found.is_earlier) == ("target is busy", False)
+    assert (found.text, found.is_earlier) == ("target was busy", False)
 
 
 def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
@@ -370,22 +374,22 @@ def test_of_several_transfers_the_newest_is_explained() -> None:
     found = explain(fields, [*log, noted], sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
-    assert found.text == "target does not answer"
+    assert found.text == "target did not answer"
 
 
 def test_since_when_it_stands_so_and_when_its_timers_were_set_is_read_from_the_log() -> None:
     found = explained(lambda: Scenario().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
 
-    assert found.summary[0].endswith("(1 s).")
+    assert found.summary[0] == "Converting for 1 s (since 00:16:43 UTC)."
     (timer,) = [wait for wait in found.waits if wait.by == "timer"]
     assert timer.comes_at_ms - timer.since_ms == 5_000
-    assert any("in 3 s: whoever is missing" in sentence for sentence in found.upcoming)
+    assert any("in 3 s: Conferral moves the missing party" in sentence for sentence in found.upcoming)
 
 
 def test_what_is_overdue_says_so_and_leads_to_check() -> None:
     found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
-    assert "Since 55 s overdue: whoever is missing in the conference is moved once more." in found.upcoming
+    assert "Overdue for 55 s: Conferral moves the missing party into the conference once more." in found.upcoming
     assert found.suggestions[0].line == "conferral check"
 
 
@@ -402,9 +406,9 @@ def test_what_helps_is_what_the_session_would_take() -> None:
 @pytest.mark.parametrize(
     ("reason", "told"),
     [
-        ("customer-left", "customer left first, and this told of it: agent leaves the conference"),
-        ("agent-left", "agent leaves the conference"),
-        ("command", "agent leaves the conference"),
+        ("customer-left", "Cause: the customer hung up. First signal received: agent left the conference"),
+        ("agent-left", "Ended by: agent left the conference"),
+        ("command", "Ended by: agent left the conference"),
     ],
 )
 def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
@@ -413,14 +417,17 @@ def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
 
     found = explain(fields, [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
-    assert found.summary[1] == f"What ended it: {told} (moderator ended)."
+    assert found.summary[1] == f"{told} (moderator ended)."
 
 
 def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> None:
     def later_well() -> Scenario:
         return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
 
-    assert "Newest transfer: consult to client:bob; they consult." in explained(lambda: talking("consult")).summary
+    assert (
+        "Last transfer: consult to client:bob; agent and target are talking."
+        in explained(lambda: talking("consult")).summary
+    )
     failures = [explained(play).first_failure for play in (busy, later_well)]
     assert [one is not None and one.is_earlier for one in failures] == [False, True]
 
@@ -428,8 +435,8 @@ def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> Non
 def test_of_an_ended_session_is_told_why() -> None:
     found = explained(lambda: conferenced().later(61_000).end())
 
-    assert found.summary[0].endswith("UTC after 1 min 01 s: an operator ended it (command).")
-    assert found.summary[1] == "What ended it: end is asked for."
+    assert found.summary[0].endswith("UTC after 1 min 01 s: an operator ended it.")
+    assert found.summary[1] == "Ended by: end requested."
     assert found.first_failure is None
     assert [wait.by for wait in found.waits] == ["twilio"] * len(found.waits)
 
@@ -449,8 +456,8 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
 def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
     fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
 
-    assert explain(fields, [], 0).summary[-1] == "Newest transfer: blind to +…45."
-    assert explain(fields, [], 0, full=True).summary[-1] == "Newest transfer: blind to +14155550145."
+    assert explain(fields, [], 0).summary[-1] == "Last transfer: blind to +…45."
+    assert explain(fields, [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "٣", "9" * 5_000])

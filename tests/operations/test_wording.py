@@ -45,46 +45,46 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (CallProgressed(**CALLED, party="target", status="ringing"), "target rings"),
-        (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is held"),
+        (CallProgressed(**CALLED, party="target", status="ringing"), "target is ringing"),
+        (ParticipantChanged(**CHANGED, kind="participant-hold", held=True), "target is on hold"),
         (ParticipantChanged(**CHANGED, kind="participant-unhold"), "target is off hold"),
-        (ParticipantChanged(**CHANGED, kind="participant-modify"), "target's leaving does not end the conference now"),
+        (ParticipantChanged(**CHANGED, kind="participant-modify"), "conference will no longer end when target leaves"),
         (
             ParticipantChanged(**CHANGED, kind="participant-modify", end_on_exit=True),
-            "target's leaving ends the conference now",
+            "conference will end when target leaves",
         ),
         (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
-        (GateReached(**CALLED), "somebody who was called has answered"),
+        (GateReached(**CALLED), "the called party answered at the gate"),
         (
             GateDecided(**CALLED, decision="taken"),
-            "somebody who was called comes second, somebody else has taken the call",
+            "the called party answered second: someone else had taken the call",
         ),
-        (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio has done it: call target into the conference"),
-        (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: call target"),
+        (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
+        (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: dial target"),
         (
             EffectFailed(**EFFECT, kind="update_participant", http_status=404, code=20404),
-            "Twilio refused: change how target takes part (HTTP 404 code 20404)",
+            "Twilio refused: update target (HTTP 404 code 20404)",
         ),
-        (EffectSucceeded(**EFFECT, kind="update_participant", detail="hold"), "Twilio has done it: hold target"),
+        (EffectSucceeded(**EFFECT, kind="update_participant", detail="hold"), "Twilio confirmed: hold target"),
         (
             EffectFailed(**EFFECT, kind="update_participant", detail="whisper", http_status=400, code=16027),
-            "Twilio refused: let target be heard by the agent (HTTP 400 code 16027)",
+            "Twilio refused: switch target to whisper (HTTP 400 code 16027)",
         ),
         (
             EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", detail="paused"),
-            "Twilio has done it: pause the recording",
+            "Twilio confirmed: pause the recording",
         ),
         (
             EffectUnknown(session_id=CALL, effect_id="e1", kind="change_recording", detail="+14155550123"),
             "no answer from Twilio: change the recording",
         ),
-        (StageOverdue(session_id=CALL, due_ms=1), "it is time to look after the transfer"),
-        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "a transfer is asked for (warm to 2 targets)"),
+        (StageOverdue(session_id=CALL, due_ms=1), "time to check on the transfer"),
+        (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
         (
             Call(session_id=CALL, agent="client:a", customer="client:b"),
-            "a call to an agent and a customer is asked for",
+            "call requested: the agent first, then the customer",
         ),
-        (Swap(session_id=CALL), "swap is asked for"),
+        (Swap(session_id=CALL), "swap requested"),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -93,18 +93,18 @@ def test_what_happens_in_a_transfer_is_told_in_words(event, told):
 
 
 def test_who_was_agent_before_is_not_told_as_the_agent():
-    assert wording.describe_entry(entry("participant_left", "agent-1")) == "agent-1 leaves the conference"
+    assert wording.describe_entry(entry("participant_left", "agent-1")) == "agent-1 left the conference"
 
 
 @pytest.mark.parametrize(
     ("ordered", "told"),
     [
-        ([("create_call", "agent")], "it is time to ring the agent again"),
-        ([("hang_up_call", "agent"), ("create_participant", "target")], "it is time to call target"),
-        ([("create_call", "target-1"), ("create_call", "target-2")], "it is time to call target-1 and target-2"),
-        ([("update_participant", "customer")], "a step of the transfer takes too long"),
-        ([("read_calls", "")], "it is time to look how far the transfer has come"),
-        ([("hang_up_call", "agent"), ("read_calls", "")], "it is time to look how far the transfer has come"),
+        ([("create_call", "agent")], "time to ring the agent again"),
+        ([("hang_up_call", "agent"), ("create_participant", "target")], "time to dial target"),
+        ([("create_call", "target-1"), ("create_call", "target-2")], "time to dial target-1 and target-2"),
+        ([("update_participant", "customer")], "a step of the transfer timed out"),
+        ([("read_calls", "")], "time to check on the transfer"),
+        ([("hang_up_call", "agent"), ("read_calls", "")], "time to check on the transfer"),
     ],
 )
 def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
@@ -116,18 +116,18 @@ def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
 @pytest.mark.parametrize(
     ("event", "detail", "told"),
     [
-        ("dial_ended", "agent bridge answered", "agent's bridge is over (answered)"),
-        ("dial_ended", "agent d1 answered", "agent's time in the conference is over"),
-        ("dial_ended", "agent d1 failed", "agent's time in the conference is over (failed)"),
-        ("participant_changed", "supervisor participant-unmute", "supervisor is heard by all"),
-        ("calls_read", "CA1 in-progress; 2 in the conference", "Twilio says: 2 in the conference, CA1 is on the line"),
+        ("dial_ended", "agent bridge answered", "agent's <Dial> ended (answered)"),
+        ("dial_ended", "agent d1 answered", "agent's conference <Dial> ended"),
+        ("dial_ended", "agent d1 failed", "agent's conference <Dial> ended (failed)"),
+        ("participant_changed", "supervisor participant-unmute", "supervisor is heard by everyone"),
+        ("calls_read", "CA1 in-progress; 2 in the conference", "Twilio reports: 2 in the conference, CA1 is connected"),
         (
             "calls_read",
             "agent completed; in the conference: customer",
-            "Twilio says: customer is in the conference, agent is off the line",
+            "Twilio reports: customer is in the conference, agent's call ended",
         ),
-        ("participant_changed", "supervisor participant-mute (muted)", "supervisor listens, heard by nobody"),
-        ("participant_changed", "supervisor participant-unmute (coaches agent)", "supervisor is heard by agent alone"),
+        ("participant_changed", "supervisor participant-mute (muted)", "supervisor is monitoring, heard by no one"),
+        ("participant_changed", "supervisor participant-unmute (coaches agent)", "supervisor is heard only by agent"),
     ],
 )
 def test_how_somebody_takes_part_is_told_in_words(event, detail, told):
@@ -145,7 +145,7 @@ def test_what_is_asked_of_twilio_stands_apart_from_the_state():
 
     told = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
 
-    assert told == "-> conferenced; Twilio is asked to hang agent up"
+    assert told == "-> conferenced; asks Twilio to hang up agent"
 
 
 def test_every_event_has_words_of_its_own():
@@ -169,13 +169,14 @@ def test_every_effect_has_words_of_its_own():
 def test_whoever_is_at_the_gate_is_named_where_the_entry_tells():
     of_one, of_two = '{"party.target.status":"connected"}', '{"party.a.status":"left","party.b.status":"left"}'
 
-    assert wording.describe_entry(entry("gate_reached", TARGET_CALL, changes=of_one)) == "target has answered"
+    assert wording.describe_entry(entry("gate_reached", TARGET_CALL, changes=of_one)) == "target answered at the gate"
     assert (
-        wording.describe_entry(entry("gate_decided", f"{TARGET_CALL} accepted", changes=of_one)) == "target is let in"
+        wording.describe_entry(entry("gate_decided", f"{TARGET_CALL} accepted", changes=of_one))
+        == "target was admitted"
     )
     assert (
         wording.describe_entry(entry("gate_reached", TARGET_CALL, changes=of_two))
-        == "somebody who was called has answered"
+        == "the called party answered at the gate"
     )
 
 
@@ -183,21 +184,21 @@ def test_whoever_is_at_the_gate_is_named_where_the_entry_tells():
 def test_every_decision_of_the_gate_has_words_of_its_own(decision):
     told = wording.describe_entry(entry("gate_decided", f"{TARGET_CALL} {decision.value}"))
 
-    assert told.startswith("somebody who was called ")
-    assert told != f"somebody who was called {decision.value}"
+    assert told.startswith("the called party ")
+    assert told != f"the called party {decision.value}"
 
 
 @pytest.mark.parametrize(
     ("event", "detail", "told"),
     [
-        ("hold", "customer", "hold is asked for (customer)"),
-        ("park", "", "park is asked for"),
-        ("account_swept", "call-missing CA1", "the account's list does not show a call of it"),
-        ("account_swept", "made-up", "the account's lists differ (made-up)"),
+        ("hold", "customer", "hold requested (customer)"),
+        ("park", "", "park requested"),
+        ("account_swept", "call-missing CA1", "sweep: Twilio's list of live calls lacks one of its calls"),
+        ("account_swept", "made-up", "sweep: Twilio's lists differ (made-up)"),
         (
             "conference_found",
             "CF1; 2 in the conference",
-            "a conference of ours was found of which nothing was known any more, with 2 in it",
+            "found one of our conferences that no session knew, with 2 in it",
         ),
     ],
 )
@@ -212,35 +213,35 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (AnnouncementEnded(**ROOM), "everybody has heard the announcement"),
-        (AnnouncementEnded(**ROOM, call_sid=TARGET_CALL), "target has heard the announcement"),
+        (AnnouncementEnded(**ROOM), "everyone heard the announcement"),
+        (AnnouncementEnded(**ROOM, call_sid=TARGET_CALL), "target heard the announcement"),
         (
             AnnouncementEnded(**ROOM, failed=True, reason="not found"),
-            "the announcement can't be played to everybody (not found)",
+            "the announcement could not be played to everyone (not found)",
         ),
         (
             RecordingChanged(**RECORDED, status="in-progress", of_conference=True),
-            "the recording of the conference runs",
+            "the recording of the conference is running",
         ),
         (
             RecordingChanged(**RECORDED, status="completed", duration_s=61),
-            "the recording of the call can be fetched (61 s)",
+            "the recording of the call is available (61 s)",
         ),
         (RecordingChanged(**RECORDED, status="hummed"), "the recording of the call hummed"),
         (
             ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
-            "target is heard by target alone",
+            "target is heard only by target",
         ),
         (
             CallProgressed(**CALLED, party="target", status="ringing", agent_number=1),
-            "target rings (agent number 2)",
+            "target is ringing (agent number 2)",
         ),
         (
             CallReceived(
                 session_id=CALL, call_sid=CALL, customer_address="x", agent_address="client:a", mode="conference",
                 other_agents=("client:b",),
             ),
-            "a call comes in (conference, 2 agents to be tried)",
+            "incoming call (conference, 2 agents)",
         ),
         (
             EffectFailed(session_id=CALL, effect_id="e1", kind="change_recording", http_status=404, code=20404),
@@ -248,13 +249,13 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         ),
         (
             EffectSucceeded(session_id=CALL, effect_id="e1", kind="change_recording", recording_sid="RE" + "1" * 32),
-            f"Twilio has done it: change the recording (RE{'1' * 32})",
+            f"Twilio confirmed: change the recording (RE{'1' * 32})",
         ),
         (
             AccountSwept(session_id=CALL, finding="call-live", call_sid=CALL),
-            "the account's list shows a call of it, though it has ended",
+            "sweep: Twilio still lists a call, although the session has ended",
         ),
-        (Add(session_id=CALL, to="client:c", party="expert"), "add is asked for (expert)"),
+        (Add(session_id=CALL, to="client:c", party="expert"), "add requested (expert)"),
     ],
     ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
@@ -274,19 +275,19 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
     ("kind", "party", "what", "told"),
     [
         ("update_participant", "bob", "hold", "hold bob"),
-        ("update_participant", "bob", "clear-end-on-exit", "go on when bob leaves"),
-        ("update_participant", "supervisor", "whisper", "let supervisor be heard by the agent"),
-        ("update_participant", "bob", "hum", "change how bob takes part"),
+        ("update_participant", "bob", "clear-end-on-exit", "keep the conference running when bob leaves"),
+        ("update_participant", "supervisor", "whisper", "switch supervisor to whisper"),
+        ("update_participant", "bob", "hum", "update bob"),
         ("change_recording", "", "paused", "pause the recording"),
-        ("play_announcement", "", "", "play an announcement to everybody"),
+        ("play_announcement", "", "", "play an announcement to everyone"),
         ("play_announcement", "bob", "", "play an announcement to bob"),
-        ("redirect_to_url", "customer", "", "send customer on to what follows the conference"),
+        ("redirect_to_url", "customer", "", "redirect customer to the URL for after the conference"),
     ],
 )
 def test_what_is_asked_of_twilio_is_told_in_words(kind, party, what, told):
     effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
 
-    assert wording.describe_change(entry("swap", effects=effects)) == f"Twilio is asked to {told}"
+    assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {told}"
 
 
 @pytest.mark.parametrize("ask", ParticipantUpdate)
@@ -313,5 +314,5 @@ def test_reports_that_make_no_sense_are_not_told(reports):
 
 
 def test_one_of_several_agents_is_told_by_his_place():
-    assert wording.describe_entry(entry("call_progressed", "agent busy, agent 2 of 3")) == "agent 2 of 3 is busy"
-    assert wording.describe_entry(entry("call_progressed", "agent rejected")) == "agent refuses the call"
+    assert wording.describe_entry(entry("call_progressed", "agent busy, agent 2 of 3")) == "agent 2 of 3 was busy"
+    assert wording.describe_entry(entry("call_progressed", "agent rejected")) == "agent declined the call"

@@ -155,7 +155,7 @@ async def test_entry_that_kills_three_workers_is_put_aside(system, tmp_path):
             await asyncio.to_thread(worker.process.wait, 20)
             assert worker.was_killed
     letters = await system.client.xrange(system.keys.dead)
-    assert letters[0][1][b"dead_reason"] == b"workers died deciding it"
+    assert letters[0][1][b"dead_reason"] == b"workers crashed processing it"
     assert letters[0][1][b"type"] == b"call_received"
     customer.hang_up()
 

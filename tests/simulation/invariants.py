@@ -392,7 +392,7 @@ class InvariantChecker:
                 fields.get(name, b"").decode(errors="replace")
                 for name in (b"type", b"dead_reason", b"session", b"dead_entry")
             )
-            if reason == "workers died deciding it" and self._died_over(entry_id):
+            if reason == "workers crashed processing it" and self._died_over(entry_id):
                 self.put_aside += 1
             else:
                 self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")

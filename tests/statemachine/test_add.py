@@ -310,17 +310,17 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 
 @pytest.mark.parametrize("begin", [clearing, rings, added], ids=lambda begin: begin.__name__)
 def test_name_that_is_taken_is_refused(begin):
-    refused_because(begin().add(command_id="late"), "late", "a party of that name takes part already")
+    refused_because(begin().add(command_id="late"), "late", "a party with this name is already on the call")
 
 
 def test_name_that_waits_for_the_conversion_is_taken():
     story = ordering(Scenario().answered().convert).add().add(command_id="late")
-    refused_because(story, "late", "a party of that name takes part already")
+    refused_because(story, "late", "a party with this name is already on the call")
 
 
 @pytest.mark.parametrize("name", ["customer", "agent"])
 def test_names_of_the_two_are_taken(name):
-    refused_because(ordering().add(name), "add-1", "a party of that name takes part already")
+    refused_because(ordering().add(name), "add-1", "a party with this name is already on the call")
 
 
 def small() -> Orders:
@@ -344,16 +344,16 @@ def test_nobody_is_added_to_a_conference_that_is_full():
 
 
 def test_nobody_is_added_before_the_agent_has_answered():
-    refused_because(ordering(Scenario().comes_in).add(), "add-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).add(), "add-1", "no one has answered yet")
 
 
 def test_nobody_is_added_while_a_transfer_runs():
-    refused_because(ordering(blind_from_bridge).add(), "add-1", "a transfer runs")
+    refused_because(ordering(blind_from_bridge).add(), "add-1", "a transfer is in progress")
 
 
 def test_nobody_is_added_when_one_has_hung_up():
     story = ordering(Scenario().answered).call("agent", "completed").add()
-    refused_because(story, "add-1", "one of the two has hung up")
+    refused_because(story, "add-1", "one of the two parties has hung up")
 
 
 # ---- the conversion that it needs --------------------------------------------------------------------------------

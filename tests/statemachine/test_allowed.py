@@ -105,7 +105,7 @@ def party_of(story: Scenario, number: int) -> Party:
 def test_refusal_tells_what_is_allowed():
     story = ordering(Scenario().comes_in).add()
 
-    assert story.reports["add-1"] == [("rejected", "nobody has answered yet; allowed now: remove, end")]
+    assert story.reports["add-1"] == [("rejected", "no one has answered yet; allowed now: remove, end")]
 
 
 @pytest.mark.parametrize("begin", [conferenced, lambda: conferenced().end()])

@@ -7,7 +7,7 @@ from tests.statemachine.command_scenarios import Orders, added, ordering, superv
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, talking
 
-UNKNOWN = "unknown: Twilio has not confirmed it"
+UNKNOWN = "unknown: Twilio did not confirm it"
 
 
 def playing() -> Orders:
@@ -170,7 +170,7 @@ def test_party_that_has_left_before_it_was_asked_for_is_not_waited_for():
 
 def test_nobody_who_could_hear_it_is_left():
     story = refuse(refuse(playing_to_each(), 0, gone=True), 1, gone=True)
-    story.expect_command("announce-1", "accepted", "failed", reason="nobody is there to hear it").expect_no_orders()
+    story.expect_command("announce-1", "accepted", "failed", reason="no one is there to hear it").expect_no_orders()
 
 
 def test_one_of_which_nothing_is_heard_fails_the_command():
@@ -182,15 +182,15 @@ def test_one_of_which_nothing_is_heard_fails_the_command():
 
 
 def test_one_at_a_time():
-    refused_because(playing().announce("late"), "late", "an announcement is being played already")
+    refused_because(playing().announce("late"), "late", "another announcement is playing")
     story = ordering(Scenario().answered).announce().announce("late")
-    refused_because(story, "late", "an announcement is being played already")
+    refused_because(story, "late", "another announcement is playing")
     playing().played().announce("next").expect("conferenced", "play to all")
 
 
 def test_nobody_hears_it_who_waits():
-    refused_because(ordering(blind_from_bridge).announce(), "announce-1", "nobody is there to hear it")
+    refused_because(ordering(blind_from_bridge).announce(), "announce-1", "no one is there to hear it")
 
 
 def test_nothing_is_announced_before_the_agent_has_answered():
-    refused_because(ordering(Scenario().comes_in).announce(), "announce-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).announce(), "announce-1", "no one has answered yet")

@@ -216,12 +216,12 @@ def test_agent_who_leaves_by_himself_is_not_hung_up():
                          ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
 def test_steps_are_refused_when_the_agent_is_let_go(story, command):
     story = getattr(story(), command)("late")
-    story.expect_refused("late", "the agent has been let go already", "end")
+    story.expect_refused("late", "the agent is already being disconnected", "end")
 
 
 def test_second_transfer_is_refused_while_a_blind_one_runs():
     story = blind_from_bridge().transfer("warm", command_id="late")
-    story.expect_refused("late", "a transfer runs already", "end")
+    story.expect_refused("late", "another transfer is in progress", "end")
 
 
 def test_end_on_the_way_hangs_up_the_customer():

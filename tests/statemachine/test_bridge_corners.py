@@ -45,7 +45,7 @@ def test_call_whose_caller_id_was_refused_does_not_open_the_gate_when_it_shows_u
 
 def test_party_can_not_be_added_under_a_name_that_is_taken():
     story = ordering(Scenario().answered).add("agent").expect("bridged", outcome="refused")
-    story.expect_refused("add-1", "a party of that name takes part already", "convert", "transfer", "end")
+    story.expect_refused("add-1", "a party with this name is already on the call", "convert", "transfer", "end")
 
 
 def test_party_can_not_be_added_to_a_full_call():
@@ -64,7 +64,7 @@ def refused_because(story, command_id: str, why: str) -> None:
 
 def test_recording_over_the_bridge_is_neither_started_nor_resumed_while_it_runs():
     story = ordering(Scenario().answered).record("start").recorded()
-    refused_because(story.record("start", "again"), "again", "it is recorded already")
+    refused_because(story.record("start", "again"), "again", "already recording")
     story.record("resume").expect("bridged").expect_command("record-resume", "done")
     story.record("pause").expect("bridged", "paused recording").recorded()
     story.record("pause", "again-2").expect("bridged").expect_command("again-2", "done")
@@ -74,7 +74,7 @@ def test_recording_of_a_conference_that_has_failed_is_not_started_over_the_bridg
     """Its callback overtook the join that shows the conference."""
     story = recorded("true").recording("absent").expect("bridged").expect_recording("absent")
     refused_because(story.record("start"), "record-start",
-                    "the conference's recording was stopped and can't be started again")  # fmt: skip
+                    "the conference's recording was stopped and can't be restarted")  # fmt: skip
 
 
 @pytest.mark.parametrize("address", [LAWYER, CUSTOMER_NUMBER])
@@ -91,5 +91,5 @@ def test_end_of_a_dial_into_a_conference_does_not_end_the_bridge():
 @pytest.mark.parametrize("command", ["remove", "hold", "mute"])
 def test_command_about_a_party_who_is_not_there_is_refused(command):
     story = getattr(ordering(Scenario().answered), command)("lawyer", "late").expect("bridged", phase="connected")
-    why = "no such party; there are customer, agent"
+    why = "no such party; parties: customer, agent"
     story.expect_refused("late", why, "convert", "transfer", "end").expect_timers()

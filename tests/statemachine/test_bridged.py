@@ -166,12 +166,12 @@ def test_final_callback_of_an_unknown_session_opens_none(status):
 
 def test_convert_is_refused_while_it_rings_and_says_what_is_allowed():
     story = Scenario().comes_in().call("agent", "ringing").convert().expect("bridged", outcome="refused")
-    story.expect_refused("convert-1", "nobody has answered yet", "end")
+    story.expect_refused("convert-1", "no one has answered yet", "end")
 
 
 def test_convert_is_refused_once_one_of_the_two_has_hung_up():
     story = Scenario().answered().call("agent", "completed").convert().expect("bridged", outcome="refused")
-    assert story.reports["convert-1"][0][1].startswith("one of the two has hung up")
+    assert story.reports["convert-1"][0][1].startswith("one of the two parties has hung up")
 
 
 @pytest.mark.parametrize("command", ["convert", "end"])

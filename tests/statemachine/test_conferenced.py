@@ -155,5 +155,5 @@ def test_ended_is_final():
     story.leaves("agent").leaves("customer").call("agent", "completed").conference_ends()
     story.convert("convert-9").end("end-9").expect("ended", reason="command")
     assert story.reports["convert-9"] == story.reports["end-9"]
-    assert story.reports["end-9"] == [("rejected", "the session has ended (command); nothing is allowed any more")]
+    assert story.reports["end-9"] == [("rejected", "the session has ended (command); no commands are allowed")]
     assert story.session.conference_sid == ROOM

@@ -260,32 +260,32 @@ def test_customer_who_is_out_of_the_room_without_an_end_is_looked_for(step, told
 @pytest.mark.parametrize("second", ["swap", "merge"])
 def test_one_step_after_the_other(first, name, second):
     story = getattr(getattr(talking("consult"), first)(), second)("late")
-    story.expect_refused("late", f"{name} is still being carried out", "convert", "complete", "cancel", "end")
+    story.expect_refused("late", f"{name} is still in progress", "convert", "complete", "cancel", "end")
 
 
 @pytest.mark.parametrize("second", ["complete", "swap", "merge"])
 def test_nothing_but_cancel_comes_between_complete_and_the_agents_leaving(second):
     story = getattr(talking("consult").complete(), second)("late")
-    story.expect_refused("late", "complete is still being carried out", "convert", "cancel", "end")
+    story.expect_refused("late", "complete is still in progress", "convert", "cancel", "end")
 
 
 def test_complete_overtakes_a_swap():
     story = talking("consult").swap().complete().expect("transferring", "unhold customer", "unhold target")
-    story.expect_command("swap-1", "accepted", "failed", reason="overtaken by complete")
+    story.expect_command("swap-1", "accepted", "failed", reason="superseded by complete")
     story.confirms("customer", "target")
     story.expect("transferring", "hang up agent").expect_held()
 
 
 def test_complete_overtakes_a_merge():
     story = talking("consult").merge().complete().expect("transferring")
-    story.expect_command("merge-1", "accepted", "failed", reason="overtaken by complete")
+    story.expect_command("merge-1", "accepted", "failed", reason="superseded by complete")
     story.confirms("customer").expect("transferring", "hang up agent").expect_held()
 
 
 @pytest.mark.parametrize("first", ["swap", "merge", "complete"])
 def test_cancel_overtakes_a_step(first):
     story = getattr(talking("consult"), first)().cancel().expect("transferring", "hang up target")
-    story.expect_command(f"{first}-1", "accepted", "failed", reason="overtaken by cancel").leaves("target")
+    story.expect_command(f"{first}-1", "accepted", "failed", reason="superseded by cancel").leaves("target")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
     story.expect_command("cancel-1", "accepted", "done")
 
@@ -293,13 +293,15 @@ def test_cancel_overtakes_a_step(first):
 @pytest.mark.parametrize("command", ["swap", "merge"])
 def test_nothing_to_swap_or_merge_when_all_talk(command):
     story = getattr(merged(), command)("late")
-    story.expect_refused("late", "no consult is going on: all of them talk", "convert", "complete", "cancel", "end")
+    story.expect_refused(
+        "late", "no consult is in progress: all parties are talking", "convert", "complete", "cancel", "end"
+    )
 
 
 def test_commands_of_a_consult_are_all_open_while_it_goes_on():
     story = talking("consult").transfer("warm", command_id="late")
     allowed = ("convert", "complete", "cancel", "swap", "merge", "end")
-    story.expect_refused("late", "a transfer runs already", *allowed)
+    story.expect_refused("late", "another transfer is in progress", *allowed)
 
 
 # ---- what nobody has told of -------------------------------------------------------------------------------------

@@ -228,7 +228,7 @@ def test_slow_twilio_leaves_the_two_talking():
     # The redirect's end asks for another look, which follows as soon as the first one is answered.
     story.fails("read_calls", status=500).expect("converting", "look").fails("read_calls", status=500)
     story.fires(RepairOverdue).expect("bridged", phase="connected").expect_timers("leave")
-    assert story.reports["convert-1"][-1] == ("failed", "Twilio did not move anybody in time")
+    assert story.reports["convert-1"][-1] == ("failed", "Twilio did not move the parties in time")
     story.fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="in-progress").expect("bridged", phase="connected").expect_timers()
     story.convert("convert-2").expect("converting", REDIRECT_AGENT)

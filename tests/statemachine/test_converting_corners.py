@@ -85,7 +85,7 @@ def test_guest_is_removed_while_the_two_are_on_their_way():
 @pytest.mark.parametrize("command", ["remove", "hold", "mute"])
 def test_command_about_a_party_who_is_not_there_is_refused(command):
     story = getattr(converting(), command)("lawyer", "late").expect("converting")
-    why = "no such party; there are customer, agent"
+    why = "no such party; parties: customer, agent"
     story.expect_refused("late", why, "convert", "transfer", "end").expect_timers("convert")
 
 
@@ -93,7 +93,7 @@ def test_recording_is_neither_started_nor_resumed_while_it_runs():
     story = ordering(Scenario().answered).record("start").recorded().convert()
     story.record("start", "again")
     assert story.last.outcome == "refused"
-    assert story.reports["again"][0][1].startswith("it is recorded already; allowed now: ")
+    assert story.reports["again"][0][1].startswith("already recording; allowed now: ")
     story.record("resume").expect("converting").expect_command("record-resume", "done")
 
 
@@ -101,7 +101,7 @@ def test_conference_recording_that_has_failed_is_not_started_again():
     story = recorded("true").convert().joins("agent").recording("failed", sid=RECORDING).expect_recording("failed")
     story.record("start")
     assert story.last.outcome == "refused"
-    told = "the conference's recording was stopped and can't be started again; allowed now: "
+    told = "the conference's recording was stopped and can't be restarted; allowed now: "
     assert story.reports["record-start"][0][1].startswith(told)
 
 

@@ -96,29 +96,29 @@ def test_unmute_of_whoever_is_not_muted_is_done():
 
 
 def test_last_unheld_party_can_not_be_held():
-    refused_because(held().hold("agent", "late"), "late", "the last party that is not on hold can't be held")
+    refused_because(held().hold("agent", "late"), "late", "the last party that is not on hold can't be put on hold")
 
 
 def test_last_unheld_party_can_not_be_held_while_the_other_hold_is_under_way():
     story = ordering().hold("customer").hold("agent", "late")
-    refused_because(story, "late", "the last party that is not on hold can't be held")
+    refused_because(story, "late", "the last party that is not on hold can't be put on hold")
 
 
 def test_second_of_three_may_be_held_but_not_the_third():
     story = added().hold("customer").hold("lawyer", "hold-2").hold("agent", "late")
-    refused_because(story, "late", "the last party that is not on hold can't be held")
+    refused_because(story, "late", "the last party that is not on hold can't be put on hold")
 
 
 def test_supervisor_is_nobody_who_could_be_talked_to():
     story = supervised().hold("customer").confirms("customer").hold("agent", "late")
-    refused_because(story, "late", "the last party that is not on hold can't be held")
+    refused_because(story, "late", "the last party that is not on hold can't be put on hold")
 
 
 def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
     """While it converts both are accepted; the second would leave nobody to talk to when both are in."""
     story = ordering(Scenario().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
     story.expect("conferenced", "hold customer", "flag agent")
-    why = "the last party that is not on hold can't be held"
+    why = "the last party that is not on hold can't be put on hold"
     story.expect_command("hold-2", "accepted", "failed", reason=why).confirms("customer")
     story.expect_command("hold-1", "accepted", "done").expect_held("customer")
 
@@ -126,13 +126,13 @@ def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
 def test_supervisor_is_heard_as_his_mode_says(command):
     story = getattr(supervised(), command)("supervisor", "late")
-    refused_because(story, "late", "a supervisor is heard as the mode of supervise says")
+    refused_because(story, "late", "not for a supervisor: use the modes of supervise")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute", "remove"])
 def test_nobody_of_that_name(command):
     story = getattr(ordering(), command)("lawyer", "late")
-    refused_because(story, "late", "no such party; there are customer, agent")
+    refused_because(story, "late", "no such party; parties: customer, agent")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
@@ -150,10 +150,10 @@ def test_what_is_so_already_is_done_without_asking_twilio(command):
 @pytest.mark.parametrize("command", ["hold", "mute"])
 def test_nothing_of_the_sort_before_the_agent_has_answered(command):
     story = getattr(ordering(Scenario().comes_in), command)("customer", "late")
-    refused_because(story, "late", "nobody has answered yet")
+    refused_because(story, "late", "no one has answered yet")
 
 
-@pytest.mark.parametrize("command, why", [("unhold", "the party is not on hold"), ("unmute", "nobody is muted")])
+@pytest.mark.parametrize("command, why", [("unhold", "the party is not on hold"), ("unmute", "no one is muted")])
 @pytest.mark.parametrize("state", ["bridged", "converting"])
 def test_nothing_to_undo_over_a_bridge(state, command, why):
     story = ordering(Scenario().answered)
@@ -165,7 +165,7 @@ def test_nothing_to_undo_over_a_bridge(state, command, why):
 @pytest.mark.parametrize("command", ["hold", "unhold"])
 def test_who_is_held_is_a_transfers_matter_while_it_runs(command):
     story = getattr(ordering(talking, "consult"), command)("customer", "late")
-    refused_because(story, "late", "a transfer runs")
+    refused_because(story, "late", "a transfer is in progress")
 
 
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_hold_that_never_comes_is_given_up_and_undone():
 @pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
 def test_what_twilio_never_confirms_fails_the_command(command, begin):
     story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(PendingCommandOverdue)
-    story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
     story.expect_no_orders()
 
 
@@ -211,14 +211,14 @@ def test_unhold_that_twilio_refuses_is_repeated_until_it_is_confirmed():
 
 def test_hold_that_an_unhold_overtakes_has_failed():
     story = ordering().hold("customer").unhold("customer").expect("conferenced", "unhold customer")
-    story.expect_command("hold-1", "accepted", "failed", reason="overtaken by another command")
+    story.expect_command("hold-1", "accepted", "failed", reason="superseded by another command")
     story.confirms("customer").expect_command("unhold-1", "accepted", "done").expect_held()
     story.confirms("customer").expect_timers()
 
 
 def test_mute_that_an_unmute_overtakes_has_failed():
     story = ordering().mute("customer").unmute("customer").expect("conferenced")
-    story.expect_command("mute-1", "accepted", "failed", reason="overtaken by another command")
+    story.expect_command("mute-1", "accepted", "failed", reason="superseded by another command")
     story.confirms("customer").expect("conferenced", "unmute customer").confirms("customer")
     story.expect_command("unmute-1", "accepted", "done").expect_muted().expect_timers()
 
@@ -315,7 +315,7 @@ def test_held_agent_whom_twilio_does_not_let_back_fails_the_transfer():
 
 def test_hold_of_the_agent_that_a_transfer_overtakes_has_failed():
     story = ordering().hold("agent").transfer("warm").expect("transferring", "unhold agent")
-    story.expect_command("hold-1", "accepted", "failed", reason="overtaken by another command")
+    story.expect_command("hold-1", "accepted", "failed", reason="superseded by another command")
 
 
 def test_customer_held_by_command_hears_all_in_a_warm_transfer():

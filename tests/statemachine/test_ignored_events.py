@@ -67,4 +67,4 @@ def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
     taken = step(session, left, session.updated_at_ms + 20)
     assert taken.outcome is not Outcome.STALE, taken.reason
     again = step(taken.session, replace(left, entry_id="9600000-0"), session.updated_at_ms + 40)
-    assert (again.outcome, again.reason) == (Outcome.STALE, "taken before")
+    assert (again.outcome, again.reason) == (Outcome.STALE, "duplicate, ignored")

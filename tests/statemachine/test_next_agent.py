@@ -153,7 +153,7 @@ def test_caller_who_has_gone_when_the_first_agents_dial_ends():
 
 
 def test_commands_are_refused_until_one_has_answered():
-    second_rings().convert().expect_refused("convert-1", "nobody has answered yet", "end")
+    second_rings().convert().expect_refused("convert-1", "no one has answered yet", "end")
 
 
 # ---- after the conference ----------------------------------------------------------------------------------------

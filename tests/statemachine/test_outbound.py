@@ -38,7 +38,7 @@ def test_agent_is_dialled_first_and_the_customer_by_the_gates_document():
 
 def test_session_that_exists_is_not_opened_twice():
     story = called().calls_out("call-2")
-    story.expect_refused("call-2", "the session exists already", "end")
+    story.expect_refused("call-2", "the session already exists", "end")
 
 
 @pytest.mark.parametrize("status, sip, reason", [
@@ -119,7 +119,7 @@ def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk
     story = called().in_doubt("agent") if is_told_before else called()
     story.call("customer", "in-progress").expect("bridged", phase="connected")
     story = story if is_told_before else story.in_doubt("agent")
-    story.convert().expect_refused("convert-1", "the agent's call is being searched for", "end")
+    story.convert().expect_refused("convert-1", "Conferral is still looking for the agent's call", "end")
     story.fires(DialOverdue).expect("bridged", "find agent").found("agent").expect("bridged", phase="connected")
     assert story.session.parties["agent"].call_sid == story.legs["agent"].call_sid
     story.expect_timers().convert("convert-2").expect_command("convert-2", "accepted")
@@ -245,7 +245,7 @@ def test_end_while_the_agent_is_dialled_hangs_up_his_call_as_soon_as_it_shows_up
 
 def test_transfer_is_refused_until_the_customer_has_answered():
     for story in (called(), taken()):
-        story.transfer("blind").expect_refused("transfer-1", "nobody has answered yet", "end")
+        story.transfer("blind").expect_refused("transfer-1", "no one has answered yet", "end")
 
 
 def test_number_that_twilio_refuses_for_the_agent_is_not_shown_to_the_customer_either():

@@ -364,7 +364,7 @@ def test_parked_call_takes_a_retrieve_and_an_end_and_no_transfer(begin):
 
 
 def test_second_park_is_refused_while_one_runs():
-    as_room(conferenced()).park().park("park-2").expect_refused("park-2", "a transfer runs already", "end")
+    as_room(conferenced()).park().park("park-2").expect_refused("park-2", "another transfer is in progress", "end")
     story = as_room(Scenario().answered()).park().park("park-2").expect("transferring", outcome="refused")
     story.expect_command("park-1", "accepted")
 

@@ -377,7 +377,7 @@ def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is
 def test_transfers_are_refused_until_somebody_has_answered():
     story = waiting()
     for mode in ("warm", "consult", "blind"):
-        story.transfer(mode, command_id=mode).expect_refused(mode, "nobody has answered yet", "convert", "end")
+        story.transfer(mode, command_id=mode).expect_refused(mode, "no one has answered yet", "convert", "end")
     story.park().expect("conferenced", outcome="refused")
 
 

@@ -87,21 +87,21 @@ def test_what_nobody_knows_fails_the_command(action):
 
 def test_recording_that_is_gone_is_over():
     story = running().record("pause").not_recorded(gone=True).expect_recording("completed")
-    refused_because(story.record("stop"), "record-stop", "it is not recorded")
+    refused_because(story.record("stop"), "record-stop", "not recording")
 
 
 def test_recording_that_was_refused_may_be_tried_again_and_can_not_be_paused():
     story = ordering().record("start").not_recorded()
-    refused_because(story.record("pause"), "record-pause", "it is not recorded")
+    refused_because(story.record("pause"), "record-pause", "not recording")
     story.record("start", "again").expect("conferenced", "record customer").recorded()
     story.expect_command("again", "accepted", "done")
 
 
 def test_refused_where_there_is_nothing_to_change_or_something_runs_already():
     for action in ("pause", "resume", "stop"):
-        refused_because(ordering().record(action, "it"), "it", "it is not recorded")
-    refused_because(running().record("start", "it"), "it", "it is recorded already")
-    refused_because(ordering(Scenario().comes_in).record("start", "it"), "it", "nobody has answered yet")
+        refused_because(ordering().record(action, "it"), "it", "not recording")
+    refused_because(running().record("start", "it"), "it", "already recording")
+    refused_because(ordering(Scenario().comes_in).record("start", "it"), "it", "no one has answered yet")
 
 
 @pytest.mark.parametrize("begin", [
@@ -109,7 +109,7 @@ def test_refused_where_there_is_nothing_to_change_or_something_runs_already():
 ], ids=["bridged", "converting", "conferenced", "transferring"])  # fmt: skip
 def test_recording_is_not_changed_while_another_change_is_under_way(begin):
     story = ordering(begin).record("start").record("stop", "late")
-    refused_because(story, "late", "another change of the recording is under way")
+    refused_because(story, "late", "another change to the recording is in progress")
     story.recorded().expect_command("record-start", "accepted", "done").expect_recording("in-progress")
     story.record("stop", "again").recorded().expect_command("again", "accepted", "done").expect_recording("stopped")
 
@@ -219,19 +219,19 @@ def test_conference_is_recorded_from_its_start_and_changed_by_its_sid():
     story.recording("in-progress").record("stop").expect("conferenced", "stopped recording")
     assert story.last.effects[0].recording_sid == RECORDING
     story.recorded(sid="").expect_recording("stopped")
-    why = "the conference's recording was stopped and can't be started again"
+    why = "the conference's recording was stopped and can't be restarted"
     refused_because(story.record("start", "late"), "late", why)
 
 
 def test_conferences_recording_that_was_stopped_is_not_started_again_in_a_transfer():
     story = recorded_conference().record("stop").recorded().transfer("warm").confirms("agent").takes_part("target")
     story.expect("transferring", phase="warm").expect_recording("stopped").record("start", "late")
-    why = "the conference's recording was stopped and can't be started again"
+    why = "the conference's recording was stopped and can't be restarted"
     story.expect_refused("late", why, "convert", "complete", "cancel", "end").expect_recording("stopped")
 
 
 def test_it_is_recorded_already():
-    refused_because(recorded_conference().record("start"), "record-start", "it is recorded already")
+    refused_because(recorded_conference().record("start"), "record-start", "already recording")
 
 
 @pytest.mark.parametrize("came_of_it", ["recorded", "not_recorded"])
@@ -354,7 +354,7 @@ def test_recording_may_not_go_on_in_a_consult(begin):
     story = consult(begin())
     if "paused recording" in story.words():
         story.recorded()
-    why = "agent and target talk without the customer"
+    why = "agent and target are talking without the customer"
     refused_because(story.takes_part("target").record("resume"), "record-resume", why)
 
 

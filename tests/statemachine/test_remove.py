@@ -148,7 +148,7 @@ def test_hang_up_that_a_look_does_not_show_either_is_given_up():
     story = ordering().remove("agent").fires(PendingCommandOverdue)
     story.reads(agent="in-progress", customer="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.fires(PendingCommandOverdue)
-    story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_command("remove-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
 
 
 def test_second_remove_of_one_is_done_with_the_first():
@@ -157,7 +157,7 @@ def test_second_remove_of_one_is_done_with_the_first():
 
 
 def test_whoever_has_left_can_not_be_removed():
-    refused_because(added().leaves("lawyer").remove("lawyer"), "remove-1", "no such party; there are customer, agent")
+    refused_because(added().leaves("lawyer").remove("lawyer"), "remove-1", "no such party; parties: customer, agent")
 
 
 def test_end_has_removed_everybody():
@@ -219,7 +219,7 @@ def test_all_of_several_who_are_removed_fail_the_transfer():
 @pytest.mark.parametrize("name", ["agent", "target"])
 def test_nobody_but_the_customer_is_removed_when_the_agent_was_let_go(name):
     story = ordering(blind_from_bridge).placed("target").remove(name)
-    why = "no such party; there are customer, target" if name == "agent" else "the agent has been let go already"
+    why = "no such party; parties: customer, target" if name == "agent" else "the agent is already being disconnected"
     refused_because(story, "remove-1", why)
 
 

@@ -68,7 +68,7 @@ def test_repeated_with_the_same_mode_it_is_done():
 
 def test_switch_while_the_phone_rings_is_the_mode_that_counts():
     story = dialled("whisper").placed("supervisor").supervise("barge", "switch").expect("conferenced")
-    story.expect_command("supervise-1", "accepted", "failed", reason="overtaken by another command")
+    story.expect_command("supervise-1", "accepted", "failed", reason="superseded by another command")
     story.call("supervisor", "in-progress").joins("supervisor").expect("conferenced", "barge supervisor")
     story.confirms("supervisor").expect_command("switch", "accepted", "done")
 
@@ -113,7 +113,7 @@ def test_update_of_unknown_outcome_is_looked_at_and_repeated():
 def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_muted():
     """Of a supervisor of whom nobody knows who hears him, everybody may."""
     story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(PendingCommandOverdue)
-    story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio did not confirm it")
     story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
     story.reads(conference=ROOM, inside=ALL).expect("conferenced", "look", "monitor supervisor").confirms("supervisor")
     story.expect_muted("supervisor").expect_no_orders()
@@ -121,7 +121,7 @@ def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_
 
 def test_first_update_that_is_never_confirmed_fails_the_command():
     story = joined("whisper").expect_timers("confirm", "pending_command").fires(PendingCommandOverdue)
-    story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio has not confirmed it")
+    story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
 
 
 def test_callback_that_does_not_tell_whom_he_coaches_is_made_up_for_by_a_look():
@@ -187,7 +187,7 @@ def test_supervisor_who_has_left_stays_readable_until_the_next_takes_the_name():
     )
     story.expect_parties(customer="connected", agent="connected", supervisor="dialing")
     story.leaves("former supervisor").expect("conferenced", outcome="stale")
-    assert story.last.reason == "of somebody who has left"
+    assert story.last.reason == "the party has left"
     story.changes("former supervisor").expect("conferenced", outcome="stale")
     story.takes_part("supervisor").expect_command("again", "accepted", "done")
 
@@ -223,7 +223,7 @@ def whispering_in_company() -> Orders:
 def test_agent_who_leaves_by_himself_has_the_supervisor_muted_at_once():
     story = whispering_in_company().leaves("agent").expect("conferenced", "monitor supervisor").confirms("supervisor")
     story.expect("conferenced").expect_muted("supervisor").expect_timers()
-    refused_because(story.supervise("whisper", "late"), "late", "no agent is there to whisper to")
+    refused_because(story.supervise("whisper", "late"), "late", "there is no agent to whisper to")
 
 
 def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_at_once():
@@ -314,7 +314,7 @@ def test_nobody_whispers_to_an_agent_on_hold(confirmed):
 
 
 def test_one_supervisor_at_a_time():
-    why = "somebody else supervises already"
+    why = "another supervisor is already on the call"
     refused_because(supervised().supervise(command_id="late", to=CHIEF_TOO), "late", why)
     refused_because(dialled().supervise(command_id="late", to=CHIEF_TOO), "late", why)
     story = ordering(Scenario().answered().convert).supervise()
@@ -324,7 +324,7 @@ def test_one_supervisor_at_a_time():
 
 
 def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
-    why = "the supervisor is about to be dialled"
+    why = "the supervisor is still being dialed"
     story = ordering().supervise().supervise("barge", "late")
     refused_because(story, "late", why)
     story = ordering(lambda: conferenced().transfer("warm")).supervise().expect("transferring", "unflag customer")
@@ -333,11 +333,11 @@ def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
 
 
 def test_nobody_supervises_before_the_agent_has_answered():
-    refused_because(ordering(Scenario().comes_in).supervise(), "supervise-1", "nobody has answered yet")
+    refused_because(ordering(Scenario().comes_in).supervise(), "supervise-1", "no one has answered yet")
 
 
 def test_nobody_supervises_when_the_agent_is_let_go():
-    refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent has been let go already")
+    refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent is already being disconnected")
 
 
 def test_supervisor_may_be_removed_in_each_state():

@@ -65,12 +65,12 @@ def test_recording_that_was_refused_over_the_bridge_is_started_in_the_conference
 @pytest.mark.parametrize("party", ["target", "agent"])
 def test_no_one_is_removed_while_the_transfer_is_withdrawn(party):
     story = ordering(talking, "consult").cancel().expect("transferring", "hang up target")
-    story.remove(party).expect_refused("remove-1", "the transfer is being ended already", "convert", "end")
+    story.remove(party).expect_refused("remove-1", "the transfer is already ending", "convert", "end")
 
 
 def test_agent_is_not_removed_before_the_completion_has_let_the_customer_back():
     story = ordering(talking, "consult").complete().expect("transferring", "unhold customer")
-    story.remove("agent").expect_refused("remove-1", "complete is still being carried out", "convert", "cancel", "end")
+    story.remove("agent").expect_refused("remove-1", "complete is still in progress", "convert", "cancel", "end")
 
 
 def test_no_one_whispers_to_an_agent_who_is_on_hold():
@@ -98,4 +98,4 @@ def test_customer_left_alone_by_a_guest_before_the_target_answers_is_held_to_hea
 def test_retriever_who_is_being_removed_is_not_removed_again():
     story = retrieving().placed("agent").call("agent", "ringing").remove("agent")
     story.expect("transferring", "hang up agent").remove("agent", "remove-2")
-    story.expect_refused("remove-2", "the agent has been let go already", "end")
+    story.expect_refused("remove-2", "the agent is already being disconnected", "end")

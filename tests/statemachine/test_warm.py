@@ -222,7 +222,7 @@ ANY_TIME = ("convert", "end")
 
 
 @pytest.mark.parametrize("command, why", [
-    ("transfer", "a transfer runs already"),
+    ("transfer", "another transfer is in progress"),
     ("swap", "the target has not answered yet"),
     ("merge", "the target has not answered yet"),
 ])  # fmt: skip
@@ -237,19 +237,21 @@ def test_refused_while_the_target_rings(command, why):
 @pytest.mark.parametrize("command", ["swap", "merge"])
 def test_swap_and_merge_are_refused_when_all_three_talk(command):
     story = getattr(talking("warm"), command)("late")
-    story.expect_refused("late", "no consult is going on: all of them talk", "convert", "complete", "cancel", "end")
+    story.expect_refused(
+        "late", "no consult is in progress: all parties are talking", "convert", "complete", "cancel", "end"
+    )
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
 def test_refused_when_the_agent_is_on_the_way_out(command):
     story = getattr(talking("warm").complete(), command)("late")
-    story.expect_refused("late", "the agent has been let go already", *ANY_TIME)
+    story.expect_refused("late", "the agent is already being disconnected", *ANY_TIME)
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
 def test_refused_when_the_target_is_on_the_way_out(command):
     story = getattr(talking("warm").cancel(), command)("late")
-    story.expect_refused("late", "the transfer is being ended already", *ANY_TIME)
+    story.expect_refused("late", "the transfer is already ending", *ANY_TIME)
 
 
 @pytest.mark.parametrize("command", ["complete", "cancel", "swap", "merge"])
@@ -257,16 +259,16 @@ def test_refused_when_the_target_is_on_the_way_out(command):
                          ids=["bridged", "conferenced", "converting"])  # fmt: skip
 def test_refused_without_a_transfer(story, command):
     story = getattr(story(), command)("late")
-    story.expect_refused("late", "no transfer runs", "convert", "transfer", "end")
+    story.expect_refused("late", "no transfer is in progress", "convert", "transfer", "end")
 
 
 def test_transfer_is_refused_until_somebody_has_answered():
-    Scenario().comes_in().transfer("warm").expect_refused("transfer-1", "nobody has answered yet", "end")
+    Scenario().comes_in().transfer("warm").expect_refused("transfer-1", "no one has answered yet", "end")
 
 
 def test_transfer_is_refused_when_the_agent_has_left_the_conference():
     story = conferenced().leaves("agent").transfer("warm")
-    story.expect_refused("transfer-1", "one of the two has hung up", "convert", "end")
+    story.expect_refused("transfer-1", "one of the two parties has hung up", "convert", "end")
 
 
 def test_end_of_a_running_transfer_hangs_up_everybody():

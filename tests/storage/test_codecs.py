@@ -112,7 +112,7 @@ def test_every_effect_can_be_read_back(effect, committed_at_ms):
 
 
 @pytest.mark.parametrize("work", [
-    ReportCommand("s", CommandReport("c", CommandStatus.REJECTED, "nobody has answered yet")),
+    ReportCommand("s", CommandReport("c", CommandStatus.REJECTED, "no one has answered yet")),
     ExpireCalls("s", ("CA1", "CA2")),
     PublishOutcome(OutcomeRecord("s:t1", "transfer", "s", "failed", "busy", "blind", NUMBER,
                               (Attempt("target", NUMBER, "d1", 2, ended_at_ms=8, result="busy"),), 1, 9)),
@@ -426,16 +426,16 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
 
 
 @pytest.mark.parametrize("entry, reason", [
-    ({}, "no type"),
-    ({"type": ""}, "no type"),
+    ({}, "missing field type"),
+    ({"type": ""}, "missing field type"),
     ({"type": "sneeze"}, "unknown type"),
-    ({"type": "convert"}, "no session"),
-    ({"type": "participant_joined", "session": "s", "conference_sid": "CF"}, "no call_sid"),
-    ({"type": "lone_overdue", "session": "s", "due_ms": "soon"}, "due_ms makes no sense"),
-    ({"type": "effect_failed", "session": "s", "effect_id": "e", "kind": "k", "gone": "maybe"}, "gone makes no sense"),
-    ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": "{"}, "calls makes no sense"),  # noqa: E501
+    ({"type": "convert"}, "missing field session"),
+    ({"type": "participant_joined", "session": "s", "conference_sid": "CF"}, "missing field call_sid"),
+    ({"type": "lone_overdue", "session": "s", "due_ms": "soon"}, "invalid field due_ms"),
+    ({"type": "effect_failed", "session": "s", "effect_id": "e", "kind": "k", "gone": "maybe"}, "invalid field gone"),
+    ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": "{"}, "invalid field calls"),  # noqa: E501
     *(({"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": "x", "agent_address": "y",
-        field: text}, f"{field} makes no sense")
+        field: text}, f"invalid field {field}")
       for field, text in (("attributes", "{"), ("attributes", "[]"), ("other_agents", "{}"), ("other_agents", "[5]"))),
 ])  # fmt: skip
 def test_entry_that_makes_no_sense_is_told_by_its_field(entry, reason):

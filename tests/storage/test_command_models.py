@@ -42,8 +42,8 @@ def test_there_is_a_model_for_every_command_and_in_their_order():
 
 
 NEW_NAME = (
-    "party must be a new name: a small letter, then at most 31 small letters, digits, _ or -, and no phone number; "
-    "these are taken: customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
+    "party must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _ or -, and no phone "
+    "number; reserved: customer, agent, target, supervisor, agent-NUMBER, target-NUMBER, guest-NUMBER"
 )
 ANNOUNCE = {"type": "announce", "session": "s"}
 ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
@@ -51,7 +51,7 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
 
 
 @pytest.mark.parametrize("fields, words", [
-    ({**ADD, "party": ""}, "add needs the field party: a new name for whoever is dialled"),
+    ({**ADD, "party": ""}, 'add: missing field "party" (a new name for the dialed party)'),
     *(({**ADD, "party": name}, NEW_NAME) for name in (
         "agent", "customer", "target", "supervisor", "agent-1", "target-12", "guest-1", "Lawyer", "1st", "a" * 33,
         "a b", "a\n", NUMBER, "bob14155550123", "bob-415-555-0123", "x_4155550",
@@ -62,14 +62,14 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     ({**ADD, "mode": "warm"},
      "add has no field 'mode'; it takes session, to, party, brief, confirm, timeout, digits, caller_id and id"),
     ({**ADD, "id": "a b"}, "id must be 1 to 64 letters, digits, _ or -"),
-    ({"type": "hold", "session": "s"}, "hold needs the field party: the name of a party or the SID of its call"),
+    ({"type": "hold", "session": "s"}, 'hold: missing field "party" (a party\'s name or its call SID)'),
     *(({"type": "mute", "session": "s", "party": party}, "party must be the name of a party or the SID of its call")
       for party in (NUMBER, NUMBER[1:], "a b", "a" * 65)),
     ({"type": "supervise", "session": "s", "to": NUMBER},
-     "supervise needs the field mode: monitor, whisper or barge"),
+     'supervise: missing field "mode" (monitor, whisper or barge)'),
     ({"type": "supervise", "session": "s", "to": NUMBER, "mode": "listen"}, "mode must be monitor, whisper or barge"),
-    ({"type": "retrieve", "session": "s"}, "retrieve needs the field to: whom to dial"),
-    ({"type": "record", "session": "s"}, "record needs the field action: start, pause, resume or stop"),
+    ({"type": "retrieve", "session": "s"}, 'retrieve: missing field "to" (address to dial)'),
+    ({"type": "record", "session": "s"}, 'record: missing field "action" (start, pause, resume or stop)'),
     ({"type": "record", "session": "s", "action": "rewind"}, "action must be start, pause, resume or stop"),
     (ANNOUNCE, ONE_OF_TWO),
     ({**ANNOUNCE, "url": "", "say": ""}, ONE_OF_TWO),
@@ -90,9 +90,9 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
       for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
     ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper or barge"),
-    *(({**named, "session": "s"}, f"the field type is missing: which command it is; known: {', '.join(sorted(MODELS))}")
+    *(({**named, "session": "s"}, f"missing field \"type\" (the command); one of: {', '.join(sorted(MODELS))}")
       for named in ({}, {"type": ""})),
-    ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); known: {', '.join(sorted(MODELS))}"),
+    ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {', '.join(sorted(MODELS))}"),
 ])  # fmt: skip
 def test_command_that_is_wrong_is_told_in_words(fields, words):
     assert refusal(fields) == words
@@ -101,7 +101,7 @@ def test_command_that_is_wrong_is_told_in_words(fields, words):
 def test_of_several_faults_that_of_the_session_is_told_first_then_strange_fields():
     assert refusal({**ADD, "session": "a b", "strange": "1", "to": ""}).startswith("session must be")
     assert refusal({**ADD, "strange": "1", "odd": "2", "to": ""}).startswith("add has no field 'odd'")
-    assert refusal({**ADD, "to": "", "digits": "x"}).startswith("add needs the field to")
+    assert refusal({**ADD, "to": "", "digits": "x"}).startswith('add: missing field "to"')
 
 
 @pytest.mark.parametrize("url", [

@@ -28,10 +28,10 @@ TYPES = (
 
 
 @pytest.mark.parametrize("fields, words", [
-    ({"type": "dance", "session": "s"}, f"unknown type 'dance'; known: {TYPES}"),
-    ({"session": "s"}, f"the field type is missing: which command it is; known: {TYPES}"),
-    ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); known: {TYPES}"),
-    ({"type": "convert"}, "convert needs the field session: a session's id or the SID of one of its calls"),
+    ({"type": "dance", "session": "s"}, f"unknown type 'dance'; one of: {TYPES}"),
+    ({"session": "s"}, f"missing field \"type\" (the command); one of: {TYPES}"),
+    ({"type": NUMBER, "session": "s"}, f"unknown type (unprintable); one of: {TYPES}"),
+    ({"type": "convert"}, "convert: missing field \"session\" (a session's id or a call SID)"),
     ({"type": "convert", "session": "a*"}, "session must be 1 to 64 letters, digits, _ or -"),
     ({"type": "convert", "session": "{0}x"}, "session must be 1 to 64 letters, digits, _ or -"),
     ({"type": "convert", "session": "x" * 65}, "session must be 1 to 64 letters, digits, _ or -"),
@@ -40,9 +40,9 @@ TYPES = (
     ({**TRANSFER, "timeout_s": "9"},
      ("transfer has no field 'timeout_s'; "
      "it takes session, to, mode, brief, confirm, timeout, digits, caller_id and id")),
-    ({**TRANSFER, "session": ""}, "transfer needs the field session: a session's id or the SID of one of its calls"),
-    ({**TRANSFER, "to": ""}, "transfer needs the field to: whom to dial"),
-    ({**TRANSFER, "mode": ""}, "transfer needs the field mode: warm, consult or blind"),
+    ({**TRANSFER, "session": ""}, "transfer: missing field \"session\" (a session's id or a call SID)"),
+    ({**TRANSFER, "to": ""}, 'transfer: missing field "to" (address to dial)'),
+    ({**TRANSFER, "mode": ""}, 'transfer: missing field "mode" (warm, consult or blind)'),
     ({**TRANSFER, "mode": "cold"}, "mode must be warm, consult or blind"),
     ({**TRANSFER, "mode": NUMBER}, "mode must be warm, consult or blind"),
     ({**TRANSFER, "to": ","}, "to must be 1 to 10 destinations, separated by commas"),
@@ -66,8 +66,8 @@ TYPES = (
     ({**TRANSFER, "digits": "12x"}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
     ({**TRANSFER, "digits": "1" * 33}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
     ({**TRANSFER, "digits": "1\n"}, "digits must be 1 to 32 of the signs 0-9 * # w W"),
-    ({**CALL, "agent": ""}, "call needs the field agent: whom to call first"),
-    ({**CALL, "customer": ""}, "call needs the field customer: whom to call once the agent has answered"),
+    ({**CALL, "agent": ""}, 'call: missing field "agent" (address of the agent, dialed first)'),
+    ({**CALL, "customer": ""}, 'call: missing field "customer" (address of the customer, dialed second)'),
     ({**CALL, "agent": f"{NUMBER},client:a"}, "agent must be one destination"),
     ({**CALL, "customer": "x" * 513}, "customer must be one destination"),
     ({**CALL, "mode": "warm"}, "mode must be bridge or conference"),
@@ -250,7 +250,7 @@ async def test_no_command_that_waits_is_trimmed_and_more_are_refused(client, key
     given = [await command_stream.publish(client, keys, {**fields, "id": f"c{number}"}) for number in range(300)]
 
     for number in range(300, 600):
-        with pytest.raises(command_stream.CommandsFullError, match="300 commands wait to be routed"):
+        with pytest.raises(command_stream.CommandsFullError, match="300 commands are waiting to be routed"):
             await command_stream.publish(client, keys, {**fields, "id": f"c{number}"})
     direct = await client.xadd(keys.commands, fields)
 

@@ -23,7 +23,7 @@ def raw(fields):
     return {name.encode(): value.encode() for name, value in fields.items()}
 
 
-async def put_aside(client, keys, stream, fields, entry_id="7-0", reason="deciding it failed"):
+async def put_aside(client, keys, stream, fields, entry_id="7-0", reason="processing failed"):
     await dead_letter(client, keys, stream, Entry(entry_id, fields), reason)
     ((letter_id, _),) = await client.xrevrange(keys.dead, count=1)
     return letter_id.decode()
@@ -66,8 +66,8 @@ async def test_command_that_has_failed_by_being_put_aside_is_open_again(client, 
     [
         ("done", "", "its command is done"),
         ("rejected", "no", "its command was rejected"),
-        ("accepted", "", "its command was accepted before"),
-        ("failed", "busy", "its command was tried and has failed"),
+        ("accepted", "", "its command is already accepted"),
+        ("failed", "busy", "its command has failed"),
     ],
 )
 async def test_command_that_has_come_to_something_is_not_done_twice(client, keys, letters, status, reason, told):
@@ -90,20 +90,20 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
     claim = [entry_id.decode(), SESSION, "digest", 60]
     assert int((await scripts.claim_command(client, [keys.command("7-0")], claim))[0]) == 1
     # Somebody else who has looked at the same letter comes too late.
-    assert await letters.retry(letter) == "another entry has its id by now"
+    assert await letters.retry(letter) == "another command has used its id since"
     assert await client.xlen(keys.commands) == 1
 
 
 @pytest.mark.parametrize(
     ("stream", "fields", "told"),
     [
-        ("commands", {b"foo": b"bar"}, "it would be put aside again: no type"),
-        ("commands", {b"type": b"\xff"}, "it would be put aside again: not UTF-8"),
-        ("commands", {b"type": b"end", b"more": b"x" * 65_536}, "it would be put aside again: larger than 64 KiB"),
+        ("commands", {b"foo": b"bar"}, "it would fail again: missing field type"),
+        ("commands", {b"type": b"\xff"}, "it would fail again: not UTF-8"),
+        ("commands", {b"type": b"end", b"more": b"x" * 65_536}, "it would fail again: larger than 64 KiB"),
         ("commands", {b"type": b"end", b"id": b"a b"}, "id must be"),
-        ("events", {b"type": b"nonsense"}, "it would be put aside again: unknown type"),
-        ("events", {b"type": b"convert"}, "it would be put aside again: no"),
-        ("elsewhere", None, "it came from a stream that is not read here"),
+        ("events", {b"type": b"nonsense"}, "it would fail again: unknown type"),
+        ("events", {b"type": b"convert"}, "it would fail again: missing field"),
+        ("elsewhere", None, "Conferral does not read the stream it came from"),
     ],
 )
 async def test_what_would_be_put_aside_again_says_so_and_stays(client, keys, letters, stream, fields, told):

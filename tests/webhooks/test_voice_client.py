@@ -279,7 +279,7 @@ async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
 
     assert verbs(document) == ["Say", "Hangup"]
     assert (ingest.events, ingest.gates) == ([], {})
-    assert refusals(lines) == ["the session exists already"]
+    assert refusals(lines) == ["the session already exists"]
 
 
 async def test_of_two_calls_with_one_new_id_the_first_has_it(client, ingest):

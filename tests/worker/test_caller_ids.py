@@ -57,7 +57,7 @@ async def test_a_number_that_the_account_does_not_have_is_refused(there):
     caller_ids, http, clock = account_with(*there)
 
     for _ in range(2):
-        with pytest.raises(BadCommandError, match=r"^caller_id: is not a number in the account$"):
+        with pytest.raises(BadCommandError, match=r"^caller_id: not a number in the account$"):
             await caller_ids.check(STRANGE)
 
     assert len(http.requests) == 1
@@ -70,7 +70,7 @@ async def test_without_twilio_the_command_is_to_be_given_again():
     caller_ids, http, _ = account_with(OTHER)
     http.first_answers = {LIST: OutcomeUnknownError()}
 
-    with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not say .*; give the command again$"):
+    with pytest.raises(BadCommandError, match=r"^caller_id: Twilio did not confirm .*; try again$"):
         await caller_ids.check(OTHER)
 
     await caller_ids.check(OTHER)

@@ -182,12 +182,12 @@ async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fi
 @pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
 async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkeypatch, name):
     async def has_none(number: str) -> None:
-        raise command_stream.BadCommandError("caller_id: is not a number in the account")
+        raise command_stream.BadCommandError("caller_id: not a number in the account")
 
     monkeypatch.setattr(routing.caller_ids, "check", has_none)
     await routing.know(CALL_SID)
     await routing.give(**{**DIALLING[name], "id": "c1", "caller_id": NUMBER})
-    await is_turned_away(routing, name, "caller_id: is not a number in the account")
+    await is_turned_away(routing, name, "caller_id: not a number in the account")
 
 
 ADDRESSES = "an address is +, country code and number, client:NAME or sip:URI"
@@ -277,7 +277,7 @@ async def test_call_takes_no_id_that_is_in_use(routing, what):
     else:
         await routing.client.set(routing.keys.call("order-7"), "another")
     await routing.give(**CALL, id="c1", session="order-7")
-    reason = "session: there is a session or a call of this id already; leave the field out, and an id is made"
+    reason = "session: this id is already in use; leave it out to generate one"
     assert await routing.outcome("c1") == ("rejected", reason, "")
     assert await routing.events() == []
 
@@ -350,5 +350,5 @@ async def test_same_command_with_the_same_id_is_a_repetition(routing):
 
 async def test_unknown_session_is_told(routing):
     await routing.give(**TRANSFER, id="c1")
-    assert await routing.outcome("c1") == ("rejected", f"no session and no call {CALL_SID} is known", "")
+    assert await routing.outcome("c1") == ("rejected", f"no call {CALL_SID} found", "")
     assert await routing.events() == []

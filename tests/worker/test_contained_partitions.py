@@ -56,7 +56,7 @@ def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.Monke
         assert await undecided(team) == 0
         letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
         assert {letter[b"session"].decode() for letter in letters} == errors.keys()
-        assert {letter[b"dead_reason"] for letter in letters} == {b"deciding it failed"}
+        assert {letter[b"dead_reason"] for letter in letters} == {b"processing failed"}
         told = [line for line in lines if line["event"] == "unexpected_error"]
         assert {(line["where"], line["session_id"]) for line in told} == {("decision", name) for name in errors}
         assert len(told) == len(errors)

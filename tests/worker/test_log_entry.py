@@ -74,7 +74,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (Announce(session_id="s", url=f"https://example.com/{NUMBER}"), "a URL"),
     (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice"), ""),
     (CallReceived(session_id="s", call_sid="CA1", customer_address=NUMBER, agent_address="client:alice",
-                  mode="conference", other_agents=(NUMBER, "client:bob")), "conference, 3 agents to be tried"),
+                  mode="conference", other_agents=(NUMBER, "client:bob")), "conference, 3 agents"),
     (CallProgressed(session_id="s", party="agent", call_sid="CA2", status="no-answer", agent_number=1),
      "agent no-answer, agent number 2"),
     (DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
@@ -140,7 +140,7 @@ def test_what_a_look_shows_is_told_with_the_names_of_the_parties():
 
     assert detail == "customer in-progress, agent in-progress, CA3 ringing; in the conference: customer held, agent"
     told = describe_entry(LogEntry("1-0", {"event": "calls_read", "detail": detail}))
-    assert told == "Twilio says: customer and agent are in the conference, customer is held, CA3 rings"
+    assert told == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 rings"
     without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1])
     assert details(without, Session("s")) == "CA1 in-progress"
 

@@ -28,10 +28,10 @@ async def ends_well(system: LocalSystem, customer) -> None:
 
 
 @pytest.mark.parametrize("entry, reason", [
-    ({"foo": "bar"}, b"no type"),
+    ({"foo": "bar"}, b"missing field type"),
     ({"type": "sneeze", "session": "s"}, b"unknown type"),
     ({"type": "convert", "session": b"\xff\xfe"}, b"not UTF-8"),
-    ({"type": "convert"}, b"no session"),
+    ({"type": "convert"}, b"missing field session"),
     ({"type": "call_received", "session": "s", "call_sid": "x" * 70_000}, b"larger than 64 KiB"),
 ])  # fmt: skip
 async def test_event_that_makes_no_sense_is_put_aside_whole_and_the_worker_goes_on(system, entry, reason):
@@ -83,7 +83,7 @@ async def test_broken_record_costs_its_own_session_alone(system):
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     (letter,) = await letters(system)
-    assert letter[b"dead_reason"] == b"its session's record is broken"
+    assert letter[b"dead_reason"] == b"the session's stored state is damaged"
     await system.client.hset(system.keys.session(broken.sid), "state", "bridged")
     await system.command("end", broken.sid)
     await ends_well(system, healthy)
@@ -108,7 +108,7 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": stuck.sid, "id": "s1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-    assert (await letters(system))[0][b"dead_reason"] == b"its session can't be committed"
+    assert (await letters(system))[0][b"dead_reason"] == b"the session can't be committed"
     await system.client.delete(system.keys.log(stuck.sid))
     await system.command("end", stuck.sid)
     await ends_well(system, healthy)

@@ -44,7 +44,7 @@ def test_entry_over_which_three_workers_died_is_dead_lettered_and_the_next_one_d
             assert not await team.client.exists(team.keys.dead)
         member = await lives(team, is_deadly=False)
         letters = await team.client.xrange(team.keys.dead)
-        assert [letter[b"dead_reason"] for _, letter in letters] == [b"workers died deciding it"]
+        assert [letter[b"dead_reason"] for _, letter in letters] == [b"workers crashed processing it"]
         assert [await team.client.exists(team.keys.session(call(number).session_id)) for number in (1, 2)] == [0, 1]
         await team.leave(member)
 

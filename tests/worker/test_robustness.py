@@ -48,9 +48,9 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-    assert await dead_reasons(system) == [b"deciding it failed"]
+    assert await dead_reasons(system) == [b"processing failed"]
     told = await command_stream.wait_for_outcome(system.client, system.keys, "c1", 5)
-    assert (told.status, told.reason) == ("failed", "dead-lettered: deciding it failed")
+    assert (told.status, told.reason) == ("failed", "dead-lettered: processing failed")
     monkeypatch.undo()
     assert (await system.command("convert", customer.sid)).status == "done"
     assert system.redirects_of(agent) == 1
@@ -74,7 +74,7 @@ async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, mo
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     letters = DeadLetters(system.client, system.keys)
     # Back where it was, and aside again: what is wrong is not mended by trying.
-    assert (await letters.retry_all("deciding it failed", 1)).done == 1
+    assert (await letters.retry_all("processing failed", 1)).done == 1
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter again")
     monkeypatch.undo()
     assert (await letters.retry_all()).done == 1

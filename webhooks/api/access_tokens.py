@@ -33,7 +33,7 @@ class AccessTokens:
             "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
         }
         if missing := [name for name, value in needed.items() if not value]:
-            raise ApiError(ErrorType.NOT_SET_UP, f"access tokens need {', '.join(missing)}; not set")
+            raise ApiError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
         assert settings.api_secret is not None
         expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
         grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)

@@ -84,8 +84,8 @@ def _make_handler(
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def wrong_method(_request: ApiRequest) -> ApiResponse:
         if not answers:
-            raise ApiError(ErrorType.UNKNOWN, "there is no such path; GET /openapi.json tells them all")
-        raise ApiError(ErrorType.METHOD, f"this path is asked by {' or '.join(answers)}", tuple(answers))
+            raise ApiError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
+        raise ApiError(ErrorType.METHOD, f"method not allowed; use {' or '.join(answers)}", tuple(answers))
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()

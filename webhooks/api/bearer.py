@@ -70,7 +70,7 @@ class BearerAuthenticator:
             ApiError: The token is missing or wrong, too many were wrong recently, or none is configured.
         """
         if self._token is None:
-            raise ApiError(ErrorType.NOT_SET_UP, "the control API is shut: CONFERRAL_API_TOKEN is not set")
+            raise ApiError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
         sent = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, provided = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         token = provided.strip(" ") if scheme.lower() == "bearer" else ""
@@ -79,6 +79,8 @@ class BearerAuthenticator:
             return
         if token and (wait_s := self._limiter.record(request.remote or "")):
             raise ApiError(
-                ErrorType.TOO_MANY, "too many wrong tokens came from this address", retry_after_s=math.ceil(wait_s)
+                ErrorType.TOO_MANY, "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s)
             )
-        raise ApiError(ErrorType.UNAUTHORIZED, "needs the header Authorization: Bearer and CONFERRAL_API_TOKEN")
+        raise ApiError(
+            ErrorType.UNAUTHORIZED, "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
+        )

@@ -29,14 +29,14 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
     try:
         found = orjson.loads(await _read_body(request))
     except orjson.JSONDecodeError:
-        raise ApiError(ErrorType.MALFORMED, "the body is no JSON in UTF-8") from None
+        raise ApiError(ErrorType.MALFORMED, "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise ApiError(ErrorType.INVALID, "the body must be a JSON object")
     return found
 
 
 async def _read_body(request: web.Request) -> bytes:
-    too_large = ApiError(ErrorType.TOO_LARGE, f"the body must have at most {BODY_BYTES_MAX:,} bytes")
+    too_large = ApiError(ErrorType.TOO_LARGE, f"the body is limited to {BODY_BYTES_MAX:,} bytes")
     if (request.content_length or 0) > BODY_BYTES_MAX:
         raise too_large
     try:
@@ -49,4 +49,4 @@ async def _read_body(request: web.Request) -> bytes:
         raise ApiError(ErrorType.TOO_SLOW, f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
     except (web.RequestPayloadError, OSError):
         # Broken chunks, or the sender is gone and may never read the answer.
-        raise ApiError(ErrorType.MALFORMED, "the body is broken") from None
+        raise ApiError(ErrorType.MALFORMED, "the body is malformed") from None

@@ -110,7 +110,7 @@ class Handlers:
     async def call(self, request: ApiRequest) -> ApiResponse:
         """Submit a `call`, which opens a session."""
         if "type" in request.body:
-            raise ApiError(ErrorType.INVALID, "type is not given here: this path takes the fields of call")
+            raise ApiError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
         model = _command_model(request, type="call")
         command = await self._submit(model)
         session_id = command.session or command_stream.session_id_of(command.command_id)
@@ -120,7 +120,7 @@ class Handlers:
         """Submit a command to a session; with `wait`, answer with its outcome."""
         named = request.path["session"]
         if "session" in request.body:
-            raise ApiError(ErrorType.INVALID, "session is not given here: it stands in the path")
+            raise ApiError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
             raise ApiError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         model = _command_model(request, session=named)
@@ -151,8 +151,8 @@ class Handlers:
         named = request.path["command"]
         found = await self._commands.find_outcome(named) if is_id(named) else None
         if found is None:
-            shown = command_stream.safe_id(named) if is_id(named) else "of this id"
-            raise ApiError(ErrorType.UNKNOWN, f"no command {shown} is known; outcomes are kept for a day")
+            shown = command_stream.safe_id(named) if is_id(named) else "with this id"
+            raise ApiError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
         return ApiResponse(200, _outcome(found))
 
     # ---- other resources -----------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def _command_model(request: ApiRequest, **more: str) -> CommandModel:
     fields = {**request.body, **more}
     if request.key:
         if fields.get("id", "") not in ("", request.key):
-            raise ApiError(ErrorType.INVALID, f"id is another one than that of the header {KEY_HEADER}; one will do")
+            raise ApiError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
     try:
         return command_models.validate(fields)

@@ -191,7 +191,7 @@ class TokenRequest(BaseModel):
         if "extra_forbidden" in kinds:
             raise ApiError(ErrorType.INVALID, "an access token takes the field identity and no other")
         if "missing" in kinds:
-            raise ApiError(ErrorType.INVALID, "an access token needs the field identity: whom it is for")
+            raise ApiError(ErrorType.INVALID, 'missing field "identity"')
         raise ApiError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
 
 

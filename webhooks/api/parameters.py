@@ -56,7 +56,7 @@ def _cursor(text: str) -> str | None:
 
 STATE = Parameter(
     "state",
-    "only sessions in this state; without it all, those that live first",
+    "only sessions in this state; by default all, live ones first",
     {"type": "string", "enum": [state.value for state in State]},
     f"must be one of {', '.join(State)}",
     _state,
@@ -64,7 +64,7 @@ STATE = Parameter(
 )
 LIMIT = Parameter(
     "limit",
-    "how many are told at most",
+    "maximum number of entries",
     {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
     f"must be a whole number, 1 to {LIMIT_MAX}",
     _limit,
@@ -72,15 +72,15 @@ LIMIT = Parameter(
 )
 CURSOR = Parameter(
     "cursor",
-    "where the page before has ended",
+    "the cursor of the previous page",
     {"type": "string", "pattern": rf"^[A-Za-z0-9_-]{{1,{_CURSOR_MAX}}}$"},
-    "must be what the page before told as cursor",
+    "must be the cursor of the previous page",
     _cursor,
     "",
 )
 WAIT = Parameter(
     "wait",
-    "how long the outcome is waited for, seconds",
+    "how long to wait for the outcome, seconds",
     {"type": "number", "minimum": 0, "maximum": WAIT_S_MAX, "default": 0},
     f"must be seconds, 0 to {WAIT_S_MAX}",
     _wait_s,
@@ -98,8 +98,8 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
     by_name = {parameter.name: parameter for parameter in parameters}
     found = {parameter.name: parameter.default for parameter in parameters}
     if any(name not in by_name for name in query):
-        accepted = f"it takes {', '.join(by_name)}" if by_name else "it takes none"
-        raise ApiError(ErrorType.INVALID, f"the query has a parameter that this path does not know; {accepted}")
+        accepted = f"allowed: {', '.join(by_name)}" if by_name else "none are allowed"
+        raise ApiError(ErrorType.INVALID, f"unknown query parameter; {accepted}")
     for name, parameter in by_name.items():
         provided = query.getall(name, [])
         if len(provided) > 1:
@@ -116,7 +116,7 @@ def parse_query(request: web.Request, parameters: tuple[Parameter, ...]) -> dict
 #: many clients omit them.
 KEY_HEADER = "Idempotency-Key"
 _KEY_RULE = "must be 1 to 64 letters, digits, _ or -, with or without quotes"
-KEY_DESCRIPTION = f"the command's id, in place of `id` in the body; {_KEY_RULE}"
+KEY_DESCRIPTION = f"the command's id, instead of `id` in the body; {_KEY_RULE}"
 KEY_SCHEMA = {"type": "string", "pattern": f'^({ID_PATTERN.pattern}|"{ID_PATTERN.pattern}")?$'}
 
 
@@ -140,7 +140,7 @@ def idempotency_key_of(request: web.Request) -> str:
 
 #: Ids in paths, with their descriptions.
 PATH_PARAMETERS = {
-    "session": "a session's id, or the SID of one of its calls",
+    "session": "a session's id or one of its call SIDs",
     "command": "a command's id",
 }
 ID_SCHEMA = {"type": "string", "pattern": f"^{NAME_PATTERN.pattern}$"}

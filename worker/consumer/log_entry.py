@@ -119,7 +119,7 @@ def _calls_read(event: CallsRead, session: Session) -> str:
     return (
         f"{calls}; in the conference: {', '.join(participants)}"
         if participants
-        else f"{calls}; nobody is in the conference"
+        else f"{calls}; the conference is empty"
     )
 
 
@@ -137,7 +137,7 @@ def _call_received(event: CallReceived) -> str:
     """Return the session mode unless it is the default, and the number of agents to try."""
     agents = 1 + len(event.other_agents)
     mode = event.mode if event.mode == SessionMode.CONFERENCE else ""
-    return ", ".join(filter(None, (mode, f"{agents} agents to be tried" if agents > 1 else "")))
+    return ", ".join(filter(None, (mode, f"{agents} agents" if agents > 1 else "")))
 
 
 def _agent_position(event: CallProgressed | DialEnded, session: Session) -> str:

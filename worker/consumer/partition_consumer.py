@@ -267,7 +267,7 @@ class PartitionConsumer:
         # The takeover was unclean, so one worker had died before the first mark.
         if deaths < ENTRY_DEATHS_MAX:
             return False
-        await self._dead_letter([entry], "workers died deciding it")
+        await self._dead_letter([entry], "workers crashed processing it")
         await self._commit_batch(discard([entry]))
         return True
 
@@ -311,18 +311,18 @@ class PartitionConsumer:
             cause = error.__cause__ or error
             fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
             log_unexpected(ItemKind.DECISION, self._context.metrics, cause, **fields)
-            await self._dead_letter([entry], "deciding it failed")
+            await self._dead_letter([entry], "processing failed")
             await self._commit_batch(discard([entry]))
         except CommitConflictError:
             self._cache.drop({event.session_id for _, event in events})
-            await self._dead_letter([entry for entry, _ in events], "its session can't be committed")
+            await self._dead_letter([entry for entry, _ in events], "the session can't be committed")
             await self._commit_batch(discard(entry for entry, _ in events))
 
     async def _decide_and_commit(self, events: list[tuple[Entry, Event]], unreadable: list[Entry]) -> None:
         sessions = await self._load_sessions(events)
         corrupt = [(entry, event) for entry, event in events if event.session_id not in sessions]
         if corrupt:
-            await self._dead_letter([entry for entry, _ in corrupt], "its session's record is broken")
+            await self._dead_letter([entry for entry, _ in corrupt], "the session's stored state is damaged")
             unreadable = [*unreadable, *(entry for entry, _ in corrupt)]
             events = [(entry, event) for entry, event in events if event.session_id in sessions]
         now_ms = self.clock.now_ms()

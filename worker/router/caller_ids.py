@@ -54,7 +54,7 @@ class CallerIdChecker:
         if self._clock.monotonic_s() >= until_s:
             is_ours = await self._read_account(number)
         if not is_ours:
-            raise BadCommandError("caller_id: is not a number in the account")
+            raise BadCommandError("caller_id: not a number in the account")
 
     async def _read_account(self, number: str) -> bool:
         try:
@@ -63,7 +63,7 @@ class CallerIdChecker:
                     found = await self._client.incoming_phone_numbers.list_async(phone_number=number, limit=_FOUND_MAX)
         except (ProviderError, TimeoutError):
             raise BadCommandError(
-                "caller_id: Twilio did not say whether the number is in the account; give the command again"
+                "caller_id: Twilio did not confirm that the number is in the account; try again"
             ) from None
         is_ours = any(one.phone_number == number for one in found)
         if len(self._answers) >= CACHE_MAX:

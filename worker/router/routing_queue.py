@@ -199,7 +199,7 @@ class RoutingQueue:
     async def _route(self, entry: Entry) -> None:
         fields = _text_of(entry)
         if fields is None or not fields.get("type"):
-            await self._dead_letter(entry, "no type" if fields is not None else "not UTF-8 or over 64 KiB")
+            await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
         else:
             try:
                 await self._route_command(entry, fields)

@@ -81,13 +81,13 @@ function Known({ now }) {
       <div class="column">
         <section class="panel" aria-labelledby="parties-title">
           <h2 id="parties-title">Who hears whom</h2>
-          <${SessionSummary} sentences=${shown.standing} />
+          <${SessionSummary} sentences=${shown.summary} />
           <${Parties} parties=${shown.parties} links=${links} />
         </section>
         <section class="panel" aria-labelledby="commands-title">
           <h2 id="commands-title">Commands</h2>
           <${Commands} id=${now.id} buttons=${now.buttons} isPast=${isPast} />
-          <${Suggestions} helps=${isPast ? [] : now.helps} />
+          <${Suggestions} suggestions=${isPast ? [] : now.suggestions} />
         </section>
       </div>
       <div class="column">
@@ -121,7 +121,7 @@ function Head({ session: of, links, state, phase }) {
 
 function SessionSummary({ sentences }) {
   return sentences.length
-    ? html`<ul class="standing">${sentences.map((one) => html`<li key=${one}><${Text} value=${one} /></li>`)}</ul>`
+    ? html`<ul class="summary-lines">${sentences.map((one) => html`<li key=${one}><${Text} value=${one} /></li>`)}</ul>`
     : null;
 }
 
@@ -142,17 +142,17 @@ function FirstFailure({ failure }) {
   </p>`;
 }
 
-function Suggestions({ helps }) {
-  if (!helps.length) {
+function Suggestions({ suggestions }) {
+  if (!suggestions.length) {
     return null;
   }
-  return html`<div class="helps">
+  return html`<div class="suggestions">
     <h3 class="small muted">What would help</h3>
     <ul>
-      ${helps.map(
-        (help) => html`<li key=${help.line}>
-          <strong><${Text} value=${help.command} /></strong> <span><${Text} value=${help.why} /></span>
-          <${Copyable} value=${help.line} what="the line" />
+      ${suggestions.map(
+        (one) => html`<li key=${one.line}>
+          <strong><${Text} value=${one.command} /></strong> <span><${Text} value=${one.why} /></span>
+          <${Copyable} value=${one.line} what="the line" />
         </li>`,
       )}
     </ul>

@@ -173,10 +173,10 @@ async def test_nothing_that_is_told_is_kept_by_anybody(api):
         ("limit=0", "limit must be a whole number, 1 to 500"),
         ("limit=501", "limit must be a whole number, 1 to 500"),
         ("limit=1e2", "limit must be a whole number, 1 to 500"),
-        ("cursor=", "cursor must be what the page before told as cursor"),
+        ("cursor=", "cursor must be the cursor of the previous page"),
         ("cursor=x", "cursor must be that of the page before"),
         ("limit=1&limit=2", "limit is given more than once"),
-        ("colour=red", "the query has a parameter that this path does not know; it takes state, limit, cursor"),
+        ("colour=red", "unknown query parameter; allowed: state, limit, cursor"),
     ],
 )
 async def test_a_wrong_query_is_told_in_words(api, query, reason):
@@ -250,7 +250,7 @@ async def test_path_that_there_is_not_is_refused_in_json(api, path):
     status, told, _ = await ask(api, "GET", path)
 
     assert (status, told["error"]["type"], told["error"]["allowed"]) == (404, "unknown", [])
-    assert told["error"]["reason"] == "there is no such path; GET /openapi.json tells them all"
+    assert told["error"]["reason"] == "no such path; GET /openapi.json lists all paths"
 
 
 async def test_path_that_only_begins_like_one_of_the_apis_is_not_its_own(api):

@@ -151,10 +151,14 @@ async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, f
 @pytest.mark.parametrize(
     ("path", "fields", "reason"),
     [
-        (COMMANDS, {"type": "end", "session": CALLER}, "session is not given here: it stands in the path"),
+        (COMMANDS, {"type": "end", "session": CALLER}, 'unexpected field "session": the path names the session'),
         (COMMANDS, {"type": "call", "agent": "client:a"}, "call opens a session: POST it to /sessions"),
-        ("/sessions", {"type": "call"}, "type is not given here: this path takes the fields of call"),
-        ("/sessions", {"agent": "client:a"}, "call needs the field customer: whom to call once the agent has answered"),
+        ("/sessions", {"type": "call"}, 'unexpected field "type": this path takes the fields of call'),
+        (
+            "/sessions",
+            {"agent": "client:a"},
+            'call: missing field "customer" (address of the customer, dialed second)',
+        ),
     ],
 )
 @pytest.mark.usefixtures("bridged")
@@ -205,7 +209,7 @@ async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api
         status, told = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
 
         assert (status, told["error"]["type"]) == (409, "taken")
-        assert told["error"]["reason"].startswith("session: there is a session or a call of this id already")
+        assert told["error"]["reason"].startswith("session: this id is already in use")
     assert await published(store) == []
 
 
@@ -248,7 +252,7 @@ async def test_another_command_under_that_id_is_refused(api, store, is_taken_up)
     status, told = await ask(api, COMMANDS, {"type": "convert", "id": "night-17"})
 
     assert (status, told["error"]["type"]) == (409, "taken")
-    assert told["error"]["reason"] == "the id night-17 was given before, for another command; nothing was done"
+    assert told["error"]["reason"] == "the id night-17 is already used by another command; nothing was done"
     assert await published(store) == before
 
 
@@ -304,11 +308,13 @@ async def test_the_outcome_of_a_command_from_the_stream_is_told_too(api, store):
     )
 
 
-@pytest.mark.parametrize(("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "of this id")])
+@pytest.mark.parametrize(
+    ("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "with this id")]
+)
 async def test_a_command_that_nobody_knows_is_not_found(api, named, shown):
     status, told = await asked(api, named)
 
-    assert (status, told["error"]["reason"]) == (404, f"no command {shown} is known; outcomes are kept for a day")
+    assert (status, told["error"]["reason"]) == (404, f"no command {shown} found; outcomes are kept for 24 h")
 
 
 @pytest.mark.usefixtures("bridged")
@@ -419,7 +425,7 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(api, store,
     async with api.post(COMMANDS, json={"type": "end", "id": "c2"}) as response:
         told = (await response.json())["error"]
         assert (response.status, told["type"], response.headers["Retry-After"]) == (503, "full", "5")
-        assert "commands wait to be routed" in told["reason"]
+        assert "commands are waiting to be routed" in told["reason"]
 
     assert len(await published(store)) == 1
     monkeypatch.setattr(command_stream, "COMMANDS_MAX", 2)

@@ -64,7 +64,7 @@ async def test_the_key_of_one_command_is_no_others(api, store, path, body):
 
     status, told = await ask(api, path, body, KEY)
 
-    reason = f"the id {KEY} was given before, for another command; nothing was done"
+    reason = f"the id {KEY} is already used by another command; nothing was done"
     assert (status, told["error"]) == (409, refusal("taken", reason))
     assert await published(store) == before
 
@@ -88,7 +88,7 @@ async def test_a_command_has_one_id(api, store):
 
     assert [(status, told["error"]["reason"]) for status, told in (twice, other)] == [
         (422, "Idempotency-Key is given more than once"),
-        (422, "id is another one than that of the header Idempotency-Key; one will do"),
+        (422, "id and the header Idempotency-Key differ; send only one"),
     ]
     assert await published(store) == before
 

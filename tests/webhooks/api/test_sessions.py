@@ -71,17 +71,17 @@ async def test_fields_of_a_later_version_are_told_too(api, store):
     [
         ("CS1", "CS1"),
         ("14155550199", "(digits alone)"),
-        ("%7B0%7D", "of this id"),
-        ("a%2Fb", "of this id"),
-        ("x" * 65, "of this id"),
-        ("%00", "of this id"),
+        ("%7B0%7D", "with this id"),
+        ("a%2Fb", "with this id"),
+        ("x" * 65, "with this id"),
+        ("%00", "with this id"),
     ],
 )
 async def test_a_session_that_nobody_knows_is_not_found(api, path, named, shown):
     status, told = await get(api, path.format(named))
 
     assert status == 404
-    assert told["error"] == refusal("unknown", f"no session and no call {shown} is known")
+    assert told["error"] == refusal("unknown", f"no call {shown} found")
 
 
 async def test_a_key_that_is_somebody_elses_is_no_session(api, store):

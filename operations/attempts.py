@@ -1,0 +1,62 @@
+"""How many requests an effect took, and what came of the failed ones, as the log's entry of its result has it."""
+
+import re
+from collections.abc import Sequence
+
+import orjson
+
+from conferral.operations.session_queries import LogEntry
+
+#: A count of an entry: of an hour's requests there are fewer than that.
+_SMALL = re.compile(r"[1-9][0-9]{0,5}")
+#: What requests came to: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+_FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
+_UNANSWERED = "no-answer"
+_TIMES = {"1": "once", "2": "twice"}
+
+
+def attempt_count(entry: LogEntry) -> int:
+    """How many requests an outcome took (count); 0 where the entry does not tell."""
+    return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
+
+
+def describe_attempts(entry: LogEntry) -> str:
+    """How often something was asked of Twilio, and what came of those requests that were not the last word.
+
+    Empty where the entry does not say: most took one request, and older entries lack the field. Otherwise for instance
+    `3 attempts: HTTP 503 twice`; of a request that a check found to have worked, and so was not repeated,
+    `1 attempt: HTTP 500 (20500), but a check showed that it worked`.
+    """
+    count = attempt_count(entry)
+    if not count:
+        return ""
+    try:
+        failed_attempts = orjson.loads(entry["failed_attempts"] or "[]")
+    except orjson.JSONDecodeError:
+        failed_attempts = []
+    found = (
+        [_FAILED_ATTEMPT.fullmatch(one) for one in failed_attempts if isinstance(one, str)]
+        if isinstance(failed_attempts, list)
+        else []
+    )
+    known = [(one[1], one[2]) for one in found if one is not None]
+    is_found_done = _was_found_done(entry, count, known)
+    notes = [_failed_attempt_note(word, "" if is_found_done and count == 1 else times) for word, times in known]
+    attempts = f"{count} attempt{'s' if count > 1 else ''}"
+    text = f"{attempts}: {', '.join(notes)}" if notes else attempts
+    return f"{text}, but a check showed that it worked" if is_found_done else text
+
+
+def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
+    """Whether no request succeeded, and a check after one with an unknown outcome found that it had worked."""
+    is_in_doubt = any(
+        not word.startswith("429") for word, _ in failed_attempts
+    )  # a request answered with 429 had no effect
+    is_done = entry["event"] == "effect_succeeded"
+    return is_done and is_in_doubt and sum(int(times) for _, times in failed_attempts) == count
+
+
+def _failed_attempt_note(word: str, times: str) -> str:
+    status, _, code = word.partition(" code ")
+    answer = "no answer" if status == _UNANSWERED else f"HTTP {status}{f' ({code})' if code else ''}"
+    return " ".join(filter(None, (answer, _TIMES.get(times, times and f"{times} times"))))
