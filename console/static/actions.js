@@ -133,7 +133,7 @@ export async function signOut() {
     if (!(error instanceof RefusedError)) {
       throw error;
     }
-    refused.value = `This browser stays signed in, since the server was not told: ${error.message}. Reload and sign out again.`;
+    refused.value = `This browser is still signed in: ${error.message}. Reload and sign out again.`;
   }
   signedOut();
 }
@@ -170,7 +170,7 @@ async function send(address, body) {
     });
   } catch (error) {
     const late = error.name === "TimeoutError";
-    const words = late ? "the server does not answer; it may have been done" : "the server can't be reached";
+    const words = late ? "the server does not answer; the change may have taken effect" : "the server can't be reached";
     throw RefusedError.ofUnknown(words, 0);
   }
 }

@@ -4,9 +4,9 @@
 export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
-  lone: ["lone", (row) => row.lone],
-  transfers: ["with a transfer", (row) => row.transfer !== ""],
-  failed: ["whose newest transfer failed", (row) => row.transfer_status === "failed"],
+  lone: ["left alone", (row) => row.lone],
+  transfers: ["being transferred or already transferred", (row) => row.transfer !== ""],
+  failed: ["last transfer failed", (row) => row.transfer_status === "failed"],
 };
 
 /** Sorts by time, earliest first; rows without one come last. ISO 8601 times of one length compare as strings. */

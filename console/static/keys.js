@@ -12,17 +12,17 @@ export const helpShown = signal(false);
 
 /** All keys, for the list that `?` shows. */
 export const KEYS = [
-  ["?", "this list"],
-  ["/", "search sessions"],
+  ["?", "show this help"],
+  ["/", "search"],
   ["j, k, ↓, ↑", "next and previous row"],
   ["Home, End", "first and last row"],
   ["Enter", "open the row"],
   ["Esc", "close, clear the search, or back to the list"],
-  ["g s", "go to the sessions"],
-  ["g a", "go to the agents"],
+  ["g s", "go to sessions"],
+  ["g a", "go to agents"],
   ["g h", "go to health"],
-  ["g d", "go to the dead letters"],
-  ["p", "in the list: hold it still, or let it go on"],
+  ["g d", "go to dead letters"],
+  ["p", "in the list: pause or resume updates"],
 ];
 
 const PLACES = { s: "sessions", a: "agents", h: "health", d: "dead" };

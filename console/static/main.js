@@ -35,7 +35,7 @@ function Page() {
   const { view, id } = route.value;
   const isNew = link.value.state === "connecting" && hello.value.version === "";
   return html`
-    <a class="unseen skip" href="#main" onClick=${skip}>To the content</a>
+    <a class="unseen skip" href="#main" onClick=${skip}>Skip to content</a>
     <${Top} view=${view} />
     <${Banner} />
     <main id="main" tabindex="-1">
@@ -52,7 +52,7 @@ function Connecting() {
   return html`<p class="nothing muted">
     Connecting …
     ${link.value.retryMs
-      ? " The console's server does not answer, or a proxy before it hides the Host header or lets no WebSocket through."
+      ? " The console's server does not answer, or a proxy in front of it hides the Host header or blocks WebSockets."
       : null}
   </p>`;
 }
@@ -81,9 +81,9 @@ function Top({ view }) {
         : null}
       <label class="switch">
         <input type="checkbox" checked=${full.value} onChange=${(event) => (full.value = event.target.checked)} />
-        <span>whole numbers</span>
+        <span>Show full numbers</span>
       </label>
-      <button type="button" aria-haspopup="dialog" onClick=${() => (keys.helpShown.value = true)}>Keys</button>
+      <button type="button" aria-haspopup="dialog" onClick=${() => (keys.helpShown.value = true)}>Shortcuts</button>
       <button type="button" onClick=${signOut}>Sign out</button>
     </div>
   </header>`;
@@ -120,7 +120,7 @@ async function exchangeToken() {
     if (!(error instanceof RefusedError)) {
       throw error;
     }
-    refused.value = `The token in the address was not taken: ${error.message}`;
+    refused.value = `The token in the link was not accepted: ${error.message}`;
     return false;
   }
 }

@@ -29,13 +29,13 @@ async def press(on: Locator, label: str) -> None:
 async def signed_in(windows: Windows, console: Console, **options: object) -> Page:
     """A window of the console, opened by the address that the command prints."""
     page = await windows.open(console.url, **options)
-    await expect(page.get_by_role("table", name="Sessions")).to_be_visible()
+    await expect(page.get_by_role("table", name="Calls")).to_be_visible()
     return page
 
 
 def sessions(page: Page) -> Locator:
     """The rows of the list."""
-    return page.get_by_role("table", name="Sessions").locator("[data-id]")
+    return page.get_by_role("table", name="Calls").locator("[data-id]")
 
 
 async def open_session(page: Page, session: str) -> None:

@@ -16,7 +16,7 @@ from tests.browser.windows import NARROW, WIDE, Windows
 LOOKS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
 #: In every run; the other two in `make soak`.
 USUAL = (("light", WIDE), ("dark", NARROW))
-PANELS = ("REST", "Break it", "Conferences", "Debugger", "Callbacks")
+PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis_server) -> As
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)
     await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
     await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")
     (call,) = [call for call in stage.sandbox.live_calls() if not call.record.parent_sid]
     await browser_actions.open_session(console, call.sid)
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
-    await browser_actions.press(browser_actions.phone(phones, "dave"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await expect(console.get_by_role("main")).to_contain_text("target hears agent")
     with redis_server.client() as redis:
         put_all(redis, [hostile(number, name, at_ms) for number, name in enumerate(HOSTILE[:3])], stage.keys)
@@ -82,9 +82,9 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
     )
     await look(console, "session")
     if size == NARROW:
-        await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Time line").click()
-        await expect(console.get_by_role("heading", name="Time line")).to_be_focused()
-        await expect(console.get_by_role("heading", name="Time line")).to_be_in_viewport()
+        await console.get_by_role("navigation", name="On this page").get_by_role("button", name="Timeline").click()
+        await expect(console.get_by_role("heading", name="Timeline")).to_be_focused()
+        await expect(console.get_by_role("heading", name="Timeline")).to_be_in_viewport()
     await console.get_by_role("button", name="End …").click()
     await expect(console.get_by_role("dialog")).to_be_visible()
     await look(console, "form")
@@ -97,7 +97,7 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
 
 async def test_every_view_can_be_used_by_everybody(views):
     for theme, size in USUAL:
-        await look_everywhere(views, theme, size, ("Break it", "Callbacks"))
+        await look_everywhere(views, theme, size, ("Inject faults", "Callbacks"))
 
 
 @pytest.mark.soak

@@ -20,11 +20,11 @@ async def test_what_is_wrong_stands_first(redis_server, console, windows, camera
     await expect(recovered.locator(".mark.is-plain")).to_contain_text("transfer failed: target was busy")
     tiles = page.get_by_role("list", name="Health at a glance").get_by_role("listitem")
     for label, value in (
-        ("Live", str(len(live))),
+        ("Live calls", str(len(live))),
         ("Needs attention", "2"),
-        ("Lone now", "1"),
+        ("Left alone", "1"),
         ("Transfers", str(busy_period.TRANSFERS)),
-        ("Failed", f"{100 * busy_period.FAILED / busy_period.TRANSFERS:.1f} %"),
+        ("Failed transfers", f"{busy_period.FAILED}of {busy_period.TRANSFERS}"),
     ):
         await expect(tiles.filter(has_text=label).first).to_contain_text(value)
     await camera.take(page, "console")

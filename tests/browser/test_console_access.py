@@ -26,16 +26,16 @@ async def test_who_has_the_token_is_let_in_and_out(console, windows):
     page = await windows.open(console.address)
     await page.get_by_label("Token").fill("not this one")
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("alert").filter(has_text="not the console's")).to_be_visible()
+    await expect(page.get_by_role("alert").filter(has_text="Wrong token.")).to_be_visible()
     await page.get_by_label("Token").fill(TOKEN)
     await page.keyboard.press("Enter")
-    table = page.get_by_role("table", name="Sessions")
+    table = page.get_by_role("table", name="Calls")
     await expect(table).to_be_visible()
     await page.reload()
     await expect(table).to_be_visible()
     assert TOKEN not in await page.evaluate("document.cookie + JSON.stringify({...localStorage, ...sessionStorage})")
     other = await windows.open(console.address, context=page.context)
-    await expect(other.get_by_role("table", name="Sessions")).to_be_visible()
+    await expect(other.get_by_role("table", name="Calls")).to_be_visible()
     await page.get_by_role("searchbox").fill("4155550123")
     await expect(page).to_have_url(re.compile("4155550123"))
     await page.get_by_role("button", name="Sign out").click()
@@ -56,7 +56,7 @@ async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
     await expect(other.get_by_label("Token")).to_be_visible()
     await expect(other.get_by_role("alert").first).to_contain_text("token")
     await other.goto(console.url)  # the same document: nothing is loaded anew
-    await expect(other.get_by_role("table", name="Sessions")).to_be_visible()
+    await expect(other.get_by_role("table", name="Calls")).to_be_visible()
     assert TOKEN not in other.url
 
 
@@ -82,7 +82,7 @@ async def test_who_signs_out_while_nobody_answers_is_told_that_the_browser_is_no
     await expect(page.get_by_text("Disconnected since")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("Token")).to_be_visible()
-    await expect(page.get_by_role("alert")).to_contain_text("This browser stays signed in")
+    await expect(page.get_by_role("alert")).to_contain_text("This browser is still signed in")
 
 
 async def told(page: Page) -> list[str]:

@@ -20,7 +20,7 @@ TAKEN_OVER = "taken over"
 
 
 def rows_of(page: Page):
-    return page.get_by_role("table", name="Sessions").locator("[data-id]")
+    return page.get_by_role("table", name="Calls").locator("[data-id]")
 
 
 async def now_ms(redis) -> int:
@@ -30,7 +30,7 @@ async def now_ms(redis) -> int:
 
 async def opened(windows, console, **options) -> Page:
     page = await windows.open(console.url, **options)
-    await expect(page.get_by_role("table", name="Sessions")).to_be_visible()
+    await expect(page.get_by_role("table", name="Calls")).to_be_visible()
     return page
 
 
@@ -40,19 +40,19 @@ async def test_thousands_of_sessions_are_a_short_document(redis_server, console,
         await asyncio.to_thread(put_all, redis, people)
         began_s = time.perf_counter()
         page = await opened(windows, console)
-        await expect(page.get_by_text(f"{MANY:,} sessions", exact=True)).to_be_visible()
+        await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
         tell_figure(f"{MANY:,} sessions: all known to the page after {time.perf_counter() - began_s:.1f} s")
         painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
         tell_figure(f"{MANY:,} sessions: first paint after {painted:.0f} ms")
         assert 10 < await rows_of(page).count() < DRAWN_MAX
-        assert await page.get_by_role("table", name="Sessions").get_attribute("aria-rowcount") == str(MANY + 1)
+        assert await page.get_by_role("table", name="Calls").get_attribute("aria-rowcount") == str(MANY + 1)
 
         await page.keyboard.press("End")
         await expect(rows_of(page).last).to_have_attribute("aria-rowindex", str(MANY + 1))
         assert await rows_of(page).count() < DRAWN_MAX
         await page.get_by_role("searchbox").fill(session_id(4_321)[-6:])
         await expect(rows_of(page)).to_have_count(1)
-        await expect(page.get_by_text(f"1 session of {MANY:,}")).to_be_visible()
+        await expect(page.get_by_text(f"1 of {MANY:,} calls match")).to_be_visible()
 
         one = people[4_321]
         await asyncio.to_thread(put_all, redis, [changed(one, await now_ms(redis))])
@@ -143,8 +143,8 @@ async def test_a_call_that_is_not_in_the_list_is_found_by_its_sid(redis_server, 
         put_all(redis, [*crowd(2, at_ms), replace(make_session(over), state=State.ENDED, ended_at_ms=at_ms)])
     page = await opened(windows, console)
     await page.get_by_role("searchbox").fill(over)
-    await expect(page.get_by_role("button", name="Search those that have ended too")).to_be_visible()
-    await page.get_by_role("link", name="Open the session or call of this id").click()
+    await expect(page.get_by_role("button", name="Include ended calls")).to_be_visible()
+    await page.get_by_role("link", name="Open the call with this ID").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text(over)
 
 
@@ -172,7 +172,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
         people = crowd(MANY, await now_ms(redis))
         await asyncio.to_thread(put_all, redis, people)
         page = await opened(windows, console)
-        await expect(page.get_by_text(f"{MANY:,} sessions", exact=True)).to_be_visible()
+        await expect(page.get_by_text(f"{MANY:,} calls", exact=True)).to_be_visible()
         await page.evaluate("""() => {
           window.longest = 0; window.frames = 0;
           let before = performance.now();

@@ -14,13 +14,13 @@ COLUMN = {"width": 700, "height": 1000}
 
 async def the_two_talk(phones: Page) -> None:
     await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
     await expect(browser_actions.phone(phones, "customer")).to_contain_text("alice")
 
 
 async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Windows, camera: Camera):
     phones = await windows.open(stage.phones_url)
-    await phones.get_by_text("How to play").click()  # it knows by now
+    await phones.get_by_text("How to use it").click()  # it knows by now
     console = await browser_actions.signed_in(windows, stage.console, size=COLUMN)
     await browser_actions.press(browser_actions.phone(phones, "customer"), "Call")
     await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
@@ -29,7 +29,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await stands(console, "bridged")
     await take_moment(camera, console, phones)
 
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
     await stands(console, "bridged", "customer hears agent", "agent hears customer")
     await take_moment(camera, console, phones)
 
@@ -37,7 +37,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     refused = browser_actions.given(console, "transfer")
     await expect(refused).to_contain_text("nobody is called dave in the directory")
     await expect(console.get_by_role("alert").filter(has_text="transfer rejected: ")).to_have_count(1)
-    await refused.get_by_role("button", name="Change it").click()
+    await refused.get_by_role("button", name="Edit and retry").click()
     dialog = console.get_by_role("dialog")
     await expect(dialog.get_by_role("radio", name="consult", exact=True)).to_be_checked()
     await dialog.get_by_label("To", exact=True).fill(TARGET)
@@ -48,7 +48,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
     await expect(browser_actions.phone(phones, "dave")).to_contain_text("ring ring!")
     await take_moment(camera, console, phones)
 
-    await browser_actions.press(browser_actions.phone(phones, "dave"), "Pick up")
+    await browser_actions.press(browser_actions.phone(phones, "dave"), "Answer")
     await stands(console, "transferring", "target hears agent", "agent hears target", "customer is on hold")
     await expect(browser_actions.phone(phones, "dave")).to_contain_text("you hear alice")
     await take_moment(camera, console, phones)
@@ -101,12 +101,12 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["consult"])
     await expect(browser_actions.given(console, "transfer")).to_contain_text("busy")
     await stands(console, "conferenced", "customer hears agent")
-    await console.get_by_role("link", name="All sessions").click()
+    await console.get_by_role("link", name="All calls").click()
 
     troubled = browser_actions.sessions(console).first
     await expect(troubled).to_contain_text("transfer failed: target was busy")
     await troubled.get_by_role("link").click()
-    await expect(console.get_by_text("First thing that failed:")).to_be_visible()
+    await expect(console.get_by_text("First failure:")).to_be_visible()
     await console.get_by_role("button", name="target was busy").click()
     moment = console.get_by_role("listitem").filter(has_text="first failure")
     await expect(moment).to_be_in_viewport()
@@ -128,7 +128,7 @@ async def test_a_blind_transfer_to_somebody_busy_brings_the_agent_back(stage, wi
     await browser_actions.sessions(console).first.get_by_role("link").click()
     await browser_actions.give(console, "Transfer", to=TARGET, choices=["blind"])
     await expect(browser_actions.phone(phones, "alice")).to_contain_text("ring ring!")
-    await expect(console.get_by_text("First thing that failed:").locator("..")).to_contain_text("busy")
-    await browser_actions.press(browser_actions.phone(phones, "alice"), "Pick up")
+    await expect(console.get_by_text("First failure:").locator("..")).to_contain_text("busy")
+    await browser_actions.press(browser_actions.phone(phones, "alice"), "Answer")
     await stands(console, "conferenced", "customer hears agent", "agent hears customer")
     await expect(browser_actions.phone(phones, "customer")).to_contain_text("you hear alice")

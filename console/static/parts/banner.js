@@ -46,7 +46,7 @@ function Takeover({ found }) {
     <strong>${gone} stopped: <${Text} value=${found.lost_workers.join(", ")} class="mono" />.</strong>
     <span>
       ${found.waiting.length
-        ? `${found.waiting.length} of ${all} wait for another worker.`
+        ? `${found.waiting.length} of ${all} are waiting for another worker.`
         : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} with all calls.`}
     </span>
   </p>`;

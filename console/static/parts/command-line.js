@@ -14,11 +14,11 @@ import { Text } from "../shared/text.js";
  */
 export function CommandLine({ lines, isInDialog = false }) {
   return html`<details class="lines">
-    <summary>The same as a line to type</summary>
+    <summary>Show command line / curl</summary>
     ${lines.map(
       ([what, line]) => html`<div class="line" key=${what}>
         <pre tabindex="0" role="region" aria-label=${`The ${what}`}><${Text} value=${line.replaceAll(" \\\n  ", " ")} /></pre>
-        <button type="button" onClick=${() => copy(line, `the line for ${what}`)}>Copy for ${what}</button>
+        <button type="button" onClick=${() => copy(line, `the ${what} command`)}>Copy for ${what}</button>
       </div>`,
     )}
     ${isInDialog ? html`<p class="small muted" role="status">${copied.value}</p>` : null}

@@ -35,7 +35,7 @@ export function Commands({ id, buttons, isPast }) {
   const chosen = known.get(open.value.type);
   const common = commonWhy(buttons, isPast);
   return html`
-    ${common ? html`<p class="small muted">None of these now: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
+    ${common ? html`<p class="small muted">No commands available: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
     ${GROUPS.map(([name, types], place) => {
       const all = place === GROUPS.length - 1 ? [...types, ...others, LAST] : types;
       return html`<div class="commands" role="group" aria-label=${name} key=${name}>
@@ -77,9 +77,9 @@ function whyNot(button, isPast) {
     return staleReason.value;
   }
   if (isPast) {
-    return "this is the past";
+    return "you are viewing an earlier state";
   }
-  return button ? (button.allowed ? "" : button.reason) : "nothing is known of it yet";
+  return button ? (button.allowed ? "" : button.reason) : "not loaded yet";
 }
 
 /** Returns the common reason if all buttons are disabled for the same one; empty otherwise. */
@@ -137,7 +137,7 @@ async function give(fields) {
   }
 }
 
-const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, under way" };
+const WORDS = { [UNANSWERED]: "no answer yet", sent: "sent", accepted: "accepted, in progress" };
 
 /**
  * Returns a command's status text. A warm or consult transfer goes on when the command is done: "done" would promise
@@ -155,7 +155,7 @@ function Given({ id, known }) {
   return html`
     <div role="alert" class="unseen">${failed ? `${failed.type} ${failed.status}: ${failed.reason}` : null}</div>
     ${mine.length
-      ? html`<h3 class="given-head muted small">Given here</h3>
+      ? html`<h3 class="given-head muted small">Your commands</h3>
           <ul class="given">
             ${mine.map(
               (one) => html`<li key=${one.command}>
@@ -175,7 +175,7 @@ const cameToNothing = ({ status }) => status === "failed" || status === "rejecte
 /** Reopens the form with the same values, to fix a typo. */
 function Again({ fields: { type, session, ...filledIn } }) {
   return html`<button type="button" class="small" aria-haspopup="dialog" onClick=${() => (open.value = { type, filledIn })}>
-    Change it …
+    Edit and retry …
   </button>`;
 }
 

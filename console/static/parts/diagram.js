@@ -27,7 +27,7 @@ async function fetchOnce() {
     drawing.value = root;
   } catch (error) {
     asked = false; // the next opened session tries again
-    failed.value = `The diagram can't be fetched: ${error.message}`;
+    failed.value = `The diagram can't be loaded: ${error.message}`;
   }
 }
 
@@ -51,7 +51,7 @@ export function Diagram({ state, move }) {
   return html`
     ${drawing.value
       ? html`<div class="diagram" ref=${box}></div>`
-      : html`<p class="muted small">${failed.value || "Fetching the diagram …"}</p>`}
+      : html`<p class="muted small">${failed.value || "Loading the diagram …"}</p>`}
     ${move
       ? html`<p class="small muted">
           ${move.state_before || "new"} → ${move.state_after} <${Time} at=${move.at} />: <${Text} value=${move.text} />

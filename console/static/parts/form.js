@@ -18,14 +18,14 @@ const LABELS = {
   party: "Party",
   say: "Say",
   url: "Or play from this URL",
-  brief: "Say to whoever answers",
-  confirm: "Whoever answers must press 1",
+  brief: "Say to the dialed party first",
+  confirm: "Dialed party must press 1",
   timeout: "Ring for (seconds)",
-  digits: "Keys after the answer",
+  digits: "Digits after the answer (DTMF)",
   caller_id: "Caller ID",
 };
 const HINTS = {
-  destination: "+E.164, client:NAME, sip:URI or a name from the directory; several with commas",
+  destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
   seconds: "5 to 600",
   digits: "digits; w waits half a second",
   caller_id: "+E.164, a number in the account",
@@ -72,10 +72,10 @@ export function CommandForm({ id, button, why, filledIn, onClose }) {
     <form onSubmit=${submit} class="form">
       ${button.danger ? html`<p class="danger-words"><strong><${Text} value=${button.danger} />.</strong></p>` : null}
       ${often.map(input)}
-      ${seldom.length ? html`<details><summary>More about the call</summary><div class="form">${seldom.map(input)}</div></details>` : null}
+      ${seldom.length ? html`<details><summary>Options</summary><div class="form">${seldom.map(input)}</div></details>` : null}
       <${Lines} fields=${fields} />
       <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
-      ${why ? html`<p class="error" id="form-why">Not possible now: <${Text} value=${why} /></p>` : null}
+      ${why ? html`<p class="error" id="form-why">Not available now: <${Text} value=${why} /></p>` : null}
       <div class="form-end">
         <button type="button" onClick=${onClose}>Cancel</button>
         <button

@@ -12,12 +12,14 @@ const number = (value, digits = 0) =>
     ? value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
     : "–";
 
-const NOT_THE_SAME = "Counted: transfers that were finished within the last hour. The link leads to";
+const NOT_THE_SAME = "Counts the transfers that finished within the last hour. The link opens";
+
+const calls = (count) => (count === 1 ? "call" : "calls");
 
 /** Below this many transfers, a failure rate says too little to be red (count). */
 const RED_FROM = 5;
 
-const WITH_ONE = "the sessions with a transfer, whenever that was.";
+const WITH_ONE = "all calls with a transfer, at any time.";
 
 /**
  * Returns the tiles: label, value, unit, link, whether it is bad, and a note if the link's rows differ from the count.
@@ -25,34 +27,34 @@ const WITH_ONE = "the sessions with a transfer, whenever that was.";
 function tiles({ counts, hour, dead }) {
   const lately = { ended: "1", only: "transfers" };
   return [
-    ["Live", number(counts.live), "sessions", to("sessions", "", {}), ""],
-    ["Needs attention", number(counts.troubled), "sessions", to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
+    ["Live calls", number(counts.live), calls(counts.live), to("sessions", "", {}), ""],
+    ["Needs attention", number(counts.troubled), calls(counts.troubled), to("sessions", "", { only: "trouble" }), counts.troubled ? "warn" : ""],
     [
       "Waiting or on hold",
       number(counts.held),
-      counts.held_since ? html`longest <${Time} at=${counts.held_since} as="age" />` : "calls",
+      counts.held_since ? html`longest <${Time} at=${counts.held_since} as="age" />` : calls(counts.held),
       to("sessions", "", { only: "held", sort: "held" }),
       "",
     ],
-    ["Lone now", number(counts.lone), "sessions", to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
+    ["Left alone", number(counts.lone), calls(counts.lone), to("sessions", "", { only: "lone" }), counts.lone ? "bad" : ""],
     ["Transfers", number(hour.transfers), "last hour", to("sessions", "", lately), "", `${NOT_THE_SAME} ${WITH_ONE}`],
     [
-      "Failed",
-      hour.transfers ? `${number(hour.failed_percent, 1)} %` : "–",
-      `${number(hour.failed)} last hour`,
+      "Failed transfers",
+      number(hour.failed),
+      hour.transfers ? `of ${number(hour.transfers)} (last hour)` : "last hour",
       to("sessions", "", { ended: "1", only: "failed" }),
       hour.failed_percent >= 10 && hour.transfers >= RED_FROM ? "bad" : hour.failed ? "warn" : "",
-      `${NOT_THE_SAME} the sessions whose newest transfer failed, whenever that was.`,
+      `${NOT_THE_SAME} all calls whose last transfer failed, at any time.`,
     ],
     [
-      "Answer, p95",
+      "Time to answer (p95)",
       typeof hour.answer_p95_s === "number" ? `${number(hour.answer_p95_s, 1)} s` : "–",
       "last hour",
       to("sessions", "", lately),
       "",
       `${NOT_THE_SAME} ${WITH_ONE}`,
     ],
-    ["Dead letters", number(dead), "entries", to("dead"), dead ? "warn" : ""],
+    ["Dead letters", number(dead), dead === 1 ? "message" : "messages", to("dead"), dead ? "warn" : ""],
   ];
 }
 

@@ -17,7 +17,7 @@ const ARC = 24;
  */
 export function Parties({ parties, links }) {
   if (!parties.length) {
-    return html`<p class="muted">Nobody takes part.</p>`;
+    return html`<p class="muted">No parties.</p>`;
   }
   const there = parties.filter((party) => party.status !== "left");
   return html`
@@ -63,7 +63,7 @@ function Hearing({ parties }) {
     </defs>
     ${lines.map((line) => html`<${Arc} key=${`${line.from}-${line.to}`} line=${line} above=${above} />`)}
     ${parties.map((party, place) => html`<${Box} key=${party.name} party=${party} x=${place * WIDE} y=${above} />`)}
-    ${lines.length ? null : html`<text x=${width / 2} y=${above - 10} class="hearing-none">nobody hears anybody</text>`}
+    ${lines.length ? null : html`<text x=${width / 2} y=${above - 10} class="hearing-none">no audio between parties</text>`}
   </svg>`;
 }
 

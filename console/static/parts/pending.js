@@ -5,8 +5,10 @@ import { html } from "htm/preact";
 import { Text } from "../shared/text.js";
 import { age, now, shortSpan, span, toMs } from "../shared/time.js";
 
+/** What the server reports while the parties just talk. */
+const CONVERSATION = "the parties, who are talking, to hang up";
 /** Who or what acts next, in a word. */
-const BY = { timer: "by itself", twilio: "Twilio", person: "people", sweep: "the sweep" };
+const BY = { timer: "automatic", twilio: "Twilio", person: "people", sweep: "sweep" };
 
 /**
  * What the session waits for; the first item is large.
@@ -15,14 +17,14 @@ const BY = { timer: "by itself", twilio: "Twilio", person: "people", sweep: "the
  */
 export function PendingList({ waits, isOver }) {
   if (!waits.length) {
-    return html`<p class="waits"><strong>Waits for</strong> ${isOver ? "nothing: it is over" : "nothing that is known"}</p>`;
+    return html`<p class="waits">${isOver ? "Call finished; nothing pending" : "Nothing pending"}</p>`;
   }
   const [first, ...others] = waits;
   return html`<div class="waits">
-    <p><strong>Waits for</strong> <${One} wait=${first} /></p>
+    <p>${first.for === CONVERSATION ? html`<strong>In conversation; nothing pending</strong>` : html`<strong>Waiting for</strong> <${One} wait=${first} />`}</p>
     ${others.length
       ? html`<details>
-          <summary>and ${others.length} more</summary>
+          <summary>also pending: ${others.length}</summary>
           <ul>
             ${others.map((wait) => html`<li key=${wait.for}><${One} wait=${wait} /></li>`)}
           </ul>

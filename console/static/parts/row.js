@@ -11,12 +11,12 @@ import { State, Trouble } from "./badges.js";
 /** The columns: a CSS key, and the heading. */
 export const COLUMNS = [
   ["state", "State"],
-  ["what", "What is going on"],
+  ["what", "Now"],
   ["customer", "Customer"],
   ["agent", "Agent"],
   ["transfer", "Transfer"],
-  ["age", "In state"],
-  ["id", "Session"],
+  ["age", "Duration"],
+  ["id", "Call ID"],
 ];
 
 /**

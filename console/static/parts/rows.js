@@ -166,7 +166,7 @@ export function Rows() {
     <div
       role="table"
       class=${`rows ${isStale.value ? "is-blind" : ""}`}
-      aria-label="Sessions"
+      aria-label="Calls"
       aria-rowcount=${ids.length + 1}
       aria-busy=${!rowsKnown.value}
       onPointerMove=${aim}
@@ -193,7 +193,7 @@ export function Rows() {
       </div>
     </div>
     <p class="rows-note small muted">
-      ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more session")} not sorted in yet: rows keep their place under the pointer.` : ""}
+      ${waiting.value && performance.now() < aimedMs + AIMING_MS ? `${counted(waiting.value, "more call")} not shown yet: rows stay in place under the pointer.` : ""}
     </p>
   `;
 }

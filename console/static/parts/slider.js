@@ -33,7 +33,7 @@ export function Slider({ moments, asOf, onLook }) {
   };
   const text = place >= last ? "now" : `version ${moments[place].version}`;
   return html`<div class="slider">
-    <label for="as-of" class="small">As of</label>
+    <label for="as-of" class="small">State at</label>
     <input
       id="as-of"
       type="range"

@@ -34,7 +34,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
   const earlier = hidden
     ? html`<li key="earlier" class="moment-more">
         <button type="button" onClick=${() => (drawn.value += DRAWN)}>
-          Show ${Math.min(hidden, DRAWN)} earlier of ${counted(hidden, "moment")}
+          Show ${Math.min(hidden, DRAWN)} earlier of ${counted(hidden, "event")}
         </button>
       </li>`
     : null;
@@ -49,7 +49,7 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
     />`,
   );
   const ordered = [earlier, ...items];
-  return html`<ol class="timeline" aria-label="Time line" reversed=${newestFirst.value}>
+  return html`<ol class="timeline" aria-label="Timeline" reversed=${newestFirst.value}>
     ${newestFirst.value ? ordered.reverse() : ordered}
   </ol>`;
 }
@@ -83,7 +83,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
       <button
         type="button"
         class="moment-version"
-        title=${`See the session as of version ${moment.version}`}
+        title=${`Show the call as of version ${moment.version}`}
         aria-pressed=${isLooked}
         onClick=${() => onLook(isLooked ? null : moment.version)}
       >
@@ -97,7 +97,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
         <${Came} moment=${moment} isFirstFailure=${isFirstFailure} />
         <${Text} value=${moment.text} />
         ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
-        ${moment.outcome === "stale" ? html` <span class="muted small">(nothing new)</span>` : null}
+        ${moment.outcome === "stale" ? html` <span class="muted small">(no change)</span>` : null}
       </p>
       <${More} moment=${moment} />
       ${moment.effects.length ? html`<ul class="effects">${moment.effects.map((one) => html`<${Effect} key=${one.id} effect=${one} />`)}</ul>` : null}

@@ -24,17 +24,17 @@ export function Dead() {
   const found = dead.value;
   const reason = route.value.choices.get("reason") ?? "";
   if (!found || found.reason !== reason) {
-    return html`<h1>Dead letters</h1><p class="muted">Reading …</p>`;
+    return html`<h1>Dead letters</h1><p class="muted">Loading …</p>`;
   }
   const why = hello.value.read_only ? "this console is read-only" : staleReason.value;
   return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head">
       <h1>Dead letters</h1>
       <p class="small muted">
-        Entries that nobody could understand, or that kept failing. They stop nothing. Retried, they go back to where they came from.
+        Messages that could not be processed. They don't block anything. Retry puts them back in their queue.
       </p>
     </div>
-    ${why ? html`<p class="small" id="dead-why">Nothing can be changed here: ${why}.</p>` : null}
+    ${why ? html`<p class="small" id="dead-why">Read-only: ${why}.</p>` : null}
     <p role="status">${told.value}</p>
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
@@ -45,7 +45,7 @@ export function Dead() {
 
 function Groups({ found, reason, why }) {
   if (!found.groups.length) {
-    return html`<p class="nothing muted">There are none.</p>`;
+    return html`<p class="nothing muted">No dead letters.</p>`;
   }
   return html`<section class="panel" aria-labelledby="groups-title">
     <div class="panel-head">
@@ -58,10 +58,10 @@ function Groups({ found, reason, why }) {
           <a href=${to("dead", "", { reason: group.reason })} aria-current=${group.reason === reason ? "true" : undefined}>
             <${Text} value=${group.reason} />
           </a>
-          <span class="number">${counted(group.count, "letter")}</span>
+          <span class="number">${counted(group.count, "message")}</span>
           <${Acts}
             why=${why}
-            name=${`all ${group.count}`}
+            name=${group.count === 1 ? "" : `all ${group.count}`}
             what=${{ reason: group.reason, count: group.count }}
             canRetry=${group.retryable > 0}
           />
@@ -83,7 +83,7 @@ function Acts({ why, name, what, canRetry = true }) {
   >
     ${label} ${name} …
   </button>`;
-  return html`<span class="acts">${canRetry ? button("retry", "Retry", why) : null}${button("drop", "Drop", why)}</span>`;
+  return html`<span class="acts">${canRetry ? button("retry", "Retry", why) : null}${button("drop", "Delete", why)}</span>`;
 }
 
 function Letters({ found, reason, why }) {
@@ -95,15 +95,15 @@ function Letters({ found, reason, why }) {
   const of = reason ? (found.groups.find((group) => group.reason === reason)?.count ?? ids.length) : found.count;
   return html`<section class="panel" aria-labelledby="letters-title">
     <div class="panel-head">
-      <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "letter")}</h2>
+      <h2 id="letters-title">${ids.length < of ? `The newest ${ids.length} of ${of}` : counted(of, "message")}</h2>
       ${picked.length
         ? html`<${Acts}
             why=${why}
-            name=${`${picked.length} chosen`}
+            name=${`${picked.length} selected`}
             what=${{ ids: picked }}
             canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.not_retryable_reason)}
           />`
-        : html`<span class="small muted">choose some to act on several</span>`}
+        : html`<span class="small muted">select several to act on them together</span>`}
     </div>
     <ul class="letters">
       ${found.letters.map((letter) => html`<${Letter} key=${letter.id} letter=${letter} why=${why} />`)}
@@ -121,7 +121,7 @@ function Letter({ letter, why }) {
   return html`<li class="letter">
     <label class="pick">
       <input type="checkbox" checked=${isChosen} onChange=${pick} />
-      <span class="unseen">Choose letter <${Text} value=${letter.id} /></span>
+      <span class="unseen">Select message <${Text} value=${letter.id} /></span>
     </label>
     <div class="letter-what">
       <p>
@@ -130,11 +130,11 @@ function Letter({ letter, why }) {
         <span class="small muted"> <${Time} at=${letter.at} /></span>
       </p>
       <p class="error"><${Text} value=${letter.reason} /></p>
-      ${letter.not_retryable_reason ? html`<p class="small muted">It can't be retried: <${Text} value=${letter.not_retryable_reason} /></p>` : null}
+      ${letter.not_retryable_reason ? html`<p class="small muted">Can't be retried: <${Text} value=${letter.not_retryable_reason} /></p>` : null}
       <details>
-        <summary>Look</summary>
+        <summary>Show contents</summary>
         <dl class="pairs mono small">
-          ${Object.entries({ "letter id": letter.id, "entry id": letter.entry_id, ...letter.fields }).map(
+          ${Object.entries({ "message id": letter.id, "entry id": letter.entry_id, ...letter.fields }).map(
             ([name, value]) => html`<dt><${Text} value=${name} /></dt><dd><${Text} value=${value} /></dd>`,
           )}
         </dl>
@@ -145,8 +145,8 @@ function Letter({ letter, why }) {
 }
 
 const WORDS = {
-  retry: ["Retry", "will go back to where they came from and be decided again", "put back"],
-  drop: ["Drop", "will be gone for good", "dropped"],
+  retry: ["Retry", "will go back to their queue and be processed again", "retried"],
+  drop: ["Delete", "will be deleted permanently", "deleted"],
 };
 
 /** Confirmation with the number and the reason; rejected if the number has changed since. */
@@ -166,7 +166,7 @@ function Confirm({ what, why }) {
       const answer = await actOnDeadLetters(what);
       const refusals = Object.values(answer.refused ?? {});
       told.value = [
-        `${counted(answer.done, "letter")} ${done}, ${answer.left} left.`,
+        `${counted(answer.done, "message")} ${done}, ${answer.left} remaining.`,
         refusals.length && `${refusals.length} not: ${refusals[0]}.`,
       ]
         .filter(Boolean)
@@ -184,8 +184,8 @@ function Confirm({ what, why }) {
   return html`<${Dialog} title=${`${verb} ${counted(number, "dead letter")}`} onClose=${close}>
     <form class="form" onSubmit=${submit}>
       <p>
-        <strong>${counted(number, "letter")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
-        ${" "}${number === 1 ? follows.replace("they came", "it came") : follows}.
+        <strong>${counted(number, "message")}</strong>${ids ? "" : html` with the reason “<${Text} value=${reason} />”`}
+        ${" "}${number === 1 ? follows.replace("their queue", "its queue") : follows}.
       </p>
       <div role="alert">${what.refusal ? html`<p class="error"><${Text} value=${what.refusal} /></p>` : null}</div>
       <div class="form-end">

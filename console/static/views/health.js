@@ -19,7 +19,7 @@ const QUEUE = 100;
 export function Health() {
   const found = health.value;
   if (!found) {
-    return html`<h1>Health</h1><p class="muted">Reading …</p>`;
+    return html`<h1>Health</h1><p class="muted">Loading …</p>`;
   }
   return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head"><h1>Health</h1><p class="small muted">as of <${Time} at=${found.at} as="clock" /></p></div>
@@ -42,16 +42,16 @@ function Verdict({ health: of }) {
   const { partitions, processes } = of;
   const overdue = sum(partitions, "overdue_timers");
   const wrong = [
-    of.unassigned.length && `${counted(of.unassigned.length, "partition")} held by nobody: ${of.unassigned.join(", ")}`,
-    !of.router.name && "nobody routes commands",
-    !of.sweep.name && "nobody sweeps: lost callbacks are not noticed",
+    of.unassigned.length && `${counted(of.unassigned.length, "partition")} unassigned: ${of.unassigned.join(", ")}`,
+    !of.router.name && "no worker routes commands",
+    !of.sweep.name && "no worker runs the sweep: lost callbacks are not detected",
     overdue && `${counted(overdue, "timer")} overdue`,
-    !processes.some((one) => one.kind === "worker") && "no worker tells that it lives",
-    !processes.some((one) => one.kind === "webhooks") && "no webhooks tell that they live",
+    !processes.some((one) => one.kind === "worker") && "no worker is running",
+    !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",
   ].filter(Boolean);
   return wrong.length
     ? html`<ul class="verdict">${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad">${one}<//></li>`)}</ul>`
-    : html`<p class="verdict"><${Mark} kind="good">every partition is held, nothing is overdue<//></p>`;
+    : html`<p class="verdict"><${Mark} kind="good">All partitions assigned; nothing overdue<//></p>`;
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
@@ -59,10 +59,10 @@ const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: valu
 
 function Rates({ rates }) {
   if (!rates) {
-    return html`<p class="muted small">Rates are known after the second look.</p>`;
+    return html`<p class="muted small">Rates appear after a second reading.</p>`;
   }
   const tiles = [
-    ["Events decided", rates.events],
+    ["Events", rates.events],
     ["Commits", rates.commits],
     ["Callbacks", rates.callbacks],
     ["REST requests", rates.requests],
@@ -70,7 +70,7 @@ function Rates({ rates }) {
   return html`<ul class="strip" aria-label=${`Rates over ${rates.seconds.toFixed(0)} s`}>
     ${tiles.map(
       ([label, value]) => html`<li key=${label} class="tile">
-        <span class="tile-label">${label}</span><span class="tile-value">${rate(value)}</span><span class="tile-unit">a second</span>
+        <span class="tile-label">${label}</span><span class="tile-value">${rate(value)}</span><span class="tile-unit">per second</span>
       </li>`,
     )}
   </ul>`;
@@ -83,10 +83,10 @@ function Partitions({ partitions }) {
       <table>
         <thead>
           <tr>
-            <th scope="col" class="number">No.</th><th scope="col">Holder</th><th scope="col" class="number">Lease</th>
-            <th scope="col" class="number">Live</th><th scope="col" class="number">Undecided</th>
-            <th scope="col" class="number">Lag</th><th scope="col" class="number">Outbox</th>
-            <th scope="col" class="number">Overdue</th><th scope="col" class="number">Commit no.</th>
+            <th scope="col" class="number">No.</th><th scope="col">Worker</th><th scope="col" class="number">Lease</th>
+            <th scope="col" class="number">Live</th><th scope="col" class="number">Waiting</th>
+            <th scope="col" class="number">Lag (events)</th><th scope="col" class="number">Outbox</th>
+            <th scope="col" class="number">Overdue</th><th scope="col" class="number">Last commit</th>
           </tr>
         </thead>
         <tbody>
@@ -97,7 +97,7 @@ function Partitions({ partitions }) {
               <td class="number">${one.holder.name ? shortSpan(one.holder.left_ms) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > QUEUE ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
-              <td class="number">${one.lag ?? "–"}</td>
+              <td class="number">${one.lag ?? "n/a"}</td>
               <td class="number">${one.outbox}</td>
               <td class="number">${one.overdue_timers ? html`<${Mark} kind="bad">${one.overdue_timers}<//>` : 0}</td>
               <td class="number">${one.commit}</td>
@@ -107,8 +107,8 @@ function Partitions({ partitions }) {
       </table>
     </div>
     <p class="small muted">
-      Lease: what is left of it; it is renewed long before it ends. Lag needs Redis 7. Undecided: entries that wait on the stream.
-      Overdue: timers. Commit no.: the number of the last commit, one for each batch of entries that was decided.
+      Lease: time until it expires; workers renew it early. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers.
+      Last commit: its number; each batch of events is one commit.
     </p>
   </section>`;
 }
@@ -116,22 +116,22 @@ function Partitions({ partitions }) {
 function Holder({ holder }) {
   return holder.name
     ? html`<${Text} value=${holder.name} class="mono" /> <span class="muted small">epoch ${holder.epoch}</span>`
-    : html`<${Mark} kind="bad">nobody<//>`;
+    : html`<${Mark} kind="bad">unassigned<//>`;
 }
 
 function Leases({ health: of }) {
   const leases = [
-    ["Routes commands", of.router],
-    ["Sweeps", of.sweep],
+    ["Command router", of.router],
+    ["Sweep", of.sweep],
   ];
   return html`<section class="panel" aria-labelledby="leases-title">
-    <h2 id="leases-title">One at a time</h2>
+    <h2 id="leases-title">Single-holder tasks</h2>
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">lease runs ${shortSpan(holder.left_ms)} more</span>` : null}</dd>`,
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">lease expires in ${shortSpan(holder.left_ms)}</span>` : null}</dd>`,
       )}
-      <dt>Commands not routed yet</dt>
+      <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>
       <dt>Dead letters</dt>
       <dd><a href="#dead">${of.dead}</a></dd>
@@ -142,7 +142,7 @@ function Leases({ health: of }) {
 function Processes({ processes }) {
   return html`<section class="panel" aria-labelledby="processes-title">
     <h2 id="processes-title">Processes</h2>
-    ${processes.length ? null : html`<p class="muted">None tells that it lives.</p>`}
+    ${processes.length ? null : html`<p class="muted">No process is running.</p>`}
     <ul class="processes">
       ${processes.map(
         (one) => html`<li key=${one.name}>
@@ -150,7 +150,7 @@ function Processes({ processes }) {
             <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
             ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
           </p>
-          <p class="small muted">version <${Text} value=${one.version} />, records of level ${one.schema_version}<${Figures} figures=${one.stats} /></p>
+          <p class="small muted">version <${Text} value=${one.version} />, schema version ${one.schema_version}<${Figures} figures=${one.stats} /></p>
         </li>`,
       )}
     </ul>
@@ -160,7 +160,7 @@ function Processes({ processes }) {
 /** Counters since the process's start, which depend on its kind. */
 function Figures({ figures }) {
   if (!figures) {
-    return html`; tells no figures`;
+    return html`; no figures`;
   }
   const told = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
   return told.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
@@ -185,10 +185,10 @@ function Failures({ health: of }) {
   }
   const rows = [...totals].sort((one, other) => other[1] - one[1]);
   return html`<section class="panel" aria-labelledby="failures-title">
-    <h2 id="failures-title">REST requests refused or unanswered</h2>
+    <h2 id="failures-title">Failed Twilio requests</h2>
     ${rows.length
       ? html`<table>
-          <thead><tr><th scope="col">Code</th><th scope="col" class="number">Since start</th><th scope="col" class="number">A second</th></tr></thead>
+          <thead><tr><th scope="col">Code</th><th scope="col" class="number">Since start</th><th scope="col" class="number">Per second</th></tr></thead>
           <tbody>
             ${rows.map(
               ([code, count]) => html`<tr key=${code}>
@@ -199,6 +199,6 @@ function Failures({ health: of }) {
             )}
           </tbody>
         </table>`
-      : html`<p class="muted">Nothing, as far as the processes that live have seen.</p>`}
+      : html`<p class="muted">None since the running processes started.</p>`}
   </section>`;
 }

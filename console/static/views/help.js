@@ -7,11 +7,11 @@ import { Dialog } from "../parts/dialog.js";
 import { State } from "../parts/badges.js";
 
 const STATES = {
-  bridged: "customer and agent are joined by a plain Dial, or about to be",
-  converting: "both are on their way into the conference",
-  conferenced: "everybody is in the conference, nobody is on the way",
-  transferring: "somebody else is called, asked, or just taking over",
-  ended: "over for good",
+  bridged: "customer and agent are connected directly, or about to be",
+  converting: "both are being moved into the conference",
+  conferenced: "everyone is in the conference",
+  transferring: "someone else is being dialed, being consulted, or taking over",
+  ended: "call finished",
 };
 
 /** The dialog. */
@@ -19,13 +19,13 @@ export function Help() {
   if (!helpShown.value) {
     return null;
   }
-  return html`<${Dialog} title="Keys and marks" onClose=${() => (helpShown.value = false)}>
+  return html`<${Dialog} title="Keyboard shortcuts and symbols" onClose=${() => (helpShown.value = false)}>
     <table>
       <tbody>
         ${KEYS.map(([keys, what]) => html`<tr key=${keys}><th scope="row"><kbd>${keys}</kbd></th><td>${what}</td></tr>`)}
       </tbody>
     </table>
-    <p class="small muted">No key alone changes a call.</p>
+    <p class="small muted">Shortcuts never change a call.</p>
     <h3>States</h3>
     <table>
       <tbody>

@@ -25,7 +25,7 @@ const PARTS = [
   ["parties-title", "Who hears whom"],
   ["commands-title", "Commands"],
   ["diagram-title-here", "State"],
-  ["log-title", "Time line"],
+  ["log-title", "Timeline"],
 ];
 
 /** The view. */
@@ -35,14 +35,13 @@ export function Session() {
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine) {
-    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Reading the session …</p>`;
+    return html`<${Back} /><h1><${Text} value=${id} class="mono" /></h1><p class="muted">Loading …</p>`;
   }
   if (!found.known) {
     return html`<${Back} />
-      <h1>No such session</h1>
+      <h1>No such call</h1>
       <p>
-        No session and no call <${Text} value=${id} class="mono" /> is known. Sessions are kept for a day after their end, then
-        they are gone from Redis.
+        Redis has no call <${Text} value=${id} class="mono" />. Ended calls are kept for 24 hours by default.
       </p>`;
   }
   return html`<div class=${isStale.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
@@ -53,7 +52,7 @@ function look(version) {
 }
 
 function Back() {
-  return html`<nav class="back" aria-label="Back"><a href="#sessions">← All sessions</a></nav>`;
+  return html`<nav class="back" aria-label="Back"><a href="#sessions">← All calls</a></nav>`;
 }
 
 function Known({ now }) {
@@ -71,7 +70,7 @@ function Known({ now }) {
     <div class="pinned">
       ${isPast
         ? html`<p class="waits is-past">
-            <span><strong>As of version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
+            <span><strong>State at version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
             <button type="button" onClick=${() => look(null)}>Back to now</button>
           </p>`
         : html`<${PendingList} waits=${now.waits} isOver=${fields.state === "ended"} />`}
@@ -130,13 +129,13 @@ function FirstFailure({ failure }) {
     return null;
   }
   const isRefusal = failure.is_refusal;
-  const what = isRefusal ? "Nothing failed, but" : failure.is_earlier ? "Failed earlier, nothing since:" : "First thing that failed:";
+  const what = isRefusal ? "Refused:" : failure.is_earlier ? "Earlier failure (none since):" : "First failure:";
   return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
     <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
       <${Text} value=${isRefusal && failure.guard ? `${failure.text}:` : failure.text} />
     </button>
-    ${failure.guard ? html`<span>${isRefusal ? "" : "because "}<${Text} value=${failure.guard} /></span>` : null}
+    ${failure.guard ? html`<span>${isRefusal ? "" : "– "}<${Text} value=${failure.guard} /></span>` : null}
     <span class="small muted"><${Time} at=${failure.at} /></span>
     <${Code} code=${failure.twilio_code} />
   </p>`;
@@ -147,7 +146,7 @@ function Suggestions({ suggestions }) {
     return null;
   }
   return html`<div class="suggestions">
-    <h3 class="small muted">What would help</h3>
+    <h3 class="small muted">Suggested actions</h3>
     <ul>
       ${suggestions.map(
         (one) => html`<li key=${one.line}>
@@ -165,7 +164,7 @@ function Log({ of, asOf }) {
   const first = of.first_failure?.entry_id ?? "";
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
-      <h2 id="log-title">Time line <span class="muted small">${counted(all.length, "moment")}</span></h2>
+      <h2 id="log-title">Timeline <span class="muted small">${counted(all.length, "event")}</span></h2>
       <button type="button" aria-pressed=${newestFirst.value} onClick=${() => (newestFirst.value = !newestFirst.value)}>
         Newest first
       </button>

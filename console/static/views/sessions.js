@@ -78,13 +78,13 @@ function Filters() {
         </button>`,
       )}
       <button type="button" class="chip" aria-pressed=${filter.ended} onClick=${() => choose({ ended: filter.ended ? "" : "1" })}>
-        <${State} state="ended" /> <span>too</span>
+        <span>include</span> <${State} state="ended" />
       </button>
     </div>
     <label class="only">
-      <span class="muted">only</span>
+      <span class="muted">Show</span>
       <select value=${filter.only} onChange=${(event) => choose({ only: event.target.value })}>
-        <option value="">all</option>
+        <option value="">all calls</option>
         ${Object.entries(ONLY).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
       </select>
     </label>
@@ -96,12 +96,12 @@ function Filters() {
       </select>
     </label>
     <label class="search">
-      <span class="unseen">Search: SIDs, last digits, names, labels</span>
+      <span class="unseen">Search by number, name, label, or SID</span>
       <input
         id="search"
         type="search"
         value=${choices.get("find") ?? ""}
-        placeholder="Number, name, SID"
+        placeholder="Number, name, or SID (press /)"
         autocomplete="off"
         spellcheck=${false}
         onInput=${(event) => choose({ find: event.target.value })}
@@ -109,7 +109,7 @@ function Filters() {
       />
     </label>
     <button type="button" aria-pressed=${pausedSince.value !== null} onClick=${togglePause}>
-      ${pausedSince.value === null ? "Pause" : `Paused since ${age(pausedSince.value)}: go on`}
+      ${pausedSince.value === null ? "Pause" : `Paused for ${age(pausedSince.value)}: resume`}
     </button>
   </form>`;
 }
@@ -124,20 +124,27 @@ function onSearchKey(event) {
 
 const HIDERS = {
   state: () => "by state",
-  only: (filter) => `because only those ${ONLY[filter.only]?.[0]} are shown`,
+  only: (filter) => `by the filter “${ONLY[filter.only]?.[0]}”`,
   find: (filter) => `by the search for “${printable(filter.words.join(" "))}”`,
 };
+
+/** If only the search hides rows: how many match it; otherwise undefined. */
+function matchLine(shown, total, hidden, filter) {
+  const isSearchAlone = hidden.length === 1 && hidden[0].by === "find";
+  const words = printable(filter.words.join(" "));
+  return isSearchAlone ? `${shown.toLocaleString("en")} of ${counted(total, "call")} match “${words}”` : undefined;
+}
 
 /** Says how many rows each filter hides, with a button to show all. */
 function Hidden() {
   const { ids, total, hidden } = visibleRows.value;
   const filter = filterOf(route.value.choices);
   if (!hidden.length) {
-    return html`<p class="shown small muted">${rowsKnown.value ? `${counted(total, "session")}` : ""}</p>`;
+    return html`<p class="shown small muted">${rowsKnown.value ? `${counted(total, "call")}` : ""}</p>`;
   }
   const parts = hidden.map(({ by, count }) => `${count.toLocaleString("en")} ${HIDERS[by](filter)}`);
   return html`<p class="shown small">
-    <span>${counted(ids.length, "session")} of ${total.toLocaleString("en")}; hidden: ${parts.join(", ")}</span>
+    <span>${matchLine(ids.length, total, hidden, filter) ?? `${ids.length.toLocaleString("en")} of ${counted(total, "call")}; hidden: ${parts.join(", ")}`}</span>
     <button type="button" onClick=${() => choose({ state: "", only: "", find: "" })}>Show all</button>
   </p>`;
 }
@@ -152,10 +159,10 @@ function Nothing() {
   }
   const find = (route.value.choices.get("find") ?? "").trim();
   const text = !rowsKnown.value
-    ? "Reading the sessions …"
+    ? "Loading calls …"
     : total || find
-      ? "No session is what you chose above."
-      : "No live sessions. The next call shows up here by itself.";
+      ? "No call matches."
+      : "No live calls. The next one appears here automatically.";
   return html`<p class="nothing muted">${text}</p>
     ${rowsKnown.value && find ? html`<${Elsewhere} find=${find} />` : null}`;
 }
@@ -165,8 +172,8 @@ function Elsewhere({ find }) {
   const { ended } = filterOf(route.value.choices);
   return html`<p class="nothing">
     ${ended
-      ? html`<span class="muted">Of those that have ended only the newest are in the list.</span>`
-      : html`<button type="button" onClick=${() => choose({ ended: "1" })}>Search those that have ended too</button>`}
-    ${ID.test(find) ? html` <a class="button" href=${to("session", find)}>Open the session or call of this id</a>` : null}
+      ? html`<span class="muted">Only the newest ended calls are listed.</span>`
+      : html`<button type="button" onClick=${() => choose({ ended: "1" })}>Include ended calls</button>`}
+    ${ID.test(find) ? html` <a class="button" href=${to("session", find)}>Open the call with this ID</a>` : null}
   </p>`;
 }

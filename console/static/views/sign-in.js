@@ -26,7 +26,7 @@ export function SignIn() {
       if (!(error instanceof RefusedError)) {
         throw error;
       }
-      failure.value = error.status === 401 ? "This token is not the console's." : error.message;
+      failure.value = error.status === 401 ? "Wrong token." : error.message;
     } finally {
       isBusy.value = false;
     }
@@ -36,8 +36,8 @@ export function SignIn() {
   return html`<main class="signin panel" id="main">
     <h1>Conferral</h1>
     <p>
-      Sign in with the token of the control API, <code>CONFERRAL_API_TOKEN</code>. Or open the address
-      ${" "}that <code>conferral console</code> prints.
+      Enter the API token (<code>CONFERRAL_API_TOKEN</code>), or open the sign-in link printed by
+      ${" "}<code>conferral console</code>.
     </p>
     <form class="form" onSubmit=${submit}>
       <label class="field">
