@@ -317,25 +317,27 @@ def _describe(shot: _OneShot) -> str:
             method = "" if shot.method == "*" else f"{shot.method} "
             return f"the next request {method}{shot.pattern}{of} {_describe_rest_plan(shot.plan)}"
         case FetchPlan():
-            how = "fails" if shot.plan.fails else f"is made {shot.plan.delay_s:g} s later"
+            how = "fails" if shot.plan.fails else f"is delayed by {shot.plan.delay_s:g} s"
             status = f" with HTTP {shot.plan.status}" if shot.plan.status else ""
             return f"the next request for TwiML at {shot.pattern}{of} {how}{status}"
 
 
 def _describe_callback_plan(plan: CallbackPlan) -> str:
     if plan.copies == 0:
-        return "is lost"
+        return "is dropped"
     if plan.is_held_back:
-        return "is overtaken by the one that follows"
+        return "is overtaken by the next one"
     return f"is sent {plan.delay_s:g} s later" if plan.delay_s else f"is sent {plan.copies} times"
 
 
 def _describe_rest_plan(plan: RestPlan) -> str:
     when = f"{plan.moment} its effect"
     if plan.cuts_connection:
-        return f"is cut off {when}"
+        return f"loses its connection {when}"
     if plan.corruption:
-        return "gets half an answer, after its effect" if plan.corruption == "half" else f"gets a proxy's page, {when}"
+        return (
+            "gets half an answer after its effect" if plan.corruption == "half" else f"gets a proxy's error page {when}"
+        )
     if plan.status:
         return f"gets HTTP {plan.status}, {when}"
     return f"is answered {plan.latency_s:g} s later"

@@ -52,10 +52,10 @@ class PhoneScript:
     def __str__(self) -> str:
         """Describe what it does."""
         if not self.has_actions:
-            return "rings until somebody picks up"
+            return "rings until you answer"
         if self.outcome not in {None, "answer"}:
-            return {"busy": "is busy", "reject": "refuses", "fail": "can't be reached"}[str(self.outcome)]
-        does = [f"picks up after {self.answer_after_s or 0:g} s"]
+            return {"busy": "is busy", "reject": "declines", "fail": "is unreachable"}[str(self.outcome)]
+        does = [f"answers after {self.answer_after_s or 0:g} s"]
         if self.digits or any(self.keys):
             does.append(f"presses {', '.join(filter(None, (self.digits, *self.keys)))}")
         if self.hang_up_after_s is not None:

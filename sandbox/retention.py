@@ -22,8 +22,8 @@ class Retention:
     def __str__(self) -> str:
         """Describe the limits for people."""
         return (
-            f"the newest {self.finished_calls_max:,} calls and conferences that are over, "
-            f"and the newest {self.log_entries_max:,} requests of each kind"
+            f"{self.finished_calls_max:,} finished calls and conferences, "
+            f"and {self.log_entries_max:,} requests of each kind"
         )
 
 

@@ -43,10 +43,10 @@ export async function ask(path, body = {}, done = "") {
     const answer = await response.json();
     outcome.value = response.ok
       ? { text: done, isBad: false }
-      : { text: `That did not work: ${answer.error}`, isBad: true };
+      : { text: `Failed: ${answer.error}`, isBad: true };
     return response.ok ? answer : null;
   } catch {
-    outcome.value = { text: "That did not work: the sandbox does not answer.", isBad: true };
+    outcome.value = { text: "Failed: the sandbox does not answer.", isBad: true };
     return null;
   }
 }
@@ -77,7 +77,7 @@ export function Act({ label, about = "", cannot = "", class: name = "", onAct })
 /** Setting for the delay of everything that can be delayed. */
 export function Late() {
   return html`<label class="late">
-    late by
+    delay
     <input
       type="number"
       min="0"

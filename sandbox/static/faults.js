@@ -29,7 +29,7 @@ const ASKED = {
   "a dial": { path: "/Conferences/*/Participants.json" },
   "a dial outside a conference": { path: "/Calls.json" },
   hold: { path: "/Conferences/*/Participants/*", Hold: "true" },
-  "end of hold": { path: "/Conferences/*/Participants/*", Hold: "false" },
+  unhold: { path: "/Conferences/*/Participants/*", Hold: "false" },
   redirect: { path: "/Calls/CA*", Twiml: "*" },
   "hang-up": { path: "/Calls/CA*", Status: "completed" },
 };
@@ -37,31 +37,31 @@ const asked = signal("any");
 const request = (fault) => ({ what: "next_rest", method: "POST", ...ASKED[asked.value], ...fault });
 
 const CALLBACKS = [
-  ["Lose it", () => ({ what: "lose_callbacks", event: event.value })],
-  ["Send it twice", () => ({ what: "duplicate_callbacks", event: event.value })],
-  ["Send it late", () => ({ what: "delay_callbacks", event: event.value, by_s: lateS.value })],
-  ["Let another overtake it", () => ({ what: "hold_back_callbacks", event: event.value })],
+  ["Drop", () => ({ what: "lose_callbacks", event: event.value })],
+  ["Duplicate", () => ({ what: "duplicate_callbacks", event: event.value })],
+  ["Send late", () => ({ what: "delay_callbacks", event: event.value, by_s: lateS.value })],
+  ["Reorder", () => ({ what: "hold_back_callbacks", event: event.value })],
 ];
 const REQUESTS = [
-  ["500 after its effect", () => request({ status: 500, moment: "after" })],
-  ["500 before", () => request({ status: 500 })],
-  ["429, too many", () => request({ status: 429 })],
-  ["Cut off after its effect", () => request({ cut: "after" })],
-  ["Cut off before", () => request({ cut: "before" })],
+  ["Succeed, then answer 500", () => request({ status: 500, moment: "after" })],
+  ["Fail with 500", () => request({ status: 500 })],
+  ["Fail with 429", () => request({ status: 429 })],
+  ["Succeed, then drop the connection", () => request({ cut: "after" })],
+  ["Drop the connection", () => request({ cut: "before" })],
 ];
 const DOCUMENTS = [
   ["No connection", () => ({ what: "fail_fetches", url_part: "" })],
   ["HTTP 500", () => ({ what: "fail_fetches", url_part: "", status: 500 })],
-  ["Late", () => ({ what: "delay_fetches", url_part: "", by_s: lateS.value })],
+  ["Send late", () => ({ what: "delay_fetches", url_part: "", by_s: lateS.value })],
 ];
 
 /** Buttons that inject faults, and the list of pending ones. */
 export function FaultPanel() {
   return html`<section class="breaking" aria-labelledby="breaking">
-    <h2 id="breaking">Break it</h2>
+    <h2 id="breaking">Inject faults</h2>
     <div>
       <${Late} />
-      <p class="muted small">So late is whatever is sent late below: a callback, or the answer to a request for TwiML.</p>
+      <p class="muted small">Delay used by “Send late” below.</p>
     </div>
     <fieldset>
       <legend>The next callback</legend>
@@ -112,24 +112,24 @@ function PendingFaults() {
   const { to_come: toCome, rates } = faults.value;
   const names = Object.entries(rates);
   if (toCome.length + names.length === 0) {
-    return html`<p class="muted">Nothing is set to go wrong.</p>`;
+    return html`<p class="muted">No faults set.</p>`;
   }
   return html`<div class="to-come">
-    <h3>Set to go wrong</h3>
+    <h3>Faults set</h3>
     <ul>
       ${toCome.map(
         (it) =>
           html`<li key=${it.number}>
             <${MaskedText} value=${it.words} />${it.count > 1 && ` (${it.count} times)`}${" "}
             <button type="button" onClick=${() => ask("/faults", { forget: it.number })}>
-              Take back<span class="unseen"> ${it.words}</span>
+              Remove<span class="unseen"> ${it.words}</span>
             </button>
           </li>`,
       )}
       ${names.map(([name, value]) => html`<li key=${name}><code>${name}</code> ${JSON.stringify(value)}</li>`)}
     </ul>
-    <button type="button" onClick=${() => ask("/faults", { clear: true }, "nothing is set to go wrong")}>
-      Let everything work
+    <button type="button" onClick=${() => ask("/faults", { clear: true }, "all faults removed")}>
+      Remove all faults
     </button>
   </div>`;
 }

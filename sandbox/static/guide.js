@@ -78,20 +78,20 @@ export function Guide() {
       guided.value = event.currentTarget.open;
     }}
   >
-    <summary><h2 id="guide">How to play: a transfer with consultation in five steps</h2></summary>
+    <summary><h2 id="guide">How to use it: a consult transfer in five steps</h2></summary>
     ${
       players.length < 3 &&
       html`<p>
-        There are not enough phones yet.
-        <button type="button" onClick=${setUp}>Set up customer, agent and target</button>
-        A phone that is dialled also shows up by itself.
+        This needs three phones.
+        <button type="button" onClick=${setUp}>Set up customer, agent, and target</button>
+        Phones also appear when they are dialed.
       </p>`
     }
     ${
       byScript.length > 0 &&
       html`<p>
-        Not everybody waits for you: ${hide(listed(byScript.map((phone) => `${phone.name} ${phone.does}`)))}.
-        <button type="button" onClick=${() => byHand(byScript)}>Let me play them all</button>
+        Some phones answer automatically: ${hide(listed(byScript.map((phone) => `${phone.name} ${phone.does}`)))}.
+        <button type="button" onClick=${() => byHand(byScript)}>I control all phones</button>
       </p>`
     }
     <ol>
@@ -102,26 +102,26 @@ export function Guide() {
         You hear it ring at the other end.
       <//>
       <${Step} number=${2}>
-        <b>Answer.</b> On the phone of ${who(agent, "the agent")} press <b>Pick up</b>. The two hear each other.
+        <b>Answer.</b> On the phone of ${who(agent, "the agent")} press <b>Answer</b>. The two hear each other.
       <//>
       <${Step} number=${3}>
-        <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, say
-        ${" "}<${MaskedText} class="mono" value=${to} /> and <b>consult</b>. The customer hears music. From a terminal:
+        <b>Transfer.</b> In <${Console} /> open the call, press <b>Transfer</b>, enter
+        ${" "}<${MaskedText} class="mono" value=${to} />, and choose <b>consult</b>. The customer hears music. From a terminal:
         ${" "}<${Line} text=${order("transfer", caller, ` --to ${to} --mode consult`)} />
       <//>
       <${Step} number=${4}>
-        <b>Consult.</b> On the phone of ${who(target, "the target")} press <b>Pick up</b>, and the key that it is asked
-        for, if it is. Agent and target hear each other; the customer still hears music.
+        <b>Consult.</b> On the phone of ${who(target, "the target")} press <b>Answer</b>, and a key if
+        asked for one. Agent and target hear each other; the customer still hears music.
       <//>
       <${Step} number=${5}>
-        <b>Hand over.</b> In <${Console} /> press <b>Complete</b>. The agent is let go; customer and target hear each
-        other. From a terminal: <${Line} text=${order("complete", caller, "")} />
+        <b>Complete.</b> In <${Console} /> press <b>Complete</b>. The agent is disconnected; customer and target hear
+        each other. From a terminal: <${Line} text=${order("complete", caller, "")} />
       <//>
     </ol>
     ${
       hello.value?.command_line &&
       html`<p class="muted small">
-        A line for the terminal is copied with where Redis and the program are in front of it, and runs as it is copied.
+        Copied commands include the Redis address and run as is.
       </p>`
     }
     ${next === 6 && html`<p><b>Done.</b> Hang up on either phone to end the call.</p>`}
@@ -154,12 +154,12 @@ function Console() {
 
 async function setUp() {
   for (const starter of STARTERS) {
-    await ask("/phones", { ...starter, by_hand: true }, "the phones are there");
+    await ask("/phones", { ...starter, by_hand: true }, "phones set up");
   }
 }
 
 async function byHand(some) {
   for (const phone of some) {
-    await ask("/phones", { address: phone.address, by_hand: true }, "they are yours");
+    await ask("/phones", { address: phone.address, by_hand: true }, "you control them now");
   }
 }

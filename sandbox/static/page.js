@@ -19,7 +19,7 @@ import { MaskedText } from "./masking.js";
 const PANELS = {
   deliveries: { label: "Callbacks", Panel: Deliveries },
   requests: { label: "REST", Panel: Requests },
-  breaking: { label: "Break it", Panel: FaultPanel },
+  breaking: { label: "Inject faults", Panel: FaultPanel },
   rooms: { label: "Conferences", Panel: Rooms },
   debugger: { label: "Debugger", Panel: Debugger },
 };
@@ -64,7 +64,7 @@ export function Page() {
 function Header() {
   return html`<header class="top">
     <h1>Phones</h1>
-    <p class="muted">a local Twilio: nothing here reaches a telephone</p>
+    <p class="muted">Local Twilio simulator: no real phones are called</p>
     <label class="switch">
       <input
         type="checkbox"
@@ -73,7 +73,7 @@ function Header() {
           whole.value = event.target.checked;
         }}
       />
-      whole numbers
+      Show full numbers
     </label>
     <nav aria-label="As JSON" class="small">
       <a href="./sandbox/calls">calls</a> <a href="./sandbox/conferences">conferences</a>${" "}
@@ -94,7 +94,7 @@ function Link() {
   }
   now.value; // rerenders every second
   return html`<div class="link bad">
-    <p role="alert">The sandbox does not answer: what you see is as of ${clock(sinceMs)}.</p>
+    <p role="alert">The sandbox does not answer. Data as of ${clock(sinceMs)}.</p>
     <span aria-hidden="true">${span(Date.now() - sinceMs)} ago</span>
     <button type="button" onClick=${retryNow}>Try now</button>
   </div>`;
@@ -106,7 +106,7 @@ function AudibilityPanel() {
     <div role="status"><ul>
       ${
         everybody.value.length === 0
-          ? html`<li class="muted">Nobody is on the line.</li>`
+          ? html`<li class="muted">No one is on a call.</li>`
           : everybody.value.map((words, index) => html`<li key=${index}><${MaskedText} value=${words} /></li>`)
       }
     </ul></div>
@@ -115,7 +115,7 @@ function AudibilityPanel() {
 
 function Unknown() {
   return html`<p>
-    No phone here has the address <${MaskedText} class="mono" value=${only.value} />. It shows up when it is dialled.
+    No phone here has the address <${MaskedText} class="mono" value=${only.value} />. It appears when it is dialed.
     <a href="#">All phones</a>
   </p>`;
 }
@@ -130,17 +130,17 @@ function Alone() {
   const sinceS = link.value.state === "open" ? ((Date.now() - told.toldMs) / 1000) * (hello.value?.speed ?? 1) : 0;
   const seconds = (total, running) => span((total + running * sinceS) * 1000);
   return html`<section class="alone panel" aria-labelledby="alone">
-    <h2 id="alone">Time without anybody</h2>
+    <h2 id="alone">Time alone</h2>
     <dl>
     <div>
-      <dt>Alone in a conference</dt>
+      <dt>Alone in conference</dt>
       <dd>
         ${seconds(told.in_conference_s, told.in_conference_now)}
         ${told.in_conference_now > 0 && html`<small>${told.in_conference_now} now</small>`}
       </dd>
     </div>
     <div>
-      <dt>In silence</dt>
+      <dt>Hearing silence</dt>
       <dd>
         ${seconds(told.in_silence_s, told.in_silence_now)}
         ${told.in_silence_now > 0 && html`<small>${told.in_silence_now} now</small>`}
@@ -148,7 +148,7 @@ function Alone() {
     </div>
     </dl>
     <p class="muted small">
-      Of all legs together, since the start. Whoever waits in a conference counts as alone, whatever plays there.
+      All legs together, since the start. A party waiting in a conference counts as alone, whatever plays there.
     </p>
   </section>`;
 }
@@ -179,7 +179,7 @@ function Wires() {
 function Rooms() {
   return html`<section aria-labelledby="rooms">
     <h2 id="rooms">Conferences</h2>
-    ${rooms.value.length === 0 && html`<p class="muted">None is live.</p>`}
+    ${rooms.value.length === 0 && html`<p class="muted">No live conferences.</p>`}
     ${rooms.value.map(
       (room) =>
         html`<article key=${room.sid}>
@@ -196,7 +196,7 @@ function Rooms() {
                     it.hold && "on hold",
                     it.muted && "muted",
                     it.coaching && "coaching",
-                    it.end_on_exit && "ends it by leaving",
+                    it.end_on_exit && "ends the conference when leaving",
                   ]
                     .filter(Boolean)
                     .join(", ")}

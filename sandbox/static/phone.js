@@ -10,7 +10,7 @@ import { numbers, only, tabOf } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
 
 const KEYS = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#"];
-const FREE = "there is no call";
+const FREE = "no call";
 
 /** The selected call by phone address; a call's SID. */
 const chosen = signal({});
@@ -91,7 +91,7 @@ function Screen({ phone, leg, alone }) {
     </p>
     <p class="bubble" aria-live=${alone ? "polite" : "off"}>
       <span>
-        ${leg?.wants_keys && html`<strong>It asks for a key. </strong>`}
+        ${leg?.wants_keys && html`<strong>Press a key. </strong>`}
         ${leg ? html`<${MaskedText} value=${leg.words} />` : "you hear nothing"}
       </span>
     </p>
@@ -109,8 +109,8 @@ function Buttons({ phone, leg }) {
   const act = (what) => () => ask(`/calls/${leg.sid}/${what}`);
   const why = (what) => (leg ? leg.cannot[what] : FREE);
   return html`<div class="buttons">
-    <${Act} label="Pick up" about=${phone.name} class="main" cannot=${why("answer")} onAct=${act("answer")} />
-    <${Act} label="Refuse" about=${phone.name} cannot=${why("reject")} onAct=${act("reject")} />
+    <${Act} label="Answer" about=${phone.name} class="main" cannot=${why("answer")} onAct=${act("answer")} />
+    <${Act} label="Decline" about=${phone.name} cannot=${why("reject")} onAct=${act("reject")} />
     <${Act}
       label=${leg?.is_speaking ? "Stop speaking" : "Speak"}
       about=${phone.name}
@@ -196,8 +196,8 @@ function Hand({ phone }) {
       onChange=${(event) => ask("/phones", { address: phone.address, by_hand: event.target.checked })}
     />
     <span>
-      I play it by hand<span class="unseen"> (${hide(phone.name)})</span>
-      ${phone.does && html`<small>${phone.by_hand ? "unticked: it" : "now it"} ${hide(phone.does)}</small>`}
+      I control this phone<span class="unseen"> (${hide(phone.name)})</span>
+      ${phone.does && html`<small>${phone.by_hand ? "off: " : ""}${hide(phone.does)}</small>`}
     </span>
   </label>`;
 }
@@ -205,7 +205,7 @@ function Hand({ phone }) {
 /** What was heard, line by line. */
 function Story({ phone, open }) {
   return html`<details class="story" open=${open}>
-    <summary>What it heard<span class="unseen"> (${hide(phone.name)})</span></summary>
+    <summary>Call audio log<span class="unseen"> (${hide(phone.name)})</span></summary>
     ${
       phone.story.length
         ? html`<ol tabindex="0" aria-label=${`What ${hide(phone.name)} heard`}>
@@ -230,15 +230,15 @@ export function NewPhone() {
     const form = event.target;
     const body = { address: form.address.value.trim(), by_hand: true };
     const name = form.called.value.trim();
-    if (await ask("/phones", name ? { ...body, name } : body, "the phone is there")) {
+    if (await ask("/phones", name ? { ...body, name } : body, "phone added")) {
       form.reset();
     }
   };
   return html`<form class="new-phone panel" onSubmit=${add}>
     <h2>Another phone</h2>
     <label>Address <input name="address" required placeholder="client:bob or +1…" autocomplete="off" /></label>
-    <label>Name, if you like <input name="called" maxlength="60" autocomplete="off" /></label>
-    <button>Add it</button>
+    <label>Name (optional) <input name="called" maxlength="60" autocomplete="off" /></label>
+    <button>Add phone</button>
   </form>`;
 }
 

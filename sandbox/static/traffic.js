@@ -45,7 +45,7 @@ export function Deliveries() {
   };
   return html`<section aria-labelledby="deliveries">
     <h2 id="deliveries">Callbacks and requests for TwiML</h2>
-    ${hello.value?.keeps && html`<p class="muted small">Kept: <${MaskedText} value=${hello.value.keeps} />; older ones go.</p>`}
+    ${hello.value?.keeps && html`<p class="muted small">Keeps the latest <${MaskedText} value=${hello.value.keeps} />; older ones are discarded.</p>`}
     <div class="filters">
       <label class="wide">
         <span class="unseen">Show those that hold</span>
@@ -66,7 +66,7 @@ export function Deliveries() {
     </div>
     ${
       shown.length === 0
-        ? html`<p class="muted">${deliveries.value.length ? "None of them fits." : "Nothing has been sent yet."}</p>`
+        ? html`<p class="muted">${deliveries.value.length ? "No entry matches." : "Nothing has been sent yet."}</p>`
         : html`<ol class="wire">${shown.map((entry) => html`<${Delivery} key=${entry.number} entry=${entry} />`)}</ol>`
     }
   </section>`;
@@ -99,7 +99,7 @@ function Delivery({ entry }) {
 function answer(entry) {
   const tries = entry.attempts.length;
   if (tries === 0) {
-    return entry.fault === "lost" ? "never sent" : "under way";
+    return entry.fault === "lost" ? "never sent" : "in progress";
   }
   const last = entry.attempts.at(-1);
   const verdict = VERDICTS[entry.verdict];
@@ -135,21 +135,21 @@ function Details({ entry }) {
           Again, new token
         </button>`
       }
-      <button type="button" onClick=${again({ times: 2 }, "sent twice more")}>Twice</button>
-      <button type="button" onClick=${again({ after_s: lateS.value }, `comes again in ${lateS.value} s`)}>
+      <button type="button" onClick=${again({ times: 2 }, "sent two more times")}>Twice</button>
+      <button type="button" onClick=${again({ after_s: lateS.value }, `will be sent again in ${lateS.value} s`)}>
         Again, late
       </button>
       <${Late} />
     </div>
     <p><b>No. ${entry.number}</b> ${entry.method} <${MaskedText} class="mono" value=${entry.url} /></p>
-    <p>${VERDICTS[entry.verdict] || "nothing is known of the signature's verdict"}</p>
+    <p>${VERDICTS[entry.verdict] || "signature not checked yet"}</p>
     <${Pairs} caption="Parameters" pairs=${entry.params} />
     <${Pairs} caption="Headers" pairs=${Object.entries(entry.headers)} />
     ${
       entry.attempts.length > 0 &&
       html`<table>
         <caption>
-          Tries
+          Attempts
         </caption>
         <tr>
           <th scope="col">at</th>
@@ -214,7 +214,7 @@ function wish(entry) {
 
 function Request({ entry }) {
   const failed = entry.status >= 400 || entry.fault.startsWith("cut");
-  const said = entry.status || (entry.fault.startsWith("cut") ? "cut off" : "under way");
+  const said = entry.status || (entry.fault.startsWith("cut") ? "connection dropped" : "in progress");
   return html`<li>
     <details>
       <summary class=${failed ? "failed" : ""}>
@@ -228,8 +228,8 @@ function Request({ entry }) {
       </summary>
       <div class="details">
         <p class="mono"><${MaskedText} value=${entry.path} /></p>
-        <p>${entry.applied ? "It reached Twilio's model." : "It had no effect."}</p>
-        ${entry.code > 0 && html`<p>Twilio's code ${entry.code}</p>`}
+        <p>${entry.applied ? "The simulator carried it out." : "It had no effect."}</p>
+        ${entry.code > 0 && html`<p>Twilio error ${entry.code}</p>`}
         <${Pairs} caption="Parameters" pairs=${entry.params} />
       </div>
     </details>

@@ -29,7 +29,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
         names: Names of the parties heard.
     """
     if is_ringing(heard):
-        return "ringing", "tuut ... tuut: it rings at the other end"
+        return "ringing", "ringing tone"
     match heard.kind:
         case "parties":
             also = [*names, "a phone ringing"] if heard.ringing else list(names)
@@ -45,7 +45,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
     """Return who hears whom, from an observer's view."""
     if is_ringing(heard):
-        return f"{name} hears it ring"
+        return f"{name} hears ringing"
     match heard.kind:
         case "parties":
             also = [*names, "a phone ringing"] if heard.ringing else list(names)
@@ -62,4 +62,4 @@ def join_names(names: Sequence[str]) -> str:
     >>> join_names(["alice", "bob", "carol"])
     'alice, bob and carol'
     """
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "nobody"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "no one"

@@ -121,7 +121,7 @@ def _phone(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> PhoneView
         does=str(script) if script.has_actions else "",
         legs=[_leg(sandbox, call) for call in live],
         story=story[-LINES_MAX:],
-        cannot_call="it is on the line" if live else "",
+        cannot_call="already on a call" if live else "",
     )
 
 
@@ -146,7 +146,7 @@ def _leg(sandbox: SandboxRuntime, call: Call) -> Leg:
     elif call.status == "ringing":
         sound, words = "ring", f"ring ring! {other} is calling"
     else:
-        sound, words = "silence", "it is being dialled"
+        sound, words = "silence", "being dialed"
     conference = sandbox.model.state.conferences.get(call.conference_sid)
     me = conference.participants.get(call.sid) if conference is not None else None
     hears = heard.parties if heard is not None else frozenset[str]()
@@ -180,18 +180,18 @@ def _participation_note(me: Participant) -> Iterator[str]:
 def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
     """Return why the phone's user can't do something, for each action of the control routes."""
     rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
-    not_ringing = "" if rings else "you have picked up already" if call.direction != "inbound" else "you are calling"
-    not_on_the_line = "pick up first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
+    not_ringing = "" if rings else "already answered" if call.direction != "inbound" else "you are calling"
+    not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
     if me is None or not me.is_in:
-        silent = "only conferences notice it"
+        silent = "only detected in conferences"
     elif me.muted or me.is_held:
-        silent = "nobody hears you: you are " + ("on hold" if me.is_held else "muted")
+        silent = "no one hears you: you are " + ("on hold" if me.is_held else "muted")
     else:
         silent = ""
     return {
         "answer": not_ringing,
         "reject": not_ringing,
-        "hangup": "refuse it, or pick up first" if rings else "",
+        "hangup": "decline or answer it first" if rings else "",
         "press": not_on_the_line,
         "speak": not_on_the_line or silent,
     }
@@ -206,9 +206,9 @@ def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[StoryLine]:
         caller = name_of(sandbox, phone_address(call.from_))
         yield StoryLine(at=iso(call.created_at_s), words=f"{caller} calls you", call=sid)
         if call.answered_at_s is not None:
-            yield StoryLine(at=iso(call.answered_at_s), words="you have picked up", call=sid)
+            yield StoryLine(at=iso(call.answered_at_s), words="you answered", call=sid)
     for heard in sandbox.model.audibility.intervals(sid)[-LINES_MAX:]:
         words = audio.sound_bubble(heard.sound, _names(sandbox, heard.sound.parties))[1]
         yield StoryLine(at=iso(heard.since_s), words=words, call=sid)
     if call.ended_at_s is not None:
-        yield StoryLine(at=iso(call.ended_at_s), words=f"the call is over: {call.status}", call=sid)
+        yield StoryLine(at=iso(call.ended_at_s), words=f"call ended: {call.status}", call=sid)

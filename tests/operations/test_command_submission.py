@@ -67,7 +67,7 @@ async def test_a_session_is_looked_up_only_where_that_is_asked_for(giver, store)
 
     with pytest.raises(UnknownSession, match=r"^no call CA9 found$"):
         await giver.submit(nobodys, check_session=True)
-    with pytest.raises(SessionExists, match="this id is already in use; leave the field out"):
+    with pytest.raises(SessionExists, match="this id is already in use; leave it out"):
         await giver.submit({**CALL, "session": CALLER}, check_session=True)
     assert await store.keys("*command*") == []
 

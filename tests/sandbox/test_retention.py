@@ -142,6 +142,4 @@ async def check_numbers(sandbox: Sandbox) -> None:
 
 
 def test_what_is_kept_is_said_in_words() -> None:
-    assert str(Retention()) == (
-        "the newest 2,000 calls and conferences that are over, and the newest 10,000 requests of each kind"
-    )
+    assert str(Retention()) == ("2,000 finished calls and conferences, and 10,000 requests of each kind")

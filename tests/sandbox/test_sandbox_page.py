@@ -75,26 +75,26 @@ async def test_a_call_is_played_by_what_the_page_is_told(
     await page.until(lambda it: it.leg("client:alice")["sound"] == "ring")
     assert page.leg("client:alice")["words"] == "ring ring! the customer is calling"
     assert page.leg("client:alice")["cannot"]["answer"] == ""
-    assert page.leg("client:alice")["cannot"]["press"] == "pick up first"
+    assert page.leg("client:alice")["cannot"]["press"] == "answer first"
     assert page.leg(CUSTOMER)["sound"] == "ringing"
-    assert page.phone(CUSTOMER)["cannot_call"] == "it is on the line"
+    assert page.phone(CUSTOMER)["cannot_call"] == "already on a call"
 
     await control.post(f"/calls/{page.leg('client:alice')['sid']}/answer")
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
     assert page.told["phones"]["everybody"] == ["the customer hears alice", "alice hears the customer"]
     assert page.leg(CUSTOMER)["words"] == "you hear alice"
     assert page.leg(CUSTOMER)["hears"] == ["client:alice"]
-    assert page.leg(CUSTOMER)["cannot"]["speak"] == "only conferences notice it"
-    assert page.leg("client:alice")["cannot"]["answer"] == "you have picked up already"
+    assert page.leg(CUSTOMER)["cannot"]["speak"] == "only detected in conferences"
+    assert page.leg("client:alice")["cannot"]["answer"] == "already answered"
 
     await control.post(f"/calls/{page.leg(CUSTOMER)['sid']}/hangup")
     await page.until(lambda it: not it.phone("client:alice")["legs"])
     words = [line["words"] for line in page.phone("client:alice")["story"]]
     assert words == [
         "the customer calls you",
-        "you have picked up",
+        "you answered",
         "you hear the customer",
-        "the call is over: completed",
+        "call ended: completed",
     ]
 
 
@@ -111,7 +111,7 @@ async def test_a_room_says_who_is_on_hold_and_what_plays(app: WebhookApp, page: 
     sandbox.apply(RestRequest("POST", hold, (("Hold", "true"),)))
     await page.until(lambda it: it.told["rooms"]["rooms"][0]["participants"][0]["hold"])
     assert (page.leg(CUSTOMER)["conference_state"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
-    assert page.leg(CUSTOMER)["cannot"]["speak"] == "nobody hears you: you are on hold"
+    assert page.leg(CUSTOMER)["cannot"]["speak"] == "no one hears you: you are on hold"
     now = {"in_conference_now": 0, "in_silence_now": 1}
     await page.until(lambda it: it.told["alone"].items() >= now.items())
 
@@ -191,14 +191,14 @@ async def test_what_is_set_to_go_wrong_is_shown_and_taken_back(page: Page, contr
     await page.until(lambda it: len(it.told["faults"]["to_come"]) == len(once))
 
     assert [it["words"] for it in page.told["faults"]["to_come"]] == [
-        "the next participant-join callback, CallSid=CA1 is lost",
+        "the next participant-join callback, CallSid=CA1 is dropped",
         "the next callback is sent 2 times",
         "the next callback is sent 5 s later",
-        "the next answered callback is overtaken by the one that follows",
+        "the next answered callback is overtaken by the next one",
         "the next request POST /* gets HTTP 500, after its effect",
-        "the next request /Calls* is cut off after its effect",
+        "the next request /Calls* loses its connection after its effect",
         "the next request /* is answered 1.5 s later",
-        "the next request /* gets half an answer, after its effect",
+        "the next request /* gets half an answer after its effect",
         "the next request for TwiML at */voice* fails with HTTP 500",
         "the next request for TwiML at ** is made 2 s later",
     ]
@@ -219,7 +219,7 @@ async def test_a_phone_that_is_played_by_hand_does_nothing_by_itself(
     await control.post("/phones", address="client:alice", by_hand=True)
     await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
     await page.until(lambda it: it.leg("client:alice")["sound"] == "ring")
-    assert page.phone("client:alice")["does"] == "picks up after 0 s"
+    assert page.phone("client:alice")["does"] == "answers after 0 s"
     assert sandbox.calls_of("client:alice")[0].status == "ringing"
     sandbox.calls_of("client:alice")[0].reject()
 

@@ -11,17 +11,17 @@ from conferral.sandbox.views import audio, phones, traffic
 @pytest.mark.parametrize(
     ("script", "words", "acts"),
     [
-        (PhoneScript(), "rings until somebody picks up", False),
-        (PhoneScript(outcome="no-answer", answer_after_s=3), "rings until somebody picks up", False),
-        (PhoneScript(outcome="no-answer"), "rings until somebody picks up", False),
-        (PhoneScript(answer_after_s=1.5), "picks up after 1.5 s", True),
-        (PhoneScript(outcome="answer"), "picks up after 0 s", True),
+        (PhoneScript(), "rings until you answer", False),
+        (PhoneScript(outcome="no-answer", answer_after_s=3), "rings until you answer", False),
+        (PhoneScript(outcome="no-answer"), "rings until you answer", False),
+        (PhoneScript(answer_after_s=1.5), "answers after 1.5 s", True),
+        (PhoneScript(outcome="answer"), "answers after 0 s", True),
         (PhoneScript(outcome="busy"), "is busy", True),
-        (PhoneScript(outcome="reject", answer_after_s=1), "refuses", True),
-        (PhoneScript(outcome="fail"), "can't be reached", True),
+        (PhoneScript(outcome="reject", answer_after_s=1), "declines", True),
+        (PhoneScript(outcome="fail"), "is unreachable", True),
         (
             PhoneScript(answer_after_s=1, keys=("", "1"), digits="9", hang_up_after_s=30),
-            "picks up after 1 s, presses 9, 1, hangs up 30 s later",
+            "answers after 1 s, presses 9, 1, hangs up 30 s later",
             True,
         ),
     ],
@@ -34,12 +34,12 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
     ("heard", "kind", "words", "sentence"),
     [
         (Sound("silence"), "silence", "nothing: silence", "ann hears silence"),
-        (Sound("ringback"), "ringing", "tuut ... tuut: it rings at the other end", "ann hears it ring"),
+        (Sound("ringback"), "ringing", "ringing tone", "ann hears ringing"),
         (
             Sound("music", content="http://a/ringback.wav?x=1"),
             "ringing",
-            "tuut ... tuut: it rings at the other end",
-            "ann hears it ring",
+            "ringing tone",
+            "ann hears ringing",
         ),
         (Sound("music"), "music", "♪ music ♪", "ann hears music"),
         (Sound("music", content="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
@@ -63,7 +63,7 @@ def test_what_is_heard_is_told_to_who_hears_it_and_to_who_looks_on(
 
 def test_several_are_listed_as_one_says_it() -> None:
     assert [audio.join_names(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "nobody",
+        "no one",
         "a",
         "a and b",
         "a, b and c",
