@@ -55,7 +55,7 @@ class ViewFactory:
             case "session":
                 named = read_text(message, "id")
                 if not NAME_PATTERN.fullmatch(named):
-                    raise BadMessageError("id: must be a session's id or the SID of one of its calls")
+                    raise BadMessageError("id: must be a session's id or a call SID")
                 return SessionDetailView(
                     self.feed,
                     self.redis,

@@ -200,7 +200,7 @@ async def test_what_is_set_to_go_wrong_is_shown_and_taken_back(page: Page, contr
         "the next request /* is answered 1.5 s later",
         "the next request /* gets half an answer after its effect",
         "the next request for TwiML at */voice* fails with HTTP 500",
-        "the next request for TwiML at ** is made 2 s later",
+        "the next request for TwiML at ** is delayed by 2 s",
     ]
     assert page.told["faults"]["rates"] == {"callback_loss": 0.5}
     assert await control.get("/faults") == page.told["faults"]

@@ -80,7 +80,7 @@ async def test_settings_that_are_missing_are_named(open_api, without, named):
     status, told = await ask(client, {"identity": "alice"})
 
     assert (status, told["error"]["type"]) == (503, "not-set-up")
-    assert told["error"]["reason"] == f"access tokens need {named}; not set"
+    assert told["error"]["reason"] == f"access tokens need settings that are not set: {named}"
 
 
 async def test_a_token_stands_in_no_log(api, lines):
