@@ -5,7 +5,7 @@ export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
   lone: ["left alone", (row) => row.lone],
-  transfers: ["being transferred or already transferred", (row) => row.transfer !== ""],
+  transfers: ["in or after transfer", (row) => row.transfer !== ""],
   failed: ["last transfer failed", (row) => row.transfer_status === "failed"],
 };
 

@@ -77,7 +77,7 @@ async def test_a_session_is_seen_as_it_was_at_any_version(stage: BrowserEnvironm
     await expect(current_state(console)).to_have_text("bridged")
     complete = console.get_by_role("button", name="Complete", exact=True)
     await expect(complete).to_have_attribute("aria-disabled", "true")
-    await expect(complete).to_have_accessible_description("this is the past")
+    await expect(complete).to_have_accessible_description("you are viewing an earlier state")
 
     await console.reload()
     await expect(main).to_contain_text("agent's phone is ringing")

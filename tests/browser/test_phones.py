@@ -13,7 +13,7 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
     await everybody.get_by_role("button", name="Inject faults").click()
     await everybody.get_by_label("of the kind").select_option("hold")
     await everybody.get_by_role("button", name="Succeed, then drop the connection").click()
-    wanted = "the next request POST /Conferences/*/Participants/**, Hold=true is cut off after its effect"
+    wanted = "the next request POST /Conferences/*/Participants/**, Hold=true loses its connection after its effect"
     await everybody.get_by_role("button", name=f"Remove {wanted}").click()
     await expect(everybody.get_by_text("No faults set")).to_be_visible()
     context = everybody.context

@@ -77,14 +77,20 @@ function Filters() {
           <${State} state=${state} /> <span class="number">${(counts[state] ?? 0).toLocaleString("en")}</span>
         </button>`,
       )}
-      <button type="button" class="chip" aria-pressed=${filter.ended} onClick=${() => choose({ ended: filter.ended ? "" : "1" })}>
-        <span>include</span> <${State} state="ended" />
+      <button
+        type="button"
+        class="chip"
+        aria-label="include ended"
+        aria-pressed=${filter.ended}
+        onClick=${() => choose({ ended: filter.ended ? "" : "1" })}
+      >
+        <span>+</span> <${State} state="ended" />
       </button>
     </div>
     <label class="only">
       <span class="muted">Show</span>
       <select value=${filter.only} onChange=${(event) => choose({ only: event.target.value })}>
-        <option value="">all calls</option>
+        <option value="">all</option>
         ${Object.entries(ONLY).map(([key, [label]]) => html`<option value=${key}>${label}</option>`)}
       </select>
     </label>
@@ -101,7 +107,7 @@ function Filters() {
         id="search"
         type="search"
         value=${choices.get("find") ?? ""}
-        placeholder="Number, name, or SID (press /)"
+        placeholder="Number, name, SID"
         autocomplete="off"
         spellcheck=${false}
         onInput=${(event) => choose({ find: event.target.value })}
