@@ -224,7 +224,7 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
         "1415": "no call (digits alone) found",
     }
     if kind == "call":
-        nobodys = {customer.sid: "session: this id is already in use; leave it out, and"}
+        nobodys = {customer.sid: "session: this id is already in use; leave it out to generate one"}
     cases = [*wrong(kind), *({"session": named} for named in nobodys)]
     async with every_channel(system) as ways:
         told = await asyncio.gather(*(told_of(ways, kind, changed, customer.sid) for changed in cases))
@@ -310,7 +310,7 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
     for told in answers:
         (status, reason), *others = set(told.values())
         assert (status, others) == ("rejected", []), told
-        now = f"allowed now: {', '.join(allowed)}" if allowed else "nothing is allowed any more"
+        now = f"allowed now: {', '.join(allowed)}" if allowed else "no commands are allowed"
         assert reason.partition("; ")[2] == now
     if state != "ended":
         assert (await system.command("end", customer.sid)).status == "done"
