@@ -90,7 +90,7 @@ def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
         r"the customer heard nobody for \d+ ms, alice for \d+ ms",
         r"alice asks bob first: transfer --to client:bob --mode consult",
         r"consult transfer requested \(1 target\)  \[transferring\]",
-        r"the customer is on hold",
+        r"the customer is held",
         r"bob's phone rings",
         r"the customer hears music; alice hears bob; bob hears alice",
         r"swap requested",

@@ -320,7 +320,7 @@ async def test_step_while_another_one_is_carried_out_is_refused(system):
         halt = Halt(trio, f"unhold {'target' if (running, refused) == ('swap', 'swap') else 'customer'}")
         command_id = await begins(system, running, trio.id)
         await halt.has_come()
-        await rejected(system, f"{running} is still being carried out; allowed now: ", refused, trio.id)
+        await rejected(system, f"{running} is still in progress; allowed now: ", refused, trio.id)
         halt.go()
         assert (await outcome_of(system, command_id)).status == "done"
     trio.customer.hang_up()
