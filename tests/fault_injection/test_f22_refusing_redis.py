@@ -135,7 +135,7 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis):
 async def test_fault_23_redis_that_evicts_live_calls_is_refused_at_the_start(own_redis):
     configured(maxmemory_policy="allkeys-lru")(own_redis)
     worker = Worker(settings_for(own_redis.url, None, "http://127.0.0.1:9"))
-    with pytest.raises(SettingsError, match="maxmemory-policy allkeys-lru when full, Redis evicts live calls"):
+    with pytest.raises(SettingsError, match="maxmemory-policy allkeys-lru a full Redis forgets live calls"):
         await worker.run(asyncio.Event())
 
 

@@ -190,11 +190,11 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         room = await system.sandbox_room()
         assert len(room.participants) == 4
         for participant in room.participants.values():
-            order = participant.order
-            assert (order.beep, order.jitter_buffer, order.region, order.participants_max) == (
+            settings = participant.settings
+            assert (settings.beep, settings.jitter_buffer, settings.region, settings.participants_max) == (
                 "onEnter", "small", "ie1", 5,
             )  # fmt: skip
-            assert (order.record, order.trim) == (True, "do-not-trim")
+            assert (settings.record, settings.trim) == (True, "do-not-trim")
         assert room.region == "ie1"
         (recording,) = system.sandbox.recordings()
         assert recording.settings.source == "Conference"
