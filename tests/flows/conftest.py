@@ -6,6 +6,7 @@ every run are played in each reading, and the others in one.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ from tests.support import local_system
 
 #: Examples of one story in every run (count); `make soak` plays the others.
 EXAMPLES_MAX = 1
+
+#: The stories stand here, wherever the folder is moved.
+FOLDER = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True, params=READINGS, ids=lambda name: f"{PREFIX}{name}")
@@ -28,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Marks what is left to the long run; drops its other examples in all readings but one."""
     by_story: dict[str, dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
-        if "/stories/" in item.nodeid:
+        if FOLDER in item.path.parents:
             by_story[item.nodeid.partition("[")[0]][example_of(item.nodeid)].append(item)
     dropped: set[pytest.Item] = set()
     for examples in by_story.values():
