@@ -45,7 +45,7 @@ _SIDE_BY_SIDE, _NET = "side by side", "net"
 _SOUNDS = {"silence": "nothing", "ringback": "our ringing", "ringing": "a phone ringing", "music": "music"}
 
 #: What the words of the record have in them where this is heard.
-_SOUND_TOLD = {"silence": "nobody", "ringback": "ring", "ringing": "ring", "music": "music"}
+_SOUND_TOLD = {"silence": "silence", "ringback": "ring", "ringing": "ring", "music": "music"}
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class SequenceRecorder:
             there = {names.get(sid, sid) for sid in heard if sid != "ringing"}
             assert there == set(told.hears), f"{act}: {told.text}, in truth {what}"
             if fields.get(f"party.{told.party}.waits_for_start") == "true":
-                assert "waits and hears" in told.text, f"{act}: {told.text}, in truth {what}"
+                assert "waiting and hears" in told.text, f"{act}: {told.text}, in truth {what}"
                 continue  # another tune is heard only when the file that plays has ended, and here it never does
             sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""
             assert _SOUND_TOLD.get(sound, "") in told.text, f"{act}: {told.text}, in truth {what}"

@@ -140,7 +140,7 @@ def test_what_a_look_shows_is_told_with_the_names_of_the_parties():
 
     assert detail == "customer in-progress, agent in-progress, CA3 ringing; in the conference: customer held, agent"
     told = describe_entry(LogEntry("1-0", {"event": "calls_read", "detail": detail}))
-    assert told == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 rings"
+    assert told == "Twilio reports: customer and agent are in the conference, customer is on hold, CA3 is ringing"
     without = dataclasses.replace(seen, conference_sid="", calls=seen.calls[:1])
     assert details(without, Session("s")) == "CA1 in-progress"
 
