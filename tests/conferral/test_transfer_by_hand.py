@@ -48,14 +48,16 @@ async def test_a_consult_is_begun_swapped_and_completed_and_a_second_one_fails(r
         assert reused.err == "the id job-1 is already used by another command; nothing was done\n"
 
         swapped = await typed("swap", customer.sid)
-        assert swapped.out.endswith("\ncustomer +…23 and agent client:alice are talking; target +…45 is held\n")
+        assert swapped.out.endswith("\ncustomer +…23 and agent client:alice are talking; target +…45 is on hold\n")
 
         second = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "warm")
         assert (second.code, second.out) == (1, "")
         assert second.err.startswith("transfer rejected: another transfer is in progress; allowed now: ")
 
         completed = await typed("complete", customer.sid)
-        assert completed.out == f"completed; {customer.sid} is now conferenced\ncustomer +…23 and agent +…45 talk\n"
+        assert (
+            completed.out == f"completed; {customer.sid} is now conferenced\ncustomer +…23 and agent +…45 are talking\n"
+        )
 
         failed = await typed("transfer", customer.sid, "--to", TARGET, "--mode", "consult")
         assert (failed.code, failed.out) == (1, "")

@@ -155,7 +155,7 @@ async def test_browser_that_loses_the_way_is_not_dialled_for_again(system):
     """Commands that open a session by a name that exists are refused, and its own call is found by it."""
     opening, _ = await in_conference(system, "client")
     await rejected(
-        system, "session: there is a session", "call", opening.id, agent="client:alice", customer=CAROL,
+        system, "session: this id is already in use", "call", opening.id, agent="client:alice", customer=CAROL,
         mode="conference",
     )  # fmt: skip
     assert not system.sandbox.calls_of("client:alice")

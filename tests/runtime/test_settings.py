@@ -50,7 +50,7 @@ def test_a_console_without_a_token_is_told_how_to_make_one():
         load(ConsoleSettings, {})
     (problem,) = wrong.value.problems
     assert problem.startswith("CONFERRAL_API_TOKEN: missing; ")
-    assert problem.endswith("`openssl rand -hex 32` makes one")
+    assert problem.endswith("`openssl rand -hex 32` creates one")
 
 
 @pytest.mark.parametrize("name, value", [
