@@ -69,7 +69,7 @@ async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> N
         found = {one["name"]: (one["status"], one["found"]) for one in json.loads(out)}
         assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
         assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
-        assert found["shares"] == ("ok", "64 partitions fall 22/21/21 on the nodes")
+        assert found["shares"] == ("ok", "64 partitions, 22/21/21 per node")
         assert found["persistence"][0] == found["scripts"][0] == found["workers"][0] == "ok", found
         code, out, err = await line.type("convert", caller.sid, "--json")
         assert code == 0, out + err
