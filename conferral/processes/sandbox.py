@@ -69,22 +69,15 @@ async def _sandbox(
         command_line=command_line,
         retention=Retention(),  # it may run for days
     )
-    if settings.number and settings.public_url:
-        base = settings.public_url
-        sandbox.add_number(
-            settings.number,
-            voice_url=f"{base}/voice/inbound",
-            voice_fallback_url=f"{base}/voice/fallback",
-            status_callback=f"{base}/voice/status",
-        )
-    if settings.twiml_app_sid and settings.public_url:
-        base = settings.public_url
-        sandbox.add_application(
-            settings.twiml_app_sid,
-            voice_url=f"{base}/voice/client",
-            voice_fallback_url=f"{base}/voice/fallback",
-            status_callback=f"{base}/voice/status",
-        )
+    if base := settings.public_url:
+        urls = {
+            "voice_fallback_url": f"{base}/voice/fallback",
+            "status_callback": f"{base}/voice/status",
+        }
+        if settings.number:
+            sandbox.add_number(settings.number, voice_url=f"{base}/voice/inbound", **urls)
+        if settings.twiml_app_sid:
+            sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
     try:
         await sandbox.start()
         await stop.wait()
