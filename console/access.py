@@ -22,12 +22,6 @@ class AccessControl:
     """Authorizes requests, or raises why not."""
 
     def __init__(self, sign_in: SignIn, *, read_only: bool) -> None:
-        """Bind the authentication.
-
-        Args:
-            sign_in: Checks tokens and cookies.
-            read_only: Whether to reject all changes.
-        """
         self._sign_in = sign_in
         self.read_only = read_only
 

@@ -23,12 +23,6 @@ class CommandRoutes:
     """Handles requests that change something, after authorization."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
-        """Bind Redis and access control.
-
-        Args:
-            redis: Access to Redis.
-            access: Authorizes requests.
-        """
         self._redis = redis
         self._access = access
 

@@ -28,12 +28,6 @@ class CommandTracker:
     """The commands that one page tracks."""
 
     def __init__(self, redis: RedisAccess, clock: Clock) -> None:
-        """Create an empty tracker.
-
-        Args:
-            redis: Access to Redis.
-            clock: Measures how long a command is tracked.
-        """
         self._redis = redis
         self._clock = clock
         self._tracked: dict[str, _TrackedCommand] = {}

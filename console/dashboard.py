@@ -61,13 +61,6 @@ class Dashboard:
     """Reads what all pages share, once for all of them. Every method may raise StoreError."""
 
     def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
-        """Create an empty dashboard.
-
-        Args:
-            feed: The session feed.
-            redis: Access to Redis.
-            clock: This machine's clock.
-        """
         self._feed = feed
         self._redis = redis
         self._counts = _CachedRead(self._count, COUNT_EVERY_S, clock)

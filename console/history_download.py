@@ -16,12 +16,6 @@ class HistoryDownload:
     """Handles downloads."""
 
     def __init__(self, redis: RedisAccess, access: AccessControl) -> None:
-        """Bind Redis and access control.
-
-        Args:
-            redis: Access to Redis.
-            access: Authorizes requests.
-        """
         self._redis = redis
         self._access = access
 

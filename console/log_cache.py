@@ -16,12 +16,6 @@ class CachedLog:
     """One session's log, shared by all pages that show the session."""
 
     def __init__(self, session_id: str, *, full: bool) -> None:
-        """Create an empty log.
-
-        Args:
-            session_id: The session.
-            full: Whether to show full phone numbers.
-        """
         self._session_id = session_id
         self._full = full
         self._lock = asyncio.Lock()

@@ -89,12 +89,6 @@ class SessionFeed:
     """Polls, caches sessions, and wakes subscribers."""
 
     def __init__(self, redis: RedisAccess, clock: Clock) -> None:
-        """Create an idle feed.
-
-        Args:
-            redis: Access to Redis.
-            clock: This machine's clock.
-        """
         self._redis = redis
         self._local_clock = clock
         self._clock = StoreClock(clock)

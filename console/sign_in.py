@@ -30,12 +30,6 @@ class SignIn:
     """Compares a request's token with the configured one."""
 
     def __init__(self, token: SecretStr, clock: Clock) -> None:
-        """Bind the token, and reset the rate limit.
-
-        Args:
-            token: `CONFERRAL_API_TOKEN`.
-            clock: For cookies' expiry and the rate limit.
-        """
         self._token = token.get_secret_value().encode()
         self._key = hashlib.sha256(b"conferral console cookie\0" + self._token).digest()
         #: The cookie's name. It depends on the token, because browsers share cookies across a host's ports, and

@@ -55,14 +55,6 @@ class PageSocket:
     """Serves one page."""
 
     def __init__(self, views: ViewFactory, clock: Clock, until_s: int, *, greeting: bytes) -> None:
-        """Prepare a connection.
-
-        Args:
-            views: Creates the views that the page requests.
-            clock: This machine's clock.
-            until_s: When the sign-in expires, in Unix seconds; 0 for never.
-            greeting: The first message.
-        """
         self._views = views
         self._feed = views.feed
         self._clock = clock

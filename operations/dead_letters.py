@@ -106,12 +106,6 @@ class DeadLetters:
     """Lists, retries, and drops dead letters. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Bind the Redis client.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-        """
         self._store = DeadLetterStore(client, keys)
         self._keys = keys
 

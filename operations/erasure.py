@@ -42,11 +42,6 @@ class SessionErasure:
     """Plans and performs erasures. Every method may raise StoreError."""
 
     def __init__(self, reader: SessionQueries) -> None:
-        """Bind the queries.
-
-        Args:
-            reader: Open queries on Redis.
-        """
         self._reader = reader
         self._eraser = SessionEraser(reader.client, reader.keys)
 

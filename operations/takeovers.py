@@ -60,7 +60,6 @@ class TakeoverDetector:
     """Detects takeovers by comparing consecutive snapshots."""
 
     def __init__(self) -> None:
-        """Start without a previous snapshot."""
         self._last: dict[int, str] = {}
         self._newest: Takeover | None = None
 

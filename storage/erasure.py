@@ -81,12 +81,6 @@ class SessionEraser:
     """
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Bind the client.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-        """
         self._client = client
         self._keys = keys
 

@@ -27,13 +27,6 @@ class RebalanceChannel:
     """Sends and receives notifications. On a cluster, any node forwards them to all."""
 
     def __init__(self, client: Client, keys: Keys, name: str) -> None:
-        """Bind the client.
-
-        Args:
-            client: For commands; the subscription takes a connection of its own.
-            keys: Key names.
-            name: This worker's name; its own notifications are ignored.
-        """
         self._client = client
         self._channel = keys.rebalance_channel
         self._name = name

@@ -23,12 +23,6 @@ class ConferenceNames:
     """Generates and verifies conference names for one installation."""
 
     def __init__(self, tokens: Sequence[str], installation: str) -> None:
-        """Bind the secrets.
-
-        Args:
-            tokens: The valid auth tokens; the first one generates names, all of them verify.
-            installation: Distinguishes this installation from others in the same account.
-        """
         self._tokens = tuple(tokens)
         self._installation = installation
 

@@ -34,13 +34,6 @@ class LostConferences:
     """Finds the conference of one session; all methods raise only `ProviderError`."""
 
     def __init__(self, client: Client, reader: AccountListReader, own_numbers: Callable[[], Collection[str]]) -> None:
-        """Bind the client.
-
-        Args:
-            client: Twilio's client over the pooled HTTP client.
-            reader: Lists participants.
-            own_numbers: Returns Conferral's current numbers, E.164.
-        """
         self._client = client
         self._reader = reader
         self._own_numbers = own_numbers

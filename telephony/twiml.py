@@ -51,14 +51,6 @@ class TwimlBuilder:
     def __init__(
         self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
     ) -> None:
-        """Bind what all documents share.
-
-        Args:
-            urls: Builds the callback URLs.
-            language: Of all phrases, as in `CONFERRAL_LANGUAGE`.
-            voice: Of all phrases, as in `CONFERRAL_VOICE`; None for Twilio's own.
-            with_speaker_events: Whether conferences report speakers, as in `CONFERRAL_SPEAKER_EVENTS`.
-        """
         self._urls = urls
         self._language = language
         self._voice = voice

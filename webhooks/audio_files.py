@@ -21,11 +21,6 @@ class AudioFile:
     """Serves one file."""
 
     def __init__(self, path: str) -> None:
-        """Load the file, which ships with the package.
-
-        Args:
-            path: One of `PATHS`.
-        """
         self._body = (resources.files("conferral.webhooks") / path.removeprefix("/")).read_bytes()
         self._tag = hashlib.blake2b(self._body, digest_size=8).hexdigest()
 

@@ -63,15 +63,6 @@ class Rescue:
         metrics: Metrics,
         without_store: Mapping[str, Action],
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            settings: The process's settings.
-            documents: Builds TwiML.
-            routing: Who answers which number.
-            metrics: Counts errors.
-            without_store: The handlers by path, created with a `NoRedisIngest`.
-        """
         self._settings = settings
         self._documents = documents
         self._routing = routing

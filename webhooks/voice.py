@@ -45,14 +45,6 @@ class VoiceRoutes:
     def __init__(
         self, dependencies: Dependencies, *, actions: DialActionRoutes, gate: GateRoutes, client: ClientRoutes
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            dependencies: Dependencies of a route.
-            actions: Answers for a dial action that failed.
-            gate: Answers for a gate that failed.
-            client: Answers for a `/voice/client` request that failed.
-        """
         self._settings = dependencies.settings
         self._urls = CallbackUrls(dependencies.settings.public_url)
         self._client_url = dependencies.settings.public_url.rstrip("/") + CLIENT_PATH

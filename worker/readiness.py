@@ -24,16 +24,6 @@ class PartitionCoverage:
     def __init__(
         self, client: Client, keys: Keys, clock: Clock, store_clock: StoreClock, metrics: Metrics, lease_ms: int
     ) -> None:
-        """Start with no observations.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-            clock: For durations.
-            store_clock: Redis's time; used only for the first read of a lease.
-            metrics: Publishes the gauge.
-            lease_ms: Lifetime of a lease without renewal, milliseconds.
-        """
         self._client = client
         self._keys = keys
         self._clock = clock
@@ -84,17 +74,6 @@ class Readiness:
         schema: SchemaVersion,
         clock: Clock,
     ) -> None:
-        """Bind the parts to check.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-            consumers: The partitions that this worker holds.
-            coverage: The partitions that no worker holds.
-            adaptive_limit: The state of requests to Twilio.
-            schema: Whether this version may write.
-            clock: This machine's clock.
-        """
         self._client = client
         self._keys = keys
         self._consumers = consumers

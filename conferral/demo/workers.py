@@ -24,13 +24,6 @@ class DemoWorkers:
     """The demo's workers."""
 
     def __init__(self, children: Subprocesses, reader: SessionQueries, phones: DemoPhones) -> None:
-        """Set up the restarts and reports.
-
-        Args:
-            children: The demo's processes.
-            reader: Queries on the demo's Redis.
-            phones: Shows the report on the phones' page, too.
-        """
         self._workers = children.restarted
         self._reader = reader
         self._phones = phones

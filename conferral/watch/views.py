@@ -41,14 +41,6 @@ class LineView:
     """One line, or one JSON object, per change."""
 
     def __init__(self, choice: Selection, *, full: bool, as_json: bool, with_session: bool) -> None:
-        """Create an empty view.
-
-        Args:
-            choice: Which sessions to show.
-            full: Whether to show full phone numbers.
-            as_json: Whether to print JSON objects.
-            with_session: Whether each line names its session.
-        """
         self._selection = choice
         self._full = full
         self._as_json = as_json
@@ -112,13 +104,6 @@ class AttentionView:
     """One line, or one JSON object, whenever a session starts or stops needing attention, or its problem changes."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, as_json: bool) -> None:
-        """Create an empty view.
-
-        Args:
-            reader: Queries on Redis.
-            choice: Which sessions to show.
-            as_json: Whether to print JSON objects.
-        """
         self._reader = reader
         self._selection = choice
         self._as_json = as_json
@@ -173,13 +158,6 @@ class ScreenView:
     """A redrawn list, sessions that need attention first, with the newest changes below."""
 
     def __init__(self, reader: SessionQueries, choice: Selection, *, full: bool) -> None:
-        """Create an empty view.
-
-        Args:
-            reader: Queries on Redis.
-            choice: Which sessions to show; may change at any time.
-            full: Whether to show full phone numbers.
-        """
         from rich.live import Live
 
         self._reader = reader

@@ -20,14 +20,6 @@ class DeadLettersView:
     with_ended = False
 
     def __init__(self, redis: RedisAccess, clock: Clock, reason: str, *, full: bool) -> None:
-        """Create a view that has sent nothing.
-
-        Args:
-            redis: Access to Redis.
-            clock: This machine's clock.
-            reason: Only letters with this reason; empty for all.
-            full: Whether to show full phone numbers.
-        """
         self._redis = redis
         self._clock = clock
         self._reason = reason

@@ -23,15 +23,6 @@ class ViewFactory:
     def __init__(
         self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock, *, command_line: str
     ) -> None:
-        """Bind what all views share.
-
-        Args:
-            feed: The session feed.
-            redis: Access to Redis.
-            dashboard: Reads summary and health.
-            clock: This machine's clock.
-            command_line: How to call this program, for lines to copy.
-        """
         self.feed = feed
         self.redis = redis
         self._dashboard = dashboard

@@ -9,11 +9,6 @@ class HealthView:
     with_ended = False
 
     def __init__(self, dashboard: Dashboard) -> None:
-        """Create a view that has sent nothing.
-
-        Args:
-            dashboard: Reads health.
-        """
         self._dashboard = dashboard
         self._sent = b""
 

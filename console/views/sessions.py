@@ -14,13 +14,6 @@ class SessionListView:
     """The list as sent to one page."""
 
     def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
-        """Create a view that has sent nothing.
-
-        Args:
-            feed: The session feed.
-            with_ended: Whether to include ended sessions.
-            full: Whether to show full phone numbers.
-        """
         self.with_ended = with_ended
         self._feed = feed
         self._full = full

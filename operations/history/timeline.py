@@ -99,11 +99,6 @@ class Timeline:
     """A timeline that is built incrementally as the log grows."""
 
     def __init__(self, *, full: bool = False) -> None:
-        """Create an empty timeline.
-
-        Args:
-            full: Whether to show full phone numbers.
-        """
         #: Oldest first.
         self.entries: list[TimelineEntry] = []
         #: For each entry, the index of the log entry that last updated it: itself, or an effect's outcome.

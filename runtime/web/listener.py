@@ -28,11 +28,6 @@ class Listener:
     """Listens, and hands each connection to a protocol."""
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Prepare; does not listen yet.
-
-        Args:
-            protocol: Creates the protocol of a connection.
-        """
         self._protocol = protocol
         self._sockets: list[socket.socket] = []
         self._pauses: set[asyncio.TimerHandle] = set()

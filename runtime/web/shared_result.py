@@ -14,11 +14,6 @@ class SharedResult(Generic[T]):
     """Loads a result once for everyone who waits, and again only after a second."""
 
     def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
-        """Load nothing yet.
-
-        Args:
-            load: Loads the result; must return within a bounded time.
-        """
         self._load_result = load
         self._task: asyncio.Task[T] | None = None
         self._loaded_at_s = 0.0

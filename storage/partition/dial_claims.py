@@ -44,13 +44,6 @@ class DialClaims:
     """Reads and writes for calls placed by REST. Each method is safe to repeat."""
 
     def __init__(self, client: Client, keys: Keys, *, session_ttl_s: int) -> None:
-        """Bind the client.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-            session_ttl_s: How long the calls of an ended session are kept, seconds.
-        """
         self._client = client
         self._keys = keys
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s

@@ -105,11 +105,6 @@ class LeaseMonitor:
     """
 
     def __init__(self, duration_ms: int = LEASE_MS) -> None:
-        """Start with no observations.
-
-        Args:
-            duration_ms: Lifetime of a lease without renewal, milliseconds.
-        """
         self._duration_s = duration_ms / 1000
         #: The holder, and until when by Redis's clock, as last read; None before the first read.
         self.last_info: LeaseInfo | None = None

@@ -72,12 +72,6 @@ class DeadLetterStore:
     """Reads, retries, and removes dead letters. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Bind the client.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-        """
         self._client = client
         self._keys = keys
 

@@ -56,12 +56,6 @@ class SessionReader:
     """Reads the sessions of all partitions. Every method may raise StoreError."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
-        """Bind the client.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-        """
         self.client = client
         self.keys = keys
 

@@ -24,11 +24,6 @@ class WrongTokenLimiter:
     """Counts wrong tokens per address."""
 
     def __init__(self, clock: Clock) -> None:
-        """Start empty.
-
-        Args:
-            clock: For durations.
-        """
         self._clock = clock
         #: When an address sent its recent wrong tokens, oldest first, monotonic seconds.
         self._sent_s: OrderedDict[str, deque[float]] = OrderedDict()

@@ -35,16 +35,6 @@ class PeerLeases:
     def __init__(
         self, client: Client, keys: Keys, name: str, clock: Clock, store_clock: StoreClock, lease_ms: int
     ) -> None:
-        """Start with no observations.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-            name: This worker's name.
-            clock: For durations.
-            store_clock: Redis's time; used only for the first read of a lease.
-            lease_ms: Lifetime of a lease without renewal, milliseconds.
-        """
         self._client = client
         self._keys = keys
         self._name = name

@@ -56,7 +56,6 @@ class RollbackChecks:
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        """Start with nothing to check."""
         self._metrics = metrics
         self._pending: deque[_Check] = deque()
         self._task: asyncio.Task[None] | None = None

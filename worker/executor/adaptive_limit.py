@@ -63,14 +63,6 @@ class AdaptiveLimit:
         metrics: Metrics,
         rng: random.Random,
     ) -> None:
-        """Set the bounds.
-
-        Args:
-            share: Returns this worker's current share of the budget.
-            clock: For pauses.
-            metrics: Publishes the limit and the breaker's state.
-            rng: For jitter.
-        """
         self._share = share
         self._clock = clock
         self._rng = rng

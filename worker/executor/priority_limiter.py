@@ -53,13 +53,6 @@ class PriorityLimiter:
     def __init__(
         self, limits: Limits, clock: Clock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            limits: The number of slots.
-            clock: For the waiters' deadlines.
-            sleep: Waits for a duration.
-        """
         self._limits = limits
         self._clock = clock
         self._sleep = sleep

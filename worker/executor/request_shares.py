@@ -60,16 +60,6 @@ class RequestShares:
         *,
         usage: Callable[[], Usage],
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            client: For commands.
-            key: Name of the hash that holds all shares.
-            name: This worker's name.
-            clock: For the share's expiry.
-            budget: The budget of all workers together.
-            usage: This worker's requests in flight.
-        """
         self._client = client
         self._key = key
         self._name = name

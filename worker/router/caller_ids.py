@@ -29,13 +29,6 @@ class CallerIdChecker:
     """Checks the caller IDs of commands."""
 
     def __init__(self, client: Client, own_numbers: Callable[[], Collection[str]], clock: Clock) -> None:
-        """Bind the client; nothing is requested yet.
-
-        Args:
-            client: Twilio's client on top of our HTTP client.
-            own_numbers: Returns the numbers in the settings and the directory, which need no lookup.
-            clock: For durations.
-        """
         self._client = client
         self._own_numbers = own_numbers
         self._clock = clock

@@ -60,21 +60,6 @@ class CommandRouter:
         caller_ids: CallerIdChecker,
         schema: SchemaVersion | None = None,
     ) -> None:
-        """Prepare; nothing is sent to Redis yet.
-
-        Args:
-            client: Redis client for everything except blocking reads.
-            blocking: Redis client for blocking reads.
-            keys: Key names.
-            name: This worker's name, stored in the lease.
-            clock: This process's clock.
-            metrics: Counts dead letters.
-            allowed: Destinations that may be dialed.
-            names: Returns the directory's current addresses by name.
-            conference_names: Names the conferences of sessions with app-chosen ids.
-            caller_ids: Checks the caller IDs of commands.
-            schema: The schema version in force; by default that of this version.
-        """
         self._client = client
         self._blocking = blocking
         self._keys = keys

@@ -67,18 +67,6 @@ class RoutingQueue:
         conference_names: ConferenceNames,
         caller_ids: CallerIdChecker,
     ) -> None:
-        """Start empty.
-
-        Args:
-            client: Redis client.
-            keys: Key names.
-            metrics: Counts dead letters.
-            stop: Set when the process must stop.
-            allowed: Destinations that may be dialed.
-            names: Returns the directory's current addresses by name.
-            conference_names: Names the conferences of sessions with app-chosen ids.
-            caller_ids: Checks the caller IDs of commands.
-        """
         self._client = client
         self._keys = keys
         self._metrics = metrics

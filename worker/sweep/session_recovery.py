@@ -83,16 +83,6 @@ class SessionRecovery:
         metrics: Metrics,
         schema: SchemaVersion,
     ) -> None:
-        """Start with nothing to search for.
-
-        Args:
-            finder: Searches Twilio.
-            store: Reads and writes Redis.
-            session_of: Returns the app-chosen session id in a conference's name; empty for any other name.
-            clock: For durations.
-            metrics: Counts findings.
-            schema: The schema version in force.
-        """
         self._finder = finder
         self._store = store
         self._session_of = session_of

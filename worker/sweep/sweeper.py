@@ -111,21 +111,6 @@ class Sweeper:
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            client: For commands.
-            keys: Key names.
-            name: This worker's name.
-            account_lists: Reads the account.
-            names: Recognizes our conferences by their names.
-            clock: For durations.
-            store_clock: Redis's time.
-            metrics: Counts sweeps and findings.
-            times: The sweep's intervals.
-            lease_ms: Lifetime of the lease without renewal, milliseconds.
-            schema: The schema version in force; by default that of this version.
-        """
         self._client = client
         self._keys = keys
         self._name = name
