@@ -1,6 +1,6 @@
 """Directory file: schema, validation, and error messages.
 
-Errors name file, line, and key, never an address or a number.
+Errors name the file and the key, never an address or a number.
 """
 
 import re
@@ -16,8 +16,6 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import sentence
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
-from conferral.telephony.directory.toml_lines import Path as KeyPath
-from conferral.telephony.directory.toml_lines import lines_of
 
 #: Most agents per number (count).
 AGENTS_MAX = 10
@@ -153,12 +151,11 @@ def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str,
         allowed: The allow-list.
 
     Raises:
-        SettingsError: the file can't be read or is invalid; one message per error, with its line and key.
+        SettingsError: the file can't be read or is invalid; one message per error, with its key.
     """
     text = _text_of(path)
     try:
         content = tomllib.loads(text)
-        lines = lines_of(text)
     except ValueError as error:  # besides the parser's own error, Python's for an overlong number
         raise SettingsError((_not_toml(path, text, str(error)),)) from None
     except RecursionError:
@@ -169,10 +166,8 @@ def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str,
     try:
         file = _File.model_validate(content, context=context)
     except ValidationError as error:
-        faults = [_error_at(problem, lines) for problem in error.errors(include_url=False, include_input=False)]
-        raise SettingsError(
-            tuple(f"CONFERRAL_DIRECTORY: {path}, line {line}, {words}" for line, words in sorted(faults))
-        ) from None
+        problems = error.errors(include_url=False, include_input=False)
+        raise SettingsError(tuple(f"CONFERRAL_DIRECTORY: {path}, {_message(one)}" for one in problems)) from None
     return file.destinations, file.inbound
 
 
@@ -221,9 +216,8 @@ def _not_toml(path: Path, text: str, message: str) -> str:
     return f"CONFERRAL_DIRECTORY: {path}, {where}{words[:1].lower()}{words[1:]}"
 
 
-def _error_at(problem: Any, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
-    """Return an error's line, and its key with the message."""
-    path: KeyPath = tuple(part for part in problem["loc"] if part != "[key]")
+def _message(problem: Any) -> str:
+    path = tuple(part for part in problem["loc"] if part != "[key]")
     kind = problem["type"]
     if kind == "extra_forbidden":
         table = DirectoryEntry if path[0] == "inbound" and len(path) > 1 else _File
@@ -232,13 +226,10 @@ def _error_at(problem: Any, lines: Mapping[KeyPath, int]) -> tuple[int, str]:
         words = _MESSAGES[kind].format(**problem.get("ctx", {}))
     else:
         words = str(problem["msg"]).removeprefix("Value error, ")
-    shown = path
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 1), f"{_display_path(shown)}: {words}"
+    return f"{_display_path(path)}: {words}"
 
 
-def _display_path(path: KeyPath) -> str:
+def _display_path(path: tuple[str | int, ...]) -> str:
     """Return a key as the file writes it, without anything that may be a number or identify a person.
 
     >>> _display_path(("inbound", "+15550123", "agents", 1))
@@ -256,4 +247,6 @@ def _display_path(path: KeyPath) -> str:
 def _display_part(part: str) -> str:
     if part.startswith("+"):
         return f'"{redact(part)}"'
-    return part if is_name(part) and sum(letter.isdigit() for letter in part) < 4 else '"…"'
+    if is_name(part) and sum(letter.isdigit() for letter in part) < 4:
+        return part
+    return f'"…{part[-2:] if part[-2:].isalnum() else ""}"'

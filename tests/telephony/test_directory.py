@@ -192,7 +192,7 @@ def test_reason_repeats_no_number(text, reason):
 # ---- faults ------------------------------------------------------------------------------------------------------
 
 
-def test_every_fault_is_told_at_once_with_its_line_and_key(faults):
+def test_every_fault_is_told_at_once_with_its_key(faults):
     text = """# our numbers
 [destinations]
 billing = "+18765550123"
@@ -220,20 +220,20 @@ agents = "client:x"
         "time_limit, hangup_on_star"
     )
     assert faults(text) == [
-        "line 3, destinations.billing: the allow-list does not name its region JM",
-        'line 4, destinations."…": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
-        "line 5, destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
-        "line 6, destinations.number: must be text, in quotes",
-        'line 11, inbound."+…70".agents, entry 2: nobody is called so in [destinations]',
-        'line 11, inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialled',
-        'line 13, inbound."+…70".beep: must be true, false, onEnter or onExit',
-        'line 14, inbound."+…70".max_participants: must be at most 250',
-        f'line 15, inbound."+…70".bep: no such key; known are {known}',
-        'line 16, inbound."…": must be the number that is called, +, country code and number, in quotes',
-        'line 17, inbound."…".agents: must have at least 1 entry',
-        'line 19, inbound."+…71".agents: must be an array, such as ["client:alice"]',
-        'line 20, inbound."+…72".greeting: must be text, in quotes',
-        "line 21, spare: no such key; known are destinations, inbound",
+        "destinations.billing: the allow-list does not name its region JM",
+        'destinations."…11": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
+        "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
+        "destinations.number: must be text, in quotes",
+        'inbound."+…70".agents, entry 2: nobody is called so in [destinations]',
+        'inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialled',
+        'inbound."+…70".beep: must be true, false, onEnter or onExit',
+        'inbound."+…70".max_participants: must be at most 250',
+        f'inbound."+…70".bep: no such key; known are {known}',
+        'inbound."…70": must be the number that is called, +, country code and number, in quotes',
+        'inbound."…70".agents: must have at least 1 entry',
+        'inbound."+…71".agents: must be an array, such as ["client:alice"]',
+        'inbound."+…72".greeting: must be text, in quotes',
+        "spare: no such key; known are destinations, inbound",
     ]
 
 
@@ -264,15 +264,15 @@ agents = "client:x"
     ("agents", str(["client:a"] * 11), "must have at most 10 entries"),
 ])  # fmt: skip
 def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
-    assert faults(f'[inbound."+14155550170"]\n{key} = {value}\n') == [f'line 2, inbound."+…70".{key}: {words}']
+    assert faults(f'[inbound."+14155550170"]\n{key} = {value}\n') == [f'inbound."+…70".{key}: {words}']
 
 
 @pytest.mark.parametrize("text, words", [
-    ("destinations = 5\n", "line 1, destinations: must be a table"),
-    ('inbound = ["+14155550100"]\n', "line 1, inbound: must be a table"),
-    ('[inbound]\n"+14155550170" = 1\n', 'line 2, inbound."+…70": must be a table'),
-    ("[[destinations]]\n", "line 1, destinations: must be a table"),
-    ("[inbound.a]\n", "line 1, inbound.a: must be the number that is called, +, country code and number, in quotes"),
+    ("destinations = 5\n", "destinations: must be a table"),
+    ('inbound = ["+14155550100"]\n', "inbound: must be a table"),
+    ('[inbound]\n"+14155550170" = 1\n', 'inbound."+…70": must be a table'),
+    ("[[destinations]]\n", "destinations: must be a table"),
+    ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code and number, in quotes"),
     (f"a = {'1' * 5000}\n", "this is no TOML"),
     (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
     (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),
@@ -324,7 +324,7 @@ def test_a_file_that_has_changed_is_read_again(path, settings):
     assert logs == [{"event": "directory_read", "log_level": "info", "destinations": 1, "numbers": 0}]
 
 
-def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, settings):
+def test_a_broken_file_keeps_the_old_one_and_is_told_with_its_key(path, settings):
     path.write_text(WHOLE, "utf-8")
     file = DirectoryFile(settings())
     before = file.current
@@ -334,8 +334,8 @@ def test_a_broken_file_keeps_the_old_one_and_is_told_with_line_and_key(path, set
     assert file.current is before
     assert [(line["event"], line["log_level"]) for line in logs] == [("directory_refused", "error")] * 2
     assert [line["reason"].rpartition("directory.toml, ")[2] for line in logs] == [
-        "line 2, destinations.billing: the allow-list does not name its region JM",
-        "line 3, destinations.sales: must be text, in quotes",
+        "destinations.billing: the allow-list does not name its region JM",
+        "destinations.sales: must be text, in quotes",
     ]
     path.unlink()
     file.reload()
