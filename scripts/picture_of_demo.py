@@ -24,7 +24,7 @@ _PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.
 #: Rich's own format without its web fonts, and with a name for screen readers.
 FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>What the demo prints: a call is bridged, converted, handed over after a consult, and brought back</title>
+<title>What the demo prints: a call is bridged, converted, transferred after a consult, and recalled</title>
 <style>
 .{unique_id}-matrix {{
   font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -82,7 +82,7 @@ def picture(text: str) -> str:
 
 def show_in_readme(readme: str) -> str:
     """Return the README with the picture in its place."""
-    shown = "![The demo: a call is bridged, converted, handed over and brought back](docs/demo.svg)"
+    shown = "![The demo: a call is bridged, converted, transferred, and recalled](docs/demo.svg)"
     return _PLACE.sub(rf"\g<1>{shown}\n\g<2>", readme)
 
 

@@ -28,7 +28,7 @@ ANSWERING_LATER = (BOB, CAROL)
 #: Phones that answer automatically unless the story says otherwise, in the order of the phones' page.
 ANSWERING = MANUAL_PHONES + ANSWERING_LATER
 #: The waiting line's greeting, and the survey's question.
-GREETING = "Thank you for calling. Somebody will be with you in a moment."
+GREETING = "Thank you for calling. Someone will be with you in a moment."
 AFTER_CALL_TEXT = "What did you think of us? Please say it after the tone."
 
 

@@ -21,20 +21,20 @@ _CALLER = f"customer {wording.display_address(characters.CUSTOMER)}"
 _SENTENCES = {
     "call_received": _CALLER + " calls {line}; alice is dialed",
     "client_call_received": "alice calls the customer from a browser, and waits in a conference",
-    "call": "call is asked for: alice is dialled first, then the customer",
+    "call": "call requested; alice is dialed first, then the customer",
     "convert": "convert requested; alice is moved into a conference first",
 }
-_WAITS = _CALLER + " calls {line}, and waits in a conference while alice is dialled"
+_WAITS = _CALLER + " calls {line}, and waits in a conference while alice is dialed"
 #: How the stories phrase call statuses; others are skipped.
 _STATUSES = {
     "ringing": "{who}'s phone rings",
     "in-progress": "{who} answers",
-    "completed": "{who} is off the line",
+    "completed": "{who}'s call ends",
     "busy": "{who} is busy",
     "no-answer": "{who} does not answer",
 }
 _CHANGES = {
-    "participant-hold": "{who} is held",
+    "participant-hold": "{who} is on hold",
     "participant-unhold": "{who} is off hold",
     "participant-mute": "{who} is muted",
     "participant-unmute": "{who} is heard again",
@@ -133,7 +133,7 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
     if entry["to"] == "ended":
         # On this line, the customer isn't hung up with the others: the survey follows.
         goes_on = line == characters.AFTER_CALL_LINE and entry["reason"] == "agent-left"
-        return f"{'the conference is over, and the customer goes on' if goes_on else 'everybody is let go'}  {state}"
+        return f"{'the conference ends, and the survey begins' if goes_on else 'the call ends for everyone'}  {state}"
     return f"{_line(entry, people) or wording.describe_entry(entry)}  {state}"
 
 

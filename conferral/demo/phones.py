@@ -152,7 +152,7 @@ class DemoPhones:
 def _heard(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
     match interval["kind"]:
         case "parties":
-            others = sorted(people.get(sid, "somebody") for sid in interval["parties"])
+            others = sorted(people.get(sid, "an unknown party") for sid in interval["parties"])
             return session_summary.join_names([*others, "a phone ringing"] if interval["ringing"] else others)
         case "speech":
             return f'"{interval["what"]}"'

@@ -87,7 +87,7 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
         serve_after_call_twiml() as survey_url,
     ):
-        output.print_line("Conferral's demo: everything on this machine, no account, no telephone.")
+        output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
         stage = await start(children, survey_url, options.story.settings)
         theatre = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
         workers = DemoWorkers(children, stage.reader, theatre.phones)
@@ -95,7 +95,7 @@ async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoO
         try:
             await theatre.set_phones()
             await theatre.set_lines()
-            output.print_line(f"The story: {options.story.summary}")
+            output.print_line(f"Demo: {options.story.summary}")
             await _run_scenario(options, theatre, workers)
             if not options.exit_after_story:
                 session_id = await calls.start_second_call(theatre)
@@ -121,7 +121,7 @@ async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: 
         if not workers.deaths or options.exit_after_story:
             raise
         # The calls go on, but the story's timing is lost.
-        output.print_folded(f"The story stops here, because a worker died in it: {error}")
+        output.print_folded(f"The story stops here because a worker died: {error}")
         await theatre.phones.hang_up_all()
         await theatre.wait_until_idle()
         await theatre.set_phones()

@@ -92,7 +92,7 @@ class ScenarioRunner:
         async with self._narrated_scenario(session_id) as play:
             options = "".join(f" --{name} {value}" for name, value in fields.items())
             await play.narrator.announce(
-                f"somebody types: call --agent {characters.ALICE} "
+                f"command: call --agent {characters.ALICE} "
                 f"--customer {wording.display_address(characters.CUSTOMER)}{options}"
             )
             await play.submit("call", agent=characters.ALICE, customer=characters.CUSTOMER, **fields)
@@ -155,7 +155,7 @@ class Scenario:
         outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
         came = outcome.status if outcome.status == "done" else outcome.reason
         if came != expected:
-            raise CommandNotDoneError(f"{kind} {outcome.status or 'was not taken up'}: {outcome.reason}")
+            raise CommandNotDoneError(f"{kind} {outcome.status or 'was not processed'}: {outcome.reason}")
         await self.narrator.narrate_new()
 
     async def submit_without_waiting(self, kind: str, **fields: str) -> str:
@@ -197,9 +197,9 @@ class Scenario:
 
         if not await poll_until(so_it_is, STEP_S):
             raise CommandNotDoneError(f"they should hear {expected}; they hear {hears}")
-        told = [f"{name} hears {hears[name]}" for name in expected]
-        whole = "; ".join(told)
-        for line in [whole] if len(whole) <= HEARD_WIDTH else told:
+        lines = [f"{name} hears {hears[name]}" for name in expected]
+        whole = "; ".join(lines)
+        for line in [whole] if len(whole) <= HEARD_WIDTH else lines:
             await self.narrator.add_observation(line)
 
     async def press(self, party: str, key: str) -> None:

@@ -52,8 +52,8 @@ LAST_LINES = {
 USUAL = ("convert", "consult", "blind", "recall", "record")
 #: What a story is about, and has to be told in it.
 TOLD = {
-    "after": ["the conference is over, and the customer goes on [ended, agent-left]"],
-    "record": ["the recording is paused", "recorded of the consult: nobody's voice", "the recording goes on"],
+    "after": ["the conference ends, and the survey begins [ended, agent-left]"],
+    "record": ["the recording is paused", "recorded during the consult: no voice", "the recording resumes"],
     "supervise": ["dave is heard by alice alone", "dave is heard by everyone"],
     "waiting": ["alice is busy", "bob's phone rings", "the customer hears music", "bob answers"],
 }

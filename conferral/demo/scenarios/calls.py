@@ -49,7 +49,7 @@ async def blind(theatre: ScenarioRunner) -> None:
     """Blind transfer: the agent leaves at once, and the customer hears ringing until the target answers."""
     await theatre.phone(characters.BOB, answer_after_s=LATE_ANSWER_AFTER_S)
     async with theatre.call_in() as play:
-        await play.announce("alice hands the customer over and is gone: transfer --to client:bob --mode blind")
+        await play.announce("alice transfers the customer blind: transfer --to client:bob --mode blind")
         await play.set_people(target="bob")
         command_id = await play.submit_without_waiting("transfer", to=characters.BOB, mode="blind")
         await play.expect_heard(customer="a phone ringing")
@@ -85,7 +85,7 @@ async def several(theatre: ScenarioRunner) -> None:
     for address in (characters.BOB, characters.CAROL):
         await theatre.phone(address, answer_after_s=ANSWER_AFTER_S)
     async with theatre.call_in() as play:
-        await play.announce("alice asks for bob or carol: transfer --to client:bob,client:carol --mode warm --confirm")
+        await play.announce("alice adds bob or carol: transfer --to client:bob,client:carol --mode warm --confirm")
         await play.set_people(**{"target-1": "bob", "target-2": "carol"})
         command_id = await play.submit_without_waiting(
             "transfer", to=f"{characters.BOB},{characters.CAROL}", mode="warm", confirm="true"
@@ -121,12 +121,12 @@ async def tour(theatre: ScenarioRunner) -> None:
 
 async def _convert(play: Scenario) -> None:
     await play.expect_heard(customer="alice", alice="the customer")
-    await play.announce("somebody types: convert")
+    await play.announce("command: convert")
     since_s = await play.runner.phones.now_s()
     await play.submit("convert")
     await play.expect_heard(customer="alice", alice="the customer")
     customer, agent = await play.heard_no_one_text("customer", since_s), await play.heard_no_one_text("agent", since_s)
-    await play.narrator.add_observation(f"the customer heard nobody for {customer}, alice for {agent}")
+    await play.narrator.add_observation(f"silence: customer {customer}, alice {agent}")
 
 
 async def _transfer(play: Scenario, why: str, to: str, mode: str) -> None:
@@ -136,9 +136,9 @@ async def _transfer(play: Scenario, why: str, to: str, mode: str) -> None:
 
 
 async def _consult(play: Scenario) -> None:
-    await _transfer(play, "alice asks bob first", "bob", "consult")
+    await _transfer(play, "alice consults bob first", "bob", "consult")
     await play.expect_heard(customer="music", alice="bob", bob="alice")
-    await play.announce("alice asks the customer something in between: swap")
+    await play.announce("alice switches to the customer: swap")
     await play.submit("swap")
     await play.expect_heard(customer="alice", alice="the customer", bob="music")
 
@@ -146,7 +146,7 @@ async def _consult(play: Scenario) -> None:
 async def _complete(play: Scenario) -> None:
     """The agent leaves; from then on, the target is the agent."""
     heir = play.narrator.people["target"]
-    await play.announce("alice leaves them alone: complete")
+    await play.announce(f"alice hands over to {heir}: complete")
     await play.submit("complete")
     await play.set_people(agent=heir)
     await play.expect_heard(**{"customer": heir, heir: "the customer"})
@@ -154,7 +154,7 @@ async def _complete(play: Scenario) -> None:
 
 async def _fail_and_recall(play: Scenario, agent: str) -> None:
     await play.runner.phone(characters.CAROL, outcome="busy", times=1)  # and answers later calls
-    await play.announce(f"{agent} hands the customer over and is gone: transfer --to client:carol --mode blind")
+    await play.announce(f"{agent} transfers the customer blind: transfer --to client:carol --mode blind")
     await play.set_people(target="carol")
     await play.submit("transfer", "busy", to=characters.CAROL, mode="blind")
     why = '"Your call is coming back to you. The other line is busy."'
@@ -163,28 +163,30 @@ async def _fail_and_recall(play: Scenario, agent: str) -> None:
     await play.expect_heard(**{"customer": agent, agent: "the customer"})
 
 
-TOUR = Story("all of it in one call", tour)
+TOUR = Story("one call, every step", tour)
 STORIES = {
     "convert": Story("a bridged call becomes a conference", convert),
     "warm": Story("all three talk, then the agent leaves", warm),
     "consult": Story("the customer waits while agent and target talk", consult),
-    "blind": Story("the agent is gone at once", blind),
+    "blind": Story("the agent leaves at once", blind),
     "recall": Story("a blind transfer fails, and the agent is called back", recall),
     "outbound": Story("the agent is called first, then the customer", outbound),
-    "several": Story("several phones ring, whoever presses 1 first takes the call", several),
-    "waiting": Story("the caller waits in a conference until somebody is free", conference.waiting),
-    "client": Story("somebody calls from a browser", conference.client),
+    "several": Story("several phones ring, and the first to press 1 gets the call", several),
+    "waiting": Story("the caller waits in a conference until an agent is free", conference.waiting),
+    "client": Story("an agent calls from a browser", conference.client),
     "conference": Story("agent and customer are called into a conference", conference.conference),
     "parties": Story("three more are added, and leave again", conference.parties),
     "hold": Story("the customer is held, then muted", conference.hold),
-    "park": Story("the customer waits until somebody takes the call up", conference.park),
+    "park": Story("the customer waits on hold until an agent retrieves the call", conference.park),
     "park-timeout": Story(
-        "nobody takes a parked call up, and it goes back", conference.park_timeout, {"CONFERRAL_PARK_TIMEOUT": "3"}
+        "no one retrieves a parked call, and it returns to the agent",
+        conference.park_timeout,
+        {"CONFERRAL_PARK_TIMEOUT": "3"},
     ),
-    "announce": Story("a sentence is said to all", conference.announce),
-    "supervise": Story("a supervisor listens, whispers, joins in", conference.supervise),
+    "announce": Story("a sentence is announced to everyone", conference.announce),
+    "supervise": Story("a supervisor listens, whispers, and joins in", conference.supervise),
     "record": Story("the conference is recorded, and a consult is not", conference.record),
-    "after": Story("the customer goes on with a survey", conference.after),
+    "after": Story("the customer gets a survey after the call", conference.after),
 }
 
 

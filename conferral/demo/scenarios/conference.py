@@ -50,7 +50,7 @@ async def parties(theatre: ScenarioRunner) -> None:
     """Add three parties; the conference goes on until one is left."""
     async with theatre.call_in() as play:
         for name, address in (("expert", characters.BOB), ("lead", characters.CAROL), ("trainee", characters.DAVE)):
-            await play.announce(f"alice wants one more: add --to {address} --party {name}")
+            await play.announce(f"alice adds one more: add --to {address} --party {name}")
             await play.set_people(**{name: characters.name(address)})
             await play.submit("add", to=address, party=name)
         await play.expect_heard(
@@ -61,21 +61,21 @@ async def parties(theatre: ScenarioRunner) -> None:
             dave="alice, bob, carol and the customer",
         )
         for name in ("trainee", "lead"):
-            await play.announce(f"alice lets {play.narrator.people[name]} go: remove --party {name}")
+            await play.announce(f"alice removes {play.narrator.people[name]}: remove --party {name}")
             await play.submit("remove", party=name)
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
-        await play.announce("alice hangs up, and the others go on")
+        await play.announce("alice hangs up; the others keep talking")
         await play.leave("agent")
         await play.wait_until("alice's leaving", lambda it: it.get("party.agent.status") == "left")
         await play.expect_heard(customer="bob", bob="the customer")
-        await play.announce("bob hangs up, and one is left")
+        await play.announce("bob hangs up; only the customer is left")
         await play.hang_up("expert")
 
 
 async def hold(theatre: ScenarioRunner) -> None:
     """Hold the customer, then mute them."""
     async with theatre.call_in() as play:
-        await play.announce("alice looks something up: hold --party customer")
+        await play.announce("alice needs a moment: hold --party customer")
         await play.submit("hold", party="customer")
         await play.expect_heard(customer="music", alice="silence")
         await play.announce("unhold --party customer")
@@ -94,10 +94,10 @@ async def hold(theatre: ScenarioRunner) -> None:
 async def park(theatre: ScenarioRunner) -> None:
     """Alice leaves, the customer hears music, and bob retrieves the call."""
     async with theatre.call_in() as play:
-        await play.announce("alice leaves the customer to whoever is free: park")
+        await play.announce("alice parks the call: park")
         await play.submit("park")
         await play.expect_heard(customer="music")
-        await play.announce(f"bob takes the call up: retrieve --to {characters.BOB}")
+        await play.announce(f"bob retrieves the call: retrieve --to {characters.BOB}")
         await play.set_people(agent="bob")
         await play.submit("retrieve", to=characters.BOB)
         await play.expect_heard(customer="bob", bob="the customer")
@@ -108,10 +108,10 @@ async def park(theatre: ScenarioRunner) -> None:
 async def park_timeout(theatre: ScenarioRunner) -> None:
     """No one retrieves a parked call, and it returns to alice."""
     async with theatre.call_in() as play:
-        await play.announce("alice leaves the customer to whoever is free: park")
+        await play.announce("alice parks the call: park")
         await play.submit("park")
         await play.expect_heard(customer="music")
-        await play.narrator.announce("nobody comes")
+        await play.narrator.announce("no one retrieves the call")
         why = '"The call that you have parked is coming back to you. Nobody has taken it up."'
         await play.expect_heard(customer="music", alice=why)
         await play.wait_until("the recall", lambda it: it.get("state") == "conferenced" and not it.get("phase"))
@@ -124,7 +124,7 @@ async def announce(theatre: ScenarioRunner) -> None:
     """Announce a sentence to everyone."""
     async with theatre.call_in() as play:
         sentence = "This call ends in two minutes."
-        await play.announce(f"somebody types: announce --say '{sentence}'")
+        await play.announce(f"command: announce --say '{sentence}'")
         command_id = await play.submit_without_waiting("announce", say=sentence)
         await play.expect_heard(customer=f'"{sentence}"', alice=f'"{sentence}"')
         await play.read_outcome(command_id)
@@ -146,9 +146,9 @@ async def supervise(theatre: ScenarioRunner) -> None:
             await play.submit("supervise", to=characters.DAVE, mode=mode)
             if mode == "barge":  # no Twilio callback reports it
                 await play.wait_until("dave's voice", _is_heard_by_all)
-                await play.narrator.add_observation("dave is heard by all")
+                await play.narrator.add_observation("everyone hears dave")
             await play.expect_heard(customer=customer, alice=alice, dave="alice and the customer")
-        await play.announce("the customer hangs up: alice is left with the supervisor, who is no company")
+        await play.announce("the customer hangs up: a supervisor does not count as a party")
         await play.hang_up("customer")
 
 
@@ -158,7 +158,7 @@ async def record(theatre: ScenarioRunner) -> None:
         await play.announce("calls to this number are recorded once they are a conference: convert")
         await play.submit("convert")
         await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
-        await play.announce(f"alice asks bob first: transfer --to {characters.BOB} --mode consult")
+        await play.announce(f"alice consults bob first: transfer --to {characters.BOB} --mode consult")
         await play.set_people(target="bob")
         await play.submit("transfer", to=characters.BOB, mode="consult")
         # No Twilio callback reports a pause or its end: the session knows them from REST responses.
@@ -168,11 +168,11 @@ async def record(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer="music", alice="bob", bob="alice")
         await play.talk()
         _no_one_is_recorded(await play.recorded(since_s))
-        await play.narrator.add_observation("recorded of the consult: nobody's voice")
+        await play.narrator.add_observation("recorded during the consult: no voice")
         await play.narrator.announce("all three talk: merge")
         await play.submit("merge")
         await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
-        await play.narrator.add_observation("the recording goes on")
+        await play.narrator.add_observation("the recording resumes")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await play.announce("the customer hangs up")
         await play.hang_up("customer")
@@ -197,7 +197,7 @@ def _no_one_is_recorded(seconds: dict[str, float]) -> None:
 async def after(theatre: ScenarioRunner) -> None:
     """After alice has left, the customer gets a survey."""
     async with theatre.call_in(characters.AFTER_CALL_LINE) as play:
-        await play.announce("somebody types: convert")
+        await play.announce("command: convert")
         await play.submit("convert")
         await play.expect_heard(customer="alice", alice="the customer")
         await play.announce("alice hangs up")
