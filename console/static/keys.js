@@ -18,7 +18,7 @@ export const KEYS = [
   ["Home, End", "first and last row"],
   ["Enter", "open the row"],
   ["Esc", "close, clear the search, or back to the list"],
-  ["g s", "go to sessions"],
+  ["g s", "go to calls"],
   ["g a", "go to agents"],
   ["g h", "go to health"],
   ["g d", "go to dead letters"],

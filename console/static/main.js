@@ -22,7 +22,7 @@ import { SignIn } from "./views/sign-in.js";
 
 const VIEWS = { sessions: Sessions, agents: Agents, session: Session, health: Health, dead: Dead };
 const PLACES = [
-  ["sessions", "Sessions"],
+  ["sessions", "Calls"],
   ["agents", "Agents"],
   ["health", "Health"],
   ["dead", "Dead letters"],
@@ -89,7 +89,7 @@ function Top({ view }) {
   </header>`;
 }
 
-const NAMES = { sessions: "Sessions", agents: "Agents", health: "Health", dead: "Dead letters" };
+const NAMES = { sessions: "Calls", agents: "Agents", health: "Health", dead: "Dead letters" };
 
 /** Title: the view, and how many calls need attention, for users who see only the tab. */
 effect(() => {

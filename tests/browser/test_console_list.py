@@ -126,7 +126,7 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
     await expect(rows_of(page)).to_have_count(0)
     await page.keyboard.press("Escape")
     await expect(rows_of(page)).to_have_count(13)
-    for keys, heading in (("gh", "Health"), ("gd", "Dead letters"), ("gs", "Sessions")):
+    for keys, heading in (("gh", "Health"), ("gd", "Dead letters"), ("gs", "Calls")):
         for key in keys:
             await page.keyboard.press(key)
         await expect(page.get_by_role("heading", name=heading, exact=True).first).to_be_attached()

@@ -105,7 +105,7 @@ function Head({ session: of, links, state, phase }) {
   const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} /> (<${Text} value=${fields.end_reason} />)` : "";
   const conference = fields.conference_sid;
   return html`<header class="session-head">
-    <h1><span class="unseen">Session </span><${Copyable} value=${of.id} what="the session's id" /></h1>
+    <h1><span class="unseen">Call </span><${Copyable} value=${of.id} what="the call's id" /></h1>
     <${State} state=${state} phase=${phase} />
     <${Trouble} trouble=${of.trouble} />
     <p class="small muted">

@@ -1,4 +1,4 @@
-// Sessions view: all sessions, those that need attention first.
+// List of calls: those that need attention first.
 
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
@@ -36,7 +36,7 @@ export function Sessions() {
     [],
   );
   return html`
-    <h1 class="unseen">Sessions</h1>
+    <h1 class="unseen">Calls</h1>
     <${HealthStrip} />
     <${Filters} />
     <${Hidden} />
