@@ -6,7 +6,7 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys, config_key
-from conferral.storage.schema import SCHEMA_VERSION, SCHEMA_VERSION_MIN
+from conferral.storage.schema import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
         schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:
-        SettingsError: Redis holds another partition count, or a schema version too old for this version to write.
+        SettingsError: Redis holds another partition count.
         StoreError: Redis failed.
     """
     key = config_key(prefix)
@@ -44,10 +44,6 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
-        )
-    if found_version < SCHEMA_VERSION_MIN:
-        raise SettingsError(
-            (f"{key} in Redis is at level {found_version}; this version writes {SCHEMA_VERSION_MIN} and later",)
         )
     return Config(Keys(prefix, partitions), found_version)
 

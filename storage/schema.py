@@ -5,17 +5,10 @@ it, once no process below it runs. Within a schema version, changes only add fie
 not know.
 """
 
-#: What each schema version adds that the previous one can't read.
-SCHEMA_VERSIONS = {
-    1: "everything of the first version",
-    2: "the event conference_found: the sweep adopts conferences of ours that no session knows",
-}
+#: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
+SCHEMA_VERSIONS = {1: "the first version"}
 #: The newest schema version that this release supports.
 SCHEMA_VERSION = max(SCHEMA_VERSIONS)
-#: The oldest schema version that this release can write.
-SCHEMA_VERSION_MIN = min(SCHEMA_VERSIONS)
-#: The schema version from which the sweep may adopt conferences.
-RECOVERY_SINCE = 2
 
 
 class SchemaVersion:
@@ -25,7 +18,7 @@ class SchemaVersion:
         """Start with what this release supports.
 
         Args:
-            supported: The newest supported schema version; below `SCHEMA_VERSION` only in a test of an older release.
+            supported: The newest supported schema version; another than `SCHEMA_VERSION` only in a test.
         """
         self.supported = supported
         self.written = supported
@@ -46,7 +39,3 @@ class SchemaVersion:
         if not self.is_too_new:
             return ""
         return f"schema: Redis is at level {self.written}, this version knows {self.supported}: update it"
-
-    def allows(self, version: int) -> bool:
-        """Whether data of a schema version may be written."""
-        return version <= self.writes_at

@@ -43,5 +43,5 @@ class Environment:
     rng: random.Random = field(default_factory=random.Random)
     redis: RedisClientFactory = make_client
     http: HttpClientFactory = http_client
-    #: Newest schema version this worker supports; a test of an older version sets it below `SCHEMA_VERSION`.
+    #: Newest schema version this worker supports; only a test of an older or newer release sets another.
     schema_version: int = SCHEMA_VERSION

@@ -297,7 +297,6 @@ class Worker:
             session_of=ConferenceNames.of(self._settings).session_of,
             clock=self._clock,
             metrics=self.metrics,
-            schema=self.schema,
         )
 
     def _sweeper(self, client: Client, keys: Keys, reader: AccountListReader) -> Sweeper:

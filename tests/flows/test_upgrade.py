@@ -13,7 +13,7 @@ from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
-OLD = SCHEMA_VERSION - 1
+OLD, NEW = SCHEMA_VERSION, SCHEMA_VERSION + 1
 
 
 def start(system: LocalSystem, level: int) -> Worker:
@@ -43,28 +43,28 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(r
 
         await system.eventually(old_holds_all, "the old version holds everything")
         customer, _ = await system.converted()
-        new = start(system, SCHEMA_VERSION)
+        new = start(system, NEW)
 
         async def both_hold() -> bool:
             return await holders(system) == {old.name, new.name}
 
         await system.eventually(both_hold, "both hold partitions")
         assert await config.read_schema_version(system.client, system.keys.prefix) == OLD
-        assert not new.schema.allows(SCHEMA_VERSION)
+        assert new.schema.writes_at == OLD
         shown = {
             process.name: process.schema_version
             for process in await process_registry.list_running(system.client, system.keys)
         }
-        assert shown == {old.name: OLD, new.name: SCHEMA_VERSION}
+        assert shown == {old.name: OLD, new.name: NEW}
 
-        await config.raise_schema_version(system.client, system.keys.prefix, SCHEMA_VERSION)
+        await config.raise_schema_version(system.client, system.keys.prefix, NEW)
 
         async def new_holds_all() -> bool:
             return await holders(system) == {new.name}
 
         await system.eventually(new_holds_all, "the new version holds everything")
-        assert old.schema.problem == f"schema: Redis is at level {SCHEMA_VERSION}, this version knows {OLD}: update it"
-        assert new.schema.allows(SCHEMA_VERSION)
+        assert old.schema.problem == f"schema: Redis is at level {NEW}, this version knows {OLD}: update it"
+        assert new.schema.writes_at == NEW
         # The call that was converted before goes on.
         system.sandbox.phone(TARGET).script(answer_after_s=0.02)
         assert (await system.command("transfer", customer.sid, to=TARGET, mode="warm")).status == "done"
@@ -77,7 +77,7 @@ async def test_redis_that_has_forgotten_the_level_is_told_the_one_that_was_writt
     async with LocalSystem(redis_server.url, workers=0) as system:
         config_key = system.keys.config
         await system.client.hset(config_key, mapping={"partitions": system.keys.partitions, "schema": OLD})
-        new = start(system, SCHEMA_VERSION)
+        new = start(system, NEW)
 
         async def new_holds_all() -> bool:
             return await holders(system) == {new.name}
@@ -90,7 +90,7 @@ async def test_redis_that_has_forgotten_the_level_is_told_the_one_that_was_writt
 
         await system.eventually(is_set_up, "Redis is set up again")
         assert await config.read_schema_version(system.client, system.keys.prefix) == OLD
-        assert not new.schema.allows(SCHEMA_VERSION)
+        assert new.schema.writes_at == OLD
 
 
 async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
@@ -100,7 +100,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
         import asyncio
 
         stop = asyncio.Event()
-        old = Worker(system.settings, environment=Environment(schema_version=OLD))
+        old = Worker(system.settings, environment=Environment(schema_version=OLD - 1))
         running = asyncio.create_task(old.run(stop, unused_tcp_port))
 
         async def says_so() -> bool:
@@ -110,7 +110,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
                     told = await answer.json()
             except aiohttp.ClientConnectionError:
                 return False
-            problem = f"schema: Redis is at level {SCHEMA_VERSION}, this version knows {OLD}: update it"
+            problem = f"schema: Redis is at level {OLD}, this version knows {OLD - 1}: update it"
             return answer.status == 503 and told == {"ready": False, "missing": [problem]}
 
         await system.eventually(says_so, "it says that it is too old")

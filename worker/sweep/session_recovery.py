@@ -20,7 +20,6 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.step import Outcome
-from conferral.storage.schema import RECOVERY_SINCE, SchemaVersion
 from conferral.telephony.lost_conferences import LostConference
 from conferral.telephony.parameters.participant import is_label
 from conferral.worker.consumer.batch import Decision
@@ -81,14 +80,12 @@ class SessionRecovery:
         session_of: Callable[[str], str],
         clock: Clock,
         metrics: Metrics,
-        schema: SchemaVersion,
     ) -> None:
         self._finder = finder
         self._store = store
         self._session_of = session_of
         self._clock = clock
         self._metrics = metrics
-        self._schema = schema
         self._waiting: dict[str, _Search] = {}
 
     def record_unknown(self, decisions: Iterable[Decision]) -> None:
@@ -117,7 +114,7 @@ class SessionRecovery:
         while not stop.is_set():
             session_id = next(iter(self._waiting), "")
             search = self._waiting.get(session_id)
-            if search is not None and search.due_s <= self._clock.monotonic_s() and self._schema.allows(RECOVERY_SINCE):
+            if search is not None and search.due_s <= self._clock.monotonic_s():
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
                     await self._attempt(session_id, search)

@@ -27,7 +27,7 @@ from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LEASE_MS, RENEW_EVERY_S, Lease, LeaseInfo, LeaseMonitor, Renewal
-from conferral.storage.schema import RECOVERY_SINCE, SchemaVersion
+from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.sweep.adoption import adopt_conference
@@ -372,8 +372,6 @@ class Sweeper:
         interval_number: int,
     ) -> None:
         """Adopt conferences without any session that are ours, because Redis lost their sessions."""
-        if not self._schema.allows(RECOVERY_SINCE):
-            return
         sessions = {
             sid: self._names.session_of(name) or (name if has_own_name(name) else "")
             for sid, name in diff.unmatched_conferences.items()

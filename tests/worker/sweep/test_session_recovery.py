@@ -22,7 +22,6 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.partition.partition_store import Entry
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
@@ -58,10 +57,9 @@ class World:
         self.asked: list[tuple[float, str]] = []
         self.adopted: list[ConferenceFound] = []
         self.errors: list[ProviderError | StoreUnreachableError] = []
-        self.level = SchemaVersion()
         self.lost = SessionRecovery(
             finder=self, store=self, session_of={"shop-4a": "shop"}.get, clock=Clock(self.loop),  # type: ignore[arg-type]
-            metrics=Metrics(), schema=self.level,
+            metrics=Metrics(),
         )  # fmt: skip
 
     async def by_sid(self, conference_sid: str) -> LostConference | None:
@@ -216,15 +214,5 @@ def test_many_are_searched_for_one_after_the_other() -> None:
         assert 90 <= len(system.asked) <= 101
         await passes(WAITING_MAX * PAUSE_S * 1.1)
         assert len(system.asked) == WAITING_MAX
-
-    story(tell)
-
-
-def test_nothing_is_adopted_before_all_processes_understand_it() -> None:
-    async def tell(system: World) -> None:
-        system.level.written = 1
-        system.arrives(LEFT)
-        await passes(10.0)
-        assert system.asked == []
 
     story(tell)
