@@ -23,7 +23,7 @@ async def waiting_next_agent(flow: Flow) -> None:
 
 
 async def client(flow: Flow) -> None:
-    await flow.browser_calls(CUSTOMER, Agent="our ringing")
+    await flow.browser_calls(CUSTOMER, Agent="ringback")
     await flow.answers(CUSTOMER, **BOTH)
     await flow.hangs_up_and_ends(AGENT)
 
@@ -31,7 +31,7 @@ async def client(flow: Flow) -> None:
 async def call_conference(flow: Flow) -> None:
     flow.recorder.session_id = "CS" + "0" * 32
     await flow.command("call", {}, [AGENT], agent=AGENT, customer=CUSTOMER, mode="conference")
-    await flow.answers(AGENT, [CUSTOMER], Agent="our ringing")
+    await flow.answers(AGENT, [CUSTOMER], Agent="ringback")
     await flow.answers(CUSTOMER, **BOTH)
 
 
@@ -74,7 +74,7 @@ async def park_timeout(flow: Flow) -> None:
     await flow.talking()
     await flow.command("park", {"Customer": "music"})
     await flow.recorder.skip("The customer is parked: the agent has left")
-    await flow.time_passes("CONFERRAL_PARK_TIMEOUT is over", [AGENT], Customer="music")
+    await flow.time_passes("CONFERRAL_PARK_TIMEOUT expires", [AGENT], Customer="music")
     await flow.answers(AGENT, **BOTH)
 
 

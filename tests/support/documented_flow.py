@@ -108,7 +108,7 @@ class Flow:
 
     async def refuses(self, address: str, rings: Sequence[str] = (), **heard: str) -> None:
         """Somebody refuses a call that rings."""
-        await self._does(address, "refuses", CallHandle.reject, heard, rings)
+        await self._does(address, "declines", CallHandle.reject, heard, rings)
 
     async def refuses_and_ends(self, address: str) -> None:
         """Somebody refuses, and with that the call ends."""
@@ -119,7 +119,7 @@ class Flow:
         async def has_ended() -> bool:
             return not self.system.sandbox.live_calls()
 
-        await self.recorder.scene(f"{self.recorder.people[address]}->>Twilio: refuses", refuse, has_ended)
+        await self.recorder.scene(f"{self.recorder.people[address]}->>Twilio: declines", refuse, has_ended)
 
     async def presses_one(self, address: str, **heard: str) -> None:
         """Somebody takes a call at the gate."""
@@ -140,11 +140,11 @@ class Flow:
         """Customer and agent talk over the bridge; how they came there is not drawn."""
         await self.customer_calls()
         await self.answers(AGENT, **BOTH)
-        await self.recorder.skip("Customer and Agent talk, bridged: the customer has called")
+        await self.recorder.skip("Customer and Agent talk, bridged (inbound)")
 
     async def talking_outbound(self) -> None:
         await self.calls_out()
-        await self.recorder.skip("Customer and Agent talk, bridged: the customer was called")
+        await self.recorder.skip("Customer and Agent talk, bridged (outbound)")
 
     async def talking_in_room(self) -> None:
         await self.talking()

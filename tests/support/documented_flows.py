@@ -57,7 +57,7 @@ async def consult(flow: Flow) -> None:
 
 
 async def _blind(flow: Flow) -> None:
-    await flow.command("transfer", {"Customer": "our ringing"}, [TARGET], to=TARGET, mode="blind")
+    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
     await flow.answers(TARGET, **NEW)
 
 
@@ -78,21 +78,21 @@ async def blind_in_room(flow: Flow) -> None:
 
 async def recall(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "our ringing"}, [TARGET], to=TARGET, mode="blind")
+    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
     await flow.refuses(TARGET, [AGENT])
     await flow.answers(AGENT, **BOTH)
 
 
 async def fallback_elsewhere(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "our ringing"}, [TARGET], to=TARGET, mode="blind")
+    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
     await flow.refuses(TARGET, [SECOND])
     await flow.answers(SECOND, Customer="Fallback", Fallback="Customer")
 
 
 async def fallback_end(flow: Flow) -> None:
     await flow.talking()
-    await flow.command("transfer", {"Customer": "our ringing"}, [TARGET], to=TARGET, mode="blind")
+    await flow.command("transfer", {"Customer": "ringback"}, [TARGET], to=TARGET, mode="blind")
     await flow.refuses_and_ends(TARGET)
 
 
@@ -121,7 +121,7 @@ async def cancel(flow: Flow) -> None:
 async def complete_while_ringing(flow: Flow) -> None:
     await flow.talking_in_room()
     await flow.command("transfer", {}, [TARGET], to=TARGET, mode="warm")
-    await flow.command("complete", {"Customer": "our ringing"}, [TARGET])
+    await flow.command("complete", {"Customer": "ringback"}, [TARGET])
     await flow.answers(TARGET, **NEW)
 
 

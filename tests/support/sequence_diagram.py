@@ -42,7 +42,7 @@ _UNANSWERED = {
 #: Requests that may overtake each other, and those that nothing waits for.
 _SIDE_BY_SIDE, _NET = "side by side", "net"
 #: What is heard beside people, in words; everything else is a sentence of ours.
-_SOUNDS = {"silence": "nothing", "ringback": "our ringing", "ringing": "a phone ringing", "music": "music"}
+_SOUNDS = {"silence": "nothing", "ringback": "ringback", "ringing": "a phone ringing", "music": "music"}
 
 #: What the words of the record have in them where this is heard.
 _SOUND_TOLD = {"silence": "silence", "ringback": "ring", "ringing": "ring", "music": "music"}
@@ -218,42 +218,43 @@ class SequenceRecorder:
     def _asked(self, entry: RestEntry) -> tuple[str, str]:
         """A request in words, and its kind."""
         if entry.method == "GET":
-            return "how do the calls stand?", _SIDE_BY_SIDE
+            return "read the calls", _SIDE_BY_SIDE
         if to := entry.get("To"):
             shown = "the business number" if entry.get("From") == NUMBER else self.people[entry.get("From")]
-            way = "to our gate" if entry.path == "/Calls.json" else "into the conference"
-            heard = " (its ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
-            return f"dial {self.people[to]} {way}, shown {shown}{heard}", _SIDE_BY_SIDE
+            way = "to the gate" if entry.path == "/Calls.json" else "into the conference"
+            heard = " (ringing is heard there)" if entry.get("EarlyMedia") == "true" else ""
+            return f"dial {self.people[to]} {way}, caller ID: {shown}{heard}", _SIDE_BY_SIDE
         if entry.get("Status") == "completed":
             in_room = "/Conferences/" in entry.path
             return ("end the conference" if in_room else f"hang up {self._whose(entry.path)}"), _SIDE_BY_SIDE
         if "/Recordings" in entry.path:
             return self._recorded(entry), ""
         if entry.get("AnnounceUrl"):
-            return f"play an announcement to {self._whose(entry.path) if '/Participants/' in entry.path else 'all'}", ""
+            whom = self._whose(entry.path) if "/Participants/" in entry.path else "everyone"
+            return f"play an announcement to {whom}", ""
         if entry.get("Url") and entry.path.startswith("/Calls/"):
-            return f"send {self._whose(entry.path)} on to the survey", ""
+            return f"redirect {self._whose(entry.path)} to the survey", ""
         if document := entry.get("Twiml"):
             return f"move {self._whose(entry.path)}: {self._said(document.encode())[0]}", ""
         who = self._whose(entry.path)
         if flag := entry.get("EndConferenceOnExit"):
             act = "set" if flag == "true" else "clear"
-            return f"{act} endConferenceOnExit of {who}", _NET if act == "set" else _SIDE_BY_SIDE
+            return f"{act} endConferenceOnExit for {who}", _NET if act == "set" else _SIDE_BY_SIDE
         if entry.get("Hold") == "true":
             return f"hold {who} with {_wait_audio(entry.get('HoldUrl'))}", ""
         if entry.get("Hold"):
-            return f"take {who} off hold", ""
+            return f"unhold {who}", ""
         if entry.get("Coaching") == "true":
-            return f"let {who} be heard by {self._named(entry.get('CallSidToCoach'))} alone", ""
+            return f"let {who} coach {self._named(entry.get('CallSidToCoach'))}", ""
         muted = entry.get("Muted") == "true"
-        return (f"mute {who}" if muted else f"let {who} be heard by all"), ""
+        return (f"mute {who}" if muted else f"unmute {who}"), ""
 
     def _recorded(self, entry: RestEntry) -> str:
         """What becomes of a recording."""
         resource = entry.path.partition("/Recordings")[0]
         whose = "the conference" if "/Conferences/" in resource else self._whose(resource)
         status = entry.get("Status")
-        act = {"": "record", "paused": "pause the recording of", "in-progress": "go on recording"}
+        act = {"": "record", "paused": "pause the recording of", "in-progress": "resume the recording of"}
         return f"{act.get(status, 'stop the recording of')} {whose}"
 
     def _document(self, entry: DeliveryEntry, body: bytes) -> Line:
@@ -290,7 +291,7 @@ class SequenceRecorder:
             outcome = await command_stream.read_outcome(self.system.client, self.system.keys, command_id)
             if outcome.is_final:
                 del self.open_commands[command_id]
-                became = "is done" if outcome.status == "done" else f"has {outcome.status}, {outcome.reason}"
+                became = "is done" if outcome.status == "done" else f"{outcome.status} ({outcome.reason})"
                 lines.append(f"Conferral-->>Operator: {kind} {became}")
         return sorted(lines)
 
@@ -346,12 +347,12 @@ class SequenceRecorder:
 
     def _named(self, sid: str) -> str:
         record = self.system.sandbox.call(sid).record
-        return self.people.get(record.from_ if record.direction == "inbound" else record.to, "somebody")
+        return self.people.get(record.from_ if record.direction == "inbound" else record.to, "an unknown party")
 
 
 def _wait_audio(url: str) -> str:
     audio = parse_qs(urlsplit(url).query).get("audio", [""])[0]
-    return {"ringback": "our ringing", "music": "music"}.get(audio, audio)
+    return {"ringback": "ringback", "music": "music"}.get(audio, audio)
 
 
 def _ordered(lines: list[Line]) -> list[Line]:
