@@ -247,7 +247,7 @@ class _PageSockets:
         if until_s is None:
             return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
-            raise RequestRefused("too-many", f"{SOCKETS_MAX} pages look already")
+            raise RequestRefused("too-many", f"{SOCKETS_MAX} pages are connected already")
         socket = PageSocket(self._views, self._clock, until_s, greeting=self._greeting)
         self._open.add(socket)
         try:

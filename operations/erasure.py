@@ -93,6 +93,6 @@ class SessionErasure:
         rested_s = (times.now_of({"id": session_id}) - traces.ended_at_ms) / 1000
         if rested_s < QUIET_PERIOD_S:
             raise ErasureRefused(
-                f"{session_id} has only just ended, and Twilio may still tell of it: try again in "
+                f"{session_id} has only just ended, and Twilio may still send callbacks: try again in "
                 f"{QUIET_PERIOD_S - max(0, int(rested_s))} s"
             )

@@ -28,26 +28,26 @@ class Metrics:
         )
         self.callback_to_commit = Histogram(
             "conferral_callback_to_commit_seconds",
-            "From the moment an event was stored on its stream until its decision was committed",
+            "Time from storing an event on its stream to committing the decision",
             buckets=_FAST_S,
             registry=registry,
         )
         self.lone_conferences_cleaned = Counter(
             "conferral_lone_conferences_cleaned_total",
-            "Conferences completed because one participant was left alone",
+            "Conferences ended because one participant was left alone",
             registry=registry,
         )
         self.dead_letters = Counter(
-            "conferral_dead_letters_total", "Entries put aside, by reason", ["reason"], registry=registry
+            "conferral_dead_letters_total", "Entries that were dead-lettered, by reason", ["reason"], registry=registry
         )
         self.store_failures = Counter(
             "conferral_store_failures_total",
-            "What was asked of Redis while it was out of reach or refused, by everything in this process",
+            "Redis requests of this process that failed because Redis was unreachable or refused",
             registry=registry,
         )
         self.unexpected_errors = Counter(
             "conferral_unexpected_errors_total",
-            "Unforeseen errors, by the kind of item that they cost (effect, timer, sweep, decision, webhook, task)",
+            "Unforeseen errors, by the kind of item that was lost (effect, timer, sweep, decision, webhook, task)",
             ["where"],
             registry=registry,
         )
@@ -71,7 +71,7 @@ class Metrics:
         )
         self.commands_waiting = Gauge(
             "conferral_commands_waiting",
-            "Commands that wait to be routed, as the worker sees it that routes them; 0 on all others",
+            "Commands waiting to be routed, as seen by the worker that routes them; 0 on the others",
             registry=registry,
         )
         self.partitions_held = Gauge(
@@ -79,28 +79,28 @@ class Metrics:
         )
         self.partitions_unassigned = Gauge(
             "conferral_partitions_unassigned",
-            "Partitions that nobody holds, as this worker sees it; every worker looks, so the newest counts",
+            "Partitions without a holder, as seen by this worker; every worker checks, so use the newest value",
             registry=registry,
         )
         self.workers_alive = Gauge(
             "conferral_workers_alive",
-            "Workers alive as this one sees it, itself among them; each holds an equal share of the partitions",
+            "Live workers as seen by this one, including itself; each holds an equal share of the partitions",
             registry=registry,
         )
 
     def _add_requests(self, registry: CollectorRegistry) -> None:
         self.effects = Counter(
             "conferral_effects_total",
-            "Effects carried out, by kind and outcome (succeeded, failed, unknown)",
+            "Effects executed, by kind and outcome (succeeded, failed, unknown)",
             ["kind", "outcome"],
             registry=registry,
         )
         self.effect_retries = Counter(
-            "conferral_effect_retries_total", "Repeated tries of effects, by kind", ["kind"], registry=registry
+            "conferral_effect_retries_total", "Retries of effects, by kind", ["kind"], registry=registry
         )
         self.command_to_rest = Histogram(
             "conferral_command_to_rest_seconds",
-            "From the moment a command was published until the REST request that it led to was sent",
+            "Time from publishing a command to sending the REST request that it caused",
             buckets=_FAST_S,
             registry=registry,
         )
@@ -114,19 +114,19 @@ class Metrics:
         self.rest_failures = Counter(
             "conferral_rest_failures_total",
             "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500, "
-            "no-answer); to hang up, or to look for, what is over already is no failure",
+            "no-answer); hanging up or reading a call that has already ended does not count",
             ["code"],
             registry=registry,
         )
         self.rest_concurrency_limit = Gauge(
             "conferral_rest_concurrency_limit",
-            "Effects, endings apart, that this worker may have at Twilio at the same time: fewer after a 429",
+            "Maximum number of concurrent Twilio requests of this worker, except hang-ups: fewer after a 429",
             registry=registry,
         )
         self.rest_breaker_open = Gauge(
             "conferral_rest_breaker_open",
-            "1 while this worker sends Twilio nothing but endings and single tries, by reason (unreachable, "
-            "credentials); a worker that sends nothing is back at 0 after 45 s",
+            "1 while this worker sends Twilio only hang-ups and probes, by reason (unreachable, "
+            "credentials); returns to 0 after 45 s if the worker sends nothing",
             ["reason"],
             registry=registry,
         )
@@ -134,13 +134,13 @@ class Metrics:
     def _add_transfers(self, registry: CollectorRegistry) -> None:
         self.transfers = Counter(
             "conferral_transfers_total",
-            "Transfers that are over, by mode and by result (completed, failed, recalled, cancelled)",
+            "Finished transfers, by mode and result (completed, failed, recalled, cancelled)",
             ["mode", "result"],
             registry=registry,
         )
         self.dial_attempts = Counter(
             "conferral_dial_attempts_total",
-            "Attempts of transfers to reach somebody, by result (answered, busy, no-answer, rejected...)",
+            "Dial attempts of transfers, by result (answered, busy, no-answer, rejected...)",
             ["result"],
             registry=registry,
         )
@@ -151,25 +151,25 @@ class Metrics:
         )
         self.sweep_seconds = Histogram(
             "conferral_sweep_seconds",
-            "From the beginning of a sweep until its findings were published",
+            "Time from the start of a sweep to publishing its findings",
             buckets=(0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120),
             registry=registry,
         )
         self.sweep_last_success = Gauge(
             "conferral_sweep_last_success_timestamp_seconds",
-            "When this worker has finished a sweep last, Unix time; one worker sweeps at a time, so the newest counts",
+            "End of this worker's last finished sweep, Unix time; one worker sweeps at a time, so use the newest",
             registry=registry,
         )
         self.sweep_pages = Counter(
             "conferral_sweep_pages_total",
-            "Pages of Twilio's lists that sweeps have read, by what they list (calls, conferences)",
+            "Pages of Twilio's lists read by sweeps, by resource (calls, conferences)",
             ["kind"],
             registry=registry,
         )
         self.sweep_findings = Counter(
             "conferral_sweep_findings_total",
-            "Differences between Twilio's lists and the sessions that sweeps have told of, by kind (call-missing, "
-            "conference-missing, call-answered, call-live, conference-live, conference-unknown); and sessions that "
+            "Differences that sweeps found between Twilio's lists and the sessions, by kind (call-missing, "
+            "conference-missing, call-answered, call-live, conference-live, conference-unknown); also sessions that "
             "were checked because Redis was rolled back (rolled-back)",
             ["kind"],
             registry=registry,
@@ -185,19 +185,19 @@ class Metrics:
         )
         self.webhook_store_errors = Counter(
             "conferral_webhook_store_errors_total",
-            "Requests that were answered while Redis could not be reached, by route",
+            "Requests answered while Redis was unreachable, by route",
             ["route"],
             registry=registry,
         )
         self.events_shed = Counter(
             "conferral_events_shed_total",
-            "Events that decide nothing and were left out under load, by reason (waiting, session, backlog)",
+            "Events that decide nothing and were shed under load, by reason (waiting, session, backlog)",
             ["reason"],
             registry=registry,
         )
         self.api_requests = Histogram(
             "conferral_api_request_seconds",
-            "Requests answered by the control API, by route and HTTP status; those that wait for an outcome too",
+            "Requests answered by the control API, by route and HTTP status; includes the wait for an outcome",
             ["route", "status"],
             buckets=(*_FAST_S, 60),
             registry=registry,

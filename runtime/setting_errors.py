@@ -95,7 +95,7 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
 
 def _limit(rule: object, name: str) -> str:
     """Return a constraint's limit in words; empty if it has none of this kind."""
-    words = {"ge": "from", "gt": "above", "le": "to"}[name]
+    words = {"ge": "from", "gt": "above", "le": "up to"}[name]
     return f"{words} {getattr(rule, name)}" if hasattr(rule, name) else ""
 
 

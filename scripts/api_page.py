@@ -16,8 +16,8 @@ def api_page(notes: dict[str, str]) -> str:
         notes: A description of each error type, by its name in the code.
     """
     intro = _prose(
-        "What can be asked over HTTP. How to begin, with examples: [the control API](../api.md). The same is told by "
-        "`GET /openapi.json` to programs."
+        "Every route of the control API. For an introduction with examples, see [the control API](../api.md). "
+        "`GET /openapi.json` returns the same for programs."
     )
     refusals = [(str(STATUS[kind]), _linked(kind), notes[kind.name]) for kind in ErrorType]
     return _page(
@@ -29,9 +29,9 @@ def api_page(notes: dict[str, str]) -> str:
 
 
 _REFUSALS = (
-    'Every refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`. `reason` says in words '
-    "what is wrong, `allowed` what would be taken instead where there is a list of that, and `docs` which section of "
-    "this documentation says what to do."
+    'Every refusal is JSON: `{"error": {"type": …, "reason": …, "allowed": […], "docs": …}}`. `reason` says '
+    "what is wrong, `allowed` lists what would be accepted instead, and `docs` names the section of this documentation "
+    "that says what to do."
 )
 
 
@@ -40,8 +40,8 @@ def _linked(kind: ErrorType) -> str:
 
 
 _COMMANDS = (
-    "The same on the stream, on the command line and here. An empty text counts as not given. `session` stands in the "
-    "path; `call` is POSTed to `/sessions`, without `type`. What they do: [commands](../commands.md)."
+    "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
+    "part of the path; POST `call` to `/sessions`, without `type`. [Commands](../commands.md) explains each."
 )
 
 
@@ -65,7 +65,7 @@ def _section(route: Route) -> str:
     answers = [(str(status), answer.description, _fields(answer.model)) for status, answer in route.answers.items()]
     statuses = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.error_types))
     answers.append((statuses, "refused", "`error`"))
-    parts.append(_table(("Status", "Means", "Fields"), answers))
+    parts.append(_table(("Status", "Meaning", "Fields"), answers))
     return "\n".join(parts)
 
 
@@ -85,4 +85,4 @@ def _command(model: type[CommandModel]) -> str:
         if name not in ("type", "id"):
             rows.append((f"`{field.alias or name}`", field.description or "", "yes" if field.is_required() else ""))
     head = f"### {model.kind.name}\n\n{_prose(model.__doc__ or '')}"
-    return "\n".join([head, _table(("Field", "Meaning", "Needed"), rows)]) if rows else head
+    return "\n".join([head, _table(("Field", "Meaning", "Required"), rows)]) if rows else head

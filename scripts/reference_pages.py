@@ -56,19 +56,18 @@ def settings_page() -> str:
     """Return every setting with its meaning, default, and range."""
     intro = _prose(
         "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
-        "directory; the environment wins. An empty value counts as absent. What is wrong or missing by itself is "
-        "reported all at once, a line for each setting, and the process ends with exit code 2; what fits no other "
-        "setting, such as an agent that is not allowed, is told once each is right by itself. Nothing is read later: "
-        "restart to change. Only the [directory](../directory.md) is read again when a process is asked to. "
-        "[`.env.example`](../../.env.example) is a file to start from."
+        "directory; the environment wins. An empty value counts as absent. If settings are missing or invalid, the "
+        "process prints one line for each and exits with code 2. Conflicts between settings, such as an agent that is "
+        "not on the allow-list, are reported after each setting is valid. To change a setting, restart the process. "
+        "Only the [directory](../directory.md) can be reloaded. Start from [`.env.example`](../../.env.example)."
     )
     store = _settings_table(StoreSettings, set())
     service = _settings_table(ServiceSettings, set(StoreSettings.model_fields))
     console = _settings_table(ConsoleSettings, set(StoreSettings.model_fields))
-    pair = "`TWILIO_API_KEY` and `TWILIO_API_SECRET` go together: one without the other is refused.\n"
+    pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"
     return _page(
-        "runtime/settings.py", "# Settings\n", intro, "## Read by every process and by operators' commands\n", store,
-        "## Read by webhooks, worker and check too\n", service, pair, "## Read by the console too\n", console,
+        "runtime/settings.py", "# Settings\n", intro, "## Read by every process and every command\n", store,
+        "## Also read by webhooks, worker, and check\n", service, pair, "## Also read by the console\n", console,
     )  # fmt: skip
 
 
@@ -111,10 +110,10 @@ def metrics_page() -> str:
             rows.append((f"`{name}`", kind, labels, described.documentation))
     intro = _prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
-        "`--port`. Labels never hold ids or addresses. Times are seconds. Each process counts for itself; sum over "
-        "processes. What to watch, and what to do about it, stands in [operating](../operating.md#alerts)."
+        "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
+        "over processes. [Operating](../operating.md#alerts) says what to watch, and what to do."
     )
-    outro = "Beside these there are Prometheus's own `process_*` and `python_info`.\n"
+    outro = "In addition, there are Prometheus's own `process_*` and `python_info`.\n"
     return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)
 
 
@@ -127,19 +126,19 @@ def redis_page() -> str:
     for path in sorted((ROOT / "storage" / "scripts").glob("*.lua")):
         scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
     intro = _prose(
-        "Everything lies under one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 "
+        "All keys have one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 "
         "of the session's id, modulo `CONFERRAL_PARTITIONS`. The braces are part of the key; on a cluster they keep "
-        "what belongs together on one node. Read as you like; write to nothing but the stream of commands."
+        "a partition's keys on one node. You may read everything, but write only to the command stream."
     )
     sessions = _prose(
-        "All are text; times are ISO 8601 in UTC with milliseconds; truth values are `true` or `false`. One `HGETALL` "
-        "is one version of the session. An example:"
+        "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` "
+        "returns one version of the session. An example:"
     )
     example = "\n".join(f"{name:<28}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
     return _page(
-        "storage/", "# What stands in Redis\n", intro, "## Keys\n", _keys_table(), *_also(),
+        "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), *_also(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
-        "## Scripts\n\nNothing else writes sessions, leases or effects. Each is one file in `storage/scripts/`.\n",
+        "## Scripts\n\nOnly these write sessions, leases, and effects. Each is one file in `storage/scripts/`.\n",
         *scripts,
     )  # fmt: skip
 
@@ -161,31 +160,30 @@ def _keys_table() -> str:
         else:
             continue
         rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", " ".join((about or "").split())))
-    return _table(("Key", "What it is"), rows)
+    return _table(("Key", "Content"), rows)
 
 
 def _also() -> tuple[str, str]:
     return (
-        "`PREFIX:probe` is written by readiness checks, to see whether Redis takes writes; nobody reads it.\n",
+        "`PREFIX:probe` is written by readiness checks, to test whether Redis accepts writes; nothing reads it.\n",
         _prose(
-            "A session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason` and "
-            "`effects` (JSON), and if they apply `detail`, `command`, `reports` (JSON: what came of commands by "
-            "it, each with `command`, `type`, `status` and `reason`), `effect` (the id of the effect of which the "
-            "entry tells the outcome), with it `attempts` (how many requests), `failed_attempts` (JSON: what those "
-            'came to that were not the last word, the last one last, for instance `["429 code 20429 x1", "503 x2"]`) '
-            "where something went wrong on the way, `changes` (JSON: the session's fields that people look at, as far "
-            "as the event has changed them, null for one that is there no more; without addresses, and without what "
-            "the entry tells itself; folded from the first entry on they give the session as it was at each version) "
-            "and `other`: JSON of the parameters of a conference's or a recording's callback that this version does "
-            "not know, at most 1 KB, without numbers of people. An entry of the dead letters has all fields of the "
-            "entry that was put aside, and `dead_reason`, `dead_stream` and `dead_entry`."
+            "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, "
+            "and `effects` (JSON). Where they apply, it also has `detail`; `command`; `reports` (JSON: the results of "
+            "commands that it decided, each with `command`, `type`, `status`, and `reason`); `effect` (the id of the "
+            "effect whose outcome it is) with `attempts` (the number of requests) and `failed_attempts` (JSON: the "
+            'results of the failed requests in order, such as `["429 code 20429 x1", "503 x2"]`); `changes` (JSON: the '
+            "session's public fields that the event changed, null for a removed one; without addresses, and without "
+            "the entry's own fields; applied in order from the first entry, they give the session at each version); "
+            "and `other` (JSON: unknown parameters of a conference's or recording's callback, at most 1 KB, without "
+            "phone numbers). A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, "
+            "and `dead_entry`."
         ),
     )
 
 
 def _fields() -> tuple[str, ...]:
     """Return the values of enumerated fields, the newest transfer's fields, and the remaining fields."""
-    without_phase = "while it converts, in a settled conference and at the end"
+    without_phase = "during a conversion, in a settled conference, and at the end"
     closed = _table(
         ("Field", "Values"),
         [
@@ -195,41 +193,41 @@ def _fields() -> tuple[str, ...]:
         ],
     )
     about = {
-        "mode": f"As it was asked for: {_words(TRANSFER_MODES)}; `park` and `retrieve` of the commands of that name.",
-        "to": "The destinations as they were named, separated by commas.",
-        "status": f"How far it has come: {_words(TransferStatus)}. It stays `failed` when the agent is called back, or "
-        "a fallback answers, since the customer is not with whom the transfer was for.",
-        "reason": "Empty, or why it failed or was cancelled, in the words of "
-        "[a failed command](../commands.md#why-a-command-fails), `command` or `target-left`; behind a comma what came "
-        "after, such as `busy, recall no-answer` or `busy, fallback answered`.",
+        "mode": f"The requested mode: {_words(TRANSFER_MODES)}; `park` and `retrieve` for the commands of that name.",
+        "to": "The destinations as the command named them, separated by commas.",
+        "status": f"One of {_words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
+        "answers, because the customer did not reach the target.",
+        "reason": "Empty, or why it failed or was canceled: a reason of "
+        "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
+        "followed, such as `busy, recall no-answer` or `busy, fallback answered`.",
     }
     transfer = _table(("Field", "Meaning"), [(f"`transfer.{name}`", meaning) for name, meaning in about.items()])
     more = {
-        "mode": f"How the calls were connected first: {_words(SessionMode)}. Absent for `bridge`.",
-        "parked_until": "Until when a parked call waits; absent while it is not parked.",
-        "recording.sid": "The newest recording; absent before the first, like the next three.",
-        "recording.status": f"In Twilio's words: {_words(RecordingStatus)}.",
-        "recording.url": "Where Twilio keeps it.",
-        "recording.duration_s": "Its length, seconds, once it is over.",
-        "party.NAME.supervises": f"Of a supervisor what was asked for: {_words(SuperviseMode)}. What Twilio has "
-        "confirmed say `muted` and `coaches`.",
-        "party.NAME.coaches": "Of a supervisor who whispers: the call that hears it.",
+        "mode": f"How the calls were first connected: {_words(SessionMode)}. Absent for `bridge`.",
+        "parked_until": "When the park times out; absent if the call is not parked.",
+        "recording.sid": "The newest recording; like the next three fields, absent before the first.",
+        "recording.status": f"Twilio's status: {_words(RecordingStatus)}.",
+        "recording.url": "Its URL at Twilio.",
+        "recording.duration_s": "Its length in seconds, after it ended.",
+        "party.NAME.supervises": f"A supervisor's requested mode: {_words(SuperviseMode)}. `muted` and `coaches` "
+        "hold what Twilio has confirmed.",
+        "party.NAME.coaches": "For a whispering supervisor: the call that hears them.",
     }
     others = _table(("Field", "Meaning"), [(f"`{name}`", meaning) for name, meaning in more.items()])
     shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_conference"}
     of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
-        "Fields that only the worker needs are left out while they are empty, and may change from version to version. "
+        "Fields that only the worker needs are absent while they are empty, and may change from version to version. "
         f"Of a session: {_inner(Session, of_session)}, `party_order`. Of a party: "
         f"{_inner(Party, shown | {'name', 'supervises', 'coaches'})}. Of a transfer: "
         f"{_inner(TransferState, set(about))}. Of a recording: "
         f"{_inner(Recording, {'recording_sid', 'status', 'url', 'duration_s'})}."
     )
     newest = _prose(
-        "The newest transfer has fields from its beginning until the next one begins, also when it is over. Every "
-        "transfer that is over stands in the [stream of outcomes](../commands.md#outcomes-for-other-systems)."
+        "The newest transfer keeps its fields until the next one begins. Every finished transfer is in the "
+        "[outcomes stream](../commands.md#outcomes-for-other-systems)."
     )
-    return closed, newest, transfer, "Fields that are there only when they tell something:\n", others, inner
+    return closed, newest, transfer, "Fields that are absent unless they apply:\n", others, inner
 
 
 def _words(values: Iterable[str]) -> str:
@@ -273,15 +271,15 @@ def log_events_page() -> str:
         for (name, level), places in sorted(found.items())
     ]
     intro = _prose(
-        "Logs go to standard error, one line each, as JSON off a terminal (`CONFERRAL_LOG_FORMAT`). The field `event` "
-        "holds one of the names below and nothing that varies; what varies stands under the keys at the end. "
-        "`warning` means that somebody should look this week, `error` that somebody should look now."
+        "Logs go to standard error, one line each, as JSON unless it is a terminal (`CONFERRAL_LOG_FORMAT`). The field "
+        "`event` is one of the names below and never varies; variable data is in the keys listed at the end. "
+        "`warning` means: check this week. `error` means: check now."
     )
     about_keys = _prose(
-        "Beside `event`, `level`, `timestamp` and `exception` a line has only keys of this list; any other is left "
-        "out before it is written."
+        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list; any other "
+        "is removed before the line is written."
     )
-    personal = "These hold something about a person and are cut to their last two digits: "
+    personal = "These hold personal data, and are cut to their last two digits: "
     return _page(
         "the calls of the logger", "# Log events\n", intro, _table(("Event", "Level", "Where"), rows),
         "## Keys\n", about_keys, _prose(_listed(log.KEYS)), _prose(personal + _listed(log.REDACTED_KEYS) + "."),

@@ -135,7 +135,7 @@ _SVG = """\
 font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="13" \
 aria-labelledby="diagram-title diagram-about">
 <title id="diagram-title">The states of a session and the events that lead from one to the other</title>
-<desc id="diagram-about">Generated from statemachine/table/. The same stands as text in docs/statemachine.md.</desc>
+<desc id="diagram-about">Generated from statemachine/table/. docs/statemachine.md has the same as text.</desc>
 {style}<defs><marker id="diagram-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" \
 orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="currentColor"/></marker></defs>
 {start}
@@ -193,8 +193,8 @@ _HEAD = """\
 <!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->
 # The state machine
 
-A session is one conversation. It is always in one of five states. What happens to it is an event; the table below says
-what follows. The same table drives the code: there is no second copy of it.
+A session is one conversation, always in one of five states. The tables below say what follows from each event. They are
+generated from the table that the code runs.
 
 ![The states and the events between them](statemachine.svg)
 
@@ -204,18 +204,18 @@ As text, for Mermaid:
 _LEGEND = """\
 How to read the tables:
 
-- Rows of one event are tried from top to bottom. The first whose condition holds is taken.
+- Rows of one event are tested from top to bottom. The first whose condition holds applies.
 - *Goes to* names the next state; "stays" means that the state does not change.
-- What stands under *as soon as* needs no event of its own: it is asked after every event that was taken, from top to
-  bottom, and again after each row that was, until nothing there holds. On the drawing it stands in brackets.
+- Rows under *as soon as* need no event of their own. They are tested after every processed event, from top to bottom,
+  and again after each row that applied, until none holds. The diagram shows them in brackets.
 - An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
-- Whether an event was seen before is decided before the table is asked: a repetition is `stale` in every state.
+- Duplicates are detected before the table is used: a repeated event is `stale` in every state.
 """
 
 
 def _section(state: State, meaning: str) -> str:
     lines = [f"## {state}", "", meaning, ""]
-    lines += ["| Event | When | Goes to | What follows |", "| --- | --- | --- | --- |"]
+    lines += ["| Event | When | Goes to | Result |", "| --- | --- | --- | --- |"]
     rows = [row for row in TABLE if row.source is state and row.event is not Automatic]
     for row in rows:
         alone = sum(other.event is row.event for other in rows) == 1
@@ -223,7 +223,7 @@ def _section(state: State, meaning: str) -> str:
             f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_cell(_summary(row.action))} |"
         )
     if AUTOMATIC_ROWS[state]:
-        lines += ["", f"While {state}:", "", "| As soon as | Goes to | What follows |", "| --- | --- | --- |"]
+        lines += ["", f"While {state}:", "", "| As soon as | Goes to | Result |", "| --- | --- | --- |"]
     lines += [
         f"| {_when(row, alone=False)} | {_target(row)} | {_cell(_summary(row.action))} |"
         for row in AUTOMATIC_ROWS[state]

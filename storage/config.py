@@ -40,7 +40,7 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
             found, schema = await client.hmget(key, ["partitions", "schema"])
     count, found_version = _number(found), _number(schema)
     if count is None or found_version is None:
-        raise SettingsError((f"{key} in Redis holds something else than numbers: is the prefix somebody else's?",))
+        raise SettingsError((f"{key} in Redis has values that are not numbers: does another program use this prefix?",))
     if count != partitions:
         raise SettingsError(
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)

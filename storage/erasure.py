@@ -160,7 +160,7 @@ class SessionEraser:
         partition = self._keys.partition_of(session_id)
         async for _, entry in self._entries(self._keys.commands):
             if _names_session(entry, names):
-                return "a command for it is not taken up yet"
+                return "a command for it has not been processed yet"
         with store_errors():
             outbox = await self._client.hgetall(self._keys.outbox(partition))
         if any(_is_work_for(session_id, body) for body in outbox.values()):

@@ -38,4 +38,4 @@ class SchemaVersion:
         """Why this process is idle, for `/readyz`; empty if nothing is wrong."""
         if not self.is_too_new:
             return ""
-        return f"schema: Redis is at level {self.written}, this version knows {self.supported}: update it"
+        return f"schema: Redis has version {self.written}, this release supports {self.supported}: update it"

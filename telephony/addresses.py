@@ -105,7 +105,7 @@ def parse_address(text: str) -> Address:
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
         if _valid(text) is not None:  # some countries have complete numbers this short
             return Address(AddressKind.NUMBER, text)
-        raise AddressError("short and emergency numbers are never dialled")
+        raise AddressError("short and emergency numbers are never dialed")
     raise AddressError(f"must be +, country code and number, such as {EXAMPLE}, client:NAME or sip:URI")
 
 
@@ -269,13 +269,13 @@ class AllowList:
         parsed = _parsed(number)
         is_valid = _valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
-            raise AddressError("is no complete phone number; short and emergency numbers are never dialled")
+            raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
         forbidden = _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed))
         if forbidden:
-            raise AddressError(f"is {forbidden}; these are never dialled")
+            raise AddressError(f"is {forbidden}; these are never dialed")
         region = _region(parsed)
         if _is_emergency(parsed, region):
-            raise AddressError("is an emergency number; these are never dialled")
+            raise AddressError("is an emergency number; these are never dialed")
         if region not in self.regions and not number.startswith(self.prefixes):
             raise AddressError(
                 f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"

@@ -114,7 +114,7 @@ class GateRoutes:
 
     async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
         """Return the TwiML to join, unless another party was first or the customer may not be dialed."""
-        assert view is not None, "nobody is let into a session that nobody knows"
+        assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
             return self._connect(gate, view)

@@ -168,5 +168,5 @@ def _session_id(form: Form, call_sid: str) -> str:
     except MalformedCallbackError:
         raise _CallRefusedError("SessionID is no id") from None
     if session_id != call_sid and _SID.fullmatch(session_id):
-        raise _CallRefusedError("SessionID looks like a SID")
+        raise _CallRefusedError("SessionID has the form of a SID")
     return session_id

@@ -47,15 +47,15 @@ def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> li
     lines = [fail("directory", found, "") for found in others]
     lines.append(fail("directory", last, "fix the entries named above; docs/directory.md has an example"))
     fix = "fix the directory first"
-    unknown = "the directory could not be read, so it is unknown"
+    unread = "the directory could not be read, so"
     if settings.agent is None:
-        lines.append(warn("agent", f"CONFERRAL_AGENT is not set: {unknown} whether a number has agents", fix))
+        lines.append(warn("agent", f"CONFERRAL_AGENT is not set: {unread} its numbers' agents are unknown", fix))
     elif is_name(settings.agent):
-        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unknown} what it stands for", fix))
+        lines.append(warn("agent", f"CONFERRAL_AGENT is a name: {unread} it can't be resolved", fix))
     else:
         lines.append(_agent(settings, {}, {}))
     if settings.transfer_fallback not in _FALLBACKS and is_name(settings.transfer_fallback):
-        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unknown} what it stands for", fix))
+        lines.append(warn("fallback", f"CONFERRAL_TRANSFER_FALLBACK is a name: {unread} it can't be resolved", fix))
     else:
         lines.append(_fallback(settings, {}))
     return lines

@@ -72,7 +72,7 @@ class Command:
         kind = CommandRejected if found.status == "rejected" else CommandFailed
         raise kind(
             self.kind,
-            found.reason or "no reason was told",
+            found.reason or "no reason was given",
             allowed=await self._submitter.allowed_commands(found.session),
             command_id=self.id,
             session=self.session,

@@ -57,7 +57,7 @@ class Subprocess:
 
     def death_report(self) -> CommandNotDoneError:
         """Return an error with the first error in its log and what follows, else with the last lines."""
-        reason = f"{self.name} has ended by itself (exit code {self.process.poll()}); from the end of its log:"
+        reason = f"{self.name} exited unexpectedly (exit code {self.process.poll()}); from the end of its log:"
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if "[error" in line or "Traceback" in line]
         shown = lines[errors[0] :][:ERROR_LINES_MAX] if errors else lines[-LOG_LINES_MAX:]

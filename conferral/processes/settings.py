@@ -18,7 +18,7 @@ class SandboxSettings(StoreSettings):
         default=None,
         validation_alias="TWILIO_API_KEY",
         pattern=r"^SK[0-9a-fA-F]{32}$",
-        description="an API key that is taken beside the token",
+        description="an API key that is accepted besides the token",
     )
     api_secret: SecretStr | None = Field(
         default=None, validation_alias="TWILIO_API_SECRET", description="the secret of `TWILIO_API_KEY`"

@@ -47,7 +47,7 @@ def serve_webhooks(host: str, port: int) -> int:
 
 
 def _no_redirect(_effect: RedirectCall) -> str:
-    raise AssertionError("the webhooks only ask Twilio, they move nobody")
+    raise AssertionError("the webhooks only read from Twilio")
 
 
 async def _webhooks(

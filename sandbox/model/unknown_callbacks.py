@@ -26,7 +26,7 @@ def subscription_of(state: State, sid: str) -> Subscription:
     elif sid in state.calls:
         found = state.calls[sid].subscription
     if found is None or not found.url:
-        raise NoSubscriberError(f"nobody asked to be told of {sid}")
+        raise NoSubscriberError(f"no callback was subscribed for {sid}")
     return found
 
 

@@ -112,7 +112,7 @@ class ConferenceEventIgnored(ConferenceEvent):
     """A conference event that decides nothing in this version; only logged."""
 
     name: ClassVar[str] = "conference_event_ignored"
-    ignored_because: ClassVar[str] = "no row of the table asks for it in any state: it only stands in the session's log"
+    ignored_because: ClassVar[str] = "no row of the table uses it in any state; it is only logged"
 
     #: StatusCallbackEvent in Twilio's words.
     kind: str

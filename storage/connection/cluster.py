@@ -119,7 +119,7 @@ class ClusterClient(RedisCluster):
             # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
-            raise RedisConnectionError("no node of the cluster tells its map") from error
+            raise RedisConnectionError("no node of the cluster returned the slot map") from error
         return self
 
     async def _ensure_slot_map(self) -> None:

@@ -83,7 +83,7 @@ def _agent(text: str, info: ValidationInfo) -> str:
     if text in names:
         return names[text]  # errors in it are reported where it is defined
     if is_name(text):
-        raise ValueError("nobody is called so in [destinations]")
+        raise ValueError("no such name in [destinations]")
     return _address(text, info)
 
 
@@ -210,9 +210,9 @@ def _not_toml(path: Path, text: str, message: str) -> str:
     else:
         where = f"line {len(text.splitlines())}, the end: " if place == "end of document" else ""
     if words.startswith(_DUPLICATE_KEY):
-        words = "the key stands there already, or means something else above"
+        words = "duplicate key, or the key has another meaning above"
     elif re.search(r"\d", words) or not words:
-        words = "this is no TOML"
+        words = "not valid TOML"
     return f"CONFERRAL_DIRECTORY: {path}, {where}{words[:1].lower()}{words[1:]}"
 
 

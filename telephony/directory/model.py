@@ -187,9 +187,10 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
     """
     if is_name(text) and text not in names:
         # A name with digits may be a mistyped phone number.
-        no_one = f"nobody is called {text}" if re.fullmatch("[A-Za-z_-]+", text) else "nobody of that name is"
+        is_safe = re.fullmatch("[A-Za-z_-]+", text)
+        unknown = f"no destination is named {text}" if is_safe else "no destination has that name"
         addresses = "an address is +, country code and number, client:NAME or sip:URI"
-        raise AddressError(f"{no_one} in the directory; {addresses}")
+        raise AddressError(f"{unknown} in the directory; {addresses}")
     address = parse_address(names.get(text, text))
     allowed.check(address)
     return address

@@ -35,7 +35,7 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
 
     await browser_actions.give(console, "Transfer", to="dave", choices=["consult"])
     refused = browser_actions.given(console, "transfer")
-    await expect(refused).to_contain_text("nobody is called dave in the directory")
+    await expect(refused).to_contain_text("no destination is named dave in the directory")
     await expect(console.get_by_role("alert").filter(has_text="transfer rejected: ")).to_have_count(1)
     await refused.get_by_role("button", name="Edit and retry").click()
     dialog = console.get_by_role("dialog")

@@ -220,7 +220,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path)
         _, err = program.communicate(timeout=150)
 
     assert program.returncode == 1
-    assert "redis has ended by itself (exit code -9); from the end of its log:" in err
+    assert "redis exited unexpectedly (exit code -9); from the end of its log:" in err
     assert "Traceback" not in err
     assert processes_of(folders) == {}
 

@@ -65,7 +65,7 @@ async def test_the_end_of_any_other_process_ends_the_demo(children):
     (first, _) = children.restarted
     first.is_restarted = False
     first.process.kill()
-    with pytest.raises(CommandNotDoneError, match="worker-1 has ended by itself"):
+    with pytest.raises(CommandNotDoneError, match="worker-1 exited unexpectedly"):
         await asyncio.wait_for(children.wait_for_death(), 20)
 
 

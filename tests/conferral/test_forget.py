@@ -181,7 +181,7 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     refused(run, redis, "an event of it is not decided yet")
     redis.delete(stream)
     redis.xadd(KEYS.commands, {"type": "end", "session": AGENT_CALL})
-    refused(run, redis, "a command for it is not taken up yet")
+    refused(run, redis, "a command for it has not been processed yet")
 
 
 def test_command_that_is_taken_up_during_the_look_is_not_overlooked(run, redis, monkeypatch):

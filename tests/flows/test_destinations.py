@@ -32,13 +32,13 @@ MODES = ("warm", "consult", "blind")
 PREMIUM = "+19005550123"
 #: What the allow-list of a US number refuses, and a part of the reason.
 NEVER = {
-    "911": "short and emergency numbers are never dialled",
-    "112": "short and emergency numbers are never dialled",
-    "+1911": "short and emergency numbers are never dialled",
-    "+911": "short and emergency numbers are never dialled",
-    "+1411": "short and emergency numbers are never dialled",
-    "+141555": "short and emergency numbers are never dialled",
-    PREMIUM: "is a premium-rate number; these are never dialled",
+    "911": "short and emergency numbers are never dialed",
+    "112": "short and emergency numbers are never dialed",
+    "+1911": "short and emergency numbers are never dialed",
+    "+911": "short and emergency numbers are never dialed",
+    "+1411": "short and emergency numbers are never dialed",
+    "+141555": "short and emergency numbers are never dialed",
+    PREMIUM: "is a premium-rate number; these are never dialed",
     "+18765550123": "the allow-list does not name its region JM",
     "+12425550123": "the allow-list does not name its region BS",
     "+16045550123": "the allow-list does not name its region CA",

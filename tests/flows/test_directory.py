@@ -69,7 +69,7 @@ async def test_whoever_is_named_is_dialled_and_the_session_shows_the_address(red
         system.sandbox.phone(CAROL).script_in_turn(answers())
         customer, agent = await system.talking()
         assert agent.record.to == "client:alice"
-        await rejected(system, "to: nobody is called sales", "transfer", customer.sid, to="sales", mode="warm")
+        await rejected(system, "to: no destination is named sales", "transfer", customer.sid, to="sales", mode="warm")
         await done(system, "transfer", customer.sid, to="expert", mode="warm")
         expert = await dialled(system.sandbox, CAROL)
         await until_hears(system, customer, [agent, expert])
@@ -122,7 +122,7 @@ async def test_who_retrieves_who_is_added_and_who_supervises_may_be_named(redis_
             system.sandbox.phone(address).script_in_turn(answers())
         customer, _ = await system.talking()
         for kind, fields in (("add", {"party": "dora"}), ("supervise", {"mode": "monitor"}), ("retrieve", {})):
-            await rejected(system, "to: nobody is called sales", kind, customer.sid, to="sales", **fields)
+            await rejected(system, "to: no destination is named sales", kind, customer.sid, to="sales", **fields)
         await done(system, "park", customer.sid)
         await done(system, "retrieve", customer.sid, to="billing")
         await done(system, "add", customer.sid, to="expert", party="dora")

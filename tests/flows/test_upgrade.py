@@ -63,7 +63,7 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(r
             return await holders(system) == {new.name}
 
         await system.eventually(new_holds_all, "the new version holds everything")
-        assert old.schema.problem == f"schema: Redis is at level {NEW}, this version knows {OLD}: update it"
+        assert old.schema.problem == f"schema: Redis has version {NEW}, this release supports {OLD}: update it"
         assert new.schema.writes_at == NEW
         # The call that was converted before goes on.
         system.sandbox.phone(TARGET).script(answer_after_s=0.02)
@@ -110,7 +110,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
                     told = await answer.json()
             except aiohttp.ClientConnectionError:
                 return False
-            problem = f"schema: Redis is at level {OLD}, this version knows {OLD - 1}: update it"
+            problem = f"schema: Redis has version {OLD}, this release supports {OLD - 1}: update it"
             return answer.status == 503 and told == {"ready": False, "missing": [problem]}
 
         await system.eventually(says_so, "it says that it is too old")

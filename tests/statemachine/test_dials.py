@@ -157,7 +157,7 @@ def test_refused_dial_fails_the_transfer():
     assert dials(story) == [BOB]
 
 
-# ---- unknown outcomes: never dialled a second time ---------------------------------------------------------------
+# ---- unknown outcomes: never dialed a second time ---------------------------------------------------------------
 
 
 def test_straight_dial_of_unknown_outcome_has_failed():

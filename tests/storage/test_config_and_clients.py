@@ -41,7 +41,7 @@ async def test_newer_level_is_told(client):
 
 async def test_set_up_that_is_somebody_elses_is_refused(client):
     await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
-    with pytest.raises(SettingsError, match="somebody else's"):
+    with pytest.raises(SettingsError, match="does another program use this prefix"):
         await config.ensure(client, "test", 8)
 
 

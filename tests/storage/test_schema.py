@@ -10,4 +10,4 @@ def test_version_that_is_written_bounds_what_a_process_writes():
     assert (schema.writes_at, schema.is_too_new, schema.problem) == (1, False, "")
     schema.written = 3
     assert (schema.writes_at, schema.is_too_new) == (2, True)
-    assert schema.problem == "schema: Redis is at level 3, this version knows 2: update it"
+    assert schema.problem == "schema: Redis has version 3, this release supports 2: update it"

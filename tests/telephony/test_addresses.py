@@ -70,7 +70,7 @@ def test_a_number_that_is_not_in_full_is_told_how_to_write_it(text):
 
 @pytest.mark.parametrize("text", ["911", "112", "555123", "+1911", "+141555"])
 def test_a_short_number_is_told_that_it_is_never_dialled(text):
-    with pytest.raises(AddressError, match=r"^short and emergency numbers are never dialled$"):
+    with pytest.raises(AddressError, match=r"^short and emergency numbers are never dialed$"):
         parse_address(text)
 
 

@@ -153,7 +153,7 @@ def test_settings_that_name_nobody_are_told_together(path, settings):
     with pytest.raises(SettingsError) as wrong:
         load_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
     agent, fallback = wrong.value.problems
-    assert agent.startswith("CONFERRAL_AGENT: nobody is called sales in the directory; ")
+    assert agent.startswith("CONFERRAL_AGENT: no destination is named sales in the directory; ")
     assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: the allow-list does not name its region JM; ")
 
 
@@ -175,11 +175,11 @@ def test_name_or_address(text, found):
 
 
 @pytest.mark.parametrize("text, reason", [
-    ("sales", "nobody is called sales in the directory; an address is"),
-    ("desk-4155550123", "nobody of that name is in the directory; an address is"),
+    ("sales", "no destination is named sales in the directory; an address is"),
+    ("desk-4155550123", "no destination has that name in the directory; an address is"),
     ("jamaica", "the allow-list does not name its region JM"),
     ("4155550123", "must be +, country code and number"),
-    ("911", "short and emergency numbers are never dialled"),
+    ("911", "short and emergency numbers are never dialed"),
     ("two words", "must be +, country code and number"),
 ])  # fmt: skip
 def test_reason_repeats_no_number(text, reason):
@@ -224,8 +224,8 @@ agents = "client:x"
         'destinations."…11": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
-        'inbound."+…70".agents, entry 2: nobody is called so in [destinations]',
-        'inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialled',
+        'inbound."+…70".agents, entry 2: no such name in [destinations]',
+        'inbound."+…70".agents, entry 3: is a premium-rate number; these are never dialed',
         'inbound."+…70".beep: must be true, false, onEnter or onExit',
         'inbound."+…70".max_participants: must be at most 250',
         f'inbound."+…70".bep: no such key; known are {known}',
@@ -273,7 +273,7 @@ def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
     ('[inbound]\n"+14155550170" = 1\n', 'inbound."+…70": must be a table'),
     ("[[destinations]]\n", "destinations: must be a table"),
     ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code and number, in quotes"),
-    (f"a = {'1' * 5000}\n", "this is no TOML"),
+    (f"a = {'1' * 5000}\n", "not valid TOML"),
     (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
     (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),
 ])  # fmt: skip
@@ -282,12 +282,12 @@ def test_a_file_that_is_something_else(faults, text, words):
 
 
 @pytest.mark.parametrize("text, where, words", [
-    ("[destinations]\nanna = 'client:a'\nanna = 'client:b'\n", "line 3, column ", "the key stands there already, or "),
-    ('[inbound."+14155550170"]\n[inbound."+14155550170"]\n', "line 2, column ", "the key stands there already, or "),
+    ("[destinations]\nanna = 'client:a'\nanna = 'client:b'\n", "line 3, column ", "duplicate key, or "),
+    ('[inbound."+14155550170"]\n[inbound."+14155550170"]\n', "line 2, column ", "duplicate key, or "),
     ("a = 1 +14155550123\n", "line 1, column 7", "expected newline or end of document"),
     ("[destinations]\nanna = \n", "line 2, column 8", "invalid value"),
     ("[destinations]\nanna = [\n\n", "line 3, the end", "invalid value"),
-    ("a = '\x01'\n", "line 1, column 6", "this is no TOML"),
+    ("a = '\x01'\n", "line 1, column 6", "not valid TOML"),
 ])  # fmt: skip
 def test_a_file_that_is_no_toml(faults, text, where, words):
     (fault,) = faults(text)
@@ -349,7 +349,7 @@ def test_a_file_without_a_name_that_the_settings_need_keeps_the_old_one(path, se
     with capture_logs() as logs:
         file.reload()
     assert file.current.inbound("+1").agents == (NUMBER,)
-    assert logs[0]["reason"].startswith("CONFERRAL_AGENT: nobody is called billing in the directory")
+    assert logs[0]["reason"].startswith("CONFERRAL_AGENT: no destination is named billing in the directory")
 
 
 def test_without_a_file_nothing_is_read_again():

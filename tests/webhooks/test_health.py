@@ -95,5 +95,5 @@ async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest
     assert ready.status == 503
     assert json.loads(ready.text) == {
         "ready": False,
-        "missing": ["schema: Redis is at level 2, this version knows 1: update it"],
+        "missing": ["schema: Redis has version 2, this release supports 1: update it"],
     }

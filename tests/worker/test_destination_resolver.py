@@ -60,11 +60,11 @@ def test_commands_that_dial_nobody_pass():
 
 @pytest.mark.parametrize("to, reason", [
     ("4155550123", "to: must be +, country code and number, such as +12025550145, client:NAME or sip:URI"),
-    ("sales", f"to: nobody is called sales in the directory; {ADDRESSES}"),
-    ("bob,desk-4155550123", f"to, destination 2 of 2: nobody of that name is in the directory; {ADDRESSES}"),
+    ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}"),
+    ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
     ("jamaica", "to: the allow-list does not name its region JM"),
-    ("911", "to: short and emergency numbers are never dialled"),
-    ("+19005550123", "to: is a premium-rate number; these are never dialled"),
+    ("911", "to: short and emergency numbers are never dialed"),
+    ("+19005550123", "to: is a premium-rate number; these are never dialed"),
     ("+18765550123", "to: the allow-list does not name its region JM"),
     ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
     (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: the allow-list does not name its region JM"),

@@ -25,27 +25,27 @@ def document(keys: Keys) -> dict[str, Any]:
         "info": {
             "title": "Conferral's streams",
             "version": VERSION,
-            "description": "Streams in Redis: commands are added by anybody who may (XADD), outcomes and logs are read "
-            "(XREAD, XRANGE). The same commands go over the HTTP that /openapi.json describes.",
+            "description": "Redis streams: add commands with XADD; read outcomes and logs with XREAD or XRANGE. "
+            "/openapi.json describes the same commands over HTTP.",
             "license": {"name": "Apache 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
         "channels": {
             "commands": {
                 "address": keys.commands,
-                "description": "What is asked of sessions. Everything that is malformed is rejected, in words, under "
-                f"the command's id: the hash `{keys.command('ID')}`.",
+                "description": "Commands to sessions. A malformed command is rejected with a reason under "
+                f"the command's id, in the hash `{keys.command('ID')}`.",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in commands},
             },
             "outcomes": {
                 "address": keys.outcomes,
-                "description": "An entry for each finished transfer and each ended session, at least once: `id` tells "
-                "repetitions.",
+                "description": "An entry for each finished transfer and each ended session, at least once; duplicates "
+                "have the same `id`.",
                 "messages": {"Outcome": {"$ref": "#/components/messages/Outcome"}},
             },
             "log": {
                 "address": _log_address(keys),
-                "description": "What has happened to one session.",
+                "description": "The events of one session.",
                 "parameters": {
                     "partition": {
                         "description": "the partition of the session in braces, such as `{7}`: zlib's CRC-32 of the "
@@ -58,9 +58,9 @@ def document(keys: Keys) -> dict[str, Any]:
             },
         },
         "operations": {
-            "takeCommands": _operation("receive", "commands", "Take commands and carry them out", list(commands)),
-            "tellOutcomes": _operation("send", "outcomes", "Tell what became of transfers and sessions", ["Outcome"]),
-            "keepLog": _operation("send", "log", "Write down what is decided", ["LogEntry"]),
+            "receiveCommands": _operation("receive", "commands", "Receive and run commands", list(commands)),
+            "sendOutcomes": _operation("send", "outcomes", "Report the results of transfers and sessions", ["Outcome"]),
+            "writeLog": _operation("send", "log", "Log each event and its decision", ["LogEntry"]),
         },
         "components": {
             "messages": {

@@ -21,10 +21,10 @@ def _one_of(words: type[Any]) -> dict[str, Any]:
 class Problem(BaseModel):
     """The reason why a request was refused."""
 
-    type: ErrorType = Field(description="what kind of refusal, in one word")
-    reason: str = Field(description="what is wrong, in words")
-    allowed: list[str] = Field(description="what would be taken instead: a session's commands; empty for no answer")
-    docs: str = Field(description="the page and section of the documentation that says what to do")
+    type: ErrorType = Field(description="the kind of error")
+    reason: str = Field(description="the problem, for a person to read")
+    allowed: list[str] = Field(description="what would be accepted instead, such as a session's commands; may be empty")
+    docs: str = Field(description="the page and section of the documentation that explains what to do")
 
 
 class ErrorAnswer(BaseModel):
@@ -42,19 +42,19 @@ class CommandAccepted(BaseModel):
 class SessionAccepted(CommandAccepted):
     """The call was requested."""
 
-    session: str = Field(description="the id that the session has as soon as a worker takes the call up")
+    session: str = Field(description="the id of the session, once a worker has opened it")
 
 
 class CommandOutcome(CommandAccepted):
     """A command's outcome so far."""
 
     status: str = Field(
-        description="empty while nobody has decided it; `accepted` is followed by `done` or `failed`",
+        description="empty until a worker has processed it; `accepted` is followed by `done` or `failed`",
         json_schema_extra={"enum": ["", *(status.value for status in CommandStatus)]},
     )
-    reason: str = Field(description="why it was rejected or has failed, or what there is to add")
-    session: str = Field(description="the session that it is for; empty while none is known")
-    by: str = Field(description="who gave it; empty where the command did not say, or no worker has taken it up")
+    reason: str = Field(description="why it was rejected or failed, or additional information")
+    session: str = Field(description="the command's session; empty until it is known")
+    by: str = Field(description="who gave it; empty if the command did not say, or no worker has processed it yet")
 
 
 class Session(BaseModel):
@@ -67,12 +67,12 @@ class Session(BaseModel):
     id: str
     state: str = Field(json_schema_extra=_one_of(State))
     phase: str = Field("", json_schema_extra=_one_of(Phase))
-    version: str = Field("", description="grows by one with everything that is decided")
+    version: str = Field("", description="grows by one with each decision")
     direction: str = Field(INBOUND, json_schema_extra={"enum": [INBOUND, OUTBOUND]})
     created_at: str = Field("", description="ISO 8601, UTC; as all times")
     updated_at: str = ""
-    ended_at: str = Field("", description="empty while the session lives")
-    end_reason: str = Field("", description="a word of the list in docs/commands.md; empty while the session lives")
+    ended_at: str = Field("", description="empty while the session is live")
+    end_reason: str = Field("", description="a reason listed in docs/commands.md; empty while the session is live")
     conference_sid: str = Field("", description="empty while there is no conference")
     conference_name: str = Field("", description="friendly name of the conference; the id unless the id was given")
 
@@ -92,7 +92,7 @@ class SessionPage(BaseModel):
     """One page of sessions."""
 
     sessions: list[Session]
-    cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
+    cursor: str = Field(description="pass it as `cursor` to get the next page; empty on the last page")
 
 
 class LogEffect(BaseModel):
@@ -100,8 +100,8 @@ class LogEffect(BaseModel):
 
     id: str = ""
     kind: str = ""
-    party: str = Field("", description="whom it concerns")
-    target: str = Field("", description="the SID or label of what it is done to; empty where something is made")
+    party: str = Field("", description="the party it concerns")
+    target: str = Field("", description="the SID or label of its object; empty if it creates one")
     detail: str = ""
 
     @classmethod
@@ -114,7 +114,7 @@ class LogReport(BaseModel):
     """A change in a command's status."""
 
     command: str = Field("", description="the command's id")
-    type: str = Field("", description="which command it was")
+    type: str = Field("", description="the command's type")
     status: str = Field("", description="done, failed or rejected")
     reason: str = Field("", description="why")
 
@@ -132,25 +132,25 @@ class LogEntry(BaseModel):
 
     entry: str = Field(description="the entry's id in the stream")
     at: str = Field("", description="when it was decided")
-    event: str = Field("", description="what has happened")
+    event: str = Field("", description="the type of event")
     state_before: str = Field("", alias="from", description="the state before")
     state_after: str = Field("", alias="to", description="the state after")
-    outcome: str = Field("", description="what became of it: moved, stayed, refused, stale or unexpected")
+    outcome: str = Field("", description="moved, stayed, refused, stale, or unexpected")
     version: str = Field("", description="the session's version after it")
-    reason: str = Field("", description="why, where it was refused or passed over")
-    effects: list[LogEffect] = Field(default=[], description="what was ordered in consequence")
-    reports: list[LogReport] = Field(default=[], description="what came of commands by it")
-    detail: str = Field("", description="who, and with which status")
-    other: str = Field("", description="JSON, what Twilio told under names that this version does not know")
+    reason: str = Field("", description="why it was refused or ignored")
+    effects: list[LogEffect] = Field(default=[], description="the effects that it caused")
+    reports: list[LogReport] = Field(default=[], description="the results of commands that it decided")
+    detail: str = Field("", description="the party and its status")
+    other: str = Field("", description="JSON, Twilio's parameters that this version does not know")
     command: str = Field("", description="of a command: its id")
-    by: str = Field("", description="of a command: who gave it, where that was said")
-    effect: str = Field("", description="of the outcome of an effect: the effect's id")
-    attempts: str = Field("", description="of such an outcome: how many requests it took, where some went wrong")
+    by: str = Field("", description="of a command: who gave it, if the command said so")
+    effect: str = Field("", description="of an effect's outcome: the effect's id")
+    attempts: str = Field("", description="of an effect's outcome: the number of requests, if some failed")
     failed_attempts: str = Field(
-        "", description='JSON, what those came to that were not the last word: `["503 x2"]`, `429 code 20429 x1`'
+        "", description='JSON, the results of the failed requests: `["503 x2"]`, `429 code 20429 x1`'
     )
     changes: dict[str, str | None] = Field(
-        default={}, description="the session's fields that were changed by it; null for one that is there no more"
+        default={}, description="the session's fields that it changed; null for a removed field"
     )
 
 
@@ -158,7 +158,7 @@ class LogPage(BaseModel):
     """One page of a session's log, oldest first."""
 
     entries: list[LogEntry]
-    cursor: str = Field(description="given back as `cursor` it leads to the next page; empty on the last one")
+    cursor: str = Field(description="pass it as `cursor` to get the next page; empty on the last page")
 
 
 #: Maximum identity (characters): with the `client:` prefix, an address of 128.
@@ -173,7 +173,7 @@ class TokenRequest(BaseModel):
     #: Source: Twilio docs, Access Tokens (voice: letters, digits, and underscores only); error 31105 (256 at most).
     identity: str = Field(
         pattern=rf"^[A-Za-z0-9_]{{1,{IDENTITY_MAX}}}$",
-        description="the name under which the agent is called as `client:NAME`; letters, digits and `_`",
+        description="the agent's name, as in `client:NAME`; letters, digits, and `_`",
         repr=False,
     )
 
@@ -207,4 +207,4 @@ class Ready(BaseModel):
     """Whether callbacks and commands can be stored."""
 
     ready: bool
-    missing: list[str] = Field(description="what can't be reached")
+    missing: list[str] = Field(description="what is unreachable")

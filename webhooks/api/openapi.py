@@ -15,11 +15,11 @@ VERSION = "1"
 _REF = "#/components/schemas/"
 #: Description of each error status.
 _STATUS_DESCRIPTIONS = {
-    400: "The body is no JSON",
+    400: "The body is not JSON",
     401: "The token is missing or wrong",
-    404: "Nobody knows it",
+    404: "Not found",
     408: "The body did not arrive in time",
-    409: "The session does not take the command, or the id was given before for something else",
+    409: "The session does not accept the command, or the id was already used for another command",
     413: "The body is too large",
     422: "A field or a parameter is missing or wrong",
     429: "Too many wrong tokens came from this address",
@@ -41,8 +41,8 @@ def document(public_url: str) -> dict[str, Any]:
         "info": {
             "title": "Conferral's control API",
             "version": VERSION,
-            "description": "Gives live Twilio calls commands, and tells how they stand. "
-            "The same commands go over the Redis stream that /asyncapi.json describes.",
+            "description": "Send commands to live Twilio calls, and read their state. "
+            "/asyncapi.json describes the same commands over a Redis stream.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": public_url}],

@@ -178,7 +178,7 @@ class RoutingQueue:
         has_waited = self._limits.is_full(key)
         async with self._limits.permit(key):
             if has_waited and (self._is_closed or self._stop.is_set()):
-                raise _AbandonedError("another router goes on")
+                raise _AbandonedError("another router continues")
             with store_errors():
                 yield
 
