@@ -12,21 +12,27 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
-from conferral.console.access import BODY_BYTES_MAX, AccessControl, check_origin, read_json_object, too_many_attempts
+from conferral.console.access import AccessControl, check_origin
 from conferral.console.command_routes import CommandRoutes
 from conferral.console.dashboard import Dashboard
-from conferral.console.errors import NO_STORE, RequestRefused, json_response
 from conferral.console.history_download import HistoryDownload
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
-from conferral.console.sign_in import SignIn, TooManyAttempts
+from conferral.console.sign_in import SignIn
 from conferral.console.views.factory import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ConsoleSettings
+from conferral.runtime.web.json_requests import (
+    BODY_BYTES_MAX,
+    NO_STORE,
+    RequestError,
+    json_response,
+    read_json_object,
+)
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.shared_result import SharedResult
 from conferral.statemachine import diagram
@@ -124,11 +130,11 @@ def _is_twilio_api(url: str) -> bool:
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except RequestRefused as error:
+    except RequestError as error:
         refused = error
     except StoreError as error:
         log_unreachable(error, task="console")
-        refused = RequestRefused("store", str(error))
+        refused = RequestError("store", str(error))
     log.info("console_refused", url_path=_template(request), reason=refused.type)
     return refused.response()
 
@@ -145,7 +151,7 @@ def _allowed_hosts(hosts: Collection[str] | None) -> Middleware:
         host = request.headers.get(hdrs.HOST, "localhost")
         is_fine = hosts is None or is_loopback(host) or host_name(host) in allowed
         if not is_fine and _template(request) not in _PUBLIC_PATHS:
-            raise RequestRefused("foreign", _WRONG_HOST_HINT)
+            raise RequestError("foreign", _WRONG_HOST_HINT)
         return await handler(request)
 
     return check
@@ -199,13 +205,8 @@ def _sign_in_handler(sign_in: SignIn) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         check_origin(request)
         token = (await read_json_object(request)).get("token")
-        try:
-            is_right = isinstance(token, str) and sign_in.is_valid_token(token)
-        except TooManyAttempts:
-            raise too_many_attempts() from None
-        if not is_right:
-            log.warning("sign_in_refused")
-            raise RequestRefused("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
+        if not isinstance(token, str) or not sign_in.is_valid(token, request):
+            raise RequestError("unauthorized", "this is not the CONFERRAL_API_TOKEN of this console")
         log.info("signed_in")
         response = web.Response(status=204, headers=NO_STORE)
         sign_in.set_cookie(request, response)
@@ -247,7 +248,7 @@ class _PageSockets:
         if until_s is None:
             return await reject(request)
         if len(self._open) >= SOCKETS_MAX:
-            raise RequestRefused("too-many", f"{SOCKETS_MAX} pages are connected already")
+            raise RequestError("too-many", f"{SOCKETS_MAX} pages are connected already", retry_after_s=1)
         socket = PageSocket(self._views, self._clock, until_s, greeting=self._greeting)
         self._open.add(socket)
         try:

@@ -6,13 +6,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from conferral.console.access import AccessControl, read_json_object
-from conferral.console.errors import RequestRefused, json_response
+from conferral.console.access import AccessControl
 from conferral.console.redis_access import RedisAccess
 from conferral.operations.command_submission import TOKEN_NAME, CommandSubmitter
 from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLetters
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
 from conferral.storage.commands import command_models, command_stream
 from conferral.storage.commands.command_models import BadCommandError, CommandModel
 
@@ -36,11 +36,11 @@ class CommandRoutes:
                 model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True
             )
         except (CommandIdConflict, SessionExists) as error:
-            raise RequestRefused("taken", error.reason) from None
+            raise RequestError("taken", error.reason) from None
         except CommandStreamFull as error:
-            raise RequestRefused("full", error.reason) from None
+            raise RequestError("full", error.reason) from None
         except UnknownSession as error:
-            raise RequestRefused("unknown", str(error)) from None
+            raise RequestError("unknown", str(error)) from None
         log.info(
             "command_published",
             command=submitted.kind,
@@ -55,7 +55,7 @@ class CommandRoutes:
         body = await read_json_object(request)
         act = body.get("act")
         if act not in ("retry", "drop"):
-            raise RequestRefused("invalid", "act must be retry or drop")
+            raise RequestError("invalid", "act must be retry or drop")
         reader = await self._redis.run(_identity)
         letters = DeadLetters(reader.client, reader.keys)
         if "ids" in body:
@@ -68,18 +68,18 @@ class CommandRoutes:
 
 def _act_on_ids(letters: DeadLetters, act: str, ids: object) -> Coroutine[Any, Any, BulkResult]:
     if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise RequestRefused("invalid", "ids must be a list of letters' ids")
+        raise RequestError("invalid", "ids must be a list of letters' ids")
     return letters.retry(ids) if act == "retry" else letters.drop(ids)
 
 
 async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -> BulkResult:
     reason, count = body.get("reason", ""), body.get("count")
     if not isinstance(reason, str) or not isinstance(count, int) or isinstance(count, bool):
-        raise RequestRefused("invalid", "needs ids, or reason and count: how many there are by what the page shows")
+        raise RequestError("invalid", "needs ids, or reason and count: how many there are by what the page shows")
     try:
         return await (letters.retry_all(reason, count) if act == "retry" else letters.drop_all(reason, count))
     except CountChanged as error:
-        raise RequestRefused("changed", str(error), count=error.count) from None
+        raise RequestError("changed", str(error), count=error.count) from None
 
 
 async def _identity(reader: SessionQueries) -> SessionQueries:
@@ -90,4 +90,4 @@ def _command_model(fields: dict[str, Any]) -> CommandModel:
     try:
         return command_models.validate(fields)
     except BadCommandError as error:
-        raise RequestRefused("invalid", str(error)) from None
+        raise RequestError("invalid", str(error)) from None

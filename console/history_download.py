@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from conferral.console.access import AccessControl
-from conferral.console.errors import NO_STORE, RequestRefused
 from conferral.console.redaction import redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import is_session
 from conferral.operations.history import replay
 from conferral.operations.session_queries import LogEntry
+from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.ids import NAME_PATTERN
 
 
@@ -26,9 +26,10 @@ class HistoryDownload:
         found = await self._redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
         fields = await self._redis.run(lambda reader: reader.read_session(found)) if found else {}
         if not is_session(fields):
-            raise RequestRefused("unknown", "no session and no call of this id is known")
+            raise RequestError("unknown", "no session and no call of this id is known")
         log = await self._redis.run(lambda reader: reader.log(found))
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
         body = replay.to_json(replay.SessionHistory(redact_fields(fields, full=full), entries))
-        headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{found}.json"'}
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        response = json_response(body)
+        response.headers["Content-Disposition"] = f'attachment; filename="{found}.json"'
+        return response

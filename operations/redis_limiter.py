@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from conferral.runtime.errors import StoreUnreachableError
+
 T = TypeVar("T")
 
 
@@ -20,9 +22,12 @@ async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
 
     On Python 3.11, the Redis client can swallow a cancellation, and the caller would keep waiting.
     """
-    task = asyncio.ensure_future(request)
+    return await _result_of(asyncio.ensure_future(request))
+
+
+async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) -> T:
     try:
-        await asyncio.wait({task})
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
     except asyncio.CancelledError:
         task.cancel()
         # This wait is short: a socket timeout ends every request.
@@ -30,23 +35,57 @@ async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
         if not task.cancelled():
             task.exception()
         raise
+    if not done:
+        raise StoreUnreachableError("Redis did not answer in time")
     return task.result()
 
 
 class RedisLimiter:
-    """Runs requests with bounded concurrency, because the connection pool raises an error beyond its limit."""
+    """Runs requests with bounded concurrency, because the connection pool raises an error beyond its limit.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: Concurrent requests (count); the client needs as many connections.
+        deadline_s: How long a caller waits for its turn and the answer together, seconds; None for no limit.
+    """
+
+    def __init__(self, limit: int, deadline_s: float | None = None) -> None:
+        self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(limit)
+        #: Running requests; some may no longer have a waiting caller.
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
-        """Return the request's result."""
+        """Return the request's result.
+
+        The request is not canceled at the deadline, which could leave a connection with an unread answer; its own
+        timeout ends it soon after.
+
+        Raises:
+            StoreUnreachableError: No answer in time.
+        """
+        now_s = asyncio.get_running_loop().time
+        until_s = None if self._deadline_s is None else now_s() + self._deadline_s
         try:
-            await self._slots.acquire()
+            async with asyncio.timeout_at(until_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            request.close()
+            raise StoreUnreachableError("Redis has too much to do") from None
         except asyncio.CancelledError:
             request.close()
             raise
-        try:
-            return await cancellable(request)
-        finally:
-            self._slots.release()
+        task = asyncio.ensure_future(request)
+        self._running.add(task)
+        task.add_done_callback(self._on_done)
+        return await _result_of(task, None if until_s is None else until_s - now_s())
+
+    def _on_done(self, task: "asyncio.Task[Any]") -> None:
+        self._running.discard(task)
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # the waiting caller has the error, or is gone
+
+    async def close(self) -> None:
+        """Wait for running requests."""
+        if self._running:
+            await asyncio.wait(self._running)

@@ -2,9 +2,10 @@
 
 from reference_pages import _page, _prose, _table
 
+from conferral.runtime.web.json_requests import STATUS
 from conferral.storage.commands.command_models import MODELS, CommandModel
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
 from conferral.webhooks.api.routes import ROUTES, Route
 

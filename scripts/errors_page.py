@@ -2,7 +2,8 @@
 
 from reference_pages import _page, _prose
 
-from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.runtime.web.json_requests import STATUS
+from conferral.webhooks.api.errors import ErrorType
 
 _FIXES = {
     ErrorType.MALFORMED: """

@@ -70,7 +70,7 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
             "taken",
             "session: this id is already in use; leave it out to generate one",
         ),
-        ([], 400, "malformed", "JSON object"),
+        ([], 422, "invalid", "JSON object"),
     ],
 )
 async def test_what_can_be_no_command_is_refused_in_the_same_words(console, redis, body, status, kind, word):
@@ -268,5 +268,5 @@ async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, re
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
 
     told = (await answer.json())["error"]
-    assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "1")
+    assert (answer.status, told["type"], answer.headers["Retry-After"]) == (503, "full", "5")
     assert "commands are waiting to be routed" in told["reason"]

@@ -16,8 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import ID_PATTERN
 from conferral.storage.connection.client import make_client
-from conferral.webhooks.api.app import add_api
-from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.flows.test_redis_cli import redis_cli
 from tests.support.command_line import CommandLine
 from tests.support.local_system import DEADLINE_S, LocalSystem

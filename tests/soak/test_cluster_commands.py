@@ -17,8 +17,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
-from conferral.webhooks.api.app import add_api
-from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.soak.soak_environment import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem

@@ -5,8 +5,9 @@ from twilio.jwt.access_token.grants import VoiceGrant
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.json_requests import RequestError
 from conferral.storage.codecs.timestamps import to_iso
-from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.models import IssuedToken, TokenRequest
 
 #: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
@@ -24,7 +25,7 @@ class AccessTokens:
         """Issue a token for an identity: it receives calls as `client:IDENTITY`, and calls through our TwiML app.
 
         Raises:
-            ApiError: The settings lack the signing key or the TwiML app.
+            RequestError: The settings lack the signing key or the TwiML app.
         """
         settings = self._settings
         needed = {
@@ -33,7 +34,9 @@ class AccessTokens:
             "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
         }
         if missing := [name for name, value in needed.items() if not value]:
-            raise ApiError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
+            raise RequestError(
+                ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}"
+            )
         assert settings.api_secret is not None
         expires_at_s = self._clock.wall_ms() // 1000 + TTL_S
         grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)

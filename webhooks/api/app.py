@@ -4,33 +4,33 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
-import orjson
 import structlog
 from aiohttp import hdrs, web
 
+from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.bearer import BearerAuthenticator
+from conferral.runtime.web.json_requests import RequestError, read_json_object
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.webhooks.api.bearer import BearerAuthenticator
-from conferral.webhooks.api.body import read_json_object
-from conferral.webhooks.api.commands import ApiCommands
-from conferral.webhooks.api.errors import ApiError, ErrorType
-from conferral.webhooks.api.handlers import ApiRequest, ApiResponse, Handler, Handlers
+from conferral.storage.queries.cursors import BadCursorError
+from conferral.webhooks.api.errors import PAGE, ErrorType
+from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import idempotency_key_of, parse_query
-from conferral.webhooks.api.redis_limiter import RedisLimiter
 from conferral.webhooks.api.routes import ROUTES, Route
-from conferral.webhooks.api.sessions import SessionResource
 
 log = structlog.get_logger()
 
-_JSON = "application/json"
-#: Answers are a snapshot, and some are secret.
-_NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+#: How long an API request waits for Redis (seconds).
+REDIS_DEADLINE_S = 2.0
+#: Concurrent requests to Redis (count). The API has its own client with few connections, so that a client that lists a
+#: thousand sessions takes nothing from a caller who waits for an answer.
+CONCURRENT_MAX = 8
 
 
 def add_api(
@@ -41,17 +41,16 @@ def add_api(
     Args:
         app: The webhooks application.
         settings: The process's settings.
-        client: A Redis client of its own, not the callbacks', with at least `webhooks.api.redis_limiter.CONCURRENT_MAX`
-            connections. Closed by the caller, after the application.
+        client: A Redis client of its own, not the callbacks', with at least `CONCURRENT_MAX` connections. Closed by the
+            caller, after the application.
         keys: Redis key names.
         metrics: Counts requests.
         clock: For durations, and for the expiry of access tokens.
     """
-    limiter = RedisLimiter()
-    reader = SessionQueries(client, keys)
-    commands = ApiCommands(reader, limiter)
-    handlers = Handlers(settings, SessionResource(reader, limiter), commands, keys, clock).by_name()
-    bearer = BearerAuthenticator(settings.api_token, clock)
+    limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
+    routes_handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
+    handlers = routes_handlers.by_name()
+    bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         if route.is_ours:
@@ -70,7 +69,7 @@ def add_api(
             app.router.add_route(hdrs.METH_ANY, prefix + root + "{rest:(/.*)?}", unknown)
 
     async def stop_waiting(_app: web.Application) -> None:
-        commands.stop_waiting()
+        routes_handlers.commands.stop_waiting()
 
     async def close(_app: web.Application) -> None:
         await limiter.close()
@@ -80,12 +79,16 @@ def add_api(
 
 
 def _make_handler(
-    path: str, answers: dict[str, tuple[Route, Handler]], bearer: BearerAuthenticator, metrics: Metrics, clock: Clock
+    path: str,
+    answers: dict[str, tuple[Route, Handler]],
+    bearer: BearerAuthenticator | None,
+    metrics: Metrics,
+    clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def wrong_method(_request: ApiRequest) -> ApiResponse:
+    async def wrong_method(_request: ApiRequest) -> web.Response:
         if not answers:
-            raise ApiError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
-        raise ApiError(ErrorType.METHOD, f"method not allowed; use {' or '.join(answers)}", tuple(answers))
+            raise RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
+        raise RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(answers)}", tuple(answers))
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
@@ -93,24 +96,25 @@ def _make_handler(
         route, handler = answers.get(method, (None, wrong_method))
         template = route.template if route else path
         try:
-            reply = await handler(await _parse_request(request, route, bearer))
-            response = web.Response(body=reply.json(), status=reply.status, content_type=_JSON, headers=_NO_STORE)
-        except ApiError as error:
+            response = await handler(await _parse_request(request, route, bearer))
+        except RequestError as error:
             response = _error_response(template, error)
+        except BadCursorError as error:
+            response = _error_response(template, RequestError(ErrorType.INVALID, str(error)))
         except StoreError as error:
             log_unreachable(error, task="api", url_path=template)
-            response = _error_response(template, ApiError(ErrorType.STORE, str(error)))
+            response = _error_response(template, RequestError(ErrorType.STORE, str(error)))
         metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 
     return handle
 
 
-async def _parse_request(request: web.Request, route: Route | None, bearer: BearerAuthenticator) -> ApiRequest:
+async def _parse_request(request: web.Request, route: Route | None, bearer: BearerAuthenticator | None) -> ApiRequest:
     if route is None:
         return ApiRequest({}, {}, {}, "", lambda: False)
     if route.needs_token:
-        bearer.check(request)
+        _authorize(request, bearer)
     return ApiRequest(
         path=request.match_info,
         query=parse_query(request, route.query),
@@ -120,21 +124,17 @@ async def _parse_request(request: web.Request, route: Route | None, bearer: Bear
     )
 
 
-def _error_response(template: str, error: ApiError) -> web.Response:
+def _authorize(request: web.Request, bearer: BearerAuthenticator | None) -> None:
+    if bearer is None:
+        raise RequestError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
+    if not bearer.has_valid_token(request):
+        raise RequestError(
+            ErrorType.UNAUTHORIZED, "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
+        )
+
+
+def _error_response(template: str, error: RequestError) -> web.Response:
     # Anyone can send any number of requests with a wrong token: these are counted, but not logged individually.
     if error.type not in (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY):
-        log.info("api_refused", url_path=template, status=error.status, reason=error.type.value)
-    headers = dict(_NO_STORE)
-    if error.type is ErrorType.UNAUTHORIZED:
-        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    if error.retry_after_s:
-        headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
-    if error.type is ErrorType.METHOD:
-        headers[hdrs.ALLOW] = ", ".join(error.allowed)
-    about = {"type": error.type.value, "reason": error.reason, "allowed": list(error.allowed), "docs": error.docs}
-    response = web.Response(
-        body=orjson.dumps({"error": about}), status=error.status, content_type=_JSON, headers=headers
-    )
-    if error.type in (ErrorType.TOO_LARGE, ErrorType.TOO_SLOW):
-        response.force_close()  # do not wait for the rest of the body
-    return response
+        log.info("api_refused", url_path=template, status=error.status, reason=error.type)
+    return error.response(docs=f"{PAGE}#{error.type}")

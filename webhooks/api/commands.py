@@ -7,13 +7,14 @@ import structlog
 import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
 from conferral.operations.command_submission import TOKEN_NAME, CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
+from conferral.runtime.web.json_requests import RequestError
 from conferral.storage.commands.command_models import CommandModel
 from conferral.storage.commands.command_stream import CommandOutcome
-from conferral.webhooks.api.errors import ApiError, ErrorType
-from conferral.webhooks.api.redis_limiter import RedisLimiter
+from conferral.webhooks.api.errors import ErrorType
 
 log = structlog.get_logger()
 
@@ -37,18 +38,18 @@ class ApiCommands:
         """Publish a command; a repetition with the same id is not published again.
 
         Raises:
-            ApiError: The id was used for another command, the session is unknown (for `call`: exists already), or too
-                many commands wait for a worker.
+            RequestError: The id was used for another command, the session is unknown (for `call`: exists already), or
+                too many commands wait for a worker.
             StoreError: The result is unknown.
         """
         try:
             return await self._submitter.submit(model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True)
         except (CommandIdConflict, SessionExists) as error:
-            raise ApiError(ErrorType.TAKEN, error.reason) from None
+            raise RequestError(ErrorType.TAKEN, error.reason) from None
         except CommandStreamFull as error:
-            raise ApiError(ErrorType.FULL, error.reason) from None
+            raise RequestError(ErrorType.FULL, error.reason) from None
         except UnknownSession as error:
-            raise ApiError(ErrorType.UNKNOWN, str(error)) from None
+            raise RequestError(ErrorType.UNKNOWN, str(error)) from None
 
     async def find_outcome(self, command_id: str) -> CommandOutcome | None:
         """Return a command's outcome so far; None if the command is unknown."""
@@ -69,7 +70,7 @@ class ApiCommands:
             None if Redis is unreachable; the command is published in any case.
 
         Raises:
-            ApiError: The id belongs to another command.
+            RequestError: The id belongs to another command.
         """
         if self._waiting >= WAITERS_MAX:
             wait_s = 0
@@ -80,7 +81,7 @@ class ApiCommands:
             _log_unreachable(error)
             return None
         except CommandIdConflict as error:
-            raise ApiError(ErrorType.TAKEN, error.reason) from None
+            raise RequestError(ErrorType.TAKEN, error.reason) from None
         finally:
             self._waiting -= 1
 

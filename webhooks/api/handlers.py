@@ -6,23 +6,26 @@ from typing import Any
 
 import orjson
 import structlog
+from aiohttp import web
 from pydantic import BaseModel
 
 from conferral.operations.command_submission import SubmittedCommand
+from conferral.operations.redis_limiter import RedisLimiter
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
 from conferral.storage.commands import command_models, command_stream
 from conferral.storage.commands.command_models import BadCommandError, CommandModel
 from conferral.storage.keys import Keys
-from conferral.storage.queries.session_reader import LogEntry
+from conferral.storage.queries.session_reader import Fields, LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
 from conferral.webhooks.api.access_tokens import AccessTokens
 from conferral.webhooks.api.commands import ApiCommands
-from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_HEADER, is_id
-from conferral.webhooks.api.sessions import SessionResource
 
 log = structlog.get_logger()
 
@@ -46,30 +49,18 @@ class ApiRequest:
         return "<ApiRequest>"
 
 
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """The answer to a request."""
-
-    status: int
-    content: BaseModel | dict[str, Any]
-
-    def json(self) -> bytes:
-        """Return the answer's body."""
-        content = self.content
-        return orjson.dumps(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content)
-
-
-Handler = Callable[[ApiRequest], Awaitable[ApiResponse]]
+Handler = Callable[[ApiRequest], Awaitable[web.Response]]
 
 
 class Handlers:
     """Answers requests; each row of the route table names one method."""
 
     def __init__(
-        self, settings: ServiceSettings, sessions: SessionResource, commands: ApiCommands, keys: Keys, clock: Clock
+        self, settings: ServiceSettings, reader: SessionQueries, limiter: RedisLimiter, keys: Keys, clock: Clock
     ) -> None:
-        self._sessions = sessions
-        self._commands = commands
+        self._reader = reader
+        self._limiter = limiter
+        self.commands = ApiCommands(reader, limiter)
         self._tokens = AccessTokens(settings, clock)
         self._openapi = openapi.document(settings.public_url)
         self._asyncapi = asyncapi.document(keys)
@@ -90,54 +81,64 @@ class Handlers:
 
     # ---- sessions ------------------------------------------------------------------------------------------------
 
-    async def list_sessions(self, request: ApiRequest) -> ApiResponse:
+    async def list_sessions(self, request: ApiRequest) -> web.Response:
         """List sessions, optionally in one state."""
-        page = await self._sessions.page(request.query["state"], request.query["limit"], request.query["cursor"])
-        sessions = [models.Session.model_validate(fields) for fields in page.items]
-        return ApiResponse(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
+        page = await self._limiter(self._reader.list_sessions(**request.query))
+        sessions = [models.Session.model_validate(fields) for fields in page.items if _is_session(fields)]
+        return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
 
-    async def show_session(self, request: ApiRequest) -> ApiResponse:
+    async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
-        return ApiResponse(200, models.Session.model_validate(await self._sessions.session(request.path["session"])))
+        fields = await self._limiter(self._reader.read_session(await self._session_id(request)))
+        if not _is_session(fields):
+            raise _unknown_session(request)
+        return _response(200, models.Session.model_validate(fields))
 
-    async def show_log(self, request: ApiRequest) -> ApiResponse:
-        """Show one session's log."""
-        page = await self._sessions.log(request.path["session"], request.query["limit"], request.query["cursor"])
-        return ApiResponse(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
+    async def show_log(self, request: ApiRequest) -> web.Response:
+        """Show one session's log, oldest first."""
+        page = await self._limiter(self._reader.read_log(await self._session_id(request), **request.query))
+        return _response(200, models.LogPage(entries=[_entry(one) for one in page.items], cursor=page.cursor))
+
+    async def _session_id(self, request: ApiRequest) -> str:
+        """Return the id of the session that the path names by its id or by one of its calls."""
+        session_id = await self._limiter(self._reader.find_exact(request.path["session"]))
+        if not session_id:
+            raise _unknown_session(request)
+        return session_id
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
-    async def call(self, request: ApiRequest) -> ApiResponse:
+    async def call(self, request: ApiRequest) -> web.Response:
         """Submit a `call`, which opens a session."""
         if "type" in request.body:
-            raise ApiError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
+            raise RequestError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
         model = _command_model(request, type="call")
         command = await self._submit(model)
         session_id = command.session or command_stream.session_id_of(command.command_id)
-        return ApiResponse(202, models.SessionAccepted(command=command.command_id, session=session_id))
+        return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
 
-    async def submit_command(self, request: ApiRequest) -> ApiResponse:
+    async def submit_command(self, request: ApiRequest) -> web.Response:
         """Submit a command to a session; with `wait`, answer with its outcome."""
         named = request.path["session"]
         if "session" in request.body:
-            raise ApiError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
+            raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
-            raise ApiError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
+            raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
         model = _command_model(request, session=named)
         command = await self._submit(model)
         if not request.query["wait"]:
-            return ApiResponse(202, models.CommandAccepted(command=command.command_id))
-        outcome = await self._commands.wait_for_outcome(command, request.query["wait"], request.is_gone)
+            return _response(202, models.CommandAccepted(command=command.command_id))
+        outcome = await self.commands.wait_for_outcome(command, request.query["wait"], request.is_gone)
         if outcome is None or not outcome.is_final:
-            return ApiResponse(202, models.CommandAccepted(command=command.command_id))
+            return _response(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
-            raise ApiError(
-                ErrorType.REJECTED, outcome.reason, await self._commands.allowed_commands(outcome.session or named)
+            raise RequestError(
+                ErrorType.REJECTED, outcome.reason, await self.commands.allowed_commands(outcome.session or named)
             )
-        return ApiResponse(200, _outcome(outcome))
+        return _response(200, _outcome(outcome))
 
     async def _submit(self, model: CommandModel) -> SubmittedCommand:
-        command = await self._commands.submit(model)
+        command = await self.commands.submit(model)
         log.info(
             "command_published",
             command=command.kind,
@@ -146,28 +147,41 @@ class Handlers:
         )
         return command
 
-    async def show_command(self, request: ApiRequest) -> ApiResponse:
+    async def show_command(self, request: ApiRequest) -> web.Response:
         """Show a command's outcome."""
         named = request.path["command"]
-        found = await self._commands.find_outcome(named) if is_id(named) else None
+        found = await self.commands.find_outcome(named) if is_id(named) else None
         if found is None:
             shown = command_stream.safe_id(named) if is_id(named) else "with this id"
-            raise ApiError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
-        return ApiResponse(200, _outcome(found))
+            raise RequestError(ErrorType.UNKNOWN, f"no command {shown} found; outcomes are kept for 24 h")
+        return _response(200, _outcome(found))
 
     # ---- other resources -----------------------------------------------------------------------------------------
 
-    async def make_token(self, request: ApiRequest) -> ApiResponse:
+    async def make_token(self, request: ApiRequest) -> web.Response:
         """Issue an access token for a browser agent."""
-        return ApiResponse(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
+        return _response(200, self._tokens.make(models.TokenRequest.of(dict(request.body))))
 
-    async def describe_http(self, _asked: ApiRequest) -> ApiResponse:
+    async def describe_http(self, _asked: ApiRequest) -> web.Response:
         """Describe this API."""
-        return ApiResponse(200, self._openapi)
+        return _response(200, self._openapi)
 
-    async def describe_streams(self, _asked: ApiRequest) -> ApiResponse:
+    async def describe_streams(self, _asked: ApiRequest) -> web.Response:
         """Describe the Redis streams."""
-        return ApiResponse(200, self._asyncapi)
+        return _response(200, self._asyncapi)
+
+
+def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
+    return json_response(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content, status)
+
+
+def _is_session(fields: Fields) -> bool:
+    """Whether a hash is a session's; an expired or foreign one lacks even these fields."""
+    return "id" in fields and "state" in fields
+
+
+def _unknown_session(request: ApiRequest) -> RequestError:
+    return RequestError(ErrorType.UNKNOWN, command_stream.unknown_session(request.path["session"]))
 
 
 def _command_model(request: ApiRequest, **more: str) -> CommandModel:
@@ -175,12 +189,12 @@ def _command_model(request: ApiRequest, **more: str) -> CommandModel:
     fields = {**request.body, **more}
     if request.key:
         if fields.get("id", "") not in ("", request.key):
-            raise ApiError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
+            raise RequestError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
     try:
         return command_models.validate(fields)
     except BadCommandError as error:
-        raise ApiError(ErrorType.INVALID, str(error)) from None
+        raise RequestError(ErrorType.INVALID, str(error)) from None
 
 
 def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus
 from conferral.statemachine.step import CommandStatus
-from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 
 
 def _one_of(words: type[Any]) -> dict[str, Any]:
@@ -182,17 +183,17 @@ class TokenRequest(BaseModel):
         """Validate a request's body.
 
         Raises:
-            ApiError: The identity is missing or invalid, or there are other fields.
+            RequestError: The identity is missing or invalid, or there are other fields.
         """
         try:
             return cls.model_validate(body)
         except ValidationError as error:
             kinds = {fault["type"] for fault in error.errors(include_input=False, include_url=False)}
         if "extra_forbidden" in kinds:
-            raise ApiError(ErrorType.INVALID, "an access token takes the field identity and no other")
+            raise RequestError(ErrorType.INVALID, "an access token takes the field identity and no other")
         if "missing" in kinds:
-            raise ApiError(ErrorType.INVALID, 'missing field "identity"')
-        raise ApiError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
+            raise RequestError(ErrorType.INVALID, 'missing field "identity"')
+        raise RequestError(ErrorType.INVALID, f"identity must be 1 to {IDENTITY_MAX} letters, digits or _")
 
 
 class IssuedToken(BaseModel):

@@ -4,9 +4,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from conferral.runtime.web.json_requests import STATUS
 from conferral.storage.commands.command_models import CommandModel, schema_of
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
@@ -67,10 +68,7 @@ def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "description": PATH_PARAMETERS[name], "schema": ID_SCHEMA}
         for name in route.ids
-    ] + [
-        {"name": one.name, "in": "query", "description": one.description, "schema": dict(one.schema)}
-        for one in route.query
-    ]
+    ] + [{"name": one.name, "in": "query", "description": one.description, "schema": one.schema} for one in route.query]
     if route.accepts_idempotency_key:
         parameters.append({"name": KEY_HEADER, "in": "header", "description": KEY_DESCRIPTION, "schema": KEY_SCHEMA})
     if parameters:

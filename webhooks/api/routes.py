@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from aiohttp import hdrs
 from pydantic import BaseModel
 
+from conferral.runtime.web.json_requests import STATUS
 from conferral.storage.commands.command_models import MODELS, Call, CommandModel
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import STATUS, ErrorType
+from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.

@@ -2,10 +2,11 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
-from conferral.webhooks.api import bearer, commands, handlers
-from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX
+from conferral.webhooks.api import commands, handlers
+from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.support.log_lines import lines_of
 from tests.webhooks.api.api_helpers import BEARER, app_of
 

@@ -7,8 +7,7 @@ from aiohttp import web
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
-from conferral.webhooks.api.app import add_api
-from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX
+from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.local_system import LocalSystem
 from tests.webhooks.api.api_helpers import BEARER, TOKEN
 

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from conferral.operations.command_submission import CommandSubmitter
+from conferral.operations.redis_limiter import RedisLimiter
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
-from conferral.webhooks.api import redis_limiter as turns_module
-from conferral.webhooks.api.redis_limiter import CONCURRENT_MAX, RedisLimiter
+from conferral.webhooks.api import app as app_module
+from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.webhooks.api.api_helpers import CALLER, KEYS, put, session, take_up, tell
 
 PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
@@ -23,7 +24,7 @@ async def read(client, method, path, **options):
 
 
 async def test_only_so_many_are_under_way_at_a_time():
-    turns, running, most = RedisLimiter(), 0, 0
+    turns, running, most = RedisLimiter(CONCURRENT_MAX), 0, 0
 
     async def act():
         nonlocal running, most
@@ -39,7 +40,7 @@ async def test_only_so_many_are_under_way_at_a_time():
 
 
 async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_turn():
-    turns, gate = RedisLimiter(deadline_s=0.05), asyncio.Event()
+    turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.05), asyncio.Event()
 
     for _ in range(CONCURRENT_MAX):
         with pytest.raises(StoreUnreachableError, match="did not answer in time"):
@@ -53,7 +54,7 @@ async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_tur
 
 
 async def test_a_failure_is_told_and_gives_the_turn_back():
-    turns = RedisLimiter()
+    turns = RedisLimiter(CONCURRENT_MAX)
 
     async def fails():
         raise StoreUnreachableError("away")
@@ -64,7 +65,7 @@ async def test_a_failure_is_told_and_gives_the_turn_back():
 
 
 async def test_a_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog):
-    turns, gate = RedisLimiter(deadline_s=0.01), asyncio.Event()
+    turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.01), asyncio.Event()
 
     async def fails():
         await gate.wait()
@@ -98,7 +99,7 @@ async def test_without_redis_the_answer_is_503(open_api, lines):
 
 @pytest.mark.redis
 async def test_a_redis_that_does_not_answer_is_not_waited_for(open_api, redis_server, monkeypatch):
-    monkeypatch.setattr(turns_module.RedisLimiter.__init__, "__defaults__", (0.1,))
+    monkeypatch.setattr(app_module, "REDIS_DEADLINE_S", 0.1)
     client = await open_api()
     with redis_server.client() as other:
         other.execute_command("CLIENT", "PAUSE", 600, "ALL")

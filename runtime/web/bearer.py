@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from pydantic import SecretStr
 
 from conferral.runtime.clock import Clock
-from conferral.webhooks.api.errors import ApiError, ErrorType
+from conferral.runtime.web.json_requests import RequestError
 
 log = structlog.get_logger()
 
@@ -52,30 +52,35 @@ class WrongTokenLimiter:
 
 
 class BearerAuthenticator:
-    """Compares a request's token with that of the settings. Source: RFC 6750, section 2.1."""
+    """Compares tokens with the configured one.
 
-    def __init__(self, token: SecretStr | None, clock: Clock) -> None:
-        self._token = token.get_secret_value().encode() if token else None
+    The right token is never rate-limited; otherwise, anyone could lock everyone out. Its length protects it from
+    guessing.
+    """
+
+    def __init__(self, token: SecretStr, clock: Clock) -> None:
+        self._token = token.get_secret_value().encode()
         self._limiter = WrongTokenLimiter(clock)
 
-    def check(self, request: web.Request) -> None:
-        """Pass if the request is authorized.
+    def is_valid(self, token: str, request: web.Request) -> bool:
+        """Whether this is the token; a missing one does not count as wrong.
 
         Raises:
-            ApiError: The token is missing or wrong, too many were wrong recently, or none is configured.
+            RequestError: It is wrong, and the request's address has sent too many wrong ones recently.
         """
-        if self._token is None:
-            raise ApiError(ErrorType.NOT_SET_UP, "the control API is disabled: CONFERRAL_API_TOKEN is not set")
-        sent = request.headers.getall(hdrs.AUTHORIZATION, [])
-        scheme, _, provided = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        token = provided.strip(" ") if scheme.lower() == "bearer" else ""
         # Headers may hold any byte. The constant-time comparison does not reveal where the two differ.
-        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
-            return
+        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
+            return True
         if token and (wait_s := self._limiter.record(request.remote or "")):
-            raise ApiError(
-                ErrorType.TOO_MANY, "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s)
-            )
-        raise ApiError(
-            ErrorType.UNAUTHORIZED, "missing or wrong token: send Authorization: Bearer with CONFERRAL_API_TOKEN"
-        )
+            raise RequestError("too-many", "too many wrong tokens from this address", retry_after_s=math.ceil(wait_s))
+        return False
+
+    def has_valid_token(self, request: web.Request) -> bool:
+        """Whether a request has the token as a bearer token. Source: RFC 6750, section 2.1.
+
+        Raises:
+            RequestError: It has a wrong one, and its address has sent too many wrong ones recently.
+        """
+        sent = request.headers.getall(hdrs.AUTHORIZATION, [])
+        scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        return self.is_valid(token.strip(" ") if scheme.lower() == "bearer" else "", request)

@@ -1,0 +1,124 @@
+"""JSON requests to the control API and the console: the body, the response, and why a request is refused."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from conferral.runtime.errors import ConferralError
+
+#: Maximum body (bytes): several times ten destinations of 512 characters and a message.
+BODY_BYTES_MAX = 64 * 1024
+#: Read timeout of a body (seconds).
+_READ_DEADLINE_S = 5.0
+_JSON = "application/json"
+#: Responses are a snapshot, and some are secret.
+NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+
+#: HTTP status by type of error. Source: RFC 9110, section 15.5; RFC 6585, section 4; RFC 6750, section 3.1.
+STATUS = {
+    "malformed": 400,
+    "unauthorized": 401,
+    #: A cross-site request, or one without the header that only the console's page sends.
+    "foreign": 403,
+    "read-only": 403,
+    "unknown": 404,
+    "method": 405,
+    "too-slow": 408,
+    "rejected": 409,
+    "taken": 409,
+    #: The target has changed since.
+    "changed": 409,
+    "too-large": 413,
+    "invalid": 422,
+    "too-many": 429,
+    "not-set-up": 503,
+    "full": 503,
+    "store": 503,
+}
+#: Default Retry-After header by type, seconds. Source: RFC 9110, section 10.2.3.
+_RETRY_AFTER_S = {"too-many": 60, "not-set-up": 60, "full": 5, "store": 1}
+
+
+class RequestError(ConferralError):
+    """A refused request; sent as JSON.
+
+    Attributes:
+        type: One of `STATUS`.
+        reason: The problem, in words for the client; never includes a number or name that was sent.
+        allowed: What would be accepted instead: a session's commands, a path's methods.
+        retry_after_s: When a retry may succeed, seconds; 0 if that does not depend on time.
+        more: Further fields of the response.
+    """
+
+    def __init__(
+        self, type_: str, reason: str, allowed: tuple[str, ...] = (), *, retry_after_s: int = 0, **more: object
+    ) -> None:
+        super().__init__(reason)
+        self.type = str(type_)
+        self.reason = reason
+        self.allowed = allowed
+        self.retry_after_s = retry_after_s or _RETRY_AFTER_S.get(type_, 0)
+        self.more = more
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the response."""
+        return STATUS[self.type]
+
+    def response(self, **more: object) -> web.Response:
+        """Return the response, with further fields."""
+        fields = {"type": self.type, "reason": self.reason, "allowed": list(self.allowed), **self.more, **more}
+        response = json_response({"error": fields}, self.status)
+        if self.type == "unauthorized":
+            response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        if self.type == "method":
+            response.headers[hdrs.ALLOW] = ", ".join(self.allowed)
+        if self.retry_after_s:
+            response.headers[hdrs.RETRY_AFTER] = str(self.retry_after_s)
+        if self.type in ("too-large", "too-slow"):
+            response.force_close()  # do not wait for the rest of the body
+        return response
+
+
+def json_response(body: object, status: int = 200) -> web.Response:
+    """Return a JSON response that may not be stored; bytes are JSON already."""
+    encoded = body if isinstance(body, bytes) else orjson.dumps(body)
+    return web.Response(body=encoded, status=status, content_type=_JSON, headers=NO_STORE)
+
+
+async def read_json_object(request: web.Request) -> dict[str, Any]:
+    """Return the request's body.
+
+    Raises:
+        RequestError: The body is not a JSON object, is too large, or does not arrive in time.
+    """
+    if hdrs.CONTENT_ENCODING in request.headers:  # a small body may decompress into a huge one
+        raise RequestError("malformed", "the body must not be compressed")
+    if request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower() != _JSON:
+        raise RequestError("malformed", f"Content-Type must be {_JSON}")
+    try:
+        found = orjson.loads(await _read_body(request))
+    except orjson.JSONDecodeError:
+        raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
+    if not isinstance(found, dict):
+        raise RequestError("invalid", "the body must be a JSON object")
+    return found
+
+
+async def _read_body(request: web.Request) -> bytes:
+    too_large = RequestError("too-large", f"the body is limited to {BODY_BYTES_MAX:,} bytes")
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise too_large
+    try:
+        async with asyncio.timeout(_READ_DEADLINE_S):
+            # aiohttp enforces the application's client_max_size, also for bodies of unknown length.
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except TimeoutError:
+        raise RequestError("too-slow", f"the body did not arrive within {_READ_DEADLINE_S:g} s") from None
+    except (web.RequestPayloadError, OSError):
+        # Broken chunks, or the sender is gone and may never read the answer.
+        raise RequestError("malformed", "the body is malformed") from None
