@@ -13,8 +13,8 @@ from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLett
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.web.json_requests import RequestError, json_response, read_json_object
-from conferral.storage.commands import command_models, command_stream
-from conferral.storage.commands.command_models import BadCommandError, CommandModel
+from conferral.storage.commands import command_parser, command_stream
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 
 log = structlog.get_logger()
 
@@ -29,11 +29,11 @@ class CommandRoutes:
     async def submit_command(self, request: web.Request) -> web.Response:
         """Publish a command; the WebSocket reports its status from Redis."""
         self._access.require_write(request)
-        model = _command_model(await read_json_object(request))
+        parsed = _parsed_command(await read_json_object(request))
         reader = await self._redis.run(_identity)
         try:
             submitted = await CommandSubmitter(reader, self._redis.limiter).submit(
-                model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True
+                parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True
             )
         except (CommandIdConflict, SessionExists) as error:
             raise RequestError("taken", error.reason) from None
@@ -86,8 +86,8 @@ async def _identity(reader: SessionQueries) -> SessionQueries:
     return reader
 
 
-def _command_model(fields: dict[str, Any]) -> CommandModel:
+def _parsed_command(fields: dict[str, Any]) -> ParsedCommand:
     try:
-        return command_models.validate(fields)
+        return command_parser.parse(fields)
     except BadCommandError as error:
         raise RequestError("invalid", str(error)) from None

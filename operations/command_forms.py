@@ -3,48 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from conferral.operations import wording
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_summary import join_names
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import Command, PartyCommand, Record, Supervise, Transfer
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, CommandField, own_fields, variant_field
+from conferral.statemachine.events.field_values import Form
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import TRANSFER_MODES, RecordAction, State, SuperviseMode
+from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
 
-Kind = Literal["destination", "party", "choice", "text", "flag", "seconds"]
-
-_LABELS = {
-    "convert": "Convert",
-    "transfer": "Transfer",
-    "complete": "Complete",
-    "cancel": "Cancel",
-    "swap": "Swap",
-    "merge": "Merge",
-    "park": "Park",
-    "retrieve": "Retrieve",
-    "add": "Add",
-    "remove": "Remove",
-    "hold": "Hold",
-    "unhold": "Unhold",
-    "mute": "Mute",
-    "unmute": "Unmute",
-    "supervise": "Supervise",
-    "announce": "Announce",
-    "record": "Record",
-    "end": "End",
-}
-_CHOICES: dict[str, tuple[str, Sequence[str]]] = {
-    "transfer": ("mode", [mode.value for mode in TRANSFER_MODES]),
-    "supervise": ("mode", [mode.value for mode in SuperviseMode]),
-    "record": ("action", [action.value for action in RecordAction]),
-}
-_DIALING_COMMANDS = frozenset({"transfer", "retrieve", "add", "supervise"})
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
-_PARTY_COMMANDS = frozenset({"remove", "hold", "unhold", "mute", "unmute"})
 #: Commands without effect on a party: the field that shows it, and its value.
 _ALREADY_IN_EFFECT = {
     "hold": ("held", "true"),
@@ -60,7 +31,7 @@ class FormField:
 
     #: Its name in the command.
     name: str
-    kind: Kind
+    kind: Form
     #: Choices, without values that would be rejected; empty for free text.
     options: tuple[str, ...] = ()
     required: bool = False
@@ -94,25 +65,21 @@ def command_forms(fields: Fields) -> tuple[CommandForm, ...]:
         return ()
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for command, refusal in tried:
-        by_type[command.name].append((_variant_of(command), refusal))
-    return tuple(_command_form(kind, by_type[kind], session, fields) for kind in _LABELS if kind in by_type)
+        variant = variant_field(type(command))
+        by_type[command.name].append((getattr(command, variant.attribute) if variant else "", refusal))
+    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session, fields) for name, trials in by_type.items())
 
 
-def _variant_of(command: Command) -> str:
-    """Return what distinguishes trial commands of one type: mode, action, or party."""
-    if isinstance(command, Transfer | Supervise):
-        return command.mode
-    if isinstance(command, Record):
-        return command.action
-    return command.party if isinstance(command, PartyCommand) else ""
-
-
-def _command_form(kind: str, trials: Sequence[tuple[str, str]], session: Session, fields: Fields) -> CommandForm:
+def _command_form(
+    command: type[Command], trials: Sequence[tuple[str, str]], session: Session, fields: Fields
+) -> CommandForm:
+    kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
     # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
-    return CommandForm(kind, _LABELS[kind], not reason, reason, _fields(kind, allowed, fields), _warning(kind, fields))
+    shown = tuple(_form_field(kind, one, allowed, fields) for one in own_fields(command))
+    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _warning(kind, fields))
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
@@ -129,28 +96,14 @@ def _no_effect_reason(kind: str, session: Session) -> str:
     return ""
 
 
-def _fields(kind: str, allowed: Sequence[str], fields: Fields) -> tuple[FormField, ...]:
-    found: list[FormField] = []
-    if kind in _DIALING_COMMANDS:
-        found.append(FormField("to", "destination", required=True))
-    if kind in _CHOICES:
-        name, every = _CHOICES[kind]
-        found.append(FormField(name, "choice", tuple(allowed) or tuple(every), required=True))
-    if kind in _PARTY_COMMANDS:
-        found.append(FormField("party", "party", _suggested_parties(kind, allowed, fields), required=True))
-    if kind == "add":
-        found.append(FormField("party", "text", required=True))
-    if kind == "announce":
-        found += [FormField("say", "text"), FormField("url", "text")]
-    if kind in _DIALING_COMMANDS:
-        found += [
-            FormField("brief", "text"),
-            FormField("confirm", "flag"),
-            FormField("timeout", "seconds"),
-            FormField("digits", "text"),
-            FormField("caller_id", "text"),
-        ]
-    return tuple(found)
+def _form_field(kind: str, described: CommandField, allowed: Sequence[str], fields: Fields) -> FormField:
+    value = described.value
+    options: Sequence[str] = ()
+    if value.words:
+        options = allowed or value.words
+    elif value.form == "party":
+        options = _suggested_parties(kind, allowed, fields)
+    return FormField(described.name, value.form, tuple(options), described.is_required)
 
 
 def _suggested_parties(kind: str, parties: Sequence[str], fields: Fields) -> tuple[str, ...]:

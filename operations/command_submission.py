@@ -9,9 +9,9 @@ from conferral.operations.errors import CommandIdConflict, CommandStreamFull, Se
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.statemachine.events import Call
 from conferral.storage.codecs import session_codec
 from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_models import Call
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 
 #: Name of the submitter for commands authorized by `CONFERRAL_API_TOKEN`.
@@ -37,7 +37,7 @@ class SubmittedCommand:
     @property
     def opens_session(self) -> bool:
         """Whether it opens a session instead of acting on one."""
-        return self.kind == Call.kind.name
+        return self.kind == Call.name
 
 
 class CommandSubmitter:

@@ -8,6 +8,8 @@ import orjson
 from conferral.operations.attempts import describe_attempts
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.redaction import redact
+from conferral.statemachine.events import Add, PartyCommand
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.codecs.session_codec import decode_public_changes
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
@@ -53,13 +55,8 @@ _EVENTS = {
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
 }
-_COMMANDS = frozenset(
-    {
-        "convert", "complete", "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold",
-        "mute", "unmute", "supervise", "announce", "record", "end",
-    }
-)  # fmt: skip
-_OF_PARTY = frozenset({"add", "remove", "hold", "unhold", "mute", "unmute"})
+_COMMANDS = COMMANDS_BY_NAME.keys() - {"call"}
+_OF_PARTY = {name for name, command in COMMANDS_BY_NAME.items() if issubclass(command, Add | PartyCommand)}
 _CHANGES = {
     "participant-hold": "is on hold",
     "participant-unhold": "is off hold",

@@ -3,7 +3,8 @@
 from reference_pages import _page, _prose, _table
 
 from conferral.runtime.web.json_requests import STATUS
-from conferral.storage.commands.command_models import MODELS, CommandModel
+from conferral.statemachine.events import COMMANDS, Command
+from conferral.statemachine.events.commands import fields_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
@@ -25,7 +26,7 @@ def api_page(notes: dict[str, str]) -> str:
         "webhooks/api/", "# The control API, route by route\n", intro, _overview(),
         *(_section(route) for route in ROUTES if route.is_ours),
         "## Refusals\n", _prose(_REFUSALS), _table(("Status", "`type`", "Meaning"), refusals),
-        "## Commands and their fields\n", _prose(_COMMANDS), *(_command(model) for model in MODELS.values()),
+        "## Commands and their fields\n", _prose(_COMMANDS), *map(_command, COMMANDS),
     )  # fmt: skip
 
 
@@ -78,12 +79,10 @@ def _fields(model: type[models.BaseModel] | None) -> str:
     return ", ".join(f"`{field.alias or name}`" for name, field in model.model_fields.items())
 
 
-def _command(model: type[CommandModel]) -> str:
-    rows = []
-    for name, field in model.model_fields.items():
-        if name in ("type", "session", "id") and model.kind.name != "call":
-            continue
-        if name not in ("type", "id"):
-            rows.append((f"`{field.alias or name}`", field.description or "", "yes" if field.is_required() else ""))
-    head = f"### {model.kind.name}\n\n{_prose(model.__doc__ or '')}"
-    return "\n".join([head, _table(("Field", "Meaning", "Required"), rows)]) if rows else head
+def _command(command: type[Command]) -> str:
+    rows = [
+        (f"`{field.name}`", field.description, "yes" if field.is_required else "")
+        for field in fields_of(command)
+        if field.name != "id" and (field.name != "session" or command.name == "call")
+    ]
+    return f"### {command.name}\n\n{_prose(command.__doc__ or '')}\n{_table(('Field', 'Meaning', 'Required'), rows)}"

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from conferral.statemachine.events import Event
+if TYPE_CHECKING:  # the events need the session's names of parties
+    from conferral.statemachine.events import Event
 
 #: Width of the window below the highest sequence number. Older numbers count as seen.
 WINDOW_BITS = 256
@@ -21,7 +23,7 @@ class SeenEvents:
     windows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
-    def contains(self, event: Event) -> bool:
+    def contains(self, event: "Event") -> bool:
         """Whether this event was already applied."""
         if event.sequence is not None and event.source in self.windows:
             highest, bits = self.windows[event.source]
@@ -44,7 +46,7 @@ class SeenEvents:
         """Return the highest sequence number seen of this conference or call, 0 for none."""
         return self.windows.get(source, (0, 0))[0]
 
-    def with_event(self, event: Event) -> "SeenEvents":
+    def with_event(self, event: "Event") -> "SeenEvents":
         """Return a copy that contains this event.
 
         Events that decide nothing are skipped: repeating them does no harm. Their numbers would push deciding events

@@ -9,6 +9,7 @@ After a change to the table, update the codec in `storage/`, `docs/statemachine.
 `tests/statemachine/`.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,42 +18,27 @@ from transitions import EventData, Machine, Transition
 from conferral.statemachine.draft import Draft, with_changes
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import (
-    Add,
-    Announce,
+    COMMANDS,
     Automatic,
     Call,
     CallProgressed,
     CallReceived,
     CallsRead,
-    Cancel,
     ClientCallReceived,
     Command,
-    Complete,
     ConferenceFound,
-    Convert,
     EffectOutcome,
-    End,
     Event,
-    Hold,
-    Merge,
-    Mute,
-    Park,
     ParticipantLeft,
-    Record,
-    Remove,
-    Retrieve,
     Supervise,
-    Swap,
     TimerExpired,
-    Transfer,
-    Unhold,
-    Unmute,
 )
+from conferral.statemachine.events.commands import own_fields, variant_field
 from conferral.statemachine.former_parties import prune
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import SUPERVISOR, Party, Session
-from conferral.statemachine.states import TRANSFER_MODES, Phase, RecordAction, State, SuperviseMode
+from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE
 
@@ -187,32 +173,24 @@ def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
     return draft.refusal
 
 
-def _sample_commands(session: Session) -> tuple[Command, ...]:
-    """Return sample commands for an existing session: one of each, and party commands for every present party."""
-    session_id = session.id
+def _sample_commands(session: Session) -> Iterator[Command]:
+    """Yield sample commands for an existing session: one of each; several if modes, actions, or parties differ."""
     # Without any party left, name an absent one: the refusal then says so.
     there = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
-    return (
-        Convert(session_id=session_id),
-        *(Transfer(session_id=session_id, to="client:anybody", mode=mode) for mode in TRANSFER_MODES),
-        Complete(session_id=session_id),
-        Cancel(session_id=session_id),
-        Swap(session_id=session_id),
-        Merge(session_id=session_id),
-        Park(session_id=session_id),
-        Retrieve(session_id=session_id, to="client:anybody"),
-        Add(session_id=session_id, to="client:anybody", party="anybody"),
-        *(kind(session_id=session_id, party=name) for kind in (Remove, Hold, Unhold, Mute, Unmute) for name in there),
-        *(Supervise(session_id=session_id, to=_supervisor_address(session), mode=mode) for mode in SuperviseMode),
-        Announce(session_id=session_id, say="anything"),
-        *(Record(session_id=session_id, action=action) for action in RecordAction),
-        End(session_id=session_id),
-    )
+    for kind, given, variant in _SAMPLES:
+        if kind is Supervise and SUPERVISOR in session.parties:
+            given = {"to": session.parties[SUPERVISOR].address}
+        for word in (variant.value.words or there) if variant else ("",):
+            values: dict[str, Any] = {**given, variant.attribute: word} if variant else given
+            yield kind(session_id=session.id, **values)
 
 
-def _supervisor_address(session: Session) -> str:
-    there = session.parties.get(SUPERVISOR)
-    return there.address if there is not None else "client:anybody"
+#: Commands for existing sessions, with sample values and the field whose values are all tried.
+_SAMPLES = tuple(
+    (kind, {one.attribute: "client:anybody" if one.value.form == "destination" else "anybody"
+            for one in own_fields(kind) if one.is_required or one.name in kind.one_of[:1]}, variant_field(kind))
+    for kind in COMMANDS if kind is not Call
+)  # fmt: skip
 
 
 def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:

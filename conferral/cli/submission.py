@@ -53,14 +53,14 @@ def submit(fields: Mapping[str, str], options: SubmitOptions) -> None:
         CommandNotDoneError: it was rejected, has failed, or is still in progress.
     """
     from conferral.statemachine.ids import ID_PATTERN
-    from conferral.storage.commands.command_models import BadCommandError, validate
+    from conferral.storage.commands.command_parser import BadCommandError, parse
 
     named = fields.get("session", "")
     # Other session names are resolved once Redis is open; validate the other fields now, with a placeholder.
     stands_for = {"session": "CA"} if named and not ID_PATTERN.fullmatch(named) else {}
     try:
         # Use the stream's own validation, so that invalid fields are reported without publishing anything.
-        fields_given = validate({"by": "cli", **fields, **stands_for}).entry()
+        fields_given = parse({"by": "cli", **fields, **stands_for}).entry()
         "".join(fields_given.values()).encode()
     except BadCommandError as error:
         raise typer.BadParameter(str(error)) from None

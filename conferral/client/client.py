@@ -18,8 +18,8 @@ from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
-from conferral.storage.commands import command_models
-from conferral.storage.commands.command_models import BadCommandError
+from conferral.storage.commands import command_parser
+from conferral.storage.commands.command_parser import BadCommandError
 
 #: Maximum number of concurrent requests to Redis. Each occupies a connection.
 REQUESTS_MAX = 8
@@ -107,7 +107,7 @@ class Client(CommandMethods):
             raise TypeError(f"{kind}() got an unexpected keyword argument {min(unknown_options)!r}")
         named = session.id if isinstance(session, Session) else session
         try:
-            checked = command_models.validate({"type": kind, "session": named, "id": options.get("id", ""), **fields})
+            checked = command_parser.parse({"type": kind, "session": named, "id": options.get("id", ""), **fields})
         except BadCommandError as error:
             raise CommandRejected(kind, with_public_field_name(str(error), _KEYWORDS)) from None
         waits, timeout_s = options.get("wait", True), options.get("timeout_s", TIMEOUT_S)

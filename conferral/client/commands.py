@@ -1,4 +1,4 @@
-"""The client's methods, one per command. Their parameters follow `storage/commands/command_models.py`."""
+"""The client's methods, one per command. Their parameters follow `statemachine/events/commands.py`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

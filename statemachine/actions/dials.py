@@ -7,9 +7,8 @@ from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import (
-    Add,
-    Call,
     CallProgressed,
+    DialCommand,
     DialOverdue,
     EffectFailed,
     EffectOutcome,
@@ -18,9 +17,6 @@ from conferral.statemachine.events import (
     Event,
     GateDecided,
     GateReached,
-    Retrieve,
-    Supervise,
-    Transfer,
 )
 from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.ended_session import is_unknown_dial
@@ -82,7 +78,7 @@ def dial(
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 
 
-def dial_options(event: Call | Transfer | Retrieve | Add | Supervise) -> DialOptions:
+def dial_options(event: DialCommand) -> DialOptions:
     """Return the dial options of a command."""
     return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
 

@@ -7,6 +7,7 @@ nouns with a past participle, commands are imperatives.
 from conferral.statemachine.events.base import Automatic, Event
 from conferral.statemachine.events.calls import CallProgressed, CallReceived, ClientCallReceived, DialEnded
 from conferral.statemachine.events.commands import (
+    COMMANDS,
     Add,
     Announce,
     Call,
@@ -14,6 +15,7 @@ from conferral.statemachine.events.commands import (
     Command,
     Complete,
     Convert,
+    DialCommand,
     End,
     Hold,
     Merge,
@@ -81,10 +83,6 @@ TIMERS: tuple[type[TimerExpired], ...] = (
     RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
     OpeningOverdue, PendingCommandOverdue, ParkOverdue, AgeOverdue,
 )  # fmt: skip
-COMMANDS: tuple[type[Command], ...] = (
-    Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
-    Supervise, Announce, Record, End,
-)  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)
 
@@ -117,6 +115,7 @@ __all__ = (
     "ConfirmOverdue",
     "Convert",
     "ConvertOverdue",
+    "DialCommand",
     "DialEnded",
     "DialOverdue",
     "EffectFailed",

@@ -1,17 +1,29 @@
-"""Commands of operators."""
+"""Commands of operators: the only description of each command and its fields.
 
+The checks of every way to submit a command, OpenAPI and AsyncAPI, the command line, the console's forms, and the sample
+commands of the state machine derive from it. The annotation of a field names its type, its valid values, and a
+description. A class's docstring describes the command; its first line is a summary.
+"""
+
+import dataclasses
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin
 
+from conferral.statemachine.events import field_values as values
 from conferral.statemachine.events.base import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Event):
-    """Base class of commands. Their `token` is the command's id."""
+    """Base class of commands."""
 
-    #: Who sent it; empty if unknown.
-    by: str = ""
+    #: Fields of which exactly one must be given; empty for commands without such a rule.
+    one_of: ClassVar[tuple[str, ...]] = ()
+
+    session_id: Annotated[str, values.SESSION, "a session's id or a call SID"]
+    #: The id under which the outcome is stored.
+    token: Annotated[str, values.NEW_ID, "the command's id; two commands with the same id run once"] = ""
+    by: Annotated[str, values.AUTHOR, "who gives the command; it appears in the session's log"] = ""
     #: Why it was rejected before it reached the session, which only logs it; empty for all others.
     refused: str = ""
 
@@ -22,192 +34,310 @@ class Command(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Convert(Command):
-    """Move the bridged call into a conference; neither party notices."""
+class DialCommand(Command):
+    """Base class of commands that dial."""
 
-    name: ClassVar[str] = "convert"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End(Command):
-    """Hang up every party."""
-
-    name: ClassVar[str] = "end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Command):
-    """Call the agent first, then the customer; opens a session."""
-
-    name: ClassVar[str] = "call"
-
-    agent: str = field(repr=False)
-    customer: str = field(repr=False)
-    #: A `SessionMode`; `bridge` is an ordinary `<Dial>`, which can be converted later.
-    mode: str = "bridge"
-    brief: str = ""
-    confirm: bool = False
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(Command):
-    """Hand the customer over to another party."""
-
-    name: ClassVar[str] = "transfer"
-
-    #: Destinations, comma-separated; all ring, and the first to accept wins.
-    to: str = field(repr=False)
-    #: A `TransferMode`.
-    mode: str
-    brief: str = ""
-    confirm: bool = False
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complete(Command):
-    """Complete the transfer: the agent leaves, customer and target stay."""
-
-    name: ClassVar[str] = "complete"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel(Command):
-    """Cancel the transfer: the target leaves or stops ringing, agent and customer stay."""
-
-    name: ClassVar[str] = "cancel"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swap(Command):
-    """In a consult: switch the agent to the other party."""
-
-    name: ClassVar[str] = "swap"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merge(Command):
-    """In a consult: let all three talk."""
-
-    name: ClassVar[str] = "merge"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park(Command):
-    """Release the agent; the customer hears music until someone retrieves the call."""
-
-    name: ClassVar[str] = "park"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieve(Command):
-    """Dial a party that retrieves a parked call."""
-
-    name: ClassVar[str] = "retrieve"
-
-    to: str = field(repr=False)
-    brief: str = ""
-    confirm: bool = False
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Command):
-    """Dial another party into the conference."""
-
-    name: ClassVar[str] = "add"
-
-    to: str = field(repr=False)
-    #: Name of the new party.
-    party: str
-    brief: str = ""
-    confirm: bool = False
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: str = field(default="", repr=False)
+    brief: Annotated[str, values.SPOKEN, "sentence for the dialed party before they join"] = ""
+    confirm: Annotated[bool, values.FLAG, "the dialed party must press 1, so that no voicemail takes the call"] = False
+    timeout_s: Annotated[int, values.RING_TIME, "seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default"] = 0
+    digits: Annotated[
+        str, values.DIGITS, "DTMF digits sent after the answer; w waits half a second, W one second; not for client:"
+    ] = ""
+    caller_id: Annotated[str, values.CALLER_ID, "number in the account that the dialed party sees"] = field(
+        default="", repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartyCommand(Command):
     """Base class of commands about one party."""
 
-    #: Its name, or the SID of its call.
-    party: str
+    party: Annotated[str, values.PARTY, "a party's name or its call SID"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(DialCommand):
+    """Call an agent, then a customer, and connect them.
+
+    In mode `bridge`, they are connected by a plain Dial, which can be converted later; in mode `conference`, in a
+    conference. Done when the two are talking. The dial options apply to the agent.
+    """
+
+    name: ClassVar[str] = "call"
+
+    session_id: Annotated[str, values.NEW_ID, "the id of the new session; generated by default"] = ""
+    agent: Annotated[str, values.DESTINATION, "address of the agent, dialed first"] = field(repr=False)
+    customer: Annotated[str, values.DESTINATION, "address of the customer, dialed second"] = field(repr=False)
+    mode: Annotated[str, values.CALL_MODE, "how to connect the two"] = "bridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert(Command):
+    """Move customer and agent into a conference.
+
+    Neither party notices.
+    """
+
+    name: ClassVar[str] = "convert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(DialCommand):
+    """Transfer the customer to someone else.
+
+    warm: all three talk until the agent leaves. consult: the customer is on hold while agent and target talk. blind:
+    the agent leaves immediately. warm and consult are done when the target has joined, blind when customer and target
+    are talking.
+    """
+
+    name: ClassVar[str] = "transfer"
+
+    #: Comma-separated; the first to accept wins.
+    to: Annotated[str, values.DESTINATIONS, "address to dial"] = field(repr=False)
+    mode: Annotated[str, values.TRANSFER_MODE, "kind of transfer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Command):
+    """Complete a transfer: disconnect the agent.
+
+    Customer and target keep talking. If the target is still ringing, the agent is disconnected now and the transfer
+    continues as a blind one.
+    """
+
+    name: ClassVar[str] = "complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Command):
+    """Cancel a transfer: disconnect the target.
+
+    Customer and agent keep talking. A ringing target stops ringing.
+    """
+
+    name: ClassVar[str] = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap(Command):
+    """In a consult, switch the agent between customer and target.
+
+    One is put on hold before the other is taken off hold, so that customer and target never hear each other.
+    """
+
+    name: ClassVar[str] = "swap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge(Command):
+    """In a consult, let all three talk.
+
+    No one stays on hold.
+    """
+
+    name: ClassVar[str] = "merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park(Command):
+    """Park the call: the agent leaves, the customer waits.
+
+    Connect someone to it with `retrieve`. After CONFERRAL_PARK_TIMEOUT, the fallback applies: by default, the agent
+    who parked the call is called back.
+    """
+
+    name: ClassVar[str] = "park"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieve(DialCommand):
+    """Retrieve a parked call.
+
+    Done when the two are talking. If it fails, the call stays parked.
+    """
+
+    name: ClassVar[str] = "retrieve"
+
+    to: Annotated[str, values.DESTINATION, "address to dial"] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(DialCommand):
+    """Add a party.
+
+    A bridged call is converted first. From then on, the call continues until one party is left.
+    """
+
+    name: ClassVar[str] = "add"
+
+    to: Annotated[str, values.DESTINATION, "address to dial"] = field(repr=False)
+    party: Annotated[str, values.NEW_PARTY, "a new name for the dialed party"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove(PartyCommand):
-    """Hang up one party."""
+    """Remove a party.
+
+    Removing the customer ends the call. Removing the agent during a transfer counts as `complete`.
+    """
 
     name: ClassVar[str] = "remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold(PartyCommand):
-    """Hold one party: it hears music, and no one hears it."""
+    """Put a party on hold.
+
+    The party hears music, and no one hears them. A bridged call is converted first. The last party who is not on hold
+    can't be put on hold.
+    """
 
     name: ClassVar[str] = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unhold(PartyCommand):
-    """Take one party off hold."""
+    """Take a party off hold.
+
+    Done when Twilio has confirmed it.
+    """
 
     name: ClassVar[str] = "unhold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute(PartyCommand):
-    """Mute one party: it hears everyone, and no one hears it."""
+    """Mute a party.
+
+    No one hears the party, who still hears the others. A bridged call is converted first.
+    """
 
     name: ClassVar[str] = "mute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmute(PartyCommand):
-    """Unmute one party."""
+    """Unmute a party.
+
+    Done when Twilio has confirmed it.
+    """
 
     name: ClassVar[str] = "unmute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Supervise(Command):
-    """Dial a supervisor, who listens in or helps the agent; with another mode, switch the current one."""
+class Supervise(DialCommand):
+    """Add a supervisor, or switch the supervisor's mode.
+
+    monitor: no one hears them. whisper: only the agent hears them. barge: everyone hears them. The supervisor always
+    hears everyone. Repeat the command with another mode to switch; no one is dialed again. A bridged call is converted
+    first.
+    """
 
     name: ClassVar[str] = "supervise"
 
-    to: str = field(repr=False)
-    #: A `SuperviseMode`.
-    mode: str
-    brief: str = ""
-    confirm: bool = False
-    timeout_s: int = 0
-    digits: str = ""
-    caller_id: str = field(default="", repr=False)
+    to: Annotated[str, values.DESTINATION, "address to dial"] = field(repr=False)
+    mode: Annotated[str, values.SUPERVISE_MODE, "who hears the supervisor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announce(Command):
-    """Play audio to all parties, or say a text; one of the two."""
+    """Play audio or say a sentence to everyone.
+
+    Needs one of the fields url and say. Done when it has been played to its end. Parties on hold don't hear it. A
+    bridged call is converted first.
+    """
 
     name: ClassVar[str] = "announce"
+    one_of: ClassVar[tuple[str, ...]] = ("url", "say")
 
-    url: str = field(default="", repr=False)
-    say: str = field(default="", repr=False)
+    say: Annotated[str, values.SPOKEN, "sentence to say to everyone"] = field(default="", repr=False)
+    url: Annotated[str, values.URL, "URL of audio or TwiML to play to everyone"] = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Command):
-    """Record the customer's call, or the conference if it is recorded from its start."""
+    """Record the customer's call in two channels.
+
+    If the conference is recorded from its start, the command controls that recording.
+    """
 
     name: ClassVar[str] = "record"
 
-    #: A `RecordAction`.
-    action: str
+    action: Annotated[str, values.RECORD_ACTION, "what to do with the recording"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Command):
+    """End the call for everyone."""
+
+    name: ClassVar[str] = "end"
+
+
+#: All commands, in the order of the docs.
+COMMANDS: tuple[type[Command], ...] = (
+    Call, Convert, Transfer, Complete, Cancel, Swap, Merge, Park, Retrieve, Add, Remove, Hold, Unhold, Mute, Unmute,
+    Supervise, Announce, Record, End,
+)  # fmt: skip
+COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}
+
+
+class CommandField(NamedTuple):
+    """One field of a command."""
+
+    #: Its name in commands.
+    name: str
+    #: Attribute of the command's class.
+    attribute: str
+    value: values.Value
+    summary: str
+    is_required: bool
+    default: Any
+
+    @property
+    def description(self) -> str:
+        """What it is, and its valid values in words."""
+        return ": ".join(filter(None, (self.summary, self.value.format)))
+
+    @property
+    def hint(self) -> str:
+        """What it is, in short: its valid values, if they are a closed list."""
+        return self.value.format if self.value.words else self.summary
+
+
+#: Attributes whose field has another name.
+_FIELD_NAMES = {"session_id": "session", "token": "id", "timeout_s": "timeout"}
+
+
+def _describe(command: type[Command]) -> tuple[CommandField, ...]:
+    bases = command.__mro__[: command.__mro__.index(Command)]
+    names = dict.fromkeys(name for one in (Command, *bases) for name in one.__annotations__)
+    attributes = {one.name: one for one in dataclasses.fields(command)}
+    found = []
+    for name in names:
+        if name in attributes and get_origin(attributes[name].type) is Annotated:
+            _, value, summary = get_args(attributes[name].type)
+            default = attributes[name].default
+            is_required = default is dataclasses.MISSING
+            found.append(CommandField(_FIELD_NAMES.get(name, name), name, value, summary, is_required, default))
+    return tuple(found)
+
+
+#: Fields that every command has.
+COMMON_FIELDS = _describe(Command)
+_FIELDS = {command.name: _describe(command) for command in COMMANDS}
+
+
+def fields_of(command: type[Command]) -> tuple[CommandField, ...]:
+    """Return a command's fields: session, id, and sender, those of the command, and the dial options."""
+    return _FIELDS[command.name]
+
+
+def own_fields(command: type[Command]) -> tuple[CommandField, ...]:
+    """Return the fields that not every command has."""
+    return _FIELDS[command.name][len(COMMON_FIELDS) :]
+
+
+def variant_field(command: type[Command]) -> CommandField | None:
+    """Return the field on which it depends whether a session accepts the command: mode, action, or party."""
+    return next((one for one in own_fields(command) if one.is_required and one.value.form in ("choice", "party")), None)

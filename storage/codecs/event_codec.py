@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields as fields_of
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import orjson
 
@@ -105,7 +105,8 @@ def _fields_of(event: type[Event]) -> tuple[_Field, ...]:
     for field in fields_of(event):
         if field.name in _NOT_STORED:
             continue
-        kind = str(field.type) if "|" in str(field.type) or "[" in str(field.type) else _annotation_name(field.type)
+        annotation = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+        kind = str(annotation) if "|" in str(annotation) or "[" in str(annotation) else _annotation_name(annotation)
         kind = _MODULE.sub("", kind)
         is_needed = field.default is field.default_factory  # both are dataclasses.MISSING
         is_written = is_needed or (isinstance(field.default, str) and field.default != "")

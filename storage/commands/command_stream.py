@@ -1,21 +1,19 @@
-"""Command stream: parsing and publishing commands, and reading their outcomes."""
+"""Command stream: publishing commands, and reading their outcomes."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import Command
+from conferral.statemachine.events.field_values import AUTHOR
 from conferral.statemachine.ids import ID_PATTERN as ID_PATTERN
 from conferral.statemachine.ids import NAME_PATTERN, id_error
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.commands import command_models, command_values
-from conferral.storage.commands.command_models import BadCommandError as BadCommandError
-from conferral.storage.commands.command_models import Value
+from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S
@@ -92,45 +90,10 @@ def giver_of(fields: Mapping[str, str]) -> str:
     >>> giver_of({"type": "end", "by": "cli"})
     'cli'
     """
-    given = fields.get("by", "")
-    return given if command_values.GIVER_PATTERN.fullmatch(given) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedCommand:
-    """A well-formed command; its session decides later whether to accept it."""
-
-    event_type: type[Command]
-    #: A session's id or the SID of one of its calls. For `call`, the new session's id; empty to generate one.
-    session: str
-    #: The given values, by attribute of the command's class. They hold addresses, so they are excluded from the repr.
-    values: Mapping[str, Value] = field(default_factory=dict, repr=False)
-    #: The sender.
-    by: str = ""
-
-    def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
-        """Return the event for the session to decide.
-
-        Args:
-            session_id: The session's id.
-            command_id: The id under which the outcome is stored.
-            published_at_ms: When the command was published, Unix milliseconds.
-        """
-        given: dict[str, object] = {
-            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
-            **self.values,
-        }  # fmt: skip
-        return self.event_type(**given)  # type: ignore[arg-type]  # the checks of the fields see to the types
-
-
-def parse(fields: Mapping[str, str]) -> ParsedCommand:
-    """Parse a command. An empty field counts as absent.
-
-    Raises:
-        BadCommandError: Unknown type, or a field that is missing, invalid, or not part of that type.
-    """
-    model = command_models.validate(fields)
-    return ParsedCommand(model.kind, model.session, model.values(), model.by)
+    try:
+        return AUTHOR.parse(fields.get("by", ""))
+    except ValueError:
+        return ""
 
 
 def session_id_of(command_id: str) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from conferral.statemachine.events import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, decode
-from conferral.storage.commands.command_stream import BadCommandError, command_id_of
+from conferral.storage.commands.command_parser import BadCommandError
+from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry

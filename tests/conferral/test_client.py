@@ -18,9 +18,10 @@ from conferral import (
     UnknownSession,
 )
 from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.events.commands import own_fields
 from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_models import MODELS, BadCommandError, validate
+from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
 
@@ -89,11 +90,12 @@ def test_every_command_has_a_method():
 
 
 def test_methods_take_the_fields_of_their_commands_and_how_they_are_given():
-    for name, model in MODELS.items():
-        named = set(inspect.signature(getattr(Client, name)).parameters) - {"self", "how"}
-        options = {"brief", "confirm", "timeout", "digits", "caller_id"} & set(model.own_names())
+    for command in COMMANDS:
+        own = {one.name for one in own_fields(command)}
+        named = set(inspect.signature(getattr(Client, command.name)).parameters) - {"self", "how"}
+        options = {"brief", "confirm", "timeout", "digits", "caller_id"} & own
 
-        assert named | options == {"session", *model.own_names()}
+        assert named | options == {"session", *own}
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -201,7 +203,7 @@ async def test_what_no_session_could_take_is_refused_in_the_words_of_the_stream_
 ):
     fields = {"type": name, **given, "to": ",".join(given["to"])} if given.get("to") == [] else {"type": name, **given}
     with pytest.raises(BadCommandError) as wrong:
-        validate(fields)
+        parse(fields)
     with pytest.raises(CommandRejected) as refused:
         await getattr(client, name)(**given)
 

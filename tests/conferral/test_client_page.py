@@ -8,7 +8,7 @@ from pathlib import Path
 import conferral
 from conferral import Client, Command, CommandError
 from conferral.client.commands import DialOptions
-from conferral.storage.commands.command_models import MODELS
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -20,7 +20,7 @@ DIAL = {"brief", "confirm", "digits", "ring_timeout_s", "caller_id"}
 def test_every_method_of_the_client_is_named():
     methods = {name for name, _ in inspect.getmembers(Client, callable) if not name.startswith("_")}
 
-    assert set(MODELS) < methods
+    assert set(COMMANDS_BY_NAME) < methods
     assert [name for name in sorted(methods) if f"`{name}`" not in PAGE and f"`{name}()`" not in PAGE] == []
 
 

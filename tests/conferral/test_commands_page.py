@@ -6,11 +6,11 @@ import pytest
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import GateDecision, Swap
+from conferral.statemachine.events.commands import COMMANDS, own_fields
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.table import ROWS, Refuse
 from conferral.statemachine.transfer import TransferState
-from conferral.storage.commands.command_models import MODELS
 from tests.conferral.cli_helpers import CALL, make_session
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
@@ -31,7 +31,7 @@ def test_every_refusal_of_a_command_is_explained(reason):
 def test_every_field_of_every_command_is_explained():
     rows = PAGE.partition("## Fields\n")[2].partition("\n## ")[0]
 
-    for field in {name for model in MODELS.values() for name in model.own_names()}:
+    for field in {one.name for command in COMMANDS for one in own_fields(command)}:
         assert f"`{field}`" in rows
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.storage.commands.command_stream import parse
+from conferral.storage.commands.command_parser import parse
 from conferral.webhooks.api.routes import ROUTES
 from tests.docs.generated import ROOT, load_script
 

@@ -21,7 +21,8 @@ from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import AGENT, Session
-from conferral.storage.commands.command_stream import BadCommandError, command_id_of, parse
+from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
 from conferral.telephony.directory.model import resolve_agent
 from tests.docs.generated import ROOT

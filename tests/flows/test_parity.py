@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.storage.commands.command_models import MODELS
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, own_fields
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
 from tests.flows.flow_helpers import CAROL, everybody_is_gone, outcome_of
 from tests.flows.test_redis_cli import pairs, redis_cli
@@ -73,7 +73,7 @@ REFUSED = {"cancel": "no transfer is in progress; allowed now: "}
 
 
 def test_the_examples_are_of_every_command():
-    assert {fields["type"] for fields in TYPED} == set(MODELS)
+    assert {fields["type"] for fields in TYPED} == set(COMMANDS_BY_NAME)
 
 
 def test_what_is_typed_is_what_the_examples_show():
@@ -125,7 +125,11 @@ async def test_examples_for_redis_cli_are_taken_as_they_stand(redis_server):
             ("merge", "rejected", "no consult is in progress: all parties are talking"),
             ("cancel", "rejected", "no transfer is in progress"),
         ]
-        assert {kind for kind, status, _ in told if status == "done"} == set(MODELS) - {"swap", "merge", "cancel"}
+        assert {kind for kind, status, _ in told if status == "done"} == COMMANDS_BY_NAME.keys() - {
+            "swap",
+            "merge",
+            "cancel",
+        }
         await everybody_is_gone(system, session, "command")
 
 
@@ -147,9 +151,9 @@ WHOLE: dict[str, Fields] = {
 
 
 def test_every_command_is_given_with_all_its_fields():
-    for kind, model in MODELS.items():
+    for kind, command in COMMANDS_BY_NAME.items():
         given = {*WHOLE[kind], "say"} if kind == "announce" else {*WHOLE[kind]}
-        assert given - {"session"} == set(model.own_names())
+        assert given - {"session"} == {one.name for one in own_fields(command)}
 
 
 async def test_every_way_publishes_the_same_command(system):
@@ -215,7 +219,7 @@ def wrong(kind: str) -> Iterator[Fields]:
             yield {name: text}
 
 
-@pytest.mark.parametrize("kind", kept(MODELS, "add", "call"))
+@pytest.mark.parametrize("kind", kept(COMMANDS_BY_NAME, "add", "call"))
 async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
     """Each of its fields, each kind of wrong value, sessions of nobody; nobody is dialled and no session opened."""
     customer, agent = await system.talking()
@@ -263,8 +267,9 @@ async def test_word_that_is_none_is_refused_before_anything_is_done(system):
         with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
             await client.publish({**end, "colour": "red"})
 
+        reason = f"unknown type 'dance'; one of: {', '.join(sorted(COMMANDS_BY_NAME))}"
         told = [await ways[name].give({**end, "type": "dance"}) for name in ("redis", "http")]
-        assert told == [ReportedOutcome("rejected", f"unknown type 'dance'; one of: {', '.join(sorted(MODELS))}")] * 2
+        assert told == [ReportedOutcome("rejected", reason)] * 2
         assert (await line.type("dance", customer.sid))[0] == 2
         with pytest.raises(AttributeError):
             await client.publish({**end, "type": "dance"})
@@ -304,7 +309,7 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
             assert (await system.command(kind, customer.sid, **fields)).status == "done"
     async with every_channel(system) as ways:
         allowed = allowed_commands_of(await system.session(customer.sid))
-        refused = [kind for kind in MODELS if kind not in (*allowed, "call", "convert")]
+        refused = [kind for kind in COMMANDS_BY_NAME if kind not in (*allowed, "call", "convert")]
         assert refused
         answers = await asyncio.gather(*(told_of(ways, kind, {}, customer.sid) for kind in refused))
     for told in answers:

@@ -4,7 +4,7 @@ import pytest
 from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError
-from conferral.storage.commands.command_stream import BadCommandError
+from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router.caller_ids import FOUND_TTL_S, MISSING_TTL_S, CallerIdChecker
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 

@@ -12,6 +12,7 @@ from conferral.statemachine.events import Call, Transfer
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -182,7 +183,7 @@ async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fi
 @pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
 async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkeypatch, name):
     async def has_none(number: str) -> None:
-        raise command_stream.BadCommandError("caller_id: not a number in the account")
+        raise BadCommandError("caller_id: not a number in the account")
 
     monkeypatch.setattr(routing.caller_ids, "check", has_none)
     await routing.know(CALL_SID)

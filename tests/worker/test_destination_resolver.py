@@ -5,8 +5,7 @@ import pytest
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
-from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import BadCommandError
+from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.worker.process import Worker, make_policy
@@ -27,7 +26,7 @@ NAMES = {"billing": "+14155550144", "bob": "client:bob", "jamaica": "+1876555012
 
 
 def checked(allowed: AllowList = ALLOWED, **fields: str):
-    return resolve_destinations(command_stream.parse(fields), NAMES, allowed)
+    return resolve_destinations(parse(fields), NAMES, allowed)
 
 
 def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
@@ -54,7 +53,7 @@ def test_nobody_rings_twice_at_once_under_two_names(to):
 
 
 def test_commands_that_dial_nobody_pass():
-    parsed = command_stream.parse({"type": "end", "session": "s"})
+    parsed = parse({"type": "end", "session": "s"})
     assert resolve_destinations(parsed, NAMES, AllowList()) is parsed
 
 

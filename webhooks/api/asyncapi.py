@@ -5,9 +5,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
-from conferral.storage.commands.command_models import MODELS, schema_of
+from conferral.storage.commands.command_parser import schema_of
 from conferral.storage.keys import Keys
 from conferral.webhooks.api.openapi import VERSION, command_name
 
@@ -72,7 +73,7 @@ def document(keys: Keys) -> dict[str, Any]:
     Args:
         keys: Names of the streams.
     """
-    commands = {command_name(model): model for model in MODELS.values()}
+    commands = {command_name(command): command for command in COMMANDS}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -117,7 +118,7 @@ def document(keys: Keys) -> dict[str, Any]:
         },
         "components": {
             "messages": {
-                **{name: _message(name, model.__doc__ or "") for name, model in commands.items()},
+                **{name: _message(name, command.__doc__ or "") for name, command in commands.items()},
                 "Outcome": _message(OutcomeRecord.__name__, OutcomeRecord.__doc__ or ""),
                 "LogEntry": _message(LogRecord.__name__, LogRecord.__doc__ or ""),
             },
@@ -154,7 +155,7 @@ def _schemas() -> dict[str, Any]:
     _, records = models_json_schema(
         [(OutcomeRecord, "serialization"), (LogRecord, "serialization")], ref_template=_REF + "{model}"
     )
-    return {**{command_name(model): _as_text(schema_of(model)) for model in MODELS.values()}, **records["$defs"]}
+    return {**{command_name(command): _as_text(schema_of(command)) for command in COMMANDS}, **records["$defs"]}
 
 
 def _as_text(schema: dict[str, Any]) -> dict[str, Any]:

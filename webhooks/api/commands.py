@@ -12,7 +12,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.web.json_requests import RequestError
-from conferral.storage.commands.command_models import CommandModel
+from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.webhooks.api.errors import ErrorType
 
@@ -34,7 +34,7 @@ class ApiCommands:
         """Answer all waiting requests now, or at their next poll."""
         self._is_closing = True
 
-    async def submit(self, model: CommandModel) -> SubmittedCommand:
+    async def submit(self, parsed: ParsedCommand) -> SubmittedCommand:
         """Publish a command; a repetition with the same id is not published again.
 
         Raises:
@@ -43,7 +43,7 @@ class ApiCommands:
             StoreError: The result is unknown.
         """
         try:
-            return await self._submitter.submit(model.entry() | {"by": TOKEN_NAME}, model.id, check_session=True)
+            return await self._submitter.submit(parsed.entry() | {"by": TOKEN_NAME}, parsed.id, check_session=True)
         except (CommandIdConflict, SessionExists) as error:
             raise RequestError(ErrorType.TAKEN, error.reason) from None
         except CommandStreamFull as error:

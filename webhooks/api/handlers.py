@@ -17,8 +17,8 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
-from conferral.storage.commands import command_models, command_stream
-from conferral.storage.commands.command_models import BadCommandError, CommandModel
+from conferral.storage.commands import command_parser, command_stream
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import Fields, LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
@@ -112,7 +112,7 @@ class Handlers:
         """Submit a `call`, which opens a session."""
         if "type" in request.body:
             raise RequestError(ErrorType.INVALID, 'unexpected field "type": this path takes the fields of call')
-        model = _command_model(request, type="call")
+        model = _parsed_command(request, type="call")
         command = await self._submit(model)
         session_id = command.session or command_stream.session_id_of(command.command_id)
         return _response(202, models.SessionAccepted(command=command.command_id, session=session_id))
@@ -124,7 +124,7 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, 'unexpected field "session": the path names the session')
         if request.body.get("type") == "call":
             raise RequestError(ErrorType.INVALID, "call opens a session: POST it to /sessions")
-        model = _command_model(request, session=named)
+        model = _parsed_command(request, session=named)
         command = await self._submit(model)
         if not request.query["wait"]:
             return _response(202, models.CommandAccepted(command=command.command_id))
@@ -137,8 +137,8 @@ class Handlers:
             )
         return _response(200, _outcome(outcome))
 
-    async def _submit(self, model: CommandModel) -> SubmittedCommand:
-        command = await self.commands.submit(model)
+    async def _submit(self, parsed: ParsedCommand) -> SubmittedCommand:
+        command = await self.commands.submit(parsed)
         log.info(
             "command_published",
             command=command.kind,
@@ -184,7 +184,7 @@ def _unknown_session(request: ApiRequest) -> RequestError:
     return RequestError(ErrorType.UNKNOWN, command_stream.unknown_session(request.path["session"]))
 
 
-def _command_model(request: ApiRequest, **more: str) -> CommandModel:
+def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:
     """Return a request's command, including fields that are not in its body."""
     fields = {**request.body, **more}
     if request.key:
@@ -192,7 +192,7 @@ def _command_model(request: ApiRequest, **more: str) -> CommandModel:
             raise RequestError(ErrorType.INVALID, f"id and the header {KEY_HEADER} differ; send only one")
         fields["id"] = request.key
     try:
-        return command_models.validate(fields)
+        return command_parser.parse(fields)
     except BadCommandError as error:
         raise RequestError(ErrorType.INVALID, str(error)) from None
 

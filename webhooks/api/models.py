@@ -1,4 +1,4 @@
-"""Models of the control API, except for commands: those are in `storage/commands/command_models.py`.
+"""Models of the control API, except for commands: those are in `statemachine/events/commands.py`.
 
 The API descriptions are generated from these models, and every answer except a session's hash is built from one, so
 that descriptions and answers match.

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from conferral.runtime.web.json_requests import STATUS
-from conferral.storage.commands.command_models import CommandModel, schema_of
+from conferral.statemachine.events import Command
+from conferral.storage.commands.command_parser import schema_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
@@ -83,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _body(route: Route) -> dict[str, Any]:
     if not isinstance(route.body, tuple):
         return {"$ref": _REF + models.TokenRequest.__name__}
-    refs = {model.kind.name: _REF + command_name(model) for model in route.body}
+    refs = {command.name: _REF + command_name(command) for command in route.body}
     if len(refs) == 1:
         return {"$ref": next(iter(refs.values()))}
     return {
@@ -92,9 +93,9 @@ def _body(route: Route) -> dict[str, Any]:
     }
 
 
-def command_name(model: type[CommandModel]) -> str:
+def command_name(command: type[Command]) -> str:
     """Return the name of a command's schema."""
-    return f"{model.__name__}Command"
+    return f"{command.__name__}Command"
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -127,6 +128,6 @@ def _schemas() -> dict[str, Any]:
     schemas[models.Session.__name__]["patternProperties"] = models.SESSION_PATTERNS
     for route in ROUTES:
         if isinstance(route.body, tuple):
-            for model in route.body:
-                schemas[command_name(model)] = schema_of(model, without=route.body_without)
+            for command in route.body:
+                schemas[command_name(command)] = schema_of(command, without=route.body_without)
     return dict(sorted(schemas.items()))

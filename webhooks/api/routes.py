@@ -8,13 +8,13 @@ from aiohttp import hdrs
 from pydantic import BaseModel
 
 from conferral.runtime.web.json_requests import STATUS
-from conferral.storage.commands.command_models import MODELS, Call, CommandModel
+from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
-Body = type[models.TokenRequest] | tuple[type[CommandModel], ...]
+Body = type[models.TokenRequest] | tuple[type[Command], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ ROUTES = (
             202: ResponseSpec(models.CommandAccepted, "Published; no outcome yet"),
         },
         query=(WAIT,),
-        body=tuple(model for model in MODELS.values() if model is not Call),
+        body=tuple(command for command in COMMANDS if command is not Call),
         body_without=("session",),
         more_error_types=(ErrorType.UNKNOWN, ErrorType.REJECTED, ErrorType.TAKEN, ErrorType.FULL),
     ),

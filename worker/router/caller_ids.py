@@ -10,7 +10,7 @@ from twilio.rest import Client
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import ProviderError
-from conferral.storage.commands.command_stream import BadCommandError
+from conferral.storage.commands.command_parser import BadCommandError
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import label_requests
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from conferral.storage.commands.command_stream import BadCommandError, ParsedCommand
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
 from conferral.telephony.directory.model import resolve_address
 

@@ -24,7 +24,7 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_stream import ParsedCommand
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import Keys
@@ -212,7 +212,7 @@ class RoutingQueue:
         """Report a dead-lettered command as failed; a retry gets its own outcome."""
         try:
             command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
-        except command_stream.BadCommandError:
+        except BadCommandError:
             return  # no one could query the outcome of such an id
         report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
         async with self._node_permit(self._keys.command(command_id)):
@@ -221,24 +221,24 @@ class RoutingQueue:
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
-        except command_stream.BadCommandError as error:
+        except BadCommandError as error:
             # No one could query an outcome under an id that does not match the pattern.
             if await self._claim(entry.entry_id, entry, "") is not None:
                 await self._reject(entry.entry_id, "", str(error))
             return
         refused = ""
         try:
-            parsed = command_stream.parse(fields)
+            parsed = parse(fields)
             try:
                 parsed = resolve_destinations(parsed, self._names(), self._allowed)
                 if caller_id := parsed.values.get("caller_id"):
                     await self._caller_ids.check(str(caller_id))
-            except command_stream.BadCommandError as error:
+            except BadCommandError as error:
                 # The session logs that a command named a destination that is not allowed.
                 if parsed.event_type is Call or await self._find_session(parsed.session) is None:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
-        except command_stream.BadCommandError as error:
+        except BadCommandError as error:
             if await self._claim(command_id, entry, "") is not None:
                 await self._reject(command_id, "", str(error))
             return

@@ -7,9 +7,10 @@ import pytest
 from aiohttp import web
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_models import MODELS, BadCommandError, validate
+from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.webhooks.api import commands
 from tests.webhooks.api.api_helpers import (
     ALICE,
@@ -76,7 +77,7 @@ async def eventually(condition):
 
 
 def test_there_is_an_example_of_every_command():
-    assert {*EXAMPLES, "call"} == set(MODELS)
+    assert {*EXAMPLES, "call"} == set(COMMANDS_BY_NAME)
 
 
 @pytest.mark.usefixtures("bridged")
@@ -89,8 +90,8 @@ async def test_every_command_is_published_as_the_stream_takes_it(api, store):
         assert entry["id"] == told["command"]
         assert list(told) == ["command"]
         of_stream = {name: text.lower() if isinstance(text, bool) else text for name, text in entry.items()}
-        assert validate(of_stream).values() == validate({"type": name, "session": CALLER, **fields}).values()
-        assert command_stream.parse(entry).session == CALLER
+        assert parse(of_stream).values == parse({"type": name, "session": CALLER, **fields}).values
+        assert parse(entry).session == CALLER
 
 
 @pytest.mark.usefixtures("bridged")
@@ -140,7 +141,7 @@ async def test_a_session_of_a_command_that_can_be_none_is_a_wrong_field(api, sto
 @pytest.mark.usefixtures("bridged")
 async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, fields):
     with pytest.raises(BadCommandError) as refused:
-        validate({**fields, "session": CALLER})
+        parse({**fields, "session": CALLER})
 
     status, told = await ask(api, COMMANDS, fields)
 

@@ -9,12 +9,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.events import CallReceived
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import OutcomeRecord
 from conferral.statemachine.transfer import Attempt
 from conferral.storage.codecs import session_codec
-from conferral.storage.commands.command_models import MODELS, BadCommandError, validate
+from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.outcome_stream import encode_outcome
 from conferral.webhooks.api import asyncapi, openapi
 from conferral.webhooks.api.handlers import Handlers
@@ -143,7 +144,7 @@ COMMANDS = [
 @pytest.mark.parametrize("fields", COMMANDS, ids=str)
 def test_the_description_takes_a_command_exactly_when_we_do(fields):
     try:
-        validate({**fields, "session": CALLER})
+        parse({**fields, "session": CALLER})
     except BadCommandError:
         is_taken = False
     else:
@@ -154,7 +155,7 @@ def test_the_description_takes_a_command_exactly_when_we_do(fields):
     assert jsonschema.Draft202012Validator(schema).is_valid(fields) is is_taken
     # The stream's description speaks of text alone, and of the session too.
     text = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
-    of_stream = [validator(STREAMS, openapi.command_name(model)) for model in MODELS.values()]
+    of_stream = [validator(STREAMS, openapi.command_name(command)) for command in COMMANDS_BY_NAME.values()]
     assert any(one.is_valid({**text, "session": CALLER}) for one in of_stream) is is_taken
 
 
@@ -205,12 +206,12 @@ def test_every_command_is_a_message_and_no_other():
     }
     types = {resolved(STREAMS, one)["properties"]["type"]["const"] for one in named}
 
-    assert types == set(MODELS)
+    assert types == set(COMMANDS_BY_NAME)
 
 
 def test_the_fields_of_commands_are_text_in_the_stream():
-    for model in MODELS.values():
-        for name, field in STREAMS["components"]["schemas"][openapi.command_name(model)]["properties"].items():
+    for command in COMMANDS_BY_NAME.values():
+        for name, field in STREAMS["components"]["schemas"][openapi.command_name(command)]["properties"].items():
             assert field["type"] == "string", name
             assert isinstance(field.get("default", ""), str)
 

@@ -1,4 +1,4 @@
-"""Commands by their models: values of JSON, words of refusal, and schemas that accept what is accepted."""
+"""Commands by their descriptions: values of JSON, words of refusal, and schemas that accept what is accepted."""
 
 import re
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.events import COMMANDS
-from conferral.storage.commands import command_models
-from conferral.storage.commands.command_models import MODELS, BadCommandError, schema_of, validate
+from conferral.statemachine.events import COMMANDS, Add, Transfer
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, fields_of
+from conferral.storage.commands.command_parser import BadCommandError, parse, schema_of
 
 NUMBER = "+14155550123"
 ADD = {"type": "add", "session": "s", "to": NUMBER, "party": "lawyer"}
@@ -27,18 +27,14 @@ VALID = {
 
 def refusal(fields) -> str:
     with pytest.raises(BadCommandError) as refused:
-        validate(fields)
+        parse(fields)
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
 def test_each_command_is_taken_with_what_it_needs(name):
     fields = {"type": name, "session": "s", **VALID.get(name, {})}
-    assert validate(fields).entry() == fields
-
-
-def test_there_is_a_model_for_every_command_and_in_their_order():
-    assert [model.kind for model in MODELS.values()] == list(COMMANDS)
+    assert parse(fields).entry() == fields
 
 
 NEW_NAME = (
@@ -48,6 +44,9 @@ NEW_NAME = (
 ANNOUNCE = {"type": "announce", "session": "s"}
 ONE_OF_TWO = "announce needs one of the fields url and say, and not both"
 URL = "url must be an http:// or https:// URL of at most 2,000 characters"
+
+
+NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
 
 
 @pytest.mark.parametrize("fields, words", [
@@ -90,9 +89,9 @@ URL = "url must be an http:// or https:// URL of at most 2,000 characters"
     *(({**ADD, "timeout": timeout}, "timeout must be whole seconds, 5 to 600")
       for timeout in (4, 601, 30.5, True, None, [], 10**400, -30, float("inf"), float("nan"))),
     ({"type": "supervise", "session": "s", "to": NUMBER, "mode": ["barge"]}, "mode must be monitor, whisper or barge"),
-    *(({**named, "session": "s"}, f"missing field \"type\" (the command); one of: {', '.join(sorted(MODELS))}")
+    *(({**named, "session": "s"}, f"missing field \"type\" (the command); one of: {NAMES}")
       for named in ({}, {"type": ""})),
-    ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {', '.join(sorted(MODELS))}"),
+    ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
 ])  # fmt: skip
 def test_command_that_is_wrong_is_told_in_words(fields, words):
     assert refusal(fields) == words
@@ -108,34 +107,38 @@ def test_of_several_faults_that_of_the_session_is_told_first_then_strange_fields
     "https://example.com/a.mp3", "HTTP://EXAMPLE.com:8080/a%20b?c=d&e=%2B#rc=2", "http://[::1]:80/", "https://a:b@host",
 ])  # fmt: skip
 def test_url_that_can_be_fetched_is_taken(url):
-    assert validate({**ANNOUNCE, "url": url}).entry()["url"] == url
+    assert parse({**ANNOUNCE, "url": url}).entry()["url"] == url
 
 
 @pytest.mark.parametrize("given, taken", [(True, True), ("true", True), (False, False), ("false", False)])
 def test_confirm_is_a_boolean_or_a_word(given, taken):
-    model = validate({**ADD, "confirm": given})
-    assert model.values()["confirm"] is taken
-    assert model.entry()["confirm"] == str(taken).lower()
+    parsed = parse({**ADD, "confirm": given})
+    assert parsed.values["confirm"] is taken
+    assert parsed.entry()["confirm"] == str(taken).lower()
 
 
 @pytest.mark.parametrize("given", [30, 30.0, "30", "030"])
 def test_timeout_is_a_number_or_digits(given):
-    model = validate({**ADD, "timeout": given})
-    assert model.values()["timeout_s"] == 30
-    assert type(model.values()["timeout_s"]) is int
-    assert model.entry()["timeout"] == "30"
+    parsed = parse({**ADD, "timeout": given})
+    assert parsed.values["timeout_s"] == 30
+    assert type(parsed.values["timeout_s"]) is int
+    assert parsed.entry()["timeout"] == "30"
 
 
 def test_what_was_not_given_stands_in_no_entry():
-    model = validate({**ADD, "brief": "", "id": ""})
-    assert model.entry() == ADD
-    assert model.values() == {"to": NUMBER, "party": "lawyer"}
+    parsed = parse({**ADD, "brief": "", "id": ""})
+    assert parsed.entry() == ADD
+    assert parsed.values == {"to": NUMBER, "party": "lawyer"}
 
 
 def test_command_shows_nobodys_number_or_name():
-    model = validate({**ADD, "brief": "Mrs Smith calls", "id": "c1"})
-    assert repr(model) == "Add(session='s', id='c1')"
-    assert "Smith" not in str(model)
+    parsed = parse({**ADD, "brief": "Mrs Smith calls", "id": "c1"})
+    assert repr(parsed) == f"ParsedCommand(event_type={Add!r}, session='s', id='c1')"
+    assert "Smith" not in str(parsed)
+
+
+def names_of(command) -> list[str]:
+    return ["type", *(one.name for one in fields_of(command))]
 
 
 ANYTHING = st.recursive(
@@ -145,20 +148,20 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.sampled_from([*MODELS.values()]), st.data())
-def test_whatever_is_given_is_taken_or_refused_without_repeating_it(model, data):
+@given(st.sampled_from(COMMANDS), st.data())
+def test_whatever_is_given_is_taken_or_refused_without_repeating_it(command, data):
     number = "+15005550006"
-    names = st.sampled_from(model.names()) | st.text(max_size=5).map(lambda text: text + number)
+    names = st.sampled_from(names_of(command)) | st.text(max_size=5).map(lambda text: text + number)
     texts = st.text(max_size=40).map(lambda text: text + number)
     changes = data.draw(st.dictionaries(names, ANYTHING | texts, max_size=3))
     try:
-        found = validate({"session": "s", **VALID.get(model.kind.name, {}), **changes, "type": model.kind.name})
+        found = parse({"session": "s", **VALID.get(command.name, {}), **changes, "type": command.name})
     except BadCommandError as refused:
         words = str(refused)
     else:
         words = repr(found)
         assert all(type(text) is str and text.encode() for text in found.entry().values())
-        assert validate(found.entry()) == found, "what one way of giving it takes, the stream takes too"
+        assert parse(found.entry()) == found, "what one way of giving it takes, the stream takes too"
     assert number not in words
 
 
@@ -193,30 +196,30 @@ def accepts_object(schema, value) -> bool:
     return is_known and has_all and all(accepts(fields[name], one) for name, one in value.items())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
 def test_schema_accepts_a_valid_command_and_its_empty_fields(name):
-    schema = schema_of(MODELS[name])
+    schema = schema_of(COMMANDS_BY_NAME[name])
     fields = {"type": name, "session": "s", **VALID.get(name, {})}
     empty = dict.fromkeys(schema["properties"].keys() - schema["required"] - fields.keys(), "")
     assert accepts(schema, fields)
     assert accepts(schema, {**fields, **empty})
-    assert validate({**fields, **empty}).entry() == fields
+    assert parse({**fields, **empty}).entry() == fields
     assert not accepts(schema, {**fields, "strange": ""})
     assert not accepts(schema, {**fields, "type": "dance"})
 
 
-@given(st.sampled_from([*MODELS.values()]), st.data())
-def test_schema_and_validation_say_the_same_of_any_field(model, data):
-    fields = {"type": model.kind.name, "session": "s", **VALID.get(model.kind.name, {})}
-    schema = schema_of(model)
-    name = data.draw(st.sampled_from([name for name in model.names() if name not in {"type", "url", "say"}]))
+@given(st.sampled_from(COMMANDS), st.data())
+def test_schema_and_validation_say_the_same_of_any_field(command, data):
+    fields = {"type": command.name, "session": "s", **VALID.get(command.name, {})}
+    schema = schema_of(command)
+    name = data.draw(st.sampled_from([name for name in names_of(command) if name not in {"type", "url", "say"}]))
     near = st.from_regex(r"[a-z0-9*#wW+:,. -]{0,34}\Z", fullmatch=True)
     fields[name] = data.draw(
         st.booleans() | st.integers(-1, 700) | near | st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
         | st.sampled_from(["", "true", "agent", "agent-1", "guest-2", "bridge", "blind", "barge", "stop", "05", "600"])
     )  # fmt: skip
     try:
-        validate(fields)
+        parse(fields)
         is_taken = True
     except BadCommandError as refused:
         is_taken = "twice" in str(refused)  # no schema can say it
@@ -228,7 +231,7 @@ def test_schema_and_validation_say_the_same_of_any_field(model, data):
     ({"say": "", "url": ""}, False), ({"say": "Hello", "url": "https://a/"}, False),
 ])  # fmt: skip
 def test_schema_of_announce_wants_one_of_two(given, is_right):
-    ways = schema_of(MODELS["announce"])["oneOf"]
+    ways = schema_of(COMMANDS_BY_NAME["announce"])["oneOf"]
     fits = [
         all(
             len(given[name]) >= bound.get("minLength", 0) and len(given[name]) <= bound.get("maxLength", 500)
@@ -240,6 +243,6 @@ def test_schema_of_announce_wants_one_of_two(given, is_right):
 
 
 def test_fields_that_are_given_in_another_way_are_left_out_of_a_schema():
-    schema = schema_of(command_models.Transfer, without=("session", "type"))
+    schema = schema_of(Transfer, without=("session", "type"))
     assert schema["required"] == ["to", "mode"]
     assert {"session", "type"}.isdisjoint(schema["properties"])

@@ -1,0 +1,224 @@
+"""Kinds of command fields: which values are valid, in words and as JSON Schema, and how people enter them."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, NO_PHONE_NUMBER_RULE, id_error
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
+from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.transfer import TARGETS_MAX
+
+#: Input elements of forms.
+Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
+
+#: Maximum length of spoken text (characters): about half a minute of speech.
+_SPOKEN_MAX = 500
+#: Minimum and maximum ring time, seconds. Source: Twilio docs, Call resource, `Timeout` (600 at most).
+_RING_S = (5, 600)
+#: Maximum length of a destination (characters); each kind of address has a lower limit of its own.
+_DESTINATION_MAX = 512
+#: Maximum length of a URL (characters).
+_URL_MAX = 2_000
+
+#: Excluded from text: control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl,
+#: Zp.
+_NO_TEXT = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+#: Source: W3C, Extensible Markup Language 1.0, section 2.2: a document can't contain these two.
+_NOT_IN_XML = "\\ufffe\\uffff"
+#: Surrogates: they can't be encoded, and JSON Schema patterns can't name them.
+_HALF = re.compile("[\ud800-\udfff]")
+#: Characters of a URL, except for `/?#` and the host's delimiters. Source: RFC 3986, appendix A.
+_URL_CHAR = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_HTTP_URL = (
+    rf"[hH][tT][tT][pP][sS]?://(?:(?:{_URL_CHAR}|:)*@)?(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.?|\[[0-9A-Fa-f:.]+\])"
+    rf"(?::[0-9]{{1,5}})?(?:[/?#](?:{_URL_CHAR}|[:@/?#])*)?"
+)
+#: Names that parties get automatically, the latter with a number appended.
+_RESERVED = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
+_RESERVED_WITH_NUMBER = (AGENT, TARGET, "guest")
+
+
+def join_with_or(words: Sequence[str]) -> str:
+    """Join words for a sentence.
+
+    >>> join_with_or(["warm", "consult", "blind"])
+    'warm, consult or blind'
+    """
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value(ABC):
+    """A kind of field."""
+
+    form: Form = "text"
+    #: Placeholder on the command line.
+    metavar: str = "TEXT"
+    #: Valid values in words, to follow the field's description; empty if the description says enough.
+    format: str = ""
+    #: All valid values, if they are a closed list.
+    words: tuple[str, ...] = ()
+
+    @abstractmethod
+    def parse(self, value: object) -> Any:
+        """Return the value as the event has it.
+
+        Raises:
+            ValueError: The value is invalid; the message says what is valid, to follow the field's name.
+        """
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema."""
+
+
+@dataclass(frozen=True)
+class _Text(Value):
+    """Text that fully matches a pattern."""
+
+    #: Alternatives must be in groups.
+    pattern: str
+    #: What is valid.
+    rule: str
+    #: Maximum length (characters); None if the pattern limits it.
+    max_length: int | None = None
+    #: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
+    normalize: Callable[[str], str] = str
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
+        is_long = self.max_length is not None and len(value) > self.max_length
+        if is_long or _HALF.search(value) or not re.fullmatch(self.pattern, value):
+            raise ValueError(self.rule)
+        return self.normalize(value)
+
+    def schema(self) -> dict[str, Any]:
+        bound = {} if self.max_length is None else {"maxLength": self.max_length}
+        return {"type": "string", "pattern": f"^{self.pattern}$", **bound}
+
+
+class _NewId(_Text):
+    """The id of a new session or command."""
+
+    def parse(self, value: object) -> str:
+        if isinstance(value, str) and id_error(value) == NO_PHONE_NUMBER_RULE:
+            raise ValueError(NO_PHONE_NUMBER_RULE)
+        return super().parse(value)
+
+
+class _Choice(Value):
+    """One word from a closed list."""
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError(f"must be {self.format}")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+
+class _Flag(Value):
+    """True or false, as a JSON boolean or a word."""
+
+    def parse(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]}
+
+
+class _Seconds(Value):
+    """Whole seconds, as a number or in digits."""
+
+    def parse(self, value: object) -> int:
+        least, most = _RING_S
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
+            value = int(value)
+        # JSON has one number type: 30.0 equals 30.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or value not in range(least, most + 1):
+            raise ValueError(f"must be whole seconds, {least} to {most}")
+        return int(value)  # type: ignore[call-overload, no-any-return]
+
+    def schema(self) -> dict[str, Any]:
+        least, most = _RING_S
+        number = {"type": "integer", "minimum": least, "maximum": most}
+        digits = r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"
+        return {"anyOf": [number, {"type": "string", "pattern": digits}]}
+
+
+def _destinations(text: str) -> str:
+    named = [part.strip(" ") for part in text.split(",")]
+    if len(set(named)) < len(named):
+        raise ValueError("must not name a destination twice")
+    return ",".join(named)
+
+
+def _choice(words: Sequence[StrEnum]) -> _Choice:
+    texts = tuple(word.value for word in words)
+    return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_with_or(texts))
+
+
+_ONE = rf"[^,{_NO_TEXT}]"
+_FIRST = rf"[^ ,{_NO_TEXT}]"
+_ADDRESS = "+E.164, client:NAME, sip:URI, or a name from the directory"
+_NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
+_TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
+
+SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
+NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
+#: The sender of a command appears in a log line.
+AUTHOR = _Text(rf"[^{_NO_TEXT}]{{1,64}}", "must be 1 to 64 printable characters", 64)
+DESTINATION = _Text(
+    rf"{_ONE}+", "must be one destination", _DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
+)
+DESTINATIONS = _Text(
+    rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
+    f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
+    TARGETS_MAX * _DESTINATION_MAX,
+    _destinations,
+    form="destination",
+    metavar="ADDRESS[,…]",
+    format=f"{_ADDRESS}; if there are several, all ring",
+)
+SPOKEN = _Text(
+    rf"[^{_NO_TEXT}{_NOT_IN_XML}]+",
+    f"must be at most {_SPOKEN_MAX} characters, without control characters",
+    _SPOKEN_MAX,
+)
+FLAG = _Flag(form="flag")
+RING_TIME = _Seconds(form="seconds", metavar="SECONDS")
+#: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
+DIGITS = _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the signs 0-9 * # w W", metavar="DIGITS")
+#: A number of the account; the router verifies that it is one.
+CALLER_ID = _Text(
+    r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"
+)
+NEW_PARTY = _Text(
+    # Names appear in logs and in participants' labels, where phone numbers must not.
+    rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})[a-z][a-z0-9_-]{{0,31}}",
+    "must be a new name: a lowercase letter, then up to 31 lowercase letters, digits, _ or -, and no phone number; "
+    f"reserved: {_TAKEN}",
+    metavar="NAME",
+)
+#: Names start with a letter, and so do SIDs; numbers do not.
+PARTY = _Text(
+    r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call", form="party", metavar="PARTY"
+)
+URL = _Text(
+    _HTTP_URL, f"must be an http:// or https:// URL of at most {_URL_MAX:,} characters", _URL_MAX, metavar="URL"
+)
+CALL_MODE = _choice(tuple(SessionMode))
+TRANSFER_MODE = _choice(TRANSFER_MODES)
+SUPERVISE_MODE = _choice(tuple(SuperviseMode))
+RECORD_ACTION = _choice(tuple(RecordAction))

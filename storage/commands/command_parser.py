@@ -1,0 +1,157 @@
+"""Command parser: checks a command's fields against its description, for every way to submit a command.
+
+The stream's entries (all text), HTTP's JSON, the command line, and the Python client get the same messages. A message
+says what is valid, and never repeats the input, which may be a phone number.
+"""
+
+import inspect
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conferral.statemachine.events.commands import (
+    COMMANDS_BY_NAME,
+    COMMON_FIELDS,
+    Command,
+    CommandField,
+    fields_of,
+    own_fields,
+)
+
+Value = str | bool | int
+
+
+class BadCommandError(ValueError):
+    """A command is invalid; the message explains the problem to its sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCommand:
+    """A well-formed command; its session decides later whether to accept it."""
+
+    event_type: type[Command]
+    #: A session's id or the SID of one of its calls. For `call`, the new session's id; empty to generate one.
+    session: str
+    #: Its id; empty to generate one.
+    id: str = ""
+    #: The sender.
+    by: str = field(default="", repr=False)
+    #: The given values, by attribute of the command's class. They hold addresses, so they are excluded from the repr.
+    values: Mapping[str, Value] = field(default_factory=dict, repr=False)
+
+    def event(self, session_id: str, command_id: str, published_at_ms: int) -> Command:
+        """Return the event for the session to decide.
+
+        Args:
+            session_id: The session's id.
+            command_id: The id under which the outcome is stored.
+            published_at_ms: When the command was published, Unix milliseconds.
+        """
+        given: dict[str, object] = {
+            "session_id": session_id, "token": command_id, "occurred_at_ms": published_at_ms, "by": self.by,
+            **self.values,
+        }  # fmt: skip
+        return self.event_type(**given)  # type: ignore[arg-type]  # the checks of the fields see to the types
+
+    def entry(self) -> dict[str, str]:
+        """Return the given values as an entry of the command stream: text, by field name."""
+        common = {"type": self.event_type.name, "session": self.session, "id": self.id, "by": self.by}
+        given = {one.name: self.values[one.attribute] for one in own_fields(self.event_type)
+                 if one.attribute in self.values}  # fmt: skip
+        texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+        return {name: text for name, text in (common | texts).items() if text}
+
+
+def parse(fields: Mapping[str, Any]) -> ParsedCommand:
+    """Check a command's fields: text as in the stream, or JSON values.
+
+    In JSON, `confirm` may be a boolean and `timeout` a number. Empty text counts as absent.
+
+    Raises:
+        BadCommandError: Unknown type, or a field that is missing, invalid, or not part of that type.
+    """
+    command = _type_of(fields)
+    session, *others = fields_of(command)
+    values = _parse_fields(command, [session], fields)
+    if unknown := fields.keys() - {"type", *(one.name for one in fields_of(command))}:
+        takes = ", ".join(("session", *(one.name for one in own_fields(command))))
+        raise BadCommandError(f"{command.name} has no field {_safe_repr(min(unknown))}; it takes {takes} and id")
+    values |= _parse_fields(command, others, fields)
+    if command.one_of and sum(name in values for name in command.one_of) != 1:
+        raise BadCommandError(f"{command.name} needs one of the fields {' and '.join(command.one_of)}, and not both")
+    session_id, command_id, by = (str(values.pop(one.attribute, "")) for one in COMMON_FIELDS)
+    return ParsedCommand(command, session_id, command_id, by, values)
+
+
+def _type_of(fields: Mapping[str, Any]) -> type[Command]:
+    name = fields.get("type", "")
+    known = f"one of: {', '.join(sorted(COMMANDS_BY_NAME))}"
+    if name == "":
+        raise BadCommandError(f'missing field "type" (the command); {known}')
+    command = COMMANDS_BY_NAME.get(name) if isinstance(name, str) else None
+    if command is None:
+        raise BadCommandError(f"unknown type {_safe_repr(name)}; {known}")
+    return command
+
+
+def _parse_fields(
+    command: type[Command], described: Sequence[CommandField], fields: Mapping[str, Any]
+) -> dict[str, Value]:
+    values = {}
+    for one in described:
+        given = fields.get(one.name, "")
+        if given != "":
+            try:
+                values[one.attribute] = one.value.parse(given)
+            except ValueError as error:
+                raise BadCommandError(f"{one.name} {error}") from None
+        elif one.is_required:
+            raise BadCommandError(f'{command.name}: missing field "{one.name}" ({one.hint})')
+    return values
+
+
+def _safe_repr(given: object) -> str:
+    """Return input that is safe to repeat in a message: short, and never a number."""
+    return repr(given) if isinstance(given, str) and re.fullmatch(r"[A-Za-z_-]{0,32}", given) else "(unprintable)"
+
+
+def schema_of(command: type[Command], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return a command's JSON Schema (2020-12); it accepts what `parse` does, as far as a schema can say.
+
+    Args:
+        command: The command.
+        without: Fields given in another way, such as `session` in a request's path.
+    """
+    properties: dict[str, Any] = {"type": {"type": "string", "const": command.name}}
+    properties |= {one.name: _field_schema(one) for one in fields_of(command)}
+    needed = ["type", *(one.name for one in fields_of(command) if one.is_required)]
+    schema = {
+        "title": command.__name__,
+        "description": inspect.cleandoc(command.__doc__ or ""),
+        "type": "object",
+        "properties": {name: one for name, one in properties.items() if name not in without},
+        "required": [name for name in needed if name not in without],
+        "additionalProperties": False,
+    }
+    if command.one_of:
+        schema["oneOf"] = [
+            {"required": [name], "properties": {one: {"minLength": 1} if one == name else {"maxLength": 0}
+                                                for one in command.one_of}}
+            for name in command.one_of
+        ]  # fmt: skip
+    return schema
+
+
+def _field_schema(described: CommandField) -> dict[str, Any]:
+    schema = {**described.value.schema(), "description": described.description}
+    if not described.is_required:
+        # Empty text counts as absent.
+        for form in schema.get("anyOf", [schema]):
+            if "pattern" in form:
+                form["pattern"] = f"^(?:{form['pattern'][1:-1]})?$"
+            if "enum" in form:
+                form["enum"] = [*form["enum"], ""]
+        if described.default is False or described.default:  # the others mean "absent"
+            schema["default"] = described.default
+    return schema
