@@ -29,7 +29,7 @@ RUN pip --python /opt/conferral/bin/python install --no-cache-dir --no-deps --no
 
 FROM python:3.13.12-slim@sha256:f1927c75e81efd1e091dbd64b6c0ecaa5630b38635a3d1c04034ac636e1f94c8
 
-# Nobody in particular: no password, no shell, no home folder, nothing that it may write.
+# An unprivileged user: no password, no shell, no home folder, nothing that it may write.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin conferral
 COPY --from=builder /opt/conferral /opt/conferral
 

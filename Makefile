@@ -9,7 +9,7 @@ CODE   := $(ROOMS) tests benchmarks scripts examples
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak simulate lint format docs pictures bench lock clean
 
-help:            ## what can be made
+help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 $(VENV)/python.done:
@@ -40,20 +40,20 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 	@$(BIN)/python scripts/install.py requirements-dev.lock || exit 2
 	@touch $@
 
-install: $(VENV)/runtime.done   ## the command alone: .venv/bin/conferral
+install: $(VENV)/runtime.done   ## install only the command: .venv/bin/conferral
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## a call is bridged, converted, transferred and ended, on this machine alone
+demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one up for you to transfer
 	@$(BIN)/conferral demo
 
 # The processes of the tests share what the first one has compiled, even where the environment forbids it.
 test soak: export PYTHONDONTWRITEBYTECODE =
 test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-test: $(VENV)/dev.done   ## all tests, below five minutes on two cores
+test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 
-soak: $(VENV)/dev.done   ## the longer checks: more steps at which workers are killed, more races
+soak: $(VENV)/dev.done   ## run the longer tests: more steps at which workers are killed, more races
 	@$(BIN)/python -m pytest -q -n 2 -m soak tests
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
@@ -61,18 +61,18 @@ $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@$(PIP) install --require-hashes --only-binary :all: --no-binary yattag --no-build-isolation -r requirements-mutants.lock || { $(BIN)/python scripts/explain_install_failure.py; exit 2; }
 	@touch $@
 
-mutants: $(VENV)/mutants.done   ## mutation testing of the core packages: MUTANTS=300 SEED=7 ARGS="--only statemachine"
+mutants: $(VENV)/mutants.done   ## run mutation tests of the core packages: MUTANTS=300 SEED=7 ARGS="--only statemachine"
 	@$(BIN)/python -m tests.mutation --mutants $(or $(MUTANTS),300) $(if $(filter command line,$(origin SEED)),--seed $(SEED)) $(ARGS)
 
 SEED     ?= 1
 SESSIONS ?= 1000
-simulate: $(VENV)/dev.done   ## play one seed of the simulation, again or for the first time: SEED=7 SESSIONS=500
+simulate: $(VENV)/dev.done   ## run one seed of the simulation: SEED=7 SESSIONS=500
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --sessions $(SESSIONS) $(WORLD)
 
-explore: $(VENV)/dev.done   ## every flow in every order of events, a minute each: FLOW=warm MINUTES=10 ARGS="--faults 2", or STORY=FILE
+explore: $(VENV)/dev.done   ## run every flow in every order of events, a minute each: FLOW=warm MINUTES=10 ARGS="--faults 2", or STORY=FILE
 	@$(BIN)/python -m tests.model_checking --flow "$(FLOW)" --minutes $(or $(MINUTES),1) $(if $(STORY),--story "$(STORY)") $(ARGS)
 
-lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and dependencies
+lint: $(VENV)/dev.done   ## check style, types, imports, unused code, and dependencies
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
@@ -81,20 +81,20 @@ lint: $(VENV)/dev.done   ## style, types, import arrows, unused code and depende
 	@$(BIN)/vulture
 	@$(BIN)/deptry .
 
-format: $(VENV)/dev.done   ## rewrite the code in the house's format
+format: $(VENV)/dev.done   ## format the code
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
 docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ from the code
 	@$(BIN)/python scripts/generate_docs.py
 
-pictures: $(VENV)/dev.done   ## take the pictures of docs/pictures/ anew, in a real browser (needs Chromium)
+pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)
 	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 -m "not soak" tests/browser
 
-bench: $(VENV)/dev.done   ## measure, side by side in one run
+bench: $(VENV)/dev.done   ## run the benchmarks
 	@$(BIN)/python -m benchmarks
 
-lock: $(VENV)/dev.done   ## pin anew what pyproject.toml asks for (needs uv)
+lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock
 
 clean:           ## remove the virtual environment and caches

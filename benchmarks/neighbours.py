@@ -1,4 +1,4 @@
-"""How long do callbacks wait for their decision beside a call that has speaker events all the time?"""
+"""How long do callbacks wait for their decision next to a call with constant speaker events?"""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ CONFERENCE_SID = "CF" + "9" * 32
 #: Without noise; with noise through the webhooks, which shed load; with noise bypassing them, as if they didn't.
 KINDS = {
     "quiet": "alone",
-    "noisy": "beside one that has 200 speaker events a second",
+    "noisy": "next to a call with 200 speaker events a second",
     "unshed": "the same, and nothing shed",
 }
 
@@ -207,4 +207,4 @@ async def report(size: Size) -> None:
     figures.show("a neighbour, from callback to decision", ["speaker/s stored", *figures.MILLISECONDS], rows)
     for share, name in ((0.5, "p50"), (0.95, "p95")):
         quiet = measured["quiet"].of_rounds(share)
-        print(f"  {name}, beside the noisy one / alone: {figures.ratio(measured['noisy'].of_rounds(share), quiet)}")
+        print(f"  {name}, next to the noisy call / alone: {figures.ratio(measured['noisy'].of_rounds(share), quiet)}")

@@ -1,4 +1,4 @@
-"""How long do both parties of a converted call hear nobody, against the time that the local Twilio itself needs?"""
+"""How long do both parties hear silence in a conversion, compared with the local Twilio's own time?"""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -142,7 +142,7 @@ async def report(size: Size) -> None:
             rounds: list[list[float]] = getattr(measured[kind], f"{party}_s")
             samples = [sample for samples in rounds for sample in samples]
             rows.append([f"{name}, {party}", *figures.milliseconds(samples)])
-    figures.show("heard nobody from the command on", figures.MILLISECONDS, rows)
+    figures.show("silence after the command", figures.MILLISECONDS, rows)
     for party in ("customer", "agent"):
         ours, floor = (
             [median(samples) for samples in getattr(measured[kind], f"{party}_s")] for kind in ("world", "static")

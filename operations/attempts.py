@@ -16,7 +16,7 @@ _TIMES = {"1": "once", "2": "twice"}
 
 
 def attempt_count(entry: LogEntry) -> int:
-    """How many requests an outcome took (count); 0 where the entry does not tell."""
+    """How many requests an outcome took (count); 0 if the entry does not say."""
     return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
 
 

@@ -53,7 +53,7 @@ class CommandFailed(CommandError):  # noqa: N818
 
 
 class CommandPending(CommandError):  # noqa: N818
-    """The wait timed out; the command goes on, and its outcome can be read later by its id."""
+    """The wait timed out; the command continues, and its outcome can be read later by its id."""
 
     outcome_word = "pending"
 

@@ -117,7 +117,7 @@ def _check_sip(*, user: str, port: str | None) -> None:
 
 
 def is_caller_id(text: str) -> bool:
-    """Whether a caller's address can be shown to others: a valid number that does not stand for a withheld one.
+    """Whether a caller's address can be shown to others: a valid number, not the placeholder of a withheld one.
 
     Source: Twilio docs, Errors, 13214: networks reject calls that show an invalid number.
     """

@@ -1,6 +1,6 @@
 """HTTP client for Twilio's REST API: one pooled session under twilio-python, with timeouts and error translation.
 
-The library's own async client has no timeout and retries POST requests if told to retry, so this one replaces it. This
+The library's own async client has no timeout and retries POST requests if retries are on, so this one replaces it. This
 client never retries; only the worker's executor decides on retries.
 """
 

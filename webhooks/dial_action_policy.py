@@ -91,7 +91,7 @@ _UNANSWERED_ANSWERS = {
 }
 
 
-#: How a customer goes on waiting after dropping out of the conference, by attempt.
+#: How a customer keeps waiting after dropping out of the conference, by attempt.
 #:
 #: Twilio does not say why a `<Dial>` into a conference ended. Usually the conference is over because the agent's
 #: leaving ended it. In a new conference the customer must not sit in silence, so the second attempt plays the audio

@@ -43,7 +43,7 @@ class CommandMethods(ABC):
 
     Each returns the command when it is done or, with `wait=False`, as soon as it is published. Each may raise
     CommandRejected (nothing happened: a field is invalid, or the session doesn't allow the command), CommandFailed (it
-    couldn't be done), CommandPending (the wait timed out, and the command goes on), and StoreUnreachableError (Redis
+    couldn't be done), CommandPending (the wait timed out, and the command continues), and StoreUnreachableError (Redis
     was unreachable the whole time; submit it again with the same id).
     """
 

@@ -59,8 +59,8 @@ class Command:
         Raises:
             CommandRejected: nothing happened.
             CommandFailed: it couldn't be done.
-            CommandPending: the wait timed out; the command goes on.
-            StoreUnreachableError: Redis is unreachable; the command goes on.
+            CommandPending: the wait timed out; the command continues.
+            StoreUnreachableError: Redis is unreachable; the command continues.
         """
         self._outcome = found = await self._submitter.wait_for_outcome(self._submitted, timeout_s)
         if found.status == "done":

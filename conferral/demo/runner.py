@@ -120,7 +120,7 @@ async def _run_scenario(options: DemoOptions, theatre: ScenarioRunner, workers: 
     except CommandNotDoneError as error:
         if not workers.deaths or options.exit_after_story:
             raise
-        # The calls go on, but the story's timing is lost.
+        # The calls continue, but the story's timing is lost.
         output.print_folded(f"The story stops here because a worker died: {error}")
         await theatre.phones.hang_up_all()
         await theatre.wait_until_idle()

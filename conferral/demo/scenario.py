@@ -26,7 +26,7 @@ ANSWER_AFTER_S = 1.0
 LATE_ANSWER_AFTER_S = 3.0
 #: Maximum length of a line about what everyone hears; a longer one is split (characters).
 HEARD_WIDTH = 68
-#: Stands for any music or announcement, but not silence.
+#: Matches any music or announcement, but not silence.
 ANYTHING = "something"
 
 
@@ -211,7 +211,7 @@ class Scenario:
         await self.runner.phones.answer((await self._session())[f"party.{party}.call_sid"])
 
     async def leave(self, party: str) -> None:
-        """Hang up a party's phone; the call goes on."""
+        """Hang up a party's phone; the call continues."""
         fields = await self._session()
         await self.runner.phones.hang_up(fields[f"party.{party}.call_sid"])
 

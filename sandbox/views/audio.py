@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from conferral.sandbox.model import Sound
 
-UNKNOWN_PERSON = "somebody"
-"""Stands for a leg whose phone isn't in the sandbox."""
+UNKNOWN_PERSON = "an unknown party"
+"""Name of a leg whose phone isn't in the sandbox."""
 
 
 def file_name(url: str) -> str:

@@ -53,7 +53,7 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
 
 
 def is_not_ours(session: Session, party: Party) -> bool:
-    """Whether another app owns the party's call. The label of a leg that Conferral dialed tells it from a guest's."""
+    """Whether another app owns the party's call. Only legs that Conferral dialed have its labels; guests have none."""
     label = _LABEL.fullmatch(party.label)
     is_of_our_dial = label is not None and int(label["number"]) <= session.dials
     return _GUEST.fullmatch(party.name) is not None and not (party.dial_id or is_of_our_dial)

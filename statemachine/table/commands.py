@@ -1,6 +1,6 @@
 """Commands: when each is refused, and what each begins.
 
-A refusal names its reason, or the function that returns it. `ANY` stands for every command but `call`.
+A refusal names its reason, or the function that returns it. `ANY` means every command but `call`.
 """
 
 from conferral.statemachine import refusals

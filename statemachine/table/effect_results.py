@@ -4,7 +4,7 @@ from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectU
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, T, V
 
-#: The effect failed, or nobody knows whether it happened.
+#: The effect failed, or it is unknown whether it happened.
 NOT_DONE = (EffectFailed, EffectUnknown)
 #: Every result.
 ANY = (EffectSucceeded, EffectFailed, EffectUnknown)

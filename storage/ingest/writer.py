@@ -240,7 +240,7 @@ class BatchingIngest:
     async def _check_not_replayed(self, event: Event) -> None:
         """Check that a voice request can be a new call's; such requests carry no timestamp.
 
-        The call index keeps a call for a fixed time, which the end of its session shortens. So the remaining time tells
+        The call index keeps a call for a fixed time, which the end of its session shortens. So the remaining time shows
         how long the call has been known.
 
         Raises:

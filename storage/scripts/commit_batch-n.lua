@@ -112,7 +112,7 @@ for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
 for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end
 
 -- The group is for operators: its position is the last entry decided, its lag the number of undecided entries. Redis 7
--- computes the lag from the number of entries ever added, and must be told the number read, because entries are
+-- computes the lag from the number of entries ever added, and needs the number read, because entries are
 -- removed.
 if #entries > 0 then
   local newest = entries[#entries]

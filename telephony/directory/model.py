@@ -175,7 +175,7 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
 
 
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:
-    """Return the address that an address or a name stands for.
+    """Return the address for an address or a directory name.
 
     Args:
         text: `+E.164`, `client:NAME`, `sip:URI`, or a directory name.

@@ -14,7 +14,7 @@ from conferral.telephony.callback_urls import CallbackUrls, RecordingCallback, i
 from conferral.telephony.errors import NOT_IN_PROGRESS
 from conferral.telephony.parameters.conference import RECORDING_EVENTS
 
-#: Stands for the running recording's SID. Source: Twilio docs, Recordings resource, "Update a Recording".
+#: Alias of the running recording's SID. Source: Twilio docs, Recordings resource, "Update a Recording".
 CURRENT = "Twilio.CURRENT"
 #: Recordings of one call that a verification reads, newest first.
 RECORDINGS_MAX = 50

@@ -1,4 +1,4 @@
-"""Recovery of sessions that Redis has lost while their calls go on, long before a sweep would find them.
+"""Recovery of sessions that Redis has lost while their calls continue, long before a sweep would find them.
 
 A rollback can lose the opening of a session. Its callbacks then name an unknown session. Twilio signed each of them,
 and they carry our URL. So the worker searches for the session's conference at Twilio and adopts it as the sweep would.

@@ -47,7 +47,7 @@ async def conference(theatre: ScenarioRunner) -> None:
 
 
 async def parties(theatre: ScenarioRunner) -> None:
-    """Add three parties; the conference goes on until one is left."""
+    """Add three parties; the conference continues until one is left."""
     async with theatre.call_in() as play:
         for name, address in (("expert", characters.BOB), ("lead", characters.CAROL), ("trainee", characters.DAVE)):
             await play.announce(f"alice adds one more: add --to {address} --party {name}")

@@ -56,7 +56,7 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
     _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.transfer.fell_back:
-        # The sender was told that the transfer failed; the customer is with the fallback destination.
+        # The transfer was reported as failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
