@@ -28,8 +28,8 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Return seconds since an arbitrary point in the past, including time suspended.
 
-        A lease expires while its holder's machine is suspended, and calls continue. So this uses a clock that counts that
-        time where there is one (Linux). Source: clock_gettime(2), CLOCK_BOOTTIME.
+        A lease expires while its holder's machine is suspended, and calls continue. So this uses a clock that counts
+        that time where there is one (Linux). Source: clock_gettime(2), CLOCK_BOOTTIME.
         """
         return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
