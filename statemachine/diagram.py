@@ -7,11 +7,12 @@ error, so the drawing can't omit one.
 import re
 from collections.abc import Iterable, Mapping
 from html import escape
+from itertools import product
 from typing import NamedTuple
 
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.states import State
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE, Transition
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, TABLE, Transition
 
 Edge = tuple[State, State]
 
@@ -92,6 +93,24 @@ def mermaid() -> str:
     lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in moves().items()]
     lines.append(f"    {State.ENDED} --> [*]")
     return "\n".join(lines) + "\n"
+
+
+def stages_mermaid() -> str:
+    """Return the diagram of a transfer's stages as Mermaid source."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in TABLE:
+        if row.next_stages or (row.stages and row.target):
+            sources = row.stages or ("any stage" if row.source is State.TRANSFERRING else row.source,)
+            for edge in product(sources, row.next_stages or (row.target or "",)):
+                found.setdefault(edge, {})[_name_of(row)] = None
+    lines = (
+        f"    {_id(source)} --> {_id(target)} : {'<br/>'.join(names)}" for (source, target), names in found.items()
+    )
+    return "\n".join(["stateDiagram-v2", *lines]) + "\n"
+
+
+def _id(node: str) -> str:
+    return re.sub("[- ]", "_", node)
 
 
 def svg(*, is_standalone: bool = True) -> str:
@@ -185,7 +204,7 @@ def page(meanings: Mapping[State, str]) -> str:
     """
     parts = [_HEAD, "```mermaid\n" + mermaid() + "```\n", _LEGEND]
     parts += [_section(state, meanings[state]) for state in State]
-    parts.append(_events())
+    parts += [_stages(), _events()]
     return "\n".join(parts)
 
 
@@ -208,6 +227,8 @@ How to read the tables:
 - *Goes to* names the next state; "stays" means that the state does not change.
 - Rows under *as soon as* need no event of their own. They are tested after every processed event, from top to bottom,
   and again after each row that applied, until none holds. The diagram shows them in brackets.
+- `transferring` is divided into stages. A row that names stages applies only there; one that leads to a stage leads to
+  `transferring`, and starts the time that the stage may last.
 - An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
 - Duplicates are detected before the table is used: a repeated event is `stale` in every state.
 """
@@ -239,7 +260,17 @@ def _section(state: State, meaning: str) -> str:
 
 
 def _target(row: Transition) -> str:
+    if row.next_stages:
+        return " or ".join(f"`{stage}`" for stage in row.next_stages)
     return "stays" if row.target is None else f"**{row.target}**"
+
+
+def _stages() -> str:
+    lines = ["## The stages of a transfer", "", "```mermaid", stages_mermaid() + "```", ""]
+    lines += ["A stage without a limit waits for an event.", "", "| Stage | At most |", "| --- | --- |"]
+    for stage, timeout in LIMITS.items():
+        lines.append(f"| `{stage}` | {_summary(timeout) if callable(timeout) else f'`{timeout}`'} |")
+    return "\n".join([*lines, ""])
 
 
 def _events() -> str:
@@ -258,9 +289,11 @@ def _events() -> str:
 
 
 def _when(row: Transition, *, alone: bool) -> str:
+    stages = f"in {', '.join(f'`{stage}`' for stage in row.stages)}" if row.stages else ""
     if row.guard is None:
-        return "always" if alone else "otherwise"
-    return _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))
+        return stages or ("always" if alone else "otherwise")
+    guard = _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))
+    return f"{stages}: {guard}" if stages else guard
 
 
 def _summary(thing: object) -> str:

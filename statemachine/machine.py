@@ -40,7 +40,8 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, TABLE
+from conferral.statemachine.table import IGNORED, TABLE
+from conferral.statemachine.table.stages import enter_stage
 
 #: Why an event is ignored, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
@@ -60,7 +61,7 @@ class _GuardedRow(Transition):
     """
 
     def execute(self, event_data: EventData) -> bool:
-        """Take the row if its guard holds; return whether it did."""
+        """Take the row if its stage and its guard agree; return whether they did."""
         for condition in self.conditions:
             guard = condition.func
             assert callable(guard)  # the table holds functions, not their names
@@ -94,15 +95,16 @@ def build_machine() -> Machine:
             trigger=row.event.name,
             source=row.source,
             dest=row.target,
-            conditions=row.guard,
+            conditions=row.conditions,
             # Before the state changes, so that an action that raises leaves everything unchanged.
-            before=row.action,
+            before=[row.action, enter_stage(row.next_stages)] if row.next_stages else row.action,
         )
     return machine
 
 
 _MACHINE = build_machine()
 _TRIGGERS: dict[str, Any] = dict(_MACHINE.events)
+_AUTOMATIC = _TRIGGERS[Automatic.name]
 
 
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
@@ -256,11 +258,10 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
 def _take_automatic_rows(draft: Draft, event: Event) -> None:
     """Take the state's automatic rows, one after another, until none matches."""
     always = Automatic(session_id=event.session_id, entry_id=event.entry_id)
+    event_data = EventData(None, _AUTOMATIC, _MACHINE, draft, (draft, always), {})
     for _ in range(_FOLLOW_UPS_MAX):
-        # Checked here first, because the library can't distinguish "no row" from "no guard held".
-        if not any(row.guard is not None and row.guard(draft, always) for row in AUTOMATIC_ROWS[draft.state]):
+        if not any(row.execute(event_data) for row in _AUTOMATIC.transitions.get(draft.state.name, ())):
             return
-        _TRIGGERS[Automatic.name].trigger(draft, draft, always)
     raise AssertionError(f"no end of what follows from {event.name} in {draft.state}")
 
 

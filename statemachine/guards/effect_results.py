@@ -16,7 +16,6 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
 from conferral.statemachine.guards.calls import is_of_current_dial, party_of_dial
 from conferral.statemachine.session import CUSTOMER
-from conferral.statemachine.states import TransferStage
 
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
 #: Twilio did not accept the request; the executor retries it.
@@ -113,12 +112,7 @@ def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
 
 def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused to move a blind transfer's customer from the bridge, so both parties still talk."""
-    return (
-        draft.transfer.stage is TransferStage.MOVING_CUSTOMER
-        and event.party == CUSTOMER
-        and not event.gone
-        and is_first_redirect(draft, event)
-    )
+    return event.party == CUSTOMER and not event.gone and is_first_redirect(draft, event)
 
 
 def is_read_result(_draft: Draft, event: EffectOutcome) -> bool:

@@ -1,14 +1,21 @@
-"""Guards on a running transfer: what its stage waits for, and whether that has happened.
+"""Guards on a transfer in progress: what its stages wait for, and what commands and events find.
 
 Those of the first part are used by automatic rows, which are tried after every event. Each leads to another stage, so
 it no longer holds afterwards.
 """
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import ConferenceEnded, EffectFailed, Event, ParticipantJoined, Remove, Transfer
+from conferral.statemachine.events import (
+    ConferenceEnded,
+    EffectFailed,
+    Event,
+    Park,
+    ParticipantJoined,
+    Remove,
+    Transfer,
+)
 from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.recording import consult_is_unrecorded
 from conferral.statemachine.guards.waiting_party import (
     customer_hold_failed,
     customer_waits_in_silence,
@@ -18,24 +25,17 @@ from conferral.statemachine.guards.waiting_party import (
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus
 
-#: Agent and target talk or are about to; no one has been released.
-_TOGETHER = frozenset({TransferStage.TALKING, TransferStage.SWAPPING, TransferStage.SWAPPED, TransferStage.MERGING})
-#: Only customer and agent take part.
-_BEFORE_ANSWER = frozenset(
-    {
-        TransferStage.CLEARING_END_ON_EXIT,
-        TransferStage.HOLDING_CUSTOMER,
-        TransferStage.PAUSING_RECORDING,
-        TransferStage.DIALING,
-    }
-)
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
-_AFTER = _TOGETHER | {
+_AFTER_DIAL = (
+    TransferStage.TALKING,
+    TransferStage.SWAPPING,
+    TransferStage.SWAPPED,
+    TransferStage.MERGING,
     TransferStage.COMPLETING,
     TransferStage.RELEASING_AGENT,
     TransferStage.CANCELLING,
     TransferStage.RETURNING_CUSTOMER,
-}
+)
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
 #: Phases in which the customer is, or will be, without an agent.
@@ -46,10 +46,6 @@ _WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK}) | AGENT_RING_PHASES
 _ENDED_BY_FLAG = "participant-with-end-conference-on-exit-left"
 
 
-def _stage(draft: Draft) -> TransferStage:
-    return draft.transfer.stage
-
-
 def _customer(draft: Draft) -> Party:
     return draft.session.parties[CUSTOMER]
 
@@ -58,7 +54,7 @@ def _agent(draft: Draft) -> Party:
     return draft.session.parties[AGENT]
 
 
-def _targets_are_out(draft: Draft) -> bool:
+def targets_are_out(draft: Draft, _event: Event) -> bool:
     """Whether all targets are out. Losers of a ring group count, although their phones may ring a moment longer."""
     return all(target.is_gone or (target.is_leaving and target.name != TARGET) for target in draft.session.targets)
 
@@ -85,12 +81,6 @@ def answering_party(draft: Draft) -> Party | None:
 # ---- after every event -------------------------------------------------------------------------------------------
 
 
-def transfer_is_pending(draft: Draft, _event: Event) -> bool:
-    """Whether a transfer was waiting for the conversion, which is done."""
-    transfer = draft.session.transfer
-    return transfer is not None and transfer.stage is TransferStage.CONVERTING
-
-
 def customer_has_left(draft: Draft, _event: Event) -> bool:
     """Whether the customer has left."""
     return _customer(draft).is_gone
@@ -103,18 +93,18 @@ def agent_left_by_command(draft: Draft, _event: Event) -> bool:
 
 def agent_left_before_answer(draft: Draft, _event: Event) -> bool:
     """Whether the agent hung up before the target joined."""
-    handing_over = draft.session.phase in (Phase.WARM, Phase.CONSULT)
-    return handing_over and _stage(draft) in _BEFORE_ANSWER and _agent(draft).is_gone
+    return draft.session.phase in (Phase.WARM, Phase.CONSULT) and _agent(draft).is_gone
 
 
-def customer_is_alone(draft: Draft, _event: Event) -> bool:
+def customer_is_alone(draft: Draft, event: Event) -> bool:
     """Whether agent and target are both gone, and no one is being dialed."""
-    stage = _stage(draft)
+    stage = draft.transfer.stage
     if stage is TransferStage.UNHOLDING_CUSTOMER:
         return answering_party(draft) is None and all(
             party.is_gone or party.is_leaving for party in dialed_parties(draft)
         )
-    return stage in _AFTER and _agent(draft).is_gone and _targets_are_out(draft) and not others_are_present(draft)
+    is_left = _agent(draft).is_gone and targets_are_out(draft, event)
+    return stage in _AFTER_DIAL and is_left and not others_are_present(draft)
 
 
 def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
@@ -124,40 +114,41 @@ def agent_left_after_transfer(draft: Draft, _event: Event) -> bool:
     """
     customer = _customer(draft)
     is_kept = customer.held or customer.pending_update in (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
-    after = _stage(draft) in (TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER)
-    return after and _agent(draft).is_gone and not is_kept and not others_are_present(draft)
+    return _agent(draft).is_gone and not is_kept and not others_are_present(draft)
 
 
 def agent_may_leave(draft: Draft, _event: Event) -> bool:
     """Whether the agent can leave without ending the conference, and is not on hold."""
     agent = _agent(draft)
-    is_free = not (agent.pending_update or agent.end_on_exit or agent.held)
-    return _stage(draft) is TransferStage.CLEARING_END_ON_EXIT and (agent.is_gone or is_free)
+    return agent.is_gone or not (agent.pending_update or agent.end_on_exit or agent.held)
 
 
 def customer_is_held(draft: Draft, _event: Event) -> bool:
     """Whether the customer is on hold, or hears wait audio without a hold."""
     customer = _customer(draft)
     held = customer.held and customer.desired_hold and not customer.pending_update
-    return _stage(draft) is TransferStage.HOLDING_CUSTOMER and (held or customer.waits_for_start)
+    return held or customer.waits_for_start
 
 
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     """Whether the customer has moved from the bridge into the conference."""
-    return _stage(draft) is TransferStage.MOVING_CUSTOMER and _customer(draft).in_conference
+    return _customer(draft).in_conference
 
 
 def target_joined(draft: Draft, _event: Event) -> bool:
     """Whether a dialed party answered and is in the conference."""
-    rings = _stage(draft) is TransferStage.DIALING
-    # An agent released before the answer need not be waited for once it comes.
-    rings_meanwhile = _stage(draft) is TransferStage.HOLDING_CUSTOMER and draft.session.phase is Phase.BLIND
-    return (rings or rings_meanwhile) and answering_party(draft) is not None
+    return answering_party(draft) is not None
+
+
+def blind_target_joined(draft: Draft, event: Event) -> bool:
+    """Whether the target of a blind transfer answered and is in the conference."""
+    return draft.session.phase is Phase.BLIND and target_joined(draft, event)
 
 
 def every_dial_failed(draft: Draft, _event: Event) -> bool:
     """Whether none of the dialed parties can be reached."""
-    return _stage(draft) is TransferStage.DIALING and all(party.is_gone for party in dialed_parties(draft))
+    is_dialing = draft.transfer.stage is TransferStage.DIALING
+    return is_dialing and all(party.is_gone for party in dialed_parties(draft))
 
 
 def no_target_was_reached(draft: Draft, event: Event) -> bool:
@@ -203,17 +194,9 @@ def _is_alone_after_failure(draft: Draft, event: Event) -> bool:
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
     """Whether the customer talks to the party that took the call, and the agent who handed over is gone."""
-    found = answering_party(draft)
     customer = _customer(draft)
-    unheld = _is_off_hold(customer)
     agent_is_out = draft.session.phase in AGENT_RING_PHASES or _agent(draft).is_gone
-    return (
-        _stage(draft) is TransferStage.UNHOLDING_CUSTOMER
-        and found is not None
-        and customer.in_conference
-        and unheld
-        and agent_is_out
-    )
+    return answering_party(draft) is not None and customer.in_conference and _is_off_hold(customer) and agent_is_out
 
 
 def agent_has_returned(draft: Draft, event: Event) -> bool:
@@ -228,62 +211,33 @@ def is_retrieved(draft: Draft, event: Event) -> bool:
 
 def customer_is_parked(draft: Draft, _event: Event) -> bool:
     """Whether the customer is waiting and the agent who parks the call is gone."""
-    return _stage(draft) is TransferStage.PARKING and _agent(draft).is_gone and _customer(draft).in_conference
-
-
-def recording_is_paused(draft: Draft, event: Event) -> bool:
-    """Whether the recording is paused, so that the consult's dial can start."""
-    return _stage(draft) is TransferStage.PAUSING_RECORDING and consult_is_unrecorded(draft, event)
-
-
-def agent_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the agent hung up after the target joined, which counts as `complete`."""
-    return _stage(draft) in _TOGETHER and _agent(draft).is_gone
-
-
-def target_has_left(draft: Draft, _event: Event) -> bool:
-    """Whether the target hung up while the agent is still there, which counts as `cancel`."""
-    return _stage(draft) in _TOGETHER | {TransferStage.COMPLETING} and _targets_are_out(draft)
+    return _agent(draft).is_gone and _customer(draft).in_conference
 
 
 def first_is_held(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talked to before a swap is on hold."""
-    if _stage(draft) is not TransferStage.SWAPPING:
-        return False
-    other = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
-    party = draft.session.parties[other]
+    party = draft.session.parties[CUSTOMER if draft.transfer.swap_to == TARGET else TARGET]
     return party.held and not party.pending_update
 
 
 def second_is_unheld(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talks to after a swap is off hold."""
-    return _stage(draft) is TransferStage.SWAPPED and _is_off_hold(draft.session.parties[draft.transfer.swap_to])
-
-
-def all_unheld(draft: Draft, _event: Event) -> bool:
-    """Whether no one is on hold after a merge."""
-    return _stage(draft) is TransferStage.MERGING and _no_one_is_held(draft)
-
-
-def agent_may_be_released(draft: Draft, _event: Event) -> bool:
-    """Whether no remaining party is on hold."""
-    return _stage(draft) is TransferStage.COMPLETING and _no_one_is_held(draft)
+    return _is_off_hold(draft.session.parties[draft.transfer.swap_to])
 
 
 def agent_is_gone(draft: Draft, _event: Event) -> bool:
-    """Whether the released agent is gone. An earlier row has checked the target."""
-    return _stage(draft) is TransferStage.RELEASING_AGENT and _agent(draft).is_gone
+    """Whether the agent is gone."""
+    return _agent(draft).is_gone
 
 
 def targets_are_gone(draft: Draft, _event: Event) -> bool:
     """Whether all targets are gone, as `cancel` requested."""
-    return _stage(draft) is TransferStage.CANCELLING and all(target.is_gone for target in draft.session.targets)
+    return all(target.is_gone for target in draft.session.targets)
 
 
 def customer_is_unheld(draft: Draft, _event: Event) -> bool:
     """Whether the customer is off hold and the agent or an added party is present."""
-    has_company = not _agent(draft).is_gone or others_are_present(draft)
-    return _stage(draft) is TransferStage.RETURNING_CUSTOMER and _is_off_hold(_customer(draft)) and has_company
+    return _is_off_hold(_customer(draft)) and (not _agent(draft).is_gone or others_are_present(draft))
 
 
 def _is_off_hold(party: Party) -> bool:
@@ -294,7 +248,8 @@ def _is_off_hold(party: Party) -> bool:
     )
 
 
-def _no_one_is_held(draft: Draft) -> bool:
+def no_one_is_held(draft: Draft, _event: Event) -> bool:
+    """Whether no remaining party is on hold."""
     parties = draft.session.parties.values()
     return all(_is_off_hold(party) for party in parties if party.in_conference and not party.is_gone)
 
@@ -302,47 +257,17 @@ def _no_one_is_held(draft: Draft) -> bool:
 # ---- when a timer expires ----------------------------------------------------------------------------------------
 
 
-def confirmation_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio has not confirmed that the agent can leave, or a hold without which parties could be overheard."""
-    agent_stays = not (_agent(draft).is_gone or _agent(draft).is_leaving)
-    needed = draft.session.phase is Phase.CONSULT or (draft.session.phase is Phase.PARK and agent_stays)
-    return _stage(draft) is TransferStage.CLEARING_END_ON_EXIT or (
-        _stage(draft) is TransferStage.HOLDING_CUSTOMER and needed
-    )
+def a_party_is_missing(draft: Draft) -> bool:
+    """Whether a party that is being removed has not left, or the customer has not joined."""
+    parties = (_agent(draft), *draft.session.targets)
+    lingers = any(party.is_leaving and not party.is_gone for party in parties)
+    return lingers or not _customer(draft).in_conference
 
 
-def pausing_recording_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio has not confirmed the pause of the recording."""
-    return _stage(draft) is TransferStage.PAUSING_RECORDING
-
-
-def hold_is_optional(draft: Draft, _event: Event) -> bool:
-    """Whether the missing hold would only have given the customer audio to hear."""
-    return _stage(draft) is TransferStage.HOLDING_CUSTOMER
-
-
-def swap_timed_out(draft: Draft, _event: Event) -> bool:
-    """Whether Twilio has not confirmed the first hold of a swap."""
-    return _stage(draft) is TransferStage.SWAPPING
-
-
-def recall_is_due(draft: Draft, _event: Event) -> bool:
-    """Whether the agent should be called back once more now."""
-    return _stage(draft) is TransferStage.WAITING_TO_RECALL
-
-
-def agent_did_not_leave(draft: Draft, _event: Event) -> bool:
-    """Whether nothing was heard of the agent, whom the end of the `<Dial>` or a request should have hung up."""
+def agent_lingers(draft: Draft) -> bool:
+    """Whether nothing was heard of the agent, whom the end of the `<Dial>` or a request should hang up."""
     agent = _agent(draft)
-    without_agent = (
-        TransferStage.MOVING_CUSTOMER,
-        TransferStage.DIALING,
-        TransferStage.UNHOLDING_CUSTOMER,
-        TransferStage.RELEASING_AGENT,
-        TransferStage.PARKING,
-    )
-    waits = _stage(draft) in without_agent and not draft.session.open_redirects
-    return waits and agent.is_leaving and agent.hang_up_requested and not agent.is_gone
+    return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 
 
 def park_timed_out_with_others(draft: Draft, event: Event) -> bool:
@@ -359,12 +284,12 @@ def agent_ended_conference(draft: Draft, event: ConferenceEnded) -> bool:
         by_agent = event.call_sid_ending == _agent(draft).call_sid
     else:
         by_agent = event.conference_reason == _ENDED_BY_FLAG and _agent(draft).end_on_exit
-    return _is_before_dial(draft) and by_agent
+    return _has_not_dialed(draft) and by_agent
 
 
 def customer_joined_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the customer, who lost the conference, joined a new one before the end of the old one was reported."""
-    return _is_before_dial(draft) and _customer_joins_elsewhere(draft, event)
+    return _has_not_dialed(draft) and _customer_joins_elsewhere(draft, event)
 
 
 def customer_lost_conference(draft: Draft, _event: ConferenceEnded | ParticipantJoined) -> bool:
@@ -386,33 +311,22 @@ def _customer_joins_elsewhere(draft: Draft, event: ParticipantJoined) -> bool:
     return event.call_sid == _customer(draft).call_sid and is_another_conference(draft, event)
 
 
-def _is_before_dial(draft: Draft) -> bool:
-    before_dial = (
-        _stage(draft)
-        in (TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER, TransferStage.PAUSING_RECORDING)
-        and not draft.transfer.attempts
-    )
-    return before_dial and not _customer(draft).is_gone
+def _has_not_dialed(draft: Draft) -> bool:
+    return not draft.transfer.attempts and not _customer(draft).is_gone
 
 
 # ---- when a command arrives --------------------------------------------------------------------------------------
 
 
-def is_blind_and_connected(draft: Draft, event: Transfer) -> bool:
-    """Whether the transfer is blind and both parties talk, so that only the customer is moved."""
-    return event.mode == TransferMode.BLIND and is_connected(draft, event)
+def moves_only_customer(draft: Draft, event: Transfer | Park) -> bool:
+    """Whether both parties talk and the agent leaves at once, so that only the customer is moved."""
+    return (isinstance(event, Park) or event.mode == TransferMode.BLIND) and is_connected(draft, event)
 
 
 def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     """Whether customer or agent is not in the conference, so that there is no one to hand over or to do it."""
     parties = draft.session.parties
     return any(parties[name].is_gone or not parties[name].in_conference for name in (CUSTOMER, AGENT))
-
-
-def transfer_is_running(draft: Draft, _event: Event) -> bool:
-    """Whether a transfer is running or waiting for the conversion."""
-    transfer = draft.session.transfer
-    return transfer is not None and transfer.is_running
 
 
 def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
@@ -452,35 +366,6 @@ def names_ringing_agent(draft: Draft, event: Remove) -> bool:
     return is_rung and event.party in (agent.name, agent.call_sid)
 
 
-def transfer_is_ending(draft: Draft, _event: Event) -> bool:
-    """Whether the transfer is over except for Twilio's confirmations."""
-    return _stage(draft) in (
-        TransferStage.RELEASING_AGENT,
-        TransferStage.CANCELLING,
-        TransferStage.RETURNING_CUSTOMER,
-    )
-
-
-def is_completing(draft: Draft, _event: Event) -> bool:
-    """Whether a `complete` is in progress."""
-    return _stage(draft) is TransferStage.COMPLETING
-
-
-def target_takes_part(draft: Draft, _event: Event) -> bool:
-    """Whether agent and target are together."""
-    return _stage(draft) in _TOGETHER
-
-
 def is_not_consult(draft: Draft, _event: Event) -> bool:
     """Whether all three talk, so that there is no one to swap or merge."""
     return draft.session.phase is not Phase.CONSULT or draft.transfer.status is TransferStatus.MERGED
-
-
-def is_before_answer(draft: Draft, _event: Event) -> bool:
-    """Whether the target has not joined yet."""
-    return _stage(draft) in _BEFORE_ANSWER
-
-
-def step_is_running(draft: Draft, _event: Event) -> bool:
-    """Whether another step of the consult is in progress."""
-    return _stage(draft) is not TransferStage.TALKING

@@ -17,11 +17,21 @@ from conferral.statemachine.table.effect_results import EFFECT_RESULTS
 from conferral.statemachine.table.ignored import IGNORED
 from conferral.statemachine.table.reads import READS
 from conferral.statemachine.table.row import Ignored, Refuse, Row, Transition, expand
+from conferral.statemachine.table.stages import LIMITS, STAGES, TIMEOUTS
 from conferral.statemachine.table.timers import TIMERS
 
-__all__ = ["AUTOMATIC_ROWS", "IGNORED", "ROWS", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
+__all__ = ["AUTOMATIC_ROWS", "IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
 
-ROWS: tuple[Row | Refuse, ...] = (*COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC)
+ROWS: tuple[Row | Refuse, ...] = (
+    *COMMANDS,
+    *CALLS,
+    *CONFERENCE,
+    *EFFECT_RESULTS,
+    *READS,
+    *TIMEOUTS,
+    *TIMERS,
+    *AUTOMATIC,
+)
 _EVENT_ORDER = {event: position for position, event in enumerate((*EVENTS, Automatic))}
 _STATE_ORDER = {state: position for position, state in enumerate(State)}
 #: The rows, one transition for each state and event, by state and event.

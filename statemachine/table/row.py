@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, Event
-from conferral.statemachine.states import State
+from conferral.statemachine.states import State, TransferStage
 
 Guard = Callable[..., bool]
 Action = Callable[..., None]
@@ -17,25 +17,29 @@ Events = type[Event] | tuple[type[Event], ...]
 B, V, C, T, E = (frozenset({state}) for state in State)
 #: Every state but `ended`.
 LIVE = B | V | C | T
-#: The state does not change.
+#: Stages divide the state `transferring`: a row may apply in some of them, and may lead to one.
+S = TransferStage
+Stages = tuple[TransferStage, ...]
+Source = frozenset[State] | TransferStage | Stages
+#: Neither state nor stage changes.
 STAY = None
 
 
 class Row(NamedTuple):
-    """What events lead to in some states, if the guard agrees."""
+    """What events lead to in some states or stages, if the guard agrees."""
 
-    states: frozenset[State]
+    source: Source
     events: Events
     guard: Guard | None
-    #: One state; None where the state stays.
-    target: frozenset[State] | None
+    #: One state; or one stage, or several of which the action chooses one; None where nothing changes.
+    target: Source | None
     action: Action
 
 
 class Refuse(NamedTuple):
-    """Commands that some states refuse, if the guard agrees. The state stays."""
+    """Commands that some states or stages refuse, if the guard agrees. The state stays."""
 
-    states: frozenset[State]
+    source: Source
     events: Events
     guard: Guard | None
     reason: Reason
@@ -57,20 +61,45 @@ class Transition(NamedTuple):
     guard: Guard | None
     target: State | None
     action: Action
+    #: The stages in which it applies, empty for all; and those to which it may lead, empty if the stage stays.
+    stages: Stages = ()
+    next_stages: Stages = ()
+
+    @property
+    def conditions(self) -> list[Any]:
+        """What must hold for the transition to be taken."""
+        asked = (is_in_stages(self.stages) if self.stages else None, self.guard)
+        return [guard for guard in asked if guard is not None]
 
 
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
     """Return a row's transitions, in the order of the rows."""
     for row in rows:
+        states, stages = _split(row.source)
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
             for source in State:
-                if source not in row.states:
+                if source not in states:
                     continue
                 if isinstance(row, Refuse):
-                    yield Transition(source, event, row.guard, None, refusal(row.reason))
+                    yield Transition(source, event, row.guard, None, refusal(row.reason), stages)
                 else:
-                    (target,) = row.target or (None,)
-                    yield Transition(source, event, row.guard, target, row.action)
+                    target, next_stages = _target(row.target, source)
+                    yield Transition(source, event, row.guard, target, row.action, stages, next_stages)
+
+
+def _split(source: Source) -> tuple[frozenset[State], Stages]:
+    """Return the states and the stages that a row names; stages belong to `transferring`."""
+    if isinstance(source, frozenset):
+        return source, ()
+    return T, (source,) if isinstance(source, TransferStage) else source
+
+
+def _target(target: Source | None, source: State) -> tuple[State | None, Stages]:
+    """Return the state, None if it stays, and the stages to which a row leads."""
+    if target is None:
+        return None, ()
+    (state,), stages = _split(target)
+    return (None if stages and state is source else state), stages
 
 
 @cache
@@ -82,3 +111,9 @@ def refusal(reason: Reason) -> Action:
 
     refuse.__doc__ = f'Refuse: "{reason}".' if isinstance(reason, str) else f"Refuse: {reason.__doc__}"
     return refuse
+
+
+@cache
+def is_in_stages(stages: Stages) -> Guard:
+    """Return the guard that asks whether the transfer is in one of these stages."""
+    return lambda draft, _event: draft.transfer.stage in stages

@@ -16,8 +16,9 @@ import conferral.statemachine as statemachine
 from conferral.statemachine import actions, diagram, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
-from conferral.statemachine.states import State
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, ROWS, TABLE, Row, Transition
+from conferral.statemachine.states import State, TransferStage
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, ROWS, STAGES, TABLE, Row, Transition
+from conferral.statemachine.table.stages import ENDS, TIMEOUTS
 from tests.docs.generated import ROOT, generated_page
 
 ALL_ROWS: dict[tuple[State, type[Event]], list[Transition]] = defaultdict(list)
@@ -59,7 +60,7 @@ def test_every_reason_for_ignoring_says_something():
 
 @pytest.mark.parametrize("pair", BY_PAIR, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
 def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
-    unguarded = [row.guard is None for row in BY_PAIR[pair]]
+    unguarded = [not row.conditions for row in BY_PAIR[pair]]
 
     assert unguarded == [False] * (len(unguarded) - 1) + [True]
 
@@ -77,7 +78,7 @@ def test_nothing_is_asked_of_a_session_that_has_ended():
 
 @pytest.mark.parametrize("pair", ALL_ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
 def test_no_guard_is_asked_twice_for_one_pair(pair):
-    asked = [row.guard for row in ALL_ROWS[pair]]
+    asked = [(row.stages, row.guard) for row in ALL_ROWS[pair]]
 
     assert len(asked) == len(set(asked))
 
@@ -334,17 +335,27 @@ def test_the_page_lists_what_needs_no_event_apart():
 
 
 def written_rows(path):
-    """The calls of `Row` and `Refuse` in a file of the table."""
-    tree = ast.parse(path.read_text("utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return [call for call in calls if call.func.id in ("Row", "Refuse")]
+    """The rows in the tuples of a file of the table."""
+    tuples = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Tuple)]
+    calls = [node for one in tuples for node in one.elts if isinstance(node, ast.Call)]
+    return [call for call in calls if call.func.id in ("Row", "Refuse", "Until", "Limit")]
 
 
 TABLE_FILES = sorted(path for path in (ROOT / "statemachine" / "table").glob("*.py") if written_rows(path))
 
 
 def test_the_files_hold_every_row():
-    assert sum(len(written_rows(path)) for path in TABLE_FILES) == len(ROWS)
+    elsewhere = len(ROWS) - len(ENDS) - len(TIMEOUTS)
+
+    assert sum(len(written_rows(path)) for path in TABLE_FILES) == elsewhere + len(STAGES)
+
+
+def test_every_stage_that_rows_lead_to_has_an_end():
+    entered = {stage for row in TABLE for stage in row.next_stages}
+    left = {stage for row in TABLE if row.next_stages or row.target for stage in row.stages}
+
+    assert entered == left
+    assert set(LIMITS) == entered - {TransferStage.TALKING}
 
 
 @pytest.mark.parametrize("path", TABLE_FILES, ids=lambda path: path.stem)

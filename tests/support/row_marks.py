@@ -8,12 +8,12 @@ from typing import Any
 from conferral.statemachine import machine
 from conferral.statemachine.table import TABLE, Transition
 
-#: A row as the library knows it: source, event, guard, action.
+#: A row as the library knows it: source, event, conditions, action.
 _Mark = tuple[str, str, Any, Any]
 
 
 def _mark_of(row: Transition) -> _Mark:
-    return row.source.name, row.event.name, row.guard, row.action
+    return row.source.name, row.event.name, tuple(row.conditions), row.action
 
 
 _MARKS = [_mark_of(row) for row in TABLE]
@@ -39,8 +39,8 @@ def marked() -> Iterator[Counter[_Mark]]:
     def counting(self: Any, event_data: Any) -> bool:
         was_taken = execute(self, event_data)
         if was_taken:
-            guard = self.conditions[0].func if self.conditions else None
-            taken[self.source, event_data.event.name, guard, self.before[0]] += 1
+            conditions = tuple(condition.func for condition in self.conditions)
+            taken[self.source, event_data.event.name, conditions, self.before[0]] += 1
         return was_taken
 
     machine._GuardedRow.execute = counting  # type: ignore[method-assign]
@@ -51,9 +51,13 @@ def marked() -> Iterator[Counter[_Mark]]:
 
 
 def never_taken(taken: Counter[_Mark]) -> list[str]:
-    """The rows that were not, in the order of the table: `STATE event guard -> action`."""
+    """The rows that were not, in the order of the table: `STATE event stages guard -> action`."""
     return [
-        f"{row.source.name} {row.event.name} {row.guard.__name__ if row.guard else '-'} -> {row.action.__name__}"
+        f"{row.source.name} {row.event.name} {_words(row)} -> {row.action.__name__}"
         for row in TABLE
         if not taken[_mark_of(row)]
     ]
+
+
+def _words(row: Transition) -> str:
+    return " ".join([*row.stages, *([row.guard.__name__] if row.guard else [])]) or "-"

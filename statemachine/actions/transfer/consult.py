@@ -2,11 +2,11 @@
 
 from conferral.statemachine.actions.participants import request_hold, request_unhold, request_unhold_all
 from conferral.statemachine.actions.reports import begin_step, report_step
-from conferral.statemachine.actions.transfer.start import continue_as_blind, enter_stage, release_agent
+from conferral.statemachine.actions.transfer.start import continue_as_blind
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Complete, Event, Merge, StageOverdue, Swap
 from conferral.statemachine.session import CUSTOMER, TARGET
-from conferral.statemachine.states import TransferStage, TransferStatus, WaitAudio
+from conferral.statemachine.states import TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
 
@@ -16,19 +16,16 @@ def swap(draft: Draft, event: Swap) -> None:
     talks_to = TARGET if draft.session.parties[CUSTOMER].desired_hold else CUSTOMER
     draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
     request_hold(draft, talks_to, WaitAudio.MUSIC)
-    enter_stage(draft, TransferStage.SWAPPING, draft.policy.hold_timeout_ms)
 
 
 def unhold_swapped(draft: Draft, _event: Event) -> None:
     """Unhold the other party: the first one is held."""
     request_unhold(draft, draft.transfer.swap_to)
-    enter_stage(draft, TransferStage.SWAPPED, draft.policy.hold_timeout_ms)
 
 
 def finish_swap(draft: Draft, _event: Event) -> None:
     """Complete the swap: the agent now talks to the other party."""
     report_step(draft, CommandStatus.DONE)
-    enter_stage(draft, TransferStage.TALKING)
 
 
 def undo_swap(draft: Draft, _event: StageOverdue) -> None:
@@ -37,27 +34,24 @@ def undo_swap(draft: Draft, _event: StageOverdue) -> None:
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
     request_unhold(draft, first)
     draft.change_transfer(swap_to=first)
-    enter_stage(draft, TransferStage.SWAPPED, draft.policy.hold_timeout_ms)
 
 
 def merge(draft: Draft, event: Merge) -> None:
     """Take everyone off hold."""
     begin_step(draft, event)
     request_unhold_all(draft)
-    enter_stage(draft, TransferStage.MERGING, draft.policy.hold_timeout_ms)
 
 
 def finish_merge(draft: Draft, _event: Event) -> None:
     """Complete the merge: all three talk."""
     report_step(draft, CommandStatus.DONE)
     draft.change_transfer(status=TransferStatus.MERGED)
-    enter_stage(draft, TransferStage.TALKING)
 
 
 def complete(draft: Draft, event: Complete) -> None:
     """Take customer and target off hold before the agent leaves."""
     begin_step(draft, event)
-    _unhold_rest(draft)
+    request_unhold_all(draft)
 
 
 def complete_before_answer(draft: Draft, event: Complete) -> None:
@@ -75,15 +69,4 @@ def complete_queued(draft: Draft, event: Complete) -> None:
 def complete_after_agent_left(draft: Draft, _event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
     report_step(draft, CommandStatus.FAILED, "agent-left")
-    _unhold_rest(draft)
-
-
-def _unhold_rest(draft: Draft) -> None:
     request_unhold_all(draft)
-    enter_stage(draft, TransferStage.COMPLETING, draft.policy.hold_timeout_ms)
-
-
-def release_agent_after_complete(draft: Draft, _event: Event) -> None:
-    """Release the agent: customer and target hear each other."""
-    release_agent(draft)
-    enter_stage(draft, TransferStage.RELEASING_AGENT, draft.policy.leave_timeout_ms)

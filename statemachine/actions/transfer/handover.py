@@ -12,7 +12,7 @@ from conferral.statemachine.actions.participants import (
 )
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
-from conferral.statemachine.actions.transfer.start import enter_stage, release_agent, remove_targets, wait_for_answer
+from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent, remove_targets
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
@@ -26,7 +26,7 @@ from conferral.statemachine.transfer import DialOptions
 # ---- a target answers --------------------------------------------------------------------------------------------
 
 
-def hand_over(draft: Draft, _event: Event) -> None:
+def hand_over(draft: Draft, event: Event) -> None:
     """Hand over to the dialed party that answered first; hang up the others that ring."""
     winner = answering_party(draft)
     assert winner is not None  # the guard has found it
@@ -42,13 +42,13 @@ def hand_over(draft: Draft, _event: Event) -> None:
         consult = draft.session.phase is Phase.CONSULT
         draft.change_transfer(status=TransferStatus.CONSULTING if consult else TransferStatus.MERGED)
         report_transfer(draft, CommandStatus.DONE)
-        enter_stage(draft, TransferStage.TALKING)
+        draft.change_transfer(stage=TransferStage.TALKING)
     else:
         request_unhold(draft, CUSTOMER)
         if draft.session.phase is Phase.BLIND:
-            release_agent(draft)
+            release_agent(draft, event)
         # Until the agent who handed over is confirmed gone, Twilio is read.
-        enter_stage(draft, TransferStage.UNHOLDING_CUSTOMER, draft.policy.leave_timeout_ms)
+        draft.change_transfer(stage=TransferStage.UNHOLDING_CUSTOMER)
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
@@ -112,7 +112,6 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
     for target in draft.session.targets:
         if not target.is_gone:
             hang_up_party(draft, target)
-    enter_stage(draft, TransferStage.CANCELLING, draft.policy.leave_timeout_ms)
 
 
 def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
@@ -124,37 +123,43 @@ def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
     conclude_transfer(draft, "cancelled")
 
 
-def unhold_customer(draft: Draft, _event: Event) -> None:
-    """Unhold the customer: the target is gone."""
-    _return_customer(draft)
-
-
-def note_target_left(draft: Draft, _event: Event) -> None:
+def note_target_left(draft: Draft, event: Event) -> None:
     """Record that the target joined and hung up; return to agent and customer."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
     report_step(draft, CommandStatus.FAILED, "target-left")
-    _return_customer(draft)
+    unhold_customer(draft, event)
 
 
-def note_no_target_reached(draft: Draft, _event: Event) -> None:
+def note_no_target_reached(draft: Draft, event: Event) -> None:
     """Record that no target was reached; return to agent and customer."""
     fail_transfer(draft, unreached_reason(draft))
-    _return_customer(draft)
+    unhold_customer(draft, event)
 
 
 #: Failure reasons by the stage that Twilio did not confirm.
 _UNCONFIRMED = {TransferStage.CLEARING_END_ON_EXIT: "flag", TransferStage.PAUSING_RECORDING: "recording-failed"}
 
 
-def fail_unconfirmed(draft: Draft, _event: StageOverdue) -> None:
+def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:
     """Fail the transfer: Twilio did not confirm what must come before the dial, so no one is dialed."""
     fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage, "hold-failed"))
-    _return_customer(draft)
+    unhold_customer(draft, event)
 
 
-def _return_customer(draft: Draft) -> None:
+def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
+    """Fail the transfer if parties could overhear each other; else continue without the customer's wait audio."""
+    agent = draft.session.parties[AGENT]
+    agent_hears = draft.session.phase is Phase.PARK and not (agent.is_gone or agent.is_leaving)
+    if draft.session.phase is Phase.CONSULT or agent_hears:
+        fail_unconfirmed(draft, event)
+        draft.change_transfer(stage=TransferStage.RETURNING_CUSTOMER)
+    else:
+        dial_or_release_agent(draft, event)
+
+
+def unhold_customer(draft: Draft, _event: Event) -> None:
+    """Return to agent and customer: unhold the customer."""
     request_unhold_all(draft)
-    enter_stage(draft, TransferStage.RETURNING_CUSTOMER, draft.policy.hold_timeout_ms)
     if ConfirmOverdue.timer not in draft.session.timers:
         draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
 
@@ -162,11 +167,11 @@ def _return_customer(draft: Draft) -> None:
 # ---- no one answers, and the agent is gone -----------------------------------------------------------------------
 
 
-def fall_back(draft: Draft, _event: Event) -> None:
+def fall_back(draft: Draft, event: Event) -> None:
     """Play music to the customer, who is alone, and start the recall or the fallback."""
     why = unreached_reason(draft)
     transfer = draft.transfer
-    report_agent_gone(draft, _event)
+    report_agent_gone(draft, event)
     if transfer.status is TransferStatus.CANCELLED:
         why = transfer.reason
         if transfer.step_name == "cancel":
@@ -174,10 +179,11 @@ def fall_back(draft: Draft, _event: Event) -> None:
     _hold_lone_customer(draft)
     if draft.session.phase is Phase.RECALL:
         draft.change_transfer(reason=f"{transfer.reason}, recall {why}")
-        enter_stage(draft, TransferStage.WAITING_TO_RECALL, draft.policy.recall_pause_ms)
+        draft.change_transfer(stage=TransferStage.WAITING_TO_RECALL)
         return
     fail_transfer(draft, f"{transfer.reason}, fallback {why}" if transfer.fell_back else why)
-    begin_recall(draft, _event)
+    begin_recall(draft, event)
+    draft.change_transfer(stage=TransferStage.DIALING)
 
 
 def note_transfer_failed(draft: Draft, event: Event) -> None:
@@ -195,7 +201,7 @@ def note_transfer_failed(draft: Draft, event: Event) -> None:
 def continue_with_others(draft: Draft, event: Event) -> None:
     """Record that the transfer failed, but the customer and the added parties hear each other again."""
     note_transfer_failed(draft, event)
-    _return_customer(draft)
+    unhold_customer(draft, event)
 
 
 def begin_recall(draft: Draft, event: Event) -> None:
@@ -216,7 +222,6 @@ def begin_recall(draft: Draft, event: Event) -> None:
         options=DialOptions(),
         gated=must_confirm(draft, fallback),
     )
-    wait_for_answer(draft)
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
@@ -241,7 +246,6 @@ def ring_agent(draft: Draft, _event: Event) -> None:
         gated=True,
         recall_reason=transfer.reason.partition(",")[0],
     )
-    wait_for_answer(draft)
 
 
 def _hold_lone_customer(draft: Draft) -> None:

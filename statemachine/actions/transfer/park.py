@@ -6,29 +6,13 @@ from conferral.statemachine.actions.participants import request_hold, request_un
 from conferral.statemachine.actions.reads import read_presence
 from conferral.statemachine.actions.reports import report_transfer
 from conferral.statemachine.actions.transfer.handover import begin_recall, settle_after_transfer, unreached_reason
-from conferral.statemachine.actions.transfer.start import (
-    accept_transfer,
-    begin_in_conference,
-    move_customer_from_bridge,
-    wait_for_answer,
-)
+from conferral.statemachine.actions.transfer.start import accept_transfer
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, Park, ParkOverdue, Retrieve
+from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, ParkOverdue, Retrieve
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import Phase, TransferMode, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import TransferState
-
-
-def park_from_bridge(draft: Draft, event: Park) -> None:
-    """Move the customer alone into a conference with music, and release the agent at once."""
-    accept_transfer(draft, event)
-    move_customer_from_bridge(draft, Phase.PARK, WaitAudio.MUSIC)
-
-
-def park_from_conference(draft: Draft, event: Park) -> None:
-    """Park from the conference: first make sure that the agent's leaving does not end it, then hold the customer."""
-    begin_in_conference(draft, event)
 
 
 def note_parked(draft: Draft, _event: Event) -> None:
@@ -65,7 +49,6 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
         options=dial_options(event),
         gated=True,
     )
-    wait_for_answer(draft)
 
 
 def complete_retrieve(draft: Draft, _event: Event) -> None:

@@ -54,6 +54,7 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.statemachine.guards.calls import party_of_dial
+from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -100,22 +101,17 @@ def begin_pending_transfer(draft: Draft, _event: Event) -> None:
     request_unhold(draft, AGENT)
     if phase is Phase.WARM:
         request_unhold_all(draft)
-    enter_stage(draft, TransferStage.CLEARING_END_ON_EXIT, draft.policy.hold_timeout_ms)
 
 
-def begin_from_bridge(draft: Draft, event: Transfer) -> None:
-    """Start a blind transfer from the bridge: move only the customer, who hears ringing, and release the agent at once.
+def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
+    """Move the customer alone from the bridge into a conference with wait audio, and release the agent at once.
 
     Inbound: the agent is the child. Hanging up the agent ends the customer's `<Dial>`, whose action joins the customer
     to the conference. Outbound: the customer is the child and is redirected; the agent's `<Dial>` action hangs up the
     agent.
     """
     accept_transfer(draft, event)
-    move_customer_from_bridge(draft, Phase.BLIND, WaitAudio.RINGBACK)
-
-
-def move_customer_from_bridge(draft: Draft, phase: Phase, wait_audio: WaitAudio) -> None:
-    """Move the customer from the bridge into a conference with this wait audio, and release the agent."""
+    phase, wait_audio = _phase_without_agent(draft)
     draft.change(phase=phase, repaired=False, open_redirects=(), moved_at_ms=0)
     draft.cancel_timer(LeaveOverdue.timer)
     draft.cancel_timer(RingOverdue.timer)
@@ -125,11 +121,12 @@ def move_customer_from_bridge(draft: Draft, phase: Phase, wait_audio: WaitAudio)
     draft.change_party(agent, is_leaving=True, hang_up_requested=outbound)
     if outbound:
         redirect_leg(draft, draft.session.parties[CUSTOMER], wait_audio)
-    enter_stage(
-        draft,
-        TransferStage.MOVING_CUSTOMER,
-        draft.policy.leave_timeout_ms if outbound else draft.policy.arrive_timeout_ms,
-    )
+
+
+def _phase_without_agent(draft: Draft) -> tuple[Phase, WaitAudio]:
+    """Return the phase of a customer who waits without the agent, and what the customer hears."""
+    parks = draft.transfer.mode is TransferMode.PARK
+    return (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
 
 
 def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
@@ -158,73 +155,57 @@ def remove_targets(draft: Draft, targets: Iterable[Party]) -> None:
     )
 
 
-def enter_stage(draft: Draft, stage: TransferStage, timeout_ms: int | None = None) -> None:
-    """Enter a stage, with its timeout."""
-    draft.change_transfer(stage=stage)
-    if timeout_ms is None:
-        draft.cancel_timer(StageOverdue.timer)
-    else:
-        draft.set_timer(StageOverdue.timer, timeout_ms)
-
-
 # ---- before the dial ---------------------------------------------------------------------------------------------
 
 
 def hold_customer_or_dial(draft: Draft, event: Event) -> None:
     """Hold the customer next, or dial in a warm transfer: the agent can leave without ending the conference."""
-    phase = draft.session.phase
-    if phase is Phase.WARM:
-        dial_targets(draft)
+    if draft.session.phase is Phase.WARM:
+        dial_targets(draft, event)
     else:
-        hold_customer(draft, event)
+        hold_customer(draft)
 
 
-def hold_customer(draft: Draft, _event: Event) -> None:
+def hold_customer(draft: Draft) -> None:
     """Hold the customer, who hears music during a consult, or ringing while the target is dialed."""
     needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
     request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
-    timeout_ms = draft.policy.hold_timeout_ms if needs_hold else draft.policy.ringback_timeout_ms
-    enter_stage(draft, TransferStage.HOLDING_CUSTOMER, timeout_ms)
+    draft.change_transfer(stage=TransferStage.HOLDING_CUSTOMER)
 
 
 def dial_or_release_agent(draft: Draft, event: Event) -> None:
     """Release the agent unless it is a consult, and dial the target: the customer hears wait audio, or does without."""
     if draft.session.phase is not Phase.CONSULT:
-        release_agent(draft)
+        release_agent(draft, event)
         hang_up_leaving_parties(draft, event)  # before the dial: the agent must not hear a target who answers at once
     if draft.session.phase is Phase.PARK:
-        enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
+        draft.change_transfer(stage=TransferStage.PARKING)
     elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft):
-        enter_stage(draft, TransferStage.PAUSING_RECORDING, draft.policy.hold_timeout_ms)
-    elif _has_dialed(draft):
-        wait_for_answer(draft)
+        draft.change_transfer(stage=TransferStage.PAUSING_RECORDING)
+    elif draft.transfer.attempts:
+        draft.change_transfer(stage=TransferStage.DIALING)
     else:
-        dial_targets(draft)
+        dial_targets(draft, event)
 
 
 def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
     """Dial the target: the customer has joined. A customer who started the conference is held to hear ringing."""
     if not draft.session.parties[CUSTOMER].waits_for_start:
-        hold_customer(draft, event)
+        hold_customer(draft)
     elif draft.session.phase is Phase.PARK:
-        enter_stage(draft, TransferStage.PARKING, draft.policy.leave_timeout_ms)
+        draft.change_transfer(stage=TransferStage.PARKING)
     else:
-        dial_targets(draft)
+        dial_targets(draft, event)
 
 
-def dial_when_recording_paused(draft: Draft, _event: Event) -> None:
-    """Dial the target: the recording is paused, so the consult is not recorded."""
-    dial_targets(draft)
-
-
-def release_agent(draft: Draft) -> None:
+def release_agent(draft: Draft, _event: Event) -> None:
     """Release the agent."""
     agent = draft.session.parties[AGENT]
     if not agent.is_gone and not agent.is_leaving:
         draft.change_party(agent, is_leaving=True)
 
 
-def dial_targets(draft: Draft) -> None:
+def dial_targets(draft: Draft, _event: Event) -> None:
     """Dial all targets, straight into the conference if no gate is needed."""
     transfer = draft.transfer
     addresses = transfer.to.split(",")
@@ -244,35 +225,19 @@ def dial_targets(draft: Draft) -> None:
             early_media=early_media and not gated,
             ring_group=f"transfer-{transfer.number}" if several else "",
         )
-    wait_for_answer(draft)
+    draft.change_transfer(stage=TransferStage.DIALING)
     update_transfer_status(draft)
-
-
-def wait_for_answer(draft: Draft) -> None:
-    """Wait for an answer, with a timeout if a party has yet to leave or to join."""
-    enter_stage(draft, TransferStage.DIALING, draft.policy.leave_timeout_ms if _a_party_is_missing(draft) else None)
-
-
-def _a_party_is_missing(draft: Draft) -> bool:
-    """Whether a party that is being removed has not left, or the customer has not joined."""
-    parties = (draft.session.parties[AGENT], *draft.session.targets)
-    lingers = any(party.is_leaving and not party.is_gone for party in parties)
-    return lingers or not draft.session.parties[CUSTOMER].in_conference
-
-
-def _has_dialed(draft: Draft) -> bool:
-    return bool(draft.transfer.attempts)
 
 
 # ---- the agent leaves before the target joins --------------------------------------------------------------------
 
 
-def continue_as_blind(draft: Draft, event: Event) -> None:
+def continue_as_blind(draft: Draft, _event: Event) -> None:
     """Continue as a blind transfer without the agent; the customer hears ringing until the target answers."""
     draft.change(phase=Phase.BLIND)
-    if draft.transfer.stage is TransferStage.CLEARING_END_ON_EXIT:
-        return  # the next stage takes the blind phase into account
-    hold_customer(draft, event)
+    # Otherwise, the next stage takes the blind phase into account.
+    if draft.transfer.stage is not TransferStage.CLEARING_END_ON_EXIT:
+        hold_customer(draft)
 
 
 def continue_without_agent(draft: Draft, _event: Event) -> None:
@@ -412,14 +377,12 @@ def follow_waiting_customer(draft: Draft, event: ParticipantJoined) -> None:
 
 def _continue_alone(draft: Draft) -> None:
     agent, customer = draft.session.parties[AGENT], draft.session.parties[CUSTOMER]
-    parks = draft.transfer.mode is TransferMode.PARK
-    wait_audio = WaitAudio.MUSIC if parks else WaitAudio.RINGBACK
+    phase, wait_audio = _phase_without_agent(draft)
     draft.change_party(agent, is_leaving=True)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
-    draft.change(phase=Phase.PARK if parks else Phase.BLIND, repaired=False)
+    draft.change(phase=phase, repaired=False)
     for timer in (ConvertOverdue, RepairOverdue, LeaveOverdue, RingOverdue, LoneOverdue):
         draft.cancel_timer(timer.timer)
-    enter_stage(draft, TransferStage.MOVING_CUSTOMER, draft.policy.arrive_timeout_ms)
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------
@@ -427,17 +390,20 @@ def _continue_alone(draft: Draft) -> None:
 
 def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     """Read Twilio repeatedly: what the stage waits for has not happened."""
-    if draft.transfer.stage is TransferStage.DIALING and not _a_party_is_missing(draft):
+    if draft.transfer.stage is TransferStage.DIALING and not a_party_is_missing(draft):
         return  # the missing party has left or joined by now
     read_calls(draft, event)
     draft.set_timer(StageOverdue.timer, draft.policy.confirm_interval_ms)
 
 
-def hang_up_lingering_agent(draft: Draft, event: Event) -> None:
-    """Hang up the agent: the end of the agent's `<Dial>` should have ended the call, but no callback said so.
+def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
+    """Hang up the agent, whose end of the `<Dial>` should have done so but no callback said so; read Twilio meanwhile.
 
     A hangup without an outcome is not emitted again: it waits for a request slot, or is being retried.
     """
+    if draft.session.open_redirects or not agent_lingers(draft):
+        read_at_stage_timeout(draft, event)
+        return
     agent = draft.session.parties[AGENT]
     if not agent.hang_up_effect_id:
         draft.change_party(agent, hang_up_requested=False)
