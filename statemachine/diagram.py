@@ -240,15 +240,10 @@ def _section(state: State, meaning: str) -> str:
     rows = [row for row in TABLE if row.source is state and row.event is not Automatic]
     for row in rows:
         alone = sum(other.event is row.event for other in rows) == 1
-        lines.append(
-            f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_cell(_summary(row.action))} |"
-        )
+        lines.append(f"| `{row.event.name}` | {_when(row, alone=alone)} | {_target(row)} | {_follows(row)} |")
     if AUTOMATIC_ROWS[state]:
         lines += ["", f"While {state}:", "", "| As soon as | Goes to | Result |", "| --- | --- | --- |"]
-    lines += [
-        f"| {_when(row, alone=False)} | {_target(row)} | {_cell(_summary(row.action))} |"
-        for row in AUTOMATIC_ROWS[state]
-    ]
+    lines += [f"| {_when(row, alone=False)} | {_target(row)} | {_follows(row)} |" for row in AUTOMATIC_ROWS[state]]
     ignored = [
         f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"
         for entry in IGNORED
@@ -263,6 +258,10 @@ def _target(row: Transition) -> str:
     if row.next_stages:
         return " or ".join(f"`{stage}`" for stage in row.next_stages)
     return "stays" if row.target is None else f"**{row.target}**"
+
+
+def _follows(row: Transition) -> str:
+    return _cell(" ".join(map(_summary, row.actions)))
 
 
 def _stages() -> str:

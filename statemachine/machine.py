@@ -97,7 +97,7 @@ def build_machine() -> Machine:
             dest=row.target,
             conditions=row.conditions,
             # Before the state changes, so that an action that raises leaves everything unchanged.
-            before=[row.action, enter_stage(row.next_stages)] if row.next_stages else row.action,
+            before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
         )
     return machine
 

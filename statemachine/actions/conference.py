@@ -9,11 +9,11 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import (
     CallProgressed,
     CallsRead,
-    ConferenceEnded,
     ConferenceEvent,
     ConferenceStarted,
     ConfirmOverdue,
     DialEnded,
+    Event,
     ParticipantJoined,
     ParticipantLeft,
 )
@@ -125,13 +125,8 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         draft.change_party(party, conference_sequence=-1)
 
 
-def note_conference_gone(draft: Draft, _event: ConferenceEnded) -> None:
-    """Forget the conference, which ended before both parties joined. A leg that still arrives opens a new one."""
-    leave_conference(draft)
-
-
-def leave_conference(draft: Draft) -> None:
-    """Record that no one is in a conference anymore."""
+def leave_conference(draft: Draft, _event: Event) -> None:
+    """Record that no one is in a conference anymore. A leg that still arrives opens a new one."""
     _switch_conference(draft, "")
     for party in tuple(draft.session.parties.values()):
         draft.change_party(

@@ -1,13 +1,12 @@
 """Conversion: moves both legs of a bridge into the conference, and repairs it once."""
 
-from conferral.statemachine.actions.conference import apply_conference, leave_conference, note_join, note_verified
+from conferral.statemachine.actions.conference import apply_conference, note_verified
 from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.guests import add_unknown_participants
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
 from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
-from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_converts
 from conferral.statemachine.draft import Draft
@@ -21,7 +20,6 @@ from conferral.statemachine.events import (
     EffectOutcome,
     Event,
     LeaveOverdue,
-    ParticipantJoined,
     RepairOverdue,
     RingOverdue,
 )
@@ -30,14 +28,7 @@ from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
 
-def convert(draft: Draft, event: Convert) -> None:
-    """Start the conversion that the command requests."""
-    draft.change(convert_command_ids=(event.command_id,))
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
-    begin_conversion(draft)
-
-
-def begin_conversion(draft: Draft) -> None:
+def begin_conversion(draft: Draft, _event: Event) -> None:
     """Redirect the child's leg first: that ends the parent's `<Dial>`, whose action then joins the parent.
 
     The other way round, Twilio would hang up the child. Source: Twilio docs, modifying calls in progress.
@@ -48,33 +39,15 @@ def begin_conversion(draft: Draft) -> None:
     draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)
 
 
-def join_conversion(draft: Draft, event: Convert) -> None:
-    """Attach the command to the running conversion: it is done when both parties have joined."""
+def accept_convert(draft: Draft, event: Convert) -> None:
+    """Accept the command, which is done when both parties have joined."""
     draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
     draft.report(event.command_id, CommandStatus.ACCEPTED)
-
-
-def recover_conversion(draft: Draft, event: ParticipantJoined) -> None:
-    """Treat the join as a conversion: Redis lost the conversion in a rollback, or another app moved the leg."""
-    _begin_recovered(draft)
-    note_join(draft, event)
 
 
 def note_parent_dial_ended(draft: Draft, event: DialEnded) -> None:
     """Record that the child's move ended the parent's `<Dial>`: the parent is on the way into the conference."""
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
-
-
-def follow_into_conference(draft: Draft, event: ParticipantJoined) -> None:
-    """Switch to another conference of the same name: the first one must be over, or the leg would have joined that."""
-    leave_conference(draft)
-    note_join(draft, event)
-
-
-def finish_conversion(draft: Draft, event: ParticipantJoined) -> None:
-    """Complete the conversion: both parties have joined."""
-    note_join(draft, event)
-    _finish(draft)
 
 
 def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
@@ -84,7 +57,7 @@ def finish_conversion_by_read(draft: Draft, event: CallsRead) -> None:
         draft.change_party(draft.session.parties[name], status=PartyStatus.CONNECTED)
     add_unknown_participants(draft, event)
     note_verified(draft, event)
-    _finish(draft)
+    finish_conversion(draft, event)
 
 
 def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
@@ -95,11 +68,12 @@ def finish_conversion_with_guests(draft: Draft, event: CallsRead) -> None:
     draft.change_party(draft.session.parties[CUSTOMER], status=PartyStatus.CONNECTED)
     add_unknown_participants(draft, event)
     note_verified(draft, event)
-    _finish(draft)
+    finish_conversion(draft, event)
     set_dial_timer(draft)
 
 
-def _finish(draft: Draft) -> None:
+def finish_conversion(draft: Draft, _event: Event) -> None:
+    """Complete the conversion: both parties are in the conference."""
     draft.cancel_timer(ConvertOverdue.timer)
     draft.cancel_timer(RepairOverdue.timer)
     # A late repair may briefly take out a party that a dial action has joined. Other open redirects no longer
@@ -155,12 +129,6 @@ def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 
 
-def read_after_redirect(draft: Draft, event: EffectOutcome) -> None:
-    """Read Twilio: the leg was gone, or it is unknown whether it was moved."""
-    note_redirect_ended(draft, event)
-    read_calls(draft, event)
-
-
 def return_to_bridge(draft: Draft, event: EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the child's leg, so both parties keep talking."""
     _return_to_bridge(draft, event.reason_text)
@@ -182,13 +150,8 @@ def extend_convert_timer(draft: Draft, _event: Event) -> None:
     draft.set_timer(ConvertOverdue.timer, draft.policy.settle_ms)
 
 
-def recover_conversion_from_dial(draft: Draft, event: DialEnded) -> None:
-    """Treat the ended `<Dial>` as a conversion that Redis lost: the child was moved, and the parent follows."""
-    _begin_recovered(draft)
-    note_parent_dial_ended(draft, event)
-
-
-def _begin_recovered(draft: Draft) -> None:
+def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
+    """Treat the event as a conversion: Redis lost the conversion in a rollback, or another app moved the leg."""
     draft.cancel_timer(RingOverdue.timer)
     draft.cancel_timer(LeaveOverdue.timer)
     draft.set_timer(ConvertOverdue.timer, draft.policy.convert_timeout_ms)

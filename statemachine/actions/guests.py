@@ -21,7 +21,7 @@ from conferral.statemachine.guards.guests import (
     shows_lost_transfer,
     unknown_participants,
 )
-from conferral.statemachine.guards.recovery import conference_found_by_read, label_number, name_from_label
+from conferral.statemachine.guards.recovery import conference_found, label_number, name_from_label
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
 from conferral.statemachine.states import Phase, State
@@ -32,7 +32,7 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
     unknown = unknown_participants(draft.session, event)
     if not unknown:
         return
-    found = {one.call_sid: one for one in conference_found_by_read(draft, event).participants}
+    found = {one.call_sid: one for one in conference_found(draft, event).participants}
     named = _assign_names(draft, event, unknown)
     for name, seen in named.items():
         _vacate_name(draft, name)

@@ -1,7 +1,6 @@
 """Lone-participant rule: the grace period of a party that is alone, and the end of an empty conference."""
 
 from conferral.statemachine.actions.parties import note_gone
-from conferral.statemachine.actions.reads import read_presence
 from conferral.statemachine.actions.session_end import end_session, reason_by_first_to_leave
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import RedirectToUrl
@@ -24,20 +23,14 @@ def stop_lone_grace(draft: Draft, _event: Event) -> None:
     draft.cancel_timer(LoneOverdue.timer)
 
 
-def read_before_ending_lone(draft: Draft, event: LoneOverdue) -> None:
-    """Read Twilio to verify who is present before releasing a lone party, because events are missing."""
-    read_presence(draft, event)
-    draft.set_timer(LoneOverdue.timer, draft.policy.confirm_interval_ms)
-
-
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
     draft.ended_lone_conference = True
     end_session(draft, reason_by_first_to_leave(draft))
 
 
-def end_empty(draft: Draft, _event: Event) -> None:
-    """End the session: no one is in the conference anymore."""
+def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
+    """End the session: a party has left, and no one may be left alone."""
     end_session(draft, reason_by_first_to_leave(draft))
 
 

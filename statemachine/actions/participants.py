@@ -45,8 +45,8 @@ def request_unhold(draft: Draft, name: str) -> None:
     draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)
 
 
-def request_unhold_all(draft: Draft) -> None:
-    """Request that no one is on hold."""
+def unhold_all(draft: Draft, _event: Event) -> None:
+    """Take everyone off hold."""
     for name in tuple(draft.session.parties):
         request_unhold(draft, name)
 
@@ -169,12 +169,6 @@ def await_conference_start(draft: Draft, event: EffectFailed) -> None:
     if party is not None:
         draft.change_party(party, pending_update="", update_effect_id="")
     draft.change(awaits_conference_start=True)
-
-
-def read_after_update(draft: Draft, event: EffectFailed) -> None:
-    """Read Twilio: the participant was no longer in the conference."""
-    note_update_result(draft, event)
-    read_calls(draft, event)
 
 
 def _party_updated(draft: Draft, event: EffectOutcome) -> Party | None:

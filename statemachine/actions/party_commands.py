@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from conferral.statemachine.actions.conversion import begin_conversion
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, must_confirm
-from conferral.statemachine.actions.participants import clear_end_on_exit, request_unhold_all, set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.pending_commands import (
     accept_command,
     change_command,
@@ -49,12 +48,6 @@ from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
 # ---- accepting ---------------------------------------------------------------------------------------------------
-
-
-def convert_for_command(draft: Draft, event: Command) -> None:
-    """Convert the bridge first."""
-    queue_command(draft, event)
-    begin_conversion(draft)
 
 
 def queue_command(draft: Draft, event: Command) -> None:
@@ -116,11 +109,6 @@ def _apply_desired(draft: Draft, command: PendingCommand) -> None:
     elif command.name in (Mute.name, Unmute.name):
         draft.change_party(party, desired_mute=command.name == Mute.name)
     change_command(draft, command, due_ms=draft.now_ms + draft.policy.command_timeout_ms)
-
-
-def unhold_all(draft: Draft, _event: Event) -> None:
-    """Take everyone off hold: the last party that was not on hold has left."""
-    request_unhold_all(draft)
 
 
 # ---- adding a party ----------------------------------------------------------------------------------------------

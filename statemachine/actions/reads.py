@@ -14,6 +14,7 @@ from conferral.statemachine.events import (
     RepairOverdue,
     RingOverdue,
     StageOverdue,
+    TimerExpired,
 )
 from conferral.statemachine.guards.ended_session import is_of_session
 from conferral.statemachine.states import Phase, State
@@ -81,10 +82,11 @@ def read_until_known(draft: Draft, event: Event) -> None:
     draft.set_timer(LeaveOverdue.timer, draft.policy.reread_interval_ms)
 
 
-def read_presence(draft: Draft, event: Event) -> None:
-    """Read Twilio to verify who is present, because conference events are missing."""
+def read_presence(draft: Draft, event: TimerExpired) -> None:
+    """Read Twilio to verify who is present before acting on the timer, because conference events are missing."""
     draft.change(presence_reads=draft.session.presence_reads + 1)
     read_calls(draft, event)
+    draft.set_timer(event.timer, draft.policy.confirm_interval_ms)
 
 
 def read_later(draft: Draft, _event: Event) -> None:

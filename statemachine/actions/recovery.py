@@ -3,13 +3,21 @@
 from dataclasses import replace
 
 from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
-from conferral.statemachine.actions.participants import set_end_on_exit
+from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import AgeOverdue, CallsRead, ConferenceFound, ParticipantFound
+from conferral.statemachine.events import (
+    AgeOverdue,
+    CallsRead,
+    ConferenceFound,
+    ConvertOverdue,
+    LoneOverdue,
+    ParticipantFound,
+    RepairOverdue,
+)
 from conferral.statemachine.guards.recovery import (
     assign_names,
-    conference_found_by_read,
+    conference_found,
     label_number,
     recovered_dial_id,
 )
@@ -29,47 +37,31 @@ from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import TransferState
 
 
-def recover_conference(draft: Draft, event: ConferenceFound) -> None:
-    """Rebuild a session from what Twilio shows: participants, their labels, and holds.
-
-    What Twilio does not show is lost: pending commands, the directory's attributes, recordings, and calls in the gate.
-    """
+def open_found_session(draft: Draft, event: ConferenceFound) -> None:
+    """Start a session for a conference that Redis has lost."""
     draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
-    _rebuild_conference(draft, event)
 
 
-def recover_transfer(draft: Draft, event: ConferenceFound) -> None:
-    """Rebuild a transfer of customer, agent, and target: the agent decides how to continue, and all holds stay."""
-    draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
-    _rebuild_transfer(draft, event)
-
-
-def recover_conference_from_read(draft: Draft, event: CallsRead) -> None:
-    """Rebuild the conference: a read shows the parties of a bridge in one, and Redis lost how they got there."""
-    _leave_bridge(draft)
-    _rebuild_conference(draft, conference_found_by_read(draft, event))
-
-
-def recover_transfer_from_read(draft: Draft, event: CallsRead) -> None:
-    """Rebuild the conference and its transfer: a read shows the target, too."""
-    _leave_bridge(draft)
-    _rebuild_transfer(draft, conference_found_by_read(draft, event))
-
-
-def _leave_bridge(draft: Draft) -> None:
+def leave_bridge(draft: Draft, _event: CallsRead) -> None:
+    """Leave the bridge: a read shows its parties in a conference, and Redis lost how they got there."""
     report_call(draft, CommandStatus.DONE)
     for timer in tuple(draft.session.timers):
         draft.cancel_timer(timer)
     draft.change(dial_call_status="", repaired=False)
 
 
-def _rebuild_conference(draft: Draft, event: ConferenceFound) -> None:
-    names = assign_names(event)
+def rebuild_conference(draft: Draft, event: ConferenceFound | CallsRead) -> None:
+    """Rebuild the conference from what Twilio shows: participants, their labels, and holds.
+
+    What Twilio does not show is lost: pending commands, the directory's attributes, recordings, and calls in the gate.
+    """
+    found = conference_found(draft, event)
+    names = assign_names(found)
     if TARGET in names:
         # The target of a transfer that can't continue becomes a guest; the name is reserved for the next transfer.
         guests = sum(name.startswith("guest-") for name in names)
         names[f"guest-{guests + 1}"] = names.pop(TARGET)
-    _rebuild(draft, event, names)
+    _rebuild(draft, found, names)
     parties = draft.session.parties
     there = [party for party in parties.values() if not (party.is_gone or party.is_supervisor)]
     draft.change(phase=Phase.NONE, is_group=len(there) > 2)
@@ -81,12 +73,22 @@ def _rebuild_conference(draft: Draft, event: ConferenceFound) -> None:
         set_end_on_exit(draft)
 
 
-def _rebuild_transfer(draft: Draft, event: ConferenceFound) -> None:
-    _rebuild(draft, event, assign_names(event))
-    resume_transfer(draft)
+def rebuild_transfer(draft: Draft, event: ConferenceFound | CallsRead) -> None:
+    """Rebuild a transfer of customer, agent, and target: the agent decides how to continue, and all holds stay."""
+    found = conference_found(draft, event)
+    _rebuild(draft, found, assign_names(found))
+    _resume_transfer(draft)
 
 
-def resume_transfer(draft: Draft) -> None:
+def resume_lost_transfer(draft: Draft, _event: CallsRead) -> None:
+    """Continue the transfer that a read shows: the agent decides how to continue, and all holds stay."""
+    for timer in (ConvertOverdue, RepairOverdue, LoneOverdue):
+        draft.cancel_timer(timer.timer)
+    clear_end_on_exit(draft)
+    _resume_transfer(draft)
+
+
+def _resume_transfer(draft: Draft) -> None:
     """Continue a transfer whose customer, agent, and targets are parties; holds stay as they are.
 
     The transfer waits for the agent, or, if no target answered, for one of the ringing targets.

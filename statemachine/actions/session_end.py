@@ -1,6 +1,6 @@
 """End of a session: its reason, the legs to hang up, and what remains to be done afterwards."""
 
-from conferral.statemachine.actions.conference import apply_conference, apply_presence, note_left
+from conferral.statemachine.actions.conference import apply_conference, apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
 from conferral.statemachine.actions.outcome_records import conclude_session
 from conferral.statemachine.actions.parties import is_not_ours, mark_released, note_call_ended, note_gone
@@ -24,9 +24,7 @@ from conferral.statemachine.events import (
     End,
     Event,
     GateDecided,
-    LeaveOverdue,
     ParticipantJoined,
-    ParticipantLeft,
     Remove,
     RepairOverdue,
 )
@@ -59,7 +57,7 @@ def end_reason_of(party: Party, status: str) -> EndReason:
 def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
     """End the session: the parent hung up first or was never reached. Hang up the other party if still connected."""
     if draft.session.dial_call_status:
-        _end_with_child_reason(draft)  # the child was not reached, and the parent has heard so
+        end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard so
         return
     parent = draft.session.parent
     if isinstance(event, CallProgressed):
@@ -95,22 +93,18 @@ def end_agent_overdue(draft: Draft, _event: DialOverdue) -> None:
 def end_by_dial(draft: Draft, event: DialEnded) -> None:
     """End the session: the `<Dial>` is over, and the action's document informs the parent and hangs up."""
     draft.change(dial_call_status=event.dial_call_status)
-    _end_with_child_reason(draft)
+    end_by_child_reason(draft, event)
 
 
 def end_by_child(draft: Draft, event: CallProgressed) -> None:
     """End the session: the child's own callback completes what the `<Dial>` action reported."""
     child = draft.session.child
     note_call_ended(draft, child, event)
-    _end_with_child_reason(draft)
+    end_by_child_reason(draft, event)
 
 
-def end_by_timeout(draft: Draft, _event: LeaveOverdue) -> None:
-    """End the session by the `<Dial>` action alone: the child's own callback did not arrive."""
-    _end_with_child_reason(draft)
-
-
-def _end_with_child_reason(draft: Draft) -> None:
+def end_by_child_reason(draft: Draft, _event: Event) -> None:
+    """End the session: the child was not reached or has left, as the `<Dial>` action reported."""
     parent, child = draft.session.parent, draft.session.child
     told = draft.session.dial_call_status
     reason = end_reason_of(child, told)
@@ -161,7 +155,6 @@ def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnkn
     """Hang up the party: the sentence that should have ended the call could not be played."""
     party = draft.session.parties.get(event.party, draft.session.parties[CUSTOMER])
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-    end_conference_of_guests(draft, event)
 
 
 def end_conference_of_guests(draft: Draft, _event: EffectOutcome) -> None:
@@ -193,12 +186,6 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     # The sentence ends the call; ending the conference at the same time would cut the sentence off.
     draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
     end_session(draft, reason, end_conference=False)
-
-
-def end_party_left(draft: Draft, event: ParticipantLeft | CallProgressed | DialEnded) -> None:
-    """End the session at once: a party hung up, and no one may be left alone."""
-    note_left(draft, event)
-    end_session(draft, reason_by_first_to_leave(draft))
 
 
 def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:

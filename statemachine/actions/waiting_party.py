@@ -1,6 +1,6 @@
 """Waiting party: alone in a conference on purpose, either from the start until someone answers, or parked."""
 
-from conferral.statemachine.actions.conference import leave_conference, note_join
+from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.dials import dial, hang_up_leaving_parties, must_confirm, set_dial_timer
 from conferral.statemachine.actions.participants import set_end_on_exit
@@ -8,11 +8,10 @@ from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session
-from conferral.statemachine.actions.transfer.start import apply_settled_read
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import SayAndHangUp, Sentence
 from conferral.statemachine.end_reasons import EndReason
-from conferral.statemachine.events import CallsRead, Event, GateDecision, OpeningOverdue, ParticipantJoined
+from conferral.statemachine.events import Event, GateDecision, OpeningOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, has_reached_conference, waiting_party
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
@@ -119,18 +118,13 @@ def redirect_waiting_party(draft: Draft, _event: Event) -> None:
     draft.set_timer(OpeningOverdue.timer, draft.policy.repair_timeout_ms)
 
 
-def end_waiting_party_missing(draft: Draft, _event: Event) -> None:
-    """End the session: the waiting party could not be brought into the conference and must not wait in silence."""
-    end_session(draft, EndReason.CONVERT_FAILED)
-
-
 def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     """Wait for the waiting party to rejoin: its wait audio failed, so Twilio removed it and its `<Dial>` action joins
     it again.
 
     A party dialed directly into the old conference can't reach it there, and is dialed again.
     """
-    leave_conference(draft)
+    leave_conference(draft, event)
     # The party is moving from now on. In the new conference it waits without a hold, and its leaving ends nothing.
     draft.change(moved_at_ms=draft.now_ms)
     found = waiting_party(draft)
@@ -143,24 +137,6 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     if party.dial_id and not party.is_gated and not party.is_gone:
         draft.change_party(party, is_leaving=True)
         hang_up_leaving_parties(draft, event)  # before it is dialed again
-
-
-def move_waiting_party_to_new_conference(draft: Draft, event: Event) -> None:
-    """Move a customer who can't be held (the conference has not started) to one whose wait document plays audio."""
-    await_waiting_party_rejoin(draft, event)
-    redirect_waiting_party(draft, event)
-
-
-def follow_waiting_party(draft: Draft, event: ParticipantJoined) -> None:
-    """Follow the waiting party, which has joined another conference."""
-    await_waiting_party_rejoin(draft, event)
-    note_join(draft, event)
-
-
-def follow_waiting_party_by_read(draft: Draft, event: CallsRead) -> None:
-    """Follow the waiting party, which a read may already show in another conference."""
-    await_waiting_party_rejoin(draft, event)
-    apply_settled_read(draft, event)
 
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:

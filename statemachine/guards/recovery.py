@@ -44,13 +44,13 @@ def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 def shows_transfer_in_conference(draft: Draft, event: CallsRead) -> bool:
     """Whether the conference shows a transfer that Redis lost."""
-    return shows_conversation_in_conference(draft, event) and _is_transfer(
-        assign_names(conference_found_by_read(draft, event))
-    )
+    return shows_conversation_in_conference(draft, event) and _is_transfer(assign_names(conference_found(draft, event)))
 
 
-def conference_found_by_read(draft: Draft, event: CallsRead) -> ConferenceFound:
-    """Return what a read of the session's own conference shows, in the form a sweep reports."""
+def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> ConferenceFound:
+    """Return what a sweep, or a read of the session's own conference, shows, in the form a sweep reports."""
+    if isinstance(event, ConferenceFound):
+        return event
     session = draft.session
     addresses = {call.call_sid: call.to for call in event.calls} | {
         party.call_sid: party.address for party in session.parties.values() if party.address

@@ -14,7 +14,7 @@ AUTOMATIC: tuple[Row, ...] = (
     #   in         event      when                                   to                      do
     # A party waits: for the first agent, or parked.
     Row(C,         Automatic, when.waiting_party_has_left,           E,                      do.end_waiting_party_gone),
-    Row(C,         Automatic, when.is_empty,                         E,                      do.end_empty),
+    Row(C,         Automatic, when.is_empty,                         E,                      do.end_by_first_to_leave),
     Row(C,         Automatic, when.expected_party_takes_part,        STAY,                   do.finish_opening),
     Row(C,         Automatic, when.parked_call_was_retrieved,        STAY,                   do.settle_lost_retrieve),
     Row(T,         Automatic, when.customer_has_left,                E,                      do.end_customer_gone),
@@ -39,7 +39,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(RETURNING, Automatic, when.agent_left_after_transfer,        E,                      do.end_agent_gone),
     # The customer has no one to talk to, and no one is being dialed.
     Row(T,         Automatic, when.retrieve_has_failed,              C,                      do.return_to_park),
-    Row(T,         Automatic, when.failed_with_others_present,       S.RETURNING_CUSTOMER,   do.continue_with_others),
+    Row(T,         Automatic, when.failed_with_others_present,       S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_customer)),
     Row(T,         Automatic, when.transfer_failed_for_good,         E,                      do.end_transfer_failed),
     Row(T,         Automatic, when.fallback_is_due,                  CALLING_BACK,           do.fall_back),
     *ENDS,

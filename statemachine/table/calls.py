@@ -34,7 +34,7 @@ CALLS: tuple[Row, ...] = (
     # Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up.
     Row(B,      DialEnded,                     when.is_other_dial,                  STAY, do.log_only),
     Row(B,      DialEnded,                     when.dialing_party_is_gone,          E,    do.end_parent_left),
-    Row(B,      DialEnded,                     when.other_side_was_moved,           V,    do.recover_conversion_from_dial),
+    Row(B,      DialEnded,                     when.other_side_was_moved,           V,    (do.begin_recovered_conversion, do.note_parent_dial_ended)),
     Row(B,      (CallProgressed, DialEnded),   when.is_of_earlier_agent,            STAY, do.ignore_late),
 
     Row(B,      CallProgressed,                when.is_of_later_agent,              STAY, do.follow_later_agent),
@@ -65,11 +65,11 @@ CALLS: tuple[Row, ...] = (
     Row(B,      CallProgressed,                when.child_ended,                    STAY, do.note_child_ended),
     Row(B,      CallProgressed,                when.parent_ended_after_child,       STAY, do.note_parent_ended),
     Row(B,      CallProgressed,                when.parent_ended,                   E,    do.end_parent_left),
-    Row(V,      CallProgressed,                when.party_ended,                    E,    do.end_party_left),
+    Row(V,      CallProgressed,                when.party_ended,                    E,    (do.note_left, do.end_by_first_to_leave)),
     Row(C|T,    CallProgressed,                None,                                STAY, do.note_call_progress),
     Row(B|V,    CallProgressed,                None,                                STAY, do.log_only),
 
-    Row(V,      DialEnded,                     when.dialing_party_is_gone,          E,    do.end_party_left),
+    Row(V,      DialEnded,                     when.dialing_party_is_gone,          E,    (do.note_left, do.end_by_first_to_leave)),
     Row(V|T,    DialEnded,                     when.is_bridge_of_live_party,        STAY, do.note_parent_dial_ended),
     Row(V,      DialEnded,                     None,                                STAY, do.log_only),
     Row(C|T,    DialEnded,                     None,                                STAY, do.note_left),

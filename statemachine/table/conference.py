@@ -27,7 +27,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ParticipantJoined,                     when.is_unknown_participant,                  STAY,              do.note_guest),
     Row(E,           ParticipantJoined,                     when.joined_before_redirected_away,           STAY,              do.log_only),
     Row(B,           ParticipantJoined,                     when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
-    Row(B,           ParticipantJoined,                     None,                                         V,                 do.recover_conversion),
+    Row(B,           ParticipantJoined,                     None,                                         V,                 (do.begin_recovered_conversion, do.note_join)),
     Row(E,           ParticipantJoined,                     None,                                         STAY,              do.hang_up_late_leg),
     Row(C|T,         (ParticipantChanged, ParticipantLeft), when.is_of_former_party,                      STAY,              do.ignore_former_party),
 
@@ -36,11 +36,11 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,         ParticipantLeft,                       when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
     Row(V|C|T,       PARTICIPANT,                           when.is_older_than_known,                     STAY,              do.ignore_late),
 
-    Row(V,           ParticipantJoined,                     when.joins_another_conference,                STAY,              do.follow_into_conference),
-    Row(V,           ParticipantJoined,                     when.is_last_to_join,                         C,                 do.finish_conversion),
-    Row(C,           ParticipantJoined,                     when.waiting_party_joined_another_conference, STAY,              do.follow_waiting_party),
-    Row(BEFORE_DIAL, ParticipantJoined,                     when.customer_joined_another_conference,      S.MOVING_CUSTOMER, do.follow_customer),
-    Row(T,           ParticipantJoined,                     when.customer_waits_in_another_conference,    STAY,              do.follow_waiting_customer),
+    Row(V,           ParticipantJoined,                     when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
+    Row(V,           ParticipantJoined,                     when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),
+    Row(C,           ParticipantJoined,                     when.waiting_party_joined_another_conference, STAY,              (do.await_waiting_party_rejoin, do.note_join)),
+    Row(BEFORE_DIAL, ParticipantJoined,                     when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
+    Row(T,           ParticipantJoined,                     when.customer_waits_in_another_conference,    STAY,              (do.await_customer_rejoin, do.note_join)),
     Row(C|T,         ParticipantJoined,                     when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(V|C|T,       ParticipantJoined,                     None,                                         STAY,              do.note_join),
 
@@ -48,7 +48,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ParticipantChanged,                    None,                                         STAY,              do.note_participant_changed),
 
     Row(V,           ParticipantLeft,                       when.agent_leaves_during_conversion,          STAY,              do.note_left),
-    Row(V,           ParticipantLeft,                       when.party_hung_up,                           E,                 do.end_party_left),
+    Row(V,           ParticipantLeft,                       when.party_hung_up,                           E,                 (do.note_left, do.end_by_first_to_leave)),
     Row(V|C|T,       OF_ANY_CONFERENCE,                     when.is_another_conference,                   STAY,              do.log_only),
 
     Row(C|T,         ConferenceStarted,                     None,                                         STAY,              do.note_conference_started),
@@ -63,7 +63,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(BEFORE_DIAL, ConferenceEnded,                       when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
     Row(T,           ConferenceEnded,                       when.customer_lost_conference,                STAY,              do.await_customer_rejoin),
     Row(C|T,         ConferenceEnded,                       None,                                         E,                 do.end_conference_ended),
-    Row(V,           ConferenceEnded,                       None,                                         STAY,              do.note_conference_gone),
+    Row(V,           ConferenceEnded,                       None,                                         STAY,              do.leave_conference),
 
     Row(C|T,         AnnouncementEnded,                     when.is_of_announcement,                      STAY,              do.note_announcement_ended),
     Row(C|T,         AnnouncementEnded,                     None,                                         STAY,              do.log_only),

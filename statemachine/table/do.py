@@ -18,6 +18,5 @@ from conferral.statemachine.actions.session_start import *
 from conferral.statemachine.actions.transfer.consult import *
 from conferral.statemachine.actions.transfer.handover import *
 from conferral.statemachine.actions.transfer.park import *
-from conferral.statemachine.actions.transfer.recovery import *
 from conferral.statemachine.actions.transfer.start import *
 from conferral.statemachine.actions.waiting_party import *

@@ -17,12 +17,12 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(E,                 ANY,             when.is_awaited_hang_up,            STAY, do.note_hang_up_result),
     Row(E,                 EffectSucceeded, when.shows_live_leg,                STAY, do.hang_up_late_call),
     Row(E,                 EffectSucceeded, when.leaves_guests_behind,          STAY, do.end_conference_of_guests),
-    Row(E,                 NOT_DONE,        when.sentence_failed,               STAY, do.hang_up_after_failed_sentence),
+    Row(E,                 NOT_DONE,        when.sentence_failed,               STAY, (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
     Row(E,                 NOT_DONE,        when.redirect_to_url_failed,        STAY, do.end_conference_after_failed_redirect),
 
     # 21220: the child is gone. A read shows who hung up, and ends the session.
-    Row(V,                 EffectFailed,    when.is_redirect_of_gone_call,      STAY, do.read_after_redirect),
+    Row(V,                 EffectFailed,    when.is_redirect_of_gone_call,      STAY, (do.note_redirect_ended, do.read_calls)),
     Row(V,                 EffectFailed,    when.is_first_redirect,             B,    do.return_to_bridge),
     Row(V,                 EffectFailed,    when.is_redirect_result,            STAY, do.note_redirect_ended),
     Row(C,                 EffectFailed,    when.dial_shows_conference_over,    STAY, do.await_waiting_party_rejoin),
@@ -44,9 +44,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               NOT_DONE,        when.is_find_call_result,           STAY, do.note_call_not_found),
     Row(B,                 NOT_DONE,        when.is_find_call_result,           E,    do.end_agent_not_dialed),
 
-    Row(C|T,               EffectFailed,    when.is_update_of_gone_participant, STAY, do.read_after_update),
+    Row(C|T,               EffectFailed,    when.is_update_of_gone_participant, STAY, (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts.
-    Row(C,                 EffectFailed,    when.parked_customer_hold_failed,   STAY, do.move_waiting_party_to_new_conference),
+    Row(C,                 EffectFailed,    when.parked_customer_hold_failed,   STAY, (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
     Row(T,                 EffectFailed,    when.customer_is_left_unheld,       STAY, do.move_customer_to_new_conference),
     Row(C|T,               EffectFailed,    when.is_update_before_start,        STAY, do.await_conference_start),
     Row(C|T,               EffectFailed,    when.supervisor_update_was_refused, STAY, do.note_supervisor_refused),
@@ -58,9 +58,9 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, EffectFailed,    when.is_refused_move_from_bridge,   B,    do.return_to_bridge_after_refusal),
-    Row(C|T,               EffectFailed,    when.is_redirect_result,            STAY, do.read_after_redirect),
+    Row(C|T,               EffectFailed,    when.is_redirect_result,            STAY, (do.note_redirect_ended, do.read_calls)),
 
-    Row(V|C|T,             EffectUnknown,   when.is_redirect_result,            STAY, do.read_after_redirect),
+    Row(V|C|T,             EffectUnknown,   when.is_redirect_result,            STAY, (do.note_redirect_ended, do.read_calls)),
     Row(V|C|T,             NOT_DONE,        when.is_recording_result,           STAY, do.note_recording_failed),
     Row(C|T,               NOT_DONE,        when.is_announcement_result,        STAY, do.note_announcement_failed),
     Row(B|C|T,             NOT_DONE,        when.is_read_result,                STAY, do.read_again),

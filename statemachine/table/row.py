@@ -12,6 +12,7 @@ Guard = Callable[..., bool]
 Action = Callable[..., None]
 #: Why a command is refused: a text, or a function of the draft that returns one.
 Reason = str | Callable[[Draft], str]
+Actions = Action | tuple[Action, ...]
 Events = type[Event] | tuple[type[Event], ...]
 
 B, V, C, T, E = (frozenset({state}) for state in State)
@@ -33,7 +34,8 @@ class Row(NamedTuple):
     guard: Guard | None
     #: One state; or one stage, or several of which the action chooses one; None where nothing changes.
     target: Source | None
-    action: Action
+    #: What is done, in this order.
+    actions: Actions
 
 
 class Refuse(NamedTuple):
@@ -60,7 +62,7 @@ class Transition(NamedTuple):
     event: type[Event]
     guard: Guard | None
     target: State | None
-    action: Action
+    actions: tuple[Action, ...]
     #: The stages in which it applies, empty for all; and those to which it may lead, empty if the stage stays.
     stages: Stages = ()
     next_stages: Stages = ()
@@ -81,10 +83,11 @@ def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
                 if source not in states:
                     continue
                 if isinstance(row, Refuse):
-                    yield Transition(source, event, row.guard, None, refusal(row.reason), stages)
+                    yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages)
                 else:
                     target, next_stages = _target(row.target, source)
-                    yield Transition(source, event, row.guard, target, row.action, stages, next_stages)
+                    actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
+                    yield Transition(source, event, row.guard, target, actions, stages, next_stages)
 
 
 def _split(source: Source) -> tuple[frozenset[State], Stages]:

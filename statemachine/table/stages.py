@@ -11,7 +11,7 @@ from conferral.statemachine.events import Automatic, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.states import Phase
 from conferral.statemachine.table import do, when
-from conferral.statemachine.table.row import STAY, Action, C, Guard, Row, S, Source, Stages
+from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
 
 
 class Until(NamedTuple):
@@ -20,7 +20,7 @@ class Until(NamedTuple):
     stages: S | Stages
     guard: Guard
     target: Source | None
-    action: Action
+    actions: Actions
 
 
 class Limit(NamedTuple):
@@ -30,7 +30,7 @@ class Limit(NamedTuple):
     #: A field of `Policy`, or a function of the draft that returns one; empty for no limit.
     timeout: str | Callable[[Draft], str]
     target: Source | None
-    action: Action
+    actions: Actions
 
 
 def hold_or_ringback(draft: Draft) -> str:
@@ -119,14 +119,14 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.WAITING_TO_RECALL,       "recall_pause_ms",             S.DIALING,                                    do.ring_agent),
 )
 # fmt: on
-ENDS = tuple(Row(one.stages, Automatic, one.guard, one.target, one.action) for one in STAGES if isinstance(one, Until))
-TIMEOUTS = tuple(Row(one.stage, StageOverdue, None, one.target, one.action) for one in STAGES
-                 if isinstance(one, Limit) and one.action is not do.read_at_stage_timeout)  # fmt: skip
+ENDS = tuple(Row(one.stages, Automatic, one.guard, one.target, one.actions) for one in STAGES if isinstance(one, Until))
+TIMEOUTS = tuple(Row(one.stage, StageOverdue, None, one.target, one.actions) for one in STAGES
+                 if isinstance(one, Limit) and one.actions is not do.read_at_stage_timeout)  # fmt: skip
 LIMITS = {one.stage: one.timeout for one in STAGES if isinstance(one, Limit)}
 
 
 def enter_stage(stages: Stages) -> Action:
-    """Return the action that enters the stage, or checks which of several a row's action has chosen; it sets the timer."""
+    """Return the action that enters the stage, or checks which of several a row's actions have chosen; it sets the timer."""
 
     def enter(draft: Draft, _event: Event) -> None:
         if len(stages) == 1:

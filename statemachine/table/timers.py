@@ -20,7 +20,7 @@ from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 # fmt: off
 TIMERS: tuple[Row, ...] = (
     #   in    event                        when                             to                 do
-    Row(B,    LeaveOverdue,                when.dial_has_ended,             E,                 do.end_by_timeout),
+    Row(B,    LeaveOverdue,                when.dial_has_ended,             E,                 do.end_by_child_reason),
     Row(B,    (RingOverdue, LeaveOverdue), None,                            STAY,              do.read_calls),
     Row(C|T,  LeaveOverdue,                None,                            STAY,              do.read_until_known),
 
@@ -34,7 +34,7 @@ TIMERS: tuple[Row, ...] = (
     Row(V,    RepairOverdue,               None,                            E,                 do.end_convert_failed),
 
     # Callbacks may be lost: a read comes before anyone is hung up.
-    Row(C,    LoneOverdue,                 when.presence_is_uncertain,      STAY,              do.read_before_ending_lone),
+    Row(C,    LoneOverdue,                 when.presence_is_uncertain,      STAY,              do.read_presence),
     Row(C,    LoneOverdue,                 when.has_after_url,              E,                 do.redirect_to_after_url),
     Row(C,    LoneOverdue,                 None,                            E,                 do.end_lone_party),
 
@@ -50,7 +50,7 @@ TIMERS: tuple[Row, ...] = (
     # Before that, the rows of `stages`.
     Row(T,    StageOverdue,                None,                            STAY,              do.read_at_stage_timeout),
 
-    Row(C,    ParkOverdue,                 when.presence_is_uncertain,      STAY,              do.read_before_park_ends),
+    Row(C,    ParkOverdue,                 when.presence_is_uncertain,      STAY,              do.read_presence),
     Row(C,    ParkOverdue,                 when.park_timed_out_with_others, STAY,              do.unpark),
     Row(C,    ParkOverdue,                 when.park_timeout_ends_session,  E,                 do.end_park_timeout),
     Row(C,    ParkOverdue,                 None,                            S.DIALING,         do.recall_parked),

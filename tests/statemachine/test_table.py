@@ -17,7 +17,7 @@ from conferral.statemachine import actions, diagram, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
 from conferral.statemachine.states import State, TransferStage
-from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, ROWS, STAGES, TABLE, Row, Transition
+from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
 from tests.docs.generated import ROOT, generated_page
 
@@ -30,7 +30,7 @@ IGNORED_PAIRS = [(state, event) for entry in IGNORED for state in entry.states f
 
 #: In an order that is the same in every test process.
 GUARDS = sorted({row.guard for row in TABLE if row.guard}, key=lambda guard: guard.__name__)
-ACTIONS = sorted({row.action for row in TABLE}, key=lambda action: action.__name__)
+ACTIONS = sorted({action for row in TABLE for action in row.actions}, key=lambda action: action.__name__)
 
 
 def public_functions(module):
@@ -171,7 +171,7 @@ def used_beside(module):
 
 @pytest.mark.parametrize("package, taken", [
     (guards, {row.guard.__name__ for row in TABLE if row.guard is not None}),
-    (actions, {row.action.__name__ for row in ROWS if isinstance(row, Row)}),
+    (actions, {action.__name__ for row in TABLE for action in row.actions} - {"refuse"}),
 ], ids=["guards", "actions"])  # fmt: skip
 def test_every_guard_and_action_is_used(package, taken):
     modules = modules_of(package)

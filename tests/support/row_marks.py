@@ -13,7 +13,7 @@ _Mark = tuple[str, str, Any, Any]
 
 
 def _mark_of(row: Transition) -> _Mark:
-    return row.source.name, row.event.name, tuple(row.conditions), row.action
+    return row.source.name, row.event.name, tuple(row.conditions), row.actions[0]
 
 
 _MARKS = [_mark_of(row) for row in TABLE]
@@ -53,7 +53,7 @@ def marked() -> Iterator[Counter[_Mark]]:
 def never_taken(taken: Counter[_Mark]) -> list[str]:
     """The rows that were not, in the order of the table: `STATE event stages guard -> action`."""
     return [
-        f"{row.source.name} {row.event.name} {_words(row)} -> {row.action.__name__}"
+        f"{row.source.name} {row.event.name} {_words(row)} -> {', '.join(action.__name__ for action in row.actions)}"
         for row in TABLE
         if not taken[_mark_of(row)]
     ]

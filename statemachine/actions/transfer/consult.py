@@ -1,10 +1,9 @@
 """Steps of a consult: swap, merge, and complete. One at a time."""
 
-from conferral.statemachine.actions.participants import request_hold, request_unhold, request_unhold_all
+from conferral.statemachine.actions.participants import request_hold, request_unhold, unhold_all
 from conferral.statemachine.actions.reports import begin_step, report_step
-from conferral.statemachine.actions.transfer.start import continue_as_blind
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import Complete, Event, Merge, StageOverdue, Swap
+from conferral.statemachine.events import Complete, Event, StageOverdue, Swap
 from conferral.statemachine.session import CUSTOMER, TARGET
 from conferral.statemachine.states import TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -36,28 +35,10 @@ def undo_swap(draft: Draft, _event: StageOverdue) -> None:
     draft.change_transfer(swap_to=first)
 
 
-def merge(draft: Draft, event: Merge) -> None:
-    """Take everyone off hold."""
-    begin_step(draft, event)
-    request_unhold_all(draft)
-
-
 def finish_merge(draft: Draft, _event: Event) -> None:
     """Complete the merge: all three talk."""
     report_step(draft, CommandStatus.DONE)
     draft.change_transfer(status=TransferStatus.MERGED)
-
-
-def complete(draft: Draft, event: Complete) -> None:
-    """Take customer and target off hold before the agent leaves."""
-    begin_step(draft, event)
-    request_unhold_all(draft)
-
-
-def complete_before_answer(draft: Draft, event: Complete) -> None:
-    """Continue as a blind transfer: the agent does not wait for the target."""
-    begin_step(draft, event)
-    continue_as_blind(draft, event)
 
 
 def complete_queued(draft: Draft, event: Complete) -> None:
@@ -66,7 +47,7 @@ def complete_queued(draft: Draft, event: Complete) -> None:
     draft.change_transfer(releases_agent=True)
 
 
-def complete_after_agent_left(draft: Draft, _event: Event) -> None:
+def complete_after_agent_left(draft: Draft, event: Event) -> None:
     """Continue with customer and target: the agent has hung up."""
     report_step(draft, CommandStatus.FAILED, "agent-left")
-    request_unhold_all(draft)
+    unhold_all(draft, event)

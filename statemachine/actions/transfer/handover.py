@@ -7,8 +7,8 @@ from conferral.statemachine.actions.outcome_records import conclude_transfer, fa
 from conferral.statemachine.actions.participants import (
     request_hold,
     request_unhold,
-    request_unhold_all,
     set_end_on_exit,
+    unhold_all,
 )
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import begin_step, report_step, report_transfer
@@ -157,9 +157,9 @@ def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
         dial_or_release_agent(draft, event)
 
 
-def unhold_customer(draft: Draft, _event: Event) -> None:
+def unhold_customer(draft: Draft, event: Event) -> None:
     """Return to agent and customer: unhold the customer."""
-    request_unhold_all(draft)
+    unhold_all(draft, event)
     if ConfirmOverdue.timer not in draft.session.timers:
         draft.set_timer(ConfirmOverdue.timer, draft.policy.confirm_ms)
 
@@ -196,12 +196,6 @@ def note_transfer_failed(draft: Draft, event: Event) -> None:
         why = f"{before}, fallback {why}"
     report_agent_gone(draft, event)
     fail_transfer(draft, why)
-
-
-def continue_with_others(draft: Draft, event: Event) -> None:
-    """Record that the transfer failed, but the customer and the added parties hear each other again."""
-    note_transfer_failed(draft, event)
-    unhold_customer(draft, event)
 
 
 def begin_recall(draft: Draft, event: Event) -> None:

@@ -2,8 +2,7 @@
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
-from conferral.statemachine.actions.participants import request_hold, request_unhold_all
-from conferral.statemachine.actions.reads import read_presence
+from conferral.statemachine.actions.participants import request_hold, unhold_all
 from conferral.statemachine.actions.reports import report_transfer
 from conferral.statemachine.actions.transfer.handover import begin_recall, settle_after_transfer, unreached_reason
 from conferral.statemachine.actions.transfer.start import accept_transfer
@@ -87,21 +86,15 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
     begin_recall(draft, event)
 
 
-def read_before_park_ends(draft: Draft, event: ParkOverdue) -> None:
-    """Read Twilio to verify who is with the customer before recalling, because events are missing."""
-    read_presence(draft, event)
-    draft.set_timer(ParkOverdue.timer, draft.policy.confirm_interval_ms)
-
-
-def settle_lost_retrieve(draft: Draft, _event: Event) -> None:
+def settle_lost_retrieve(draft: Draft, event: Event) -> None:
     """Settle a retrieval that Redis lost: an agent and the customer talk."""
     for timer in (ParkOverdue, OpeningOverdue):
         draft.cancel_timer(timer.timer)
-    request_unhold_all(draft)
+    unhold_all(draft, event)
     settle_after_transfer(draft)
 
 
-def unpark(draft: Draft, _event: ParkOverdue) -> None:
+def unpark(draft: Draft, event: ParkOverdue) -> None:
     """Unpark after the park timeout: no one is left to dial, but the customer has an added party to talk to."""
-    request_unhold_all(draft)
+    unhold_all(draft, event)
     draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

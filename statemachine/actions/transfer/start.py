@@ -6,10 +6,9 @@ from conferral.statemachine.actions.conference import (
     apply_absences,
     apply_presence,
     leave_conference,
-    note_join,
     note_verified,
 )
-from conferral.statemachine.actions.conversion import begin_conversion, redirect_leg
+from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.dials import (
     abandon_call,
     dial,
@@ -28,7 +27,7 @@ from conferral.statemachine.actions.participants import (
     clear_agent_end_on_exit,
     request_hold,
     request_unhold,
-    request_unhold_all,
+    unhold_all,
 )
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
@@ -46,7 +45,6 @@ from conferral.statemachine.events import (
     LeaveOverdue,
     LoneOverdue,
     Park,
-    ParticipantJoined,
     RepairOverdue,
     Retrieve,
     RingOverdue,
@@ -73,24 +71,7 @@ _NO_OPTIONS = DialOptions()
 # ---- start -------------------------------------------------------------------------------------------------------
 
 
-def convert_for_transfer(draft: Draft, event: Transfer) -> None:
-    """Convert the bridge first."""
-    accept_transfer(draft, event)
-    begin_conversion(draft)
-
-
-def queue_transfer(draft: Draft, event: Transfer | Park) -> None:
-    """Queue the transfer until the running conversion is done."""
-    accept_transfer(draft, event)
-
-
-def begin_in_conference(draft: Draft, event: Transfer | Park) -> None:
-    """Start in the conference: first make sure that the agent's leaving does not end it."""
-    accept_transfer(draft, event)
-    begin_pending_transfer(draft, event)
-
-
-def begin_pending_transfer(draft: Draft, _event: Event) -> None:
+def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
     transfer = draft.transfer
     phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
@@ -100,7 +81,7 @@ def begin_pending_transfer(draft: Draft, _event: Event) -> None:
     # A party that a command put on hold takes part in the transfer.
     request_unhold(draft, AGENT)
     if phase is Phase.WARM:
-        request_unhold_all(draft)
+        unhold_all(draft, event)
 
 
 def begin_from_bridge(draft: Draft, event: Transfer | Park) -> None:
@@ -240,9 +221,9 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
         hold_customer(draft)
 
 
-def continue_without_agent(draft: Draft, _event: Event) -> None:
+def continue_without_agent(draft: Draft, event: Event) -> None:
     """Continue without the agent, who left during the conversion: the customer joins alone."""
-    _continue_alone(draft)
+    continue_alone(draft, event)
     report_converts(draft, CommandStatus.FAILED, "agent-left")
     fail_queued_commands(draft, "agent-left")
 
@@ -333,21 +314,14 @@ def _was_answered_lately(draft: Draft, party: Party) -> bool:
 
 def continue_in_another_conference(draft: Draft, event: ConferenceEnded) -> None:
     """Continue in a new conference, which the customer's action joins: the agent's leaving ended the old one."""
-    leave_conference(draft)
+    leave_conference(draft, event)
     note_gone(draft, AGENT, event.conference_reason or "completed")
-    _continue_alone(draft)
+    continue_alone(draft, event)
 
 
-def follow_customer(draft: Draft, event: ParticipantJoined) -> None:
-    """Follow the customer, who has joined a new conference."""
-    leave_conference(draft)
-    _continue_alone(draft)
-    note_join(draft, event)
-
-
-def await_customer_rejoin(draft: Draft, _event: Event) -> None:
+def await_customer_rejoin(draft: Draft, event: Event) -> None:
     """Wait for the customer's action to join another conference. Parties dialed into the old one are hung up."""
-    leave_conference(draft)
+    leave_conference(draft, event)
     draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
     for party in tuple(draft.session.parties.values()):
         if party.dial_id and not party.is_gated and not party.is_gone:
@@ -369,13 +343,8 @@ def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
     redirect_leg(draft, customer, customer.wait_audio)
 
 
-def follow_waiting_customer(draft: Draft, event: ParticipantJoined) -> None:
-    """Follow the customer, who has joined another conference."""
-    await_customer_rejoin(draft, event)
-    note_join(draft, event)
-
-
-def _continue_alone(draft: Draft) -> None:
+def continue_alone(draft: Draft, _event: Event) -> None:
+    """Continue with the customer alone, who joins another conference or has just joined this one."""
     agent, customer = draft.session.parties[AGENT], draft.session.parties[CUSTOMER]
     phase, wait_audio = _phase_without_agent(draft)
     draft.change_party(agent, is_leaving=True)
