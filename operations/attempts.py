@@ -1,11 +1,10 @@
-"""How many requests an effect took, and what came of the failed ones, as the log's entry of its result has it."""
+"""Attempts: how many requests an effect took, and how the failed ones were answered, from a log entry."""
 
 import re
 from collections.abc import Sequence
 
-import orjson
-
 from conferral.operations.session_queries import LogEntry
+from conferral.storage.codecs.text_codec import parse_texts
 
 #: A count of an entry: of an hour's requests there are fewer than that.
 _SMALL = re.compile(r"[1-9][0-9]{0,5}")
@@ -16,29 +15,20 @@ _TIMES = {"1": "once", "2": "twice"}
 
 
 def attempt_count(entry: LogEntry) -> int:
-    """How many requests an outcome took (count); 0 if the entry does not say."""
+    """Return how many requests an outcome took (count); 0 if the entry does not say."""
     return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
 
 
 def describe_attempts(entry: LogEntry) -> str:
-    """How often something was asked of Twilio, and what came of those requests that were not the last word.
+    """Describe the requests, for instance `3 attempts: HTTP 503 twice`; empty if not recorded, as most took one.
 
-    Empty where the entry does not say: most took one request, and older entries lack the field. Otherwise for instance
-    `3 attempts: HTTP 503 twice`; of a request that a check found to have worked, and so was not repeated,
-    `1 attempt: HTTP 500 (20500), but a check showed that it worked`.
+    A request that a check found to have worked is not repeated: `1 attempt: HTTP 500 (20500), but a check showed that
+    it worked`.
     """
     count = attempt_count(entry)
     if not count:
         return ""
-    try:
-        failed_attempts = orjson.loads(entry["failed_attempts"] or "[]")
-    except orjson.JSONDecodeError:
-        failed_attempts = []
-    found = (
-        [_FAILED_ATTEMPT.fullmatch(one) for one in failed_attempts if isinstance(one, str)]
-        if isinstance(failed_attempts, list)
-        else []
-    )
+    found = map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"]))
     known = [(one[1], one[2]) for one in found if one is not None]
     is_found_done = _was_found_done(entry, count, known)
     notes = [_failed_attempt_note(word, "" if is_found_done and count == 1 else times) for word, times in known]

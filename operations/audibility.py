@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from conferral.operations import wording
 from conferral.operations.session_queries import Fields
-from conferral.operations.session_summary import join_names, next_dialed_party
+from conferral.operations.session_summary import next_dialed_party
 
 _RELEVANT_FIELDS = (
     "status",
@@ -126,7 +126,7 @@ def _is_audible(other: PartyFields, listener: PartyFields) -> bool:
 
 def _describe(party: str, hears: Sequence[str], rings: Sequence[str]) -> str:
     heard = [*hears, *(["ringing"] if rings else [])]
-    return f"{party} hears {join_names(heard) or 'silence'}"
+    return f"{party} hears {wording.join_names(heard) or 'silence'}"
 
 
 def _audience_note(party: str, of: PartyFields, there: Mapping[str, PartyFields]) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from conferral.operations import wording
 from conferral.operations.session_queries import Fields
-from conferral.operations.session_summary import join_names
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, CommandField, own_fields, variant_field
 from conferral.statemachine.events.field_values import Form
@@ -120,7 +119,9 @@ def _warning(kind: str, fields: Fields) -> str:
     if kind != "end":
         return ""
     there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") != "left"]
-    return f"{join_names([f'the {one}' if one in _ROLES else one for one in there]) or 'everyone'} will be hung up"
+    return (
+        f"{wording.join_names([f'the {one}' if one in _ROLES else one for one in there]) or 'everyone'} will be hung up"
+    )
 
 
 _ROLES = frozenset({"customer", "agent", "target", "supervisor"})

@@ -13,6 +13,7 @@ from conferral.operations.history.timeline import EffectRequest, TimelineEntry
 from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
 _TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
@@ -309,7 +310,7 @@ def _begins_transfer(entry: LogEntry) -> bool:
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
-    reports = (one for one in timeline.json_rows(entry["reports"]) if one.get("status") == "failed")
+    reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
         reason = decode_public_changes(entry["changes"]).get("transfer.reason") or ""

@@ -186,7 +186,7 @@ def held_since(fields: Fields, log: Sequence[LogEntry]) -> dict[str, int]:
     if not (held := session_summary.held_parties(fields)):
         return {}
     since = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
-    return {_FOR_UNHOLD.format(held=session_summary.join_names(held)): since}
+    return {_FOR_UNHOLD.format(held=wording.join_names(held)): since}
 
 
 def _accepted_at_ms(order: str, log: Sequence[LogEntry]) -> int:
@@ -232,7 +232,7 @@ def _waits_for_people(fields: Fields) -> list[Wait]:
     if fields.get("state") not in ("bridged", "conferenced") or len(there) < 2:
         return []
     held = session_summary.held_parties(fields)
-    found = [Wait(_FOR_UNHOLD.format(held=session_summary.join_names(held)), 0, 0, "person")] if held else []
+    found = [Wait(_FOR_UNHOLD.format(held=wording.join_names(held)), 0, 0, "person")] if held else []
     # Count the talking parties without supervisors.
     talk = [one for one in there if one not in held and not (held and fields.get(f"party.{one}.supervises"))]
     if len(talk) > 1:

@@ -1,7 +1,7 @@
 """A session's summary in words: who talks to whom, who waits, and the transfer's progress."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -60,7 +60,7 @@ def participants_line(fields: Fields, *, full: bool = False) -> str:
             if of["muted"] == "true":
                 apart.append(f"{party} is muted")
     if len(together) > 1:
-        return "; ".join([f"{join_names(together)} are talking", *apart])
+        return "; ".join([f"{wording.join_names(together)} are talking", *apart])
     if together:
         apart.insert(0, f"{together[0]} {'is waiting' if apart else 'is alone'}")
     return "; ".join(apart + following)
@@ -214,12 +214,3 @@ def _dial_attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tup
         wording.format_duration(started_ms, answered_ms or until_ms),
         wording.format_duration(answered_ms, until_ms),
     )
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Join names in a sentence.
-
-    >>> join_names(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

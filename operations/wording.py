@@ -1,22 +1,20 @@
 """Wording for people: addresses, ages, and descriptions of log entries."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-
-import orjson
 
 from conferral.operations.attempts import describe_attempts
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.runtime.redaction import redact
-from conferral.statemachine.events import Add, PartyCommand
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
-_NO_PARTY = re.compile(r"HTTP \d|RE[0-9a-f]{32}\b")
-_COACHES = re.compile(r"coaches ([A-Za-z][\w-]*)")
-_STATUS_OF = re.compile(r"party\.([A-Za-z][\w-]*)\.status")
-_ONE_OF = re.compile(r"agent \d+ of \d+")
+#: Details of an event, by name.
+Details = Mapping[str, str]
+
 _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
@@ -39,7 +37,6 @@ _STATUSES = {
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 _EVENTS = {
-    "call": "call requested: the agent first, then the customer",
     "conference_started": "conference started",
     "ring_overdue": "no one answered in time",
     "leave_overdue": "one side of the bridge disconnected",
@@ -48,15 +45,15 @@ _EVENTS = {
     "lone_overdue": "one party was left alone for too long",
     "dial_overdue": "no callback about a dialed call arrived in time",
     "confirm_overdue": "no callback about a hold, mute, or flag arrived; asking Twilio",
-    "stage_overdue": "time to check on the transfer",
     "age_overdue": "session reached its maximum age",
     "client_call_received": "outgoing call from a browser or app",
     "opening_overdue": "the waiting party did not join the conference in time",
     "pending_command_overdue": "Twilio did not confirm the command in time",
     "park_overdue": "park timed out",
 }
-_COMMANDS = COMMANDS_BY_NAME.keys() - {"call"}
-_OF_PARTY = {name for name, command in COMMANDS_BY_NAME.items() if issubclass(command, Add | PartyCommand)}
+#: What an announcement plays.
+_AUDIO = {"text": "a sentence", "url": "a URL"}
+_FLAGS = {"held": "on hold", "muted": "muted"}
 _CHANGES = {
     "participant-hold": "is on hold",
     "participant-unhold": "is off hold",
@@ -85,6 +82,8 @@ _SWEEP_FINDINGS = {
     "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
     "rolled-back": "Redis lost recent writes; asking Twilio for the current state",
 }
+#: Named by a gate's event if its call belongs to no party.
+_CALLED_PARTY = "the called party"
 _GATE = {
     "accepted": "was admitted",
     "rejected": "declined the call",
@@ -122,17 +121,11 @@ _EFFECT_DETAILS = {
     ("change_recording", "in-progress"): "resume the recording",
     ("change_recording", "stopped"): "stop the recording",
 }
-_RECORDINGS_ASKED = frozenset(asked for asked in _EFFECT_DETAILS if asked[0] == "change_recording")
 _DIALS = frozenset({"create_participant", "create_call"})
 #: Effects of a transfer step's timeout that only check on parties without news.
 _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})
 #: Cut from a refusal: the command's own reply lists the allowed commands.
 _ALLOWED = re.compile(r"; allowed now: .*$")
-_OUTCOMES = {
-    "effect_succeeded": "Twilio confirmed: {what}",
-    "effect_failed": "Twilio refused: {what}",
-    "effect_unknown": "no answer from Twilio: {what}",
-}
 
 
 def display_address(value: str, *, full: bool = False) -> str:
@@ -219,30 +212,45 @@ def _party_sort_key(party: str) -> tuple[int, str, int, str]:
     return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
 
+def join_names(names: Sequence[str]) -> str:
+    """Join names in a sentence.
+
+    >>> join_names(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def describe_entry(entry: LogEntry) -> str:
     """Describe a log entry in one line, without its state and reason, which `describe_change` covers."""
-    event, detail = entry["event"], entry["detail"]
-    if event in ("gate_reached", "gate_decided"):
-        return _at_gate(entry)
+    event, of = entry["event"], details(entry)
     if event in _RENDERERS:
-        return _RENDERERS[event](detail) + _after(entry)
-    if event in _OUTCOMES:
-        return _OUTCOMES[event].format(what=_effect_outcome(detail)) + _after(entry)
-    if event == "stage_overdue" and (ordered := _describe_effects(entry)):
-        return _timed_out_step(ordered)
-    if event in _COMMANDS:
-        return _with_detail(f"{event} requested", detail) + _submitted_by(entry)
-    return _EVENTS.get(event) or " ".join(filter(None, (event.replace("_", " "), detail)))
+        text = _RENDERERS[event](of)
+    elif event in COMMANDS_BY_NAME:
+        notes = (of["party"], of["mode"], of["action"], _AUDIO.get(of["audio"], ""))
+        text = _with_notes(f"{event} requested", *notes) + _submitted_by(entry)
+    elif event == "calls_read":
+        text = _calls_read(entry)
+    elif event == "stage_overdue":
+        text = _timed_out_step(_describe_effects(entry))
+    else:
+        text = _EVENTS.get(event) or " ".join((event.replace("_", " "), *of.values()))
+    return "; ".join(filter(None, (text, describe_attempts(entry))))
+
+
+def details(entry: LogEntry) -> defaultdict[str, str]:
+    """Return the event's own fields in a log entry, as text; a missing one is empty."""
+    found = parse_object(entry["details"])
+    return defaultdict(str, {name: str(value) for name, value in found.items() if isinstance(value, str | int)})
 
 
 def describe_refusal(entry: LogEntry) -> str:
     """Describe a refused command, without the reason.
 
-    >>> describe_refusal(LogEntry("1-0", {"event": "hold", "detail": "customer", "by": "cli"}))
+    >>> describe_refusal(LogEntry("1-0", {"event": "hold", "details": '{"party": "customer"}', "by": "cli"}))
     'hold customer was refused (by cli)'
     """
-    about = entry["detail"] if entry["event"] in _OF_PARTY else ""
-    return f"{' '.join(filter(None, (entry['event'], about)))} was refused{_submitted_by(entry)}"
+    return f"{' '.join(filter(None, (entry['event'], details(entry)['party'])))} was refused{_submitted_by(entry)}"
 
 
 def _submitted_by(entry: LogEntry) -> str:
@@ -260,20 +268,18 @@ def _timed_out_step(ordered: Sequence[tuple[str, str, str]]) -> str:
     return "a step of the transfer timed out"
 
 
-def _with_detail(text: str, detail: str) -> str:
-    return f"{text} ({detail})" if detail else text
+def _with_notes(text: str, *notes: str) -> str:
+    shown = ", ".join(filter(None, notes))
+    return f"{text} ({shown})" if shown else text
 
 
-def _after(entry: LogEntry) -> str:
-    attempts = describe_attempts(entry)
-    return f"; {attempts}" if attempts else ""
+def agent_position(of: Details) -> str:
+    """Return which of several agents an entry is about; empty without several."""
+    return f"agent {of['agent']} of {of['agents']}" if of["agents"] else ""
 
 
-def _call_progressed(detail: str) -> str:
-    who, _, rest = detail.partition(" ")
-    status, _, which = rest.partition(", ")
-    is_numbered = _ONE_OF.fullmatch(which)
-    return _call_status(which, status) if is_numbered else _with_detail(_call_status(who, status), which)
+def _agent_number(of: Details) -> str:
+    return f"agent number {of['agent']}" if of["agent"] and not of["agents"] else ""
 
 
 def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES) -> str:
@@ -282,113 +288,67 @@ def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES
     return known.format(who=who) if known else f"{who} {status}"
 
 
-def _transfer_requested(detail: str) -> str:
-    """Describe a detail such as `consult to 2 targets`."""
-    mode, _, targets = detail.partition(" to ")
-    return _with_detail(f"{mode} transfer requested" if mode else "transfer requested", targets)
-
-
-def _dial_ended(detail: str) -> str:
-    who, _, rest = detail.partition(" ")
-    where, _, how = rest.partition(" ")
-    if where == "bridge":
-        return f"{who}'s <Dial> ended ({how})"
+def _dial_ended(of: Details) -> str:
+    if of["dial"] == "bridge":
+        return _with_notes(f"{of['party']}'s <Dial> ended", of["status"], agent_position(of) or _agent_number(of))
     # For a conference, "answered" says only that there was one.
-    return _with_detail(f"{who}'s conference <Dial> ended", "" if how == "answered" else how)
+    return _with_notes(f"{of['party']}'s conference <Dial> ended", "" if of["status"] == "answered" else of["status"])
 
 
-def _left(detail: str) -> str:
-    who, _, why = detail.partition(" ")
-    if why == "participant_add_failed":
-        return f"{who} could not be added to the conference"
-    return _with_detail(f"{who} left the conference", why.replace("_", " "))
+def _left(of: Details) -> str:
+    if of["left_reason"] == "participant_add_failed":
+        return f"{of['party']} could not be added to the conference"
+    return _with_notes(f"{of['party']} left the conference", of["left_reason"].replace("_", " "))
 
 
-def _at_gate(entry: LogEntry) -> str:
-    """Describe a gate event. The entry names only the call; its changes may reveal the party."""
-    changed = [_STATUS_OF.fullmatch(name) for name in decode_public_changes(entry["changes"])]
-    found = {one[1] for one in changed if one is not None}
-    who = found.pop() if len(found) == 1 else "the called party"
-    if entry["event"] == "gate_reached":
-        return f"{who} answered at the gate"
-    decision = entry["detail"].partition(" ")[2]
-    return f"{who} {_GATE.get(decision, decision)}".rstrip()
-
-
-def _calls_read(detail: str) -> str:
-    """Describe a detail such as `customer in-progress, agent in-progress; in the conference: customer held, agent`.
-
-    Older entries have SIDs instead of names, and only the number of participants.
-    """
-    calls, _, conference = detail.partition("; ")
-    pairs = (one.partition(" ") for one in conference.partition(": ")[2].split(", "))
-    inside = {who: flags for who, _, flags in pairs if who}
-    *others, last = inside or [""]
+def _calls_read(entry: LogEntry) -> str:
+    """Describe what a read shows, for instance `customer is in the conference, agent's call ended`."""
+    found = parse_object(entry["details"])
+    calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
     told: list[str] = []
     if inside:
-        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
-        told.append(f"{names} in the conference")
-        told += [
-            f"{who} is {' and '.join('on hold' if flag == 'held' else flag for flag in flags.split())}"
-            for who, flags in inside.items()
-            if flags
-        ]
-    elif conference:
-        told.append(conference)
-    for who, _, status in (one.rpartition(" ") for one in calls.split(", ") if one):
+        told.append(f"{join_names(list(inside))} {'are' if len(inside) > 1 else 'is'} in the conference")
+        for who, flags in inside.items():
+            if marks := [word for flag, word in _FLAGS.items() if flag in flags]:
+                told.append(f"{who} is {' and '.join(marks)}")
+    elif found.get("conference_sid"):
+        told.append("the conference is empty")
+    for who, status in calls.items():
         if who not in inside or status != "in-progress":  # participants are always on the line
-            told.append(_call_status(who, status, _STATUSES | _LISTED_STATUSES))
+            told.append(_call_status(who, str(status), _STATUSES | _LISTED_STATUSES))
     return f"Twilio reports: {', '.join(told)}" if told else "Twilio lists none of the calls"
 
 
-def _recording_changed(detail: str) -> str:
-    """Describe a detail such as `RE… completed, of the call, 61 s`."""
-    told, *more = detail.split(", ")
-    status = told.rpartition(" ")[2]
-    whose = f" {more[0]}" if more else ""
-    return _with_detail(f"the recording{whose} {_RECORDING.get(status, status)}".rstrip(), ", ".join(more[1:]))
+def _recording_changed(of: Details) -> str:
+    whose = "conference" if of["of_conference"] else "call"
+    told = f"the recording of the {whose} {_RECORDING.get(of['status'], of['status'])}"
+    return _with_notes(told, of["duration_s"] and f"{of['duration_s']} s")
 
 
-def _announcement_ended(detail: str) -> str:
-    """Describe a detail such as `agent`, `conference failed`, or `agent failed not-found`."""
-    who, _, rest = detail.partition(" ")
-    whom = "everyone" if who in ("", "conference") else who
-    if not rest.startswith("failed"):
+def _announcement_ended(of: Details) -> str:
+    whom = of["party"] or "everyone"
+    if not of["failed"]:
         return f"{whom} heard the announcement"
-    return _with_detail(f"the announcement could not be played to {whom}", rest.removeprefix("failed").strip())
+    return _with_notes(f"the announcement could not be played to {whom}", of["reason"])
 
 
-def _conference_found(detail: str) -> str:
-    count = detail.rpartition("; ")[2].partition(" ")[0]
-    return f"found one of our conferences that no session knew, with {count} in it"
-
-
-def _account_swept(detail: str) -> str:
-    return _SWEEP_FINDINGS.get(detail.partition(" ")[0], _with_detail("sweep: Twilio's lists differ", detail))
-
-
-def _participant_changed(detail: str) -> str:
-    party, _, told = detail.partition(" ")
-    kind, _, flags = told.partition(" ")
-    if coached := _COACHES.search(flags):
-        return f"{party} is heard only by {coached[1]}"
+def _participant_changed(of: Details) -> str:
+    party, kind = of["party"], of["kind"]
+    if of["coaches"]:
+        return f"{party} is heard only by {of['coaches']}"
     if party == "supervisor" and kind in _SUPERVISOR_CHANGES:
         return f"{party} {_SUPERVISOR_CHANGES[kind]}"
     if kind == "participant-modify":
-        ends = "will end" if "ends the conference" in flags else "will no longer end"
-        return f"conference {ends} when {party} leaves"
-    return f"{party} {_CHANGES.get(kind, told)}"
+        return f"conference {'will end' if of['end_on_exit'] else 'will no longer end'} when {party} leaves"
+    if kind in _CHANGES:
+        return f"{party} {_CHANGES[kind]}"
+    return _with_notes(f"{party} {kind}", *(word for flag, word in _FLAGS.items() if of[flag]))
 
 
-def _effect_outcome(detail: str) -> str:
-    kind, _, rest = detail.partition(" ")
-    # Without a party, the request or the outcome follows at once.
-    is_about_none = _NO_PARTY.match(rest) or (kind, rest.partition(" ")[0]) in _RECORDINGS_ASKED
-    party, _, rest = ("", "", rest) if is_about_none else rest.partition(" ")
-    what, _, more = rest.partition(" ")
-    if (kind, what) not in _EFFECT_DETAILS:
-        what, more = "", rest
-    return _with_detail(describe_effect(kind, party, what), more)
+def _effect_outcome(text: str, of: Details) -> str:
+    what = describe_effect(of["kind"], of["party"], of["detail"])
+    status = f"HTTP {of['http_status']} code {of['code'] or 0}" if of["http_status"] else ""
+    return _with_notes(f"{text}: {what}", status, of["recording_sid"])
 
 
 def describe_change(entry: LogEntry) -> str:
@@ -412,11 +372,10 @@ def entry_reason(entry: LogEntry) -> str:
 
 def describe_reports(entry: LogEntry) -> list[str]:
     """Describe the outcomes of commands, except for a refusal that the entry itself states."""
-    try:
-        reports = orjson.loads(entry["reports"] or "[]")
-        told = [(str(one["type"]), str(one["status"]), str(one["reason"])) for one in reports]
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-        return []
+    told = [
+        (str(one.get("type", "")), str(one.get("status", "")), one.get("reason"))
+        for one in parse_rows(entry["reports"])
+    ]
     # A transfer in which the agent first talks to the target isn't over: "done" would promise too much.
     goes_on = told and decode_public_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
@@ -424,7 +383,7 @@ def describe_reports(entry: LogEntry) -> list[str]:
         if goes_on and (kind, status) == ("transfer", "done")
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in told
-        if status != "rejected"
+        if status not in ("", "rejected")
     ]
 
 
@@ -438,26 +397,42 @@ def describe_effect(kind: str, party: str, what: str) -> str:
 
 def _describe_effects(entry: LogEntry) -> list[tuple[str, str, str]]:
     """Return the emitted effects: kind, party, and variant."""
-    try:
-        effects = orjson.loads(entry["effects"] or "[]")
-        return [(str(one["kind"]), str(one["party"]), str(one.get("detail", ""))) for one in effects]
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-        return []
+    return [
+        (str(one["kind"]), str(one.get("party", "")), str(one.get("detail", "")))
+        for one in parse_rows(entry["effects"])
+        if "kind" in one
+    ]
 
 
 #: Renderers of events whose details matter most.
-_RENDERERS: dict[str, Callable[[str], str]] = {
-    "call_received": lambda detail: _with_detail("incoming call", detail),
-    "call_progressed": _call_progressed,
+_RENDERERS: dict[str, Callable[[Details], str]] = {
+    "call_received": lambda of: _with_notes(
+        "incoming call", of["mode"] if of["mode"] == "conference" else "", of["agents"] and f"{of['agents']} agents"
+    ),
+    "call": lambda _: "call requested: the agent first, then the customer",
+    "call_progressed": lambda of: _with_notes(
+        _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)
+    ),
     "dial_ended": _dial_ended,
-    "participant_joined": lambda detail: f"{detail.partition(' ')[0]} joined the conference",
+    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered at the gate",
+    "gate_decided": lambda of: f"{of['party'] or _CALLED_PARTY} {_GATE.get(of['decision'], of['decision'])}",
+    "participant_joined": lambda of: f"{of['party']} joined the conference",
     "participant_left": _left,
     "participant_changed": _participant_changed,
-    "conference_ended": lambda detail: _with_detail("conference ended", detail),
+    "conference_ended": lambda of: _with_notes("conference ended", of["conference_reason"]),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
-    "account_swept": _account_swept,
-    "conference_found": _conference_found,
-    "calls_read": _calls_read,
-    "transfer": _transfer_requested,
+    "account_swept": lambda of: _SWEEP_FINDINGS.get(
+        of["finding"], _with_notes("sweep: Twilio's lists differ", of["finding"])
+    ),
+    "conference_found": lambda of: (
+        f"found one of our conferences that no session knew, with {of['participants']} in it"
+    ),
+    "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
+    "effect_failed": lambda of: _effect_outcome("Twilio refused", of),
+    "effect_unknown": lambda of: _effect_outcome("no answer from Twilio", of),
+    "transfer": lambda of: _with_notes(
+        f"{of['mode']} transfer requested".strip(),
+        f"{of['targets']} target{'s' if of['targets'] != '1' else ''}" if of["targets"] else "",
+    ),
 }

@@ -168,8 +168,9 @@ def _also() -> tuple[str, str]:
         "`PREFIX:probe` is written by readiness checks, to test whether Redis accepts writes; nothing reads it.\n",
         _prose(
             "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, "
-            "and `effects` (JSON). Where they apply, it also has `detail`; `command`; `reports` (JSON: the results of "
-            "commands that it decided, each with `command`, `type`, `status`, and `reason`); `effect` (the id of the "
+            "and `effects` (JSON). Where they apply, it also has `details` (JSON: the event's own fields, "
+            "such as `party` and `status`, without addresses); `command`; `reports` (JSON: the results of commands "
+            "that it decided, each with `command`, `type`, `status`, and `reason`); `effect` (the id of the "
             "effect whose outcome it is) with `attempts` (the number of requests) and `failed_attempts` (JSON: the "
             'results of the failed requests in order, such as `["429 code 20429 x1", "503 x2"]`); `changes` (JSON: the '
             "session's public fields that the event changed, null for a removed one; without addresses, and without "

@@ -37,7 +37,7 @@ async def _resolve(named: str, party: str) -> tuple[str, str, str]:
     """Return the session's name for the command, its id, and a description of the parties to hang up."""
     from conferral.cli.redis_access import open_redis
     from conferral.cli.submission import resolve_session
-    from conferral.operations import session_summary, wording
+    from conferral.operations import wording
     from conferral.runtime.settings import StoreSettings, load
 
     async with open_redis(load(StoreSettings)) as reader:
@@ -51,4 +51,4 @@ async def _resolve(named: str, party: str) -> tuple[str, str, str]:
         if fields.get(f"party.{name}.status") != "left"
         and party in ("", name, fields.get(f"party.{name}.call_sid", ""))
     ]
-    return meant, session_id, session_summary.join_names(whom) or "No one"
+    return meant, session_id, wording.join_names(whom) or "No one"

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
+from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,8 @@ class LogEntry:
     at: datetime | None
     #: The event: `call_received`, `participant_joined`, a command's name...
     event: str
-    #: Details of the event, such as the party and its status.
-    detail: str = ""
+    #: The event's own fields, such as `party` and `status`.
+    details: Mapping[str, Any] = field(default_factory=dict)
     state_before: str = ""
     state_after: str = ""
     #: `moved`, `stayed`, `refused`, `stale` or `unexpected`.
@@ -230,7 +229,7 @@ class LogEntry:
             id=entry.entry_id,
             at=parse_time(entry["at"]),
             event=entry["event"],
-            detail=entry["detail"],
+            details=parse_object(entry["details"]),
             state_before=entry["from"],
             state_after=entry["to"],
             outcome=entry["outcome"],
@@ -323,30 +322,3 @@ def parse_time(text: str) -> datetime | None:
 def parse_count(text: str) -> int:
     """Parse a stored count; 0 if it is invalid."""
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def parse_object(text: str) -> Mapping[str, Any]:
-    """Parse a JSON object; empty if it is invalid."""
-    try:
-        found = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def parse_texts(text: str) -> tuple[str, ...]:
-    """Parse a JSON list of strings; empty if it is invalid."""
-    try:
-        found = orjson.loads(text or "[]")
-    except orjson.JSONDecodeError:
-        return ()
-    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
-
-
-def parse_rows(text: str) -> list[Mapping[str, Any]]:
-    """Parse a JSON list of objects; empty if it is invalid."""
-    try:
-        found = orjson.loads(text or "[]")
-    except orjson.JSONDecodeError:
-        return []
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

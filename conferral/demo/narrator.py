@@ -138,20 +138,19 @@ def narrate_entry(entry: LogEntry, people: Mapping[str, str], line: str = charac
 
 
 def _line(entry: LogEntry, people: Mapping[str, str]) -> str:
-    event, (who, _, rest) = entry["event"], entry["detail"].partition(" ")
+    event, of = entry["event"], wording.details(entry)
+    who = people.get(of["party"], of["party"])
     if event in _SENTENCES:
         return _SENTENCES[event]
     if event == "call_progressed":
-        status, _, which = rest.partition(", ")  # which of several agents
-        return _STATUSES.get(status, "").format(who=people.get(which) or people.get(who, who))
+        return _STATUSES.get(of["status"], "").format(who=people.get(wording.agent_position(of), who))
     if event == "participant_joined":
-        return f"{people.get(who, who)} is in the conference"
+        return f"{who} is in the conference"
     if event == "participant_changed":
-        kind, _, flags = rest.partition(" ")
-        text = _CHANGES.get(kind, "")
-        if "coaches " in flags:  # both an unmute and a change of flags mention it
-            text = "{who} is heard by {agent} alone" if kind == "participant-modify" else ""
-        return text.format(who=people.get(who, who), agent=people["agent"])
-    if event in _NOT_NARRATED or (event == "gate_decided" and rest == "accepted"):
+        text = _CHANGES.get(of["kind"], "")
+        if of["coaches"]:  # both an unmute and a change of flags mention it
+            text = "{who} is heard by {agent} alone" if of["kind"] == "participant-modify" else ""
+        return text.format(who=who, agent=people["agent"])
+    if event in _NOT_NARRATED or (event == "gate_decided" and of["decision"] == "accepted"):
         return ""
     return wording.describe_entry(entry)

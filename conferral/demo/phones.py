@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from conferral.errors import CommandNotDoneError
-from conferral.operations import session_summary
+from conferral.operations import wording
 
 #: A value in a phone's script.
 ScriptValue = float | str | list[str]
@@ -153,7 +153,7 @@ def _heard(interval: Mapping[str, Any], people: Mapping[str, str]) -> str:
     match interval["kind"]:
         case "parties":
             others = sorted(people.get(sid, "an unknown party") for sid in interval["parties"])
-            return session_summary.join_names([*others, "a phone ringing"] if interval["ringing"] else others)
+            return wording.join_names([*others, "a phone ringing"] if interval["ringing"] else others)
         case "speech":
             return f'"{interval["what"]}"'
         case "music":

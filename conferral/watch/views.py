@@ -79,7 +79,7 @@ def session_line(fields: Fields, *, full: bool) -> str:
     from conferral.operations import session_summary, wording
 
     there = [session_summary.connected_address(fields, party, full=full) for party in ("customer", "agent")]
-    who = session_summary.join_names([one for one in there if one])
+    who = wording.join_names([one for one in there if one])
     told = [session_summary.transfer_line(fields, full=full), *session_summary.short_notes(fields)]
     more = "".join(f"; {one}" for one in told if one)
     return f"{fields.get('id', '?')}  is {wording.state_label(fields)}: {who}{more}"

@@ -1,16 +1,14 @@
 """A session's log as a timeline: what happened and when, requests to Twilio, and their results."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import orjson
 
 from conferral.operations import attempts, wording
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.end_reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.text_codec import parse_rows
 
 #: An effect's result, by the event that reports it.
 _EFFECT_RESULTS = {
@@ -19,7 +17,7 @@ _EFFECT_RESULTS = {
     "effect_unknown": "unknown",
     "calls_read": "succeeded",
 }
-_TWILIO_CODE = re.compile(r"\bcode (\d{1,6})\b")
+_TWILIO_CODE = re.compile(r"[0-9]{1,6}")
 #: Statuses of a call that was never answered. `canceled` isn't one: Conferral itself cancels calls.
 _NOT_ANSWERED = frozenset({"busy", "failed", "no-answer", "rejected"})
 #: Timers that fire only when something has gone wrong. The other timers belong to normal operation.
@@ -169,7 +167,7 @@ def _entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: str, *, fu
 
 
 def _failed_commands(entry: LogEntry) -> tuple[str, ...]:
-    failed = (report for report in json_rows(entry["reports"]) if report.get("status") in ("failed", "rejected"))
+    failed = (report for report in parse_rows(entry["reports"]) if report.get("status") in ("failed", "rejected"))
     return tuple(str(report.get("command", "")) for report in failed)
 
 
@@ -213,18 +211,20 @@ def is_failure(entry: LogEntry) -> bool:
         return False
     if entry["outcome"] == "refused":
         return True
-    event, told = entry["event"], entry["detail"].replace(",", " ").split()
+    event, of = entry["event"], wording.details(entry)
     if event in ("effect_failed", "effect_unknown") or event in _TIMEOUT_EVENTS:
         return True
-    if event in ("call_progressed", "dial_ended") and not _NOT_ANSWERED.isdisjoint(told[1:]):
+    if event in ("call_progressed", "dial_ended") and of["status"] in _NOT_ANSWERED:
         return True
-    if event == "gate_decided" and not {"rejected", "no-confirmation"}.isdisjoint(told):
+    if event == "gate_decided" and of["decision"] in ("rejected", "no-confirmation"):
         return True
-    if event in ("announcement_ended", "recording_changed") and not {"failed", "absent"}.isdisjoint(told[1:]):
+    if event in ("announcement_ended", "recording_changed") and (of["failed"] or of["status"] in ("failed", "absent")):
         return True
     if entry["to"] == "ended" and entry["from"] != "ended" and entry["reason"] in BAD_ENDS:
         return True
-    return any(report.get("status") == "failed" for report in json_rows(entry["reports"])) or is_transfer_failure(entry)
+    return any(report.get("status") == "failed" for report in parse_rows(entry["reports"])) or is_transfer_failure(
+        entry
+    )
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
@@ -235,17 +235,8 @@ def is_transfer_failure(entry: LogEntry) -> bool:
 
 def twilio_code(entry: LogEntry) -> int:
     """Return a failed effect's Twilio error code; 0 for none."""
-    found = _TWILIO_CODE.search(entry["detail"]) if entry["event"] == "effect_failed" else None
-    return int(found[1]) if found else 0
-
-
-def json_rows(text: str) -> list[Mapping[str, Any]]:
-    """Return the objects of a JSON list; none if it is malformed."""
-    try:
-        found = orjson.loads(text or "[]")
-    except orjson.JSONDecodeError:
-        return []
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    code = wording.details(entry)["code"] if entry["event"] == "effect_failed" else ""
+    return int(code) if _TWILIO_CODE.fullmatch(code) else 0
 
 
 def _displayed(text: str, *, full: bool) -> str:
@@ -261,7 +252,7 @@ def _effect_requests(entry: LogEntry, at_ms: int) -> tuple[EffectRequest, ...]:
             text=wording.describe_effect(str(row["kind"]), str(row.get("party", "")), str(row.get("detail", ""))),
             requested_at_ms=at_ms,
         )
-        for row in json_rows(entry["effects"])
+        for row in parse_rows(entry["effects"])
         if "kind" in row
     )
 
@@ -286,7 +277,7 @@ class _OpenEffects:
     def settle(self, entry: LogEntry, at_ms: int) -> tuple[str, EffectRequest | None]:
         """Return the id of the entry that emitted the effect whose outcome this entry holds, and the effect."""
         outcome = _EFFECT_RESULTS.get(entry["event"], "")
-        found = self._open.pop(self._id_of(entry), None) if outcome else None
+        found = self._open.pop(entry["effect"], None) if outcome else None
         if found is None:
             return "", None
         requested_by, asked = found
@@ -299,15 +290,3 @@ class _OpenEffects:
             attempts=attempts.attempt_count(entry),
             attempts_note=attempts.describe_attempts(entry),
         )
-
-    def _id_of(self, entry: LogEntry) -> str:
-        if entry["effect"]:
-            return entry["effect"]
-        # Entries older than the `effect_id` field: take the oldest matching effect.
-        kind, _, rest = entry["detail"].partition(" ")
-        if entry["event"] == "calls_read":
-            return next((name for name, (_, one) in self._open.items() if one.kind == "read_calls"), "")
-        party, _, rest = rest.partition(" ")
-        told = wording.describe_effect(kind, party, rest.partition(" ")[0])
-        may_be = [(name, one) for name, (_, one) in self._open.items() if one.kind == kind and one.party in ("", party)]
-        return next((name for name, one in may_be if one.text == told), may_be[0][0] if may_be else "")

@@ -11,6 +11,8 @@ class Event:
     name: ClassVar[str] = ""
     #: Why it never changes anything, so that it may be dropped under load; empty for events that may.
     ignored_because: ClassVar[str] = ""
+    #: Fields that the session's log keeps; none holds an address.
+    logged: ClassVar[tuple[str, ...]] = ()
 
     #: The session's id.
     session_id: str

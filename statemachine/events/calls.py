@@ -16,6 +16,7 @@ class CallReceived(Event):
     """An inbound call fetched its document and got a `<Dial>` to the agent."""
 
     name: ClassVar[str] = "call_received"
+    logged: ClassVar[tuple[str, ...]] = ("mode",)
 
     call_sid: str
     #: The caller as Twilio names it: E.164, `client:`, `sip:`, or a word such as `anonymous`.
@@ -89,6 +90,7 @@ class DialEnded(Event):
     """
 
     name: ClassVar[str] = "dial_ended"
+    logged: ClassVar[tuple[str, ...]] = ("dial",)
 
     #: Name of the party whose `<Dial>` it was.
     party: str

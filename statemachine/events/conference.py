@@ -28,6 +28,7 @@ class ConferenceEnded(ConferenceEvent):
     """The conference is over; Twilio may reuse its name for another one."""
 
     name: ClassVar[str] = "conference_ended"
+    logged: ClassVar[tuple[str, ...]] = ("conference_reason",)
 
     #: ReasonConferenceEnded in Twilio's words.
     conference_reason: str = ""
@@ -53,6 +54,7 @@ class ParticipantLeft(ConferenceEvent):
     """A call left the conference; `call_status` says whether the call is over."""
 
     name: ClassVar[str] = "participant_left"
+    logged: ClassVar[tuple[str, ...]] = ("left_reason",)
 
     call_sid: str
     label: str = ""
@@ -77,6 +79,7 @@ class ParticipantChanged(ConferenceEvent):
     """A participant was held, unheld, muted, unmuted, or modified; carries the current values."""
 
     name: ClassVar[str] = "participant_changed"
+    logged: ClassVar[tuple[str, ...]] = ("kind", "held", "muted", "end_on_exit")
 
     call_sid: str
     label: str = ""
@@ -95,6 +98,7 @@ class AnnouncementEnded(ConferenceEvent):
     """An announcement finished or failed."""
 
     name: ClassVar[str] = "announcement_ended"
+    logged: ClassVar[tuple[str, ...]] = ("failed", "reason")
 
     #: SID of the participant's call that heard it; empty if the whole conference did.
     call_sid: str = ""
@@ -112,6 +116,7 @@ class ConferenceEventIgnored(ConferenceEvent):
     """A conference event that decides nothing in this version; only logged."""
 
     name: ClassVar[str] = "conference_event_ignored"
+    logged: ClassVar[tuple[str, ...]] = ("kind",)
     ignored_because: ClassVar[str] = "no row of the table uses it in any state; it is only logged"
 
     #: StatusCallbackEvent in Twilio's words.
@@ -124,6 +129,7 @@ class RecordingChanged(Event):
     """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`."""
 
     name: ClassVar[str] = "recording_changed"
+    logged: ClassVar[tuple[str, ...]] = ("recording_sid", "status", "of_conference", "duration_s")
 
     recording_sid: str
     #: RecordingStatus in Twilio's words.

@@ -33,6 +33,7 @@ class EffectSucceeded(EffectOutcome):
     """Twilio did what the effect requested."""
 
     name: ClassVar[str] = "effect_succeeded"
+    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "recording_sid")
 
     #: Dials: SID of the call that was placed or found. Empty for all others, and if a search found none.
     call_sid: str = ""
@@ -47,6 +48,7 @@ class EffectFailed(EffectOutcome):
     """Twilio refused for good: the effect did not happen."""
 
     name: ClassVar[str] = "effect_failed"
+    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "http_status", "code")
 
     #: HTTP status; 0 without a response.
     http_status: int = 0
@@ -75,6 +77,7 @@ class EffectUnknown(EffectOutcome):
     """It is unknown whether the effect happened: its time ran out, and verification did not help."""
 
     name: ClassVar[str] = "effect_unknown"
+    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class CallsRead(Event):
     """A read of the session's calls and conference through Twilio's REST API."""
 
     name: ClassVar[str] = "calls_read"
+    logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     effect_id: str
     #: The session's version when the read was emitted: facts that changed since are newer than the read.
@@ -148,6 +152,7 @@ class AccountSwept(Event):
     """
 
     name: ClassVar[str] = "account_swept"
+    logged: ClassVar[tuple[str, ...]] = ("finding", "call_sid", "conference_sid")
 
     #: The difference: `call-missing`, `conference-missing`; for an ended session `call-live`, `conference-live`.
     finding: str
@@ -184,6 +189,7 @@ class ConferenceFound(Event):
     """A sweep found a live conference of Conferral's whose session Redis has lost. Its participants keep talking."""
 
     name: ClassVar[str] = "conference_found"
+    logged: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     conference_sid: str
     participants: tuple[ParticipantFound, ...]

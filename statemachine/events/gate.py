@@ -38,6 +38,7 @@ class GateDecided(Event):
     """The gate admitted a call or turned it away."""
 
     name: ClassVar[str] = "gate_decided"
+    logged: ClassVar[tuple[str, ...]] = ("decision",)
 
     dial: str
     call_sid: str

@@ -23,6 +23,7 @@ from conferral.storage.codecs.hash_codec import (
     to_json,
     to_json_without_defaults,
 )
+from conferral.storage.codecs.text_codec import parse_object
 
 
 def encode(session: Session) -> dict[str, str]:
@@ -237,13 +238,7 @@ _PUBLIC_OF = {"": _PUBLIC_SESSION, "transfer": _PUBLIC_TRANSFER, "recording": _P
 
 def decode_public_changes(text: str) -> dict[str, str | None]:
     """Return the logged `changes` by field; empty for invalid text."""
-    try:
-        found = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: value for name, value in found.items() if value is None or isinstance(value, str)}
+    return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
 def is_logged(name: str) -> bool:

@@ -1,7 +1,10 @@
-"""Text decoding of hashes and stream entries from any writer."""
+"""Text decoding of hashes and stream entries from any writer: invalid parts are replaced or left out."""
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
+
+import orjson
 
 
 def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -13,3 +16,28 @@ def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
 def _decode_name(raw: bytes) -> str:
     """Decode a field's name; cached, because thousands of hashes share the same few."""
     return raw.decode(errors="replace")
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Return a JSON object; an empty one if it is invalid."""
+    found = _parse(text)
+    return found if isinstance(found, dict) else {}
+
+
+def parse_rows(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON list; none if it is invalid."""
+    found = _parse(text)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def parse_texts(text: str) -> tuple[str, ...]:
+    """Return the strings of a JSON list; none if it is invalid."""
+    found = _parse(text)
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+
+def _parse(text: str) -> Any:
+    try:
+        return orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None

@@ -40,7 +40,7 @@ async def begun(entries):
 
 
 async def test_a_session_is_followed_from_its_start_to_its_end(client, redis):
-    happens(redis, "convert", after="converting", outcome="moved", command="c1", detail="some detail")
+    happens(redis, "convert", after="converting", outcome="moved", command="c1", details='{"party": "agent"}')
     happens(redis, "lone_overdue", effects='[{"id":"1","kind":"end_conference","party":"","target":"CF1"}]', **END)
     happens(redis, "call_progressed", before="ended", after="ended")
 
@@ -49,7 +49,7 @@ async def test_a_session_is_followed_from_its_start_to_its_end(client, redis):
     assert (first.event, first.version, first.session) == ("call_received", 1, CALL)
     assert first.at.isoformat() == "2027-01-15T08:00:00+00:00"
     assert (second.state_before, second.state_after, second.outcome) == ("bridged", "converting", "moved")
-    assert (second.command_id, second.detail) == ("c1", "some detail")
+    assert (second.command_id, second.details) == ("c1", {"party": "agent"})
     assert last.is_end
     assert last.reason == "agent-left"
     assert last.effects[0]["kind"] == "end_conference"

@@ -38,7 +38,10 @@ def over(redis, session_id=CALL, seconds=QUIET_PERIOD_S + 5, **changes):
 def fill(redis):
     """A session that has left something everywhere, and another one beside it in each place."""
     session = over(redis, conference_sid=ROOM, former_calls=(FORMER,))
-    log = [log_entry("call_received"), log_entry("conference_ended", detail=f"{ROOM} {TARGET}", command="c1")]
+    log = [
+        log_entry("call_received"),
+        log_entry("conference_ended", details=f'{{"a": "{ROOM} {TARGET}"}}', command="c1"),
+    ]
     put(redis, session, log=log)
     redis.set(KEYS.call(FORMER), CALL)
     redis.hset(KEYS.gates(CALL), mapping={"dial:d1": FORMER, "ring_group:1": "d1"})

@@ -69,7 +69,8 @@ def every_command_is_harmless(run, redis, hostile):
     redis.flushall()
     effects = json.dumps([dict.fromkeys(("id", "kind", "party", "target", "detail"), hostile)])
     changes = json.dumps({"phase": hostile, "party.customer.status": hostile, "timers": hostile, hostile: hostile})
-    told = {"detail": hostile, "reason": hostile, "effects": effects, "changes": changes}
+    details = json.dumps(dict.fromkeys(("party", "status", "dial", "agent", "agents", hostile), hostile))
+    told = {"details": details, "reason": hostile, "effects": effects, "changes": changes}
     put(redis, make_session(), log=[log_entry(hostile, **told), log_entry("call_progressed", **told)])
     names = (
         "party.customer.address", "party.agent.address", "party.agent.label", "end_reason", "state", "version",
@@ -104,7 +105,7 @@ def output_partition():
     return KEYS.partition_of(CALL)
 
 
-@given(st.dictionaries(st.sampled_from(["event", "detail", "from", "to", "reason", "effects", "outcome"]), st.text()))
+@given(st.dictionaries(st.sampled_from(["event", "details", "from", "to", "reason", "effects", "outcome"]), st.text()))
 def test_any_log_entry_has_words(fields):
     from conferral.operations.session_queries import LogEntry
 

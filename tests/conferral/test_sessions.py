@@ -226,7 +226,7 @@ def test_more_sessions_than_one_pipeline_holds_are_all_listed(run, redis):
 def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
     log = [
         log_entry("call_received", version="1"),
-        log_entry("call_progressed", CREATED_MS + 700, detail="agent in-progress"),
+        log_entry("call_progressed", CREATED_MS + 700, details='{"party": "agent", "status": "in-progress"}'),
         log_entry("convert", CREATED_MS + 2_000, after="converting", outcome="moved"),
     ]
     put(redis, make_session(), log=log)

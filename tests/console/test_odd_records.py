@@ -81,7 +81,7 @@ LOG = st.lists(
                 [
                     "at",
                     "version",
-                    "detail",
+                    "details",
                     "effects",
                     "reports",
                     "changes",

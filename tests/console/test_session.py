@@ -37,9 +37,15 @@ def asked(effect_id="e1", at_ms=1_800_000_000_000):
 
 
 def succeeded(effect_id="e1", at_ms=1_800_000_000_340):
-    detail = "redirect_call agent"
+    details = '{"kind": "redirect_call", "party": "agent"}'
     return log_entry(
-        "effect_succeeded", at_ms, before="converting", after="converting", detail=detail, effect=effect_id, version="6"
+        "effect_succeeded",
+        at_ms,
+        before="converting",
+        after="converting",
+        details=details,
+        effect=effect_id,
+        version="6",
     )
 
 
@@ -241,7 +247,7 @@ async def test_a_history_is_kept_as_long_as_a_page_looks_and_no_longer():
 
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
     consult(redis)
-    redis.xadd(KEYS.log(CALL), log_entry("transfer", detail="to +14155550145 (consult)"))
+    redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "+14155550145"}'))
     page = await Page.open(console, SESSION)
     await page.next("log")
     heard = json.dumps(page.heard)
@@ -259,7 +265,7 @@ async def test_numbers_in_names_of_sip_and_clients_are_cut_wherever_they_stand(c
     put(redis, make_session())
     attempts = '[{"to":"sip:14155550145@pbx.example","started_at_ms":1800000000000},{"to":"client:14155550145"}]'
     redis.hset(KEYS.session(CALL), mapping={"transfer.attempts": attempts, "party.agent.address": "sip:14155550145@a"})
-    redis.xadd(KEYS.log(CALL), log_entry("transfer", detail="to sip:14155550145@pbx.example (consult)"))
+    redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "sip:14155550145@pbx.example"}'))
     page = await Page.open(console, SESSION)
     await page.next("log")
     file = await (await console.get(f"/sessions/{CALL}.json")).text()
@@ -290,7 +296,11 @@ async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console
 
 async def test_hostile_texts_arrive_as_data(console, redis):
     hostile = 'client:<script>alert(1)</script>\x1b[31m\u202e\u2066"'
-    put(redis, make_session(), log=[log_entry("call_progressed", detail=f"agent {hostile}")])
+    put(
+        redis,
+        make_session(),
+        log=[log_entry("call_progressed", details=json.dumps({"party": "agent", "status": hostile}))],
+    )
     redis.hset(KEYS.session(CALL), mapping={"party.agent.address": hostile, "end_reason": hostile})
     page = await Page.open(console, SESSION)
 

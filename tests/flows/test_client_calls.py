@@ -60,8 +60,8 @@ async def test_end_of_the_browsers_call_is_told_to_the_session_that_it_has_named
     opening.waiter.hang_up()
 
     async def is_told():
-        return ("call_progressed", "agent completed") in [
-            (entry["event"], entry.get("detail")) for entry in await system.log("order-7")
+        return ("call_progressed", '{"party":"agent","status":"completed"}') in [
+            (entry["event"], entry.get("details")) for entry in await system.log("order-7")
         ]
 
     await system.eventually(is_told, "the app's status callback in the session's log")

@@ -54,11 +54,12 @@ async def test_who_speaks_is_told_by_setting_only_and_decides_nothing(redis_serv
         agent.speak()
         await system.sandbox.wait_until_idle()
         if asked_for:
-            details = [entry["detail"] for entry in await told(system, customer.sid, "conference_event_ignored", 3)]
-            assert details == [
-                "customer participant-speech-start", "customer participant-speech-stop",
-                "agent participant-speech-start",
-            ]  # fmt: skip
+            noted = await told(system, customer.sid, "conference_event_ignored", 3)
+            assert [json.loads(entry["details"]) for entry in noted] == [
+                {"party": "customer", "kind": "participant-speech-start"},
+                {"party": "customer", "kind": "participant-speech-stop"},
+                {"party": "agent", "kind": "participant-speech-start"},
+            ]
         await until_hears(system, customer, [agent, await dialled(system.sandbox, TARGET)])
         await ended_by_command(system, customer.sid)
         noted = [entry for entry in await system.log(customer.sid) if entry["event"] == "conference_event_ignored"]
@@ -80,7 +81,7 @@ async def test_every_event_of_a_whole_conference_is_understood_and_shown(system)
         "conference_started", "participant_joined", "participant_changed", "participant_left", "announcement_ended",
         "conference_ended",
     }  # fmt: skip
-    kinds = {entry["detail"].split()[1] for entry in log if entry["event"] == "participant_changed"}
+    kinds = {json.loads(entry["details"])["kind"] for entry in log if entry["event"] == "participant_changed"}
     assert kinds >= {"participant-mute", "participant-unmute", "participant-hold", "participant-unhold"}
     assert not [entry for entry in log if entry["outcome"] == "unexpected" or entry.get("other")]
 
@@ -99,7 +100,7 @@ async def test_event_that_nobody_knows_is_noted_in_every_state_and_changes_nothi
     before = await system.session(customer.sid)
     system.sandbox.send_callback(session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
     (entry,) = await told(system, customer.sid, "conference_event_ignored")
-    assert entry["detail"] == "customer participant-waves"
+    assert json.loads(entry["details"]) == {"party": "customer", "kind": "participant-waves"}
     assert json.loads(entry["effects"]) == []
     after = await system.session(customer.sid)
     for name in ("state", "phase", "party.customer.status", "party.agent.status", "end_reason"):
@@ -125,7 +126,8 @@ async def test_parameters_that_nobody_knows_are_kept_in_the_log_without_numbers_
         },
     )
     (entry,) = await told(system, customer.sid, "participant_changed", having="other")
-    assert entry["detail"].startswith("agent participant-mute")
+    details = json.loads(entry["details"])
+    assert (details["party"], details["kind"]) == ("agent", "participant-mute")
     kept = json.loads(entry["other"])
     assert (kept["VoiceQuality"], kept["Nearest"], kept["Manual"]) == ("4.2", "+…23", "…")
     assert kept["Essay"].startswith("word word")
@@ -143,7 +145,7 @@ async def test_parameters_of_a_recording_that_nobody_knows_are_kept_too(redis_se
         system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
         (entry,) = await told(system, customer.sid, "recording_changed", having="other")
         assert json.loads(entry["other"]) == {"Transcript": "to +…23", "Words": "512"}
-        assert entry["detail"] == f"{recording.sid} transcribed, of the call"
+        assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
         # Whether it runs is known as before.
         assert (await system.session(customer.sid))["recording.status"] == "in-progress"
         await done(system, "record", customer.sid, action="pause")

@@ -454,8 +454,8 @@ async def test_recording_whose_file_is_there_long_after_the_end_is_told_in_sessi
         session = await system.until(talk.session, **{"recording.status": "completed"})
         assert (session["state"], session["recording.sid"]) == ("ended", found.sid)
         assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
-        told = [entry["detail"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
-        assert told[-1].startswith(f"{found.sid} completed, of the call"), told
+        told = [entry["details"] for entry in await system.log(talk.session) if entry["event"] == "recording_changed"]
+        assert told[-1].startswith(f'{{"recording_sid":"{found.sid}","status":"completed"'), told
 
 
 async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):

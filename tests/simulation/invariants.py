@@ -410,7 +410,7 @@ class InvariantChecker:
         log = values.get(self._keys.log(session_id).encode())
         for fields in entries_of(log):
             text = {name.decode(): value.decode() for name, value in fields.items()}
-            words = f"{text['event']} {text.get('detail', '')} [{text['outcome']}] {text['from']} -> {text['to']}"
+            words = f"{text['event']} {text.get('details', '')} [{text['outcome']}] {text['from']} -> {text['to']}"
             effects = text.get("effects", "[]")
             more = f" effects {effects}" if effects != "[]" else ""
             reason = f" ({text['reason']})" if text.get("reason") else ""

@@ -96,8 +96,8 @@ def decisions_of(entries: Iterable[dict[bytes, bytes]]) -> list[tuple[float, str
     for fields in entries:
         name = fields[b"event"].decode()
         if name.endswith("_overdue") or name in ("account_swept", "calls_read", "effect_failed", "effect_unknown"):
-            detail = fields.get(b"detail", b"").decode()
-            found.append((from_iso(fields[b"at"].decode()) / 1000, f"{name} {detail}".strip()))
+            details = fields.get(b"details", b"").decode()
+            found.append((from_iso(fields[b"at"].decode()) / 1000, f"{name} {details}".strip()))
     return found
 
 

@@ -289,7 +289,7 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
 
     async def events_since_check() -> list[str]:
         log = await system.log(customer.sid)
-        checks = [number for number, entry in enumerate(log) if "rolled-back" in entry.get("detail", "")]
+        checks = [number for number, entry in enumerate(log) if "rolled-back" in entry.get("details", "")]
         return [entry["event"] for entry in log[checks[0] :]] if checks else []
 
     async def was_checked() -> bool:

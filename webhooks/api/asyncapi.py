@@ -53,7 +53,7 @@ class LogRecord(BaseModel):
     version: str = Field(description="the session's version after it")
     reason: str = Field(description="why it was refused or ignored")
     effects: str = Field(description="JSON, a list of its effects: `id`, `kind`, `party`, `target`, `detail`")
-    detail: str = Field("", description="the party and its status")
+    details: str = Field("", description="JSON, the event's own fields, such as `party` and `status`")
     other: str = Field("", description="JSON, Twilio's parameters that this version does not know")
     command: str = Field("", description="of a command: its id")
     by: str = Field("", description="of a command: who gave it, if the command said so")

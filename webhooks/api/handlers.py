@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 from aiohttp import web
 from pydantic import BaseModel
@@ -17,6 +16,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.commands import command_parser, command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 from conferral.storage.keys import Keys
@@ -204,18 +204,9 @@ def _outcome(found: command_stream.CommandOutcome) -> models.CommandOutcome:
 
 
 def _entry(one: LogEntry) -> models.LogEntry:
-    effects = [models.LogEffect.of(record) for record in _records(one["effects"])]
-    reports = [models.LogReport.of(record) for record in _records(one["reports"])]
-    changes = decode_public_changes(one["changes"])
-    content = {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, "changes": changes}
-    return models.LogEntry.model_validate(content)
-
-
-def _records(text: str) -> list[dict[str, Any]]:
-    """Return a list in a log entry; empty if it is unreadable."""
-    try:
-        found = orjson.loads(text or "[]")
-    except orjson.JSONDecodeError:
-        return []
-    records = found if isinstance(found, list) else []
-    return [record for record in records if isinstance(record, dict)]
+    effects = [models.LogEffect.of(record) for record in parse_rows(one["effects"])]
+    reports = [models.LogReport.of(record) for record in parse_rows(one["reports"])]
+    objects = {"details": parse_object(one["details"]), "changes": decode_public_changes(one["changes"])}
+    return models.LogEntry.model_validate(
+        {**one.fields, "entry": one.entry_id, "effects": effects, "reports": reports, **objects}
+    )

@@ -141,7 +141,7 @@ class LogEntry(BaseModel):
     reason: str = Field("", description="why it was refused or ignored")
     effects: list[LogEffect] = Field(default=[], description="the effects that it caused")
     reports: list[LogReport] = Field(default=[], description="the results of commands that it decided")
-    detail: str = Field("", description="the party and its status")
+    details: dict[str, Any] = Field(default={}, description="the event's own fields, such as `party` and `status`")
     other: str = Field("", description="JSON, Twilio's parameters that this version does not know")
     command: str = Field("", description="of a command: its id")
     by: str = Field("", description="of a command: who gave it, if the command said so")

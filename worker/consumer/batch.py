@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import CallsRead, Command, ConferenceEvent, EffectOutcome, Event, RecordingChanged
+from conferral.statemachine.events import CallsRead, EffectOutcome, Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.statemachine.step import CommandStatus, Step
-from conferral.storage.codecs import effect_codec, event_codec, session_codec
+from conferral.statemachine.step import Step
+from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
     OutboxEntry,
@@ -20,10 +18,9 @@ from conferral.storage.codecs.effect_codec import (
     PublishOutcome,
     ReportCommand,
 )
-from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange, StoredSession
-from conferral.worker.consumer.log_entry import command_type_of, details
+from conferral.worker.consumer.log_entry import log_entry
 
 #: The field in which an outcome entry names its effect.
 _EFFECT_ID = b"effect_id"
@@ -92,7 +89,7 @@ def decide(
             change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
             decided.batch.sessions.append(change)
         change.after = StoredSession(result.session, change.after.fields)
-        change.log.append(_log_entry(event, result, before, now_ms))
+        change.log.append(log_entry(event, result, before, now_ms))
         if result.session.state is State.ENDED and before.state is not State.ENDED:
             _finish_session(decided, result, open_effects(session_id), now_ms)
     for change in changes.values():
@@ -161,62 +158,3 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     call_sids = tuple(dict.fromkeys((*of_parties, *result.session.former_calls)))
     _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
     decided.ended_session_ids.append(session_id)
-
-
-def _log_entry(event: Event, result: Step, before: Session, now_ms: int) -> dict[str, str]:
-    entry = {
-        "at": to_iso(now_ms),
-        "event": event.name,
-        "from": before.state.value,
-        "to": result.session.state.value,
-        "outcome": result.outcome.value,
-        "version": str(result.session.version),
-        "reason": result.reason,
-        "effects": _effects_json(result),
-    }
-    detail = details(event, before)
-    if detail:
-        entry["detail"] = detail
-    if isinstance(event, ConferenceEvent | RecordingChanged) and event.other:
-        entry["other"] = event.other
-    if isinstance(event, Command):
-        entry["command"] = event.command_id
-        if event.by:
-            entry["by"] = event.by
-    if isinstance(event, EffectOutcome | CallsRead):
-        entry["effect"] = event.effect_id
-        if event.attempts is not None:
-            entry["attempts"] = str(event.attempts)
-        if event.failed_attempts:
-            entry["failed_attempts"] = orjson.dumps(event.failed_attempts).decode()
-    if changed := session_codec.public_changes(result.session, before):
-        entry["changes"] = orjson.dumps(changed).decode()
-    if reports := _reports(event, result, before):
-        entry["reports"] = orjson.dumps(reports).decode()
-    return entry
-
-
-def _reports(event: Event, result: Step, before: Session) -> list[dict[str, str]]:
-    """Return the command reports of this step; an acceptance is already in the command's own log entry."""
-    return [
-        {
-            "command": report.command_id,
-            "type": command_type_of(report.command_id, event, before),
-            "status": report.status.value,
-            "reason": report.reason,
-        }
-        for report in result.reports
-        if report.status is not CommandStatus.ACCEPTED
-    ]
-
-
-def _effects_json(result: Step) -> str:
-    if not result.effects:
-        return "[]"
-    return orjson.dumps(
-        [
-            {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
-            | ({"detail": effect.detail} if effect.detail else {})
-            for effect in result.effects
-        ]
-    ).decode()

@@ -1,9 +1,13 @@
-"""Session log details: an event in a few words, without phone numbers or personal names."""
+"""Log entry: what a session's log keeps of one step, without phone numbers or personal names."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
+import orjson
+
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import (
-    AccountSwept,
     Add,
     Announce,
     AnnouncementEnded,
@@ -12,15 +16,12 @@ from conferral.statemachine.events import (
     CallReceived,
     CallsRead,
     Command,
-    ConferenceEnded,
     ConferenceEvent,
     ConferenceEventIgnored,
     ConferenceFound,
     Convert,
     DialEnded,
-    EffectFailed,
     EffectOutcome,
-    EffectSucceeded,
     End,
     Event,
     GateDecided,
@@ -29,55 +30,88 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
     PartyCommand,
-    Record,
     RecordingChanged,
-    Supervise,
     Transfer,
 )
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
+from conferral.statemachine.step import CommandStatus, Step
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.timestamps import to_iso
 
-#: Anyone who writes to a stream by hand can write anything, so only known words are shown.
-_KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SuperviseMode, *RecordAction})
+_KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
 #: A party name chosen by the app, or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
+#: Fields whose value is checked: anyone who writes to a stream by hand can write anything.
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "mode": _KNOWN_WORDS.__contains__,
+    "action": _KNOWN_WORDS.__contains__,
+    "detail": _SAFE_TEXT.fullmatch,
+    "reason": _SAFE_TEXT.fullmatch,
+}
 
 
-def details(event: Event, session: Session) -> str:
-    """Return what the event's name leaves out: which party, with which status.
+def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[str, str]:
+    """Return the fields of the session's log entry.
 
     Args:
         event: The event.
-        session: The session before the event.
+        step: The step that it led to.
+        before: The session before the event.
+        now_ms: Redis's time, Unix milliseconds.
     """
-    match event:
-        case CallReceived():
-            return _call_received(event)
-        case CallProgressed():
-            return f"{_party_of_call(event, session)} {event.reported_status}{_agent_position(event, session)}"
-        case DialEnded():
-            status = _dial_status(event, session)
-            return f"{_party_of_call(event, session)} {event.dial} {status}{_agent_position(event, session)}"
-        case ConferenceEvent():
-            return _conference_details(event, session)
-        case GateReached() | GateDecided():
-            return f"{event.call_sid} {event.decision}" if isinstance(event, GateDecided) else event.call_sid
-        case RecordingChanged():
-            of = "conference" if event.of_conference else "call"
-            lasts = f", {event.duration_s} s" if event.duration_s else ""
-            return f"{event.recording_sid} {event.status}, of the {of}{lasts}"
-        case AccountSwept():
-            return f"{event.finding} {event.call_sid or event.conference_sid}"
-        case ConferenceFound():
-            return f"{event.conference_sid}; {len(event.participants)} in the conference"
-        case EffectOutcome():
-            return _effect_result(event)
-        case CallsRead():
-            return _calls_read(event, session)
-        case Command():
-            return _command_arguments(event, session)
-        case _:
-            return ""
+    entry = {
+        "at": to_iso(now_ms),
+        "event": event.name,
+        "from": before.state.value,
+        "to": step.session.state.value,
+        "outcome": step.outcome.value,
+        "version": str(step.session.version),
+        "reason": step.reason,
+        "effects": _json([_effect(effect) for effect in step.effects]) if step.effects else "[]",
+    }
+    if found := details(event, before):
+        entry["details"] = _json(found)
+    if isinstance(event, ConferenceEvent | RecordingChanged) and event.other:
+        entry["other"] = event.other
+    if isinstance(event, Command):
+        entry["command"] = event.command_id
+        if event.by:
+            entry["by"] = event.by
+    if isinstance(event, EffectOutcome | CallsRead):
+        entry["effect"] = event.effect_id
+        if event.attempts is not None:
+            entry["attempts"] = str(event.attempts)
+        if event.failed_attempts:
+            entry["failed_attempts"] = _json(event.failed_attempts)
+    if changed := session_codec.public_changes(step.session, before):
+        entry["changes"] = _json(changed)
+    if reports := _reports(event, step, before):
+        entry["reports"] = _json(reports)
+    return entry
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _effect(effect: Effect) -> dict[str, str]:
+    told = {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
+    return told | {"detail": effect.detail} if effect.detail else told
+
+
+def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
+    """Return the command reports of this step; an acceptance is already in the command's own log entry."""
+    return [
+        {
+            "command": report.command_id,
+            "type": command_type_of(report.command_id, event, before),
+            "status": report.status.value,
+            "reason": report.reason,
+        }
+        for report in step.reports
+        if report.status is not CommandStatus.ACCEPTED
+    ]
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:
@@ -98,70 +132,53 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
     if command_id in session.convert_command_ids:
         return Convert.name
     others = {session.call_command_id: Call.name, session.end_command_id: End.name}
-    others |= {order.command_id: order.name for order in session.pending_commands}
+    others |= {pending.command_id: pending.name for pending in session.pending_commands}
     return others.get(command_id, "")
 
 
-def _calls_read(event: CallsRead, session: Session) -> str:
-    """Return each call's status and the conference's participants; a call without a party appears as its SID."""
+def details(event: Event, session: Session) -> dict[str, Any]:
+    """Return the event's own fields that may be logged, and the names of the parties that it is about.
 
-    def name(call_sid: str) -> str:
-        party = session.find_party(call_sid=call_sid)
-        return party.name if party is not None else call_sid
-
-    calls = ", ".join(f"{name(call.call_sid)} {call.status}" for call in event.calls)
-    if not event.conference_sid:
-        return calls
-    participants = [
-        " ".join(filter(None, (name(one.call_sid), "held" if one.held else "", "muted" if one.muted else "")))
-        for one in event.participants
-    ]
-    return (
-        f"{calls}; in the conference: {', '.join(participants)}"
-        if participants
-        else f"{calls}; the conference is empty"
-    )
-
-
-def _effect_result(event: EffectOutcome) -> str:
-    extra = ""
-    if isinstance(event, EffectFailed):
-        extra = f"HTTP {event.http_status} code {event.code}"
-    elif isinstance(event, EffectSucceeded):
-        extra = event.recording_sid
-    target = event.detail if _SAFE_TEXT.fullmatch(event.detail) else ""
-    return " ".join(filter(None, (event.kind, event.party, target, extra)))
-
-
-def _call_received(event: CallReceived) -> str:
-    """Return the session mode unless it is the default, and the number of agents to try."""
-    agents = 1 + len(event.other_agents)
-    mode = event.mode if event.mode == SessionMode.CONFERENCE else ""
-    return ", ".join(filter(None, (mode, f"{agents} agents" if agents > 1 else "")))
-
-
-def _agent_position(event: CallProgressed | DialEnded, session: Session) -> str:
-    """Return which agent the event is about, if several are being tried."""
-    number = event.agent_number
-    if isinstance(event, DialEnded):
-        is_one_of_them = event.dial == "bridge"
-    elif event.dial:
-        # For calls dialed by REST, the URL does not name the agent. While the caller waits, only one is being tried.
-        party = session.find_party(call_sid=event.call_sid, dial=event.dial)
-        is_one_of_them = party is not None and party.name == AGENT and session.opening is not Opening.OVER
-        number = session.agent_number
-    else:
-        is_one_of_them = event.party == AGENT
-    if not is_one_of_them or len(session.agents) < 2:
-        return f", agent number {event.agent_number + 1}" if event.agent_number else ""
-    return f", agent {number + 1} of {len(session.agents)}"
+    Args:
+        event: The event.
+        session: The session before the event.
+    """
+    found: dict[str, Any] = {}
+    for name in event.logged:
+        if (value := getattr(event, name)) and (name not in _CHECKS or _CHECKS[name](value)):
+            found[name] = value
+    match event:
+        case CallReceived(other_agents=(_, *_)):
+            found["agents"] = 1 + len(event.other_agents)
+        case CallProgressed() | DialEnded():
+            found |= {"party": _party_of_call(event, session), "status": _status(event, session)}
+            found |= _agent_position(event, session)
+        case ParticipantJoined() | ParticipantLeft() | ParticipantChanged():
+            found["party"] = _name(session, event.call_sid, event.label)
+            if isinstance(event, ParticipantChanged) and event.coaches:
+                found["coaches"] = _name(session, event.coaches)
+        case AnnouncementEnded() | ConferenceEventIgnored() if event.call_sid:
+            found["party"] = _name(session, event.call_sid)
+        case GateReached() | GateDecided():
+            if (party := session.find_party(call_sid=event.call_sid, dial=event.dial)) is not None:
+                found["party"] = party.name
+        case ConferenceFound():
+            found["participants"] = len(event.participants)
+        case CallsRead():
+            found["calls"] = {_name(session, call.call_sid): call.status for call in event.calls}
+            found["participants"] = {
+                _name(session, one.call_sid): [flag for flag in ("held", "muted") if getattr(one, flag)]
+                for one in event.participants
+            }
+        case Command():
+            found |= _command_details(event, session)
+    return found
 
 
-def _dial_status(event: DialEnded, session: Session) -> str:
-    """Return Twilio's status, but `rejected` for an agent known to have rejected the call: Twilio reports busy."""
-    agent = session.parties.get(AGENT)
-    refused = event.dial == "bridge" and agent is not None and agent.left_reason == "rejected"
-    return "rejected" if refused and event.dial_call_status == "busy" else event.dial_call_status
+def _name(session: Session, call_sid: str, label: str = "") -> str:
+    """Return the party's current name; without a party, the label from when the leg was dialed, or the SID."""
+    party = session.find_party(call_sid=call_sid, label=label)
+    return party.name if party is not None else label or call_sid
 
 
 def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
@@ -173,73 +190,42 @@ def _party_of_call(event: CallProgressed | DialEnded, session: Session) -> str:
     return "call" if namesake is not None and namesake.call_sid else event.party or "call"
 
 
-def _conference_details(event: ConferenceEvent, session: Session) -> str:
-    match event:
-        case ParticipantJoined():
-            return _participant_name(event, session)
-        case ParticipantLeft():
-            return " ".join(filter(None, (_participant_name(event, session), event.left_reason)))
-        case ParticipantChanged():
-            return " ".join(
-                filter(None, (_participant_name(event, session), event.kind, _participant_flags(event, session)))
-            )
-        case AnnouncementEnded():
-            reason = event.reason if event.failed and _SAFE_TEXT.fullmatch(event.reason) else ""
-            heard_by = _participant_name(event, session) if event.call_sid else "conference"
-            return " ".join(filter(None, (heard_by, "failed" if event.failed else "", reason)))
-        case ConferenceEnded():
-            return event.conference_reason
-        case ConferenceEventIgnored():
-            return f"{_participant_name(event, session)} {event.kind}" if event.call_sid else event.kind
-        case _:
-            return ""
+def _status(event: CallProgressed | DialEnded, session: Session) -> str:
+    """Return Twilio's status, but `rejected` for an agent known to have rejected the call: Twilio reports busy."""
+    if isinstance(event, CallProgressed):
+        return event.reported_status
+    agent = session.parties.get(AGENT)
+    refused = event.dial == "bridge" and agent is not None and agent.left_reason == "rejected"
+    return "rejected" if refused and event.dial_call_status == "busy" else event.dial_call_status
 
 
-def _participant_name(
-    event: ParticipantJoined | ParticipantLeft | ParticipantChanged | AnnouncementEnded | ConferenceEventIgnored,
-    session: Session,
-) -> str:
-    """Return the participant's current party name; without a party, the label from when the leg was dialed."""
-    label = "" if isinstance(event, AnnouncementEnded | ConferenceEventIgnored) else event.label
-    party = session.find_party(call_sid=event.call_sid, label=label)
-    return party.name if party is not None else label or event.call_sid
+def _agent_position(event: CallProgressed | DialEnded, session: Session) -> dict[str, int]:
+    """Return which agent the event is about, counted from 1, and of how many, if several are being tried."""
+    number = event.agent_number
+    if isinstance(event, DialEnded):
+        is_one_of_them = event.dial == "bridge"
+    elif event.dial:
+        # For calls dialed by REST, the URL does not name the agent. While the caller waits, only one is being tried.
+        party = session.find_party(call_sid=event.call_sid, dial=event.dial)
+        is_one_of_them = party is not None and party.name == AGENT and session.opening is not Opening.OVER
+        number = session.agent_number
+    else:
+        is_one_of_them = event.party == AGENT
+    if is_one_of_them and len(session.agents) > 1:
+        return {"agent": number + 1, "agents": len(session.agents)}
+    return {"agent": event.agent_number + 1} if event.agent_number else {}
 
 
-def _participant_flags(event: ParticipantChanged, session: Session) -> str:
-    """Return the participant's current flags."""
-    coached = session.find_party(call_sid=event.coaches) if event.coaches else None
-    flags = {
-        "held": event.held,
-        "muted": event.muted,
-        "ends the conference": event.end_on_exit,
-        f"coaches {coached.name if coached is not None else event.coaches}": bool(event.coaches),
-    }
-    shown = ", ".join(name for name, is_set in flags.items() if is_set)
-    return f"({shown})" if shown else ""
-
-
-def _command_arguments(command: Command, session: Session) -> str:
+def _command_details(command: Command, session: Session) -> dict[str, Any]:
     match command:
         case Transfer():
-            count = command.to.count(",") + 1
-            return f"{_known_word(command.mode, 'mode')} to {count} target{'s' if count > 1 else ''}"
-        case Call():
-            in_conference = ", in a conference" if command.mode == SessionMode.CONFERENCE else ""
-            return f"agent first, then customer{in_conference}"
-        case Add():
-            return command.party if _SAFE_TEXT.fullmatch(command.party) else "unknown party"
+            return {"targets": command.to.count(",") + 1}
+        case Add() if _SAFE_TEXT.fullmatch(command.party):
+            return {"party": command.party}
         case PartyCommand():
             named = session.parties.get(command.party) or session.find_party(call_sid=command.party)
-            return named.name if named is not None else "unknown party"
-        case Supervise():
-            return _known_word(command.mode, "mode")
-        case Record():
-            return _known_word(command.action, "action")
+            return {"party": named.name} if named is not None else {}
         case Announce():
-            return "a sentence" if command.say else "a URL"
+            return {"audio": "text" if command.say else "url"}
         case _:
-            return ""
-
-
-def _known_word(word: str, what: str) -> str:
-    return word if word in _KNOWN_WORDS else f"unknown {what}"
+            return {}

@@ -20,7 +20,7 @@ from conferral.storage.outcome_stream import encode_outcome
 from conferral.webhooks.api import asyncapi, openapi
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.api.routes import ROUTES
-from conferral.worker.consumer.batch import _log_entry
+from conferral.worker.consumer.log_entry import log_entry
 from tests.webhooks.api.api_helpers import CALLER, ENVIRON, KEYS, session, settings
 
 HTTP = openapi.document("https://example.com")
@@ -235,7 +235,7 @@ def test_an_entry_of_a_log_is_what_its_schema_says():
     )
     before = Session(CALLER)
 
-    entry = _log_entry(event, step(before, event, 1_000), before, 1_000)
+    entry = log_entry(event, step(before, event, 1_000), before, 1_000)
 
     judge = validator(STREAMS, "LogRecord")
     judge.validate(entry)

@@ -36,7 +36,7 @@ async def test_lone_participant_is_found_and_foreigners_are_left_alone(redis_ser
         assert session["end_reason"] == "agent-left"
         await system.settled()
         log = await system.log(customer.sid)
-        assert any(entry.get("detail") == f"call-missing {agent.sid}" for entry in log)
+        assert any(entry.get("details") == f'{{"finding":"call-missing","call_sid":"{agent.sid}"}}' for entry in log)
         assert customer.status == "completed"
         assert touched(system, foreign) == []
         assert [system.sandbox.model.state.calls[sid].status for sid in foreign[:3]] == ["in-progress"] * 3
@@ -67,7 +67,7 @@ async def test_conference_and_calls_that_outlive_their_session_are_ended(redis_s
 
         await system.settled()
         assert {customer.status, agent.status} == {"completed"}
-        found = [entry["detail"] for entry in await system.log(customer.sid) if entry["event"] == "account_swept"]
+        found = [entry["details"] for entry in await system.log(customer.sid) if entry["event"] == "account_swept"]
         assert found
 
 
