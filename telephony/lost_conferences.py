@@ -11,7 +11,7 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES, AccountListReader, OwnCall
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import ignore_not_found, label_requests
-from conferral.telephony.twilio_api import CALLS_READ_MAX, CONFERENCES_MAX
+from conferral.telephony.twilio_queries import CALLS_READ_MAX, CONFERENCES_MAX
 
 _T = TypeVar("_T")
 

@@ -1,13 +1,9 @@
-"""Twilio REST API: executes effects and runs reads, one small method per kind, over twilio-python's async resources."""
+"""Twilio REST API: executes effects, one small method per kind, over twilio-python's async resources."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TypeVar
 
 from twilio.rest import Client
-from twilio.rest.api.v2010.account.call import CallInstance
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
@@ -30,10 +26,8 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
+from conferral.statemachine.events import CallsRead
 from conferral.statemachine.events.effect_results import NOT_STARTED
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
-from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.http_client import ignore_not_found, label_requests
 from conferral.telephony.parameters import recording
@@ -46,51 +40,21 @@ from conferral.telephony.parameters.dial import (
 )
 from conferral.telephony.parameters.participant import (
     announcement_parameters,
-    is_label,
-    parse_participant,
     update_parameters,
 )
-from conferral.telephony.parameters.recording import RECORDINGS_MAX, StartedRecording
-from conferral.telephony.redirect_check import RedirectSeen
-from conferral.telephony.rest_requests import gather, list_page, read_with_retry, send
+from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.rest_requests import send
+from conferral.telephony.twilio_queries import TwilioQueries
 
-_T = TypeVar("_T")
-#: SID of a conference, and its participants.
-_Conference = tuple[str, tuple[ParticipantSeen, ...]]
-
-#: Most children of one call that are read: one per agent that rang.
-CHILDREN_MAX = 50
-#: Calls read concurrently by SID, as many as a read has other parts.
-CONCURRENT_READS_MAX = 3
-#: Most calls that one read fetches by SID: at half a second each, they fit into its time.
-CALLS_READ_MAX = 21
-#: Most calls to one address that a search reads, newest first.
-SEARCH_RESULTS_MAX = 50
-#: How much older than the dial its call may be: clocks differ, and Twilio's dates are whole seconds.
-SEARCH_SLACK = timedelta(seconds=2)
-#: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
-CONFERENCES_MAX = 20
-#: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
-PARTICIPANTS_MAX = 250
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
 
 
-class TwilioApi:
-    """Effects and reads of calls and conferences.
+class TwilioApi(TwilioQueries):
+    """Executes effects. Every method raises only `ProviderError`."""
 
-    Every method raises only `ProviderError`.
-    """
-
-    def __init__(
-        self, client: Client, *, join_document: Callable[[RedirectCall], str], setup: CallSetup | None = None
-    ) -> None:
-        """Bind Twilio's client, the TwiML of redirected calls, and what effects need.
-
-        Without `setup`, dials, holds, announcements, sentences, and recordings are refused without a request.
-        """
-        self._client = client
-        self._join_document = join_document
+    def __init__(self, client: Client, setup: CallSetup) -> None:
+        super().__init__(client, setup.own_number)
         self._setup = setup
 
     async def perform(self, effect: Effect) -> CallsRead | PlacedCall | StartedRecording | None:
@@ -107,7 +71,7 @@ class TwilioApi:
         with label_requests(effect.kind):
             match effect:
                 case ReadCalls():
-                    return await self._read_calls(effect)
+                    return await self.read_calls(effect)
                 case CreateParticipant():
                     return await self._create_participant(effect)
                 case CreateCall():
@@ -142,71 +106,11 @@ class TwilioApi:
             case _:
                 raise TypeError(effect.kind)
 
-    async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Verify a redirect by its label and its call in every live conference of the session."""
-        with label_requests("verify"):
-            parent, inside = await gather(self._call(effect.call_sid), self._participants_after(effect))
-        in_conference = any(seen.call_sid == effect.call_sid or seen.label == effect.label for seen in inside)
-        return RedirectSeen(call_status=parent.status, in_conference=in_conference)
-
-    async def find_dial(self, effect: CreateParticipant) -> str:
-        """Verify a dial into the conference: return the SID of the call with its label, empty for none.
-
-        The list includes participants that are still ringing.
-        """
-        with label_requests("verify"):
-            inside = await self._participants_in(effect.conference)
-        return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
-
-    async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return SIDs, newest first, of ended calls that a dial may have placed; no conference shows them anymore.
-
-        Twilio's call list has no labels, so another app may have placed them.
-
-        Args:
-            effect: The dial.
-            since_ms: When it was emitted, Unix milliseconds.
-        """
-        with label_requests("verify"):
-            placed = await self._calls_placed_since(effect.to, effect.caller_id, since_ms)
-        return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
-
-    async def find_recording(self, effect: StartRecording) -> str:
-        """Verify a recording start: return the SID of the call's running recording, empty for none.
-
-        Source: Twilio docs, Recordings resource, "Read multiple Recording resources" of a call.
-        """
-        inside = self._client.calls(effect.call_sid).recordings
-        page = partial(inside.page_async, page_size=RECORDINGS_MAX)
-        with label_requests("verify"):
-            try:
-                with ignore_not_found():
-                    return recording.find_running(await list_page(page))
-            except ProviderGoneError:
-                return ""
-
-    async def child_status(self, parent_call_sid: str) -> str | None:
-        """Return the status of the newest child of the parent's `<Dial>`, in Twilio's words; None if there is none."""
-        with label_requests("child_status"):
-            children = await self._children_of(parent_call_sid)
-        # Twilio lists the newest first, and `max` keeps the first of equal elements.
-        newest = max(children, key=_created_at, default=None)
-        return newest.status or "" if newest is not None else None
-
-    async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """Whether this call is the only one in a conference, counting those that are ringing.
-
-        Source: Twilio docs, Participants subresource: its list includes ringing participants.
-        """
-        with label_requests("is_alone"):
-            inside = await self._participants_in(conference_sid)
-        return [seen.call_sid for seen in inside] == [call_sid]
-
     # ---- one method per kind --------------------------------------------------------------------------------------
 
     async def _redirect(self, effect: RedirectCall) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
-        document = self._join_document(effect)
+        document = self._setup.twiml.join_redirected(effect)
         await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _hang_up(self, effect: HangUpCall) -> None:
@@ -229,18 +133,18 @@ class TwilioApi:
             if error.code not in NOT_STARTED:
                 raise
             # Twilio can't end a conference that has not started, so hang up everyone who waits in it.
-            for seen in await self._participants_in(effect.conference_sid):
+            for seen in await self.participants_in(effect.conference_sid):
                 await self._complete(seen.call_sid)
 
     async def _say_and_hang_up(self, effect: SayAndHangUp) -> None:
         """Source: Twilio docs, Call resource, "Update a Call" (`Twiml`)."""
-        document = self._require_setup().twiml.say_and_hang_up_inline(effect.sentence)
+        document = self._setup.twiml.say_and_hang_up_inline(effect.sentence)
         with _ignore_ended():  # over already, so no one would hear it
             await send(self._client.calls(effect.call_sid).update_async(twiml=document, **self._fallback()))
 
     async def _create_participant(self, effect: CreateParticipant) -> PlacedCall:
         """Source: Twilio docs, Participants subresource, "Create a Participant"."""
-        setup = self._require_setup()
+        setup = self._setup
         check_dial_allowed(effect, setup)
         inside = self._client.conferences(effect.conference).participants
         made = await send(inside.create_async(**participant_parameters(effect, setup)))
@@ -248,44 +152,32 @@ class TwilioApi:
 
     async def _create_call(self, effect: CreateCall) -> PlacedCall:
         """Source: Twilio docs, Call resource, "Create a Call"."""
-        setup = self._require_setup()
+        setup = self._setup
         check_dial_allowed(effect, setup)
         made = await send(self._client.calls.create_async(**call_parameters(effect, setup)))
         return _placed_call(made.sid, made.queue_time)
 
     async def _find_call(self, effect: FindCall) -> PlacedCall:
         """Return Conferral's one call to this address since the dial was emitted; none if there are several."""
-        found = await self._calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
+        found = await self.calls_placed_since(effect.to, effect.caller_id, effect.since_ms)
         return _placed_call(found[0].sid, None) if len(found) == 1 else PlacedCall("")
-
-    async def _calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
-        """Return calls placed by REST to an address since a time in Unix milliseconds, newest first.
-
-        Source: Twilio docs, Call resource, "Read multiple Call resources" (`To`, `From`).
-        """
-        shown = caller_id or self._require_setup().own_number
-        earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
-        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
-        return [
-            call for call in await list_page(page) if call.direction == "outbound-api" and _created_at(call) >= earliest
-        ]
 
     async def _update_participant(self, effect: UpdateParticipant) -> None:
         """Source: Twilio docs, Participants subresource, "Update a Participant"."""
-        changes = update_parameters(effect, self._require_setup().urls)
+        changes = update_parameters(effect, self._setup.urls)
         inside = self._client.conferences(effect.conference_sid).participants
         await send(inside(effect.call_sid).update_async(**changes))
 
     async def _play_announcement(self, effect: PlayAnnouncement) -> None:
         """Source: Twilio docs, Conference resource and Participants subresource, `AnnounceUrl`."""
-        announcement = announcement_parameters(effect, self._require_setup().urls)
+        announcement = announcement_parameters(effect, self._setup.urls)
         conference = self._client.conferences(effect.conference_sid)
         heard_by = conference.participants(effect.call_sid) if effect.call_sid else conference
         await send(heard_by.update_async(**announcement))
 
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
         """Source: Twilio docs, Recordings resource, "Create a Recording"."""
-        start = recording.start_parameters(effect, self._require_setup().urls)
+        start = recording.start_parameters(effect, self._setup.urls)
         inside = self._client.calls(effect.call_sid).recordings
         try:
             made = await send(inside.create_async(**start))
@@ -315,127 +207,7 @@ class TwilioApi:
 
         Source: Twilio docs, Call resource, "Update a Call" (`FallbackUrl`).
         """
-        if self._setup is None:
-            return {}
         return {"fallback_url": self._setup.urls.fallback(), "fallback_method": "POST"}
-
-    def _require_setup(self) -> CallSetup:
-        if self._setup is None:
-            raise ProviderRefusedError
-        return self._setup
-
-    async def _read_calls(self, effect: ReadCalls) -> CallsRead:
-        """Source: Twilio docs, Participants subresource: lists no ended calls, so only missing ones are read singly."""
-        parent_call_sid = effect.parent_call_sid
-        parents, children, conferences = await gather(
-            self._calls([parent_call_sid] if parent_call_sid else []),
-            self._children_of(parent_call_sid),
-            self._conferences_of(effect),
-        )
-        calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
-        read = {seen.call_sid for seen in calls}
-        conference_sid, participants = _pick_conference(conferences, effect, {*read, *effect.call_sids})
-        there = {seen.call_sid for seen in participants} - set(effect.unproven_sids)
-        missing = [sid for sid in dict.fromkeys(effect.call_sids) if sid not in there | read]
-        calls += await self._calls(missing[:CALLS_READ_MAX])
-        return CallsRead(
-            session_id=effect.session_id,
-            token=f"{effect.effect_id}:outcome",
-            effect_id=effect.effect_id,
-            read_version=effect.read_version,
-            calls=tuple(calls),
-            conference_sid=conference_sid,
-            participants=participants,
-            unread=tuple(missing[CALLS_READ_MAX:]),
-        )
-
-    # ---- reads ----------------------------------------------------------------------------------------------------
-
-    async def _call(self, call_sid: str) -> CallSeen:
-        """Return one call; `completed` if Twilio no longer knows it."""
-        try:
-            with ignore_not_found():
-                call = await read_with_retry(self._client.calls(call_sid).fetch_async)
-        except ProviderGoneError:
-            return CallSeen(call_sid=call_sid, status=CallStatus.COMPLETED.value)
-        return CallSeen(
-            call_sid=call_sid,
-            status=call.status or "",
-            parent_call_sid=call.parent_call_sid or "",
-            to=call.to or "",
-        )
-
-    async def _calls(self, call_sids: list[str]) -> list[CallSeen]:
-        """Return several calls in order, a few at a time: a session with many targets must not delay others."""
-        seen: list[CallSeen] = []
-        for first in range(0, len(call_sids), CONCURRENT_READS_MAX):
-            seen += await gather(*(self._call(sid) for sid in call_sids[first : first + CONCURRENT_READS_MAX]))
-        return seen
-
-    async def _children_of(self, call_sid: str) -> list[CallInstance]:
-        """Return the calls that a call's `<Dial>` made; empty if there is no such call.
-
-        Source: Twilio docs, Call resource, "Read multiple Call resources" (`ParentCallSid`).
-        """
-        if not call_sid:
-            return []
-        return await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
-
-    async def _live_conferences(self, name: str) -> list[str]:
-        """Return SIDs of the live conferences of that name, started ones first."""
-        page = partial(self._client.conferences.page_async, friendly_name=name, page_size=CONFERENCES_MAX)
-        live = [conference for conference in await list_page(page) if conference.status in LIVE_CONFERENCE_STATUSES]
-        return [
-            conference.sid for conference in sorted(live, key=lambda conference: conference.status != "in-progress")
-        ]
-
-    async def _participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
-        """Return a conference's participants; empty if it is over. Source: Twilio docs, Participants subresource."""
-        inside_of = self._client.conferences(conference_sid).participants
-        page = partial(inside_of.page_async, page_size=PARTICIPANTS_MAX)
-        try:
-            with ignore_not_found():
-                inside = await list_page(page)
-        except ProviderGoneError:
-            return ()
-        return tuple(parse_participant(seen) for seen in inside)
-
-    async def _conferences_of(self, effect: ReadCalls) -> list[_Conference]:
-        """Return the live conferences of the session's name, with their participants."""
-        if not effect.with_conference:
-            return []
-        conferences = await self._live_conferences(effect.conference_name or effect.session_id)
-        inside = await gather(*(self._participants_in(conference) for conference in conferences))
-        return list(zip(conferences, inside, strict=True))
-
-    async def _participants_after(self, effect: RedirectCall) -> list[ParticipantSeen]:
-        """Return the participants of all conferences that the redirect could have led to."""
-        name = effect.conference_name or effect.session_id
-        conferences = await self._live_conferences(name)
-        if effect.conference not in (name, *conferences):
-            conferences.append(effect.conference)  # a known SID, which a list by name may briefly miss
-        inside = await gather(*(self._participants_in(conference) for conference in conferences))
-        return [seen for participants in inside for seen in participants]
-
-
-def _pick_conference(conferences: list[_Conference], effect: ReadCalls, call_sids: set[str]) -> _Conference:
-    """Return the session's conference and its participants; of several the largest, because a late leg is alone.
-
-    A name proves nothing: a conference of unknown SID belongs to the session only if one of the session's legs is in
-    it.
-
-    Args:
-        conferences: Those of that name.
-        effect: The read.
-        call_sids: SIDs of the session's calls.
-    """
-    own = [
-        (conference_sid, inside)
-        for conference_sid, inside in conferences
-        if conference_sid == effect.conference_sid
-        or any(seen.call_sid in call_sids or is_label(seen.label) for seen in inside)
-    ]
-    return max(own, key=lambda conference: len(conference[1]), default=("", ()))
 
 
 @contextmanager
@@ -456,18 +228,3 @@ def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
     # Twilio sends milliseconds as text; if absent, the queue time is unknown.
     is_number = isinstance(queue_time, str) and queue_time.isascii() and queue_time.isdigit()
     return PlacedCall(call_sid, int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
-
-
-def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
-    return CallSeen(
-        call_sid=child.sid or "", status=child.status or "", parent_call_sid=parent_call_sid, to=child.to or ""
-    )
-
-
-def _created_at(call: CallInstance) -> datetime:
-    """Return when a call was created; the minimum datetime if Twilio's date is unreadable.
-
-    The library returns an unreadable date as None or as text.
-    """
-    created = call.date_created
-    return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)

@@ -5,12 +5,13 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Clien
 """
 
 import re
-from typing import Any
+from typing import Any, Self
 
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
 
+from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.effects import Sentence
+from conferral.statemachine.effects import RedirectCall, Sentence
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind, is_caller_id
 from conferral.telephony.callback_urls import (
@@ -56,6 +57,16 @@ class TwimlBuilder:
         self._voice = voice
         #: Events requested of every conference, however a leg joins it.
         self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Self:
+        """Return the builder that the settings describe."""
+        return cls(
+            CallbackUrls(settings.public_url),
+            language=settings.language,
+            voice=settings.voice,
+            with_speaker_events=settings.speaker_events,
+        )
 
     def bridge_to_agent(
         self,
@@ -139,6 +150,8 @@ class TwimlBuilder:
         conference: str,
         conference_name: str = "",
         attempt: int = 1,
+        brief: str = "",
+        recall_reason: str = "",
         start_on_enter: bool | None = None,
         wait_audio: str = "",
         default_music: bool = False,
@@ -147,7 +160,7 @@ class TwimlBuilder:
         supervises: bool = False,
         attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     ) -> str:
-        """Join a leg to the session's conference; also sent inline in a REST redirect.
+        """Join a leg to the session's conference, after the briefing if there is one.
 
         There is no beep unless the session's attributes set one. No party's leaving ends the conference: updates set
         `EndConferenceOnExit` later. Every join names the same callbacks, because only the first participant's count.
@@ -159,6 +172,8 @@ class TwimlBuilder:
             conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
             conference_name: The conference's name; empty if it equals the session's id.
             attempt: Attempt to join this leg, from 1 to 9.
+            brief: The operator's text; empty for none, and once it was said.
+            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others, and once it was said.
             start_on_enter: Whether the leg starts the conference. If not, it waits until another leg starts it. By
                 default, a leg that hears wait audio does not, and every other one does.
             wait_audio: What the leg hears while it is alone, `ringback` or `music`. Empty for silence.
@@ -169,58 +184,39 @@ class TwimlBuilder:
             attributes: The session's attributes.
         """
         response = VoiceResponse()
-        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
-        self._join(
-            response, action, label, conference, start_on_enter=start_on_enter, wait_audio=wait_audio,
-            default_music=default_music, with_greeting=with_greeting,
-            opens_session=opens_session, supervises=supervises, attributes=attributes,
-        )  # fmt: skip
-        return str(response)
-
-    def brief_and_join(
-        self,
-        session_id: str,
-        party: str,
-        *,
-        label: str,
-        conference: str,
-        conference_name: str = "",
-        brief: str = "",
-        recall_reason: str = "",
-        start_on_enter: bool | None = None,
-        wait_audio: str = "",
-        supervises: bool = False,
-        attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
-    ) -> str:
-        """Play the briefing to a party admitted by the gate, then join it to the session's conference.
-
-        Args:
-            session_id: The session's id.
-            party: Name of the leg's party.
-            label: The leg's participant label.
-            conference: Conference SID, so that a late leg can't open a second one; the name if none has opened.
-            conference_name: The conference's name; empty if it equals the session's id.
-            brief: The operator's text; empty for none, and once it was said.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others, and once it was said.
-            start_on_enter: As in `join_conference`; likewise the rest.
-            wait_audio: What the leg hears while it is alone.
-            supervises: Whether it joins muted and never starts the conference.
-            attributes: The session's attributes.
-        """
-        response = VoiceResponse()
         self._brief(response, brief, recall_reason)
-        action = DialAction(session_id, party, DialKind.CONFERENCE, conference_name=conference_name)
-        self._join(
-            response,
-            action,
-            label,
+        wait_attributes = {} if default_music else {"wait_url": ""}
+        if wait_audio:
+            wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)
+            wait_attributes = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
+        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=conference_name)
+        dial = response.dial(action=self._urls.dial_action(action), method="POST", **_time_limits(party, attributes))
+        dial.conference(
             conference,
-            start_on_enter=start_on_enter,
-            wait_audio=wait_audio,
-            supervises=supervises,
-            attributes=attributes,
+            participant_label=label,
+            start_conference_on_enter=(not wait_audio if start_on_enter is None else start_on_enter) and not supervises,
+            end_conference_on_exit=False,
+            **({"muted": True} if supervises else {}),
+            **wait_attributes,
+            **conference_attributes(attributes, recording_url=self._urls.recording(RecordingCallback(session_id))),
+            status_callback=self._urls.conference(ConferenceCallback(session_id)),
+            status_callback_event=" ".join(self.conference_events),
+            status_callback_method="POST",
         )
         return str(response)
+
+    def join_redirected(self, effect: RedirectCall) -> str:
+        """Join a redirected call to the session's conference; sent inline in the REST update."""
+        return self.join_conference(
+            effect.session_id,
+            effect.party,
+            label=effect.label,
+            conference=effect.conference,
+            conference_name=effect.conference_name,
+            attempt=effect.attempt,
+            wait_audio=effect.wait_audio,
+            attributes=effect.attributes,
+        )
 
     def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
         """Play the briefing at the gate; only afterwards, a `<Redirect>` requests admission.
@@ -382,40 +378,6 @@ class TwimlBuilder:
             address.noun,
             status_callback=self._urls.call(callback),
             status_callback_event=" ".join(CALL_EVENTS),
-            status_callback_method="POST",
-        )
-
-    def _join(
-        self,
-        response: VoiceResponse,
-        action: DialAction,
-        label: str,
-        conference: str,
-        *,
-        start_on_enter: bool | None,
-        wait_audio: str,
-        default_music: bool = False,
-        with_greeting: bool = False,
-        opens_session: bool = False,
-        supervises: bool,
-        attributes: ConferenceAttributes,
-    ) -> None:
-        session_id, party = action.session_id, action.party
-        wait_attributes = {} if default_music else {"wait_url": ""}
-        if wait_audio:
-            wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)
-            wait_attributes = {"wait_url": self._urls.wait(wait), "wait_method": "POST"}
-        dial = response.dial(action=self._urls.dial_action(action), method="POST", **_time_limits(party, attributes))
-        dial.conference(
-            conference,
-            participant_label=label,
-            start_conference_on_enter=(not wait_audio if start_on_enter is None else start_on_enter) and not supervises,
-            end_conference_on_exit=False,
-            **({"muted": True} if supervises else {}),
-            **wait_attributes,
-            **conference_attributes(attributes, recording_url=self._urls.recording(RecordingCallback(session_id))),
-            status_callback=self._urls.conference(ConferenceCallback(session_id)),
-            status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
         )
 

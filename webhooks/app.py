@@ -28,11 +28,11 @@ from conferral.telephony.callback_urls import (
     RECORDING_PATH,
     WAIT_PATH,
     CallbackUrlError,
-    CallbackUrls,
 )
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.phrases import Phrase
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.announcement import AnnouncementRoutes
 from conferral.webhooks.audio_files import PATHS, AudioFile
@@ -47,7 +47,6 @@ from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import SPOKEN_PATHS, Action, NoRedisIngest, Rescue
 from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.status_callbacks import CallbackRoutes
-from conferral.webhooks.twilio_queries import TwilioQueries
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 from conferral.webhooks.wait_url import WaitRoutes
@@ -90,7 +89,7 @@ def make_app(
     directory = directory or DirectoryFile(settings)
     signed = signed_routes(settings, ingest, twilio, metrics, directory)
     health = HealthRoutes(ingest, metrics, level or SchemaVersion())
-    durations, documents = _Durations(metrics.webhook_requests), _documents_of(settings)
+    durations, documents = _Durations(metrics.webhook_requests), TwimlBuilder.of(settings)
     without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
     rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
     signed = {path: _with_rescue(path, action, rescue, metrics) for path, action in signed.items()}
@@ -123,7 +122,7 @@ def signed_routes(
         metrics: Counts requests and errors.
         directory: Who answers which number.
     """
-    documents = _documents_of(settings)
+    documents = TwimlBuilder.of(settings)
     routing, conferences = CallRouting(settings, directory), ConferenceNames.of(settings)
     dependencies = Dependencies(settings, documents, routing, ingest, twilio, conferences, metrics)
     gate = GateRoutes(settings, documents, ingest, metrics)
@@ -145,15 +144,6 @@ def signed_routes(
         CONFERENCE_PATH: callbacks.conference,
         RECORDING_PATH: callbacks.recording,
     }
-
-
-def _documents_of(settings: ServiceSettings) -> TwimlBuilder:
-    return TwimlBuilder(
-        CallbackUrls(settings.public_url),
-        language=settings.language,
-        voice=settings.voice,
-        with_speaker_events=settings.speaker_events,
-    )
 
 
 class _Durations:

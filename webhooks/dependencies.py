@@ -6,9 +6,9 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.ingest.port import Ingest
 from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.call_routing import CallRouting
-from conferral.webhooks.twilio_queries import TwilioQueries
 
 
 @dataclass(frozen=True, slots=True)

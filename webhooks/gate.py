@@ -127,7 +127,8 @@ class GateRoutes:
             if claim is not GateClaim.OURS:
                 answered_by = GateDecision.TAKEN
                 return answered_by, self._documents.say_and_hang_up(refusal_phrase(answered_by, view))
-        return GateDecision.ACCEPTED, self._documents.brief_and_join(
+        briefing = _briefing(gate, view)
+        return GateDecision.ACCEPTED, self._documents.join_conference(
             gate.session_id,
             name,
             label=party.label or first_label(name),
@@ -137,7 +138,8 @@ class GateRoutes:
             wait_audio=WaitAudio.RINGBACK if route is GateRoute.EMPTY_CONFERENCE else WaitAudio.NONE,
             supervises=bool(party.supervises),
             attributes=view.attributes,
-            **_briefing(gate, view),
+            brief=briefing["brief"],
+            recall_reason=briefing["recall_reason"],
         )
 
     def _connect(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:

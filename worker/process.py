@@ -15,7 +15,7 @@ from conferral.runtime.lifecycle import pause, run_until_stopped
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.effects import Dial, Effect, RedirectCall
+from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, retention
@@ -426,27 +426,6 @@ class Worker:
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:
     """Return the Twilio client for effects, configured from the settings."""
-    urls = CallbackUrls(settings.public_url)
-    documents = TwimlBuilder(
-        urls, language=settings.language, voice=settings.voice, with_speaker_events=settings.speaker_events
-    )
+    urls, documents = CallbackUrls(settings.public_url), TwimlBuilder.of(settings)
     setup = CallSetup(urls, documents, own_number=settings.number, allowed=allowed)
-    return TwilioApi(rest_client(settings, http), join_document=make_join_document(documents), setup=setup)
-
-
-def make_join_document(documents: TwimlBuilder) -> Callable[[RedirectCall], str]:
-    """Return the function that builds the TwiML with which a redirected call joins its conference."""
-
-    def join_document(effect: RedirectCall) -> str:
-        return documents.join_conference(
-            effect.session_id,
-            effect.party,
-            label=effect.label,
-            conference=effect.conference,
-            conference_name=effect.conference_name,
-            attempt=effect.attempt,
-            wait_audio=effect.wait_audio,
-            attributes=effect.attributes,
-        )
-
-    return join_document
+    return TwilioApi(rest_client(settings, http), setup)

@@ -16,7 +16,6 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.statemachine.effects import RedirectCall
 from conferral.storage import config
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
@@ -26,7 +25,7 @@ from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
-from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twilio_queries import TwilioQueries
 
 #: Interval between attempts to compare the number of partitions with Redis, in seconds.
 CONFIG_CHECK_EVERY_S = 1.0
@@ -44,10 +43,6 @@ def serve_webhooks(host: str, port: int) -> int:
     configure_log(settings)
     warn_of_weak_token(settings.api_token)
     return lifecycle.run(lambda stop: _webhooks(settings, directory, host, port, stop), on_hangup=directory.reload)
-
-
-def _no_redirect(_effect: RedirectCall) -> str:
-    raise AssertionError("the webhooks only read from Twilio")
 
 
 async def _webhooks(
@@ -90,8 +85,8 @@ async def _webhooks(
             probe_client=probing,
             metrics=metrics,
         )
-        calls = TwilioApi(rest_client(settings, http), join_document=_no_redirect)
-        app = make_app(settings, publisher, calls, metrics, clock, directory=directory, level=schema)
+        twilio = TwilioQueries(rest_client(settings, http), settings.number)
+        app = make_app(settings, publisher, twilio, metrics, clock, directory=directory, level=schema)
         add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.run_until_stopped(
             stop,

@@ -19,7 +19,6 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import Address, AddressError, AllowList, parse_address
-from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
 from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
 
@@ -156,10 +155,7 @@ def _check_inline_length(settings: ServiceSettings, every: Iterable[ConferenceAt
     Raises:
         SettingsError: the public URL is too long.
     """
-    urls = CallbackUrls(settings.public_url)
-    documents = TwimlBuilder(
-        urls, language=settings.language, voice=settings.voice, with_speaker_events=settings.speaker_events
-    )
+    documents = TwimlBuilder.of(settings)
     longest = max((documents.longest_inline_join(attributes) for attributes in every), key=len)
     excess = len(longest) - INLINE_LENGTH_MAX
     if excess > 0:

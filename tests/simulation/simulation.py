@@ -17,14 +17,12 @@ from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import rest_client
-from conferral.telephony.twilio_api import TwilioApi
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.consumer.quarantine import ENTRY_DEATHS_MAX
 from conferral.worker.environment import Environment
-from conferral.worker.process import Worker, make_join_document
+from conferral.worker.process import Worker
 from tests.simulation import random_people
 from tests.simulation.invariants import QUIETING, InvariantChecker
 from tests.simulation.plan import Plan
@@ -201,9 +199,8 @@ class Simulation:
         publisher = BatchingIngest(
             self.network.client(process), self.keys, clock, session_ttl_s=self.settings.session_ttl_s
         )
-        documents = TwimlBuilder(CallbackUrls(PUBLIC_URL), language="en-US", voice=None)
         http = ExchangeHttp(self.twilio.rest, self.settings, clock, metrics)
-        lookup = TwilioApi(rest_client(self.settings, http), join_document=make_join_document(documents))
+        lookup = TwilioQueries(rest_client(self.settings, http), self.settings.number)
         doors = Doors(self.settings, publisher, lookup, metrics, DirectoryFile(self.settings))
         process.start(publisher.watch_server(asyncio.Event()))
         self.webhooks.append((process, doors))

@@ -21,13 +21,11 @@ from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
-from conferral.telephony.twilio_api import TwilioApi
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
-from conferral.worker.process import Worker, make_join_document, make_policy
+from conferral.worker.process import Worker, make_policy
 from tests.support import process_reports
 from tests.support.heard_timeline import HeardTimeline
 from tests.support.stalls import Stalls
@@ -133,8 +131,7 @@ class LocalSystem:
         self.metrics = Metrics()
         self.publisher = BatchingIngest(self.client, self.keys, clock, metrics=self.metrics)
         self._http = http_client(self.settings, clock=clock, metrics=self.metrics)
-        documents = TwimlBuilder(CallbackUrls(self.public_url), language="en-US", voice=None)
-        lookup = TwilioApi(rest_client(self.settings, self._http), join_document=make_join_document(documents))
+        lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)
         app = make_app(self.settings, self.publisher, lookup, self.metrics, clock, self._directory)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)

@@ -99,7 +99,7 @@ class SandboxCallLine:
             return self.documents.ask_for_key(gate, brief="About an invoice")
         if not self.conference:
             return self.documents.bridge_to_customer(SESSION, parse_address(TARGET), own_number=OWN, ring_timeout_s=60)
-        return self.documents.brief_and_join(
+        return self.documents.join_conference(
             SESSION, "target", label="target-2", conference=self.conference, recall_reason="busy"
         )
 
@@ -133,7 +133,7 @@ async def open_line() -> AsyncIterator[SandboxCallLine]:
         callback_urls = CallbackUrls(public_url)
         documents = TwimlBuilder(callback_urls, language="en-US", voice=None, with_speaker_events=True)
         setup = CallSetup(callback_urls, documents, own_number=OWN, allowed=AllowList.from_setting(None, OWN))
-        calls = TwilioApi(rest_client(settings, http), join_document=lambda _: documents.hang_up(), setup=setup)
+        calls = TwilioApi(rest_client(settings, http), setup)
         lines.append(SandboxCallLine(sandbox, calls, documents, public_url))
         yield lines[0]
         await http.close()

@@ -10,8 +10,11 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderError
+from conferral.statemachine.effects import RedirectCall
+from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twiml import TwimlBuilder
 from tests.telephony import openapi_fields
 
 ACCOUNT = "AC" + "a" * 32
@@ -50,10 +53,22 @@ class ScriptedHttp(AsyncHttpClient):
         return Response(200, orjson.dumps(answer).decode())
 
 
-def calls_with(answers: Mapping[str, Answer], setup: CallSetup | None = None) -> tuple[TwilioApi, ScriptedHttp]:
+class Documents(TwimlBuilder):
+    """Short documents."""
+
+    def join_redirected(self, effect: RedirectCall) -> str:
+        return f"<Join>{effect.label}</Join>"
+
+
+_URLS = CallbackUrls("https://example.com")
+SETUP = CallSetup(_URLS, Documents(_URLS, language="en-US", voice=None), own_number="+15550100000")
+FALLBACK = {"FallbackUrl": _URLS.fallback(), "FallbackMethod": "POST"}
+
+
+def calls_with(answers: Mapping[str, Answer], setup: CallSetup = SETUP) -> tuple[TwilioApi, ScriptedHttp]:
     http = ScriptedHttp(answers)
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    return TwilioApi(client, join_document=lambda effect: f"<Join>{effect.label}</Join>", setup=setup), http
+    return TwilioApi(client, setup), http
 
 
 def call(sid: str, status: str, to: str = "+15550100001", created: str = "") -> dict[str, Any]:

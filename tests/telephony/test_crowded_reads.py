@@ -7,7 +7,7 @@ from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
-from conferral.telephony.twilio_api import CALLS_READ_MAX
+from conferral.telephony.twilio_queries import CALLS_READ_MAX
 from tests.telephony.scripted_http import call, calls_with, page
 
 

@@ -19,7 +19,6 @@ from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
     Dial,
-    Effect,
     FindCall,
     RedirectCall,
     RedirectToUrl,
@@ -260,16 +259,6 @@ async def test_a_refusal_is_logged_without_the_address() -> None:
 @pytest.mark.parametrize("effect, _name", DIALS)
 async def test_a_setup_without_a_list_dials_nobody(effect: Dial, _name: str) -> None:
     calls, http = calls_with({}, CallSetup(URLS, DOCUMENTS, own_number=OWN))
-
-    with pytest.raises(ProviderRefusedError):
-        await calls.perform(effect)
-
-    assert http.requests == []
-
-
-@pytest.mark.parametrize("effect", [PARTICIPANT, CALL, FIND, SAY, replace(UPDATE, hold=True, wait_audio="music")])
-async def test_without_a_setup_nothing_is_sent_that_needs_it(effect: Effect) -> None:
-    calls, http = calls_with({})
 
     with pytest.raises(ProviderRefusedError):
         await calls.perform(effect)

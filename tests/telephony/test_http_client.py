@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import orjson
 import pytest
@@ -33,6 +33,7 @@ from conferral.telephony.http_client import (
     send_guard,
 )
 from conferral.telephony.twilio_api import TwilioApi
+from tests.telephony.scripted_http import FALLBACK, SETUP
 
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32
@@ -156,7 +157,7 @@ def settings(api_url: str, **more: str) -> ServiceSettings:
 
 
 def calls_over(http: PooledHttpClient, **more: str) -> TwilioApi:
-    return TwilioApi(rest_client(settings("http://unused", **more), http), join_document=lambda _: "<Response/>")
+    return TwilioApi(rest_client(settings("http://unused", **more), http), SETUP)
 
 
 REDIRECT = RedirectCall(
@@ -191,7 +192,7 @@ async def test_redirect_is_one_form_encoded_post_with_inline_twiml(
     (request,) = twilio.requests
     assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Calls/CA1.json")
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert parse_qs(request.body) == {"Twiml": ["<Response/>"]}
+    assert dict(parse_qsl(request.body)) == {"Twiml": "<Join>agent-1</Join>", **FALLBACK}
 
 
 @pytest.mark.parametrize(

@@ -47,15 +47,6 @@ async def test_a_call_is_recorded_in_two_channels_and_we_hear_of_it() -> None:
     ]  # fmt: skip
 
 
-async def test_without_a_setup_nothing_is_recorded() -> None:
-    calls, http = calls_with({})
-
-    with pytest.raises(ProviderRefusedError):
-        await calls.perform(START)
-
-    assert http.requests == []
-
-
 @pytest.mark.parametrize("sid", [None, "", "{x}", 7])
 async def test_a_recording_that_the_answer_does_not_name_has_an_unknown_outcome(sid: Any) -> None:
     calls, _ = calls_with({TO_CALL: {"sid": sid}}, SETUP)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 from twilio.http.response import Response
-from twilio.rest import Client
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
@@ -21,8 +20,7 @@ from conferral.statemachine.effects import Effect, EndConference, HangUpCall, Re
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
 from conferral.telephony.redirect_check import RedirectSeen
-from conferral.telephony.twilio_api import TwilioApi
-from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, calls_with, page
+from tests.telephony.scripted_http import FALLBACK, SETUP, Answer, Documents, ScriptedHttp, call, calls_with, page
 
 GONE = from_status(404, 20404)
 OVER = from_status(400, 21220)
@@ -44,10 +42,10 @@ READ_CALLS_ONLY = ReadCalls(
 @pytest.mark.parametrize(
     "effect, name, data",
     [
-        (REDIRECT, "POST Calls/CA2", {"Twiml": "<Join>agent-1</Join>"}),
+        (REDIRECT, "POST Calls/CA2", {"Twiml": "<Join>agent-1</Join>", **FALLBACK}),
         (HANG_UP, "POST Calls/CA2", {"Status": "completed"}),
         (END, "POST Conferences/CF1", {"Status": "completed"}),
-        (AWAY, "POST Calls/CA1", {"Url": "https://example.com/survey?x=1", "Method": "POST"}),
+        (AWAY, "POST Calls/CA1", {"Url": "https://example.com/survey?x=1", "Method": "POST", **FALLBACK}),
     ],
 )
 async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
@@ -479,13 +477,14 @@ async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
 
 
 async def test_fault_in_the_document_is_not_taken_for_an_answer() -> None:
-    def broken(_effect: RedirectCall) -> str:
-        raise ValueError("no such room")
+    class Broken(Documents):
+        def join_redirected(self, effect: RedirectCall) -> str:
+            raise ValueError("no such room")
 
-    http = ScriptedHttp({})
-    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
+    broken = Broken(SETUP.urls, language="en-US", voice=None)
+    calls, http = calls_with({}, replace(SETUP, twiml=broken))
 
     with pytest.raises(ValueError, match="no such room"):
-        await TwilioApi(client, join_document=broken).perform(REDIRECT)
+        await calls.perform(REDIRECT)
 
     assert http.requests == []

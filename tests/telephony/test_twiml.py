@@ -146,7 +146,7 @@ def test_who_calls_from_a_browser_starts_the_room_and_hears_ringback_until_someb
 
 def test_the_agent_of_a_call_whom_the_gate_lets_in_may_wait_with_ringback_too():
     (dial,) = ET.fromstring(
-        DOCUMENTS.brief_and_join(
+        DOCUMENTS.join_conference(
             SESSION,
             "agent",
             label="agent-1",
@@ -187,7 +187,7 @@ def test_a_supervisor_comes_in_muted_and_starts_nothing(more):
 
 def test_a_supervisor_who_comes_by_the_gate_is_muted_too():
     (dial,) = ET.fromstring(
-        DOCUMENTS.brief_and_join(SESSION, "supervisor", label="supervisor-3", conference="CF1", supervises=True)
+        DOCUMENTS.join_conference(SESSION, "supervisor", label="supervisor-3", conference="CF1", supervises=True)
     )
 
     assert dial[0].attrib == join("supervisor", label="supervisor-3", supervises=True)[1].attrib
@@ -241,7 +241,7 @@ def test_every_attribute_that_is_sent_is_one_of_the_librarys():
 
 def test_every_join_of_a_session_names_the_same_callbacks():
     joins = [
-        DOCUMENTS.brief_and_join(SESSION, "target", label="target-3", conference="CF1"),
+        DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1"),
         DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio="music"),
         DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference=SESSION),
         DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference="CF1", attempt=2),
@@ -334,7 +334,7 @@ def test_the_agent_of_a_call_is_told_what_it_is_about_first():
 
 
 def test_whom_the_gate_lets_in_joins_the_room_and_starts_it():
-    (dial,) = ET.fromstring(DOCUMENTS.brief_and_join(SESSION, "target", label="target-3", conference="CF1"))
+    (dial,) = ET.fromstring(DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1"))
 
     join = DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1")
     assert ET.tostring(dial) == ET.tostring(ET.fromstring(join).find("Dial"))
@@ -351,7 +351,7 @@ def test_whom_the_gate_lets_in_joins_the_room_and_starts_it():
 )
 def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, recall_reason, said):
     join = ET.fromstring(
-        DOCUMENTS.brief_and_join(
+        DOCUMENTS.join_conference(
             SESSION, "agent", label="agent-3", conference="CF1", brief=brief, recall_reason=recall_reason
         )
     )

@@ -72,6 +72,13 @@ def join(session_id: str, label: str) -> str:
     )
 
 
+class Documents(TwimlBuilder):
+    """Joins without a wait document, which these webhooks do not have."""
+
+    def join_redirected(self, effect: RedirectCall) -> str:
+        return join(effect.conference, effect.label)
+
+
 @dataclass
 class Scene:
     """A caller who talks to client:alice, and an executor."""
@@ -159,11 +166,9 @@ async def scene() -> AsyncIterator[Scene]:
         settings = load(ServiceSettings, values)
         http = http_client(settings, clock=clock, metrics=metrics)
         urls = CallbackUrls(webhooks)
-        documents = TwimlBuilder(urls, language="en-US", voice=None)
+        documents = Documents(urls, language="en-US", voice=None)
         setup = CallSetup(urls, documents, own_number=NUMBER, allowed=AllowList.from_setting("client:", NUMBER))
-        calls = TwilioApi(
-            rest_client(settings, http), join_document=lambda effect: join(effect.conference, effect.label), setup=setup
-        )
+        calls = TwilioApi(rest_client(settings, http), setup)
         caller = await sandbox.call_in(CALLER, NUMBER)
         await sandbox.wait_until(lambda: any(c.status == "in-progress" for c in sandbox.calls_of("client:alice")))
         store_clock = StoreClock(clock)

@@ -31,7 +31,7 @@ class Verification:
 
 
 class Verifier(Protocol):
-    """Reads the state that a verification needs; implemented by `telephony.twilio_api.TwilioApi`."""
+    """Reads the state that a verification needs; implemented by `telephony.twilio_queries.TwilioQueries`."""
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
         """Check whether a redirect took effect; raise `ProviderError` on failure."""
