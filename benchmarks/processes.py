@@ -49,11 +49,11 @@ class NobodyAsks:
     """A stub: the benchmark's callbacks need no reads from Twilio."""
 
     async def child_status(self, parent_call_sid: str) -> str | None:
-        """See `webhooks.twilio_queries.TwilioQueries`."""
+        """See `telephony.twilio_queries.TwilioQueries`."""
         raise AssertionError(parent_call_sid)
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
-        """See `webhooks.twilio_queries.TwilioQueries`."""
+        """See `telephony.twilio_queries.TwilioQueries`."""
         raise AssertionError(conference_sid, call_sid)
 
 

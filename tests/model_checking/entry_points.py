@@ -25,7 +25,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory.model import DirectoryFile, load_directory
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
-from conferral.webhooks.twilio_queries import TwilioQueries
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.process import make_twilio_api
 from tests.model_checking.twilio_states import Fetch, Visit

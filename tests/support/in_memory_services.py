@@ -19,10 +19,10 @@ from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_send_allowed
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.errors import RejectedError
 from conferral.webhooks.form import parse_form
-from conferral.webhooks.twilio_queries import TwilioQueries
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"

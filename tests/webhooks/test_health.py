@@ -9,8 +9,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web import shared_result
 from conferral.storage.ingest.port import Ingest
 from conferral.storage.schema import SchemaVersion
+from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import health
-from conferral.webhooks.twilio_queries import TwilioQueries
 from tests.webhooks.webhook_helpers import PUBLIC_URL, FakeIngest, FakeTwilioQueries
 
 
