@@ -12,7 +12,7 @@ class CommandNotDoneError(ConferralError):
         command_id: The command's id, if one was submitted.
         status: The command's status; empty while no worker has decided on it.
         details: Further lines.
-        is_reported: The command's own reason, as on every other surface; empty if there is none.
+        command_reason: The command's own reason, as on every other surface; empty if there is none.
         exit_code: The program's exit code.
     """
 
@@ -24,7 +24,7 @@ class CommandNotDoneError(ConferralError):
         command_id: str = "",
         status: str = "",
         details: tuple[str, ...] = (),
-        told: str = "",
+        command_reason: str = "",
         exit_code: int = 1,
     ) -> None:
         super().__init__(reason)
@@ -33,5 +33,5 @@ class CommandNotDoneError(ConferralError):
         self.command_id = command_id
         self.status = status
         self.details = details
-        self.is_reported = told
+        self.command_reason = command_reason
         self.exit_code = exit_code

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandNotDoneError as error:
         more = {"command": error.command_id, "status": error.status} if error.command_id else {}
         # Programs compare the reason with the API's and the client's, so print the same text.
-        reason = error.is_reported if as_json and error.is_reported else error.reason
+        reason = error.command_reason if as_json and error.command_reason else error.reason
         output.print_error(reason, as_json=as_json, allowed=error.allowed, **more)
         if not as_json:
             for line in error.details:

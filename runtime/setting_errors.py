@@ -69,11 +69,11 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
         reason: The specific problem, if known.
     """
     words, example = valid_values(name, field)
-    told = show_value(given, masked=is_secret(field))
+    value = show_value(given, masked=is_secret(field))
     if is_placeholder(given):
         found = "still the placeholder from .env.example"
     else:
-        found = f"{reason}; given: {told}" if reason else f"{told} is not valid"
+        found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
     return f"{name}: {found}; it must be {words}, for example {name}={example}"
 
 

@@ -26,11 +26,11 @@ def main(lock: Path) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None
         done = 0
-        for told in process.stdout:
-            if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", told):
+        for output in process.stdout:
+            if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", output):
                 done += 1
                 line.show(f"  {done} of {total}: {found[1]}")
-            elif told.startswith("Installing collected packages"):
+            elif output.startswith("Installing collected packages"):
                 line.show("  unpacking them ...")
     line.close()
     if process.returncode:

@@ -72,15 +72,15 @@ async def _account(settings: ServiceSettings, http: PooledHttpClient) -> CheckRe
     if found.status != "active":
         return fail("account", f"{found.status}: it can't place or receive calls", "see the Twilio Console")
     if found.type == "Trial":
-        told = "active, trial: 5 calls at a time, only to verified numbers, after an announcement by Twilio"
-        return warn("account", told, "upgrade it in the Twilio Console")
+        state = "active, trial: 5 calls at a time, only to verified numbers, after an announcement by Twilio"
+        return warn("account", state, "upgrade it in the Twilio Console")
     if found.created_at is not None and found.created_at >= _LIMITED_SINCE:
-        told = (
+        state = (
             "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
             "is approved; a transfer needs 3, and fails with 10004 or 16021"
         )
         return warn(
-            "account", told, "submit a Business profile in the Twilio Console, Trust Hub; once approved, ignore this"
+            "account", state, "submit a Business profile in the Twilio Console, Trust Hub; once approved, ignore this"
         )
     return ok("account", "active; Twilio accepts the credentials")
 

@@ -47,9 +47,11 @@ def _partition_balance(client: ClusterClient, keys: Keys) -> CheckResult:
     owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
     nodes = Counter(node.name for node in owners if node is not None)
     shares = sorted(nodes.values(), reverse=True)
-    told = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
+    distribution = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
     if shares[0] > UNEVEN_RATIO * keys.partitions / len(client.replica_counts()):
         return warn(
-            "shares", told, "use a multiple of 64 partitions for a more even spread; the number is fixed at first use"
+            "shares",
+            distribution,
+            "use a multiple of 64 partitions for a more even spread; the number is fixed at first use",
         )
-    return ok("shares", told)
+    return ok("shares", distribution)

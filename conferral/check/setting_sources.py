@@ -14,8 +14,8 @@ def check_sources() -> list[CheckResult]:
         "environment": environment.keys() & KNOWN_SETTINGS,
         ".env": file.keys() & KNOWN_SETTINGS - environment.keys(),
     }
-    told = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
-    lines = [ok("sources", "; ".join([*told, "all others: default"]))]
+    sources = [f"{place}: {', '.join(sorted(names))}" for place, names in places.items() if names]
+    lines = [ok("sources", "; ".join([*sources, "all others: default"]))]
     if overruled := [name for name in both if environment[name] != file[name]]:
         found = f"{', '.join(overruled)}: set differently in .env; the environment wins"
         lines.append(warn("overruled", found, "remove one of the two"))

@@ -108,8 +108,8 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
         entries = [output.Entry(row[0], row[2], row[1], tuple(filter(None, row[3:]))) for row in rows]
         output.print_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
     count = sum(groups.values())
-    told = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
-    output.print_note(f"{count} dead letter{'' if count == 1 else 's'}: {told}" if count else "no dead letters")
+    reasons = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
+    output.print_note(f"{count} dead letter{'' if count == 1 else 's'}: {reasons}" if count else "no dead letters")
 
 
 def show_letter(
@@ -124,9 +124,9 @@ def show_letter(
     if as_json:
         output.print_json(_as_json(letter))
         return
-    told = {"id": letter.id, "at": _table_row(letter)[1], "from": f"{letter.source} {letter.entry_id}"}
+    origin = {"id": letter.id, "at": _table_row(letter)[1], "from": f"{letter.source} {letter.entry_id}"}
     retried = f"no: {letter.not_retryable_reason}" if letter.not_retryable_reason else "yes"
-    for name, value in {**told, "reason": letter.reason, "retry": retried}.items():
+    for name, value in {**origin, "reason": letter.reason, "retry": retried}.items():
         output.print_line(f"{name:<15} {value}")
     output.print_line()
     for name, value in letter.fields.items():
@@ -161,9 +161,9 @@ def _as_json(letter: "DeadLetter") -> dict[str, Any]:
 
     from conferral.storage.codecs.timestamps import to_iso
 
-    told = asdict(letter)
-    del told["at_ms"]
-    return {"id": told.pop("id"), "at": to_iso(letter.at_ms), **told}
+    fields = asdict(letter)
+    del fields["at_ms"]
+    return {"id": fields.pop("id"), "at": to_iso(letter.at_ms), **fields}
 
 
 def retry_letters(

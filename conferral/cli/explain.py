@@ -59,10 +59,10 @@ async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation
         history = await read_history(reader, named)
         now = (await read_partition_clocks(reader)).now_of(history.fields)
     line = own_command_line(settings)
-    told = explanation.explain_damage(history.fields, command_line=line) or explanation.explain(
+    explained = explanation.explain_damage(history.fields, command_line=line) or explanation.explain(
         history.fields, history.log, now, full=full, command_line=line
     )
-    return history.fields.get("id", named), told, now
+    return history.fields.get("id", named), explained, now
 
 
 def _print_section(heading: str, lines: Sequence[str]) -> None:

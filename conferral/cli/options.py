@@ -56,8 +56,8 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
         name = fields.get("id", "")
         if name.startswith(incomplete) and ID_PATTERN.fullmatch(name):
             addresses = (session_summary.connected_address(fields, party) for party in ("customer", "agent"))
-            told = ", ".join(filter(None, (wording.state_label(fields), *addresses)))
-            offered.append((name, re.sub(UNSAFE_IN_SHELL, "?", told)))
+            about = ", ".join(filter(None, (wording.state_label(fields), *addresses)))
+            offered.append((name, re.sub(UNSAFE_IN_SHELL, "?", about)))
     return offered
 
 

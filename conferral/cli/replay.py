@@ -139,12 +139,12 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
         print_line = output.failure_line if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
         print_line(f"{moment.version:>5}  {_clock_of(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}")
-        told = wording.state_label(fields)
-        lines = [told if told != state else "", now if now != participants else "", *_requested_effects(moment)]
+        label = wording.state_label(fields)
+        lines = [label if label != state else "", now if now != participants else "", *_requested_effects(moment)]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
         for line in filter(None, lines):
             output.print_line(f"{'':>37}{line}")
-        state, participants = told, now
+        state, participants = label, now
 
 
 def _clock_of(entry: LogEntry) -> str:
@@ -212,8 +212,12 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     heard = audibility(fields)
     waits = list_waits(fields, then_ms, replay.pending_effects_at(history.log, version))
     if as_json:
-        told = {"fields": fields, "hearing": [one.text for one in heard], "waits": [wait_json(one) for one in waits]}
-        output.print_json(told)
+        document = {
+            "fields": fields,
+            "hearing": [one.text for one in heard],
+            "waits": [wait_json(one) for one in waits],
+        }
+        output.print_json(document)
         return
     print_fields(fields, full=full)
     print_parties(fields, full=full)

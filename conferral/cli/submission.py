@@ -147,20 +147,20 @@ async def _not_done(
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
-        # A failed attempt can change the call: tell the user who the customer is connected to now.
-        stands = (
+        # A failed attempt can change the call: say who the customer is connected to now.
+        now = (
             [f"{session['id']} is {wording.state_label(session)}", session_summary.participants_line(session)]
             if session.get("id")
             else []
         )
-        details = tuple(filter(None, stands)) if outcome.status == "failed" else ()
+        details = tuple(filter(None, now)) if outcome.status == "failed" else ()
         return CommandNotDoneError(
             reason,
             allowed=allowed_commands_of(session),
             command_id=outcome.command_id,
             status=outcome.status,
             details=details,
-            told=outcome.reason,
+            command_reason=outcome.reason,
         )
     reason = f"{kind} is still in progress after {wait_s:g} s (command {outcome.command_id})"
     if not outcome.status and not await _has_worker(reader):
@@ -206,7 +206,7 @@ def _print_done(fields: Mapping[str, str], session_id: str, reason: str, session
     if session.get("state") == "ended":
         output.print_note(f"for details: {command_line} show {session_id}")
     else:
-        told = suggestions.suggest_next(
+        suggestion = suggestions.suggest_next(
             allowed_commands_of(session), session_id, command_line, fields, session.get("state", "")
         )
-        output.print_note(f"next: {told}")
+        output.print_note(f"next: {suggestion}")

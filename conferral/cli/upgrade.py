@@ -81,13 +81,13 @@ async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process
         if check or old_version == SCHEMA_VERSION:
             return old_version, SCHEMA_VERSION, outdated
         if outdated and not force:
-            told = [
+            lines = [
                 f"{process.kind or 'process'} {process.name} supports schema version {process.schema_version}"
                 for process in outdated
             ]
             raise CommandNotDoneError(
                 f"{len(outdated)} running processes do not support schema version {SCHEMA_VERSION}: update them first",
-                details=tuple(told),
+                details=tuple(lines),
             )
         return old_version, await config.raise_schema_version(client, keys.prefix, SCHEMA_VERSION), outdated
 

@@ -120,12 +120,12 @@ class Client(CommandMethods):
 
     def _warn_once_unreachable(self) -> Callable[[StoreUnreachableError], None]:
         """Return a callback that logs once per command that Redis is unreachable and the command has to wait."""
-        told: list[StoreUnreachableError] = []
+        reported: list[StoreUnreachableError] = []
 
         def note(error: StoreUnreachableError) -> None:
-            if not told:
+            if not reported:
                 _logger.warning("%s at %s; trying again", error, redacted_url(self._url))
-            told.append(error)
+            reported.append(error)
 
         return note
 

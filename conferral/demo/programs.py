@@ -45,10 +45,10 @@ def _candidates(program: str) -> list[Path]:
 
 def _version(program: Path) -> tuple[int, ...]:
     try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        ran = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return (0,)
-    numbers = re.search(r"v=(\d+)\.(\d+)", told.stdout)
+    numbers = re.search(r"v=(\d+)\.(\d+)", ran.stdout)
     return tuple(map(int, numbers.groups())) if numbers else (0,)
 
 

@@ -160,8 +160,8 @@ def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
     grid.add_column(overflow="fold")
     for change in changes:
         # The list above shows the full id; its end is enough to identify it here.
-        told = (clock_of(change)[:8], change.session_id[-6:], text_of(change, full=full))
-        grid.add_row(*(output.table_cell(part, "none") for part in told))
+        cells = (clock_of(change)[:8], change.session_id[-6:], text_of(change, full=full))
+        grid.add_row(*(output.table_cell(part, "none") for part in cells))
     return grid
 
 

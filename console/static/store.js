@@ -149,16 +149,16 @@ function byEntry(one, other) {
 }
 
 /** Applies a command's status. A final status never changes, and a missing response never replaces a known status. */
-export function applyCommand(told) {
-  const known = commands.value.find((one) => one.command === told.command);
-  if (known && ((isFinal(known.status) && !isFinal(told.status)) || told.status === UNANSWERED)) {
+export function applyCommand(update) {
+  const known = commands.value.find((one) => one.command === update.command);
+  if (known && ((isFinal(known.status) && !isFinal(update.status)) || update.status === UNANSWERED)) {
     return;
   }
-  const type = told.type || known?.type || "";
+  const type = update.type || known?.type || "";
   // Redis stores no session for a command that was rejected early.
-  const session = told.session || known?.session || "";
-  const one = { ...known, ...told, type, session, atMs: known?.atMs ?? Date.now() };
-  commands.value = [one, ...commands.value.filter((other) => other.command !== told.command)]
+  const session = update.session || known?.session || "";
+  const one = { ...known, ...update, type, session, atMs: known?.atMs ?? Date.now() };
+  commands.value = [one, ...commands.value.filter((other) => other.command !== update.command)]
     .sort((a, b) => b.atMs - a.atMs)
     .slice(0, COMMANDS_KEPT);
 }

@@ -24,9 +24,9 @@ class Behavior:
     """Whether a wait or hold document without a Redirect is requested again when it ends; if not, silence follows."""
     orphaned_coach: Literal["heard", "unheard"] = "heard"
     """Who hears a coach after the coached participant has left: everyone, because they no longer coach, or no one."""
-    announcement_failure: Literal["told", "untold"] = "told"
+    announcement_failure: Literal["reported", "unreported"] = "reported"
     """Whether a failed fetch of an announcement's document causes announcement-fail, or no event."""
-    announcement_of_a_leaver: Literal["ended", "untold"] = "untold"
+    announcement_of_a_leaver: Literal["ended", "unreported"] = "unreported"
     """The event for an announcement to a participant who leaves: announcement-end without the participant, or none."""
     old_action_after_s: float = 0.32
     """Time from redirecting a bridged parent to requesting its old Dial's action."""

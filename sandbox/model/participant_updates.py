@@ -234,7 +234,7 @@ def _on_announcement_ended(
         conference.announcement = None
     else:
         participant.announcement = None
-    if failure and transaction.rules.announcement_failure == "untold":
+    if failure and transaction.rules.announcement_failure == "unreported":
         return
     extra = [("AnnounceUrl", audio.requested_url)]
     if failure:

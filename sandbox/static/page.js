@@ -122,12 +122,12 @@ function Unknown() {
 
 /** Billed time spent alone or in silence. */
 function Alone() {
-  const told = alone.value;
-  if (told === null) {
+  const totals = alone.value;
+  if (totals === null) {
     return null;
   }
   now.value; // rerenders every second
-  const sinceS = link.value.state === "open" ? ((Date.now() - told.toldMs) / 1000) * (hello.value?.speed ?? 1) : 0;
+  const sinceS = link.value.state === "open" ? ((Date.now() - totals.receivedMs) / 1000) * (hello.value?.speed ?? 1) : 0;
   const seconds = (total, running) => span((total + running * sinceS) * 1000);
   return html`<section class="alone panel" aria-labelledby="alone">
     <h2 id="alone">Time alone</h2>
@@ -135,15 +135,15 @@ function Alone() {
     <div>
       <dt>Alone in conference</dt>
       <dd>
-        ${seconds(told.in_conference_s, told.in_conference_now)}
-        ${told.in_conference_now > 0 && html`<small>${told.in_conference_now} now</small>`}
+        ${seconds(totals.in_conference_s, totals.in_conference_now)}
+        ${totals.in_conference_now > 0 && html`<small>${totals.in_conference_now} now</small>`}
       </dd>
     </div>
     <div>
       <dt>Hearing silence</dt>
       <dd>
-        ${seconds(told.in_silence_s, told.in_silence_now)}
-        ${told.in_silence_now > 0 && html`<small>${told.in_silence_now} now</small>`}
+        ${seconds(totals.in_silence_s, totals.in_silence_now)}
+        ${totals.in_silence_now > 0 && html`<small>${totals.in_silence_now} now</small>`}
       </dd>
     </div>
     </dl>

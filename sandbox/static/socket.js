@@ -94,7 +94,7 @@ const TAKERS = {
     store.faults.value = message;
   },
   alone: (message) => {
-    store.alone.value = { ...message, toldMs: Date.now() };
+    store.alone.value = { ...message, receivedMs: Date.now() };
   },
   deliveries: (message) => store.takeList(store.deliveries, message),
   requests: (message) => store.takeList(store.requests, message),

@@ -84,8 +84,8 @@ def _leave_reason(party: Party, reason: str) -> str:
     if party.is_leaving:
         return "cancelled"
     # A `completed` call was answered, even if no callback said so.
-    told = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
-    return reason if reason in told else "failed"
+    known = (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.COMPLETED)
+    return reason if reason in known else "failed"
 
 
 def _close_attempt(draft: Draft, party: Party, reason: str) -> None:

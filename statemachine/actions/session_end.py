@@ -106,12 +106,12 @@ def end_by_child(draft: Draft, event: CallProgressed) -> None:
 def end_by_child_reason(draft: Draft, _event: Event) -> None:
     """End the session: the child was not reached or has left, as the `<Dial>` action reported."""
     parent, child = draft.session.parent, draft.session.child
-    told = draft.session.dial_call_status
-    reason = end_reason_of(child, told)
+    child_status = draft.session.dial_call_status
+    reason = end_reason_of(child, child_status)
     if not child.is_gone:
-        note_gone(draft, child.name, told)
+        note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    goes_on = parent.name == CUSTOMER and told in _TALKED and bool(draft.session.attributes.after_url)
+    goes_on = parent.name == CUSTOMER and child_status in _TALKED and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if goes_on else "released")
     end_session(draft, reason)
 

@@ -65,10 +65,10 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     found_processes = []
     for name, body in zip(found[::2], found[1::2], strict=True):
-        seen_ms, _, told = body.partition(b" ")
+        seen_ms, _, info = body.partition(b" ")
         # If the clock was set back, a process that is long gone must not appear to run.
         if seen_ms.isdigit() and abs(int(now_ms) - int(seen_ms)) <= STOPPED_AFTER_MS:
-            found_processes.append(_process(name.decode(errors="replace"), told, int(seen_ms)))
+            found_processes.append(_process(name.decode(errors="replace"), info, int(seen_ms)))
     return int(now_ms), sorted(found_processes, key=lambda process: process.name)
 
 

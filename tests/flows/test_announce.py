@@ -143,7 +143,7 @@ async def test_document_that_can_not_be_had_is_told_as_failed_and_they_talk_on(r
 
 
 async def test_untold_failure_is_found_by_its_time(redis_server):
-    rules = Behavior(announcement_failure="untold")
+    rules = Behavior(announcement_failure="unreported")
     async with LocalSystem(redis_server.url, speed=SPEED, rules=rules, policy={"announce_timeout_ms": 800}) as system:
         crowd = await two(system)
         system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
@@ -166,7 +166,7 @@ async def test_request_that_goes_wrong_makes_nobody_hear_it_twice(redis_server, 
         await crowd.let_go()
 
 
-@pytest.mark.parametrize("rule", ["ended", "untold"])
+@pytest.mark.parametrize("rule", ["ended", "unreported"])
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
 async def test_who_leaves_while_it_is_played_does_not_keep_it_open(redis_server, held, rule):
     async with LocalSystem(redis_server.url, speed=SPEED, rules=Behavior(announcement_of_a_leaver=rule)) as system:

@@ -139,7 +139,7 @@ def test_announcement_that_cannot_be_had_is_told_to_have_failed(failure: str) ->
 
 
 def test_failure_may_be_told_to_nobody() -> None:
-    story = ModelScenario(Behavior(announcement_failure="untold"))
+    story = ModelScenario(Behavior(announcement_failure="unreported"))
     first, second = story.member(), story.member()
     announce(story)
 
@@ -161,7 +161,7 @@ def test_only_who_asked_for_announcements_is_told_of_them() -> None:
     assert story.events() == ["participant-join", "participant-join"]
 
 
-@pytest.mark.parametrize(("rule", "told"), [("ended", 1), ("untold", 0)])
+@pytest.mark.parametrize(("rule", "told"), [("ended", 1), ("unreported", 0)])
 def test_announcement_to_somebody_who_leaves_may_be_told_without_the_participant(rule: str, told: int) -> None:
     story = ModelScenario(Behavior(announcement_of_a_leaver=rule))
     first = story.member()

@@ -9,7 +9,7 @@ import { route } from "../route.js";
 import { link, rows, rowsKnown, rowsRevision, session } from "../store.js";
 
 /** Minimum interval between announcements, in milliseconds. */
-const TELL_EVERY_MS = 5000;
+const ANNOUNCE_EVERY_MS = 5000;
 
 const line = signal("");
 /** State at the last announcement: each session's problem or none. */
@@ -25,45 +25,45 @@ effect(() => {
     } else if (before === null) {
       before = known();
     } else {
-      timer ||= setTimeout(tell, TELL_EVERY_MS);
+      timer ||= setTimeout(announceList, ANNOUNCE_EVERY_MS);
     }
   });
 });
 
-let saidOf = "";
-let said = "";
+let announcedId = "";
+let announced = "";
 let sessionTimer = 0;
-let toldMs = -TELL_EVERY_MS;
+let announcedMs = -ANNOUNCE_EVERY_MS;
 
 /** Announces changes of the displayed session. */
 effect(() => {
   const found = session.value;
   untracked(() => {
-    if (found === null || found.id !== saidOf) {
-      saidOf = found?.id ?? "";
-      said = standing(found);
-    } else if (standing(found) !== said) {
-      sessionTimer ||= setTimeout(tellSession, TELL_EVERY_MS / 5);
+    if (found === null || found.id !== announcedId) {
+      announcedId = found?.id ?? "";
+      announced = summaryOf(found);
+    } else if (summaryOf(found) !== announced) {
+      sessionTimer ||= setTimeout(announceSession, ANNOUNCE_EVERY_MS / 5);
     }
   });
 });
 
-function standing(found) {
+function summaryOf(found) {
   return found?.known ? found.parties.map((party) => party.words).filter(Boolean).join(", ") : "";
 }
 
-function tellSession() {
+function announceSession() {
   sessionTimer = 0;
-  const waitMs = toldMs + TELL_EVERY_MS - performance.now();
+  const waitMs = announcedMs + ANNOUNCE_EVERY_MS - performance.now();
   if (waitMs > 0) {
-    sessionTimer = setTimeout(tellSession, waitMs);
+    sessionTimer = setTimeout(announceSession, waitMs);
     return;
   }
-  toldMs = performance.now();
+  announcedMs = performance.now();
   const found = session.value;
-  said = standing(found);
+  announced = summaryOf(found);
   if (found?.known) {
-    line.value = printable(`${found.fields.state}: ${said}`);
+    line.value = printable(`${found.fields.state}: ${announced}`);
   }
 }
 
@@ -71,7 +71,7 @@ function known() {
   return new Map([...rows.values()].map((row) => [row.id, Boolean(row.trouble?.attention)]));
 }
 
-function tell() {
+function announceList() {
   timer = 0;
   if (before === null) {
     return;

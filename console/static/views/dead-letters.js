@@ -15,7 +15,7 @@ import { Time } from "../shared/time.js";
 /** The pending action and its targets, before confirmation; null for none. */
 const asking = signal(null);
 /** Result of the last action. */
-const told = signal("");
+const result = signal("");
 /** Ids of the selected letters. */
 const chosen = signal(new Set());
 
@@ -35,7 +35,7 @@ export function Dead() {
       </p>
     </div>
     ${why ? html`<p class="small" id="dead-why">Read-only: ${why}.</p>` : null}
-    <p role="status">${told.value}</p>
+    <p role="status">${result.value}</p>
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
     <${CommandLine} lines=${deadLetterLines(hello.value.public_command || "conferral", reason)} />
@@ -165,7 +165,7 @@ function Confirm({ what, why }) {
     try {
       const answer = await actOnDeadLetters(what);
       const refusals = Object.values(answer.refused ?? {});
-      told.value = [
+      result.value = [
         `${counted(answer.done, "message")} ${done}, ${answer.left} remaining.`,
         refusals.length && `${refusals.length} not: ${refusals[0]}.`,
       ]

@@ -162,8 +162,8 @@ function Figures({ figures }) {
   if (!figures) {
     return html`; no figures`;
   }
-  const told = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
-  return told.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
+  const known = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
+  return known.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
 }
 
 /** The result of failed requests: Twilio's code, or the reason for having none. */
