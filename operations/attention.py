@@ -152,7 +152,8 @@ def _failure_reason(reason: str) -> str:
 def _failed_at_ms(fields: Fields) -> int:
     """Return when the newest transfer ended, in Unix milliseconds; without a dial, when the session last changed."""
     try:
-        ends = [int(one["ended_at_ms"]) for one in orjson.loads(fields.get("transfer.attempts") or "[]")]
+        attempts = orjson.loads(fields.get("transfer.attempts") or "[]")
+        ends = [int(one["ended_at_ms"]) for one in attempts if "ended_at_ms" in one]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         ends = []
     return max(ends, default=0) or wording.parse_time_ms(fields.get("updated_at", ""))

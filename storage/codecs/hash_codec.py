@@ -5,17 +5,16 @@ the class's default.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, Field
+from dataclasses import MISSING, Field, is_dataclass
 from dataclasses import fields as fields_of
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache, partial
 from itertools import compress
-from operator import attrgetter, is_not, ne
-from typing import Any, NamedTuple, get_type_hints
-
-import orjson
+from operator import attrgetter, is_not
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from conferral.runtime.errors import StoreError
+from conferral.storage.codecs.json_codec import default_of, from_json, to_json
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 
 #: Party names are few, and the same in every session.
@@ -37,37 +36,16 @@ class CorruptHashError(StoreError):
         self.field = field
 
 
-class FieldDecoder:
-    """Decodes values of a hash, and names the field that fails."""
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = fields
-
-    def decode_field(self, name: str, convert: Decode) -> Any:
-        """Return the value of a required field.
-
-        Raises:
-            CorruptHashError: The field is missing or invalid.
-        """
-        value = self.fields.get(name)
-        if value is None:
-            raise CorruptHashError(name)
-        try:
-            return convert(value)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            raise CorruptHashError(name) from None
-
-
 class _Field(NamedTuple):
     """One attribute, and its field in a hash."""
 
-    attribute: str
     name: str
-    #: The attribute's value if the field is absent.
+    attribute: str
+    #: The attribute's value if the field is absent; `MISSING` if it is always present.
     default: Any
-    #: None where the value is already text.
+    #: Both are None where the value is already text.
     encode: Encode | None
-    decode: Decode
+    decode: Decode | None
 
 
 class HashCodec:
@@ -77,7 +55,7 @@ class HashCodec:
 
     Args:
         kind: A dataclass.
-        codecs: Encoder and decoder by type, for types that are not plain values.
+        codecs: Encoder and decoder by type or attribute, where they are not what the type says.
         always: Attributes whose fields people read: always present, and before the others.
         without: Attributes stored in another way.
         only: The attributes to include; empty for all.
@@ -98,176 +76,95 @@ class HashCodec:
         stored = {field.name: field for field in fields_of(kind)
                   if field.name not in without and (not only or field.name in only)}  # fmt: skip
         needed = [name for name, field in stored.items() if field.default is field.default_factory]  # both MISSING
-        first = [*always, *(name for name in needed if name not in always)]
+        first = dict.fromkeys(name for name in (*always, *needed) if name in stored)
         columns = {name: _make_field(field, hints[name], codecs or {}) for name, field in stored.items()}
-        for name, called in (names or {}).items():
-            columns[name] = columns[name]._replace(name=called)
-        self._columns = tuple(columns[name] for name in (*first, *(name for name in stored if name not in first)))
-        # Every commit encodes the sessions it changes, so this is optimized: it reads all values at once, uses text
-        # values as they are, and finds optional values that differ from the default without Python code of ours.
-        self._all = attrgetter(*(column.attribute for column in self._columns))
-        self._always = len(first)
-        self._always_coded = tuple(
-            (place, column.encode) for place, column in enumerate(self._columns[: len(first)]) if column.encode
-        )
-        self._places = range(len(self._columns))
+        columns |= {name: columns[name]._replace(default=MISSING) for name in first}
+        columns |= {name: columns[name]._replace(name=called) for name, called in (names or {}).items()}
+        self._columns = tuple(columns[name] for name in {**first, **columns})
         #: The fields' names without prefix.
         self.names = frozenset(column.name for column in self._columns)
-        self._others = self._places[len(first) :]
-        self._defaults = tuple(column.default for column in self._columns[len(first) :])
-        self._names = lru_cache(_PREFIXES_REMEMBERED)(self._names_under)
+        # Every commit encodes the sessions it changes, so this is optimized: it reads all values at once, uses text
+        # values as they are, and finds the values that differ from the default without Python code of ours.
+        self._values = attrgetter(*(column.attribute for column in self._columns))
+        self._defaults = tuple(column.default for column in self._columns)
+        self._places = range(len(self._columns))
+        self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
 
-    def _names_under(self, prefix: str) -> tuple[str, ...]:
-        return tuple(prefix + column.name for column in self._columns)
+    def _columns_under(self, prefix: str) -> tuple[_Field, ...]:
+        return tuple(column._replace(name=prefix + column.name) for column in self._columns)
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
         """Add the instance's fields."""
-        names, values = self._names(prefix), self._all(instance)
-        fields.update(zip(names[: self._always], values, strict=False))
-        for place, encode in self._always_coded:
-            fields[names[place]] = encode(values[place])
-        for place in compress(self._others, map(is_not, values[self._always :], self._defaults)):
-            _, _, default, encode_other, _ = self._columns[place]
+        columns, values = self._under(prefix), self._values(instance)
+        for place in compress(self._places, map(is_not, values, self._defaults)):
+            name, _, default, encode, _ = columns[place]
             value = values[place]
-            if value != default:
-                fields[names[place]] = encode_other(value) if encode_other else value
+            if default is MISSING or value != default:
+                fields[name] = value if encode is None else encode(value)
 
-    def encode_changes(self, instance: Any, previous: Any, fields: dict[str, str], prefix: str = "") -> None:
-        """Update an earlier version's fields to this instance. Attributes that are the same object are skipped.
-
-        Args:
-            instance: The current instance; None if there is none any more.
-            previous: The instance that the fields belong to; None if there was none.
-            fields: The fields to update.
-            prefix: Prefix of the fields' names.
-        """
-        if instance is previous:
-            return
-        if previous is None:
-            self.encode(instance, fields, prefix)
-            return
-        names = self._names(prefix)
-        if instance is None:
-            for name in names:
-                fields.pop(name, None)
-            return
-        values = self._all(instance)
-        for place in compress(self._places, map(is_not, values, self._all(previous))):
-            _, _, default, encode, _ = self._columns[place]
-            value = values[place]
-            if place >= self._always and value == default:
-                fields.pop(names[place], None)
-            else:
-                fields[names[place]] = encode(value) if encode else value
-
-    def public_changes(self, instance: Any, previous: Any, found: dict[str, str | None], prefix: str = "") -> None:
-        """Add the fields that differ from an earlier version; None for a field that was removed.
+    def changes(self, instance: Any, previous: Any, prefix: str = "") -> dict[str, str | None]:
+        """Return the fields that differ from an earlier version's; None for a field that was removed.
 
         Args:
             instance: The current instance; None if there is none any more.
             previous: The earlier instance; None if there was none.
-            found: The result to add to.
             prefix: Prefix of the fields' names.
         """
         if instance is previous:
-            return
+            return {}
         if instance is None or previous is None:
             fields: dict[str, str] = {}
             self.encode(previous if instance is None else instance, fields, prefix)
-            found.update(dict.fromkeys(fields) if instance is None else fields)
-            return
-        values, earlier = self._all(instance), self._all(previous)
-        if values == earlier:
-            return
-        names = self._names(prefix)
-        for place in compress(self._places, map(ne, values, earlier)):
-            value, name = values[place], names[place]
-            _, _, default, encode, _ = self._columns[place]
-            if place >= self._always and value == default:
-                found[name] = None
-            else:
-                found[name] = encode(value) if encode else value
+            return {**(dict.fromkeys(fields) if instance is None else fields)}
+        columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
+        found: dict[str, str | None] = {}
+        for place in compress(self._places, map(is_not, values, earlier)):
+            value = values[place]
+            if value != earlier[place]:
+                name, _, default, encode, _ = columns[place]
+                found[name] = None if value == default else value if encode is None else encode(value)
+        return found
 
-    def decode(self, reader: FieldDecoder, prefix: str = "") -> dict[str, Any]:
+    def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
         """Return the values by attribute; absent fields keep the class's default.
 
         Raises:
             CorruptHashError: A field is missing or invalid.
         """
-        return {
-            column.attribute: reader.decode_field(name, column.decode)
-            for place, (name, column) in enumerate(zip(self._names(prefix), self._columns, strict=True))
-            if place < self._always or name in reader.fields
-        }
+        values: dict[str, Any] = {}
+        for name, attribute, default, _, decode in self._under(prefix):
+            text = fields.get(name)
+            if text is None:
+                if default is MISSING:
+                    raise CorruptHashError(name)
+                continue
+            try:
+                values[attribute] = text if decode is None else decode(text)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+                raise CorruptHashError(name) from None
+        return values
 
 
 def _make_field(field: "Field[Any]", kind: Any, codecs: Mapping[Any, tuple[Encode, Decode]]) -> _Field:
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    if kind is int and field.name.endswith("_ms"):
-        return _Field(field.name, field.name.removesuffix("_ms"), default, to_iso, from_iso)
+    name, default = field.name, default_of(field)
+    if name not in codecs and kind is int and name.endswith("_ms"):
+        return _Field(name.removesuffix("_ms"), name, default, to_iso, from_iso)
+    encode, decode = codecs.get(name) or codecs.get(kind) or _PLAIN.get(kind) or _codec_of(kind)
+    return _Field(name, name, default, encode, decode)
+
+
+def _codec_of(kind: Any) -> tuple[Encode, Decode]:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _Field(field.name, field.name, default, str, kind)
-    encode, decode = codecs[kind] if kind in codecs else _PLAIN[kind]
-    return _Field(field.name, field.name, default, encode, decode)
+        return str, kind
+    if not is_dataclass(kind) and get_origin(kind) is not tuple:
+        raise TypeError(f"no codec for {kind}")
+    return to_json, partial(from_json, kind)
 
 
-_PLAIN: dict[Any, tuple[Encode | None, Decode]] = {
-    str: (None, str),
+_PLAIN: dict[Any, tuple[Encode | None, Decode | None]] = {
+    str: (None, None),
     int: (str, int),
-    bool: ({True: "true", False: "false"}.__getitem__, lambda text: text == "true"),
+    int | None: (str, int),
+    bool: ({True: "true", False: "false"}.__getitem__, {"true": True, "false": False}.__getitem__),
     tuple[str, ...]: (" ".join, lambda text: tuple(text.split())),
 }
-
-
-def to_json(instance: Any) -> str:
-    """Return the JSON of a dataclass, or of a list of them, by attribute name."""
-    return orjson.dumps(instance).decode()
-
-
-def to_json_without_defaults(instance: Any) -> str:
-    """Return the JSON of the attributes that differ from the class's defaults."""
-    kind: Any = type(instance)
-    return orjson.dumps(
-        {
-            name: value
-            for name in _field_names(kind)
-            if (value := getattr(instance, name)) != getattr(_default_instance(kind), name)
-        }
-    ).decode()
-
-
-@cache
-def _field_names(kind: Any) -> frozenset[str]:
-    return frozenset(field.name for field in fields_of(kind))
-
-
-@cache
-def _default_instance(kind: Any) -> Any:
-    return kind()
-
-
-def texts_from_json(text: str) -> tuple[str, ...]:
-    """Return the texts in a JSON list.
-
-    Raises:
-        ValueError: The JSON is invalid.
-    """
-    found = orjson.loads(text)
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise ValueError
-    return tuple(found)
-
-
-def from_json(kind: Any, text: str) -> Any:
-    """Decode a dataclass from JSON; ignore unknown fields.
-
-    Raises:
-        ValueError, TypeError, AttributeError: The JSON is invalid.
-    """
-    return from_known_fields(kind, orjson.loads(text))
-
-
-def from_known_fields(kind: Any, record: Any) -> Any:
-    """Return the dataclass of a decoded JSON object; see `from_json`."""
-    known = _field_names(kind)
-    return kind(**{name: value for name, value in record.items() if name in known})

@@ -14,7 +14,7 @@ from conferral.statemachine.events import Announce
 from conferral.statemachine.session import INBOUND
 from conferral.statemachine.states import SessionMode, WaitAudio
 from conferral.statemachine.transfer import DialOptions
-from conferral.storage.codecs.hash_codec import from_json
+from conferral.storage.codecs.json_codec import from_json
 from conferral.storage.ingest.port import PartyView, SessionView
 
 #: A party's fields by type.

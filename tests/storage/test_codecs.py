@@ -306,8 +306,7 @@ def test_attempts_and_options_are_json_of_their_attributes():
     expected = {"brief": "a caller", "confirm": True, "timeout_s": 20, "digits": "12", "caller_id": NUMBER}
     assert orjson.loads(fields["options"]) == orjson.loads(fields["transfer.options"]) == expected
     (attempt,) = orjson.loads(fields["transfer.attempts"])
-    assert attempt == {"party": "target", "to": "client:a", "dial_id": "d1", "started_at_ms": 5, "answered_at_ms": 0,
-                       "ended_at_ms": 0, "result": "busy"}  # fmt: skip
+    assert attempt == {"party": "target", "to": "client:a", "dial_id": "d1", "started_at_ms": 5, "result": "busy"}
 
 
 def test_recording_reads_as_people_expect():
@@ -340,12 +339,8 @@ def test_orders_are_json_of_their_attributes():
     (written,) = orjson.loads(
         session_codec.encode(Session("CA1", version=1, pending_commands=(order,)))["pending_commands"]
     )
-    assert written == {
-        "command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "mode": "", "action": "", "url": "",
-        "say": "", "options": {"brief": "", "confirm": True, "timeout_s": 0, "digits": "", "caller_id": ""},
-        "is_queued": False,
-        "awaits_end_on_exit": False, "due_ms": 7, "calls_were_read": False, "playing_to": [], "effects": ["e1"],
-    }  # fmt: skip
+    assert written == {"command_id": "c1", "name": "add", "party": "lawyer", "to": NUMBER, "options": {"confirm": True},
+                       "due_ms": 7, "effects": ["e1"]}  # fmt: skip
 
 
 def test_newer_versions_parts_of_a_json_are_passed_over():
@@ -376,13 +371,12 @@ def test_newer_versions_parts_of_events_and_effects_are_passed_over():
     assert effect_codec.decode(body).work.attributes == ConferenceAttributes(beep="true")
 
 
-def test_entry_of_an_older_version_has_a_bridge_in_mind():
+def test_attributes_that_are_the_default_are_left_out_of_an_entry():
     fields = {"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": NUMBER,
               "agent_address": "client:a"}  # fmt: skip
     event = event_codec.decode(fields, "1-0")
     assert (event.mode, event.other_agents, event.attributes) == ("bridge", (), DEFAULT_ATTRIBUTES)
-    assert event_codec.encode(event)["mode"] == "bridge"
-    assert "attributes" not in event_codec.encode(event)
+    assert event_codec.encode(event) == fields
 
 
 def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
@@ -390,7 +384,7 @@ def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
     class Odd:
         weight: float = 0.0
 
-    with pytest.raises(KeyError):
+    with pytest.raises(TypeError, match="no codec for"):
         hash_codec.HashCodec(Odd)
 
 
