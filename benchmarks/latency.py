@@ -1,4 +1,4 @@
-"""How long is it from a published command to the REST request's arrival, against reading it and sending at once?"""
+"""How long does a REST request take from the published command, compared with reading it and sending at once?"""
 
 import asyncio
 import random

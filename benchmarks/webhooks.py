@@ -1,4 +1,4 @@
-"""How many callbacks can one webhook process take in a second, against aiohttp answering without doing anything?"""
+"""How many callbacks per second can one webhook process answer, compared with a bare aiohttp server?"""
 
 import socket
 from dataclasses import dataclass, field

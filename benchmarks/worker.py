@@ -1,4 +1,4 @@
-"""How many events can one worker process decide in a second, against only reading and removing them?"""
+"""How many events per second can one worker process decide, compared with only reading and removing them?"""
 
 import asyncio
 from dataclasses import dataclass, field

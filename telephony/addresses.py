@@ -278,7 +278,7 @@ class AllowList:
             raise AddressError("is an emergency number; these are never dialed")
         if region not in self.regions and not number.startswith(self.prefixes):
             raise AddressError(
-                f"the allow-list does not name its region {region}" if region else "has no region of the allow-list"
+                f"country {region} is not on the allow-list" if region else "has no country on the allow-list"
             )
         if not is_valid:
             raise AddressError("is not a valid phone number in its region")

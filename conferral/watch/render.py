@@ -30,7 +30,7 @@ def draw(
     *,
     full: bool,
     now_of: Callable[[Fields], int] = lambda _fields: 0,
-    nothing: str = "no live sessions",
+    nothing: str = "no live calls",
     leave: str = "Ctrl-C stops it",
     keys: Sequence[tuple[str, str]] = (),
     selected: str = "",

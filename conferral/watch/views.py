@@ -253,7 +253,7 @@ class ScreenView:
                 full=self._full,
             )
         told = self._selection.description
-        nothing = f"none of {len(self._sessions)} live sessions matches: {told}" if told and self._sessions else ""
+        nothing = f"none of {len(self._sessions)} live calls match: {told}" if told and self._sessions else ""
         return draw(
             self._console,
             self.visible_sessions(),
@@ -261,7 +261,7 @@ class ScreenView:
             self._notice,
             full=self._full,
             now_of=self._now_of,
-            nothing=nothing or "no live sessions",
+            nothing=nothing or "no live calls",
             leave=self._rows_left_for(told),
             keys=HELP if self._selection.wants_help else (),
             selected=self._selected,

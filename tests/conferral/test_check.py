@@ -233,7 +233,7 @@ def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tm
 
     assert ran.code == 1
     assert len(found) == 2
-    assert found[0] == f"{path}, destinations.billing: the allow-list does not name its region JM"
+    assert found[0] == f"{path}, destinations.billing: country JM is not on the allow-list"
     assert found[1].startswith(f'{path}, inbound."+…00".weight: no such key')
     assert "5550163" not in ran.out
     assert [line["status"] for line in ran.json if line["name"] == "agent"] == ["ok"]

@@ -275,4 +275,4 @@ async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis
 
 
 def test_a_screen_without_sessions_says_so():
-    assert drawn([], []) == ["no live sessions", "", "Ctrl-C stops it"]
+    assert drawn([], []) == ["no live calls", "", "Ctrl-C stops it"]

@@ -132,7 +132,7 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     assert [fields["id"] for fields in screen.visible_sessions()] == ["S2"]
     choice.press("/zz\r")
     assert screen.visible_sessions() == []
-    assert "none of 3 live sessions matches: needing attention, /zz" in drawn(screen)
+    assert "none of 3 live calls match: needing attention, /zz" in drawn(screen)
     choice.press("?")
     shown = drawn(screen)
     assert all(does in shown for _, does in HELP)
@@ -262,7 +262,7 @@ def test_keys_work_on_a_terminal_which_is_left_as_it_was(redis, redis_server, tm
         seen = wait_for(ours, "q quit")
         assert CALL in seen
         os.write(ours, b"/nobody\r")
-        assert "none of 1 live sessions matches: /nobody" in wait_for(ours, "Esc shows all")
+        assert "none of 1 live calls match: /nobody" in wait_for(ours, "Esc shows all")
         os.write(ours, b"q")
         assert program.wait(20) == 0
         assert termios.tcgetattr(theirs) == before

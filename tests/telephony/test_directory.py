@@ -154,7 +154,7 @@ def test_settings_that_name_nobody_are_told_together(path, settings):
         load_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
     agent, fallback = wrong.value.problems
     assert agent.startswith("CONFERRAL_AGENT: no destination is named sales in the directory; ")
-    assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: the allow-list does not name its region JM; ")
+    assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not on the allow-list; ")
 
 
 @pytest.mark.parametrize("word", ["recall", "end"])
@@ -177,7 +177,7 @@ def test_name_or_address(text, found):
 @pytest.mark.parametrize("text, reason", [
     ("sales", "no destination is named sales in the directory; an address is"),
     ("desk-4155550123", "no destination has that name in the directory; an address is"),
-    ("jamaica", "the allow-list does not name its region JM"),
+    ("jamaica", "country JM is not on the allow-list"),
     ("4155550123", "must be +, country code and number"),
     ("911", "short and emergency numbers are never dialed"),
     ("two words", "must be +, country code and number"),
@@ -220,7 +220,7 @@ agents = "client:x"
         "time_limit, hangup_on_star"
     )
     assert faults(text) == [
-        "destinations.billing: the allow-list does not name its region JM",
+        "destinations.billing: country JM is not on the allow-list",
         'destinations."…11": a name is 1 to 64 letters, digits, _ or -, with at least one letter',
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
@@ -334,7 +334,7 @@ def test_a_broken_file_keeps_the_old_one_and_is_told_with_its_key(path, settings
     assert file.current is before
     assert [(line["event"], line["log_level"]) for line in logs] == [("directory_refused", "error")] * 2
     assert [line["reason"].rpartition("directory.toml, ")[2] for line in logs] == [
-        "destinations.billing: the allow-list does not name its region JM",
+        "destinations.billing: country JM is not on the allow-list",
         "destinations.sales: must be text, in quotes",
     ]
     path.unlink()

@@ -61,12 +61,12 @@ def test_commands_that_dial_nobody_pass():
     ("4155550123", "to: must be +, country code and number, such as +12025550145, client:NAME or sip:URI"),
     ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}"),
     ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
-    ("jamaica", "to: the allow-list does not name its region JM"),
+    ("jamaica", "to: country JM is not on the allow-list"),
     ("911", "to: short and emergency numbers are never dialed"),
     ("+19005550123", "to: is a premium-rate number; these are never dialed"),
-    ("+18765550123", "to: the allow-list does not name its region JM"),
+    ("+18765550123", "to: country JM is not on the allow-list"),
     ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
-    (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: the allow-list does not name its region JM"),
+    (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: country JM is not on the allow-list"),
 ])  # fmt: skip
 def test_reason_names_the_field_and_not_the_address(to, reason):
     with pytest.raises(BadCommandError) as refused:
@@ -77,7 +77,7 @@ def test_reason_names_the_field_and_not_the_address(to, reason):
 @pytest.mark.parametrize("field", ["agent", "customer"])
 def test_both_parties_of_a_call_are_held_against_the_list(field):
     fields = {"agent": "client:alice", "customer": NUMBER, field: "+18765550123"}
-    with pytest.raises(BadCommandError, match=f"^{field}: the allow-list does not name its region JM$"):
+    with pytest.raises(BadCommandError, match=f"^{field}: country JM is not on the allow-list$"):
         checked(type="call", **fields)
 
 
