@@ -13,14 +13,12 @@ import typer
 
 from conferral import output
 from conferral.cli import (
-    calls,
     check,
+    commands,
     dead,
     demo,
     explain,
     forget,
-    media,
-    parties,
     processes,
     replay,
     sessions,
@@ -39,9 +37,7 @@ for module in (
     explain,
     replay,
     command,
-    calls,
-    parties,
-    media,
+    commands,
     check,
     dead,
     forget,

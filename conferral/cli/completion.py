@@ -8,13 +8,8 @@ import typer
 if TYPE_CHECKING:
     from conferral.operations.session_queries import Fields
 
-#: The closed lists. They repeat `statemachine`'s words, because importing `statemachine` would slow down `--help`. A
-#: test compares the two.
+#: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
 STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
-CALL_MODES = ("bridge", "conference")
-TRANSFER_MODES = ("warm", "consult", "blind")
-SUPERVISE_MODES = ("monitor", "whisper", "barge")
-RECORD_ACTIONS = ("start", "pause", "resume", "stop")
 #: Timeout for completion, in seconds.
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 #: Time to wait for a command beyond its ring time, in seconds.
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
-#: Commands that dial, with the number of phones they ring one after the other.
-_RING_COUNTS = {"call": 2, "transfer": 1, "retrieve": 1, "add": 1, "supervise": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +73,12 @@ def default_wait_s(fields: Mapping[str, str], ring_timeout_s: int) -> float:
     >>> default_wait_s({"type": "end"}, 30), default_wait_s({"type": "transfer", "timeout": "60"}, 30)
     (30.0, 75.0)
     """
-    rings = _RING_COUNTS.get(fields["type"], 0)
-    if not rings:
+    from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
+
+    if not issubclass(COMMANDS_BY_NAME[fields["type"]], DialCommand):
         return WAIT_MIN_S
     # For `call`, the field sets the agent's ring time and the setting the customer's.
-    ring_s = int(fields.get("timeout") or ring_timeout_s) + (rings - 1) * ring_timeout_s
+    ring_s = int(fields.get("timeout") or ring_timeout_s) + (ring_timeout_s if fields["type"] == "call" else 0)
     return max(WAIT_MIN_S, ring_s + WAIT_BEYOND_RING_S)
 
 

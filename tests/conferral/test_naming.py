@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from conferral import output
-from conferral.cli import completion, options
+from conferral.cli import commands, completion, options
 from conferral.main import app
-from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, State, SuperviseMode
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.states import State
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
@@ -112,12 +113,11 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis
     assert CALL not in completed("redis://127.0.0.1:1/0", "zsh", tmp_path, typed)
 
 
-def test_the_closed_lists_that_are_offered_are_those_that_are_taken():
+def test_what_is_repeated_to_spare_an_import_is_the_same():
     assert tuple(State) == completion.STATES
-    assert tuple(SessionMode) == completion.CALL_MODES
-    assert completion.TRANSFER_MODES == TRANSFER_MODES
-    assert set(completion.SUPERVISE_MODES) == set(SuperviseMode)
-    assert tuple(RecordAction) == completion.RECORD_ACTIONS
+    assert {name: summary for name, (summary, *_) in commands.COMMANDS.items()} == {
+        command.name: command.__doc__.splitlines()[0] for command in COMMANDS
+    }
 
 
 #: What is typed, what is completed of it, and what is offered.

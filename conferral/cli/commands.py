@@ -1,0 +1,141 @@
+"""One command-line command for each command, with the fields of its description as options."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from conferral.cli.completion import choices, complete_parties
+from conferral.cli.confirm import confirm_hang_up
+from conferral.cli.options import AsJson, CommandId, NewSessionName, NoWait, SessionName, Wait, Yes
+from conferral.cli.submission import SubmitOptions, submit
+from conferral.cli.usage import App, Command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conferral.statemachine.events.commands import Command as CommandEvent
+    from conferral.statemachine.events.commands import CommandField
+
+#: Each command's summary, and the options of its examples. Importing the descriptions would slow down `--help`, so the
+#: summaries are repeated here. A test compares them.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "call": (
+        "Call an agent, then a customer, and connect them.",
+        "--agent client:alice --customer +14155550123",
+        "--agent client:alice --customer +14155550123 --mode conference",
+        '--agent +14155550145 --customer +14155550123 --confirm --brief "A call to a customer"',
+    ),
+    "transfer": (
+        "Transfer the customer to someone else.",
+        "--to +14155550145 --mode warm",
+        "--to client:bob,client:carol --mode consult",
+        "--to +14155550145 --mode blind --confirm",
+    ),
+    "convert": ("Move customer and agent into a conference.", "", "--no-wait"),
+    "complete": ("Complete a transfer: disconnect the agent.", "", "--no-wait"),
+    "cancel": ("Cancel a transfer: disconnect the target.", "", "--no-wait"),
+    "swap": ("In a consult, switch the agent between customer and target.", "", "--no-wait"),
+    "merge": ("In a consult, let all three talk.", "", "--no-wait"),
+    "park": ("Park the call: the agent leaves, the customer waits.", "", "--no-wait"),
+    "retrieve": ("Retrieve a parked call.", "--to client:bob", "--to +14155550145 --confirm"),
+    "end": ("End the call for everyone.", "", "--yes"),
+    "add": ("Add a party.", "--to client:carol --party expert", "--to +14155550145 --party interpreter --confirm"),
+    "remove": ("Remove a party.", "--party expert", "--party supervisor --yes"),
+    "hold": ("Put a party on hold.", "--party customer", "--party customer --no-wait"),
+    "unhold": ("Take a party off hold.", "--party customer", "--party customer --no-wait"),
+    "mute": ("Mute a party.", "--party agent", "--party agent --no-wait"),
+    "unmute": ("Unmute a party.", "--party agent", "--party agent --no-wait"),
+    "supervise": (
+        "Add a supervisor, or switch the supervisor's mode.",
+        "--to client:dave --mode monitor",
+        "--to client:dave --mode whisper",
+    ),
+    "announce": (
+        "Play audio or say a sentence to everyone.",
+        '--say "This call is being recorded."',
+        "--url https://media.example.com/closing.mp3",
+    ),
+    "record": ("Record the customer's call in two channels.", "--action start", "--action pause"),
+}
+_SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
+#: Commands that ask first, with the question.
+_QUESTIONS = {"end": "{whom} will be hung up. End the call?", "remove": "{whom} will be hung up. Continue?"}
+_ASKS_FIRST = "Asks first on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
+
+
+class _SubmitCommand(Command):
+    """A command whose help and options are derived from its description when they are needed."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options."""
+        if not self.params:
+            from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+
+            assert self.name is not None
+            command = COMMANDS_BY_NAME[self.name]
+            app = App(add_completion=False)
+            app.command(self.name, help=_help(command))(_callback(command))
+            built = typer.main.get_command(app)
+            self.params, self.callback, self.help = built.params, built.callback, built.help
+        return super().get_params(ctx)
+
+
+def _help(command: type[CommandEvent]) -> str:
+    summary, *examples = COMMANDS[command.name]
+    session = "" if command.name == "call" else _SESSION_EXAMPLE
+    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
+    _, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
+    asks = _ASKS_FIRST if command.name in _QUESTIONS else ""
+    return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))
+
+
+def _callback(command: type[CommandEvent]) -> Callable[..., None]:
+    from conferral.statemachine.events.commands import own_fields
+
+    name, own = command.name, own_fields(command)
+
+    def run(**given: Any) -> None:
+        fields = {one.name: "true" if given[one.name] is True else given[one.name] or "" for one in own}
+        session = given["session"] or ""
+        if name in _QUESTIONS and not given["yes"]:
+            session = confirm_hang_up(name, _QUESTIONS[name], session, fields.get("party", ""))
+        options = SubmitOptions(given["wait"], given["no_wait"], given["command_id"], given["as_json"])
+        submit({"type": name, "session": session, **fields}, options)
+
+    parameters = [
+        _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),
+        *map(_option, own),
+        *([_parameter("yes", Yes, False)] if name in _QUESTIONS else ()),
+        _parameter("wait", Wait, None),
+        _parameter("no_wait", NoWait, False),
+        _parameter("command_id", CommandId, None),
+        _parameter("as_json", AsJson, False),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the options from it
+    return run
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _option(field: CommandField) -> inspect.Parameter:
+    name = f"--{field.name.replace('_', '-')}"
+    help_text = f"{field.description[0].upper()}{field.description[1:]}."
+    value = field.value
+    if value.form == "flag":
+        return _parameter(field.name, bool, typer.Option(False, name, help=help_text))
+    completed = choices(*value.words) if value.words else complete_parties if value.form == "party" else None
+    default = ... if field.is_required else field.default or None
+    # Numbers are text, so that an invalid value gets the same message as on every other surface.
+    option = typer.Option(default, name, metavar=value.metavar, help=help_text, autocompletion=completed)
+    return _parameter(field.name, str if field.is_required else str | None, option)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, (summary, *_) in COMMANDS.items():
+        app.command(name, help=summary, cls=_SubmitCommand)(lambda: None)
