@@ -82,8 +82,8 @@ def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
     """Whether a party left long ago and nothing open refers to it."""
     if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
         return False
-    transfer = session.transfer
-    dials = {one.dial_id for one in transfer.attempts} if transfer is not None and transfer.is_running else set()
+    transfer = session.running_transfer
+    dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()
     # A call that may or may not have been placed can still show up.
     is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
     is_named = any(command.party == party.name for command in session.pending_commands)

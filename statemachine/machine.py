@@ -147,7 +147,7 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
         # For a party command, one accepted sample is enough: there may be hundreds of parties.
-        if trial.name not in allowed and _would_accept(session, trial, policy):
+        if trial.name not in allowed and not _refusal_of(session, trial, policy):
             allowed[trial.name] = None
     return tuple(allowed)
 
@@ -161,11 +161,6 @@ def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     if session.version == 0:
         return ()
     return tuple((trial, _refusal_of(session, trial, policy)) for trial in _sample_commands(session))
-
-
-def _would_accept(session: Session, trial: Command, policy: Policy) -> bool:
-    """Whether the session would accept the command."""
-    return not _refusal_of(session, trial, policy)
 
 
 def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:

@@ -307,6 +307,11 @@ class Session:
         return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
 
     @property
+    def running_transfer(self) -> TransferState | None:
+        """The transfer in progress; None if there is none."""
+        return self.transfer if self.transfer is not None and self.transfer.is_running else None
+
+    @property
     def targets(self) -> tuple[Party, ...]:
         """The parties that the running transfer has dialed."""
         return tuple(p for p in self.parties.values() if p.name == TARGET or p.name.startswith(f"{TARGET}-"))

@@ -3,6 +3,7 @@
 from collections.abc import Set
 
 from conferral.statemachine.actions.dials import set_dial_timer
+from conferral.statemachine.actions.participants import clear_end_on_exit
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
@@ -94,9 +95,7 @@ def note_guest(draft: Draft, event: ParticipantJoined) -> None:
     )
     draft.change(parties={**draft.session.parties, guest.name: guest})
     # With more than two in the conference, no party's leaving ends it.
-    for party in tuple(draft.session.parties.values()):
-        if party.desired_end_on_exit:
-            draft.change_party(party, desired_end_on_exit=False)
+    clear_end_on_exit(draft)
 
 
 def note_conference(draft: Draft, event: ConferenceEvent) -> None:

@@ -82,9 +82,8 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
     draft.change(open_redirects=session.open_redirects if session.repaired else (), repaired=False)
     report_converts(draft, CommandStatus.DONE)
     note_conference_recording(draft)
-    transfer = draft.session.transfer
     # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
-    set_end_on_exit(draft, agent=transfer is None or not transfer.is_running)
+    set_end_on_exit(draft, agent=draft.session.running_transfer is None)
 
 
 def redirect_missing_leg(draft: Draft, event: CallsRead) -> None:
@@ -158,8 +157,7 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
 
 
 def _return_to_bridge(draft: Draft, why: str) -> None:
-    transfer = draft.session.transfer
-    if transfer is not None and transfer.is_running:
+    if draft.session.running_transfer is not None:
         fail_transfer(draft, why)
         conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repaired=False)

@@ -55,6 +55,9 @@ def dial(
     the dial as an attempt.
     """
     draft.change(dials=draft.session.dials + 1)
+    former = draft.session.parties.get(name)
+    if former is not None and former.call_sid:
+        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
     party = Party(
         name,
         label,
@@ -71,8 +74,8 @@ def dial(
         supervises=supervises,
     )
     _place_dial(draft, party, is_urgent=is_urgent)
-    transfer = draft.session.transfer
-    if is_attempt and transfer is not None and transfer.is_running:
+    transfer = draft.session.running_transfer
+    if is_attempt and transfer is not None:
         placed = draft.session.parties[name]
         attempt = Attempt(name, to, placed.dial_id, draft.now_ms)
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
@@ -97,10 +100,16 @@ def must_confirm(draft: Draft, to: str) -> bool:
     return draft.policy.confirm_phones and to.startswith("+")
 
 
+def dialed_party(draft: Draft, event: GateReached | GateDecided | EffectOutcome) -> Party:
+    """Return the party of a current dial, which the guard has found."""
+    party = party_of_dial(draft, event)
+    assert party is not None
+    return party
+
+
 def redial_with_business_number(draft: Draft, event: EffectFailed) -> None:
     """Dial again after Twilio refused the caller ID: show the called number, or else Conferral's own."""
-    party = party_of_dial(draft, event)
-    assert party is not None  # the guard has found it
+    party = dialed_party(draft, event)
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT and draft.session.options.caller_id == party.caller_id:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
@@ -113,8 +122,7 @@ def redial_at_gate(draft: Draft, event: EffectFailed) -> None:
 
     Source: Twilio docs, Errors, 16099.
     """
-    party = party_of_dial(draft, event)
-    assert party is not None  # the guard has found it
+    party = dialed_party(draft, event)
     _redial(draft, party, is_gated=True, early_media=False)
 
 
@@ -204,8 +212,7 @@ def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
 
 def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
     """Record that Twilio refused the dial."""
-    party = party_of_dial(draft, event)
-    assert party is not None  # the guard has found it
+    party = dialed_party(draft, event)
     if party.call_sid:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     note_gone(draft, party.name, "failed")
@@ -214,8 +221,7 @@ def note_dial_failed(draft: Draft, event: EffectFailed) -> None:
 
 def note_dial_unknown(draft: Draft, event: EffectUnknown) -> None:
     """Record a dial with an unknown outcome. It is never retried: a callback or the call list may show the call."""
-    party = party_of_dial(draft, event)
-    assert party is not None  # the guard has found it
+    party = dialed_party(draft, event)
     if party.call_sid:
         return  # a callback has already reported the call
     if party.is_leaving and party.is_gated:
@@ -276,9 +282,7 @@ def note_answered(draft: Draft, name: str) -> None:
 
 def note_gate_reached(draft: Draft, event: GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
-    party = party_of_dial(draft, event)
-    if party is None:
-        return
+    party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
     note_answered(draft, party.name)
     set_dial_timer(draft)
@@ -287,9 +291,7 @@ def note_gate_reached(draft: Draft, event: GateReached) -> None:
 
 def note_gate_accepted(draft: Draft, event: GateDecided) -> None:
     """Record that the gate accepted the call, which takes part once it joins."""
-    party = party_of_dial(draft, event)
-    if party is None:
-        return
+    party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, dial_check="")
     note_answered(draft, party.name)
     # A party prompted for a key has already heard the briefing.
@@ -306,9 +308,7 @@ def _briefing_ms(party: Party) -> int:
 
 def note_gate_rejected(draft: Draft, event: GateDecided) -> None:
     """Record that the gate turned the call away; its document plays a sentence and hangs up."""
-    party = party_of_dial(draft, event)
-    if party is None:
-        return
+    party = dialed_party(draft, event)
     draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
     note_gone(draft, party.name, event.decision)
     set_dial_timer(draft)
@@ -406,12 +406,6 @@ def abandon_call(draft: Draft, name: str) -> None:
         _hang_up(draft, party)
     else:
         draft.change_party(party, hang_up_requested=False)
-
-
-def hang_up_late_call(draft: Draft, event: CallProgressed | GateReached | GateDecided | EffectSucceeded) -> None:
-    """Hang up a call that was dialed for a session that has ended."""
-    draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "dialed for a session that has ended"
 
 
 def mark_unknown_dials(draft: Draft) -> None:

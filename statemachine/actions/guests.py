@@ -35,7 +35,7 @@ def add_unknown_participants(draft: Draft, event: CallsRead) -> None:
     found = {one.call_sid: one for one in conference_found(draft, event).participants}
     named = _assign_names(draft, event, unknown)
     for name, seen in named.items():
-        _vacate_name(draft, name)
+        vacate_name(draft, name)
         party = party_from_participant(
             draft, name, found[seen.call_sid], waits_for_start=False, supervises=is_supervisor(seen)
         )
@@ -103,7 +103,7 @@ def _is_free(draft: Draft, named: dict[str, ParticipantSeen], name: str) -> bool
     return name not in named and (party is None or party.is_gone)
 
 
-def _vacate_name(draft: Draft, name: str) -> None:
+def vacate_name(draft: Draft, name: str) -> None:
     """Free the name of a party that is gone. A former agent gets a number, as after a transfer."""
     former = draft.session.parties.get(name)
     if former is None:

@@ -16,6 +16,13 @@ def fail_transfer(draft: Draft, reason: str) -> None:
     report_step(draft, CommandStatus.FAILED, reason)
 
 
+def succeed_transfer(draft: Draft) -> None:
+    """Mark the transfer as completed, report it, and close it."""
+    draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
+    report_transfer(draft, CommandStatus.DONE)
+    conclude_transfer(draft, "completed")
+
+
 def conclude_transfer(draft: Draft, result: str) -> None:
     """Close the transfer and write its outcome record.
 
@@ -50,8 +57,8 @@ def conclude_transfer(draft: Draft, result: str) -> None:
 
 def conclude_session(draft: Draft, reason: str) -> None:
     """Write the session's outcome record, and close a running transfer."""
-    transfer = draft.session.transfer
-    if transfer is not None and transfer.is_running:
+    transfer = draft.session.running_transfer
+    if transfer is not None:
         by_operator = reason == EndReason.COMMAND
         was_cancelled = transfer.status is TransferStatus.CANCELLED
         if by_operator:

@@ -17,7 +17,6 @@ from conferral.statemachine.events import (
     EffectOutcome,
     Event,
     ParticipantChanged,
-    ParticipantSeen,
 )
 from conferral.statemachine.guards.participants import next_update
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
@@ -199,20 +198,16 @@ def apply_participants(draft: Draft, event: CallsRead) -> None:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone:
             continue
-        _apply_participant(draft, party, seen)
-
-
-def _apply_participant(draft: Draft, party: Party, seen: ParticipantSeen) -> None:
-    draft.change_party(
-        party,
-        held=seen.held,
-        muted=seen.muted,
-        end_on_exit=seen.end_on_exit,
-        coaches=seen.coaches,
-        is_muted_guest=party.is_muted_guest and seen.muted,
-    )
-    # A request still in progress may not show yet.
-    _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
+        draft.change_party(
+            party,
+            held=seen.held,
+            muted=seen.muted,
+            end_on_exit=seen.end_on_exit,
+            coaches=seen.coaches,
+            is_muted_guest=party.is_muted_guest and seen.muted,
+        )
+        # A request still in progress may not show yet.
+        _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
 
 
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:

@@ -89,8 +89,8 @@ def _leave_reason(party: Party, reason: str) -> str:
 
 
 def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
-    transfer = draft.session.transfer
-    if transfer is None or not transfer.is_running:
+    transfer = draft.session.running_transfer
+    if transfer is None:
         return
     result = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "") or reported_reason(
         reason

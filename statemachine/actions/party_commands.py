@@ -3,6 +3,7 @@
 from typing import Any
 
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, must_confirm
+from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.pending_commands import (
     accept_command,
@@ -127,7 +128,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
     for command in draft.session.pending_commands:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
-            _vacate_name(draft, command.party)
+            vacate_name(draft, command.party)
             options = command.options
             dial(
                 draft,
@@ -140,16 +141,6 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 is_attempt=False,
             )
     set_command_timer(draft)
-
-
-def _vacate_name(draft: Draft, name: str) -> None:
-    """Remove a former party of that name."""
-    party = draft.session.parties.get(name)
-    if party is None:
-        return
-    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
-    former = draft.session.former_calls
-    draft.change(parties=rest, former_calls=(*former, party.call_sid) if party.call_sid else former)
 
 
 def switch_supervise_mode(draft: Draft, event: Supervise) -> None:

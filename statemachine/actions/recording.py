@@ -10,6 +10,7 @@ from conferral.statemachine.events import (
     EffectFailed,
     EffectOutcome,
     EffectSucceeded,
+    EffectUnknown,
     Event,
     Record,
     RecordingChanged,
@@ -151,10 +152,9 @@ def note_recording_done(draft: Draft, event: EffectSucceeded) -> None:
     _finish_command(draft, event, CommandStatus.DONE, "")
 
 
-def note_recording_failed(draft: Draft, event: EffectOutcome) -> None:
+def note_recording_failed(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
     """Record that Twilio refused the change or did not answer; stop a recording it could not pause for a consult."""
     recording = draft.session.recording
-    reason = event.reason_text if isinstance(event, EffectFailed) else "unknown: Twilio gave no answer"
     if recording is not None and recording.update_effect_id == event.effect_id:
         pending_update = recording.pending_update
         is_over = isinstance(event, EffectFailed) and event.gone
@@ -170,7 +170,7 @@ def note_recording_failed(draft: Draft, event: EffectOutcome) -> None:
         elif pending_update == RecordAction.PAUSE and recording.is_paused_for_consult:
             _change(draft, is_paused_for_consult=False)
             _request_change(draft, RecordAction.STOP)
-    _finish_command(draft, event, CommandStatus.FAILED, reason)
+    _finish_command(draft, event, CommandStatus.FAILED, event.reason_text)
 
 
 def _finish_command(draft: Draft, event: EffectOutcome, status: CommandStatus, reason: str) -> None:

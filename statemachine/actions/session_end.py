@@ -1,5 +1,7 @@
 """End of a session: its reason, the legs to hang up, and what remains to be done afterwards."""
 
+from collections.abc import Callable
+
 from conferral.statemachine.actions.conference import apply_conference, apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
 from conferral.statemachine.actions.outcome_records import conclude_session
@@ -12,21 +14,20 @@ from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHang
 from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import (
     AccountSwept,
-    AgeOverdue,
     CallProgressed,
     CallsRead,
     ConferenceEnded,
     DialEnded,
-    DialOverdue,
     EffectFailed,
     EffectOutcome,
+    EffectSucceeded,
     EffectUnknown,
     End,
     Event,
     GateDecided,
+    GateReached,
     ParticipantJoined,
     Remove,
-    RepairOverdue,
 )
 from conferral.statemachine.guards.ended_session import may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
@@ -52,6 +53,27 @@ def end_reason_of(party: Party, status: str) -> EndReason:
     """
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
+
+
+def end(reason: EndReason) -> Callable[[Draft, Event], None]:
+    """Return the action that ends the session for this reason."""
+
+    def end_for_reason(draft: Draft, _event: Event) -> None:
+        end_session(draft, reason)
+
+    end_for_reason.__name__ = end.__name__
+    end_for_reason.__doc__ = f"End the session: `{reason}`."
+    return end_for_reason
+
+
+def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: EndReason) -> None:
+    """Say a sentence to the only party, and end the session.
+
+    The sentence ends the call; ending the conference at the same time would cut the sentence off.
+    """
+    draft.emit(SayAndHangUp, party=party.name, call_sid=party.call_sid, sentence=sentence.value)
+    draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
+    end_session(draft, reason, end_conference=False)
 
 
 def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
@@ -83,11 +105,6 @@ def end_agent_not_dialed(draft: Draft, event: EffectOutcome) -> None:
     """End the session: the agent of an outbound session could not be dialed."""
     note_gone(draft, AGENT, "failed" if isinstance(event, EffectFailed) else "unknown")
     end_session(draft, EndReason.AGENT_FAILED)
-
-
-def end_agent_overdue(draft: Draft, _event: DialOverdue) -> None:
-    """End the session: nothing was heard of the dialed agent for too long."""
-    end_session(draft, EndReason.AGENT_NO_ANSWER)
 
 
 def end_by_dial(draft: Draft, event: DialEnded) -> None:
@@ -146,11 +163,6 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     end_session(draft, EndReason.AGENT_LEFT if agent_hung_up_bridge else EndReason.CUSTOMER_LEFT)
 
 
-def end_agent_gone(draft: Draft, _event: Event) -> None:
-    """End the session: the agent hung up after the transfer was over but before its last steps were done."""
-    end_session(draft, EndReason.AGENT_LEFT)
-
-
 def hang_up_after_failed_sentence(draft: Draft, event: EffectFailed | EffectUnknown) -> None:
     """Hang up the party: the sentence that should have ended the call could not be played."""
     party = draft.session.parties.get(event.party, draft.session.parties[CUSTOMER])
@@ -181,11 +193,7 @@ def end_transfer_failed(draft: Draft, _event: Event) -> None:
     else:
         reason = EndReason.FALLBACK_FAILED if draft.transfer.fell_back else EndReason.TRANSFER_FAILED
     note_transfer_failed(draft, _event)
-    customer = draft.session.parties[CUSTOMER]
-    draft.emit(SayAndHangUp, party=CUSTOMER, call_sid=customer.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
-    # The sentence ends the call; ending the conference at the same time would cut the sentence off.
-    draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
-    end_session(draft, reason, end_conference=False)
+    end_with_sentence(draft, draft.session.parties[CUSTOMER], Sentence.TRANSFER_FAILED, reason)
 
 
 def end_conference_ended(draft: Draft, event: ConferenceEnded) -> None:
@@ -220,16 +228,6 @@ def _end_without_conference(draft: Draft) -> None:
         # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     end_session(draft, reason, end_conference=False)  # it is over already
-
-
-def end_convert_failed(draft: Draft, _event: RepairOverdue) -> None:
-    """End the session: the repair did not help, and no one must wait in silence."""
-    end_session(draft, EndReason.CONVERT_FAILED)
-
-
-def end_too_old(draft: Draft, _event: AgeOverdue) -> None:
-    """End the session: it is older than a day."""
-    end_session(draft, EndReason.TOO_OLD)
 
 
 def end_by_command(draft: Draft, event: End | Remove) -> None:
@@ -294,16 +292,17 @@ def _reported_status(event: Event) -> str:
     return event.call_status if isinstance(event, DialEnded) else "completed"
 
 
-def hang_up_late_leg(draft: Draft, event: ParticipantJoined) -> None:
-    """Hang up a leg that joined a conference after the session ended, so that it is not left there alone."""
-    draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "joined after the end"
+#: Why a call is hung up after the end of its session.
+_HUNG_UP_BECAUSE = {ParticipantJoined: "joined after the end", AccountSwept: "live after the end"}
 
 
-def hang_up_live_call(draft: Draft, event: AccountSwept) -> None:
-    """Hang up a live call of an ended session that the sweep found."""
+def hang_up_after_end(
+    draft: Draft,
+    event: AccountSwept | CallProgressed | EffectSucceeded | GateDecided | GateReached | ParticipantJoined,
+) -> None:
+    """Hang up a call of a session that has ended, so that it is not left alone."""
     draft.emit(HangUpCall, call_sid=event.call_sid)
-    draft.reason = "live after the end"
+    draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
 
 
 def end_live_conference(draft: Draft, event: AccountSwept) -> None:
@@ -325,10 +324,7 @@ def note_hang_up_result(draft: Draft, event: EffectOutcome) -> None:
     rest = tuple(name for name in draft.session.end_effect_ids if name != event.effect_id)
     draft.change(end_effect_ids=rest)
     if isinstance(event, EffectFailed | EffectUnknown):
-        reason = "unknown: Twilio gave no answer"
-        if isinstance(event, EffectFailed):
-            reason = event.reason_text
-        draft.report(draft.session.end_command_id, CommandStatus.FAILED, reason)
+        draft.report(draft.session.end_command_id, CommandStatus.FAILED, event.reason_text)
         draft.change(end_command_id="", end_effect_ids=())
     elif not rest:
         draft.report(draft.session.end_command_id, CommandStatus.DONE)

@@ -7,14 +7,14 @@ from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
-from conferral.statemachine.actions.session_end import end_reason_of, end_session
+from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.effects import SayAndHangUp, Sentence
+from conferral.statemachine.effects import Sentence
 from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import Event, GateDecision, OpeningOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, has_reached_conference, waiting_party
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
+from conferral.statemachine.states import CallStatus, Opening, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
@@ -39,8 +39,6 @@ def dial_next_agent(draft: Draft, _event: Event) -> None:
 
 
 def _dial(draft: Draft, party: Party, address: str) -> None:
-    if party.call_sid:
-        draft.change(former_calls=(*draft.session.former_calls, party.call_sid))
     dial(
         draft,
         party.name,
@@ -78,10 +76,7 @@ def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one could be reached, then hang up: no one is left to dial."""
     found, missing = waiting_party(draft), expected_party(draft)
     assert found is not None  # the guard has found it
-    draft.emit(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.NO_ONE_REACHED.value)
-    # The sentence ends the call; ending the conference at the same time would cut the sentence off.
-    draft.change_party(found, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
-    end_session(draft, end_reason_of(missing, missing.left_reason), end_conference=False)
+    end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 
 def watch_waiting_party(draft: Draft, _event: Event) -> None:
@@ -143,6 +138,4 @@ def end_park_timeout(draft: Draft, _event: Event) -> None:
     """Tell the customer that the parked call timed out, then hang up: no one is left to dial."""
     found = waiting_party(draft)
     assert found is not None  # the guard has found it
-    draft.emit(SayAndHangUp, party=found.name, call_sid=found.call_sid, sentence=Sentence.TRANSFER_FAILED.value)
-    draft.change_party(found, status=PartyStatus.LEFT, in_conference=False, left_reason="released")
-    end_session(draft, EndReason.PARK_TIMEOUT, end_conference=False)
+    end_with_sentence(draft, found, Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)

@@ -78,6 +78,7 @@ class EffectUnknown(EffectOutcome):
 
     name: ClassVar[str] = "effect_unknown"
     logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail")
+    reason_text: ClassVar[str] = "unknown: Twilio gave no answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,8 @@ def opens_session(draft: Draft, _event: Event) -> bool:
     return draft.session.version == 0
 
 
-def opens_conference(draft: Draft, event: CallReceived) -> bool:
-    """Whether this event opens the session and the caller waits in a conference."""
-    return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
-
-
-def opens_conference_by_command(draft: Draft, event: Call) -> bool:
-    """Whether this event opens the session and agent and customer meet in a conference."""
+def opens_conference(draft: Draft, event: CallReceived | Call) -> bool:
+    """Whether this event opens the session, and its parties meet in a conference."""
     return opens_session(draft, event) and event.mode == SessionMode.CONFERENCE
 
 

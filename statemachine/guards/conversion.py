@@ -38,14 +38,13 @@ def repair_is_available(draft: Draft, _event: Event) -> bool:
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     """Whether a transfer is waiting for both parties to be in the conference."""
-    transfer = draft.session.transfer
-    return transfer is not None and transfer.is_running
+    return draft.session.running_transfer is not None
 
 
-def park_awaits_conversion(draft: Draft, event: Event) -> bool:
+def park_awaits_conversion(draft: Draft, _event: Event) -> bool:
     """Whether a park is waiting for both parties to be in the conference."""
-    transfer = draft.session.transfer
-    return transfer_awaits_conversion(draft, event) and transfer is not None and transfer.mode is TransferMode.PARK
+    transfer = draft.session.running_transfer
+    return transfer is not None and transfer.mode is TransferMode.PARK
 
 
 def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:

@@ -1,16 +1,15 @@
 """Guards on the outcomes of effects."""
 
+from collections.abc import Callable
+
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import (
-    ChangeRecording,
     CreateCall,
     CreateParticipant,
-    PlayAnnouncement,
-    ReadCalls,
+    Effect,
     RedirectCall,
     RedirectToUrl,
     SayAndHangUp,
-    StartRecording,
     UpdateParticipant,
 )
 from conferral.statemachine.events import EffectFailed, EffectOutcome, EffectSucceeded
@@ -20,6 +19,18 @@ from conferral.statemachine.session import CUSTOMER
 _DIALS = frozenset({CreateParticipant.kind, CreateCall.kind})
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
+
+
+def is_result_of(*kinds: type[Effect]) -> Callable[[Draft, EffectOutcome], bool]:
+    """Return the guard that asks whether an event is the outcome of such an effect."""
+    names = [kind.kind for kind in kinds]
+
+    def is_result(_draft: Draft, event: EffectOutcome) -> bool:
+        return event.kind in names
+
+    is_result.__name__ = is_result_of.__name__
+    is_result.__doc__ = f"Whether it is the outcome of {' or '.join(f'`{name}`' for name in names)}."
+    return is_result
 
 
 def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
@@ -42,11 +53,6 @@ def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
     shows_another = party is not None and bool(party.caller_id) and not party.caller_id_refused
     may_repeat = party is not None and shows_another and not party.is_leaving and not party.call_sid
     return may_repeat and client_error
-
-
-def is_update_result(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a participant update."""
-    return event.kind == UpdateParticipant.kind
 
 
 def is_update_of_gone_participant(_draft: Draft, event: EffectFailed) -> bool:
@@ -75,26 +81,11 @@ def _is_not_added(draft: Draft, event: EffectFailed) -> bool:
     return party is not None and not (party.is_leaving or party.call_sid)
 
 
-def is_recording_result(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a recording request."""
-    return event.kind in (StartRecording.kind, ChangeRecording.kind)
-
-
-def is_announcement_result(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of an announcement."""
-    return event.kind == PlayAnnouncement.kind
-
-
 def supervisor_update_was_refused(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
     return event.kind == UpdateParticipant.kind and any(
         party.is_supervisor and party.update_effect_id == event.effect_id for party in draft.session.parties.values()
     )
-
-
-def is_redirect_result(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a leg's redirect into the conference."""
-    return event.kind == RedirectCall.kind
 
 
 def is_redirect_of_gone_call(_draft: Draft, event: EffectFailed) -> bool:
@@ -113,11 +104,6 @@ def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
 def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
     """Whether Twilio refused to move a blind transfer's customer from the bridge, so both parties still talk."""
     return event.party == CUSTOMER and not event.gone and is_first_redirect(draft, event)
-
-
-def is_read_result(_draft: Draft, event: EffectOutcome) -> bool:
-    """Whether it is the outcome of a read."""
-    return event.kind == ReadCalls.kind
 
 
 def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:

@@ -44,8 +44,8 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
         for command in session.pending_commands
     ):
         return True
-    transfer = session.transfer
-    return name in (TARGET, AGENT) and transfer is not None and transfer.is_running and transfer.stage in _BEFORE_DIAL
+    transfer = session.running_transfer
+    return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL
 
 
 def is_listener(seen: ParticipantSeen) -> bool:
@@ -70,7 +70,7 @@ def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
     """
     session = draft.session
     is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
-    if is_busy or (session.transfer is not None and session.transfer.is_running):
+    if is_busy or session.running_transfer is not None:
         return False
     seen_by_call = {seen.call_sid: seen for seen in event.participants if not seen.is_ringing}
     customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
@@ -107,7 +107,7 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
 def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
     """Whether the agent is gone and the customer is in the conference with an unknown participant."""
     session = draft.session
-    if session.transfer is not None and session.transfer.is_running:
+    if session.running_transfer is not None:
         return False
     customer, agent = session.parties[CUSTOMER], session.parties[AGENT]
     agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES

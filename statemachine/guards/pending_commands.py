@@ -248,24 +248,16 @@ def _left_result(party: Party | None) -> CommandResult:
     return CommandStatus.FAILED, word
 
 
-def _hold_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
     party = _party_of(draft, command)
     if party is None or party.is_gone:
         return _left_result(party)
-    wanted = command.name == "hold"
-    if party.desired_hold != wanted:
+    mutes = command.name in ("mute", "unmute")
+    wanted = command.name in ("hold", "mute")
+    if (party.desired_mute if mutes else party.desired_hold) != wanted:
         return CommandStatus.FAILED, "superseded by another command"
-    return (CommandStatus.DONE, "") if party.held == wanted and not party.pending_update else None
-
-
-def _mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = _party_of(draft, command)
-    if party is None or party.is_gone:
-        return _left_result(party)
-    wanted = command.name == "mute"
-    if party.desired_mute != wanted:
-        return CommandStatus.FAILED, "superseded by another command"
-    return (CommandStatus.DONE, "") if party.muted == wanted and not party.pending_update else None
+    is_so = (party.muted if mutes else party.held) == wanted
+    return (CommandStatus.DONE, "") if is_so and not party.pending_update else None
 
 
 def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
@@ -304,10 +296,7 @@ def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | N
 
 
 _RESULTS = {
-    "hold": _hold_result,
-    "unhold": _hold_result,
-    "mute": _mute_result,
-    "unmute": _mute_result,
+    **dict.fromkeys(("hold", "unhold", "mute", "unmute"), _hold_or_mute_result),
     "add": _add_result,
     "remove": _remove_result,
     "supervise": _supervise_result,

@@ -3,6 +3,7 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, Event
 from conferral.statemachine.guards.conversion import was_moved_recently
+from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferStage
 
@@ -30,11 +31,6 @@ def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
 def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
     """Whether the call of either party is over."""
     return shows_parent_ended(draft, event) or shows_child_ended(draft, event)
-
-
-def shows_customer_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer's call is over."""
-    return _shows_ended(draft, event, draft.session.parties.get(CUSTOMER))
 
 
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
@@ -70,13 +66,9 @@ def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
 
 def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
     """Whether only the agent is gone during a conversion for a transfer, which then continues as blind."""
-    transfer = draft.session.transfer
-    return (
-        transfer is not None
-        and transfer.is_running
-        and _shows_ended(draft, event, draft.session.parties[AGENT])
-        and not shows_customer_ended(draft, event)
-    )
+    parties = draft.session.parties
+    agent_left = _shows_ended(draft, event, parties[AGENT]) and not _shows_ended(draft, event, parties[CUSTOMER])
+    return draft.session.running_transfer is not None and agent_left
 
 
 def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
@@ -105,7 +97,7 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
 
 def _waits_for_answer_alone(draft: Draft) -> bool:
     """Whether the customer, who lost the conference, must be in one when someone answers."""
-    is_alone = draft.session.phase in (Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE)
+    is_alone = draft.session.phase in WITHOUT_AGENT
     return is_alone and draft.transfer.stage in (
         TransferStage.DIALING,
         TransferStage.UNHOLDING_CUSTOMER,

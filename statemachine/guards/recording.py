@@ -111,8 +111,8 @@ def recording_is_to_resume(draft: Draft, _event: Event) -> bool:
 
 def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
-    transfer = draft.session.transfer
-    consults = transfer is not None and transfer.is_running and draft.session.phase is Phase.CONSULT
+    transfer = draft.session.running_transfer
+    consults = transfer is not None and draft.session.phase is Phase.CONSULT
     return consults and transfer is not None and transfer.status is not TransferStatus.MERGED
 
 

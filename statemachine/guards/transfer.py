@@ -7,7 +7,6 @@ it no longer holds afterwards.
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     ConferenceEnded,
-    EffectFailed,
     Event,
     Park,
     ParticipantJoined,
@@ -17,8 +16,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import (
-    customer_hold_failed,
-    customer_waits_in_silence,
+    WITHOUT_AGENT,
     park_timeout_ends_session,
     present_parties,
 )
@@ -38,8 +36,6 @@ _AFTER_DIAL = (
 )
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
-#: Phases in which the customer is, or will be, without an agent.
-_WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK}) | AGENT_RING_PHASES
 
 
 #: ReasonConferenceEnded in Twilio's words.
@@ -299,7 +295,7 @@ def customer_lost_conference(draft: Draft, _event: ConferenceEnded | Participant
     who was in the conference alone, has left.
     """
     others = any(party.name != CUSTOMER for party in draft.session.participants)
-    return draft.session.phase in _WITHOUT_AGENT and not others and not _customer(draft).is_gone
+    return draft.session.phase in WITHOUT_AGENT and not others and not _customer(draft).is_gone
 
 
 def customer_waits_in_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
@@ -331,17 +327,7 @@ def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
 
 def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
     """Whether the customer is being handed over without an agent present."""
-    return draft.session.phase in _WITHOUT_AGENT
-
-
-def customer_is_left_in_silence(draft: Draft, event: Event) -> bool:
-    """Whether the customer is being handed over and hears nothing meanwhile."""
-    return customer_waits_without_agent(draft, event) and customer_waits_in_silence(draft, event)
-
-
-def customer_is_left_unheld(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the customer, who is being handed over, can't be held because the conference has not started."""
-    return customer_waits_without_agent(draft, event) and customer_hold_failed(draft, event)
+    return draft.session.phase in WITHOUT_AGENT
 
 
 def customer_arrived_alone(draft: Draft, event: Event) -> bool:
@@ -356,7 +342,7 @@ def customer_arrived_alone(draft: Draft, event: Event) -> bool:
 
 def agent_was_released(draft: Draft, _event: Event) -> bool:
     """Whether the agent is gone or leaving, so that there is nothing to complete or return to."""
-    return draft.session.phase in _WITHOUT_AGENT or _agent(draft).is_leaving or _agent(draft).is_gone
+    return draft.session.phase in WITHOUT_AGENT or _agent(draft).is_leaving or _agent(draft).is_gone
 
 
 def names_ringing_agent(draft: Draft, event: Remove) -> bool:

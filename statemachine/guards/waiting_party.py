@@ -18,6 +18,9 @@ from conferral.statemachine.guards.conversion import was_moved_recently
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State
 
+#: Phases in which the customer is being dialed for, or will be; `parked` waits for someone to do that.
+WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
+_WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
 #: Reads of the presence to wait for before relying on what is known (count): half a minute in all. Otherwise, a lone
 #: party would be billed for as long as reads fail.
@@ -59,11 +62,13 @@ def waiting_party(draft: Draft) -> Party | None:
 
 
 def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
-    """Whether the customer, who should hear audio, is alone in a conference that has started.
+    """Whether the customer, who waits for someone and should hear audio, is alone in a conference that has started.
 
     A started conference never plays wait music again. A party that has answered will end the silence by joining.
     """
     session = draft.session
+    if session.phase not in _WAITING:
+        return False
     customer = session.parties[CUSTOMER]
     is_left_alone = (
         customer.in_conference and bool(customer.wait_audio) and not (customer.waits_for_start or customer.desired_hold)
@@ -72,25 +77,13 @@ def customer_waits_in_silence(draft: Draft, _event: Event) -> bool:
     return is_left_alone and present_parties(session) == (customer,) and not comes
 
 
-def parked_customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the customer of a parked call is alone and can't be held, because the conference has not started."""
-    return draft.session.phase is Phase.PARKED and customer_hold_failed(draft, event)
-
-
 def customer_hold_failed(draft: Draft, event: EffectFailed) -> bool:
-    """Whether the customer, who should hear audio, is alone and can't be held: the conference has not started."""
-    customer = draft.session.parties[CUSTOMER]
-    is_his = (
-        event.kind == UpdateParticipant.kind and event.before_start and customer.update_effect_id == event.effect_id
-    )
-    return (
-        is_his and customer.desired_hold and bool(customer.wait_audio) and present_parties(draft.session) == (customer,)
-    )
-
-
-def parked_customer_waits_in_silence(draft: Draft, event: Event) -> bool:
-    """Whether the customer of a parked call waits alone in silence."""
-    return draft.session.phase is Phase.PARKED and customer_waits_in_silence(draft, event)
+    """Whether the customer, who waits alone and should hear audio, can't be held: the conference has not started."""
+    session = draft.session
+    customer = session.parties[CUSTOMER]
+    is_theirs = event.kind == UpdateParticipant.kind and customer.update_effect_id == event.effect_id
+    hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
+    return session.phase in _WAITING and is_theirs and event.before_start and hears_nothing
 
 
 def expected_party(draft: Draft) -> Party:

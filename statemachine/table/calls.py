@@ -28,7 +28,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,      CallProgressed,                when.opens_session_by_callback,      STAY, do.rebuild_session),
     Row(LIVE,   CallProgressed,                when.is_of_former_call,              STAY, do.ignore_late),
     Row(C,      CallProgressed,                when.is_actually_bridged,            B,    do.treat_as_bridge),
-    Row(E,      CallProgressed,                when.is_own_live_leg,                STAY, do.hang_up_late_call),
+    Row(E,      CallProgressed,                when.is_own_live_leg,                STAY, do.hang_up_after_end),
 
     Row(V|T,    DialEnded,                     when.is_of_unknown_party,            STAY, do.ignore_unknown_call),
     # Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up.
@@ -73,7 +73,7 @@ CALLS: tuple[Row, ...] = (
     Row(V|T,    DialEnded,                     when.is_bridge_of_live_party,        STAY, do.note_parent_dial_ended),
     Row(V,      DialEnded,                     None,                                STAY, do.log_only),
     Row(C|T,    DialEnded,                     None,                                STAY, do.note_left),
-    Row(E,      AT_GATE,                       when.is_live_leg_at_gate,            STAY, do.hang_up_late_call),
+    Row(E,      AT_GATE,                       when.is_live_leg_at_gate,            STAY, do.hang_up_after_end),
     Row(E,      (*AT_GATE, CallProgressed),    None,                                STAY, do.ignore_late),
 
     Row(C|T,    GateDecided,                   when.gate_accepted_call,             STAY, do.note_gate_accepted),

@@ -96,7 +96,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      Record,                        when.would_record_consult,         "agent and target are talking without the customer"),
     Refuse(LIVE,                   Record,                        when.is_changing_recording,        "another change to the recording is in progress"),
     Refuse(B|V|C,                  Add,                           when.is_full,                      "the conference is full"),
-    Row(   B,                      Call,                          when.opens_conference_by_command,  C,                      do.open_outbound_conference),
+    Row(   B,                      Call,                          when.opens_conference,             C,                      do.open_outbound_conference),
     Row(   B,                      Call,                          when.opens_session,                STAY,                   do.open_outbound),
     Refuse(LIVE|E,                 Call,                          None,                              "the session already exists"),
     Row(   B,                      Convert,                       when.is_connected,                 V,                      (do.accept_convert, do.begin_conversion)),

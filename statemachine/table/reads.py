@@ -1,5 +1,6 @@
 """Reads: what a read of Twilio's REST API, a sweep, or a lost conference shows."""
 
+from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import AccountSwept, CallsRead, ConferenceFound
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, T, V
@@ -26,7 +27,7 @@ READS: tuple[Row, ...] = (
     Row(V,    CallsRead,       when.has_open_redirect,                 STAY, do.extend_convert_timer),
     Row(V,    CallsRead,       when.was_moved_recently,                STAY, do.extend_convert_timer),
     Row(V,    CallsRead,       when.repair_is_available,               STAY, do.redirect_missing_leg),
-    Row(C,    CallsRead,       when.shows_waiting_party_still_missing, E,    do.end_convert_failed),
+    Row(C,    CallsRead,       when.shows_waiting_party_still_missing, E,    do.end(EndReason.CONVERT_FAILED)),
     Row(C,    CallsRead,       when.shows_waiting_party_missing,       STAY, do.redirect_waiting_party),
     Row(C,    CallsRead,       when.shows_waiting_conference_over,     STAY, (do.await_waiting_party_rejoin, do.apply_settled_read)),
     Row(C,    CallsRead,       when.shows_conference_over,             E,    do.end_conference_over),
@@ -40,7 +41,7 @@ READS: tuple[Row, ...] = (
 
     Row(E,    AccountSwept,    when.call_continues_elsewhere,          STAY, do.log_only),
     Row(E,    AccountSwept,    when.asks_for_unknown_calls,            STAY, do.find_unknown_calls),
-    Row(E,    AccountSwept,    when.finds_live_call,                   STAY, do.hang_up_live_call),
+    Row(E,    AccountSwept,    when.finds_live_call,                   STAY, do.hang_up_after_end),
     Row(E,    AccountSwept,    when.finds_live_conference,             STAY, do.end_live_conference),
     Row(E,    AccountSwept,    None,                                   STAY, do.log_only),
     Row(LIVE, AccountSwept,    None,                                   STAY, do.check_session),

@@ -1,5 +1,6 @@
 """Timers: what follows when something has not happened in time."""
 
+from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import (
     AgeOverdue,
     ConfirmOverdue,
@@ -31,7 +32,7 @@ TIMERS: tuple[Row, ...] = (
     Row(V,    RepairOverdue,               when.was_moved_recently,         STAY,              do.wait_for_redirect),
     Row(V,    RepairOverdue,               when.both_are_still_bridged,     B,                 do.give_up_conversion),
     Row(V,    RepairOverdue,               when.only_customer_joined,       S.MOVING_CUSTOMER, do.continue_without_agent),
-    Row(V,    RepairOverdue,               None,                            E,                 do.end_convert_failed),
+    Row(V,    RepairOverdue,               None,                            E,                 do.end(EndReason.CONVERT_FAILED)),
 
     # Callbacks may be lost: a read comes before anyone is hung up.
     Row(C,    LoneOverdue,                 when.presence_is_uncertain,      STAY,              do.read_presence),
@@ -41,7 +42,7 @@ TIMERS: tuple[Row, ...] = (
     Row(C,    OpeningOverdue,              None,                            STAY,              do.read_waiting_party),
 
     Row(B,    DialOverdue,                 when.dial_outcome_is_unknown,    STAY,              do.find_agent_call),
-    Row(B,    DialOverdue,                 when.dial_was_read,              E,                 do.end_agent_overdue),
+    Row(B,    DialOverdue,                 when.dial_was_read,              E,                 do.end(EndReason.AGENT_NO_ANSWER)),
     Row(C|T,  DialOverdue,                 None,                            STAY,              do.check_dials),
     Row(B,    DialOverdue,                 None,                            STAY,              do.read_agent_dial),
 
@@ -56,6 +57,6 @@ TIMERS: tuple[Row, ...] = (
     Row(C,    ParkOverdue,                 None,                            S.DIALING,         do.recall_parked),
 
     Row(LIVE, PendingCommandOverdue,       None,                            STAY,              do.fail_overdue_commands),
-    Row(LIVE, AgeOverdue,                  None,                            E,                 do.end_too_old),
+    Row(LIVE, AgeOverdue,                  None,                            E,                 do.end(EndReason.TOO_OLD)),
 )
 # fmt: on

@@ -83,13 +83,13 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
     """In a conference of hundreds, all that could be asked for of everybody would stop the process for seconds."""
     taken = []
 
-    def would_take(session, trial, policy):
-        is_taken = usual(session, trial, policy)
-        taken.extend([trial.name] * is_taken)
-        return is_taken
+    def refusal_of(session, trial, policy):
+        refusal = usual(session, trial, policy)
+        taken.extend([trial.name] * (not refusal))
+        return refusal
 
-    usual = machine._would_accept
-    monkeypatch.setattr(machine, "_would_accept", would_take)
+    usual = machine._refusal_of
+    monkeypatch.setattr(machine, "_refusal_of", refusal_of)
     story = added()
     crowd = {f"guest-{number}": party_of(story, number) for number in range(20)}
     crowded = replace(story.session, parties={**story.session.parties, **crowd})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.participants import (
     request_hold,
     request_unhold,
@@ -60,9 +60,7 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
-        draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
-        report_transfer(draft, CommandStatus.DONE)
-        conclude_transfer(draft, "completed")
+        succeed_transfer(draft)
     settle_after_transfer(draft)
 
 
@@ -229,8 +227,6 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     former = draft.session.parties[AGENT]
     transfer = draft.transfer
     draft.change_transfer(recalls=transfer.recalls + 1)
-    if former.call_sid:
-        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
     dial(
         draft,
         AGENT,

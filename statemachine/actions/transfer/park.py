@@ -1,24 +1,20 @@
 """Park and retrieve: the customer hears music until someone retrieves the call."""
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
-from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
+from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.participants import request_hold, unhold_all
-from conferral.statemachine.actions.reports import report_transfer
 from conferral.statemachine.actions.transfer.handover import begin_recall, settle_after_transfer, unreached_reason
 from conferral.statemachine.actions.transfer.start import accept_transfer
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, ParkOverdue, Retrieve
 from conferral.statemachine.session import AGENT, CUSTOMER
-from conferral.statemachine.states import Phase, TransferMode, TransferStatus, WaitAudio
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.states import Phase, TransferMode, WaitAudio
 from conferral.statemachine.transfer import TransferState
 
 
 def note_parked(draft: Draft, _event: Event) -> None:
     """Record that the call is parked: the customer waits, and the agent is gone."""
-    draft.change_transfer(status=TransferStatus.COMPLETED)
-    report_transfer(draft, CommandStatus.DONE)
-    conclude_transfer(draft, "completed")
+    succeed_transfer(draft)
     agent = draft.session.parties[AGENT]
     draft.change(
         phase=Phase.PARKED,
@@ -34,9 +30,6 @@ def note_parked(draft: Draft, _event: Event) -> None:
 def retrieve(draft: Draft, event: Retrieve) -> None:
     """Dial the party that retrieves the call; the customer hears music until then."""
     accept_transfer(draft, event)
-    former = draft.session.parties[AGENT]
-    if former.call_sid:
-        draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
     draft.change(phase=Phase.RETRIEVE)
     for timer in (ParkOverdue, LoneOverdue, OpeningOverdue):
         draft.cancel_timer(timer.timer)
@@ -52,9 +45,7 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
 
 def complete_retrieve(draft: Draft, _event: Event) -> None:
     """Complete the retrieval: the party that retrieved the call talks to the customer."""
-    draft.change_transfer(status=TransferStatus.COMPLETED, reason="")
-    report_transfer(draft, CommandStatus.DONE)
-    conclude_transfer(draft, "completed")
+    succeed_transfer(draft)
     settle_after_transfer(draft)
 
 

@@ -13,6 +13,7 @@ from conferral.statemachine.actions.dials import (
     abandon_call,
     dial,
     dial_options,
+    dialed_party,
     find_dialed_call,
     hang_up_leaving_parties,
     must_confirm,
@@ -51,7 +52,6 @@ from conferral.statemachine.events import (
     StageOverdue,
     Transfer,
 )
-from conferral.statemachine.guards.calls import party_of_dial
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
@@ -293,8 +293,7 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
 
 def read_before_giving_up_dial(draft: Draft, event: EffectFailed) -> None:
     """Read Twilio: the conference is over, and a read shows sooner than the callbacks who has left."""
-    party = party_of_dial(draft, event)
-    assert party is not None  # the guard has found it
+    party = dialed_party(draft, event)
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(party, dial_check="refused", dial_check_at_ms=due_ms)
     read_calls(draft, event)
