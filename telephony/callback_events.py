@@ -77,7 +77,7 @@ _CONFERENCE_SOURCES = frozenset({"Conference", "StartConferenceRecordingAPI"})
 #: URL of a recording; stored, never fetched.
 _URL = re.compile(r"https?://[!-~]{1,2000}")
 
-#: Fields that Conferral reads. A form that repeats one is refused, because it is unclear which one counts.
+#: Fields that Conferral reads. A form with two values for one is refused, because it is unclear which one counts.
 FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
@@ -88,6 +88,10 @@ FIELDS_READ = frozenset(
         "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
+#: Those that decide how a new call is answered.
+VOICE_FIELDS_READ = frozenset(
+    {"AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID", "To"}
+)
 #: Known parameters of conferences and recordings, including those that repeat known facts.
 #: Source: Twilio docs, TwiML `<Conference>` and Recordings resource, callback parameters.
 _KNOWN_FIELDS = FIELDS_READ | {

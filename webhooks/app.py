@@ -196,6 +196,7 @@ def _signed_handler(
                 prefix_was_kept=prefix_was_kept,
                 may_get=path in _GET_PATHS,
                 is_voice=path.startswith("/voice/"),
+                is_new_call=path in SPOKEN_PATHS,
             )
             response = await action(form, request.raw_path.partition("?")[2])
         except RejectedError as error:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import probe
-from conferral.telephony.callback_events import FIELDS_READ
+from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.errors import RejectedError, Rejection
 from conferral.webhooks.form import FIELDS_MAX, Form, parse_form
 from conferral.webhooks.large_bodies import LargeBodyLimiter
@@ -50,7 +50,13 @@ class RequestAuthenticator:
         return probe.is_probe(marks[0], self._tokens, now_s)
 
     async def authenticate(
-        self, request: web.Request, *, prefix_was_kept: bool, may_get: bool = False, is_voice: bool = False
+        self,
+        request: web.Request,
+        *,
+        prefix_was_kept: bool,
+        may_get: bool = False,
+        is_voice: bool = False,
+        is_new_call: bool = False,
     ) -> Form:
         """Authenticate a request and return its fields.
 
@@ -60,6 +66,8 @@ class RequestAuthenticator:
             may_get: Whether it may be a GET. Its fields are then in the query, after our own.
             is_voice: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all
                 are signed, and unknown ones are ignored.
+            is_new_call: Whether a browser app's parameters may be among the fields, under Twilio's names. For other
+                voice requests, the first value of a repeated field counts: refusing one would cost the call.
 
         Raises:
             RejectedError: The request is not from Twilio, or malformed; carries the status to answer.
@@ -83,8 +91,10 @@ class RequestAuthenticator:
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
         if is_voice:
             _resolve_from(form)
-        if form.repeated and not FIELDS_READ.isdisjoint(form.repeated):
-            raise RejectedError(400, Rejection.REPEATED_FIELD)
+        if form.repeated and (is_new_call or not is_voice):
+            read = VOICE_FIELDS_READ if is_voice else FIELDS_READ
+            if any(name in read and len(set(values)) > 1 for name, values in form.repeated.items()):
+                raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
 
     async def _large_form(self, request: web.Request, body: bytearray, *, prefix_was_kept: bool) -> Form:

@@ -14,6 +14,7 @@ from aiohttp import http_parser
 
 from conferral.runtime.log import configure
 from conferral.webhooks import authentication, large_bodies
+from tests.webhooks.gate_helpers import GATE
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
@@ -23,6 +24,7 @@ from tests.webhooks.webhook_helpers import (
     ROOM,
     SECOND_TOKEN,
     TOKEN,
+    Repeated,
     facts,
     fields,
     post,
@@ -372,13 +374,7 @@ async def test_a_body_that_is_no_form_gets_400_before_its_signature_is_looked_at
 @pytest.mark.parametrize("name", ["CallSid", "CallStatus", "From", "AccountSid"])
 async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(client, ingest, lines, name):
     form = fields("agent_rings")
-    pairs = [*form.items(), (name, form[name] + "0")]
-
-    class Doubled(dict):
-        def getall(self, wanted):
-            return [value for other, value in pairs if other == wanted]
-
-    status, _ = await send(client, AGENT_CALL, urlencode(pairs), signed(AGENT_CALL, Doubled(pairs)))
+    status, _ = await post(client, AGENT_CALL, Repeated([*form.items(), (name, form[name] + "0")]))
 
     # The account is compared first, by its first value: a second one changes nothing about it.
     assert (status, ingest.events) == (400, [])
@@ -386,15 +382,35 @@ async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(c
 
 
 async def test_a_field_of_a_strangers_that_is_sent_twice_is_no_matter(client, ingest):
-    pairs = [*fields("agent_rings").items(), ("colour", "red"), ("colour", "blue"), ("colour", "red")]
-
-    class Doubled(dict):
-        def getall(self, wanted):
-            return [value for other, value in pairs if other == wanted]
-
-    status, _ = await send(client, AGENT_CALL, urlencode(pairs), signed(AGENT_CALL, Doubled(pairs)))
+    twice = [("colour", "red"), ("colour", "blue"), ("colour", "red"), ("CallSid", fields("agent_rings")["CallSid"])]
+    status, _ = await post(client, AGENT_CALL, Repeated([*fields("agent_rings").items(), *twice]))
 
     assert (status, len(ingest.events)) == (204, 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("/voice/inbound", "Timestamp"),
+        ("/voice/conference", "Digits"),
+        ("/voice/fallback", "RecordingUrl"),
+        (DIAL_ACTION, "CallStatus"),
+        (DIAL_ACTION, "DialCallStatus"),
+        (GATE, "CallSid"),
+        (f"/voice/wait?session={CALLER}&party=customer&audio=music", "CallSid"),
+    ],
+)
+async def test_a_repeated_field_costs_no_caller_the_call(client, ingest, lines, target, name):
+    ingest.facts = facts("bridged")
+    form = fields("call_arrives", DialCallStatus="no-answer")
+    usual = await post(client, target, form)
+
+    pairs = [(name, form.get(name, "first")), *form.items(), (name, "second")]
+    status, document = await post(client, target, Repeated(pairs))
+
+    assert usual[0] == 200
+    assert (status, document) == usual
+    assert rejections(lines) == []
 
 
 async def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_not_hashed(client, ingest, lines, monkeypatch):

@@ -1,7 +1,7 @@
 """A browser or app user calls somebody; whatever the browser sends may be made up."""
 
 import xml.etree.ElementTree as ET
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,7 +11,7 @@ from conferral.statemachine.events import ClientCallReceived
 from conferral.storage.ingest.port import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
 from conferral.webhooks import voice_client
-from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, facts, fields, post, signed
+from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
 
 NUMBER = "+14155550177"
 NAMED = "order-17"
@@ -134,23 +134,12 @@ async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is
     assert "4155550" not in str(lines)
 
 
-async def doubled(client, pairs, route="/voice/client"):
-    """The answer to a request in which a name stands twice."""
-
-    class Doubled(dict):
-        def getall(self, wanted):
-            return [value for other, value in pairs if other == wanted]
-
-    async with client.post(route, data=urlencode(pairs), headers=signed(route, Doubled(pairs))) as response:
-        return response.status, await response.text()
-
-
 @pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
 @pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid"])
 async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(client, ingest, lines, name, route):
     form = calls(SessionID=NAMED)
 
-    status, document = await doubled(client, [*form.items(), (name, form[name] + "0")], route)
+    status, document = await post(client, route, Repeated([*form.items(), (name, form[name] + "0")]))
 
     assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
@@ -168,7 +157,7 @@ async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(clien
 async def test_browser_that_sends_a_from_of_its_own_is_who_twilio_says(client, ingest, extra, identity):
     pairs = [pair for pair in calls().items() if pair[0] != "Caller"]
 
-    status, document = await doubled(client, [*pairs, *extra])
+    status, document = await post(client, "/voice/client", Repeated([*pairs, *extra]))
 
     assert (status, room(document) is not None) == (200, True)
     assert [event.agent_address for event in ingest.events] == [identity]

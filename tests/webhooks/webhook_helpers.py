@@ -50,6 +50,20 @@ def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL):
     return {"X-Twilio-Signature": signature, "Content-Type": FORM}
 
 
+class Repeated(dict):
+    """A form in which names may stand twice."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self):
+        return self._pairs
+
+    def getall(self, wanted):
+        return [value for name, value in self._pairs if name == wanted]
+
+
 async def post(client, target, form, *, path=None, headers=None, **options):
     """A signed POST; gives status and body."""
     given = signed(target, form, **options) | (headers or {})
