@@ -1,12 +1,14 @@
 """What all tests share: a real redis-server for each test process, emptied between tests."""
 
+import asyncio
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.fair_time import FairLoop
 from tests.support.redis_server import RedisServer, found_programs
 
 pytest_plugins = (
@@ -24,6 +26,11 @@ pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("stor
 # No test may fail because the machine is busy: neither an example nor the making of examples is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every test has a loop whose time stands still while the machine does other work."""
+    return {"fair": FairLoop}
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A world whose history is kept, for faults: what Redis carried out, what was decided, and who was how long alone."""
 
-import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -56,7 +55,7 @@ class FaultSystem(LocalSystem):
         self.decisions = Decisions()
         self._webhooks_url = webhooks_url
         if worker_url:
-            self.worker_options["environment"] = Environment(redis=elsewhere(worker_url))
+            self.worker_options["environment"] = Environment(redis=elsewhere(worker_url), clock=self.clock)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as keeping_on:
@@ -99,10 +98,6 @@ class FaultSystem(LocalSystem):
         return ForkedWorker(
             self, folder, name, lease_ms=lease_ms, policy=policy, decisions_file=str(decisions), changes=changes, **doom
         )
-
-    def real_s_of(self, sandbox_s: float) -> float:
-        """A moment of the sandbox's clock, by `time.monotonic()`; only at a speed of 1."""
-        return time.monotonic() - (self.sandbox.now_s - sandbox_s)
 
     async def comes_to_rest(self) -> None:
         """Waits until nothing is left, and nothing more is on its way from Twilio that could change a log."""

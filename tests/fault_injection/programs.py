@@ -14,6 +14,7 @@ from twilio.request_validator import RequestValidator
 from conferral.sandbox.connection_overrides import parse_target
 from tests.conferral.cli_helpers import free_port, start
 from tests.fault_injection.fault_system import FaultSystem
+from tests.support.fair_time import forget_process, watch_process
 from tests.support.process_reports import watched
 from tests.support.worker_process import order_of
 
@@ -77,10 +78,12 @@ def program(system: FaultSystem, command: str, log_file: Path, **changes: str) -
         changes: Settings that differ.
     """
     running = Program(system, command, log_file, changes)
+    watch_process(running.process.pid)
     try:
         with watched(f"{command} on port {running.port}", running.process.poll, running.text):
             yield running
     finally:
+        forget_process(running.process.pid)
         running.process.kill()
         running.process.wait()
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from conferral.runtime.clock import SystemClock
-from conferral.worker.environment import Environment
 from tests.fault_injection.calls import all_hang_up, events_of, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import begins, outcome_of
+from tests.support.fair_time import LoopClock
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 HOUR_MS = 3_600_000
 
 
-class WallClock(SystemClock):
+class WallClock(LoopClock):
     """This machine's clock, set wrong by as much as somebody says."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.wrong_by_ms = 0
 
     def wall_ms(self) -> int:
@@ -46,13 +46,11 @@ async def timed_out(system: FaultSystem, session_id: str) -> list[str]:
 
 @pytest.mark.parametrize("jump_ms", [HOUR_MS, pytest.param(-HOUR_MS, marks=pytest.mark.soak)], ids=["forward", "back"])
 async def test_fault_36_wall_clock_that_jumps_fires_no_timer_and_costs_no_lease(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, jump_ms: int
+    redis_server: RedisServer, jump_ms: int
 ) -> None:
     """Of webhooks and workers, while one call is bridged and somebody of another is alone for a moment."""
-    clock = WallClock()
-    monkeypatch.setattr("tests.support.local_system.SystemClock", lambda: clock)
     system = FaultSystem(redis_server, CONFERRAL_LONE_GRACE="0.8")
-    system.worker_options["environment"] = Environment(clock=clock)
+    clock = system.clock = WallClock()
     async with system:
         system.end_calls_in_test()
         bridged, _ = await system.talking()

@@ -1,6 +1,5 @@
 """What stories of transfers share: people's addresses, commands with the outcome that is expected, and checks."""
 
-import time
 from typing import Any, NamedTuple
 
 from conferral.sandbox import CallHandle
@@ -51,24 +50,9 @@ async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: b
     return talk
 
 
-def longest_gap_s(system: LocalSystem, call: CallHandle, since_s: float, until_s: float | None = None) -> float:
-    """The longest that somebody heard nobody and nothing since a moment of `world.listening`, in real seconds.
-
-    Without what this process lost on a busy machine.
-    """
-    speed, now_s, heard_s = system.sandbox.speed, time.monotonic(), system.listening.now()
-
-    def real_s(moment_s: float) -> float:
-        return now_s - (heard_s - moment_s) / speed
-
-    silences = [span for span in system.listening.heard(call, since_s, until_s) if span.what == "silence"]
-    return max(
-        (
-            (span.to_s - span.from_s) / speed - system.stalls.lost_s(real_s(span.from_s), real_s(span.to_s))
-            for span in silences
-        ),
-        default=0.0,
-    )
+def longest_gap_s(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> float:
+    """The longest that somebody heard nobody and nothing since a moment of `system.listening`, in our own seconds."""
+    return system.listening.longest_silence(call, since_s) / system.sandbox.speed
 
 
 async def done(system: LocalSystem, kind: str, session: str, **fields: str) -> CommandOutcome:

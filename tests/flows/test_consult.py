@@ -12,7 +12,6 @@ from tests.flows.flow_helpers import (
     rejected,
 )
 from tests.flows.three_party_call import (
-    GAP_S,
     LATE_S,
     STARTS,
     Halt,
@@ -261,7 +260,7 @@ async def test_customer_hears_the_agent_again_when_nobody_picks_up(redis_server)
         await failed(system, "no-answer", "transfer", trio.id, to=TARGET, mode="consult", timeout="5")
         await trio.until(state="conferenced", transfer_status="failed")
         await trio.only_two_talk("customer", "agent")
-        assert trio.customer_was_never_in_silence(GAP_S * 20), trio.heard()
+        assert trio.customer_was_never_in_silence(), trio.heard()
         await trio.done("end")
         await everybody_is_gone(system, trio.id, "command")
 

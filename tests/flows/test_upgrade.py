@@ -18,7 +18,7 @@ OLD, NEW = SCHEMA_VERSION, SCHEMA_VERSION + 1
 
 def start(system: LocalSystem, level: int) -> Worker:
     """A worker of the version that knows this level."""
-    system.worker_options = {"environment": Environment(schema_version=level)}
+    system.worker_options = {"environment": Environment(schema_version=level, clock=system.clock)}
     return system.start_worker()
 
 
@@ -100,7 +100,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
         import asyncio
 
         stop = asyncio.Event()
-        old = Worker(system.settings, environment=Environment(schema_version=OLD - 1))
+        old = Worker(system.settings, environment=Environment(schema_version=OLD - 1, clock=system.clock))
         running = asyncio.create_task(old.run(stop, unused_tcp_port))
 
         async def says_so() -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.sandbox import CallHandle, PhoneScript, RestHookEvent
-from tests.flows.flow_helpers import TARGET, begins, done, outcomes, until_hears
+from tests.flows.flow_helpers import TARGET, begins, done, longest_gap_s, outcomes, until_hears
 from tests.support.local_system import DEADLINE_S, LocalSystem
 from tests.support.phones import answers, dialled, rings
 
@@ -98,7 +98,7 @@ class ThreePartyCall:
         return self.system.listening.described()
 
     def customer_was_never_in_silence(self, gap_s: float = GAP_S) -> bool:
-        return self.system.listening.longest_silence(self.customer) < gap_s
+        return longest_gap_s(self.system, self.customer) < gap_s
 
 
 class Halt:

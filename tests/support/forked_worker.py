@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support import worker_process
+from tests.support.fair_time import forget_process, watch_process
 from tests.support.local_system import LocalSystem
 from tests.support.process_reports import watched
 from tests.support.worker_process import order_of
@@ -26,6 +27,7 @@ class ForkedWorker:
         whole = order_of(system.settings, arm_file=self.arm_file, **order)
         self._process = _CONTEXT.Process(target=_run, args=(json.dumps(whole), str(self.log_file)), daemon=True)
         self._process.start()
+        watch_process(self._process.pid)
         self._watching = ExitStack()
         self._name = f"worker {name} in {folder}"
 
@@ -35,6 +37,7 @@ class ForkedWorker:
 
     def __exit__(self, *_exc: object) -> None:
         self._watching.close()
+        forget_process(self._process.pid)
         self._process.kill()
         self._process.join()
         self._process.close()

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
+from unittest.mock import patch
 
 from aiohttp import web
 
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
@@ -25,10 +25,12 @@ from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
+from conferral.worker.consumer import partition_consumer
+from conferral.worker.environment import Environment
 from conferral.worker.process import Worker, make_policy
 from tests.support import process_reports
+from tests.support.fair_time import LoopClock, LoopSandbox, SteadyStoreClock
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.stalls import Stalls
 
 NUMBER = "+14155550100"
 CUSTOMER = "+14155550123"
@@ -97,14 +99,15 @@ class LocalSystem:
         redis_url: str,
         *,
         workers: int = 1,
-        lease_ms: int = 5_000,
+        lease_ms: int = 30_000,
         speed: float = 1.0,
         policy: dict[str, int] | None = None,
         rules: Behavior | None = None,
         **settings: Any,
     ) -> None:
         self.redis_url = redis_url
-        self.sandbox = Sandbox(speed=speed, behavior=behavior_of(READING, rules))
+        self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, rules))
+        self.clock = LoopClock()
         self.workers: list[Worker] = []
         self._worker_count = workers
         self._lease_ms = lease_ms
@@ -120,20 +123,19 @@ class LocalSystem:
     async def __aenter__(self) -> Self:
         await self.sandbox.start()
         self.listening = HeardTimeline(self.sandbox)
-        self.stalls = Stalls()
-        self._stall_watch = asyncio.create_task(self.stalls.watch())
+        self._steady = patch.object(partition_consumer, "StoreClock", SteadyStoreClock)
+        self._steady.start()
         listening = socket.create_server(("127.0.0.1", 0))
         self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.client = make_client(self.redis_url)
-        clock = SystemClock()
         self.metrics = Metrics()
-        self.publisher = BatchingIngest(self.client, self.keys, clock, metrics=self.metrics)
-        self._http = http_client(self.settings, clock=clock, metrics=self.metrics)
+        self.publisher = BatchingIngest(self.client, self.keys, self.clock, metrics=self.metrics)
+        self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)
-        app = make_app(self.settings, self.publisher, lookup, self.metrics, clock, self._directory)
+        app = make_app(self.settings, self.publisher, lookup, self.metrics, self.clock, self._directory)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
@@ -162,11 +164,12 @@ class LocalSystem:
         await self.publisher.close()
         await self._http.close()
         await self.client.aclose()
-        self._stall_watch.cancel()
+        self._steady.stop()
 
     def start_worker(self) -> Worker:
         policy = replace(make_policy(self.settings), **self._policy_changes)
-        worker = Worker(self.settings, lease_ms=self._lease_ms, policy=policy, **self.worker_options)
+        options: dict[str, Any] = {"environment": Environment(clock=self.clock)} | self.worker_options
+        worker = Worker(self.settings, lease_ms=self._lease_ms, policy=policy, **options)
         stop = asyncio.Event()
         self.workers.append(worker)
         self._stops.append(stop)

@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import redis
 
+from tests.support.fair_time import forget_process, watch_process
+
 HOST = "127.0.0.1"
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
@@ -55,6 +57,7 @@ class Node:
         self.process = subprocess.Popen(
             [self.program, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        watch_process(self.process.pid)
         _until(self._answers, f"node {self.port} answers")
 
     def client(self) -> "redis.Redis":
@@ -73,6 +76,7 @@ class Node:
     def kill(self) -> None:
         """As kill -9 does: nothing is written that was not written before. A paused one goes too."""
         if self.process is not None:
+            forget_process(self.process.pid)
             self.process.kill()
             self.process.wait()
             self.process = None

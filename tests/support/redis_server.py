@@ -12,6 +12,8 @@ from typing import Self
 
 import redis
 
+from tests.support.fair_time import forget_process, watch_process
+
 BUNDLED = Path(sys.prefix) / "libexec" / "conferral" / "redis-server"
 
 
@@ -81,6 +83,7 @@ class RedisServer:
             # Python ignores SIGXFSZ, and so do its children where it does not take that back.
             restore_signals=not self.ignores_file_size,
         )
+        watch_process(self.process.pid)
         self._wait_until_ready()
 
     @property
@@ -122,6 +125,7 @@ class RedisServer:
     def kill(self) -> None:
         """As kill -9 does: nothing is written that was not written before."""
         if self.process is not None:
+            forget_process(self.process.pid)
             self.process.kill()
             self.process.wait()
             self.process = None

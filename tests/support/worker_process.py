@@ -17,6 +17,7 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
 from conferral.worker.process import Worker
 from tests.support.decisions import keeping_in
+from tests.support.fair_time import forget_process, watch_process
 from tests.support.process_reports import watched
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,6 +52,7 @@ class WorkerProcess:
                 stdout=output,
                 stderr=output,
             )
+        watch_process(self.process.pid)
 
     def __enter__(self) -> Self:
         self._watching.enter_context(watched(self._name, self.process.poll, self.text))
@@ -58,6 +60,7 @@ class WorkerProcess:
 
     def __exit__(self, *_exc: object) -> None:
         self._watching.close()
+        forget_process(self.process.pid)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()

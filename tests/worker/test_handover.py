@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -73,23 +72,24 @@ async def test_partition_is_without_holder_for_less_than_a_second(system: LocalS
     """From the moment in which it is given back; eight of them, given back four times, with calls in each."""
     gaps_s = [0.0]
     since_s: dict[int, float] = {}
+    now_s = asyncio.get_running_loop().time
     keys = [system.keys.lease(number) for number in range(PARTITIONS)]
 
     async def watch() -> None:
         while True:
             for number, standing in enumerate(await leases.read_leases(system.client, keys)):
                 if standing is not None and not standing.until_ms:
-                    since_s.setdefault(number, time.monotonic())
+                    since_s.setdefault(number, now_s())
                 elif number in since_s:
-                    gaps_s.append(time.monotonic() - since_s.pop(number))
+                    gaps_s.append(now_s() - since_s.pop(number))
             await asyncio.sleep(0.001)
 
     calls = await asyncio.gather(*(system.talking() for _ in range(CALLS)))
     watching = asyncio.create_task(watch())
-    began_s = time.monotonic()
+    began_s = now_s()
     system.start_worker()
     await shared(system, 4, 4)
-    shared_after_s = time.monotonic() - began_s
+    shared_after_s = now_s() - began_s
     system.start_worker()
     await shared(system, 2, 3, 3)
     await system.stop_worker(0)
@@ -99,8 +99,7 @@ async def test_partition_is_without_holder_for_less_than_a_second(system: LocalS
     watching.cancel()
     figures = f"{len(gaps_s) - 1} hand-overs, longest {max(gaps_s):.3f} s; shared {shared_after_s:.3f} s after a join"
     sys.stderr.write(f"{figures}\n")
-    lost_s = system.stalls.lost_s(began_s, time.monotonic())
-    assert max(gaps_s) < 1.0 + lost_s, figures
+    assert max(gaps_s) < 1.0, figures
     for _, agent in calls:
         agent.hang_up()
     await system.settled()

@@ -1,0 +1,135 @@
+"""Time that the machine's other work does not eat: tests time calls, and calls must not fail since a machine is busy.
+
+The loop's clock stands still while this process, or one that its tests wait for, such as Redis, is ready to run and has
+no processor. What runs in the loop, the product, the sandbox and its phones, is timed by that clock, so it has the time
+that it would have on a quiet machine. Work of our own counts in full.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import Any
+
+from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.sandbox.service import Sandbox
+
+#: How often the kernel is asked, seconds at least.
+_EVERY_S = 0.001
+#: The least share of real time that passes: several processes may have waited at once, and are added up here.
+_LEAST = 0.25
+
+_others: set[int] = set()
+
+
+def watch_process(pid: int) -> None:
+    """Makes time stand still, from now on, while a process waits that tests wait for."""
+    _others.add(pid)
+
+
+def forget_process(pid: int) -> None:
+    """Ends that."""
+    _others.discard(pid)
+
+
+class ProcessorWait:
+    """How long the main thread of a process was ready to run and had no processor, by Linux's account.
+
+    Elsewhere it is 0. Source: docs.kernel.org/scheduler/sched-stats.html, /proc/<pid>/schedstat.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._file: int | None = None
+        with contextlib.suppress(OSError):
+            self._file = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        self._before_ns = self._read_ns()
+
+    def more_s(self) -> float:
+        """How much has come to it since this was asked last, seconds."""
+        now_ns = self._read_ns()
+        more_ns, self._before_ns = now_ns - self._before_ns, now_ns
+        return max(0, more_ns) / 1e9
+
+    def _read_ns(self) -> int:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # it has ended
+                return int(os.pread(self._file, 100, 0).split()[1])
+        return 0
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class FairLoop(asyncio.SelectorEventLoop):
+    """An event loop with that clock."""
+
+    def __init__(self, others: set[int] = _others) -> None:
+        self._own = ProcessorWait(os.getpid())
+        self._others = others
+        self._waits: dict[int, ProcessorWait] = {}
+        self._asked_s = time.monotonic()
+        #: By how much its clock is behind the machine's, and what is still to be taken off, seconds.
+        self._behind_s = self._owed_s = 0.0
+        super().__init__()
+
+    def time(self) -> float:
+        """Seconds; on a quiet machine those of `time.monotonic()`."""
+        now_s = time.monotonic()
+        passed_s = now_s - self._asked_s
+        if passed_s >= _EVERY_S:
+            self._asked_s = now_s
+            self._owed_s += self._own.more_s() + self._others_more_s()
+            paid_s = min(self._owed_s, passed_s * (1 - _LEAST))
+            self._owed_s -= paid_s
+            self._behind_s += paid_s
+        return now_s - self._behind_s
+
+    def _others_more_s(self) -> float:
+        if self._waits.keys() != self._others:
+            for pid in self._others - self._waits.keys():
+                self._waits[pid] = ProcessorWait(pid)
+            for pid in self._waits.keys() - self._others:
+                self._waits.pop(pid).close()
+        return sum(wait.more_s() for wait in self._waits.values())
+
+    def close(self) -> None:
+        super().close()
+        for wait in (self._own, *self._waits.values()):
+            wait.close()
+        self._waits.clear()
+
+
+class LoopClock(SystemClock):
+    """A loop's time, in place of the machine's."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def monotonic_s(self) -> float:
+        return self._loop.time()
+
+
+class LoopSandbox(Sandbox):
+    """A sandbox with a loop's time."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._clock = LoopClock()
+        self._started = self._clock.monotonic_s()
+
+    @property
+    def now_s(self) -> float:
+        return self._epoch_s + (self._clock.monotonic_s() - self._started) * self.speed
+
+
+class SteadyStoreClock(StoreClock):
+    """A partition's time, which does not follow Redis's, since that goes on while the loop's stands still."""
+
+    def observe(self, store_now_ms: int, requested_at_s: float | None = None) -> int:
+        was_synced, own_offset_ms = self._is_synced, self._own_offset_ms
+        stepped_ms = super().observe(store_now_ms, requested_at_s)
+        if was_synced:
+            self._own_offset_ms = own_offset_ms
+        return stepped_ms
