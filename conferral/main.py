@@ -3,7 +3,6 @@
 0: done. 1: rejected or failed, with the reason on standard error. 2: wrong usage or settings. 3: still in progress.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from conferral.cli import (
 from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
+from conferral.runtime.garbage import collect_rarely
 from conferral.watch import command
 
 app = App(name="conferral", no_args_is_help=True)
@@ -75,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    # At the default thresholds, garbage collection takes a fifth of the startup time and finds nothing.
-    gc.set_threshold(20_000, 20, 20)
+    collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     for stream in (sys.stdout, sys.stderr):

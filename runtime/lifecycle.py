@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.garbage import collect_rarely
 
 log = structlog.get_logger()
 
@@ -37,10 +38,9 @@ def run(
     Returns:
         The exit code, as returned by `main`.
     """
-    # Objects loaded so far live forever, so the collector can skip them. Objects of requests and decisions are freed by
-    # reference counting, so it may run less often.
+    # Objects loaded so far live forever, so the collector can skip them.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    collect_rarely()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_with_signals(main, on_hangup))
 

@@ -1,6 +1,6 @@
 """The garbage collector walks over what tests make, not over the modules and the 13,000 tests that stay to the end.
 
-As the programs do; see `runtime/lifecycle.py`.
+As the programs do; see `runtime/garbage.py`.
 """
 
 import gc
@@ -8,8 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-#: The collector's thresholds (objects, collections, collections).
-_THRESHOLDS = (20_000, 20, 20)
+from conferral.runtime.garbage import collect_rarely
 
 # From here on, while tests are collected, hardly anything is let go.
 gc.disable()
@@ -22,5 +21,5 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(*_THRESHOLDS)
+        collect_rarely()
         gc.enable()
