@@ -175,10 +175,6 @@ class RequestLog:
         """Return the number of legs dialed to this address."""
         return sum(entry.to == to for entry in self.dials)
 
-    def dials_of(self, label: str) -> int:
-        """Return the number of legs dialed with this participant label."""
-        return sum(entry.label == label for entry in self.dials)
-
     def errors(self, code: int = 0) -> list[DebuggerEntry]:
         """Return the debugger's entries, optionally with this code."""
         return [entry for entry in self.debugger if code in (0, entry.code)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from typing import Self
@@ -22,7 +21,7 @@ SHUTDOWN_S = 1.0
 class Sandbox(SandboxRuntime):
     """A local Twilio on loopback; its arguments are those of `SandboxRuntime`.
 
-    Use it as `async with Sandbox(...) as sandbox`, or `await sandbox.serve_forever()`.
+    Use it as `async with Sandbox(...) as sandbox`.
     """
 
     _serving: AsyncExitStack | None = None
@@ -56,8 +55,3 @@ class Sandbox(SandboxRuntime):
         if self._serving is not None:
             await self._serving.aclose()
         log.info("sandbox_stopped", port=self.port)
-
-    async def serve_forever(self) -> None:
-        """Start, and run until canceled."""
-        async with self:
-            await asyncio.get_running_loop().create_future()

@@ -94,17 +94,6 @@ def _with_constants(then: Fields, now: Fields) -> Fields:
     return then | for_good | _addresses(then, now)
 
 
-def at_time(log: Sequence[LogEntry], at_ms: int, last_fields: Fields) -> Fields:
-    """Return a session's public fields as of a time: the last version committed by then.
-
-    Args:
-        log: Oldest first.
-        at_ms: Unix milliseconds.
-        last_fields: The current hash.
-    """
-    return at_version(log, version_at(log, at_ms), last_fields)
-
-
 def version_at(log: Sequence[LogEntry], at_ms: int) -> int:
     """Return the session's version at a time in Unix milliseconds; 0 before its first."""
     return max((version_of(entry) for entry in log if wording.parse_time_ms(entry["at"]) <= at_ms), default=0)

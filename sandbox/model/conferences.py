@@ -150,7 +150,6 @@ def enter(transaction: Transaction, call: Call) -> None:
     call.join_settings = None
     _apply_settings(conference, participant)
     conference.region = conference.region or participant.settings.region  # the first participant with a region sets it
-    conference.ever_joined = True
     if participant.coaching and participant.coach_sid not in conference.participants:
         _clear_coach(transaction, participant)
     _send_join(transaction, conference, participant)

@@ -177,7 +177,6 @@ class Call:
     """TwiML to run when a REST call is answered, or a dialed noun's whisper."""
     fallback_url: str = ""
     fallback_method: str = "POST"
-    fallback_used: bool = False
     subscription: Subscription | None = None
     callbacks_sent: int = 0
     activity: Activity = "idle"
@@ -275,7 +274,6 @@ class Conference:
     status: Literal["init", "in-progress", "completed"] = "init"
     region: str = ""
     participants: dict[str, Participant] = field(default_factory=dict)
-    ever_joined: bool = False
     events: Subscription | None = None
     events_fixed: bool = False
     """The first participant has joined, so `events` no longer changes."""

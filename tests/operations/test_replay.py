@@ -73,8 +73,8 @@ def test_a_moment_is_the_version_that_was_decided_last_by_then() -> None:
     last = session_codec.encode(sessions[-1])
     at_ms = sessions[-1].updated_at_ms
 
-    assert replay.at_time(log, at_ms - 1, last)["state"] == "bridged"
-    assert replay.at_time(log, at_ms, last)["state"] == "converting"
+    assert replay.at_version(log, replay.version_at(log, at_ms - 1), last)["state"] == "bridged"
+    assert replay.at_version(log, replay.version_at(log, at_ms), last)["state"] == "converting"
     assert replay.version_at(log, 0) == 0
 
 
