@@ -66,8 +66,8 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     client = make_client(order["redis_url"])
     publisher = BatchingIngest(client, KEYS, clock, metrics=metrics)
     # As if Redis had been up for more than a minute; before that, every callback rewrites the call index.
-    await publisher._check_server()
-    publisher._changed_at_s = None
+    await publisher._server._check()
+    publisher._server._changed_at_s = None
     watching = asyncio.ensure_future(publisher.watch_server(stop))
     code = await _serve(make_app(settings, publisher, NobodyAsks(), metrics, clock), order["port"], stop)
     await publisher.close()

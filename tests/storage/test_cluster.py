@@ -16,7 +16,8 @@ from conferral.storage.connection import cluster as cluster_client
 from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.erasure import SessionEraser
-from conferral.storage.ingest.writer import PIPELINES_IN_FLIGHT_MAX, BatchingIngest
+from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease
@@ -178,13 +179,13 @@ async def test_failover_is_noticed_as_another_server(
     cluster: ClusterServers, client: Client, publisher: BatchingIngest
 ) -> None:
     before, _ = await server_identity(client)
-    await publisher._check_server()
-    publisher._changed_at_s = None  # as if it had been up for long
+    await publisher._server._check()
+    publisher._server._changed_at_s = None  # as if it had been up for long
     assert not publisher.restarted_recently()
     cluster.fail_over(cluster.owner_of(KEYS.events(7)))
     await client.xadd(KEYS.events(7), {"type": "x"})  # sent on, and the map is known to be old
     await asyncio.sleep(0.5)  # a delay: the replica takes over
-    await eventually(publisher._check_server)
+    await eventually(publisher._server._check)
     assert publisher.restarted_recently()
     assert (await server_identity(client))[0] != before
 

@@ -130,8 +130,8 @@ async def test_a_script_that_redis_has_forgotten_is_sent_again(publisher, client
 
 
 async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher, clock):
-    await publisher._check_server()
-    publisher._changed_at_s = None  # as if it had been up for long
+    await publisher._server._check()
+    publisher._server._changed_at_s = None  # as if it had been up for long
     assert not publisher.restarted_recently()
     server.signal(signal.SIGSTOP)
     try:

@@ -10,16 +10,9 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed, CallReceived, ClientCallReceived
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX, _make_settler, _Operation
 from conferral.storage.ingest.port import PartyView, ReplayedCallError, SessionView
-from conferral.storage.ingest.writer import (
-    CALL_INDEX_TTL_S,
-    IDENTITY_WINDOW_S,
-    NEW_CALL_S,
-    PIPELINES_IN_FLIGHT_MAX,
-    BatchingIngest,
-    _make_settler,
-    _Operation,
-)
+from conferral.storage.ingest.writer import CALL_INDEX_TTL_S, IDENTITY_WINDOW_S, NEW_CALL_S, BatchingIngest
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -131,8 +124,8 @@ async def test_session_of_a_call_is_found(publisher):
 
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher, client, keys, monkeypatch):
     flights = []
-    send = publisher._send
-    monkeypatch.setattr(publisher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
+    send = publisher._batcher._send
+    monkeypatch.setattr(publisher._batcher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
     await asyncio.gather(*(publisher.publish(event(n)) for n in range(100)))
     assert flights == [100]
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
@@ -228,8 +221,8 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         publisher = BatchingIngest(client, keys, clock)
         stop = asyncio.Event()
         assert publisher.restarted_recently(), "nothing is known yet"
-        await publisher._check_server()
-        publisher._changed_at_s = None  # as if it had been up for long
+        await publisher._server._check()
+        publisher._server._changed_at_s = None  # as if it had been up for long
         assert not publisher.restarted_recently()
         await publisher.publish(event(0))
         own.kill()
@@ -247,7 +240,7 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
 
 
 async def test_too_many_waiting_writes_are_refused_at_once(publisher, monkeypatch):
-    monkeypatch.setattr("conferral.storage.ingest.writer.WAITING_MAX", 3)
+    monkeypatch.setattr("conferral.storage.ingest.command_batcher.WAITING_MAX", 3)
     results = await asyncio.gather(*(publisher.publish(event(n)) for n in range(10)), return_exceptions=True)
     assert sum(isinstance(result, StoreUnreachableError) for result in results) == 7
 
@@ -278,17 +271,17 @@ async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publ
     landed = loop.create_task(asyncio.sleep(0))
     await landed
     stuck = [loop.create_task(asyncio.Event().wait()) for _ in range(PIPELINES_IN_FLIGHT_MAX)]
-    publisher._flushes.update(stuck)
+    publisher._batcher._flushes.update(stuck)
     publishing = loop.create_task(publisher.publish(event(), call_sid="CA2"))
     try:
-        publisher._stop_counting(landed)
+        publisher._batcher._stop_counting(landed)
         await client.ping()
         assert not await client.exists(stored)
-        publisher._stop_counting(stuck[0])
+        publisher._batcher._stop_counting(stuck[0])
         await publishing
         assert await client.xlen(stored) == 1
     finally:
-        publisher._flushes.difference_update(stuck)
+        publisher._batcher._flushes.difference_update(stuck)
         for flight in (publishing, *stuck):
             flight.cancel()
 

@@ -13,8 +13,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallProgressed, ConferenceEventIgnored, Event
 from conferral.storage.connection.client import Client
-from conferral.storage.ingest import load_shedding
-from conferral.storage.ingest import writer as publishing
+from conferral.storage.ingest import command_batcher, load_shedding
 from conferral.storage.ingest.load_shedding import LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -163,8 +162,10 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
 async def test_length_of_a_stream_is_asked_for_once_a_second(publisher: BatchingIngest, metrics: Metrics, monkeypatch):
     hands, sent = Hands(), Counter[str]()
     publisher._shedding = LoadShedding(hands, metrics)
-    run = publisher._run
-    monkeypatch.setattr(publisher, "_run", lambda commands: sent.update(one[0] for one in commands) or run(commands))
+    run = publisher._batcher.run
+    monkeypatch.setattr(
+        publisher._batcher, "run", lambda commands: sent.update(one[0] for one in commands) or run(commands)
+    )
     for second in (1, 2):
         await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
         assert sent == {"XADD": 100 * second, "XLEN": second}
@@ -176,7 +177,7 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
     server: AnyServer, publisher: BatchingIngest, client: Client, keys: Keys, metrics: Metrics, monkeypatch
 ):
     one = sum(sum(map(len, command)) for command in publisher._writes(deciding(10), ""))
-    monkeypatch.setattr(publishing, "WAITING_BYTES_MAX", 10 * one + one // 2)
+    monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX", 10 * one + one // 2)
     monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)
     await publisher.publish(deciding(1))
     server.signal(signal.SIGSTOP)
@@ -191,7 +192,7 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
         server.signal(signal.SIGCONT)
     await asyncio.gather(*waiting)
     assert shed(metrics) == {"waiting": 1}
-    assert publisher._waiting_bytes == 0
+    assert publisher._batcher._waiting_bytes == 0
 
     await publisher.publish(deciding(31))
     await publisher.publish(noted(2))
@@ -214,7 +215,7 @@ async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys
     finally:
         server.signal(signal.SIGCONT)
     assert all(isinstance(result, StoreUnreachableError) for result in results)
-    assert publisher._waiting_bytes == 0
+    assert publisher._batcher._waiting_bytes == 0
     await publisher.publish(deciding(100))
     await publisher.close()
     await client.aclose()
@@ -225,7 +226,7 @@ async def test_those_in_front_who_gave_up_hold_nobody_up(
     publisher: BatchingIngest, client: Client, keys: Keys, monkeypatch
 ):
     """A whole pipeline of operations that nobody waits for any more, and behind it one that somebody does."""
-    monkeypatch.setattr(publishing, "PIPELINE_MAX", 3)
+    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
     given_up = [asyncio.create_task(publisher.publish(deciding(number))) for number in range(3)]
     await asyncio.sleep(0)  # they are waiting, and nothing is sent before the next turn
     for task in given_up:

@@ -273,15 +273,15 @@ async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memor
     keys = Keys("test", 4)
     publisher = BatchingIngest(memory.client(), keys, SystemClock(), deadline_s=0.2)
     event = CallProgressed(session_id="s", source="CA2", sequence=1, party="agent", call_sid="CA2", status="ringing")
-    await publisher._check_server()
-    publisher._changed_at_s = None  # as if it had been up for long
+    await publisher._server._check()
+    publisher._server._changed_at_s = None  # as if it had been up for long
     memory.fault = once(Fault.UNREACHABLE, "XADD")
     await publisher.publish(event, call_sid="CA2")
     entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
     assert [fields[b"sequence"] for _, fields in entries] == [b"1"]
-    assert not publisher._server_is_unknown or publisher.restarted_recently()
+    assert not publisher._server._is_unknown or publisher.restarted_recently()
     memory.restart()
-    await publisher._check_server()
+    await publisher._server._check()
     assert publisher.restarted_recently()
     memory.stop()
     with pytest.raises(StoreUnreachableError):

@@ -1,0 +1,53 @@
+"""Server watch: detects that Redis restarted or failed over, so that its data may be stale."""
+
+import asyncio
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.storage.connection.client import Client, server_identity
+
+#: How long Redis's data may be stale after a restart or failover, seconds.
+RECENT_RESTART_S = 60.0
+#: Interval at which the server's identity is checked, seconds.
+SERVER_CHECK_EVERY_S = 1.0
+
+
+class ServerWatch:
+    """Watches the identity of the server that a client talks to."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._run_id = ""
+        self._changed_at_s: float | None = None
+        self._is_unknown = True
+
+    def mark_unknown(self) -> None:
+        """Note that the server did not answer: until the next check, it may be another one."""
+        self._is_unknown = True
+
+    def has_changed_recently(self) -> bool:
+        """Whether Redis restarted or failed over within the last minute, or may have."""
+        if self._is_unknown:
+            return True
+        return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check until the process stops."""
+        while not stop.is_set():
+            try:
+                await self._check()
+            except StoreError:
+                self._is_unknown = True
+            await pause(stop, SERVER_CHECK_EVERY_S)
+
+    async def _check(self) -> None:
+        run_id, up_s = await server_identity(self._client)
+        now_s = self._clock.monotonic_s()
+        if self._run_id and run_id != self._run_id:
+            self._changed_at_s = now_s
+        elif not self._run_id and up_s < RECENT_RESTART_S:
+            self._changed_at_s = now_s - up_s
+        self._run_id = run_id
+        self._is_unknown = False
