@@ -71,7 +71,7 @@ class PageState:
             },
         )
         shown, more = phones.phone_views(sandbox)
-        yield "phones", {"phones": shown, "more": more, "everybody": phones.sound_sentences(sandbox)}
+        yield "phones", {"phones": shown, "more": more, "sentences": phones.sound_sentences(sandbox)}
         yield "numbers", {"numbers": conferences.number_views(sandbox)}
         yield "rooms", {"rooms": conferences.conference_views(sandbox)}
         yield "faults", conferences.fault_view(sandbox)

@@ -1,10 +1,14 @@
-"""Private words that the project does not use for names. Each failure names the replacement."""
+"""Private words that the project uses neither for names nor in prose. Each failure names the replacement."""
 
 import ast
+import io
 import re
+import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+from conferral.telephony.phrases import Phrase, sentence_in
 from tests.test_tidy import ROOT
 
 PRODUCT = (
@@ -45,6 +49,28 @@ REPLACEMENTS = {
     "tunes": "wait_audio",
     "whoever": "a word for who it is: party, holder, worker",
 }
+#: Words in docs, comments, docstrings, and texts of the product, and what to write instead.
+PROSE = {
+    r"anew": "again",
+    r"(?:any|every|no|some)body": "the actor, anyone, everyone, no one, or someone",
+    r"beside": "next to, or besides",
+    r"chores?": "post-commit write",
+    r"diall(ed|ing)": "dialed, dialing",
+    r"in earnest": "in production",
+    r"lets? go": "hang up, disconnect, or release",
+    r"mend(s|ed|ing)?": "fix",
+    r"(put|puts|was|were) aside": "dead-lettered",
+    r"sign of life": "heartbeat",
+    r"take[ns]? up|took up": "process, retrieve, or open",
+    r"told": "reported, informed, or shown",
+    r"untold": "unreported",
+    r"whoever": "anyone who, or the actor",
+}
+PRIVATE = re.compile("|".join(rf"\b(?:{words})\b" for words in PROSE), re.IGNORECASE)
+#: What callers hear, the history of releases, what others wrote, and pages that name tests.
+NOT_PROSE = ("telephony/phrases.py", "CHANGELOG.md", "LICENSE", "vendor/", "docs/reference/faults.md", ".lock")
+#: Pages and comments of these; Python is read token by token.
+WRITTEN = (".md", ".lua", ".js", ".css", ".yml", ".json", ".toml", ".example", "Makefile", "Dockerfile", ".service")
 
 
 def files() -> list[Path]:
@@ -91,3 +117,72 @@ def test_private_words_are_found(tmp_path: Path) -> None:
     assert {name for _, name in names_in(tree) if set(parts_of(name)) & REPLACEMENTS.keys()} == {
         "LookAround", "tell", "whoever", "tune", "chore",
     }  # fmt: skip
+
+
+def prose_in(path: Path) -> Iterator[tuple[int, str]]:
+    """Return what people read in a file, with its lines: all of a page; comments and texts of a program."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        yield from enumerate(text.splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        # A string without a space is a name or a value; so is what stands in braces.
+        kind = tokenize.tok_name[token.type]
+        if kind == "COMMENT" or (kind in ("STRING", "FSTRING_MIDDLE") and " " in token.string):
+            yield from enumerate(re.sub(r"{[^{}]*}", "", token.string).splitlines(), token.start[0])
+
+
+def private_words_in(path: Path) -> list[str]:
+    """Return a line for each private word in a file's prose."""
+    if not PRIVATE.search(path.read_text("utf-8")):
+        return []
+    place = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return [
+        f"{place}:{line}: not {found[0]}, but {better_than(found[0])}"
+        for line, text in prose_in(path)
+        if PRIVATE.search(text)
+        for found in PRIVATE.finditer(without_phrases(text))
+    ]
+
+
+def better_than(word: str) -> str:
+    return next(better for words, better in PROSE.items() if re.fullmatch(words, word, re.IGNORECASE))
+
+
+def without_phrases(text: str) -> str:
+    """Return a text without quotations of what callers hear."""
+    for phrase in Phrase:
+        text = text.replace(sentence_in(phrase, "en-US"), "")
+    return text
+
+
+def written() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return [
+        ROOT / name
+        for name in listed
+        if name.endswith((*WRITTEN, ".py"))
+        and not name.startswith("tests/")
+        and not any(part in name for part in NOT_PROSE)
+        and not (ROOT / name).is_symlink()
+    ]
+
+
+def test_prose_has_no_private_words() -> None:
+    problems = [problem for path in written() for problem in private_words_in(path)]
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_private_words_in_prose_are_found(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("told = 'nobody'\n#: Told by whoever.\nfail(f'the {told} call')\nfail('it was put aside')\n")
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\nNobody hears test_nobody.\n")
+    quoted = tmp_path / "quoted.md"
+    quoted.write_text(f'hears "{sentence_in(Phrase.RECALL_PARKED, "en-US")}"\n')
+
+    assert [found.partition(",")[0] for found in private_words_in(program)] == [
+        "program.py:2: not Told", "program.py:2: not whoever", "program.py:4: not put aside",
+    ]  # fmt: skip
+    assert [found.partition(",")[0] for found in private_words_in(page)] == ["page.md:3: not Nobody"]
+    assert private_words_in(quoted) == []

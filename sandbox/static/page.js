@@ -12,7 +12,7 @@ import { copied } from "./shared/copy.js";
 import { Jump } from "./shared/jump.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { alone, debug, everybody, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
+import { alone, debug, sentences, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { MaskedText } from "./masking.js";
 
@@ -105,9 +105,9 @@ function AudibilityPanel() {
     <h2 id="hearing">Who hears whom</h2>
     <div role="status"><ul>
       ${
-        everybody.value.length === 0
+        sentences.value.length === 0
           ? html`<li class="muted">No one is on a call.</li>`
-          : everybody.value.map((words, index) => html`<li key=${index}><${MaskedText} value=${words} /></li>`)
+          : sentences.value.map((words, index) => html`<li key=${index}><${MaskedText} value=${words} /></li>`)
       }
     </ul></div>
   </section>`;

@@ -79,7 +79,7 @@ const TAKERS = {
   phones: (message) => {
     store.phones.value = message.phones;
     store.more.value = message.more;
-    store.everybody.value = message.everybody;
+    store.sentences.value = message.sentences;
   },
   numbers: ({ numbers }) => {
     store.numbers.value = numbers;

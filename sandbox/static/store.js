@@ -11,7 +11,7 @@ export const phones = signal([]);
 /** Number of phones not shown. */
 export const more = signal(0);
 /** Sentences: who hears whom. */
-export const everybody = signal([]);
+export const sentences = signal([]);
 export const numbers = signal([]);
 export const rooms = signal([]);
 export const faults = signal({ to_come: [], rates: {} });

@@ -81,7 +81,7 @@ async def test_a_call_is_played_by_what_the_page_is_told(
 
     await control.post(f"/calls/{page.leg('client:alice')['sid']}/answer")
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
-    assert page.told["phones"]["everybody"] == ["the customer hears alice", "alice hears the customer"]
+    assert page.told["phones"]["sentences"] == ["the customer hears alice", "alice hears the customer"]
     assert page.leg(CUSTOMER)["words"] == "you hear alice"
     assert page.leg(CUSTOMER)["hears"] == ["client:alice"]
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "only detected in conferences"

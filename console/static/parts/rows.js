@@ -15,7 +15,7 @@ const SORT_EVERY_MS = 2000;
 /** How long a resting pointer on the list still prevents sorting, in milliseconds. */
 const AIMING_MS = 10_000;
 /** Rows rendered above and below the visible ones (count). */
-const BESIDE = 8;
+const OVERSCAN = 8;
 /** Maximum number of rows in the document, however small the font. */
 const DRAWN_MAX = 150;
 /** Below this width, a row is a card; the style sheet has the same value. */
@@ -143,8 +143,8 @@ const sight = signal({ first: 0, last: 40 });
 
 function look(list) {
   const top = list.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor(-top / height.peek()) - BESIDE);
-  const last = Math.min(first + DRAWN_MAX, Math.ceil((innerHeight - top) / height.peek()) + BESIDE);
+  const first = Math.max(0, Math.floor(-top / height.peek()) - OVERSCAN);
+  const last = Math.min(first + DRAWN_MAX, Math.ceil((innerHeight - top) / height.peek()) + OVERSCAN);
   const { first: firstBefore, last: lastBefore } = sight.peek();
   if (first !== firstBefore || last !== lastBefore) {
     sight.value = { first, last: Math.max(first, last) };
