@@ -316,9 +316,8 @@ def cli_page() -> str:
     for name, command in _commands(tree):
         parts.append(f"## conferral {name}\n")
         parameters = command.get_params(command.make_context(name, [], resilient_parsing=True))
-        rows = [_parameter(one) for one in parameters if not getattr(one, "hidden", False)]
+        rows = [_parameter(one) for one in parameters if one.name != "help" and not getattr(one, "hidden", False)]
         parts.append(_help(command.help) + "\n")
-        rows = [row for row in rows if row[0] != "`--help`"]
         if rows:
             parts.append(_table(("Argument or option", "Meaning", "Default"), rows))
     return _page("conferral/main.py", intro, *parts)
