@@ -9,6 +9,7 @@ from conferral.operations.errors import CommandIdConflict, CommandStreamFull, Se
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.retry import retry_unreachable
 from conferral.statemachine.events import Call
 from conferral.storage.codecs import session_codec
 from conferral.storage.commands import command_stream
@@ -47,7 +48,7 @@ class CommandSubmitter:
         self,
         reader: SessionQueries,
         run: RequestRunner = cancellable,
-        on_unreachable: Callable[[StoreUnreachableError], None] | None = None,
+        on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
         """Create a submitter.
 
@@ -58,7 +59,7 @@ class CommandSubmitter:
         """
         self._reader = reader
         self._run = run
-        self._on_unreachable = on_unreachable or (lambda _error: None)
+        self._on_unreachable = on_unreachable
 
     async def submit(
         self, fields: Mapping[str, str], command_id: str = "", *, check_session: bool = False, retry_for_s: float = 0.0
@@ -85,19 +86,14 @@ class CommandSubmitter:
             fields.get("session", ""),
             command_stream.digest_of(fields),
         )
-        until_s = _now_s() + retry_for_s
-        pause_s = POLL_INITIAL_S
-        while True:
-            try:
-                await self._publish(command, fields, is_new=not command_id, check_session=check_session)
-            except StoreUnreachableError as error:
-                if _now_s() + pause_s >= until_s:
-                    raise
-                self._on_unreachable(error)
-            else:
-                return command
-            await asyncio.sleep(pause_s)
-            pause_s = min(POLL_MAX_S, pause_s * 2)
+        await retry_unreachable(
+            lambda: self._publish(command, fields, is_new=not command_id, check_session=check_session),
+            POLL_INITIAL_S,
+            pause_max_s=POLL_MAX_S,
+            deadline_s=_now_s() + retry_for_s,
+            on_error=self._on_unreachable,
+        )
+        return command
 
     async def _publish(
         self, command: SubmittedCommand, fields: Mapping[str, str], *, is_new: bool, check_session: bool

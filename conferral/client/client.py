@@ -15,7 +15,8 @@ from conferral.operations.command_submission import CommandSubmitter, with_publi
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import Fields, SessionQueries
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import StoreError
+from conferral.runtime.retry import retry_unreachable
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
 from conferral.storage.commands import command_parser
@@ -118,11 +119,11 @@ class Client(CommandMethods):
         command = Command(submitter, submitted)
         return await command.done(max(0.0, until_s - _now_s())) if waits else command
 
-    def _warn_once_unreachable(self) -> Callable[[StoreUnreachableError], None]:
+    def _warn_once_unreachable(self) -> Callable[[StoreError], None]:
         """Return a callback that logs once per command that Redis is unreachable and the command has to wait."""
-        reported: list[StoreUnreachableError] = []
+        reported: list[StoreError] = []
 
-        def note(error: StoreUnreachableError) -> None:
+        def note(error: StoreError) -> None:
             if not reported:
                 _logger.warning("%s at %s; trying again", error, redacted_url(self._url))
             reported.append(error)
@@ -219,13 +220,9 @@ class Client(CommandMethods):
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run an idempotent request, and retry it while Redis is unreachable."""
-        pause_s = POLL_EVERY_S
-        while True:
-            try:
-                return await self._run(request(*args, **kwargs))
-            except StoreUnreachableError:
-                await asyncio.sleep(pause_s)
-                pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
+        return await retry_unreachable(
+            lambda: self._run(request(*args, **kwargs)), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
+        )
 
 
 def _now_s() -> float:

@@ -93,6 +93,6 @@ class ApiCommands:
             return ()
 
 
-def _log_unreachable(error: StoreUnreachableError) -> None:
+def _log_unreachable(error: StoreError) -> None:
     """Log an outage; the command is published, only its outcome can't be read now."""
     log_unreachable(error, task="api")

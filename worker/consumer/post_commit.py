@@ -1,10 +1,12 @@
 """Post-commit writes: idempotent Redis writes that follow a commit but live in another cluster slot."""
 
 import asyncio
+import contextlib
 
 import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.retry import retry_unreachable
 from conferral.storage.codecs.effect_codec import PostCommitWrite
 from conferral.storage.partition.partition_store import PartitionStore
 
@@ -42,33 +44,21 @@ class PostCommitWrites:
             await asyncio.sleep(0)
 
     async def _run(self, write: PostCommitWrite) -> None:
-        while True:
-            try:
-                await self._access.finish_write(self._partition, write, session_ttl_s=self._session_ttl_s)
-            except StoreUnreachableError:
-                if self._is_stopping:
-                    return
-                await asyncio.sleep(PAUSE_S)
-            except StoreError as error:
-                # One of its keys holds a foreign type, so a retry would fail too.
-                log.error(
-                    "post_commit_write_failed",
-                    partition=self._partition,
-                    session_id=write.session_id,
-                    reason=str(error),
-                )
-                if await self._dead_letter(write):
-                    return
-                await asyncio.sleep(PAUSE_S)
-            else:
-                return
+        with contextlib.suppress(StoreError):  # the write stays in the outbox
+            await retry_unreachable(lambda: self._finish(write), PAUSE_S, on_error=self._check_not_stopping)
 
-    async def _dead_letter(self, write: PostCommitWrite) -> bool:
-        """Dead-letter a write that Redis refuses; return whether it is finished."""
+    def _check_not_stopping(self, error: StoreError) -> None:
+        if self._is_stopping:
+            raise error
+
+    async def _finish(self, write: PostCommitWrite) -> None:
         try:
-            await self._access.dead_letter_write(self._partition, write, "Redis refuses one of its keys")
+            await self._access.finish_write(self._partition, write, session_ttl_s=self._session_ttl_s)
         except StoreUnreachableError:
-            return self._is_stopping
-        except StoreError:
-            return True  # the dead-letter key is foreign too: the write stays in the outbox
-        return True
+            raise
+        except StoreError as error:
+            # One of its keys holds a foreign type, so a retry would fail too.
+            log.error(
+                "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
+            )
+            await self._access.dead_letter_write(self._partition, write, "Redis refuses one of its keys")

@@ -1,6 +1,5 @@
 """Outbox writes of the executor: outcomes, sent marks, and calls. Retried while Redis is unreachable."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -8,6 +7,7 @@ import structlog
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
+from conferral.runtime.retry import retry_unreachable
 from conferral.statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
@@ -133,15 +133,14 @@ class OutboxWriter:
 
     async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
         partition = self._keys.partition_of(session_id)
-        while True:
-            try:
-                return await action()
-            except LeaseLostError:
-                raise
-            except StoreError as error:
-                held = self._held.get(partition)
-                if held is None or not held.is_active:
-                    # The effect stays in the outbox, and the next holder verifies it.
-                    raise LeaseLostError("the partition is not ours any more") from error
-                log_unreachable(error, partition=partition)
-                await asyncio.sleep(PAUSE_S)
+
+        def on_error(error: StoreError) -> None:
+            if isinstance(error, LeaseLostError):
+                raise error
+            held = self._held.get(partition)
+            if held is None or not held.is_active:
+                # The effect stays in the outbox, and the next holder verifies it.
+                raise LeaseLostError("the partition is not ours any more") from error
+            log_unreachable(error, partition=partition)
+
+        return await retry_unreachable(action, PAUSE_S, errors=StoreError, on_error=on_error)
