@@ -1,4 +1,4 @@
-"""Deduplication of events in bounded space, so that repeated callbacks change nothing."""
+"""Deduplication of events in bounded space: a duplicate callback changes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

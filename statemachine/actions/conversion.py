@@ -122,7 +122,7 @@ def note_redirected(draft: Draft, event: EffectOutcome) -> None:
 
 def note_redirect_ended(draft: Draft, event: EffectOutcome) -> None:
     """Record that the redirect ended, either failed or with an unknown outcome."""
-    draft.change(open_redirects=_without_redirect(draft, event))
+    draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     for party in tuple(draft.session.parties.values()):
         if party.repair_moved_at_ms:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
@@ -165,7 +165,3 @@ def _return_to_bridge(draft: Draft, why: str) -> None:
     draft.cancel_timer(RepairOverdue.timer)
     report_converts(draft, CommandStatus.FAILED, why)
     fail_queued_commands(draft, why)
-
-
-def _without_redirect(draft: Draft, event: EffectOutcome) -> tuple[str, ...]:
-    return tuple(name for name in draft.session.open_redirects if name != event.effect_id)

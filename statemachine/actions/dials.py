@@ -399,15 +399,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
     set_dial_timer(draft)
 
 
-def abandon_call(draft: Draft, name: str) -> None:
-    """Give up a party's call: hang it up if it is known, else as soon as it shows up."""
-    party = draft.session.parties[name]
-    if party.call_sid:
-        _hang_up(draft, party)
-    else:
-        draft.change_party(party, hang_up_requested=False)
-
-
 def mark_unknown_dials(draft: Draft) -> None:
     """Mark dials without a known call after a Redis rollback: they are searched for if the session ends."""
     for party in tuple(draft.session.parties.values()):
@@ -434,9 +425,10 @@ def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
     """Hang up parties that are being removed, as soon as their calls are known."""
     for party in tuple(draft.session.parties.values()):
         if may_hang_up(draft.session, party):
-            _hang_up(draft, party)
+            hang_up(draft, party)
 
 
-def _hang_up(draft: Draft, party: Party) -> None:
+def hang_up(draft: Draft, party: Party) -> None:
+    """Hang up a party's call, which is known."""
     effect_id = draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
     draft.change_party(party, hang_up_requested=True, hang_up_effect_id=effect_id)

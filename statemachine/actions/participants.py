@@ -85,11 +85,6 @@ def clear_end_on_exit(draft: Draft) -> None:
             draft.change_party(party, desired_end_on_exit=False)
 
 
-def clear_agent_end_on_exit(draft: Draft) -> None:
-    """Request that the agent's leaving does not end the conference."""
-    draft.change_party(draft.session.parties[AGENT], desired_end_on_exit=False)
-
-
 # ---- requests ----------------------------------------------------------------------------------------------------
 
 

@@ -242,7 +242,7 @@ def note_announcement_ended(draft: Draft, event: AnnouncementEnded) -> None:
 
 def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
     """Record that Twilio refused an announcement. One with an unknown outcome may still report its end."""
-    command = _command_of(draft, event)
+    command = next((one for one in draft.session.pending_commands if event.effect_id in one.effects), None)
     if command is None or isinstance(event, EffectUnknown):
         return
     assert isinstance(event, EffectFailed)
@@ -254,10 +254,6 @@ def note_announcement_failed(draft: Draft, event: EffectOutcome) -> None:
         reason = "no one is there to hear it" if event.gone else event.reason_text
         finish_command(draft, command, CommandStatus.FAILED, reason)
     set_command_timer(draft)
-
-
-def _command_of(draft: Draft, event: EffectOutcome) -> PendingCommand | None:
-    return next((command for command in draft.session.pending_commands if event.effect_id in command.effects), None)
 
 
 # ---- reporting ---------------------------------------------------------------------------------------------------

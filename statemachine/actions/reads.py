@@ -62,18 +62,14 @@ def check_session(draft: Draft, event: AccountSwept) -> None:
     """Read Twilio, because the sweep found a difference or Redis was rolled back."""
     if is_of_session(event):
         mark_unknown_dials(draft)
-        _schedule_read(draft)
+        # The stage's event may have happened and been lost by Redis, so the read comes first.
+        due_ms = draft.session.timers.get(StageOverdue.timer)
+        if due_ms is not None:
+            draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
     if is_of_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
         read_calls(draft, event)
-
-
-def _schedule_read(draft: Draft) -> None:
-    """Extend the stage timer: the stage's event may have happened and been lost by Redis, so the read comes first."""
-    due_ms = draft.session.timers.get(StageOverdue.timer)
-    if due_ms is not None:
-        draft.set_timer(StageOverdue.timer, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
 
 
 def read_until_known(draft: Draft, event: Event) -> None:

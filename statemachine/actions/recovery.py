@@ -1,4 +1,4 @@
-"""Recovery of a conference whose session Redis has lost: its participants keep talking, and no one is left alone."""
+"""Recovery of a conference or transfer that Redis lost in a rollback: its participants keep talking."""
 
 from dataclasses import replace
 

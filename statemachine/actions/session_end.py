@@ -84,7 +84,7 @@ def end_parent_left(draft: Draft, event: CallProgressed | DialEnded) -> None:
     parent = draft.session.parent
     if isinstance(event, CallProgressed):
         note_call_ended(draft, parent, event)
-    _end_with_parent_reason(draft, _reported_status(event))
+    _end_with_parent_reason(draft, event.status if isinstance(event, CallProgressed) else event.call_status)
 
 
 def _end_with_parent_reason(draft: Draft, status: str) -> None:
@@ -284,12 +284,6 @@ def reason_by_first_to_leave(draft: Draft) -> EndReason:
     return {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}.get(
         draft.session.first_to_leave, EndReason.ALONE
     )
-
-
-def _reported_status(event: Event) -> str:
-    if isinstance(event, CallProgressed):
-        return event.status
-    return event.call_status if isinstance(event, DialEnded) else "completed"
 
 
 #: Why a call is hung up after the end of its session.

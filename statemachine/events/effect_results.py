@@ -96,7 +96,7 @@ class CallSeen:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantSeen:
-    """A participant as a read shows it."""
+    """A participant as a read or a sweep shows it."""
 
     call_sid: str
     label: str = ""
@@ -164,25 +164,13 @@ class AccountSwept(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ParticipantFound:
+class ParticipantFound(ParticipantSeen):
     """A participant of a recovered conference."""
 
-    call_sid: str
-    label: str = ""
     #: Address of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
     address: str = field(default="", repr=False)
     #: Whether the call is inbound.
     came_in: bool = False
-    #: Whether its phone still rings.
-    is_ringing: bool = False
-    #: StartConferenceOnEnter.
-    start_on_enter: bool = True
-    held: bool = False
-    muted: bool = False
-    #: EndConferenceOnExit.
-    end_on_exit: bool = False
-    #: SID of the call that this one coaches; empty for none.
-    coaches: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

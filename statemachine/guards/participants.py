@@ -18,11 +18,6 @@ def differs_from_desired(draft: Draft, _event: Event) -> bool:
     return any(party.in_conference and next_update(session, party) for party in session.parties.values())
 
 
-def conference_has_started(session: Session) -> bool:
-    """Whether nothing indicates that the conference has not started."""
-    return not session.awaits_conference_start and not any(party.waits_for_start for party in session.participants)
-
-
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
     """Return the next update to request for a participant; None if it matches or an update is open.
 
@@ -32,7 +27,8 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    if party.is_gone or not party.in_conference or not conference_has_started(session):
+    has_started = not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
+    if party.is_gone or not party.in_conference or not has_started:
         return None
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD

@@ -15,7 +15,7 @@ from conferral.statemachine.guards.supervision import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import Opening, Phase, SuperviseMode
 from conferral.statemachine.step import CommandStatus
 
@@ -48,18 +48,6 @@ def names_customer(draft: Draft, event: PartyCommand) -> bool:
 def names_target(draft: Draft, event: PartyCommand) -> bool:
     """Whether the command names a target of the transfer."""
     return named_party(draft, event) in draft.session.targets
-
-
-def names_ring_group_member(draft: Draft, event: PartyCommand) -> bool:
-    """Whether the command names a member of a ring group."""
-    party = named_party(draft, event)
-    return party is not None and party in draft.session.targets and party.name != TARGET
-
-
-def names_uninvolved_party(draft: Draft, event: PartyCommand) -> bool:
-    """Whether the command names a party that the transfer does not depend on."""
-    party = named_party(draft, event)
-    return party is not None and party.name not in (CUSTOMER, AGENT) and party not in draft.session.targets
 
 
 def is_outside_conference(draft: Draft, event: PartyCommand) -> bool:

@@ -1,6 +1,7 @@
 """Guards on a live conference whose session Redis has lost."""
 
 import re
+from dataclasses import fields
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, ConferenceFound, ParticipantFound, ParticipantSeen
@@ -58,16 +59,9 @@ def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> Confer
     came_in = session.parent.call_sid if session.direction == INBOUND else ""
     participants = tuple(
         ParticipantFound(
-            call_sid=seen.call_sid,
-            label=seen.label,
+            **{one.name: getattr(seen, one.name) for one in fields(seen)},
             address=addresses.get(seen.call_sid, ""),
             came_in=seen.call_sid == came_in,
-            held=seen.held,
-            muted=seen.muted,
-            end_on_exit=seen.end_on_exit,
-            coaches=seen.coaches,
-            is_ringing=seen.is_ringing,
-            start_on_enter=seen.start_on_enter,
         )
         for seen in event.participants
     )

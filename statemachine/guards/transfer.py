@@ -15,6 +15,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.calls import is_connected
 from conferral.statemachine.guards.conference import is_another_conference
+from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     WITHOUT_AGENT,
     park_timeout_ends_session,
@@ -345,11 +346,15 @@ def agent_was_released(draft: Draft, _event: Event) -> bool:
     return draft.session.phase in WITHOUT_AGENT or _agent(draft).is_leaving or _agent(draft).is_gone
 
 
-def names_ringing_agent(draft: Draft, event: Remove) -> bool:
-    """Whether the command names the agent being dialed for a retrieval or a recall."""
-    agent = _agent(draft)
-    is_rung = draft.session.phase in AGENT_RING_PHASES and not (agent.is_gone or agent.is_leaving)
-    return is_rung and event.party in (agent.name, agent.call_sid)
+def transfer_continues_without(draft: Draft, event: Remove) -> bool:
+    """Whether the transfer does not depend on the named party.
+
+    It may be an added party, one of a ring group, or the agent being dialed for a retrieval or a recall.
+    """
+    party = named_party(draft, event)
+    if party is None or party.name != AGENT:
+        return party is not None and party.name not in (CUSTOMER, TARGET)
+    return draft.session.phase in AGENT_RING_PHASES and not party.is_leaving
 
 
 def is_not_consult(draft: Draft, _event: Event) -> bool:

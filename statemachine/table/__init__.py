@@ -1,7 +1,7 @@
 """The transition table over the five states, one file for each kind of event.
 
 Rows of one event are tried from top to bottom; the first whose guard agrees is taken. A row without a guard comes last.
-After every event that was taken, the rows of `automatic` are tried, until none fits.
+After every event that was taken, the rows of `automatic` are tried, until none fits. `stages` divides `transferring`.
 
 Every pair (state, event) is either in `TABLE` or in `IGNORED`, with the reason why nothing happens; tests count them.
 `docs/statemachine.md` and its diagram are generated from here.

@@ -1,4 +1,4 @@
-"""Commands: when each is refused, and what each begins.
+"""Commands: when each is refused ("no transfer is in progress"), and what each begins.
 
 A refusal names its reason, or the function that returns it. `ANY` means every command but `call`.
 """
@@ -110,9 +110,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   C,                      Retrieve,                      when.is_parked,                    S.DIALING,              do.retrieve),
     Refuse(B|V|C,                  Retrieve,                      None,                              "the call is not parked"),
     Row(   LIVE,                   Remove,                        when.names_customer,               E,                      do.end_by_command),
-    Row(   T,                      Remove,                        when.names_uninvolved_party,       STAY,                   do.remove_party),
-    Row(   T,                      Remove,                        when.names_ring_group_member,      STAY,                   do.remove_party),
-    Row(   T,                      Remove,                        when.names_ringing_agent,          STAY,                   do.remove_party),
+    Row(   T,                      Remove,                        when.transfer_continues_without,   STAY,                   do.remove_party),
     Refuse(T,                      (*STEPS_OR_REMOVE, Supervise), when.agent_was_released,           "the agent is already being disconnected"),
     Refuse(ENDING,                 STEPS_OR_REMOVE,               None,                              "the transfer is already ending"),
     Refuse(BEFORE_ANSWER,          (Swap, Merge),                 None,                              "the target has not answered yet"),

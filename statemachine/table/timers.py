@@ -1,4 +1,4 @@
-"""Timers: what follows when something has not happened in time."""
+"""Expired timers: what follows when something has not happened in time."""
 
 from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.events import (

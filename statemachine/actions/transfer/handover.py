@@ -1,4 +1,4 @@
-"""Handover of a transfer: the target answers, or no one does (recall, fallback, return to the agent)."""
+"""Handover: the takeover of a call by a target or one of a ring group, and what follows if no one answers."""
 
 from dataclasses import replace
 
@@ -174,7 +174,7 @@ def fall_back(draft: Draft, event: Event) -> None:
         why = transfer.reason
         if transfer.step_name == "cancel":
             report_step(draft, CommandStatus.DONE)  # the target is gone, as the command requested
-    _hold_lone_customer(draft)
+    hold_lone_customer(draft)
     if draft.session.phase is Phase.RECALL:
         draft.change_transfer(reason=f"{transfer.reason}, recall {why}")
         draft.change_transfer(stage=TransferStage.WAITING_TO_RECALL)
@@ -238,7 +238,7 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     )
 
 
-def _hold_lone_customer(draft: Draft) -> None:
+def hold_lone_customer(draft: Draft) -> None:
     """Play music to the customer: as wait music, or on hold if the conference has started."""
     customer = draft.session.parties[CUSTOMER]
     if customer.waits_for_start:

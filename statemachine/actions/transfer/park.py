@@ -2,13 +2,18 @@
 
 from conferral.statemachine.actions.dials import dial, dial_options, next_label
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
-from conferral.statemachine.actions.participants import request_hold, unhold_all
-from conferral.statemachine.actions.transfer.handover import begin_recall, settle_after_transfer, unreached_reason
+from conferral.statemachine.actions.participants import unhold_all
+from conferral.statemachine.actions.transfer.handover import (
+    begin_recall,
+    hold_lone_customer,
+    settle_after_transfer,
+    unreached_reason,
+)
 from conferral.statemachine.actions.transfer.start import accept_transfer
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, LoneOverdue, OpeningOverdue, ParkOverdue, Retrieve
-from conferral.statemachine.session import AGENT, CUSTOMER
-from conferral.statemachine.states import Phase, TransferMode, WaitAudio
+from conferral.statemachine.session import AGENT
+from conferral.statemachine.states import Phase, TransferMode
 from conferral.statemachine.transfer import TransferState
 
 
@@ -53,9 +58,7 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     """Return to `parked` for the remaining time: no one retrieved the call."""
     fail_transfer(draft, unreached_reason(draft))
     conclude_transfer(draft, "failed")
-    customer = draft.session.parties[CUSTOMER]
-    if not customer.waits_for_start:
-        request_hold(draft, CUSTOMER, WaitAudio.MUSIC)
+    hold_lone_customer(draft)
     draft.change(phase=Phase.PARKED, first_to_leave="")
     draft.set_timer(ParkOverdue.timer, max(1, draft.session.parked_until_ms - draft.now_ms))
 

@@ -10,11 +10,11 @@ from conferral.statemachine.actions.conference import (
 )
 from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.dials import (
-    abandon_call,
     dial,
     dial_options,
     dialed_party,
     find_dialed_call,
+    hang_up,
     hang_up_leaving_parties,
     must_confirm,
     note_answered,
@@ -25,7 +25,6 @@ from conferral.statemachine.actions.guests import add_unknown_participants
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer
 from conferral.statemachine.actions.participants import (
     apply_participants,
-    clear_agent_end_on_exit,
     request_hold,
     request_unhold,
     unhold_all,
@@ -77,7 +76,7 @@ def begin_pending_transfer(draft: Draft, event: Event) -> None:
     phase = Phase.BLIND if transfer.releases_agent else _PHASES[transfer.mode]
     draft.change(phase=phase)
     draft.cancel_timer(LoneOverdue.timer)
-    clear_agent_end_on_exit(draft)
+    draft.change_party(draft.session.parties[AGENT], desired_end_on_exit=False)
     # A party that a command put on hold takes part in the transfer.
     request_unhold(draft, AGENT)
     if phase is Phase.WARM:
@@ -284,8 +283,9 @@ def check_dials(draft: Draft, event: DialOverdue) -> None:
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             note_gone(draft, party.name, _overdue_reason(party))
-            draft.change_party(draft.session.parties[party.name], is_leaving=True)
-            abandon_call(draft, party.name)
+            draft.change_party(draft.session.parties[party.name], is_leaving=True, hang_up_requested=False)
+            if party.call_sid:  # otherwise, it is hung up if it shows up
+                hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
     set_dial_timer(draft)

@@ -17,7 +17,7 @@ from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
 pytestmark = pytest.mark.redis
 NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32
 OWN = {NAME: OwnCall("+14155550123", came_in=True)}
-CUSTOMER = ParticipantFound(NAME, "customer-1", "+14155550123", came_in=True)
+CUSTOMER = ParticipantFound(NAME, "customer-1", address="+14155550123", came_in=True)
 STRANGER = ParticipantFound("CA" + "9" * 32, "customer-1")
 
 

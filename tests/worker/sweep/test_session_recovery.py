@@ -28,8 +28,8 @@ from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTL
 from tests.simulation.virtual_loop import VirtualLoop, run
 
 LOST, AGENT_CALL, ROOM = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
-CUSTOMER = ParticipantFound(LOST, "customer-1", "+14155550123", came_in=True)
-AGENT = ParticipantFound(AGENT_CALL, "agent-1", "client:alice")
+CUSTOMER = ParticipantFound(LOST, "customer-1", address="+14155550123", came_in=True)
+AGENT = ParticipantFound(AGENT_CALL, "agent-1", address="client:alice")
 BOTH = LostConference(ROOM, LOST, True, (CUSTOMER, AGENT), frozenset({LOST}))
 LEFT = ParticipantLeft(session_id=LOST, token="1", conference_sid=ROOM, call_sid=LOST)
 COMPLETED = CallProgressed(session_id=LOST, token="2", party="agent", call_sid=AGENT_CALL, status="completed")
