@@ -86,7 +86,7 @@ class Dashboard:
         return await self._health.get()
 
     async def _count(self) -> SessionCounts:
-        return statistics.count_judged((kept.fields, kept.attention) for kept in list(self._feed.live()))
+        return statistics.count_sessions((kept.session, kept.attention) for kept in list(self._feed.live()))
 
     async def _read_transfer_stats(self) -> TransferStats:
         return await self._redis.run(lambda reader: statistics.read_last_hour(reader, self._feed.now_ms()))

@@ -5,11 +5,11 @@ from aiohttp import web
 from conferral.console.access import AccessControl
 from conferral.console.redaction import redact_fields
 from conferral.console.redis_access import RedisAccess
-from conferral.console.session_feed import is_session
 from conferral.operations.history import replay
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.codecs.session_view import SessionView
 
 
 class HistoryDownload:
@@ -24,12 +24,12 @@ class HistoryDownload:
         self._access.require_read(request)
         named, full = request.match_info["session"], request.query.get("full") == "true"
         found = await self._redis.run(lambda reader: reader.find_exact(named)) if NAME_PATTERN.fullmatch(named) else ""
-        fields = await self._redis.run(lambda reader: reader.read_session(found)) if found else {}
-        if not is_session(fields):
+        session = await self._redis.run(lambda reader: reader.view(found)) if found else SessionView()
+        if not session.is_known:
             raise RequestError("unknown", "no session and no call of this id is known")
         log = await self._redis.run(lambda reader: reader.log(found))
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
-        body = replay.to_json(replay.SessionHistory(redact_fields(fields, full=full), entries))
+        body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
         response = json_response(body)
         response.headers["Content-Disposition"] = f'attachment; filename="{found}.json"'
         return response

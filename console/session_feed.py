@@ -18,11 +18,12 @@ from conferral.console.redis_access import RedisAccess
 from conferral.operations import known_destinations
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
-from conferral.operations.session_queries import CHUNK, Fields
+from conferral.operations.session_queries import CHUNK
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.states import State
+from conferral.storage.codecs.session_view import SessionView, view_of
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ CHANGES_MAX = 20_000
 class CachedSession:
     """A session as last read."""
 
-    fields: Fields
+    session: SessionView
     attention: Attention | None
     #: The row as JSON, created on demand: with masked and with full phone numbers.
     masked_row: bytes = b""
@@ -62,14 +63,14 @@ class CachedSession:
     @property
     def version(self) -> str:
         """The hash's version."""
-        return self.fields.get("version", "")
+        return self.session.fields.get("version", "")
 
     def row(self, *, full: bool) -> bytes:
         """Return the session's row."""
         if full:
-            self.full_row = self.full_row or session_rows.row(self.fields, self.attention, full=True)
+            self.full_row = self.full_row or session_rows.row(self.session, self.attention, full=True)
             return self.full_row
-        self.masked_row = self.masked_row or session_rows.row(self.fields, self.attention, full=False)
+        self.masked_row = self.masked_row or session_rows.row(self.session, self.attention, full=False)
         return self.masked_row
 
 
@@ -166,21 +167,15 @@ class SessionFeed:
         """Return Redis's estimated time, in Unix milliseconds."""
         return self._clock.now_ms()
 
-    def now_of(self, fields: Fields) -> int:
+    def now_of(self, session_id: str) -> int:
         """Return a session's time, in Unix milliseconds: its timers run on its partition's clock."""
-        return (
-            self.now_ms()
-            if self._partition_clocks is None
-            else self._partition_clocks.now_of(fields, self._clock.store_now_ms())
-        )
+        clocks = self._partition_clocks
+        return self.now_ms() if clocks is None else clocks.now_of(session_id, self._clock.store_now_ms())
 
-    def clock_offset_ms(self, fields: Fields) -> int:
+    def clock_offset_ms(self, session_id: str) -> int:
         """Return the offset in milliseconds of a session's time from Redis's, which pages use."""
-        return (
-            0
-            if self._partition_clocks is None
-            else self._partition_clocks.now_of(fields) - self._partition_clocks.now_ms
-        )
+        clocks = self._partition_clocks
+        return 0 if clocks is None else clocks.now_of(session_id) - clocks.now_ms
 
     def live(self) -> Iterable[CachedSession]:
         """Return the live sessions."""
@@ -192,7 +187,7 @@ class SessionFeed:
         until_s, found = self._known_destinations.get(full, (0.0, []))
         if now_s >= until_s and self.is_loaded:
             some = islice(self._live.values(), DESTINATION_SESSIONS_MAX)
-            found = known_destinations.addresses_in_use((one.fields for one in some), full=full)
+            found = known_destinations.addresses_in_use((one.session for one in some), full=full)
             self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
         return found
 
@@ -312,12 +307,12 @@ class SessionFeed:
             some = names[start : start + CHUNK]
             records = await self._records(some)
             for name in some:
-                fields = records.get(name, {})
-                if is_session(fields) and fields["state"] != "ended":
-                    self._live[name] = CachedSession(fields, self._attention_of(fields))
+                session = view_of(records.get(name, {}))
+                if session.is_known and not session.is_ended:
+                    self._live[name] = CachedSession(session, self._attention_of(session))
                     self._mark_changed(name)
 
-    async def _records(self, names: list[str]) -> dict[str, Fields]:
+    async def _records(self, names: list[str]) -> dict[str, dict[str, str]]:
         return await self._redis.run(lambda reader: reader.read_hashes(names))
 
     async def _drop_ended(self, names: list[str]) -> None:
@@ -325,12 +320,12 @@ class SessionFeed:
         records = await self._records(names)
         for name in names:
             self._live.pop(name, None)
-            self._cache_ended(name, records.get(name, {}))
+            self._cache_ended(name, view_of(records.get(name, {})))
             self._mark_changed(name)
 
-    def _cache_ended(self, name: str, fields: Fields) -> None:
-        if any(self._subscribers.values()) and is_session(fields) and fields["state"] == "ended":
-            self._ended[name] = CachedSession(fields, self._attention_of(fields))
+    def _cache_ended(self, name: str, session: SessionView) -> None:
+        if any(self._subscribers.values()) and session.is_known and session.is_ended:
+            self._ended[name] = CachedSession(session, self._attention_of(session))
 
     async def _list_ended(self) -> None:
         """List recently ended sessions while a subscriber wants them."""
@@ -341,14 +336,14 @@ class SessionFeed:
         if now_s - self._ended_listed_s < ENDED_EVERY_S:
             return
         page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
-        found = {fields["id"]: fields for fields in page.items if is_session(fields)}
+        found = {fields["id"]: fields for fields in page.items if "id" in fields}
         for name in [name for name in self._ended if name not in found]:
             del self._ended[name]
             self._mark_changed(name)
         for name, fields in found.items():
             cached = self._ended.get(name)
-            if cached is None or cached.fields != fields:
-                self._cache_ended(name, fields)
+            if cached is None or cached.session.fields != fields:
+                self._cache_ended(name, view_of(fields))
                 self._mark_changed(name)
         self._ended_listed_s = now_s
 
@@ -363,20 +358,15 @@ class SessionFeed:
         )
         for name in some:
             cached = self._live.get(name) or self._ended.get(name)
-            if cached is not None and (attention := self._attention_of(cached.fields)) != cached.attention:
+            if cached is not None and (attention := self._attention_of(cached.session)) != cached.attention:
                 cached.attention, cached.masked_row, cached.full_row = attention, b"", b""
                 self._mark_changed(name)
 
-    def _attention_of(self, fields: Fields) -> Attention | None:
-        return attention_of(fields, self.now_of(fields))
+    def _attention_of(self, session: SessionView) -> Attention | None:
+        return attention_of(session, self.now_of(session.id))
 
     def _mark_changed(self, name: str) -> None:
         """Record a session's change."""
         self.revision += 1
         self._changes[name] = self.revision
         self._changes.move_to_end(name)
-
-
-def is_session(fields: Fields) -> bool:
-    """Whether a hash is a session's: it may have expired, or another program may have written it."""
-    return "id" in fields and "state" in fields

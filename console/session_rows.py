@@ -8,66 +8,53 @@ import orjson
 from conferral.operations import session_summary, wording
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.held_calls import held_call
-from conferral.operations.session_queries import Fields
 from conferral.operations.session_search import number_of
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
+from conferral.storage.codecs.session_view import SessionView
 
 #: How many last digits of a number the search matches (count): what customers say on the phone.
 SEARCHABLE_DIGITS = 4
+_SHOWN_ROLES = (CUSTOMER, AGENT, TARGET)
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
-def row(fields: Fields, attention: Attention | None, *, full: bool) -> bytes:
+def row(session: SessionView, attention: Attention | None, *, full: bool) -> bytes:
     """Return the row as JSON.
 
     Args:
-        fields: The session's hash.
+        session: The session.
         attention: The session's problem.
         full: Whether to show full phone numbers.
     """
-
-    def text(name: str) -> str:
-        return fields.get(name, "")
-
-    held = held_call(fields)
+    fields, held = session.fields, held_call(session)
     told: dict[str, Any] = {
-        "id": text("id"),
-        "state": text("state"),
-        "phase": text("phase"),
-        "version": _number(text("version")),
+        **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
+        **{name: fields.get(name) or None for name in ("created_at", "updated_at", "ended_at")},
+        "version": session.version,
         "trouble": attention_mark(attention),
         # A separate flag: a session that is also overdue shows that as its worst problem.
-        "lone": is_lone(fields),
-        "created_at": text("created_at") or None,
-        "updated_at": text("updated_at") or None,
-        "since": text("state_since") or text("updated_at") or None,
+        "lone": is_lone(session),
+        "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
-        "people": _parties(fields, full=full),
-        "ended_at": text("ended_at") or None,
-        "end_reason": text("end_reason"),
-        "direction": text("direction"),
-        **{
-            party: session_summary.connected_address(fields, party, full=full)
-            for party in ("customer", "agent", "target")
-        },
-        "transfer": session_summary.transfer_line(fields, full=full),
-        "transfer_status": text("transfer.status"),
-        "more": "; ".join(session_summary.short_notes(fields)),
-        "now": "" if text("state") == "ended" else session_summary.participants_line(fields, full=full),
-        **_search_terms(fields, full=full),
+        "people": _parties(session, full=full),
+        **{name: session_summary.connected_address(session, name, full=full) for name in _SHOWN_ROLES},
+        "transfer": session_summary.transfer_line(session, full=full),
+        "transfer_status": session.transfer.status,
+        "more": "; ".join(session_summary.short_notes(session)),
+        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
+        **_search_terms(session, full=full),
     }
     return orjson.dumps(told)
 
 
-def _parties(fields: Fields, *, full: bool) -> list[list[str]]:
+def _parties(session: SessionView, *, full: bool) -> list[list[str]]:
     """Return the parties except the customer: name, address, status, and a key that identifies the agent."""
     found: list[list[str]] = []
-    for party in wording.party_names(fields):
-        status, address = (fields.get(f"party.{party}.{name}", "") for name in ("status", "address"))
-        if party == "customer" or status == "left" or not address:
+    for name, party in session.present.items():
+        if name == CUSTOMER or not party.address:
             continue
-        number = number_of(address)
-        shown = wording.display_address(address, full=full)
-        found.append([party, shown, status, f"{shown} {number if full else number[-SEARCHABLE_DIGITS:]}"])
+        shown = wording.display_address(party.address, full=full)
+        found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])
     return found
 
 
@@ -78,27 +65,25 @@ def attention_mark(attention: Attention | None) -> dict[str, object] | None:
     return {"rank": attention.rank, "words": attention.text, "attention": attention.needs_attention}
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+def _searchable_digits(address: str, *, full: bool) -> str:
+    number = number_of(address)
+    return number if full else number[-SEARCHABLE_DIGITS:]
 
 
-def _search_terms(fields: Fields, *, full: bool) -> dict[str, Any]:
+def _search_terms(session: SessionView, *, full: bool) -> dict[str, Any]:
     """Return what the search compares: ends of phone numbers, SIDs, and words of names and labels, in lower case."""
-    sids = [fields.get("conference_sid", "")]
+    sids: list[str] = [session.conference_sid]
     texts: list[str] = []
     digits: list[str] = []
-    session_id = fields.get("id", "")
-    (sids if _SID.fullmatch(session_id) else texts).append(session_id)
-    for party in wording.party_names(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("call_sid", "label", "address")}
-        sids.append(of["call_sid"])
-        texts += [party, of["label"]]
-        if number := number_of(of["address"]):
-            digits.append(number if full else number[-SEARCHABLE_DIGITS:])
-        if not of["address"].startswith("+"):
-            texts.append(wording.display_address(of["address"], full=full))
+    (sids if _SID.fullmatch(session.id) else texts).append(session.id)
+    for name, party in session.parties.items():
+        sids.append(party.call_sid)
+        texts += [name, party.label]
+        digits.append(_searchable_digits(party.address, full=full))
+        if not party.address.startswith("+"):
+            texts.append(wording.display_address(party.address, full=full))
     return {
         "find": " ".join(dict.fromkeys(filter(None, texts))).lower(),
         "sids": " ".join(dict.fromkeys(filter(None, sids))).lower(),
-        "digits": list(dict.fromkeys(digits)),
+        "digits": list(dict.fromkeys(filter(None, digits))),
     }

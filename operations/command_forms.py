@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conferral.operations import wording
-from conferral.operations.session_queries import Fields
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, CommandField, own_fields, variant_field
 from conferral.statemachine.events.field_values import Form
@@ -13,14 +12,15 @@ from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import SessionView
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
-#: Commands without effect on a party: the field that shows it, and its value.
+#: Commands without effect on a party: the attribute that shows it, and its value.
 _ALREADY_IN_EFFECT = {
-    "hold": ("held", "true"),
-    "unhold": ("held", "false"),
-    "mute": ("muted", "true"),
-    "unmute": ("muted", "false"),
+    "hold": ("held", True),
+    "unhold": ("held", False),
+    "mute": ("muted", True),
+    "unmute": ("muted", False),
 }
 
 
@@ -51,14 +51,10 @@ class CommandForm:
     danger: str = ""
 
 
-def command_forms(fields: Fields) -> tuple[CommandForm, ...]:
-    """Return every command, always in the same order; none if the hash can't be decoded.
-
-    Args:
-        fields: The session's hash.
-    """
+def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
+    """Return every command, always in the same order; none if the hash can't be decoded."""
     try:
-        session = session_codec.decode(fields)
+        session = session_codec.decode(view.fields)
         tried = command_refusals(session)
     except StoreError:
         return ()
@@ -66,19 +62,19 @@ def command_forms(fields: Fields) -> tuple[CommandForm, ...]:
     for command, refusal in tried:
         variant = variant_field(type(command))
         by_type[command.name].append((getattr(command, variant.attribute) if variant else "", refusal))
-    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session, fields) for name, trials in by_type.items())
+    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session, view) for name, trials in by_type.items())
 
 
 def _command_form(
-    command: type[Command], trials: Sequence[tuple[str, str]], session: Session, fields: Fields
+    command: type[Command], trials: Sequence[tuple[str, str]], session: Session, view: SessionView
 ) -> CommandForm:
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
     # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
-    shown = tuple(_form_field(kind, one, allowed, fields) for one in own_fields(command))
-    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _warning(kind, fields))
+    shown = tuple(_form_field(kind, one, allowed, view) for one in own_fields(command))
+    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _warning(kind, view))
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
@@ -95,33 +91,31 @@ def _no_effect_reason(kind: str, session: Session) -> str:
     return ""
 
 
-def _form_field(kind: str, described: CommandField, allowed: Sequence[str], fields: Fields) -> FormField:
+def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view: SessionView) -> FormField:
     value = described.value
     options: Sequence[str] = ()
     if value.words:
         options = allowed or value.words
     elif value.form == "party":
-        options = _suggested_parties(kind, allowed, fields)
+        options = _suggested_parties(kind, allowed, view)
     return FormField(described.name, value.form, tuple(options), described.is_required)
 
 
-def _suggested_parties(kind: str, parties: Sequence[str], fields: Fields) -> tuple[str, ...]:
+def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> tuple[str, ...]:
     """Return the parties in the usual order, without those already in the desired state, unless all are."""
-    ordered = [party for party in wording.party_names(fields) if party in parties]
-    name, so = _ALREADY_IN_EFFECT.get(kind, ("", ""))
-    useful = [party for party in ordered if fields.get(f"party.{party}.{name}") != so] if name else ordered
+    ordered = [name for name in view.parties if name in parties]
+    attribute, so = _ALREADY_IN_EFFECT.get(kind, ("name", ""))
+    useful = [name for name in ordered if getattr(view.parties[name], attribute) != so]
     return tuple(useful or ordered)
 
 
-def _warning(kind: str, fields: Fields) -> str:
+def _warning(kind: str, view: SessionView) -> str:
     if kind == "remove":
         return "the party will be hung up; removing the customer ends the call"
     if kind != "end":
         return ""
-    there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") != "left"]
-    return (
-        f"{wording.join_names([f'the {one}' if one in _ROLES else one for one in there]) or 'everyone'} will be hung up"
-    )
+    there = [f"the {name}" if name in _ROLES else name for name in view.present]
+    return f"{wording.join_names(there) or 'everyone'} will be hung up"
 
 
 _ROLES = frozenset({"customer", "agent", "target", "supervisor"})

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.retry import retry_unreachable
 from conferral.statemachine.events import Call
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 
@@ -160,7 +161,7 @@ class CommandSubmitter:
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
         """Return the names of the commands that a session would accept now; none if the session is unknown."""
         session_id = await self._run(self._reader.find_exact(session)) if session else ""
-        return allowed_commands_of(await self._run(self._reader.read_session(session_id))) if session_id else ()
+        return allowed_commands_of(await self._run(self._reader.view(session_id))) if session_id else ()
 
 
 def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
@@ -179,15 +180,15 @@ def with_public_field_name(reason: str, names: Mapping[str, str]) -> str:
     return f"{own}: {reason}" if own else reason
 
 
-def allowed_commands_of(session: Fields) -> tuple[str, ...]:
-    """Return the names of the commands that the session with this hash would accept now."""
+def allowed_commands_of(session: SessionView) -> tuple[str, ...]:
+    """Return the names of the commands that the session would accept now; none if it can't be decoded."""
     # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 
     try:
-        return allowed_commands(session_codec.decode(session)) if session else ()
+        return allowed_commands(session_codec.decode(session.fields))
     except StoreError:
-        return ()  # the hash can't be decoded
+        return ()
 
 
 def _now_s() -> float:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from conferral.statemachine.states import State
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import decode
+from conferral.storage.codecs.session_view import SessionView
 
 #: Repair instructions, the same on every surface.
 REPAIR = (
@@ -29,6 +30,6 @@ def damaged_field(fields: Mapping[str, str]) -> str:
     return ""
 
 
-def has_unknown_state(fields: Mapping[str, str]) -> bool:
+def has_unknown_state(session: SessionView) -> bool:
     """Whether the state field alone shows the damage. For lists, where decoding every session costs too much."""
-    return bool(fields) and fields.get("state", "") not in _STATES
+    return bool(session.fields) and session.state not in _STATES

@@ -1,14 +1,15 @@
 """Erase one ended session from Redis (right to erasure), and report what was removed."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from conferral.operations.partition_clock import read_partition_clocks
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.erasure import ErasureReport, SessionEraser
 
 log = structlog.get_logger()
@@ -29,8 +30,8 @@ class ErasurePlan:
     """What would be erased."""
 
     traces: ErasureReport
-    #: The session's hash; empty if it has expired. It holds addresses, so no repr shows it.
-    fields: Fields = field(repr=False)
+    #: Empty if its hash has expired.
+    session: SessionView
 
     @property
     def is_empty(self) -> bool:
@@ -59,14 +60,14 @@ class SessionErasure:
         """
         session_id = await self._reader.find_exact(named)
         if not session_id and ID_PATTERN.fullmatch(named):
-            plan = ErasurePlan(await self._eraser.find(named), {})
+            plan = ErasurePlan(await self._eraser.find(named), SessionView())
             if not plan.is_empty or _CALL_OR_COMMAND_SID.fullmatch(named):
                 await self._check(plan.traces)
                 return plan
         session_id = session_id or await self._reader.find(named)
         traces = await self._eraser.find(session_id)
         await self._check(traces)
-        return ErasurePlan(traces, await self._reader.read_session(session_id))
+        return ErasurePlan(traces, await self._reader.view(session_id))
 
     async def erase(self, plan: ErasurePlan) -> None:
         """Erase what was planned. Idempotent: another call removes what is left.
@@ -90,7 +91,7 @@ class SessionErasure:
         if not traces.ended_at_ms:
             return
         times = await read_partition_clocks(self._reader)
-        rested_s = (times.now_of({"id": session_id}) - traces.ended_at_ms) / 1000
+        rested_s = (times.now_of(session_id) - traces.ended_at_ms) / 1000
         if rested_s < QUIET_PERIOD_S:
             raise ErasureRefused(
                 f"{session_id} has only just ended, and Twilio may still send callbacks: try again in "

@@ -11,8 +11,10 @@ from conferral.operations.damage import REPAIR, damaged_field
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import EffectRequest, TimelineEntry
 from conferral.operations.pending import Wait
-from conferral.operations.session_queries import Fields, LogEntry
+from conferral.operations.session_queries import LogEntry
+from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
@@ -115,7 +117,7 @@ class Explanation:
 
 
 def explain(
-    fields: Fields,
+    session: SessionView,
     log: Sequence[LogEntry],
     now_ms: int,
     open_effects: Sequence[EffectRequest] | None = None,
@@ -127,7 +129,7 @@ def explain(
     """Explain a session.
 
     Args:
-        fields: Its hash.
+        session: The session.
         log: Oldest first.
         now_ms: Unix milliseconds, by Redis's clock.
         open_effects: Requests to Twilio without an outcome; derived from the log by default.
@@ -137,31 +139,32 @@ def explain(
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     still = timeline.unfinished_effects(moments) if open_effects is None else open_effects
-    known = pending.commands_since(fields, log) | pending.held_since(fields, log)
-    waits = tuple(_with_since(wait, log, known) for wait in pending.list_waits(fields, now_ms, still))
-    failure = _first_failure(fields, log, moments, full=full)
+    known = pending.commands_since(session, log) | pending.held_since(session, log)
+    waits = tuple(_with_since(wait, log, known) for wait in pending.list_waits(session, now_ms, still))
+    failure = _first_failure(session, log, moments, full=full)
     return Explanation(
-        summary=tuple(_summary(fields, log, moments, now_ms, full=full)),
+        summary=tuple(_summary(session, log, moments, now_ms, full=full)),
         waits=waits,
         upcoming=tuple(_upcoming_line(wait, now_ms) for wait in waits if wait.by != "person"),
         first_failure=failure,
-        suggestions=_suggestions(fields, now_ms, full=full, command_line=command_line),
+        suggestions=_suggestions(session, now_ms, full=full, command_line=command_line),
     )
 
 
 # ---- state -------------------------------------------------------------------------------------------------------
 
 
-def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explanation | None:
+def explain_damage(session: SessionView, *, command_line: str = "conferral") -> Explanation | None:
     """Explain a session hash that can't be decoded; None if it can. No other field is reliable then."""
-    if not (field := damaged_field(fields)):
+    if not (field := damaged_field(session.fields)):
         return None
-    session_id = fields.get("id", "SESSION")
     helps = (
         Suggestion(
             "dead", "processes what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"
         ),
-        Suggestion("forget", "erases the session; its calls continue", f"{command_line} forget {session_id}"),
+        Suggestion(
+            "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
+        ),
     )
     return Explanation(
         summary=(f"The stored state of this session is damaged: the field {field} can't be decoded.",
@@ -171,34 +174,33 @@ def explain_damage(fields: Fields, *, command_line: str = "conferral") -> Explan
 
 
 def _summary(
-    fields: Fields, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
+    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
 ) -> list[str]:
-    if fields.get("state") == "ended":
-        return _end(fields, moments, full=full)
-    since_ms = _last_changed_ms(log, "phase", "transfer.status") or wording.parse_time_ms(fields.get("created_at", ""))
+    if session.is_ended:
+        return _end(session, moments, full=full)
+    since_ms = _last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
-    phase = f" ({fields['phase']})" if fields.get("phase") else ""
-    state = _STATES.get(fields.get("state", ""), "Unknown state") + phase
+    phase = f" ({session.phase})" if session.phase else ""
+    state = _STATES.get(session.state, "Unknown state") + phase
     told = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
-    if in_trouble := attention.attention_of(fields, now_ms):
+    if in_trouble := attention.attention_of(session, now_ms):
         told.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
-    if company := session_summary.participants_line(fields, full=full):
+    if company := session_summary.participants_line(session, full=full):
         told.append(f"{_capitalized(company)}.")
-    if transfer := session_summary.transfer_line(fields, full=full):
-        told.append(f"Last transfer: {_transfer_with_status(transfer, fields)}.")
-    return told + [f"{_capitalized(note)}." for note in session_summary.session_notes(fields)]
+    if transfer := session_summary.transfer_line(session, full=full):
+        told.append(f"Last transfer: {_transfer_with_status(transfer, session.transfer.status)}.")
+    return told + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
 
 
-def _end(fields: Fields, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
-    ended_ms, created_ms = (wording.parse_time_ms(fields.get(name, "")) for name in ("ended_at", "created_at"))
-    reason = fields.get("end_reason", "")
+def _end(session: SessionView, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
+    ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = _END_REASONS.get(reason, reason) or "no reason is recorded"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     told = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
         told.append(f"{_ended_by(by, reason)}.")
-    if fields.get("transfer.mode"):
-        told.append(f"Last transfer: {session_summary.transfer_line(fields, full=full)}.")
+    if session.transfer.mode:
+        told.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
     return told
 
 
@@ -210,9 +212,8 @@ def _ended_by(by: TimelineEntry, reason: str) -> str:
     return f"Cause: {_END_REASONS.get(reason, reason)}. First signal received: {by.text}"
 
 
-def _transfer_with_status(transfer: str, fields: Fields) -> str:
+def _transfer_with_status(transfer: str, status: str) -> str:
     """Return the transfer's line, with a running transfer's status in words."""
-    status = fields.get("transfer.status", "")
     return (
         f"{transfer.removesuffix(f' {status}')}; {_TRANSFER_STATUSES[status]}"
         if status in _TRANSFER_STATUSES
@@ -279,18 +280,16 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
 
 
 def _first_failure(
-    fields: Fields, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
+    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
 ) -> Failure | None:
     """Return the newest transfer's first failure; without one, the first of the last transfer that had one.
 
     A refused command changes nothing and causes nothing, so it counts only if nothing else failed.
     """
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
-    begins = (
-        [timeline.version_of(entry) for entry in log if _begins_transfer(entry)] if fields.get("transfer.mode") else []
-    )
+    begins = [timeline.version_of(entry) for entry in log if session.transfer.mode and _begins_transfer(entry)]
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
-    newest = 0 if fields.get("transfer.status") == "failed" else max(begins, default=0)
+    newest = 0 if session.transfer.status == TransferStatus.FAILED else max(begins, default=0)
     for are_refused in (False, True):
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
@@ -331,53 +330,52 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
 # ---- suggestions -------------------------------------------------------------------------------------------------
 
 
-def _suggestions(fields: Fields, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
-    session_id, allowed = fields.get("id", ""), allowed_commands_of(fields)
+def _suggestions(session: SessionView, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
+    allowed = allowed_commands_of(session)
     found = [
-        Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session_id, more))))
-        for kind, why, more in _useful_commands(fields)
+        Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session.id, more))))
+        for kind, why, more in _useful_commands(session)
         if kind in allowed
     ]
-    in_trouble = attention.attention_of(fields, now_ms)
+    in_trouble = attention.attention_of(session, now_ms)
     if in_trouble is not None and in_trouble.rank == attention.OVERDUE:
         why = "shows whether a worker holds the session's partition; without one, nothing is processed"
         found.insert(0, Suggestion("check", why, f"{command_line} check"))
-    if fields.get("state") == "ended" and in_trouble is not None:
-        who = " ".join(f"--{party} {_shell_address(fields, party, full=full)}" for party in ("agent", "customer"))
+    if session.is_ended and in_trouble is not None:
+        who = " ".join(f"--{name} {_shell_address(session, name, full=full)}" for name in ("agent", "customer"))
         found.append(Suggestion("call", "calls back the agent, then the customer", f"{command_line} call {who}"))
-    found.append(Suggestion("replay", "replays the call step by step", f"{command_line} replay {session_id}"))
+    found.append(Suggestion("replay", "replays the call step by step", f"{command_line} replay {session.id}"))
     return tuple(found)
 
 
-def _shell_address(fields: Fields, party: str, *, full: bool) -> str:
+def _shell_address(session: SessionView, name: str, *, full: bool) -> str:
     """Return a party's address, quoted for a shell; a placeholder if the address is masked."""
-    address = fields.get(f"party.{party}.address", "")
+    address = session.parties[name].address if name in session.parties else ""
     is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
-def _useful_commands(fields: Fields) -> list[tuple[str, str, str]]:
+def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
     """Return the commands that lead on from here, the likeliest first: name, reason, and options."""
-    state, phase = fields.get("state", ""), fields.get("phase", "")
     end = ("end", "ends the call for everyone", "")
-    if phase == "parked":
+    if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
-    if state == "transferring":
-        return [*_in_transfer(fields), end]
-    if attention.is_lone(fields):
+    if session.state == State.TRANSFERRING:
+        return [*_in_transfer(session.transfer.stage), end]
+    if attention.is_lone(session):
         return [("add", "adds a party, so that no one is alone", "--to ADDRESS --party NAME"), end]
-    if held := session_summary.held_parties(fields):
+    if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
-    if fields.get("transfer.status") in ("failed", "cancelled"):
+    if session.transfer.status in (TransferStatus.FAILED, TransferStatus.CANCELLED):
         return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
-    if phase == "ringing":
+    if session.phase == Phase.RINGING:
         return [end]
     return [("transfer", "transfers the customer", "--to ADDRESS --mode consult"), end]
 
 
-def _in_transfer(fields: Fields) -> list[tuple[str, str, str]]:
-    if fields.get("transfer.stage") != "talking":
+def _in_transfer(stage: str) -> list[tuple[str, str, str]]:
+    if stage != TransferStage.TALKING:
         return [
             ("cancel", "stops dialing the target; customer and agent keep talking", ""),
             ("complete", "disconnects the agent; the target keeps ringing", ""),

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from conferral.operations import wording
-from conferral.operations.session_queries import Fields
+from conferral.statemachine.states import State
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.timestamps import to_iso
 
 #: Phases in which a customer has no one to talk to.
 _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
@@ -18,18 +19,9 @@ class HeldCall(NamedTuple):
     since: str
 
 
-def held_call(fields: Fields) -> HeldCall | None:
-    """Return how the customer of a live session is kept waiting; None if they aren't.
-
-    Args:
-        fields: The session's hash.
-    """
-    state, phase = fields.get("state", ""), fields.get("phase", "")
-    if state in ("conferenced", "transferring") and (kind := _WAITING.get(phase)):
-        return HeldCall(kind, fields.get("state_since", ""))
-    if state == "ended":
-        return None
-    held = [one for one in wording.party_names(fields) if fields.get(f"party.{one}.held") == "true"]
-    if not held:
-        return None
-    return HeldCall("on hold", min(fields.get(f"party.{one}.held_since", "") for one in held))
+def held_call(session: SessionView) -> HeldCall | None:
+    """Return how the customer of a live session is kept waiting; None if they aren't."""
+    if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
+        return HeldCall(kind, to_iso(session.state_since_ms))
+    held_ms = [party.held_since_ms for party in session.parties.values() if party.held]
+    return HeldCall("on hold", to_iso(min(held_ms))) if held_ms and not session.is_ended else None

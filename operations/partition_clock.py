@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conferral.operations.session_queries import Fields
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
@@ -19,14 +18,14 @@ class PartitionClocks:
     clock_offsets_ms: Sequence[int]
     keys: Keys
 
-    def now_of(self, fields: Fields, now_ms: int = 0) -> int:
-        """Return the time for the session with this hash, in Unix milliseconds.
+    def now_of(self, session_id: str, now_ms: int = 0) -> int:
+        """Return the time for a session, in Unix milliseconds.
 
         Args:
-            fields: The hash.
+            session_id: The session's id.
             now_ms: Redis's current time; 0 for the time of this object.
         """
-        return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(fields.get("id", ""))]
+        return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(session_id)]
 
 
 async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:

@@ -1,8 +1,11 @@
 """Session queries: list all, find by any name, read logs and outcomes."""
 
+from collections.abc import Iterable
+
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.statemachine.ids import NAME_PATTERN
+from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import store_errors
@@ -15,7 +18,15 @@ from conferral.storage.queries.session_reader import SessionReader
 class SessionQueries(SessionReader):
     """Read-only queries for operators and programs."""
 
-    async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[Fields]:
+    async def view(self, session_id: str) -> SessionView:
+        """Return a session; empty if it does not exist."""
+        return view_of(await self.read_session(session_id))
+
+    async def views(self, session_ids: Iterable[str]) -> dict[str, SessionView]:
+        """Return the sessions that exist, by id."""
+        return {name: view_of(fields) for name, fields in (await self.read_hashes(session_ids)).items()}
+
+    async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[SessionView]:
         """Return the sessions, oldest first: those in one state, or all.
 
         Args:
@@ -25,9 +36,9 @@ class SessionQueries(SessionReader):
         names = await self.live_ids()
         if with_ended or state == "ended":
             names += await self.ended_ids()
-        found = (await self.read_hashes(dict.fromkeys(names))).values()
-        chosen = [fields for fields in found if state in (None, fields.get("state"))]
-        return sorted(chosen, key=lambda fields: (fields.get("created_at", ""), fields.get("id", "")))
+        found = (await self.views(dict.fromkeys(names))).values()
+        chosen = [session for session in found if state in (None, session.state)]
+        return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
     async def find_exact(self, named: str) -> str:
         """Return the session with this id or with a call of this SID; empty if there is none."""
@@ -75,12 +86,12 @@ class SessionQueries(SessionReader):
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 
-    async def _matching(self, named: str, ids: list[str]) -> dict[str, Fields]:
+    async def _matching(self, named: str, ids: list[str]) -> dict[str, SessionView]:
         is_meant = session_search.matcher(named)
-        found: dict[str, Fields] = {}
+        found: dict[str, SessionView] = {}
         for start in range(0, len(ids), CHUNK):
-            records = await self.read_hashes(ids[start : start + CHUNK])
-            found |= {name: fields for name, fields in records.items() if is_meant(fields)}
+            some = await self.views(ids[start : start + CHUNK])
+            found |= {name: session for name, session in some.items() if is_meant(session)}
         return found
 
     async def log(self, session_id: str) -> list[LogEntry]:

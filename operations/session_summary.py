@@ -1,15 +1,13 @@
 """A session's summary in words: who talks to whom, who waits, and the transfer's progress."""
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
-import orjson
+from collections.abc import Sequence
 
 from conferral.operations import wording
-from conferral.operations.session_queries import Fields
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
+from conferral.statemachine.states import PartyStatus, Phase, State
+from conferral.storage.codecs.session_view import PartyView, SessionView
 
-_RELEVANT_FIELDS = ("status", "address", "held", "muted", "waits_for_start", "is_leaving", "supervises", "coaches")
 _CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is asked to press 1"}
 _NEXT_NOTE = "is dialed next"
 _RECORDING = {
@@ -25,40 +23,39 @@ _RECORDING = {
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
 
 
-def next_dialed_party(fields: Fields) -> str:
+def state_label(session: SessionView) -> str:
+    """Return state and phase as one label."""
+    return " ".join(filter(None, (session.state or "?", session.phase)))
+
+
+def next_dialed_party(session: SessionView) -> str:
     """Return the party dialed after the agent answers: an outbound call's customer. Empty for none."""
-    of = {name: fields.get(f"party.customer.{name}", "") for name in ("status", "call_sid", "dial_id")}
-    is_pending = fields.get("direction") == "outbound" and fields.get("phase") == "ringing"
-    is_dialed = of["status"] != "dialing" or of["call_sid"] or of["dial_id"]
-    return "customer" if is_pending and not is_dialed and fields.get("party.agent.status") in _CONNECTING else ""
+    customer, agent = session.parties.get(CUSTOMER), session.parties.get(AGENT)
+    if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
+        return ""
+    is_dialed = customer.status != PartyStatus.DIALING or customer.call_sid or customer.dial_id
+    return CUSTOMER if agent.status in _CONNECTING and not is_dialed else ""
 
 
-def participants_line(fields: Fields, *, full: bool = False) -> str:
+def participants_line(session: SessionView, *, full: bool = False) -> str:
     """Describe who talks to whom, and what the other parties do; empty if everyone has left.
 
     Args:
-        fields: The session's hash.
+        session: The session.
         full: Whether to show full phone numbers.
     """
     together, apart, following = [], [], []
-    later = next_dialed_party(fields)
-    for party in wording.party_names(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in _RELEVANT_FIELDS}
-        who = f"{party} {wording.display_address(of['address'], full=full)}".strip()
-        if of["status"] == "left":
-            continue
-        if party == later:
+    later = next_dialed_party(session)
+    for name, party in session.present.items():
+        who = f"{name} {wording.display_address(party.address, full=full)}".strip()
+        if name == later:
             following.append(f"{who} {_NEXT_NOTE}")
-        elif of["status"] != "connected":
-            apart.append(f"{who} {_CONNECTING.get(of['status'], of['status'])}")
-        elif of["supervises"]:
-            apart.append(f"{who} {_supervision_note(of)}")
-        elif doing := _inactive_note(of):
+        elif doing := _activity_note(party):
             apart.append(f"{who} {doing}")
         else:
             together.append(who)
-            if of["muted"] == "true":
-                apart.append(f"{party} is muted")
+            if party.muted:
+                apart.append(f"{name} is muted")
     if len(together) > 1:
         return "; ".join([f"{wording.join_names(together)} are talking", *apart])
     if together:
@@ -66,126 +63,109 @@ def participants_line(fields: Fields, *, full: bool = False) -> str:
     return "; ".join(apart + following)
 
 
-def held_parties(fields: Fields) -> list[str]:
+def held_parties(session: SessionView) -> list[str]:
     """Return the parties on confirmed hold, in a conference without a running transfer."""
-    if fields.get("state") != "conferenced" or fields.get("phase"):
+    if session.state != State.CONFERENCED or session.phase:
         return []
-    there = [party for party in wording.party_names(fields) if fields.get(f"party.{party}.status") == "connected"]
-    return [party for party in there if fields.get(f"party.{party}.held") == "true"]
+    return [name for name, party in session.connected.items() if party.held]
 
 
-def _inactive_note(of: Mapping[str, str]) -> str:
-    """Describe a party that takes part without talking; empty for others."""
-    if of["is_leaving"] == "true":
+def _activity_note(party: PartyView) -> str:
+    """Describe a party that doesn't talk; empty for one that does."""
+    if not party.is_connected:
+        return _CONNECTING.get(party.status, party.status or "?")
+    if party.supervises:
+        return _supervision_note(party)
+    if party.is_leaving:
         return "is leaving"
-    if of["held"] == "true":
+    if party.held:
         return "is on hold"
-    return "is waiting" if of["waits_for_start"] == "true" else ""
+    return "is waiting" if party.waits_for_start else ""
 
 
-def _supervision_note(of: Mapping[str, str]) -> str:
+def _supervision_note(party: PartyView) -> str:
     """Describe a supervisor's mode as confirmed by Twilio."""
-    if of["coaches"]:
+    if party.coaches:
         return "whispers to the agent"
-    return "listens" if of["muted"] == "true" else "is heard by everyone"
+    return "listens" if party.muted else "is heard by everyone"
 
 
-def connected_address(fields: Fields, party: str, *, full: bool = False) -> str:
+def connected_address(session: SessionView, name: str, *, full: bool = False) -> str:
     """Return a party's address; empty if it has left a live session."""
-    has_left = fields.get("state") != "ended" and fields.get(f"party.{party}.status") == "left"
-    return "" if has_left else wording.display_address(fields.get(f"party.{party}.address", ""), full=full)
+    party = (session.parties if session.is_ended else session.present).get(name)
+    return wording.display_address(party.address, full=full) if party else ""
 
 
-def party_notes(fields: Fields, party: str) -> list[str]:
+def party_notes(session: SessionView, party: PartyView) -> list[str]:
     """Return notes on a party besides its status."""
-    of = {name: fields.get(f"party.{party}.{name}", "") for name in (*_RELEVANT_FIELDS, "wait_audio", "left_reason")}
-    if of["status"] == "left":
-        return [of["left_reason"]] if of["left_reason"] else []  # earlier hold and mute no longer matter
-    if party == next_dialed_party(fields):
+    if party.is_gone:
+        return [party.left_reason] if party.left_reason else []  # earlier hold and mute no longer matter
+    if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
-    found = [mark for mark in ("held", "muted") if of[mark] == "true"]
-    if of["wait_audio"] and ("held" in found or of["waits_for_start"] == "true"):
-        found.append(f"hears {of['wait_audio']}")
-    if of["supervises"] and of["status"] == "connected":
-        found = [_supervision_note(of)]
+    if party.supervises and party.is_connected:
+        return [_supervision_note(party)]
+    found = [mark for mark, is_set in (("held", party.held), ("muted", party.muted)) if is_set]
+    if party.wait_audio and (party.held or party.waits_for_start):
+        found.append(f"hears {party.wait_audio}")
     return found
 
 
-def short_notes(fields: Fields) -> list[str]:
+def short_notes(session: SessionView) -> list[str]:
     """Return brief notes on a session besides state, customer, agent, and transfer."""
     found = []
-    for party in wording.party_names(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in _RELEVANT_FIELDS}
-        is_usual = party in ("customer", "agent") or party.partition("-")[0] == "target"
-        if of["status"] == "left" or (is_usual and of["status"] != "connected"):
+    for name, party in session.present.items():
+        is_usual = name in (CUSTOMER, AGENT) or name.partition("-")[0] == TARGET
+        if is_usual and not party.is_connected:
             continue
-        if of["status"] != "connected":
-            found.append(f"{party} {_CONNECTING.get(of['status'], of['status'])}")
-        elif of["supervises"]:
-            found.append(f"{party} {_supervision_note(of)}")
-        elif doing := _inactive_note(of) or ("is muted" if of["muted"] == "true" else ""):
-            found.append(f"{party} {doing}")
-        elif not is_usual:
-            found.append(f"{party} is connected")
-    return found + session_notes(fields)
+        if doing := _activity_note(party) or ("is muted" if party.muted else "" if is_usual else "is connected"):
+            found.append(f"{name} {doing}")
+    return found + session_notes(session)
 
 
-def session_notes(fields: Fields) -> list[str]:
+def session_notes(session: SessionView) -> list[str]:
     """Return notes on a session besides who talks to whom: parking, recording, pending commands."""
     found = []
-    if (parked_ms := wording.parse_time_ms(fields.get("parked_until", ""))) and fields.get("state") != "ended":
-        found.append(f"parked until {wording.format_clock(parked_ms)} UTC")
-    agents = fields.get("agents", "").split()
-    if len(agents) > 1 and fields.get("phase") == "ringing":
-        found.append(f"agent {_agents_tried_count(fields) + 1} of {len(agents)}")
-    status = fields.get("recording.status", "")
-    if status and (fields.get("state") != "ended" or status in _RECORDING_OVER):
+    if session.parked_until_ms and not session.is_ended:
+        found.append(f"parked until {wording.format_clock(session.parked_until_ms)} UTC")
+    if len(session.agents) > 1 and session.phase == Phase.RINGING:
+        found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
+    status = session.recording.status
+    if status and (not session.is_ended or status in _RECORDING_OVER):
         found.append(_RECORDING.get(status, f"recording {status}"))
-    return found + [f"{order} in progress" for order in pending_command_notes(fields)]
+    return found + [f"{command} in progress" for command in pending_command_notes(session.pending_commands)]
 
 
-def agent_attempts_note(fields: Fields) -> list[tuple[str, str]]:
+def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:
     """Return the agents dialed on an inbound call before the current one: position and address."""
-    agents = fields.get("agents", "").split()
-    tried = agents[: _agents_tried_count(fields)]
-    return [(f"agent {place} of {len(agents)}", one) for place, one in enumerate(tried, start=1)]
+    tried = session.agents[: session.agent_number]
+    return [(f"agent {place} of {len(session.agents)}", one) for place, one in enumerate(tried, start=1)]
 
 
-def _agents_tried_count(fields: Fields) -> int:
-    """Return how many agents were dialed before the current one; 0 if the hash can't be decoded."""
-    number = fields.get("agent_number", "")
-    return int(number) if re.fullmatch(r"[0-9]{1,4}", number) else 0
-
-
-def pending_command_notes(fields: Fields) -> list[str]:
+def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
     """Return the pending commands that aren't transfers, each with its party."""
-    try:
-        found = orjson.loads(fields.get("pending_commands") or "[]")
-        return [" ".join(filter(None, (str(one["name"]), str(one.get("party", ""))))) for one in found]
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-        return []  # the hash can't be decoded
+    return [f"{one.name} {one.party}".strip() for one in commands]
 
 
-def transfer_line(fields: Fields, *, full: bool = False) -> str:
+def transfer_line(session: SessionView, *, full: bool = False) -> str:
     """Describe the newest transfer: its mode, targets, progress, and reason for failing.
 
     Empty without a transfer.
     """
-    if not fields.get("transfer.mode"):
+    transfer = session.transfer
+    if not transfer.mode:
         return ""
     # Mask each destination separately, so that a comma can't join two numbers.
-    to = ", ".join(wording.display_address(one, full=full) for one in fields.get("transfer.to", "").split(","))
-    reason = fields.get("transfer.reason", "")
+    to = ", ".join(wording.display_address(one, full=full) for one in transfer.to.split(","))
     # A park has no target.
-    whom, why = f"to {to}" if to else "", f"({reason})" if reason else ""
-    return " ".join(filter(None, (fields["transfer.mode"], whom, fields.get("transfer.status", ""), why)))
+    whom, why = f"to {to}" if to else "", f"({transfer.reason})" if transfer.reason else ""
+    return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
 
 
-def dial_attempts(fields: Fields, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
+def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
     """Return each dial attempt of the newest transfer, oldest first.
 
     Args:
-        fields: The session's hash.
+        session: The session.
         now_ms: Unix milliseconds; the end of a running attempt.
         full: Whether to show full phone numbers.
 
@@ -193,24 +173,14 @@ def dial_attempts(fields: Fields, now_ms: int, *, full: bool = False) -> list[tu
         For each: party, address, result, time until answered or given up, and time connected.
     """
     # An open attempt lasts until the session's end, or until now.
-    open_until_ms = wording.parse_time_ms(fields.get("ended_at", "")) or now_ms
-    try:
-        tries = orjson.loads(fields.get("transfer.attempts") or "[]")
-        return [_dial_attempt(one, open_until_ms, full=full) for one in tries]
-    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
-        return []  # the hash can't be decoded
-
-
-def _dial_attempt(one: dict[str, Any], open_until_ms: int, *, full: bool) -> tuple[str, ...]:
-    party, to, result = (str(one.get(name, "")) for name in ("party", "to", "result"))
-    started_ms, answered_ms, ended_ms = (
-        int(one.get(name, 0)) for name in ("started_at_ms", "answered_at_ms", "ended_at_ms")
-    )
-    until_ms = ended_ms or open_until_ms
-    return (
-        party,
-        wording.display_address(to, full=full),
-        result or "in progress",
-        wording.format_duration(started_ms, answered_ms or until_ms),
-        wording.format_duration(answered_ms, until_ms),
-    )
+    open_until_ms = session.ended_at_ms or now_ms
+    return [
+        (
+            one.party,
+            wording.display_address(one.to, full=full),
+            one.result or "in progress",
+            wording.format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or open_until_ms),
+            wording.format_duration(one.answered_at_ms, one.ended_at_ms or open_until_ms),
+        )
+        for one in session.transfer.attempts
+    ]

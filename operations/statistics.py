@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import orjson
 
-from conferral.operations.attention import Attention, attention_of, is_lone
+from conferral.operations.attention import Attention, is_lone
 from conferral.operations.held_calls import held_call
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.statemachine.states import State
+from conferral.storage.codecs.session_view import SessionView
 
 #: Length of the last hour, in milliseconds.
 HOUR_MS = 3_600_000
@@ -47,29 +48,22 @@ class TransferStats:
     answer_p95_s: float | None
 
 
-def count_sessions(rows: Iterable[Fields], now_ms: int) -> SessionCounts:
+def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
     """Count sessions.
 
     Args:
-        rows: Their hashes; ended sessions are ignored.
-        now_ms: Unix milliseconds, by Redis's clock.
+        judged: Sessions with their problems; ended ones are ignored.
     """
-    return count_judged((fields, attention_of(fields, now_ms)) for fields in rows)
-
-
-def count_judged(judged: Iterable[tuple[Fields, Attention | None]]) -> SessionCounts:
-    """Count sessions whose problems are already known."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     troubled = lone = 0
     held: list[str] = []
-    for fields, trouble in judged:
-        state = fields.get("state", "")
-        if state not in by_state:
+    for session, trouble in judged:
+        if session.state not in by_state:
             continue  # it has ended, or isn't a Conferral session
-        by_state[state] += 1
+        by_state[session.state] += 1
         troubled += trouble is not None and trouble.needs_attention
-        lone += is_lone(fields)
-        if call := held_call(fields):
+        lone += is_lone(session)
+        if call := held_call(session):
             held.append(call.since)
     longest = min(filter(None, held), default="")
     return SessionCounts(by_state.total(), troubled, lone, dict(by_state), len(held), longest)

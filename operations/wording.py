@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from conferral.operations.attempts import describe_attempts
-from conferral.operations.session_queries import Fields, LogEntry
+from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.codecs.session_codec import decode_public_changes
@@ -19,9 +19,6 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
-_ROLES = ("customer", "agent", "target")
-#: Roles listed after added parties: former agents and supervisors.
-_LAST_ROLES = ("agent", "supervisor")
 _STATUSES = {
     "queued": "{who} is queued to be dialed",
     "initiated": "dialing {who}",
@@ -150,11 +147,6 @@ def mask_numbers(text: str, *, full: bool = False) -> str:
     return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(f"+{found[0].lstrip('+')}"), text)
 
 
-def state_label(fields: Fields) -> str:
-    """Return state and phase as one label."""
-    return " ".join(filter(None, (fields.get("state", "?"), fields.get("phase", ""))))
-
-
 def parse_time_ms(text: str) -> int:
     """Parse a stored time into Unix milliseconds; 0 if it is missing or invalid."""
     try:
@@ -197,19 +189,6 @@ def format_duration(from_ms: int, until_ms: int) -> str:
     ('12.3 s', '')
     """
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
-
-
-def party_names(fields: Fields) -> list[str]:
-    """Return the parties' names: customer and agent, dialed and added parties, then former agents and supervisors."""
-    names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
-    return sorted(names, key=_party_sort_key)
-
-
-def _party_sort_key(party: str) -> tuple[int, str, int, str]:
-    role, _, number = party.partition("-")
-    usual = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == "target")
-    # ASCII digits only: another program may have named a party with digits that `int` rejects.
-    return usual, role, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else 0, party
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -43,7 +43,8 @@ class AnnouncementRoutes:
             self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
             log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
             return web.Response(status=503)
-        sentence = view.announcements.get(announcement.command_id, "") if view else ""
+        commands = view.pending_commands if view else ()
+        sentence = next((one.say for one in commands if one.command_id == announcement.command_id), "")
         if not sentence and announcement.session_id == probe.SESSION:
             log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
             return web.Response(status=404)

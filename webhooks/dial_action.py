@@ -17,7 +17,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
 from conferral.statemachine.states import CallStatus, Phase, WaitAudio
-from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.addresses import is_caller_id
 from conferral.telephony.callback_events import caller_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind, parse_dial_action

@@ -14,7 +14,7 @@ from enum import StrEnum
 from conferral.statemachine.end_reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State
-from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 
 #: How often one dial action reads Redis before it asks Twilio.

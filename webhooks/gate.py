@@ -18,7 +18,8 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import State, WaitAudio
-from conferral.storage.ingest.port import GateClaim, Ingest, PartyView, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
+from conferral.storage.ingest.port import GateClaim, Ingest
 from conferral.telephony.addresses import AddressError, AllowList, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import GATE_PATH, Gate, parse_gate
@@ -153,7 +154,7 @@ class GateRoutes:
         return GateDecision.ACCEPTED, self._documents.bridge_to_customer(
             gate.session_id,
             customer,
-            own_number=view.caller_id or self._settings.number,
+            own_number=view.options.caller_id or self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
             brief=_briefing(gate, view)["brief"],
             conference_name=view.conference_name,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State
-from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 
 #: Number of gate requests: after the answer, and after each of the two prompts for a key.

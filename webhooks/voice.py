@@ -14,7 +14,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
-from conferral.storage.ingest.port import SessionView
+from conferral.storage.codecs.session_view import SessionView
 from conferral.telephony.addresses import Address, parse_address
 from conferral.telephony.callback_events import error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind

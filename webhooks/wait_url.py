@@ -16,7 +16,8 @@ from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.states import SessionMode, WaitAudio
-from conferral.storage.ingest.port import ReplayedCallError, SessionView
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.ingest.port import ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError, conference_sid_of
 from conferral.telephony.callback_urls import WAIT_PATH, parse_wait
 from conferral.webhooks.audio_files import PATHS

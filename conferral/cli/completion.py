@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from conferral.operations.session_queries import Fields
+    from conferral.storage.codecs.session_view import SessionView
 
 #: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
 STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
@@ -37,7 +37,6 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     import asyncio
     import re
 
-    from conferral.operations import wording
     from conferral.runtime.errors import ConferralError
 
     # After an option without a value, click leaves the earlier arguments unparsed.
@@ -46,32 +45,33 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     if not session:
         return []
     try:
-        fields = asyncio.run(_find_session(session))
+        parties = asyncio.run(_find_session(session)).present
     except ConferralError:
         return []  # completion must never print errors
-    present = [(name, fields.get(f"party.{name}.status", "")) for name in wording.party_names(fields)]
     return [
-        (name, status if re.fullmatch("[a-z]{1,20}", status) else "")
-        for name, status in present
-        if name.startswith(incomplete) and status != "left" and re.fullmatch(PARTY_PATTERN, name)
+        (name, party.status if re.fullmatch("[a-z]{1,20}", party.status) else "")
+        for name, party in parties.items()
+        if name.startswith(incomplete) and re.fullmatch(PARTY_PATTERN, name)
     ]
 
 
-async def _find_session(named: str) -> "Fields":
-    """Return a session's hash; empty if reading it takes longer than `TIMEOUT_S`."""
+async def _find_session(named: str) -> "SessionView":
+    """Return a session; empty if reading it takes longer than `TIMEOUT_S`."""
     import asyncio
+
+    from conferral.storage.codecs.session_view import SessionView
 
     reading = asyncio.ensure_future(_read_session(named))
     await asyncio.wait({reading}, timeout=TIMEOUT_S)
     if not reading.done():
         reading.cancel()
-        return {}
+        return SessionView()
     return reading.result()
 
 
-async def _read_session(named: str) -> "Fields":
+async def _read_session(named: str) -> "SessionView":
     from conferral.cli.redis_access import open_redis
     from conferral.runtime.settings import StoreSettings, load
 
     async with open_redis(load(StoreSettings)) as reader:
-        return await reader.read_session(await reader.find(named))
+        return await reader.view(await reader.find(named))

@@ -44,11 +44,10 @@ async def _resolve(named: str, party: str) -> tuple[str, str, str]:
         # Resolve it now: by the time the user answers, the last digits may match another session.
         meant = await resolve_session(reader, named)
         session_id = await reader.find(meant)
-        fields = await reader.read_session(session_id)
+        session = await reader.view(session_id)
     whom = [
-        f"{name} {wording.display_address(fields.get(f'party.{name}.address', ''))}".strip()
-        for name in wording.party_names(fields)
-        if fields.get(f"party.{name}.status") != "left"
-        and party in ("", name, fields.get(f"party.{name}.call_sid", ""))
+        f"{name} {wording.display_address(one.address)}".strip()
+        for name, one in session.present.items()
+        if party in ("", name, one.call_sid)
     ]
     return meant, session_id, wording.join_names(whom) or "No one"

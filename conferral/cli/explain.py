@@ -53,16 +53,18 @@ async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation
     from conferral.operations import explanation
     from conferral.operations.partition_clock import read_partition_clocks
     from conferral.runtime.settings import StoreSettings, load
+    from conferral.storage.codecs.session_view import view_of
 
     settings = load(StoreSettings)
     async with open_redis(settings) as reader:
         history = await read_history(reader, named)
-        now = (await read_partition_clocks(reader)).now_of(history.fields)
+        session = view_of(history.fields)
+        now = (await read_partition_clocks(reader)).now_of(session.id)
     line = own_command_line(settings)
-    explained = explanation.explain_damage(history.fields, command_line=line) or explanation.explain(
-        history.fields, history.log, now, full=full, command_line=line
+    explained = explanation.explain_damage(session, command_line=line) or explanation.explain(
+        session, history.log, now, full=full, command_line=line
     )
-    return history.fields.get("id", named), explained, now
+    return session.id or named, explained, now
 
 
 def _print_section(heading: str, lines: Sequence[str]) -> None:

@@ -70,9 +70,9 @@ def _plan_lines(plan: "ErasurePlan") -> str:
     """Describe what will be erased; numbers show only their last digits."""
     from conferral.operations import wording
 
-    traces = plan.traces
-    address = wording.display_address(plan.fields.get("party.customer.address", ""))
-    ended_at = plan.fields.get("ended_at", "")
+    traces, customer = plan.traces, plan.session.parties.get("customer")
+    address = wording.display_address(customer.address) if customer else ""
+    ended_at = plan.session.fields.get("ended_at", "")
     about = ", ".join(filter(None, (address, f"ended {ended_at}" if ended_at else "")))
     counted = [f"{count} {_TRACE_NAMES[what][count != 1]}" for what, count in traces.counts.items() if count]
     return f"{traces.session_id}{f' ({about})' if about else ''}: {', '.join(counted) or 'an index entry'}"

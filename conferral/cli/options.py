@@ -7,7 +7,7 @@ import typer
 from conferral.cli.completion import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from conferral.operations.session_queries import Fields
+    from conferral.storage.codecs.session_view import SessionView
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")]
 #: For output in storage format: keys are Redis field names, and values are not redacted.
@@ -43,7 +43,7 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     import asyncio
     import re
 
-    from conferral.operations import session_summary, wording
+    from conferral.operations import session_summary
     from conferral.runtime.errors import ConferralError
     from conferral.statemachine.ids import ID_PATTERN
 
@@ -52,12 +52,11 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     except ConferralError:
         return []  # completion must never print errors
     offered = []
-    for fields in found:
-        name = fields.get("id", "")
-        if name.startswith(incomplete) and ID_PATTERN.fullmatch(name):
-            addresses = (session_summary.connected_address(fields, party) for party in ("customer", "agent"))
-            about = ", ".join(filter(None, (wording.state_label(fields), *addresses)))
-            offered.append((name, re.sub(UNSAFE_IN_SHELL, "?", about)))
+    for session in found:
+        if session.id.startswith(incomplete) and ID_PATTERN.fullmatch(session.id):
+            addresses = (session_summary.connected_address(session, name) for name in ("customer", "agent"))
+            about = ", ".join(filter(None, (session_summary.state_label(session), *addresses)))
+            offered.append((session.id, re.sub(UNSAFE_IN_SHELL, "?", about)))
     return offered
 
 
@@ -85,7 +84,7 @@ def complete_histories(incomplete: str) -> list[tuple[str, str]]:
     return complete_sessions(incomplete) + offered[:COMPLETED_FILES_MAX]
 
 
-async def _live_sessions() -> "list[Fields]":
+async def _live_sessions() -> "list[SessionView]":
     """Return all live sessions, newest first; none if reading them takes longer than `TIMEOUT_S`."""
     import asyncio
 

@@ -124,22 +124,24 @@ def _version(history: SessionHistory, as_of: str) -> int:
 
 
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
-    from conferral.operations import session_summary, wording
+    from conferral.operations import session_summary
     from conferral.operations.history import replay, timeline
+    from conferral.storage.codecs.session_view import view_of
 
     state, participants = "", ""
     moments = timeline.build_timeline(history.log, full=full)
     for entry, moment, fields in zip(
         history.log, moments, replay.all_versions(history.log, history.fields), strict=True
     ):
-        now = "" if fields.get("state") == "ended" else session_summary.participants_line(fields, full=full)
+        session = view_of(fields)
+        now = "" if session.is_ended else session_summary.participants_line(session, full=full)
         if as_json:
             output.print_json_line(_step_object(entry, moment, now))
             continue
         print_line = output.failure_line if moment.is_failure else output.print_line
         failed = "failed: " if moment.is_failure else ""
         print_line(f"{moment.version:>5}  {_clock_of(entry)}  {f'+{moment.gap_ms} ms':>12}  {failed}{moment.text}")
-        label = wording.state_label(fields)
+        label = session_summary.state_label(session)
         lines = [label if label != state else "", now if now != participants else "", *_requested_effects(moment)]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
         for line in filter(None, lines):
@@ -200,17 +202,17 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     from conferral.cli.explain import wait_json
     from conferral.cli.sessions import print_fields, print_parties
     from conferral.errors import CommandNotDoneError
-    from conferral.operations import wording
     from conferral.operations.audibility import audibility
     from conferral.operations.history import replay
     from conferral.operations.pending import list_waits
+    from conferral.storage.codecs.session_view import view_of
 
     fields = replay.at_version(history.log, version, history.fields)
     if "version" not in fields:
         raise CommandNotDoneError(f"version {version} is not in the log, which begins later")
-    then_ms = wording.parse_time_ms(fields.get("updated_at", ""))
-    heard = audibility(fields)
-    waits = list_waits(fields, then_ms, replay.pending_effects_at(history.log, version))
+    session = view_of(fields)
+    then_ms, heard = session.updated_at_ms, audibility(session)
+    waits = list_waits(session, then_ms, replay.pending_effects_at(history.log, version))
     if as_json:
         document = {
             "fields": fields,
@@ -219,8 +221,8 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
         }
         output.print_json(document)
         return
-    print_fields(fields, full=full)
-    print_parties(fields, full=full)
+    print_fields(session, full=full)
+    print_parties(session, full=full)
     _print_section("Who heard whom", [one.text for one in heard])
     _print_section(
         "Waiting for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]

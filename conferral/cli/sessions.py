@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from conferral.operations.history.replay import SessionHistory
     from conferral.operations.partition_clock import PartitionClocks
-    from conferral.operations.session_queries import Fields, LogEntry
+    from conferral.operations.session_queries import LogEntry
+    from conferral.storage.codecs.session_view import SessionView
 
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
@@ -46,16 +47,16 @@ def sessions(
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
     found, times = asyncio.run(_read_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
-        output.print_json(found)
+        output.print_json([one.fields for one in found])
     elif found:
-        rows = [table_row(fields, times.now_of(fields), full=full) for fields in found]
-        entries = [narrow_entry(fields, times.now_of(fields), full=full) for fields in found]
+        rows = [table_row(one, times.now_of(one.id), full=full) for one in found]
+        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in found]
         output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
         output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
 
 
-async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[Fields], PartitionClocks]":
+async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[SessionView], PartitionClocks]":
     """Read sessions, those that need attention first, and the partitions' clocks."""
     from conferral.cli.redis_access import open_redis
     from conferral.operations.attention import sort_key
@@ -65,10 +66,10 @@ async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[
     async with open_redis(load(StoreSettings)) as reader:
         found = await reader.all_sessions(state, with_ended=with_ended)
         times = await read_partition_clocks(reader)
-    return sorted(found, key=lambda fields: sort_key(fields, times.now_of(fields))), times
+    return sorted(found, key=lambda one: sort_key(one, times.now_of(one.id))), times
 
 
-async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]":
+async def list_sessions(state: str | None, *, with_ended: bool) -> "list[SessionView]":
     """Return the sessions, oldest first: those in one state, or all."""
     from conferral.cli.redis_access import open_redis
     from conferral.runtime.settings import StoreSettings, load
@@ -77,7 +78,7 @@ async def list_sessions(state: str | None, *, with_ended: bool) -> "list[Fields]
         return await reader.all_sessions(state, with_ended=with_ended)
 
 
-def table_row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
+def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
     """Return a session as a table row.
 
     Args:
@@ -88,54 +89,53 @@ def table_row(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> tuple
     from conferral.operations import session_summary
 
     return (
-        fields.get("id", "?"),
-        _state(fields),
-        _attention(fields, now_ms),
-        _duration(fields),
-        _ended_at(fields),
-        session_summary.connected_address(fields, "customer", full=full),
-        session_summary.connected_address(fields, "agent", full=full),
-        session_summary.transfer_line(fields, full=full),
-        "; ".join(session_summary.short_notes(fields)),
+        session.id or "?",
+        _state(session),
+        _attention(session, now_ms),
+        _duration(session),
+        _ended_at(session),
+        session_summary.connected_address(session, "customer", full=full),
+        session_summary.connected_address(session, "agent", full=full),
+        session_summary.transfer_line(session, full=full),
+        "; ".join(session_summary.short_notes(session)),
     )
 
 
-def narrow_entry(fields: "Fields", now_ms: int = 0, *, full: bool = False) -> output.Entry:
+def narrow_entry(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> output.Entry:
     """Return a session as a few lines, for a narrow terminal."""
     from conferral.operations import session_summary
 
-    told = [session_summary.transfer_line(fields, full=full), *session_summary.session_notes(fields)]
-    participants = session_summary.participants_line(fields, full=full)
-    lines = filter(None, (_attention(fields, now_ms), participants, "; ".join(filter(None, told))))
-    ended_at = _ended_at(fields)
-    lasted = f"ended {ended_at} UTC, lasted {_duration(fields)}" if ended_at else _duration(fields)
-    return output.Entry(fields.get("id", "?"), _state(fields), lasted, tuple(lines))
+    told = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    participants = session_summary.participants_line(session, full=full)
+    lines = filter(None, (_attention(session, now_ms), participants, "; ".join(filter(None, told))))
+    ended_at = _ended_at(session)
+    lasted = f"ended {ended_at} UTC, lasted {_duration(session)}" if ended_at else _duration(session)
+    return output.Entry(session.id or "?", _state(session), lasted, tuple(lines))
 
 
-def _state(fields: "Fields") -> str:
-    from conferral.operations import wording
+def _state(session: "SessionView") -> str:
+    from conferral.operations.session_summary import state_label
 
-    return " ".join(filter(None, (wording.state_label(fields), fields.get("end_reason", ""))))
+    return f"{state_label(session)} {session.end_reason}".rstrip()
 
 
-def _attention(fields: "Fields", now_ms: int) -> str:
+def _attention(session: "SessionView", now_ms: int) -> str:
     from conferral.operations.attention import attention_of
     from conferral.runtime.clock import SystemClock
 
-    attention = attention_of(fields, now_ms or SystemClock().wall_ms())
+    attention = attention_of(session, now_ms or SystemClock().wall_ms())
     return attention.text if attention else ""
 
 
-def _ended_at(fields: "Fields") -> str:
-    return fields.get("ended_at", "")[:19].replace("T", " ")
+def _ended_at(session: "SessionView") -> str:
+    return session.fields.get("ended_at", "")[:19].replace("T", " ")
 
 
-def _duration(fields: "Fields") -> str:
+def _duration(session: "SessionView") -> str:
     from conferral.operations import wording
     from conferral.runtime.clock import SystemClock
 
-    end_ms = wording.parse_time_ms(fields.get("ended_at", "")) or SystemClock().wall_ms()
-    return wording.format_age(wording.parse_time_ms(fields.get("created_at", "")), end_ms)
+    return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
 
 
 def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:
@@ -148,13 +148,16 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
 
     With --json: the fields of the session's hash in Redis. For the log as JSON: conferral watch SESSION --json
     """
+    from conferral.storage.codecs.session_view import view_of
+
     history = asyncio.run(_read_history(session))
     if as_json:
         output.print_json(history.fields)
         return
-    print_fields(history.fields, full=full)
-    print_parties(history.fields, full=full)
-    _print_attempts(history.fields, full=full)
+    found = view_of(history.fields)
+    print_fields(found, full=full)
+    print_parties(found, full=full)
+    _print_attempts(found, full=full)
     _print_log(history.log, full=full)
 
 
@@ -169,72 +172,70 @@ async def _read_history(named: str) -> "SessionHistory":
 
 #: Width of the names of a session's fields (columns).
 _NAME_WIDTH = 15
+_SHOWN_FIELDS = (
+    "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
+)  # fmt: skip
 PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
 LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
-def print_fields(fields: "Fields", *, full: bool) -> None:
+def print_fields(session: "SessionView", *, full: bool) -> None:
     """Print the session-level fields, one per line."""
-    for line in field_lines(fields, full=full):
+    for line in field_lines(session, full=full):
         output.print_fitted(line, _NAME_WIDTH + 1)
 
 
-def field_lines(fields: "Fields", *, full: bool) -> list[str]:
+def field_lines(session: "SessionView", *, full: bool) -> list[str]:
     """Return the session-level fields as lines."""
-    from conferral.operations import session_summary, wording
+    from conferral.operations import session_summary
     from conferral.operations.damage import REPAIR, damaged_field
 
+    fields = session.fields
     shown = {
-        "session": fields.get("id", ""),
-        "state": wording.state_label(fields),
-        "end_reason": fields.get("end_reason", ""),
-        **{name: fields.get(name, "") for name in ("direction", "created_at", "updated_at", "ended_at")},
-        "conference_sid": fields.get("conference_sid", ""),
-        "conference_name": fields.get("conference_name", ""),
-        "transfer": session_summary.transfer_line(fields, full=full),
-        "now": "" if fields.get("state") == "ended" else session_summary.participants_line(fields, full=full),
-        "notes": "; ".join(session_summary.session_notes(fields)),
-        "recording": " ".join(filter(None, (fields.get(f"recording.{name}", "") for name in ("sid", "url")))),
+        "session": session.id,
+        "state": session_summary.state_label(session),
+        **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
+        "transfer": session_summary.transfer_line(session, full=full),
+        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
+        "notes": "; ".join(session_summary.session_notes(session)),
+        "recording": f"{session.recording.sid} {session.recording.url}".strip(),
         "version": fields.get("version", ""),
         "damaged": f"field {field}: {REPAIR}" if (field := damaged_field(fields)) else "",
     }
     return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
 
 
-def print_parties(fields: "Fields", *, full: bool) -> None:
+def print_parties(session: "SessionView", *, full: bool) -> None:
     """Print the session's parties as a table."""
-    rows, entries = party_rows(fields, full=full)
+    rows, entries = party_rows(session, full=full)
     output.print_line()
     output.print_table(PARTY_COLUMNS, rows, entries=entries)
 
 
-def party_rows(fields: "Fields", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
+def party_rows(session: "SessionView", *, full: bool) -> "tuple[list[tuple[str, ...]], list[output.Entry]]":
     """Return the parties as table rows, and as entries for a narrow terminal."""
     from conferral.operations import session_summary, wording
 
     rows: list[tuple[str, ...]] = []
     entries: list[output.Entry] = []
-    for party in wording.party_names(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
-        address, notes = (
-            wording.display_address(of["address"], full=full),
-            ", ".join(session_summary.party_notes(fields, party)),
-        )
-        rows.append((party, of["status"], address, of["call_sid"], of["label"], notes))
-        legs = "  ".join(filter(None, (of["call_sid"], of["label"])))
-        entries.append(output.Entry(party, of["status"], address, tuple(filter(None, (legs, notes)))))
-    for which, agent in session_summary.agent_attempts_note(fields):
+    for name, party in session.parties.items():
+        address = wording.display_address(party.address, full=full)
+        notes = ", ".join(session_summary.party_notes(session, party))
+        rows.append((name, party.status, address, party.call_sid, party.label, notes))
+        legs = "  ".join(filter(None, (party.call_sid, party.label)))
+        entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
+    for which, agent in session_summary.agent_attempts_note(session):
         address = wording.display_address(agent, full=full)
         rows.append((which, "not reached", address, "", "", "tried before"))
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
     return rows, entries
 
 
-def _print_attempts(fields: "Fields", *, full: bool) -> None:
+def _print_attempts(session: "SessionView", *, full: bool) -> None:
     from conferral.operations import session_summary
     from conferral.runtime.clock import SystemClock
 
-    rows = session_summary.dial_attempts(fields, SystemClock().wall_ms(), full=full)
+    rows = session_summary.dial_attempts(session, SystemClock().wall_ms(), full=full)
     if rows:
         output.print_line()
         output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)

@@ -16,8 +16,9 @@ from conferral.operations.errors import CommandRejected
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from conferral.operations.session_queries import Fields, SessionQueries
+    from conferral.operations.session_queries import SessionQueries
     from conferral.runtime.settings import StoreSettings
+    from conferral.storage.codecs.session_view import SessionView
     from conferral.storage.commands.command_stream import CommandOutcome
 
 
@@ -107,6 +108,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
     from conferral.cli.redis_access import open_redis
     from conferral.operations.command_submission import CommandSubmitter
     from conferral.runtime.settings import CommandSettings, load
+    from conferral.storage.codecs.session_view import SessionView
 
     settings = load(CommandSettings)
     wait_s = default_wait_s(fields, settings.ring_timeout_s) if options.wait_s is None else options.wait_s
@@ -126,7 +128,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
         session_id = outcome.session or submitted.session
-        session = await reader.read_session(session_id) if session_id else {}
+        session = await reader.view(session_id) if session_id else SessionView()
         if outcome.status != "done":
             line = own_command_line(settings)
             raise await _not_done(reader, fields["type"], outcome, session, wait_s, line)
@@ -139,17 +141,17 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
 
 
 async def _not_done(
-    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: Fields, wait_s: float, command_line: str
+    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, wait_s: float, command_line: str
 ) -> Exception:
-    from conferral.operations import session_summary, wording
+    from conferral.operations import session_summary
     from conferral.operations.command_submission import allowed_commands_of
 
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = (
-            [f"{session['id']} is {wording.state_label(session)}", session_summary.participants_line(session)]
-            if session.get("id")
+            [f"{session.id} is {session_summary.state_label(session)}", session_summary.participants_line(session)]
+            if session.id
             else []
         )
         details = tuple(filter(None, now)) if outcome.status == "failed" else ()
@@ -187,25 +189,27 @@ def own_command_line(settings: StoreSettings) -> str:
     return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
 
 
-def _print_done(fields: Mapping[str, str], session_id: str, reason: str, session: Fields, command_line: str) -> None:
-    from conferral.operations import session_summary, suggestions, wording
+def _print_done(
+    fields: Mapping[str, str], session_id: str, reason: str, session: SessionView, command_line: str
+) -> None:
+    from conferral.operations import session_summary, suggestions
     from conferral.operations.command_submission import allowed_commands_of
 
     word = suggestions.result_word(fields)
-    if not session or (session.get("state") == word == "ended"):
+    if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"
-    elif session.get("state") == "ended":
+    elif session.is_ended:
         line = f"{word}; {session_id} has ended"
     else:
-        line = f"{word}; {session_id} is now {wording.state_label(session)}"
+        line = f"{word}; {session_id} is now {session_summary.state_label(session)}"
     output.print_line(f"{line} ({reason})" if reason else line)
     for line in (session_summary.participants_line(session), "; ".join(session_summary.session_notes(session))):
         if line:
             output.print_line(line)
-    if session.get("state") == "ended":
+    if session.is_ended:
         output.print_note(f"for details: {command_line} show {session_id}")
     else:
         suggestion = suggestions.suggest_next(
-            allowed_commands_of(session), session_id, command_line, fields, session.get("state", "")
+            allowed_commands_of(session), session_id, command_line, fields, session.state
         )
         output.print_note(f"next: {suggestion}")

@@ -14,11 +14,12 @@ from conferral.client.models import LogEntry, OutcomeRecord, Session
 from conferral.operations.command_submission import CommandSubmitter, with_public_field_name
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.retry import retry_unreachable
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_parser
 from conferral.storage.commands.command_parser import BadCommandError
 
@@ -140,7 +141,7 @@ class Client(CommandMethods):
             with_ended: Whether to include ended sessions that Redis still holds.
         """
         found = await self._run(self._reader.all_sessions(state, with_ended=with_ended))
-        return [Session.of(fields) for fields in found]
+        return [Session.of(view) for view in found]
 
     async def session(self, named: str) -> Session:
         """Return a session by its id, or by the SID of one of its calls.
@@ -148,14 +149,14 @@ class Client(CommandMethods):
         Raises:
             UnknownSession: no session matches.
         """
-        return Session.of(await self._run(self._read_hash(named)))
+        return Session.of(await self._run(self._read(named)))
 
-    async def _read_hash(self, session: str) -> Fields:
+    async def _read(self, session: str) -> SessionView:
         session_id = await self._reader.find_exact(session)
-        fields = await self._reader.read_session(session_id) if session_id else {}
-        if not fields:
+        view = await self._reader.view(session_id) if session_id else SessionView()
+        if not view.fields:
             raise UnknownSession("no session and no call of this id is known")
-        return fields
+        return view
 
     # ---- logs and outcomes ---------------------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class Client(CommandMethods):
             UnknownSession: no session matches.
         """
         named = session.id if isinstance(session, Session) else session
-        session_id = (await self._read_hash(named))["id"]
+        session_id = (await self._read(named)).id
         position = after or ("" if from_start else await self._retry_while_unreachable(self._newest_entry, session_id))
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
@@ -214,7 +215,7 @@ class Client(CommandMethods):
         return (await self._reader.last_log_ids([session_id]))[session_id]
 
     async def _is_over(self, session_id: str) -> bool:
-        return (await self._reader.read_session(session_id)).get("state", "ended") == "ended"
+        return not (await self._reader.view(session_id)).is_live
 
     async def _retry_while_unreachable(
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs

@@ -6,12 +6,16 @@ repr contains a phone number or a person's name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
+from conferral.storage.codecs.session_view import RecordingView, SessionView
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,67 +120,24 @@ class Session:
         return self.parties.get("agent")
 
     @classmethod
-    def of(cls, fields: Fields) -> "Session":
-        """Parse a session hash; fields that can't be parsed count as missing."""
-        names = {name[6:-7] for name in fields if name.startswith("party.") and name.endswith(".status")}
-        return cls(
-            id=fields.get("id", ""),
-            state=fields.get("state", ""),
-            phase=fields.get("phase", ""),
-            version=parse_count(fields.get("version", "")),
-            direction=fields.get("direction", ""),
-            created_at=parse_time(fields.get("created_at", "")),
-            updated_at=parse_time(fields.get("updated_at", "")),
-            ended_at=parse_time(fields.get("ended_at", "")),
-            end_reason=fields.get("end_reason", ""),
-            conference_sid=fields.get("conference_sid", ""),
-            conference_name=fields.get("conference_name", ""),
-            mode=fields.get("mode") or "bridge",
-            parties={name: _party(name, fields) for name in sorted(names)},
-            transfer=_transfer(fields),
-            recording=_recording(fields),
-            parked_until=parse_time(fields.get("parked_until", "")),
-            fields=dict(fields),
+    def of(cls, view: SessionView) -> "Session":
+        """Copy what was read; fields that can't be parsed count as missing."""
+        transfer, to = view.transfer, tuple(filter(None, view.transfer.to.split(",")))
+        times = ("created_at", "updated_at", "ended_at", "parked_until")
+        return _copy(
+            cls,
+            view,
+            parties={name: _copy(Party, party) for name, party in view.parties.items()},
+            transfer=_copy(Transfer, transfer, to=to) if transfer.mode else None,
+            recording=_copy(Recording, view.recording) if view.recording != RecordingView() else None,
+            **{name: parse_time(view.fields.get(name, "")) for name in times},
         )
 
 
-def _party(name: str, fields: Fields) -> Party:
-    def is_true(of: str) -> str:
-        return fields.get(f"party.{name}.{of}", "")
-
-    return Party(
-        name=name,
-        status=is_true("status"),
-        address=is_true("address"),
-        call_sid=is_true("call_sid"),
-        label=is_true("label"),
-        held=is_true("held") == "true",
-        muted=is_true("muted") == "true",
-        left_reason=is_true("left_reason"),
-        supervises=is_true("supervises"),
-    )
-
-
-def _transfer(fields: Fields) -> Transfer | None:
-    if not fields.get("transfer.mode"):
-        return None
-    return Transfer(
-        mode=fields["transfer.mode"],
-        status=fields.get("transfer.status", ""),
-        reason=fields.get("transfer.reason", ""),
-        to=tuple(filter(None, fields.get("transfer.to", "").split(","))),
-    )
-
-
-def _recording(fields: Fields) -> Recording | None:
-    if not any(name.startswith("recording.") for name in fields):
-        return None
-    return Recording(
-        sid=fields.get("recording.sid", ""),
-        status=fields.get("recording.status", ""),
-        url=fields.get("recording.url", ""),
-        duration_s=parse_count(fields.get("recording.duration_s", "")),
-    )
+def _copy(kind: type[_T], view: object, **others: Any) -> _T:
+    """Return a model with the view's attributes of the same names, and others."""
+    names = (one.name for one in fields_of(kind))  # type: ignore[arg-type]
+    return kind(**{name: getattr(view, name) for name in names if name not in others}, **others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.history.change_feed import ChangeFeed
 from conferral.operations.session_queries import Fields
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.commands import command_stream
 
 #: Timeout of one step, in seconds.
@@ -263,12 +264,8 @@ class Scenario:
         return await self.runner.environment.reader.read_session(self.session_id)
 
     async def _people_by_call(self) -> dict[str, str]:
-        fields = await self._session()
-        return {
-            fields[f"party.{party}.call_sid"]: characters.name(fields[f"party.{party}.address"])
-            for party in wording.party_names(fields)
-            if fields.get(f"party.{party}.call_sid")
-        }
+        parties = view_of(await self._session()).parties.values()
+        return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
 
 
 def _check_equal(what: str, expected: str) -> bool:

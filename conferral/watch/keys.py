@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conferral.operations.session_queries import Fields
+    from conferral.storage.codecs.session_view import SessionView
 
 #: In cycling order; empty for all.
 STATES = ("", "bridged", "converting", "conferenced", "transferring")
@@ -51,17 +51,17 @@ class Selection:
     is_open: bool = False
     wants_to_stop: bool = False
 
-    def matches(self, fields: Fields, shown: str, *, needs_attention: bool) -> bool:
+    def matches(self, session: SessionView, shown: str, *, needs_attention: bool) -> bool:
         """Whether a session is shown.
 
         Args:
-            fields: Its hash.
+            session: The session.
             shown: The text shown for it.
             needs_attention: Whether a person has to act on it.
         """
-        if (self.state and fields.get("state") != self.state) or (self.needs_attention and not needs_attention):
+        if self.state not in ("", session.state) or (self.needs_attention and not needs_attention):
             return False
-        return not self.text or self.text.lower() in f"{shown} {_searchable_text(fields)}".lower()
+        return not self.text or self.text.lower() in f"{shown} {_searchable_text(session)}".lower()
 
     @property
     def description(self) -> str:
@@ -117,11 +117,10 @@ class Selection:
             self.state, self.needs_attention, self.text, self.wants_help = "", False, "", False
 
 
-def _searchable_text(fields: Fields) -> str:
+def _searchable_text(session: SessionView) -> str:
     """Return what identifies a session besides the shown text: SIDs, labels, full addresses."""
-    ends = (".call_sid", ".label", ".address")
-    named = [value for name, value in fields.items() if name.startswith("party.") and name.endswith(ends)]
-    return " ".join([fields.get("id", ""), fields.get("conference_sid", ""), *named])
+    parties = [f"{party.call_sid} {party.label} {party.address}" for party in session.parties.values()]
+    return " ".join([session.id, session.conference_sid, *parties])
 
 
 @contextmanager

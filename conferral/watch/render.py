@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conferral import output
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from conferral.operations.history.change_feed import Change
-    from conferral.operations.session_queries import Fields, LogEntry
+    from conferral.operations.session_queries import LogEntry
+    from conferral.storage.codecs.session_view import SessionView
 
 #: Maximum number of lines for changes, space permitting.
 CHANGES_MAX = 12
@@ -24,12 +26,12 @@ ROWS_AROUND_SELECTION = 4
 
 def draw(
     target: Console,
-    sessions: Sequence[Fields],
+    sessions: Sequence[SessionView],
     changes: Sequence[Change],
     notice: str,
     *,
     full: bool,
-    now_of: Callable[[Fields], int] = lambda _fields: 0,
+    now_of: Callable[[str], int] = lambda _session_id: 0,
     nothing: str = "no live calls",
     leave: str = "Ctrl-C stops it",
     keys: Sequence[tuple[str, str]] = (),
@@ -59,7 +61,7 @@ def draw(
     parts: list[RenderableType] = []
     if sessions:
         space = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(below)))
-        place = next((place for place, fields in enumerate(sessions) if fields.get("id") == selected), 0)
+        place = next((place for place, session in enumerate(sessions) if session.id == selected), 0)
 
         def above(count: int) -> RenderableType:
             first = max(0, place - count + 1)
@@ -85,28 +87,26 @@ def _fitting_count(target: Console, most: int, space: int, drawn: Callable[[int]
 
 
 def _sessions_part(
-    target: Console, sessions: Sequence[Fields], now_of: Callable[[Fields], int], *, full: bool, selected: str
+    target: Console, sessions: Sequence[SessionView], now_of: Callable[[str], int], *, full: bool, selected: str
 ) -> RenderableType:
     from conferral.cli.sessions import COLUMNS, narrow_entry, table_row
 
+    times = [now_of(session.id) for session in sessions]
     if selected:
-        marks = ["> " if fields.get("id") == selected else "  " for fields in sessions]
-        sessions = [
-            {**fields, "id": f"{mark}{fields.get('id', '?')}"} for mark, fields in zip(marks, sessions, strict=True)
-        ]
-    rows = [table_row(fields, now_of(fields), full=full) for fields in sessions]
-    entries = [narrow_entry(fields, now_of(fields), full=full) for fields in sessions]
+        sessions = [replace(one, id=f"{'> ' if one.id == selected else '  '}{one.id or '?'}") for one in sessions]
+    rows = [table_row(session, now_ms, full=full) for session, now_ms in zip(sessions, times, strict=True)]
+    entries = [narrow_entry(session, now_ms, full=full) for session, now_ms in zip(sessions, times, strict=True)]
     return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "attention"))
 
 
 def draw_session(
-    target: Console, fields: Fields, log: Sequence[LogEntry], notice: str, *, full: bool
+    target: Console, session: SessionView, log: Sequence[LogEntry], notice: str, *, full: bool
 ) -> RenderableType:
     """Draw a single session: the content of `show`, with as many of its newest log entries as fit.
 
     Args:
         target: The terminal.
-        fields: Its hash; empty if it is unknown.
+        session: The session; empty if it is unknown.
         log: Oldest first.
         notice: A line at the end; empty for how to leave.
         full: Whether to show full phone numbers.
@@ -120,17 +120,17 @@ def draw_session(
         if notice
         else output.table_cell("q leads back, j and k to the next one", "dim")
     )
-    if not fields:
+    if not session.fields:
         return Group(
             output.table_cell("nothing is known of it; it may have ended long ago", "none"),
             output.table_cell(""),
             status,
         )
     rows = log_rows(log, full=full)
-    parts: list[RenderableType] = [output.table_cell(line, "none") for line in field_lines(fields, full=full)]
+    parts: list[RenderableType] = [output.table_cell(line, "none") for line in field_lines(session, full=full)]
     parts += [
         output.table_cell(""),
-        output.table_or_entries(target, PARTY_COLUMNS, *party_rows(fields, full=full)),
+        output.table_or_entries(target, PARTY_COLUMNS, *party_rows(session, full=full)),
         output.table_cell(""),
     ]
     space = max(OLD_CHANGES_MIN, target.height - ROWS_AROUND_SELECTION - len(target.render_lines(Group(*parts))))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from conferral.operations.attention import Attention
     from conferral.operations.history.change_feed import Change
     from conferral.operations.partition_clock import PartitionClocks
-    from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
+    from conferral.operations.session_queries import LogEntry, SessionQueries
+    from conferral.storage.codecs.session_view import SessionView
 
 
 class View(Protocol):
@@ -24,7 +25,7 @@ class View(Protocol):
     def __enter__(self) -> View: ...
     def __exit__(self, *_error: object) -> None: ...
 
-    async def show_initial(self, sessions: list[Fields]) -> None:
+    async def show_initial(self, sessions: list[SessionView]) -> None:
         """Show the sessions at the start."""
         ...
 
@@ -52,12 +53,12 @@ class LineView:
     def __exit__(self, *_error: object) -> None:
         return
 
-    async def show_initial(self, sessions: list[Fields]) -> None:
+    async def show_initial(self, sessions: list[SessionView]) -> None:
         """Print a line per session; nothing with JSON, which reports only changes."""
         if not self._as_json:
-            for fields in sessions:
-                if not self._selection.state or fields.get("state") == self._selection.state:
-                    output.print_line(session_line(fields, full=self._full))
+            for session in sessions:
+                if self._selection.state in ("", session.state):
+                    output.print_line(session_line(session, full=self._full))
 
     async def show_changes(self, changes: list[Change]) -> None:
         """Print the changes; with a selected state, those that enter, happen in, or leave it."""
@@ -74,15 +75,15 @@ class LineView:
         output.print_note(news)
 
 
-def session_line(fields: Fields, *, full: bool) -> str:
+def session_line(session: SessionView, *, full: bool) -> str:
     """Return a session as one line."""
     from conferral.operations import session_summary, wording
 
-    there = [session_summary.connected_address(fields, party, full=full) for party in ("customer", "agent")]
+    there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
     who = wording.join_names([one for one in there if one])
-    told = [session_summary.transfer_line(fields, full=full), *session_summary.short_notes(fields)]
+    told = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
     more = "".join(f"; {one}" for one in told if one)
-    return f"{fields.get('id', '?')}  is {wording.state_label(fields)}: {who}{more}"
+    return f"{session.id or '?'}  is {session_summary.state_label(session)}: {who}{more}"
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class AttentionView:
     def __exit__(self, *_error: object) -> None:
         return
 
-    async def show_initial(self, _sessions: list[Fields]) -> None:
+    async def show_initial(self, _sessions: list[SessionView]) -> None:
         """Print the sessions that need attention now."""
         await self.show_changes([])
 
@@ -125,13 +126,13 @@ class AttentionView:
         from conferral.operations.partition_clock import read_partition_clocks
         from conferral.storage.codecs.timestamps import to_iso
 
-        records = await self._reader.read_hashes(await self._reader.live_ids())
+        sessions = await self._reader.views(await self._reader.live_ids())
         times = await read_partition_clocks(self._reader)
         found = {
             name: attention
-            for name, fields in records.items()
-            if self._selection.state in ("", fields.get("state"))
-            and (attention := attention_of(fields, times.now_of(fields))) is not None
+            for name, session in sessions.items()
+            if self._selection.state in ("", session.state)
+            and (attention := attention_of(session, times.now_of(name))) is not None
             and attention.needs_attention
         }
         for name in sorted(self._last_shown.keys() | found.keys()):
@@ -160,17 +161,19 @@ class ScreenView:
     def __init__(self, reader: SessionQueries, choice: Selection, *, full: bool) -> None:
         from rich.live import Live
 
+        from conferral.storage.codecs.session_view import SessionView
+
         self._reader = reader
         self._selection = choice
         self._full = full
         self._changes: deque[Change] = deque(maxlen=CHANGES_MAX)
-        self._sessions: list[Fields] = []
+        self._sessions: list[SessionView] = []
         self._times: PartitionClocks | None = None
         self._notice = ""
         #: Id of the marked session; empty until the user moves.
         self._selected = ""
-        #: The opened session as last read: its id, hash, and log.
-        self._opened: tuple[str, Fields, list[LogEntry]] = ("", {}, [])
+        #: The opened session as last read: its id, the session, and its log.
+        self._opened: tuple[str, SessionView, list[LogEntry]] = ("", SessionView(), [])
         #: Whether there is keyboard input.
         self.has_keys = False
         # Creating the display draws once, so set all other attributes first.
@@ -184,7 +187,7 @@ class ScreenView:
     def __exit__(self, *_error: object) -> None:
         self._live.stop()
 
-    async def show_initial(self, _sessions: list[Fields]) -> None:
+    async def show_initial(self, _sessions: list[SessionView]) -> None:
         """Draw the initial list."""
         await self.show_changes([])
 
@@ -193,18 +196,18 @@ class ScreenView:
         from conferral.operations.partition_clock import read_partition_clocks
 
         self._changes.extend(change for change in changes if change.entry["outcome"] != "stale")
-        self._sessions = list((await self._reader.read_hashes(await self._reader.live_ids())).values())
+        self._sessions = list((await self._reader.views(await self._reader.live_ids())).values())
         self._times = await read_partition_clocks(self._reader)
         self._notice = ""
         self._select()
         if self._selection.is_open and (name := self._selected):
-            self._opened = (name, await self._reader.read_session(name), await self._reader.log(name))
+            self._opened = (name, await self._reader.view(name), await self._reader.log(name))
         self.refresh()
 
     def _select(self) -> None:
         """Move the mark as the keys say; a marked session stays marked when its row moves."""
         moved, self._selection.moved = self._selection.moved, 0
-        ids = [fields.get("id", "") for fields in self.visible_sessions()] if moved or self._selection.is_open else []
+        ids = [session.id for session in self.visible_sessions()] if moved or self._selection.is_open else []
         if self._selected in ids:
             self._selected = ids[min(max(0, ids.index(self._selected) + moved), len(ids) - 1)]
         elif ids and (moved or not self._selected):
@@ -220,38 +223,35 @@ class ScreenView:
         self._select()
         self._live.refresh()
 
-    def visible_sessions(self) -> list[Fields]:
+    def visible_sessions(self) -> list[SessionView]:
         """Return the visible sessions in display order."""
         from conferral.cli.sessions import table_row
         from conferral.operations.attention import attention_of, sort_key
 
         chosen = [
-            fields
-            for fields in self._sessions
+            session
+            for session in self._sessions
             if self._selection.matches(
-                fields,
-                " ".join(table_row(fields, self._now_of(fields), full=self._full)),
-                needs_attention=(found := attention_of(fields, self._now_of(fields))) is not None
+                session,
+                " ".join(table_row(session, self._now_of(session.id), full=self._full)),
+                needs_attention=(found := attention_of(session, self._now_of(session.id))) is not None
                 and found.needs_attention,
             )
         ]
-        return sorted(chosen, key=lambda fields: sort_key(fields, self._now_of(fields)))
+        return sorted(chosen, key=lambda session: sort_key(session, self._now_of(session.id)))
 
-    def _now_of(self, fields: Fields) -> int:
-        return 0 if self._times is None else self._times.now_of(fields)
+    def _now_of(self, session_id: str) -> int:
+        return 0 if self._times is None else self._times.now_of(session_id)
 
     def _drawn(self) -> RenderableType:
+        from conferral.storage.codecs.session_view import view_of
+
         if self._selection.is_open:
-            name, fields, log = self._opened
-            is_read = name == self._selected
-            news = self._notice or ("" if is_read or not self._selected else "loading ...")
-            return draw_session(
-                self._console,
-                fields if is_read else {"id": self._selected},
-                log if is_read else [],
-                news,
-                full=self._full,
-            )
+            name, session, log = self._opened
+            if name == self._selected:
+                return draw_session(self._console, session, log, self._notice, full=self._full)
+            loading = view_of({"id": self._selected})
+            return draw_session(self._console, loading, [], self._notice or "loading ...", full=self._full)
         told = self._selection.description
         nothing = f"none of {len(self._sessions)} live calls match: {told}" if told and self._sessions else ""
         return draw(

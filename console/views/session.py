@@ -8,9 +8,9 @@ from conferral.console.log_cache import CachedLog, LogCache
 from conferral.console.messages import encode_message, encode_message_with_lists
 from conferral.console.redaction import redact_fields
 from conferral.console.redis_access import RedisAccess
-from conferral.console.session_feed import SessionFeed, is_session
+from conferral.console.session_feed import SessionFeed
 from conferral.console.session_rows import attention_mark
-from conferral.operations import audibility, explanation, known_destinations, session_summary, wording
+from conferral.operations import audibility, explanation, session_summary, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.explanation import Explanation
@@ -18,6 +18,7 @@ from conferral.operations.history import replay
 from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
+from conferral.storage.codecs.session_view import SessionView, view_of
 
 #: Read interval without commits in its partition, in seconds, because sentences with times grow stale.
 READ_EVERY_S = 2.0
@@ -113,17 +114,17 @@ class SessionDetailView:
     async def _read(self) -> list[bytes]:
         if not self._id:
             return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
-        fields = await self._redis.run(lambda reader: reader.read_session(self._id))
+        session = await self._redis.run(lambda reader: reader.view(self._id))
         await self._log.read(self._redis)
-        if not is_session(fields):
+        if not session.is_known:
             self._seen = ({}, 0, 0)
             return self._if_changed(encode_message("session", id=self._id, asked=self._named, known=False))
         news = self._new_log_messages()
-        seen = (fields, len(self._log.log), self._log.generation)
+        seen = (session.fields, len(self._log.log), self._log.generation)
         if self._as_of is not None and seen == self._seen:
             return []  # a past version doesn't change, and is expensive to compute
         self._seen = seen
-        return self._if_changed(self._message(fields)) + news
+        return self._if_changed(self._message(session)) + news
 
     def _if_changed(self, message: bytes) -> list[bytes]:
         if message == self._sent:
@@ -155,56 +156,59 @@ class SessionDetailView:
 
     # ---- state ---------------------------------------------------------------------------------------------------
 
-    def _message(self, fields: Fields) -> bytes:
+    def _message(self, session: SessionView) -> bytes:
         if self._as_of is not None:
-            return self._past_message(fields, self._as_of)
-        now_ms, history = self._feed.now_of(fields), self._log
-        explained = explanation.explain_damage(fields, command_line=self._command_line) or explanation.explain(
-            fields, history.log, now_ms, moments=history.entries, full=self._full, command_line=self._command_line
+            return self._past_message(session, self._as_of)
+        now_ms, history = self._feed.now_of(session.id), self._log
+        explained = explanation.explain_damage(session, command_line=self._command_line) or explanation.explain(
+            session, history.log, now_ms, moments=history.entries, full=self._full, command_line=self._command_line
         )
         # Pages count down in Redis's time, which every tick sends.
-        ahead_ms = self._feed.clock_offset_ms(fields)
+        ahead_ms = self._feed.clock_offset_ms(session.id)
         explained = replace(explained, waits=tuple(_shifted(wait, ahead_ms) for wait in explained.waits))
         return self._encode(
-            fields,
+            session,
             explained,
-            buttons=command_forms(fields),
-            attention=attention_of(fields, now_ms),
+            buttons=command_forms(session),
+            attention=attention_of(session, now_ms),
         )
 
-    def _past_message(self, fields: Fields, version: int) -> bytes:
+    def _past_message(self, session: SessionView, version: int) -> bytes:
         """Return the session as of a version, without commands."""
         history = self._log
-        then = replay.at_version(history.log, version, fields)
+        then = view_of(replay.at_version(history.log, version, session.fields))
         log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
         at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
 
     def _encode(
-        self, fields: Fields, explained: Explanation, *, buttons: Sequence[CommandForm], attention: Attention | None
+        self,
+        session: SessionView,
+        explained: Explanation,
+        *,
+        buttons: Sequence[CommandForm],
+        attention: Attention | None,
     ) -> bytes:
+        present = {party.address for party in session.present.values()}
         return encode_message(
             "session",
             id=self._id,
             asked=self._named,
             known=True,
             as_of=self._as_of,
-            fields=redact_fields(fields, full=self._full),
-            parties=_parties(fields, full=self._full),
+            fields=redact_fields(session.fields, full=self._full),
+            parties=_parties(session, full=self._full),
             summary=explained.summary,
             waits=explained.waits,
             upcoming=explained.upcoming,
             first_failure=explained.first_failure,
             suggestions=explained.suggestions,
             buttons=buttons,
-            links=_links(fields),
+            links=_links(session),
             trouble=attention_mark(attention),
-            destinations=[
-                one
-                for one in self._feed.known_destinations(full=self._full)
-                if one not in known_destinations.connected_addresses(fields)
-            ],
+            # The addresses of present parties aren't useful transfer targets.
+            destinations=[one for one in self._feed.known_destinations(full=self._full) if one not in present],
         )
 
 
@@ -213,34 +217,30 @@ def _shifted(wait: Wait, by_ms: int) -> Wait:
     return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 
-def _parties(fields: Fields, *, full: bool) -> list[dict[str, object]]:
+def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
     """Return the present and past parties, with what each hears."""
-    heard = {one.party: one for one in audibility.audibility(fields)}
-    found: list[dict[str, object]] = []
-    for party in wording.party_names(fields):
-        of = {name: fields.get(f"party.{party}.{name}", "") for name in ("status", "address", "call_sid", "label")}
-        hears = heard.get(party)
-        sentence = hears.text if hears else ", ".join((of["status"], *session_summary.party_notes(fields, party)))
-        found.append(
-            {
-                "name": party,
-                **of,
-                "address": wording.display_address(of["address"], full=full),
-                "held": fields.get(f"party.{party}.held") == "true",
-                "muted": fields.get(f"party.{party}.muted") == "true",
-                "words": sentence,
-                "hears": hears.hears if hears else (),
-            }
-        )
-    return found
-
-
-def _links(fields: Fields) -> dict[str, str]:
-    """Return Twilio's page about each call and the conference, by SID, for real Twilio SIDs only."""
-    named = [
-        fields.get("conference_sid", ""),
-        *(fields.get(f"party.{p}.call_sid", "") for p in wording.party_names(fields)),
+    heard = {one.party: one for one in audibility.audibility(session)}
+    return [
+        {
+            "name": name,
+            "status": party.status,
+            "address": wording.display_address(party.address, full=full),
+            "call_sid": party.call_sid,
+            "label": party.label,
+            "held": party.held,
+            "muted": party.muted,
+            "words": heard[name].text
+            if name in heard
+            else ", ".join((party.status, *session_summary.party_notes(session, party))),
+            "hears": heard[name].hears if name in heard else (),
+        }
+        for name, party in session.parties.items()
     ]
+
+
+def _links(session: SessionView) -> dict[str, str]:
+    """Return Twilio's page about each call and the conference, by SID, for real Twilio SIDs only."""
+    named = [session.conference_sid, *(party.call_sid for party in session.parties.values())]
     return {
         sid: f"{_TWILIO_CONSOLE}/{'calls' if sid.startswith('CA') else 'conferences'}/logs/{sid}"
         for sid in named

@@ -6,7 +6,8 @@ a restarted feed misses nothing that Redis still holds.
 
 from dataclasses import dataclass, field
 
-from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.storage.codecs.session_view import SessionView
 
 #: Poll interval, in seconds.
 POLL_INTERVAL_S = 0.2
@@ -38,7 +39,7 @@ class ChangeFeed:
     positions: dict[str, str] = field(default_factory=dict)
     _started: bool = False
 
-    async def start(self, now_ms: int) -> list[Fields]:
+    async def start(self, now_ms: int) -> list[SessionView]:
         """Start at the current end of each log; return the existing sessions, oldest first.
 
         Args:
@@ -52,8 +53,7 @@ class ChangeFeed:
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
             self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
-        found = (await self.reader.read_hashes(names)).values()
-        return sorted(found, key=lambda fields: fields.get("created_at", ""))
+        return sorted((await self.reader.views(names)).values(), key=lambda session: session.created_at_ms)
 
     async def poll(self, now_ms: int) -> list[Change]:
         """Return the changes since the last poll, in order of time.

@@ -141,13 +141,17 @@ def _is_record(found: Any) -> bool:
 
 def _addresses(then: Fields, now: Fields) -> Fields:
     """Return the parties' addresses: the current hash has each leg's label, even if the party's name has changed."""
-    of_label = {
-        now.get(f"party.{party}.label", ""): now.get(f"party.{party}.address", "") for party in wording.party_names(now)
-    }
-    found = {}
-    for party in wording.party_names(then):
-        if address := of_label.get(then.get(f"party.{party}.label", ""), ""):
-            found[f"party.{party}.address"] = address
+    of_label = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
+    found = {f"{party}address": of_label[label] for party, label in _labels(then).items() if of_label.get(label)}
     if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
         found["transfer.to"] = now.get("transfer.to", "")
     return found
+
+
+def _labels(fields: Fields) -> Fields:
+    """Return the parties' labels by the prefix of their fields."""
+    return {
+        name.removesuffix("label"): label
+        for name, label in fields.items()
+        if name.startswith("party.") and name.endswith(".label")
+    }

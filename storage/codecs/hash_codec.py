@@ -20,6 +20,9 @@ from conferral.storage.codecs.timestamps import from_iso, to_iso
 #: Party names are few, and the same in every session.
 _PREFIXES_REMEMBERED = 256
 
+#: What decoders raise.
+INVALID = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+
 Encode = Callable[[Any], str]
 Decode = Callable[[str], Any]
 
@@ -89,6 +92,8 @@ class HashCodec:
         self._defaults = tuple(column.default for column in self._columns)
         self._places = range(len(self._columns))
         self._under = lru_cache(_PREFIXES_REMEMBERED)(self._columns_under)
+        #: Attribute and decoder by field name without prefix.
+        self.decoders = {column.name: (column.attribute, column.decode or str) for column in self._columns}
 
     def _columns_under(self, prefix: str) -> tuple[_Field, ...]:
         return tuple(column._replace(name=prefix + column.name) for column in self._columns)
@@ -140,7 +145,7 @@ class HashCodec:
                 continue
             try:
                 values[attribute] = text if decode is None else decode(text)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            except INVALID:
                 raise CorruptHashError(name) from None
         return values
 

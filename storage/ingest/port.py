@@ -1,76 +1,12 @@
 """Ingest port: what webhooks need from Redis to store events and answer with TwiML."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
 from conferral.runtime.errors import ConferralError
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events import Event
-from conferral.statemachine.session import INBOUND
-from conferral.statemachine.states import SessionMode, WaitAudio
-
-
-@dataclass(frozen=True, slots=True)
-class PartyView:
-    """What an answer to one party depends on; names and meanings as in `statemachine.session.Party`."""
-
-    call_sid: str = ""
-    label: str = ""
-    #: Excluded from the repr, which ends up in tracebacks; so is `brief`, which may mention a person.
-    address: str = field(default="", repr=False)
-    status: str = ""
-    dial_id: str = ""
-    brief: str = field(default="", repr=False)
-    recall_reason: str = ""
-    confirm: bool = False
-    ring_group: str = ""
-    is_leaving: bool = False
-    wait_audio: WaitAudio = WaitAudio.NONE
-    #: For a supervisor, one of `statemachine.states.SuperviseMode`; otherwise empty.
-    supervises: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """What a TwiML answer depends on."""
-
-    #: One of `statemachine.states.State`.
-    state: str
-    #: SID of the session's conference; empty while unknown.
-    conference_sid: str = ""
-    #: `inbound` or `outbound`.
-    direction: str = INBOUND
-    #: Parties by name.
-    parties: Mapping[str, PartyView] = field(default_factory=dict)
-    #: One of `statemachine.states.Phase`.
-    phase: str = ""
-    #: Why the session ended, one of `statemachine.reasons.EndReason`; empty while it is live.
-    end_reason: str = ""
-    #: How the calls were first connected, one of `statemachine.states.SessionMode`.
-    mode: str = SessionMode.BRIDGE.value
-    #: What a conference from the start waits for, one of `statemachine.states.Opening`.
-    opening: str = ""
-    #: The conference's attributes.
-    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
-    #: The agents to try, in order, and the index of the one being tried or connected, from 0.
-    agents: tuple[str, ...] = field(default=(), repr=False)
-    agent_number: int = 0
-    #: Caller ID shown to the customer of a `call`, E.164; empty for `TWILIO_NUMBER`.
-    caller_id: str = field(default="", repr=False)
-    #: Messages to say to all parties, by the id of the `announce` command.
-    announcements: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: The friendly name of the session's conference.
-    conference_name: str = ""
-
-    def party_of(self, call_sid: str) -> str:
-        """Return the name of the party that has the call; empty if unknown."""
-        return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
-
-    def dialed_by(self, dial_id: str) -> str:
-        """Return the name of the party that a dial brings in; empty if there is none, or none any more."""
-        return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
+from conferral.storage.codecs.session_view import SessionView
 
 
 class GateClaim(Enum):

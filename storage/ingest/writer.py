@@ -6,7 +6,7 @@ deduplicates a repeated entry.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -14,13 +14,14 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallReceived, ClientCallReceived, Event
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.command_batcher import DEADLINE_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
-from conferral.storage.ingest.port import GateClaim, ReplayedCallError, SessionView
+from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.server_watch import ServerWatch
-from conferral.storage.ingest.session_view import view_of
 from conferral.storage.keys import Keys
 
 #: Concurrent gate claims per Redis node, count. Together with the pipelines, the server check, and the queries at
@@ -83,11 +84,11 @@ class BatchingIngest:
         await self._check_not_replayed(event)
         writes = self._writes(event, call_sid)
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
-        return view_of(answers[-1])
+        return _view_of(answers[-1])
 
     async def read(self, session_id: str) -> SessionView | None:
         """See `Ingest.read`."""
-        return view_of((await self._batcher.run([("HGETALL", self._keys.session(session_id))]))[0])
+        return _view_of((await self._batcher.run([("HGETALL", self._keys.session(session_id))]))[0])
 
     async def session_of(self, call_sid: str) -> str | None:
         """See `Ingest.session_of`."""
@@ -171,3 +172,9 @@ class BatchingIngest:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", str(self._call_ttl_s)))
         return writes
+
+
+def _view_of(answer: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
+    """Decode a hash as returned by Redis; return None without a session."""
+    record = answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
+    return view_of(decode_fields(record)) if b"state" in record else None

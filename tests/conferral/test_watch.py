@@ -48,7 +48,7 @@ async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, red
     sessions = await follower.start(CREATED_MS)
     redis.xadd(KEYS.log(CALL), log_entry("convert"))
 
-    assert [fields["id"] for fields in sessions] == [CALL]
+    assert [session.id for session in sessions] == [CALL]
     assert await told(follower) == [(CALL, "convert")]
     assert await told(follower) == []
 
@@ -235,7 +235,7 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     reason = "Twilio refused (HTTP 400, code 21218)"
     changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
 
-    told = drawn([await reader.read_session(CALL)], changes)
+    told = drawn([await reader.view(CALL)], changes)
 
     assert max(map(len, told)) <= 80
     assert told[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
@@ -262,7 +262,7 @@ async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
 async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis, lines):
     consult(redis)
-    sessions = [await reader.read_session(CALL)] * 20
+    sessions = [await reader.view(CALL)] * 20
     reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
     changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
 

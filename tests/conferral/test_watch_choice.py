@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from conferral.operations.history.change_feed import Change
 from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.connection.client import make_client
 from conferral.watch.keys import HELP, TEXT_MAX, Selection
 from conferral.watch.views import AttentionView, LineView, ScreenView
@@ -95,9 +96,9 @@ def test_whatever_is_typed_can_be_shown(keys):
 def test_what_is_chosen_is_taken(choice, is_taken):
     fields = {
         "id": CALL, "state": "bridged", "party.customer.address": "+14155550123", "party.agent.address": "client:alice",
-        "conference_sid": CONFERENCE, "updated_at": "9999",
+        "conference_sid": CONFERENCE, "updated_at": "9999", "party.customer.status": "", "party.agent.status": "",
     }  # fmt: skip
-    assert choice.matches(fields, "what is shown", needs_attention=False) is is_taken
+    assert choice.matches(view_of(fields), "what is shown", needs_attention=False) is is_taken
 
 
 # ---- what is shown -----------------------------------------------------------------------------------------------
@@ -127,9 +128,9 @@ async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, 
     choice = Selection()
     screen = ScreenView(reader, choice, full=False)
     await screen.show_changes([])
-    assert [fields["id"] for fields in screen.visible_sessions()] == ["S2", "S3", "S1"]
+    assert [session.id for session in screen.visible_sessions()] == ["S2", "S3", "S1"]
     choice.needs_attention = True
-    assert [fields["id"] for fields in screen.visible_sessions()] == ["S2"]
+    assert [session.id for session in screen.visible_sessions()] == ["S2"]
     choice.press("/zz\r")
     assert screen.visible_sessions() == []
     assert "none of 3 live calls match: needing attention, /zz" in drawn(screen)
@@ -221,7 +222,7 @@ async def test_trouble_in_json_is_an_object_a_line(reader, redis, capsys):
 
 async def test_of_one_state_only_what_leads_into_it_or_out_of_it_is_told(capsys):
     lines = LineView(Selection(state="converting"), full=False, as_json=False, with_session=True)
-    await lines.show_initial([{"id": "S1", "state": "bridged"}, {"id": "S2", "state": "converting"}])
+    await lines.show_initial([SessionView(id="S1", state="bridged"), SessionView(id="S2", state="converting")])
     await lines.show_changes(
         [
             Change("S3", LogEntry("1-0", log_entry("convert", after="converting"))),

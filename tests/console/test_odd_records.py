@@ -24,6 +24,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from tests.conferral.cli_helpers import CREATED_MS
 from tests.console.console_helpers import conferenced, log_entry
 
@@ -102,21 +103,22 @@ LOG = st.lists(
 
 def all_that_is_told(fields, log):
     """Everything that the console says of a session, as it goes over the socket."""
-    trouble = attention_of(fields, NOW_MS)
+    session = view_of(fields)
+    trouble = attention_of(session, NOW_MS)
     moments = timeline.build_timeline(log)
     then = replay.at_version(log, 3, fields)
     return [
-        session_rows.row(fields, trouble, full=False),
-        session_rows.row(fields, trouble, full=True),
-        encode_message("summary", counts=statistics.count_judged([(fields, trouble)])),
+        session_rows.row(session, trouble, full=False),
+        session_rows.row(session, trouble, full=True),
+        encode_message("summary", counts=statistics.count_sessions([(session, trouble)])),
         encode_message(
             "session",
             fields=redact_fields(fields, full=False),
-            parties=view._parties(fields, full=False),
-            explained=explanation.explain(fields, log, NOW_MS, timeline.unfinished_effects(moments)),
-            then=explanation.explain(then, log, NOW_MS),
-            buttons=command_forms(fields),
-            links=view._links(fields),
+            parties=view._parties(session, full=False),
+            explained=explanation.explain(session, log, NOW_MS, timeline.unfinished_effects(moments)),
+            then=explanation.explain(view_of(then), log, NOW_MS),
+            buttons=command_forms(session),
+            links=view._links(session),
             trouble=trouble,
         ),
         *(orjson.dumps(to_json_value(moment)) for moment in moments),

@@ -14,6 +14,7 @@ from conferral.operations.attention import OVERDUE, attention_of
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import PartyStatus, State
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -124,7 +125,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     told = await page.next("summary")
 
     hashes = [redis.hgetall(KEYS.session(one)) for one in [CALL, *(name(number) for number in range(6))]]
-    expected = statistics.count_sessions(hashes, 1_800_000_100_000)
+    expected = statistics.count_sessions((view_of(one), None) for one in hashes)
     assert told["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
     assert (told["counts"]["live"], told["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
     assert (told["dead"], told["takeover"]) == (0, None)
@@ -274,7 +275,7 @@ async def test_who_has_missed_more_than_is_remembered_gets_everything(redis, sto
 
 def told_of(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
-    return orjson.loads(row(fields, attention_of(fields, 1_800_000_100_000), full=full))
+    return orjson.loads(row(view_of(fields), attention_of(view_of(fields), 1_800_000_100_000), full=full))
 
 
 def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():

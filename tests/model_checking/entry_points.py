@@ -20,7 +20,8 @@ from conferral.sandbox.model import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.storage.codecs import event_codec
-from conferral.storage.ingest.port import GateClaim, Ingest, SessionView
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.ingest.port import GateClaim, Ingest
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory.model import DirectoryFile, load_directory
 from conferral.telephony.parameters.dial import PlacedCall

@@ -15,8 +15,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import CommandReport, Outcome, Step
 from conferral.storage.codecs import session_codec
-from conferral.storage.ingest.port import SessionView
-from conferral.storage.ingest.session_view import view_of
+from conferral.storage.codecs.session_view import SessionView, view_of
 from tests.model_checking.canonical_values import (
     FRESH,
     LONG_AGO_MS,
@@ -87,7 +86,7 @@ class SessionStates:
         if number not in self._facts:
             session = self.known[number]
             record = session_codec.encode(session) if session.version else {}
-            self._facts[number] = view_of({name.encode(): text.encode() for name, text in record.items()})
+            self._facts[number] = view_of(record) if record else None
         return self._facts[number]
 
     def later(self, number: int, by_ms: int) -> int:

@@ -5,6 +5,7 @@ import pytest
 from conferral.operations import attention, statistics
 from conferral.operations.attention import LONE, OVERDUE, RECOVERED, attention_of, sort_key
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked, retrieving, waiting
@@ -38,15 +39,15 @@ def of(story: Scenario) -> tuple[Fields, int]:
 def test_what_goes_its_way_is_no_trouble(begin) -> None:
     fields, now_ms = of(begin())
 
-    assert attention_of(fields, now_ms) is None
+    assert attention_of(view_of(fields), now_ms) is None
 
 
 def test_a_timer_that_is_long_due_is_the_worst() -> None:
     fields, _ = of(Scenario().comes_in())
     due_ms = 1_000_000 + 40_000
 
-    assert attention_of(fields, due_ms + attention.OVERDUE_AFTER_MS) is None
-    found = attention_of(fields, due_ms + 14_000)
+    assert attention_of(view_of(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
+    found = attention_of(view_of(fields), due_ms + 14_000)
     assert found is not None
     assert found.rank == OVERDUE
     assert found.text.startswith("overdue for 14 s: Conferral asks Twilio about the calls")
@@ -56,7 +57,7 @@ def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
     fields, now_ms = of(conferenced())
     del fields["timers"]
 
-    found = attention_of(fields, now_ms)
+    found = attention_of(view_of(fields), now_ms)
 
     assert found is not None
     assert (found.rank, found.text) == (OVERDUE, "overdue: nothing is pending, not even a timer")
@@ -66,7 +67,7 @@ def test_one_who_is_left_in_a_conference_is_alone_whoever_listens() -> None:
     for begin in (conferenced, lambda: supervised("monitor")):
         fields, now_ms = of(begin().leaves("agent"))
 
-        found = attention_of(fields, now_ms)
+        found = attention_of(view_of(fields), now_ms)
 
         assert found is not None
         assert (found.rank, found.text) == (LONE, "alone in the conference: customer")
@@ -76,18 +77,18 @@ def test_a_transfer_that_has_failed_is_told_for_five_minutes() -> None:
     fields, now_ms = of(dialling("warm").call("target", "busy"))
     fields |= {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
 
-    found = attention_of(fields, now_ms + attention.RECENT_FAILURE_MS - 1)
+    found = attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
 
     assert found is not None
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
-    assert attention_of(fields, now_ms + attention.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_an_agent_who_is_rung_again_is_told() -> None:
     fields, now_ms = of(blind_from_bridge())
     fields |= {"phase": "recall", "transfer.reason": "no-answer"}
 
-    found = attention_of(fields, now_ms)
+    found = attention_of(view_of(fields), now_ms)
 
     assert found is not None
     assert found.text == "transfer failed: target did not answer; calling the agent back"
@@ -100,16 +101,16 @@ def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one()
     waiting = talking | {"phase": "parked"}
     fine = {name: value for name, value in talking.items() if not name.startswith("transfer.")}
 
-    found = [attention_of(one, now_ms) for one in (talking, waiting)]
-    assert [one is not None and one.needs_attention for one in found] == [False, True]
-    assert statistics.count_sessions([talking, waiting], now_ms).troubled == 1
+    found = [(one, attention_of(one, now_ms)) for one in (view_of(talking), view_of(waiting))]
+    assert [one is not None and one.needs_attention for _, one in found] == [False, True]
+    assert statistics.count_sessions(found).troubled == 1
     newest_first = [fine | {"id": "new", "created_at": to_iso(now_ms)}, talking | {"created_at": to_iso(0)}]
-    assert sorted(newest_first, key=lambda one: sort_key(one, now_ms)) == newest_first
+    assert sorted(newest_first, key=lambda one: sort_key(view_of(one), now_ms)) == newest_first
 
 
 @pytest.mark.parametrize(("reason", "is_bad"), [("convert-failed", True), ("alone", True), ("agent-left", False)])
 def test_an_end_that_nobody_wished_for_is_told(reason: str, is_bad: bool) -> None:
-    found = attention_of({"state": "ended", "end_reason": reason}, 0)
+    found = attention_of(view_of({"state": "ended", "end_reason": reason}), 0)
 
     assert (found is not None) == is_bad
     assert found is None or found.text == f"ended with {reason}"
@@ -125,7 +126,7 @@ def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> N
         {"id": "overdue", "state": "bridged", "timers": "ring=1"},
     ]
 
-    found = sorted(sessions, key=lambda fields: sort_key(fields, now_ms))
+    found = sorted(sessions, key=lambda fields: sort_key(view_of(fields), now_ms))
 
     assert [one["id"] for one in found] == ["overdue", "bad end", "new", "old"]
 
@@ -136,14 +137,14 @@ def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> N
      {"state": "bridged", "timers": "age=9", "transfer.status": "failed", "transfer.attempts": "[1]"}],
 )  # fmt: skip
 def test_a_record_that_makes_no_sense_does_not_stand_in_the_way(fields: Fields) -> None:
-    attention_of(fields, 0)
-    sort_key(fields, 0)
+    attention_of(view_of(fields), 0)
+    sort_key(view_of(fields), 0)
 
 
 def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
     fields, now_ms = of(conferenced())
 
-    found = attention_of(fields | {"state": "foo"}, now_ms)
+    found = attention_of(view_of(fields | {"state": "foo"}), now_ms)
 
     assert found is not None
     assert found.needs_attention

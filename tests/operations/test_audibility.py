@@ -6,6 +6,7 @@ import pytest
 
 from conferral.operations.audibility import audibility
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
@@ -73,14 +74,14 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 def test_who_hears_whom(name: str) -> None:
     begin, told = SITUATIONS[name]
 
-    assert [one.text for one in audibility(session_codec.encode(begin().session))] == told
+    assert [one.text for one in audibility(view_of(session_codec.encode(begin().session)))] == told
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
     fields = session_codec.encode(supervised("monitor").session)
     fields |= {"party.supervisor.muted": "false", "party.supervisor.coaches": fields["party.agent.call_sid"]}
 
-    heard = {one.party: one for one in audibility(fields)}
+    heard = {one.party: one for one in audibility(view_of(fields))}
 
     assert heard["agent"].hears == ("customer", "supervisor")
     assert heard["customer"].hears == ("agent",)
@@ -89,4 +90,4 @@ def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"state": "bridged"}, {"state": "flying", "party.customer.status": "flying"}])
 def test_a_record_that_makes_no_sense_does_not_stand_in_the_way(fields: dict[str, str]) -> None:
-    assert all(not one.hears for one in audibility(fields))
+    assert all(not one.hears for one in audibility(view_of(fields)))

@@ -12,6 +12,7 @@ from conferral.operations.history.replay import BadHistoryError, SessionHistory
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
@@ -54,10 +55,13 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
     assert (
-        session_summary.participants_line(then)
+        session_summary.participants_line(view_of(then))
         == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
-    assert [one.text for one in audibility.audibility(then)][1:] == ["agent hears target", "target hears agent"]
+    assert [one.text for one in audibility.audibility(view_of(then))][1:] == [
+        "agent hears target",
+        "target hears agent",
+    ]
 
 
 def test_no_address_is_in_what_was_changed() -> None:

@@ -2,13 +2,14 @@
 
 import pytest
 
-from conferral.operations import session_summary, wording
+from conferral.operations import session_summary
 from conferral.operations.audibility import audibility
 from conferral.operations.pending import list_waits
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
 from tests.conferral.cli_helpers import CREATED_MS, make_session
 from tests.statemachine.scenario import OUTBOUND, Scenario
@@ -83,16 +84,16 @@ def parties(**statuses):
     ],
 )
 def test_who_talks_to_whom_is_told_in_words(fields, told):
-    assert session_summary.participants_line(fields) == told
+    assert session_summary.participants_line(view_of(fields)) == told
 
 
 def test_addresses_are_cut_unless_they_are_wanted_whole():
     fields = parties(customer="connected", agent="connected")
     fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
 
-    assert session_summary.participants_line(fields) == "customer +…23 and agent client:alice are talking"
+    assert session_summary.participants_line(view_of(fields)) == "customer +…23 and agent client:alice are talking"
     assert (
-        session_summary.participants_line(fields, full=True)
+        session_summary.participants_line(view_of(fields), full=True)
         == "customer +14155550123 and agent client:alice are talking"
     )
 
@@ -109,12 +110,12 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
 def test_a_transfer_is_told_with_mode_target_status_and_reason(more, told):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
-    assert session_summary.transfer_line(fields) == told
+    assert session_summary.transfer_line(view_of(fields)) == told
 
 
 def test_without_a_transfer_nothing_is_told_of_one():
-    assert session_summary.transfer_line({}) == ""
-    assert session_summary.dial_attempts({}, CREATED_MS) == []
+    assert session_summary.transfer_line(view_of({})) == ""
+    assert session_summary.dial_attempts(view_of({}), CREATED_MS) == []
 
 
 def attempts(*tries):
@@ -130,12 +131,12 @@ def test_every_attempt_is_told_with_how_long_it_rang_and_how_long_the_party_was_
     rings = Attempt("agent", "client:alice", "d3", started_ms)
     fields = {"transfer.attempts": attempts(busy, answered, rings)}
 
-    assert session_summary.dial_attempts(fields, started_ms + 1_000) == [
+    assert session_summary.dial_attempts(view_of(fields), started_ms + 1_000) == [
         ("target", "+…45", "busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
         ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
-    assert session_summary.dial_attempts(fields, started_ms, full=True)[0][1] == "+14155550145"
+    assert session_summary.dial_attempts(view_of(fields), started_ms, full=True)[0][1] == "+14155550145"
 
 
 def test_an_attempt_lasts_no_longer_than_its_session():
@@ -144,29 +145,29 @@ def test_an_attempt_lasts_no_longer_than_its_session():
         "ended_at": to_iso(CREATED_MS + 9_000),
     }
 
-    assert session_summary.dial_attempts(fields, CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
+    assert session_summary.dial_attempts(view_of(fields), CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
 
 
 @pytest.mark.parametrize("broken", ["{", "7", "[7]", "[[]]", '{"party": 1}', '[{"started_at_ms": "x"}]'])
 def test_attempts_that_can_not_be_understood_are_passed_over(broken):
-    assert session_summary.dial_attempts({"transfer.attempts": broken}, CREATED_MS) == []
+    assert session_summary.dial_attempts(view_of({"transfer.attempts": broken}), CREATED_MS) == []
 
 
 @pytest.mark.parametrize("broken", ["x", "-1", "٣", "9" * 30, ""])
 def test_a_number_of_agents_tried_that_can_not_be_understood_is_passed_over(broken):
     fields = {"agents": "client:alice client:bob", "agent_number": broken, "phase": "ringing"}
 
-    assert session_summary.session_notes(fields) == ["agent 1 of 2"]
-    assert session_summary.agent_attempts_note(fields) == []
+    assert session_summary.session_notes(view_of(fields)) == ["agent 1 of 2"]
+    assert session_summary.agent_attempts_note(view_of(fields)) == []
 
 
 def test_parties_stand_in_the_order_in_which_they_matter():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
-    told = wording.party_names({f"party.{name}.status": "left" for name in names})
+    told = view_of({f"party.{name}.status": "left" for name in names}).parties
 
     expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
-    assert told == expected
+    assert list(told) == expected
 
 
 # ---- what is beside it -------------------------------------------------------------------------------------------
@@ -180,15 +181,17 @@ def stored(**changes):
 def test_a_parked_call_tells_until_when_it_waits():
     fields = stored(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
 
-    assert session_summary.session_notes(fields) == ["parked until 08:01:01 UTC"]
+    assert session_summary.session_notes(view_of(fields)) == ["parked until 08:01:01 UTC"]
 
 
 def test_agents_who_are_tried_are_counted_while_it_rings():
     agents = ("client:alice", "+14155550145", "client:carol")
 
-    assert session_summary.session_notes(stored(phase=Phase.RINGING, agents=agents, agent_number=1)) == ["agent 2 of 3"]
-    assert session_summary.session_notes(stored(agents=agents, agent_number=1)) == []
-    assert session_summary.session_notes(stored(phase=Phase.RINGING, agents=agents[:1])) == []
+    assert session_summary.session_notes(view_of(stored(phase=Phase.RINGING, agents=agents, agent_number=1))) == [
+        "agent 2 of 3"
+    ]
+    assert session_summary.session_notes(view_of(stored(agents=agents, agent_number=1))) == []
+    assert session_summary.session_notes(view_of(stored(phase=Phase.RINGING, agents=agents[:1]))) == []
 
 
 @pytest.mark.parametrize(
@@ -207,8 +210,8 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
 def test_a_recording_is_told_in_words(status, told, at_the_end):
     fields = stored(recording=Recording(recording_sid="RE1", status=status))
 
-    assert session_summary.session_notes(fields) == told
-    assert session_summary.session_notes(fields | {"state": "ended"}) == at_the_end
+    assert session_summary.session_notes(view_of(fields)) == told
+    assert session_summary.session_notes(view_of(fields | {"state": "ended"})) == at_the_end
 
 
 def test_commands_under_way_are_told_with_their_party():
@@ -217,7 +220,7 @@ def test_commands_under_way_are_told_with_their_party():
         PendingCommand("c2", "announce", say="Hello, +14155550146"),
     )
 
-    assert session_summary.session_notes(stored(pending_commands=orders)) == [
+    assert session_summary.session_notes(view_of(stored(pending_commands=orders))) == [
         "add expert in progress",
         "announce in progress",
     ]
@@ -225,7 +228,7 @@ def test_commands_under_way_are_told_with_their_party():
 
 @pytest.mark.parametrize("broken", ["{", "7", "[7]", '[{"party": "x"}]'])
 def test_orders_that_can_not_be_understood_are_passed_over(broken):
-    assert session_summary.session_notes({"pending_commands": broken}) == []
+    assert session_summary.session_notes(view_of({"pending_commands": broken})) == []
 
 
 def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
@@ -233,7 +236,7 @@ def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
     fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
     fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
 
-    assert session_summary.short_notes(fields) == [
+    assert session_summary.short_notes(view_of(fields)) == [
         "customer is on hold",
         "agent is muted",
         "expert is connected",
@@ -243,29 +246,39 @@ def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
     ]
 
 
+def party_notes(fields, name):
+    session = view_of(fields)
+    return session_summary.party_notes(session, session.parties[name])
+
+
 def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
     fields = parties(customer="held", agent="left", supervisor="connected")
     fields |= {"party.customer.wait_audio": "music", "party.customer.muted": "true", "party.agent.left_reason": "busy"}
     fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
 
-    assert session_summary.party_notes(fields, "customer") == ["held", "muted", "hears music"]
-    assert session_summary.party_notes(fields, "agent") == ["busy"]
-    assert session_summary.party_notes(fields, "supervisor") == ["listens"]
+    assert party_notes(fields, "customer") == ["held", "muted", "hears music"]
+    assert party_notes(fields, "agent") == ["busy"]
+    assert party_notes(fields, "supervisor") == ["listens"]
 
 
 def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
     fields = {"agents": "client:a client:b client:c", "agent_number": "2"}
 
-    assert session_summary.agent_attempts_note(fields) == [("agent 1 of 3", "client:a"), ("agent 2 of 3", "client:b")]
-    assert session_summary.agent_attempts_note({**fields, "agent_number": "x"}) == []
+    assert session_summary.agent_attempts_note(view_of(fields)) == [
+        ("agent 1 of 3", "client:a"),
+        ("agent 2 of 3", "client:b"),
+    ]
+    assert session_summary.agent_attempts_note(view_of({**fields, "agent_number": "x"})) == []
 
 
 def test_who_has_left_a_call_that_goes_on_is_not_listed_with_it():
     fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
 
-    assert session_summary.connected_address(fields, "agent") == ""
-    assert session_summary.connected_address({**fields, "state": "ended"}, "agent") == "client:a"
-    assert session_summary.connected_address({**fields, "party.agent.status": "connected"}, "agent") == "client:a"
+    assert session_summary.connected_address(view_of(fields), "agent") == ""
+    assert session_summary.connected_address(view_of({**fields, "state": "ended"}), "agent") == "client:a"
+    assert (
+        session_summary.connected_address(view_of({**fields, "party.agent.status": "connected"}), "agent") == "client:a"
+    )
 
 
 def test_of_who_has_left_only_the_reason_is_noted():
@@ -276,7 +289,7 @@ def test_of_who_has_left_only_the_reason_is_noted():
         "party.customer.muted": "true",
     }
 
-    assert session_summary.party_notes(fields, "customer") == ["released"]
+    assert party_notes(fields, "customer") == ["released"]
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
@@ -288,10 +301,10 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     told = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
-        told.append(session_summary.participants_line(fields))
-        assert session_summary.party_notes(fields, "customer") == ["is dialed next"]
-        assert "customer is dialed next" in [one.text for one in audibility(fields)]
-        waits = [one.for_ for one in list_waits(fields, story.now_ms)]
+        told.append(session_summary.participants_line(view_of(fields)))
+        assert party_notes(fields, "customer") == ["is dialed next"]
+        assert "customer is dialed next" in [one.text for one in audibility(view_of(fields))]
+        waits = [one.for_ for one in list_waits(view_of(fields), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert told == [
@@ -304,5 +317,8 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
 def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
     story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
     fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
-    assert session_summary.participants_line(fields) == "agent client:alice is waiting; customer +…23 is being dialed"
-    assert session_summary.party_notes(fields, "customer") == []
+    assert (
+        session_summary.participants_line(view_of(fields))
+        == "agent client:alice is waiting; customer +…23 is being dialed"
+    )
+    assert party_notes(fields, "customer") == []

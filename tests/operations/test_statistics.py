@@ -4,8 +4,10 @@ import orjson
 import pytest
 
 from conferral.operations import statistics
+from conferral.operations.attention import attention_of
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 
@@ -34,7 +36,8 @@ def test_live_ones_are_counted_by_state_with_those_in_trouble():
         {},
     ]
     by_state = {"bridged": 1, "converting": 0, "conferenced": 2, "transferring": 1}
-    assert statistics.count_sessions(rows, NOW_MS) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
+    judged = [(view := view_of(row), attention_of(view, NOW_MS)) for row in rows]
+    assert statistics.count_sessions(judged) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
 
 
 def test_hour_without_transfers_tells_no_percentage():

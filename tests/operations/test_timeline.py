@@ -13,6 +13,7 @@ from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
@@ -229,7 +230,7 @@ def test_numbers_are_cut_unless_they_are_wanted_whole() -> None:
 def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
     log, sessions = told(play)
     now_ms = sessions[-1].updated_at_ms + later_ms
-    return explain(session_codec.encode(sessions[-1]), log, now_ms, full=full)
+    return explain(view_of(session_codec.encode(sessions[-1])), log, now_ms, full=full)
 
 
 def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
@@ -238,7 +239,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
         return story.record("start").later(1_000)
 
     log, sessions = told(play)
-    found = explain(session_codec.encode(sessions[-1]), log, sessions[-1].updated_at_ms)
+    found = explain(view_of(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
     assert since["the command hold customer to finish"] == 568_000
@@ -255,7 +256,9 @@ def test_who_is_on_hold_is_waited_for_since_the_hold_of_the_first_of_them() -> N
     fields, now_ms = session_codec.encode(sessions[-1]), sessions[-1].updated_at_ms
 
     def since(entries: list[LogEntry]) -> int:
-        (wait,) = (one for one in explain(fields, entries, now_ms).waits if one.for_.endswith(" off hold (unhold)"))
+        (wait,) = (
+            one for one in explain(view_of(fields), entries, now_ms).waits if one.for_.endswith(" off hold (unhold)")
+        )
         return wait.since_ms
 
     assert since(log) == now_ms - 9_000
@@ -302,7 +305,7 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
 def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
     log = [LogEntry("1-0", {"version": "1", "at": to_iso(1), **wrong})]
 
-    cut, whole = (explain({"id": "CA1"}, log, 5, full=full).first_failure for full in (False, True))
+    cut, whole = (explain(view_of({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
 
     assert cut is not None
     assert whole is not None
@@ -353,7 +356,7 @@ def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold
     log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
 
-    found = explain(fields, log, sessions[-1].updated_at_ms).first_failure
+    found = explain(view_of(fields), log, sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
     assert (found.text, found.is_earlier) == ("target was busy", False)
@@ -379,7 +382,7 @@ def test_of_several_transfers_the_newest_is_explained() -> None:
         },
     )
 
-    found = explain(fields, [*log, noted], sessions[-1].updated_at_ms).first_failure
+    found = explain(view_of(fields), [*log, noted], sessions[-1].updated_at_ms).first_failure
 
     assert found is not None
     assert found.text == "target did not answer"
@@ -428,7 +431,7 @@ def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
         "details": '{"party": "agent", "left_reason": "moderator_ended"}',
     }
 
-    found = explain(fields, [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
+    found = explain(view_of(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
     assert found.summary[1] == f"{told} (moderator ended)."
 
@@ -460,7 +463,7 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
               "party.agent.address": "client:a;reboot"}  # fmt: skip
 
     def call_back(*, full: bool) -> Suggestion:
-        return next(one for one in explain(fields, [], 0, full=full).suggestions if one.command == "call")
+        return next(one for one in explain(view_of(fields), [], 0, full=full).suggestions if one.command == "call")
 
     assert call_back(full=False).line == "conferral call --agent 'client:a;reboot' --customer ADDRESS"
     assert call_back(full=True).line.endswith("--customer +14155550123")
@@ -469,8 +472,8 @@ def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> No
 def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
     fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
 
-    assert explain(fields, [], 0).summary[-1] == "Last transfer: blind to +…45."
-    assert explain(fields, [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."
+    assert explain(view_of(fields), [], 0).summary[-1] == "Last transfer: blind to +…45."
+    assert explain(view_of(fields), [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "٣", "9" * 5_000])
@@ -478,9 +481,9 @@ def test_a_version_that_makes_no_sense_is_none(version: str) -> None:
     log = [LogEntry("1-0", {"event": "effect_failed", "version": version})]
 
     assert timeline.build_timeline(log)[0].version == 0
-    assert explain({"id": "S1", "transfer.mode": "warm"}, log, 5).first_failure is not None
+    assert explain(view_of({"id": "S1", "transfer.mode": "warm"}), log, 5).first_failure is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"id": "S1"}, {"id": "S1", "state": "flying", "transfer.mode": "x"}])
 def test_a_record_that_makes_no_sense_is_explained_as_far_as_it_goes(fields: dict[str, str]) -> None:
-    assert explain(fields, [LogEntry("1-0", {"event": "x"})], 5).suggestions
+    assert explain(view_of(fields), [LogEntry("1-0", {"event": "x"})], 5).suggestions

@@ -9,9 +9,10 @@ import pytest
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed, CallReceived, ClientCallReceived
 from conferral.statemachine.states import WaitAudio
+from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX, _make_settler, _Operation
-from conferral.storage.ingest.port import PartyView, ReplayedCallError, SessionView
+from conferral.storage.ingest.port import ReplayedCallError
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S, IDENTITY_WINDOW_S, NEW_CALL_S, BatchingIngest
 
 pytestmark = pytest.mark.redis
@@ -140,6 +141,7 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
         "party.customer.address": "+14155550199", "party.customer.is_leaving": "true", "party.customer.new": "x",
         "party.target-1.dial_id": "d1", "party.target-1.brief": "About an invoice.", "party.target-1.confirm": "true",
         "party.target-1.ring_group": "c1", "party.target-1.status": "ringing", "party.target-1.call_sid": "",
+        "party.customer.status": "connected", "party.agent.status": "left",
         "party.agent.recall_reason": "busy", "party.agent.wait_audio": "of-tomorrow", "transfer.mode": "blind",
     }  # fmt: skip
     await client.hset(keys.session(SESSION), mapping=fields)
@@ -148,14 +150,14 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
         state="transferring", phase="blind", conference_sid="CF1", direction="outbound",
         parties={
             "customer": PartyView(
-                call_sid="CA1", label="customer-1", address="+14155550199", wait_audio=WaitAudio.RINGBACK,
-                is_leaving=True,
+                "CA1", "customer-1", "+14155550199", "connected", wait_audio=WaitAudio.RINGBACK, is_leaving=True
             ),
             "target-1": PartyView(
                 status="ringing", dial_id="d1", brief="About an invoice.", confirm=True, ring_group="c1"
             ),
-            "agent": PartyView(recall_reason="busy"),
+            "agent": PartyView(recall_reason="busy", status="left"),
         },
+        transfer=TransferView("blind"),
     )  # fmt: skip
     assert (facts.party_of("CA1"), facts.party_of("CA9")) == ("customer", "")
     assert (facts.dialed_by("d1"), facts.dialed_by("d9")) == ("target-1", "")
@@ -164,8 +166,8 @@ async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, cl
 
 
 async def test_session_of_an_older_version_is_read_too(publisher, client, keys):
-    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.customer.call_sid": "CA1"})
-    assert await publisher.read(SESSION) == SessionView("bridged", parties={"customer": PartyView(call_sid="CA1")})
+    await client.hset(keys.session(SESSION), mapping={"state": "bridged", "party.agent.status": "left"})
+    assert await publisher.read(SESSION) == SessionView("bridged", parties={"agent": PartyView(status="left")})
 
 
 async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client, keys):

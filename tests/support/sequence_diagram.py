@@ -24,9 +24,9 @@ from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 from conferral.operations.audibility import audibility
-from conferral.operations.wording import party_names
 from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.commands import command_stream
 from tests.support.local_system import NUMBER, LocalSystem
 
@@ -158,17 +158,18 @@ class SequenceRecorder:
 
     async def _compare_hearing(self, act: str) -> None:
         """That the record says what Twilio lets people hear."""
-        for told in audibility(fields := await self.system.session(self.session_id)):
-            call_sid = fields.get(f"party.{told.party}.call_sid", "")
+        session = view_of(await self.system.session(self.session_id))
+        for told in audibility(session):
+            call_sid = session.parties[told.party].call_sid
             what = self.system.listening.hears(CallHandle(self.system.sandbox, call_sid)) if call_sid else None
             if what is None:
                 assert told.hears == (), f"{act}: nobody is on the line, and {told.text}"
                 continue
-            names = {fields.get(f"party.{name}.call_sid"): name for name in party_names(fields)}
+            names = {party.call_sid: name for name, party in session.parties.items()}
             heard = what if isinstance(what, frozenset) else frozenset()
             there = {names.get(sid, sid) for sid in heard if sid != "ringing"}
             assert there == set(told.hears), f"{act}: {told.text}, in truth {what}"
-            if fields.get(f"party.{told.party}.waits_for_start") == "true":
+            if session.parties[told.party].waits_for_start:
                 assert "waiting and hears" in told.text, f"{act}: {told.text}, in truth {what}"
                 continue  # another tune is heard only when the file that plays has ended, and here it never does
             sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""

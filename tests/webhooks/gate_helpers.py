@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
 
 from conferral.statemachine.events import GateReached
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.webhook_helpers import CALLER, DIAL, fields
 
 TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32

@@ -6,12 +6,16 @@ from urllib.parse import urlencode
 import pytest
 
 from conferral.runtime.errors import StoreError
+from conferral.statemachine.pending_command import PendingCommand
 from conferral.webhooks import announcement
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post, signed
 
 FORM = {"AccountSid": ACCOUNT, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
 TARGET = f"/voice/announcement?session={CALLER}&command=c1"
-SAYS = {"c1": "We close in ten minutes & open tomorrow.", "c2": "Another."}
+SAYS = (
+    PendingCommand("c1", "announce", say="We close in ten minutes & open tomorrow."),
+    PendingCommand("c2", "announce", say="Another."),
+)
 
 
 async def get(client, target):
@@ -26,16 +30,16 @@ async def asked(client, target):
 
 @pytest.mark.parametrize("ask", [get, asked], ids=["get", "post"])
 async def test_it_says_the_sentence_of_its_command(client, ingest, ask):
-    ingest.facts = facts("conferenced", announcements=SAYS)
+    ingest.facts = facts("conferenced", pending_commands=SAYS)
 
     status, document = await ask(client, TARGET)
 
     assert status == 200
-    assert [(verb.tag, verb.text) for verb in ET.fromstring(document)] == [("Say", SAYS["c1"])]
+    assert [(verb.tag, verb.text) for verb in ET.fromstring(document)] == [("Say", SAYS[0].say)]
     assert ingest.events == []
 
 
-@pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", announcements={"c2": "Another."})])
+@pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", pending_commands=SAYS[1:])])
 async def test_what_nobody_waits_for_is_an_error_so_that_twilio_tells_that_it_has_failed(client, ingest, lines, known):
     ingest.facts = known
 
@@ -65,6 +69,6 @@ async def test_what_is_malformed_gets_400(client, ingest, target):
 
 
 async def test_an_unsigned_request_hears_nothing(client, ingest):
-    ingest.facts = facts("conferenced", announcements=SAYS)
+    ingest.facts = facts("conferenced", pending_commands=SAYS)
 
     assert await post(client, TARGET, FORM, token="another") == (403, "")

@@ -8,7 +8,7 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action, parse_wait
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import voice

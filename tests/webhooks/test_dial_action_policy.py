@@ -2,7 +2,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import Opening, Phase, State, WaitAudio
-from conferral.storage.ingest.port import PartyView, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.dial_action_policy import (
     REDIS_READS_MAX,

@@ -2,7 +2,7 @@ import pytest
 
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.states import Opening, PartyStatus, State
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_targets, route_of
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts

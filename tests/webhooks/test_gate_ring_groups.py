@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import GateDecided
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.gate_helpers import (
     GATE,
     OTHER,

@@ -8,7 +8,7 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action, parse_gate
 from conferral.webhooks import gate as gate_module
 from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, next_url, pressed, said, target, told, verbs

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action
 from conferral.webhooks import dial_action
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post

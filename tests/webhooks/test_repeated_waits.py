@@ -7,7 +7,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, facts, fields, post
 

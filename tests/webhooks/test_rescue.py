@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conferral.storage.ingest.port import PartyView
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
     CALLER,
@@ -58,7 +59,7 @@ REPORTS = {
     "announcement": (
         f"/voice/announcement?session={CALLER}&command=c1",
         fields("call_arrives"),
-        facts("conferenced", announcements={"c1": "Hello"}),
+        facts("conferenced", pending_commands=(PendingCommand("c1", "announce", say="Hello"),)),
     ),
 }
 #: What no document can be made without, and what is cached.

@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError
 from conferral.statemachine.events import CallReceived, DialEnded
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_dial_action
 from conferral.webhooks import voice
 from tests.webhooks.webhook_helpers import (

@@ -8,7 +8,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_dial_action, parse_wait
 from conferral.webhooks import voice_client
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post

@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.port import PartyView
+from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import wait_url
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, PUBLIC_URL, facts, post, settings, signed
 

@@ -95,7 +95,7 @@ async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client,
     lookup.status = "in-progress"
     session = {
         "state": "bridged", "party.customer.call_sid": CALLER, "party.customer.label": "customer-7",
-        "conference_sid": CONFERENCE,
+        "conference_sid": CONFERENCE, "party.customer.status": "connected",
     }  # fmt: skip
     await store.hset(KEYS.session(CALLER), mapping=session)
 
@@ -126,6 +126,7 @@ async def transferring(store):
         "phase": "blind",
         "conference_sid": CONFERENCE,
         "party.customer.call_sid": CALLER,
+        "party.customer.status": "connected",
     }
     session |= ringing(1, DIALS[ONE], confirm="true", ring_group="word")
     session |= ringing(2, DIALS[TWO], confirm="true", ring_group="word")

@@ -9,7 +9,8 @@ from twilio.request_validator import RequestValidator
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.events import CallReceived, ClientCallReceived
-from conferral.storage.ingest.port import GateClaim, PartyView, ReplayedCallError, SessionView
+from conferral.storage.codecs.session_view import PartyView, SessionView
+from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
