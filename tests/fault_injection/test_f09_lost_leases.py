@@ -192,8 +192,8 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
             # Both commands are in hand by the time that the read is repeated.
             held = held_by(first, partition)
             for session_id, stale in old.items():
-                held._cache.put(stale)
-                assert held._cache.get(session_id) is stale
+                held._batches._cache.put(stale)
+                assert held._batches._cache.get(session_id) is stale
         elif point == "before_commit" and steps.count(point) == 3:
             await taken_over(system, first.name, partition)
 
@@ -203,7 +203,7 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
         calls = await many_talk(system, 2)
         ids = [customer.sid for customer, _ in calls]
         held = held_by(first, 0)
-        old = {ids[0]: held._cache.get(ids[0])}
+        old = {ids[0]: held._batches._cache.get(ids[0])}
         await done(system, "record", ids[0], action="start")
         await system.eventually(lambda: nothing_undecided(system), "everything is decided")
         second = started(system)

@@ -64,7 +64,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     for worker in system.workers:
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
-            held._cache.clear()
+            held._batches._cache.clear()
     await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
 
     assert (await system.command("convert", healthy.sid)).status == "done"

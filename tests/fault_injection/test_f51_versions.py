@@ -27,7 +27,7 @@ async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_e
     for worker in system.workers:
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
-            held._cache.clear()
+            held._batches._cache.clear()
     assert (await system.command("convert", customer.sid)).status == "done"
     await transferred(system, customer)
     await system.client.hset(system.keys.session(customer.sid), "transfer.colour", "red")

@@ -6,21 +6,19 @@ they are there even if it is killed right after.
 
 import pickle
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
-from conferral.storage.partition.partition_store import Entry
-from conferral.storage.partition.session_store import StoredSession
-from conferral.worker.consumer import partition_consumer
-from conferral.worker.consumer.batch import DecidedBatch
+from conferral.worker.consumer import batch_processor
+from conferral.worker.consumer.batch import Decision
+from conferral.worker.consumer.log_entry import log_entry
 
 
 class Kept(NamedTuple):
@@ -84,30 +82,20 @@ def _read(path: Path) -> Iterator[Kept]:
 @contextmanager
 def keeping(keep: Callable[[Kept], None]) -> Iterator[None]:
     """Within it, everything that workers of this process decide is kept."""
-    real = partition_consumer.decide
+    real = batch_processor.decide
 
-    def decide(
-        events: list[tuple[Entry, Event]],
-        sessions: dict[str, StoredSession],
-        now_ms: int,
-        policy: Policy,
-        open_effects: Callable[[str], Mapping[str, Effect]],
-    ) -> DecidedBatch:
-        decided = real(events, sessions, now_ms, policy, open_effects)
-        versions = {session_id: stored.session.version for session_id, stored in sessions.items()}
-        logs = {change.after.session.id: iter(change.log) for change in decided.batch.sessions}
-        for decision in decided.decisions:
-            session = decision.step.session
-            if session.version != versions[session.id]:
-                versions[session.id] = session.version
-                keep(Kept(session.id, session.version, decision.event, now_ms, policy, next(logs[session.id])))
-        return decided
+    def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
+        decisions = real(events, sessions, now_ms, policy)
+        for event, taken, before in ((one.event, one.step, one.before) for one in decisions if one.is_stored):
+            logged = log_entry(event, taken, before, now_ms)
+            keep(Kept(event.session_id, taken.session.version, event, now_ms, policy, logged))
+        return decisions
 
-    partition_consumer.decide = decide
+    batch_processor.decide = decide
     try:
         yield
     finally:
-        partition_consumer.decide = real
+        batch_processor.decide = real
 
 
 @contextmanager

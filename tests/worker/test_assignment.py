@@ -134,10 +134,10 @@ def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sen
             team.server.restart()
         team.kill(second)
         await team.until_fair(TAKE_OVER_S)
-        careful = {number for number, held in first.keeper.consumers.items() if held._must_verify}
+        careful = {number for number, held in first.keeper.consumers.items() if held._dispatcher._must_verify}
         assert careful == (set(first.keeper.consumers) - kept if other_redis else set())
         await team.passes(VERIFY_AFTER_FAILOVER_S)
-        assert not any(held._must_verify for held in first.keeper.consumers.values())
+        assert not any(held._dispatcher._must_verify for held in first.keeper.consumers.values())
 
     of_team(story)
 
@@ -156,19 +156,19 @@ def test_worker_that_starts_after_redis_was_rolled_back_looks_before_anything_is
         await team.passes(2 * VERIFY_AFTER_FAILOVER_S)  # a replica that takes over has run for long, too
         second = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._must_verify for held in second.keeper.consumers.values())
+        assert all(held._dispatcher._must_verify for held in second.keeper.consumers.values())
         await team.passes(VERIFY_AFTER_FAILOVER_S / 2)
         team.kill(second)
         third = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._must_verify for held in third.keeper.consumers.values()), (
+        assert all(held._dispatcher._must_verify for held in third.keeper.consumers.values()), (
             "the care of the one before was not over"
         )
         await team.passes(VERIFY_AFTER_FAILOVER_S + 2 * RENEW_EVERY_S)
         team.kill(third)
         fourth = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert not any(held._must_verify for held in fourth.keeper.consumers.values())
+        assert not any(held._dispatcher._must_verify for held in fourth.keeper.consumers.values())
 
     of_team(story)
 
@@ -184,12 +184,12 @@ def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
         copy = team.server.snapshot()
         second = team.join()
         await team.until_fair(TAKE_OVER_S)
-        assert not any(held._must_verify for held in second.keeper.consumers.values())
+        assert not any(held._dispatcher._must_verify for held in second.keeper.consumers.values())
         team.server.db.rewind(copy)
         team.server.restart()
         await team.passes(2 * RENEW_EVERY_S)
         await team.until_fair(TAKE_OVER_S)
-        assert all(held._must_verify for held in second.keeper.consumers.values())
+        assert all(held._dispatcher._must_verify for held in second.keeper.consumers.values())
 
     of_team(story)
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from conferral.statemachine.events import Convert, End, LeaveOverdue
+from conferral.statemachine.events import Convert, End, Event, LeaveOverdue
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
@@ -14,7 +14,6 @@ from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
-from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import StoredSession
 from conferral.worker.consumer import batch
 
@@ -39,6 +38,12 @@ HOLD = UpdateParticipant(
 )
 
 
+def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.DecidedBatch:
+    decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
+    stored = {"CA1": StoredSession(session, session_codec.encode(session))}
+    return batch.encode(decisions, stored, NOW_MS, lambda _: is_open or {})
+
+
 @pytest.fixture
 def decided(monkeypatch):
     """One event of a session that ends by it, with news for other systems."""
@@ -47,8 +52,7 @@ def decided(monkeypatch):
         batch, "step", lambda *_: Step(after, Outcome.MOVED, "command", outcome_records=(TRANSFER, WHOLE))
     )
     event = End(session_id="CA1", token="c1", entry_id="1-0")
-    stored = StoredSession(SESSION, session_codec.encode(SESSION))
-    return batch.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, None, lambda _: {"e1": HOLD})
+    return decided_of([event], SESSION, {"e1": HOLD})
 
 
 def test_conclusions_are_chores_of_the_same_commit(decided):
@@ -89,9 +93,7 @@ def ends(request, monkeypatch):
             is_open = {}
         following = iter(steps)
         monkeypatch.setattr(batch, "step", lambda *_: next(following))
-        entries = [(Entry(event.entry_id, {}), event) for event in events]
-        stored = StoredSession(SESSION, session_codec.encode(SESSION))
-        return batch.decide(entries, {"CA1": stored}, NOW_MS, None, lambda _: is_open)
+        return decided_of(events, SESSION, is_open)
 
     return run
 
@@ -132,9 +134,7 @@ def test_log_tells_what_came_of_commands_but_not_that_one_was_accepted(monkeypat
     )
     taken = Step(replace(session, version=5), Outcome.STAYED, reports=reports)
     monkeypatch.setattr(batch, "step", lambda *_: taken)
-    events = [(Entry("1-0", {}), Convert(session_id="CA1", token="c2", entry_id="1-0"))]
-    stored = {"CA1": StoredSession(session, session_codec.encode(session))}
-    decided = batch.decide(events, stored, NOW_MS, None, lambda _: {})
+    decided = decided_of([Convert(session_id="CA1", token="c2", entry_id="1-0")], session)
     (change,) = decided.batch.sessions
     assert orjson.loads(change.log[0]["reports"]) == [
         {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
@@ -147,7 +147,6 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     old_ms = NOW_MS - Policy().read_timeout_ms
     session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"leave": NOW_MS})
     event = LeaveOverdue(session_id="CA1", token="leave:1", entry_id="1-0", due_ms=NOW_MS)
-    stored = StoredSession(session, session_codec.encode(session))
-    found = batch.decide([(Entry("1-0", {}), event)], {"CA1": stored}, NOW_MS, Policy(), lambda _: {})
+    found = decided_of([event], session)
     assert any(isinstance(effect, ReadCalls) for effect, _ in found.effects)
     assert found.batch.outbox_del == ["overdue"]

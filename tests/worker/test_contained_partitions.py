@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
-from conferral.worker.consumer import partition_consumer as module
+from conferral.worker.consumer import batch_processor as module
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.worker_cluster import WorkerCluster
@@ -36,7 +36,7 @@ def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.Monke
     decide = module.decide
 
     def stumbles(events: list[Any], *rest: Any) -> Any:
-        for _, event in events:
+        for event in events:
             if event.session_id in errors:
                 error = errors[event.session_id]()
                 raise error

@@ -5,20 +5,17 @@ import pytest
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import StageOverdue
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.statemachine.transfer import Attempt
-from conferral.storage.partition.partition_store import Entry
-from conferral.worker.consumer.batch import DecidedBatch, Decision
+from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
 
 
 def told_of(*conclusions: OutcomeRecord) -> Metrics:
     metrics = Metrics()
     step = Step(Session("s"), Outcome.STAYED, outcome_records=conclusions)
-    event = StageOverdue(session_id="s", due_ms=1)
-    decided = DecidedBatch(decisions=[Decision(Entry("1000-0", {}), event, step, State.CONFERENCED)])
-    log_decisions(decided, 0, metrics, 1_500)
+    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    log_decisions([Decision(event, step, Session("s"))], 0, metrics, 1_500)
     return metrics
 
 

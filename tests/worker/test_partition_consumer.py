@@ -78,7 +78,7 @@ async def test_broken_record_costs_its_own_session_alone(system):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].assigner.consumers.values():
-        held._cache.clear()
+        held._batches._cache.clear()
     await system.client.hset(system.keys.session(broken.sid), "state", "flying")
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
@@ -119,7 +119,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].assigner.consumers[partition]._cache.clear()
+            system.workers[0].assigner.consumers[partition]._batches._cache.clear()
 
     system.worker_options = {"checkpoint": forget, "sessions_max": 4}
     async with system:

@@ -33,14 +33,14 @@ async def dead_reasons(system: LocalSystem) -> list[bytes]:
 
 async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, monkeypatch):
     """It used to stop the process, which gave its leases back, so that the next one died of the same entry."""
-    from conferral.worker.consumer import partition_consumer as module
+    from conferral.worker.consumer import batch_processor as module
 
     customer, agent = await system.talking()
     healthy, _ = await system.talking()
     decide = module.decide
 
     def stumbles(events, *rest):
-        if any(event.name == "convert" and event.session_id == customer.sid for _, event in events):
+        if any(event.name == "convert" and event.session_id == customer.sid for event in events):
             raise KeyError("a mistake of ours")
         return decide(events, *rest)
 
@@ -59,13 +59,13 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
 
 
 async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, monkeypatch):
-    from conferral.worker.consumer import partition_consumer as module
+    from conferral.worker.consumer import batch_processor as module
 
     customer, agent = await system.talking()
     decide = module.decide
 
     def stumbles(events, *rest):
-        if any(event.name == "convert" for _, event in events):
+        if any(event.name == "convert" for event in events):
             raise KeyError("a mistake of ours")
         return decide(events, *rest)
 
@@ -86,13 +86,13 @@ async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, mo
 
 async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(system, monkeypatch):
     """It used to leave its effect there for ever."""
-    from conferral.worker.consumer import partition_consumer as module
+    from conferral.worker.consumer import batch_processor as module
 
     customer, _ = await system.talking()
     decide = module.decide
 
     def stumbles(events, *rest):
-        if any(event.name == "effect_succeeded" for _, event in events):
+        if any(event.name == "effect_succeeded" for event in events):
             raise KeyError("a mistake of ours")
         return decide(events, *rest)
 
@@ -115,7 +115,7 @@ async def test_partition_whose_work_failed_is_not_given_back_as_clean(system, mo
     def breaks(*_args):
         raise MemoryError
 
-    monkeypatch.setattr("conferral.worker.consumer.partition_consumer.decide", breaks)
+    monkeypatch.setattr("conferral.worker.consumer.batch_processor.decide", breaks)
     customer = await system.customer_calls()
     assert await system._running[0] == 1
     partition = system.keys.partition_of(customer.sid)
@@ -219,7 +219,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(system, monke
         return answer
 
     monkeypatch.setattr(held._context.partition_store, "fire_timers", answers_late)
-    await held.fire_timers()
+    await held.timers.fire()
     monkeypatch.undo()
     session = await system.until(customer.sid, state="ended")
     assert session["end_reason"] == "agent-left"
@@ -227,7 +227,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(system, monke
 
 
 async def _has_timer(held, name: str) -> bool:
-    return any(name in stored.session.timers for stored in held._cache._sessions.values())
+    return any(name in stored.session.timers for stored in held._batches._cache._sessions.values())
 
 
 async def test_flapping_redis_makes_no_poison(system, monkeypatch):
@@ -235,7 +235,7 @@ async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     customer, _ = await system.talking()
     held = system.workers[0].assigner.consumers[system.keys.partition_of(customer.sid)]
     held._suspects_left = 50
-    held._cache.clear()
+    held._batches._cache.clear()
     from conferral.runtime.errors import StoreUnreachableError
 
     load, failures = held._context.session_store.load, iter(range(5))
@@ -308,7 +308,7 @@ async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_firs
     system, monkeypatch, repetitions_ms, result
 ):
     """It used to be in doubt, and so was not dialled, for as long as the same worker held the partition."""
-    monkeypatch.setattr("conferral.worker.consumer.partition_consumer.REDELIVERY_WINDOW_MS", repetitions_ms)
+    monkeypatch.setattr("conferral.worker.consumer.dispatcher.REDELIVERY_WINDOW_MS", repetitions_ms)
     system.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
     customer, _ = await system.converted()
     lease = system.keys.lease(system.keys.partition_of(customer.sid))
@@ -401,7 +401,7 @@ async def test_sessions_that_ended_are_not_kept_in_memory(system):
     )
     await system.settled()
     assert held.session_gauge.states == {}
-    assert not held._open_effects
+    assert not held._dispatcher._open_effects
 
 
 async def test_stray_leg_is_hung_up_without_dropping_the_sessions_other_work(system):

@@ -28,20 +28,25 @@ _EFFECT_ID = b"effect_id"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One entry and the step it led to."""
+    """One event and the step it led to."""
 
-    entry: Entry
     event: Event
     step: Step
-    state_before: State
+    #: The session before the event.
+    before: Session
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether there is anything to store; not if the event belongs to no known session."""
+        return self.step.session.version != self.before.version
 
 
 @dataclass(slots=True)
 class DecidedBatch:
     """A batch that is ready to commit, and the work that follows the commit."""
 
+    decisions: list[Decision]
     batch: Batch = field(default_factory=Batch)
-    decisions: list[Decision] = field(default_factory=list)
     effects: list[tuple[Effect, Event]] = field(default_factory=list)
     post_commit_writes: list[PostCommitWrite] = field(default_factory=list)
     #: Sessions that ended in this batch.
@@ -57,43 +62,52 @@ def parse(entry: Entry) -> Event:
     return event_codec.decode(entry.text(), entry.entry_id)
 
 
-def decide(
-    events: list[tuple[Entry, Event]],
-    sessions: dict[str, StoredSession],
-    now_ms: int,
-    policy: Policy,
-    open_effects: Callable[[str], Mapping[str, Effect]],
-) -> DecidedBatch:
+def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
     """Step the events in order.
 
     Args:
-        events: Entries with their events, oldest first.
-        sessions: The sessions concerned, as stored in Redis.
+        events: Oldest first.
+        sessions: The sessions concerned.
         now_ms: Redis's time, Unix milliseconds.
         policy: The timeouts and choices that drive sessions.
+    """
+    sessions, decisions = dict(sessions), []
+    for event in events:
+        before = sessions[event.session_id]
+        decision = Decision(event, step(before, event, now_ms, policy), before)
+        decisions.append(decision)
+        if decision.is_stored:
+            sessions[event.session_id] = decision.step.session
+    return decisions
+
+
+def encode(
+    decisions: list[Decision],
+    stored: Mapping[str, StoredSession],
+    now_ms: int,
+    open_effects: Callable[[str], Mapping[str, Effect]],
+) -> DecidedBatch:
+    """Encode decisions for one commit.
+
+    Args:
+        decisions: In order.
+        stored: The sessions concerned, as stored in Redis.
+        now_ms: Redis's time, Unix milliseconds.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
-    decided = DecidedBatch()
-    changes: dict[str, SessionChange] = {}
-    for entry, event in events:
-        session_id = event.session_id
-        change = changes.get(session_id)
-        before = change.after.session if change else sessions[session_id].session
-        result = step(before, event, now_ms, policy)
-        decided.batch.entry_ids.append(entry.entry_id)
-        decided.decisions.append(Decision(entry, event, result, before.state))
-        _collect(decided, event, result, before, now_ms)
-        if result.session.version == before.version:
-            continue  # the event belongs to no known session: there is nothing to store
-        if change is None:
-            change = changes[session_id] = SessionChange(sessions[session_id], sessions[session_id])
-            decided.batch.sessions.append(change)
-        change.after = StoredSession(result.session, change.after.fields)
-        change.log.append(log_entry(event, result, before, now_ms))
-        if result.session.state is State.ENDED and before.state is not State.ENDED:
-            _finish_session(decided, result, open_effects(session_id), now_ms)
-    for change in changes.values():
-        change.after = change.before.updated_to(change.after.session)
+    decided = DecidedBatch(decisions)
+    changed: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        decided.batch.entry_ids.append(decision.event.entry_id)
+        _collect(decided, decision, now_ms)
+        if decision.is_stored:
+            changed.setdefault(decision.event.session_id, []).append(decision)
+            if decision.step.session.state is State.ENDED and decision.before.state is not State.ENDED:
+                _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
+    for session_id, of_session in changed.items():
+        log = [log_entry(one.event, one.step, one.before, now_ms) for one in of_session]
+        before = stored[session_id]
+        decided.batch.sessions.append(SessionChange(before, before.updated_to(of_session[-1].step.session), log))
     return decided
 
 
@@ -110,8 +124,8 @@ def discard(entries: Iterable[Entry]) -> Batch:
     return batch
 
 
-def _collect(decided: DecidedBatch, event: Event, result: Step, before: Session, now_ms: int) -> None:
-    batch = decided.batch
+def _collect(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+    batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if isinstance(event, EffectOutcome | CallsRead):
         batch.outbox_del.append(event.effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):

@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 import structlog
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord
-from conferral.worker.consumer.batch import DecidedBatch, Decision
+from conferral.worker.consumer.batch import Decision
 
 log = structlog.get_logger()
 
@@ -17,21 +18,21 @@ _ALWAYS_LOGGED = frozenset({Outcome.MOVED, Outcome.UNEXPECTED})
 _MODES = frozenset(TransferMode)
 
 
-def log_decisions(decided: DecidedBatch, partition: int, metrics: Metrics, now_ms: int) -> None:
+def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
     """Log and count committed decisions.
 
     Args:
-        decided: A committed batch.
-        partition: Its partition.
+        decisions: Those of one commit.
+        partition: Their partition.
         metrics: The counters to update.
         now_ms: Redis's time, Unix milliseconds.
     """
     outcomes: Counter[tuple[str, str]] = Counter()
     logs_all = log.is_enabled_for(logging.DEBUG)
-    for decision in decided.decisions:
+    for decision in decisions:
         step, event = decision.step, decision.event
         outcomes[event.name, step.outcome.value] += 1
-        stored_at_ms = int(decision.entry.entry_id.split("-", 1)[0])
+        stored_at_ms = int(event.entry_id.split("-", 1)[0])
         metrics.callback_to_commit.observe(max(0, now_ms - stored_at_ms) / 1000)
         if step.ended_lone_conference:
             metrics.lone_conferences_cleaned.inc()
@@ -68,15 +69,15 @@ def _log_decision(decision: Decision, partition: int) -> None:
     fields = {
         "session_id": decision.event.session_id,
         "partition": partition,
-        "entry_id": decision.entry.entry_id,
+        "entry_id": decision.event.entry_id,
         "event_name": decision.event.name,
-        "state_from": decision.state_before.value,
+        "state_from": decision.before.state.value,
         "state_to": step.session.state.value,
         "version": step.session.version,
         "reason": step.reason,
     }
     match step.outcome:
-        case Outcome.MOVED if step.session.state is not decision.state_before:
+        case Outcome.MOVED if step.session.state is not decision.before.state:
             log.info("session_moved", **fields)
         case Outcome.MOVED:
             log.debug("session_moved", **fields)

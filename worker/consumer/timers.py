@@ -47,7 +47,11 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, clock: C
         if is_poll_due:
             polled_at_s = clock.monotonic_s()
         for consumer in assigner.consumers.values():
-            if consumer.number not in firing and consumer.is_active and (is_poll_due or consumer.ms_until_timer() <= 0):
+            if (
+                consumer.number not in firing
+                and consumer.is_active
+                and (is_poll_due or consumer.timers.ms_until_due() <= 0)
+            ):
                 firing[consumer.number] = asyncio.get_running_loop().create_task(_fire(consumer, metrics))
         await _wait(assigner, firing)
     for result in await asyncio.gather(*firing.values(), return_exceptions=True):
@@ -60,7 +64,7 @@ async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
         with contain(
             ItemKind.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=consumer.number
         ) as boundary:
-            await consumer.fire_timers()
+            await consumer.timers.fire()
         if boundary.unexpected is not None:
             await asyncio.sleep(WAIT_MAX_S)
     except LeaseLostError:
@@ -73,7 +77,7 @@ async def _fire(consumer: PartitionConsumer, metrics: Metrics) -> None:
 async def _wait(assigner: PartitionAssigner, firing: Collection[int]) -> None:
     """Wait until the next timer is due. Partitions with a poll in flight are skipped: its answer wakes the loop."""
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
-    until_due_ms = min((held.ms_until_timer() for held in idle), default=math.inf)
+    until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
     wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))
     try:
         async with asyncio.timeout(wait_s):

@@ -20,8 +20,6 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
-from conferral.storage.partition.partition_store import Entry
 from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import ATTEMPTS_MAX, PAUSE_S, SETTLE_S, WAITING_MAX, SessionRecovery
@@ -84,8 +82,8 @@ class World:
     def arrives(self, *events: Event) -> None:
         """Events are decided of sessions of which nothing is known."""
         for event in events:
-            taken = step(Session(event.session_id), event, 1)
-            self.lost.record_unknown([Decision(Entry("1-1", {}), event, taken, State.BRIDGED)])
+            unknown = Session(event.session_id)
+            self.lost.record_unknown([Decision(event, step(unknown, event, 1), unknown)])
 
 
 def story(tell: Callable[[World], Coroutine[Any, Any, None]], found: LostConference | None = BOTH) -> None:

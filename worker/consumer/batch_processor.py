@@ -1,0 +1,184 @@
+"""Batch processor: takes entries from the stream to the commit, and hands their effects to the dispatcher.
+
+Each step works on what the step before it returned: parse, load the sessions, decide, encode, commit, dispatch.
+An entry that can't be parsed or decided is dead-lettered; it does not stop the partition.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.containment import ItemKind, log_unexpected
+from conferral.runtime.error_boundary import catch_unexpected
+from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.events import Command, Event
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage.codecs.effect_codec import ReportCommand
+from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
+from conferral.storage.partition.session_store import Batch, CommitConflictError, StoredSession
+from conferral.worker.consumer.batch import DecidedBatch, decide, discard, encode, parse
+from conferral.worker.consumer.dispatcher import Dispatcher
+from conferral.worker.consumer.post_commit import PAUSE_S
+from conferral.worker.consumer.session_cache import SessionCache
+from conferral.worker.consumer.worker_context import WorkerContext
+
+log = structlog.get_logger()
+
+#: Entries with their events, oldest first.
+Events = list[tuple[Entry, Event]]
+
+
+class DecisionFailedError(ConferralError):
+    """An unexpected error while deciding a batch (see its cause). Decide the batch's entries one by one."""
+
+
+class BatchProcessor:
+    """Processes the entries of one partition."""
+
+    def __init__(
+        self, partition: int, lease: Lease, context: WorkerContext, clock: StoreClock, dispatcher: Dispatcher
+    ) -> None:
+        self.is_stopping = False
+        self._partition = partition
+        self._lease = lease
+        self._context = context
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._cache = SessionCache(context.sessions_max)
+
+    async def process(self, entries: Iterable[Entry]) -> None:
+        """Decide entries together; if that fails, session by session."""
+        events = await self._parse(entries)
+        try:
+            await self._decide_and_commit(events)
+        except (CommitConflictError, DecisionFailedError) as error:
+            if isinstance(error, CommitConflictError):
+                log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
+                self._context.metrics.commits.labels("conflict").inc()
+            by_session: dict[str, Events] = defaultdict(list)
+            for entry, event in events:
+                by_session[event.session_id].append((entry, event))
+            self._cache.drop(by_session)
+            for session_events in by_session.values():
+                await self._process_session(session_events)
+
+    async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
+        """Dead-letter entries, report their commands as failed, and remove them from the stream."""
+        for entry in entries:
+            await self._context.partition_store.dead_letter(self._partition, entry, reason)
+            self._context.metrics.dead_letters.labels(reason).inc()
+            log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
+            await self._report_dead_letter(entry, reason)
+        await self._commit(discard(entries))
+
+    async def _parse(self, entries: Iterable[Entry]) -> Events:
+        events = []
+        for entry in entries:
+            try:
+                events.append((entry, parse(entry)))
+            except BadEntryError as error:
+                await self.dead_letter([entry], error.reason)
+        return events
+
+    async def _process_session(self, events: Events) -> None:
+        """Decide one session alone, freshly loaded; dead-letter its entries if that fails too."""
+        try:
+            await self._decide_and_commit(events)
+        except DecisionFailedError as error:
+            if len(events) > 1:
+                for one in events:
+                    await self._process_session([one])
+                return
+            entry, event = events[0]
+            cause = error.__cause__ or error
+            fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
+            log_unexpected(ItemKind.DECISION, self._context.metrics, cause, **fields)
+            await self.dead_letter([entry], "processing failed")
+        except CommitConflictError:
+            self._cache.drop({event.session_id for _, event in events})
+            await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
+
+    async def _decide_and_commit(self, events: Events) -> None:
+        sessions = await self._load_sessions(event.session_id for _, event in events)
+        if corrupt := [entry for entry, event in events if event.session_id not in sessions]:
+            await self.dead_letter(corrupt, "the session's stored state is damaged")
+        known = [event for _, event in events if event.session_id in sessions]
+        if not known:
+            return
+        decided = self._decide(known, sessions)
+        await self._context.checkpoint("before_commit", self._partition)
+        await self._commit(decided.batch)
+        await self._context.checkpoint("after_commit", self._partition)
+        self._dispatcher.dispatch(decided)
+        for change in decided.batch.sessions:
+            self._cache.put(change.after)
+
+    def _decide(self, events: list[Event], stored: dict[str, StoredSession]) -> DecidedBatch:
+        now_ms = self._clock.now_ms()
+        with catch_unexpected() as deciding:
+            before = {session_id: one.session for session_id, one in stored.items()}
+            decisions = decide(events, before, now_ms, self._context.policy())
+            return encode(decisions, stored, now_ms, self._dispatcher.open_effects_of)
+        assert deciding.unexpected is not None
+        raise DecisionFailedError("deciding failed") from deciding.unexpected.error
+
+    async def _load_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
+        """Return the sessions, from the cache or in one round trip; leave out corrupt ones."""
+        sessions: dict[str, StoredSession] = {}
+        missing = []
+        for session_id in dict.fromkeys(session_ids):
+            found = self._cache.get(session_id)
+            if found is None:
+                missing.append(session_id)
+            else:
+                sessions[session_id] = found
+        if missing:
+            for session_id, loaded in (await self._context.session_store.load(missing)).items():
+                if isinstance(loaded, CorruptHashError):
+                    log.error(
+                        "session_hash_corrupt", session_id=session_id, partition=self._partition, reason=loaded.field
+                    )
+                else:
+                    sessions[session_id] = loaded
+        return sessions
+
+    async def _commit(self, batch: Batch) -> None:
+        """Commit a batch; retry with the same commit number while the result is unknown."""
+        while True:
+            try:
+                result = await self._context.session_store.commit(self._partition, self._lease, batch)
+            except StoreUnreachableError as error:
+                self._context.metrics.commits.labels("unknown").inc()
+                if self.is_stopping:
+                    raise  # the next holder reads the entries again, if they are still there
+                log_unreachable(error, partition=self._partition)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            except LeaseLostError:
+                self._context.metrics.commits.labels("lost").inc()
+                raise
+            self._context.metrics.commits.labels(result.name.lower()).inc()
+            return
+
+    async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
+        """Report the command in a dead-lettered entry as failed."""
+        try:
+            event = parse(entry)
+        except BadEntryError:
+            return
+        if isinstance(event, Command):
+            report = CommandReport(event.command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+            try:
+                await self._context.partition_store.report_command(ReportCommand(event.session_id, report))
+            except StoreUnreachableError:
+                raise
+            except StoreError as error:  # a foreign value at the command's key: only this report is lost
+                fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
+                log.error("post_commit_write_failed", **fields)

@@ -1,0 +1,185 @@
+"""Dispatcher: what follows a commit. Submits effects, starts post-commit writes, and updates what is known in memory.
+
+It also submits the effects that a previous holder of the partition left in the outbox.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
+from conferral.statemachine.effects import Effect, FindCall
+from conferral.statemachine.events import Command, Event
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import parse_entry_id
+from conferral.worker.consumer.batch import DecidedBatch
+from conferral.worker.consumer.decision_log import log_decisions
+from conferral.worker.consumer.partition_timers import PartitionTimers
+from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.consumer.quarantine import EffectQuarantine
+from conferral.worker.consumer.session_gauge import SessionGauge
+from conferral.worker.consumer.unreadable_effects import dead_letter_unreadable, decode_outbox
+from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.executor.job import Job
+
+#: How long lost entries may be redelivered after a rollback, milliseconds: commands are routed again and timers fire
+#: again. An entry added later is new, so its dials cannot be repeats.
+REDELIVERY_WINDOW_MS = 10_000
+
+
+class Dispatcher:
+    """Acts on one partition's commits."""
+
+    def __init__(
+        self,
+        partition: int,
+        lease: Lease,
+        context: WorkerContext,
+        clock: StoreClock,
+        timers: PartitionTimers,
+        session_gauge: SessionGauge,
+        verify_until_s: float,
+    ) -> None:
+        self._partition = partition
+        self._lease = lease
+        self._context = context
+        self._clock = clock
+        self._timers = timers
+        self._session_gauge = session_gauge
+        self._verify_until_s = verify_until_s
+        #: Effects in the outbox, by session id and effect id.
+        self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
+        self._writes = PostCommitWrites(partition, context.partition_store, session_ttl_s=context.session_ttl_s)
+        self._quarantine = EffectQuarantine(
+            partition, context.partition_store, lambda job: context.executor.submit(job), context.metrics
+        )
+        #: The newest entry on the stream at a takeover from a dead worker, or after a rollback.
+        self._newest_at_takeover = (0, 0)
+
+    def stop(self) -> None:
+        """Stop retrying post-commit writes, and leave untried effects to the next holder."""
+        self._writes.stop()
+        self._quarantine.stop()
+
+    async def wait_finished(self) -> None:
+        """Wait for the running post-commit writes."""
+        await self._writes.wait_finished()
+
+    def open_effects_of(self, session_id: str) -> dict[str, Effect]:
+        """Return a session's effects in the outbox, by id."""
+        return self._open_effects.get(session_id, {})
+
+    # ---- takeover ------------------------------------------------------------------------------------------------
+
+    async def read_outbox(self) -> dict[str, bytes]:
+        """Return what the previous holder left, before anything is added to the stream."""
+        access = self._context.partition_store
+        if self._must_verify or not self._lease.was_released:
+            self._newest_at_takeover = await access.newest_id(self._partition)
+        return await access.outbox(self._partition)
+
+    async def restore(self, outbox: Mapping[str, bytes]) -> None:
+        """Submit the outbox's effects, oldest first, and start its post-commit writes."""
+        entries, unreadable = decode_outbox(outbox)
+        metrics, access = self._context.metrics, self._context.partition_store
+        await dead_letter_unreadable(self._partition, access, metrics, unreadable)
+        jobs = []
+        for entry in entries:
+            if isinstance(entry.work, Effect):
+                self._open_effects[entry.work.session_id][entry.work.effect_id] = entry.work
+                jobs.append(self._restored_job(entry.work, entry))
+            else:
+                self._writes.start(entry.work)
+        after_death = not self._lease.was_released
+        await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
+
+    def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
+        return Job(
+            effect=self._in_twilio_time(effect),
+            partition=self._partition,
+            committed_at_ms=entry.committed_at_ms,
+            may_have_been_sent=True,
+            # The commit that ended a session removed the effects that must not be sent from the outbox.
+            ends_session=False,
+            sent_until_ms=self._lease.sent_until_ms,
+            sent_at_ms=entry.sent_at_ms,
+            mark_may_be_lost=self._must_verify,
+        )
+
+    # ---- after a commit ------------------------------------------------------------------------------------------
+
+    def dispatch(self, decided: DecidedBatch) -> None:
+        """Submit effects first, because callers wait for them, then do the bookkeeping."""
+        sessions = {change.after.session.id: change.after.session for change in decided.batch.sessions}
+        for session_id in decided.ended_session_ids:
+            self._context.executor.cancel_session(session_id)
+        for effect, event in decided.effects:
+            self._open_effects[effect.session_id][effect.effect_id] = effect
+            self._context.executor.submit(
+                self._job(effect, event, ends_session=event.session_id in decided.ended_session_ids)
+            )
+        self._context.executor.cancel_unwanted_dials(sessions)
+        self._context.on_committed(decided.decisions)
+        for write in decided.post_commit_writes:
+            self._writes.start(write)
+        for session in sessions.values():
+            self._session_gauge.update(session.id, session.state)
+        for effect_id in decided.batch.outbox_del:
+            self._drop_open_effect(effect_id, sessions)
+        if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
+            self._timers.note_set(min(due))
+        log_decisions(decided.decisions, self._partition, self._context.metrics, self._clock.store_now_ms())
+
+    def _job(self, effect: Effect, event: Event, *, ends_session: bool) -> Job:
+        # Convert partition time to Redis's own time.
+        published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
+        return Job(
+            effect=self._in_twilio_time(effect),
+            partition=self._partition,
+            committed_at_ms=self._clock.now_ms(),
+            command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
+            ends_session=ends_session,
+            may_have_been_sent=self._may_have_been_sent(event),
+            sent_until_ms=self._lease.sent_until_ms,
+            # Lower bound in any history: nothing was sent before its entry existed.
+            sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
+            mark_may_be_lost=self._must_verify and self._may_be_redelivered(event),
+        )
+
+    def _in_twilio_time(self, effect: Effect) -> Effect:
+        """Return the effect with times that Twilio understands: it has its own clock, and either of ours may be wrong.
+
+        A search for calls starts at the earlier of the two times, so it misses none.
+        """
+        if isinstance(effect, FindCall) and self._clock.offset_ms >= CLOCK_JUMP_MS:
+            return replace(effect, since_ms=effect.since_ms - self._clock.offset_ms)
+        return effect
+
+    def _drop_open_effect(self, effect_id: str, session_ids: Mapping[str, object]) -> None:
+        for session_id in session_ids:
+            effects = self._open_effects.get(session_id)
+            if effects is not None:
+                effects.pop(effect_id, None)
+                if not effects:
+                    del self._open_effects[session_id]
+
+    def _may_have_been_sent(self, event: Event) -> bool:
+        """Whether this entry's effects may have been sent in a history that Redis has lost.
+
+        A failover can lose a commit and its effects; the entry is then decided again, with the same ids.
+        """
+        return self._must_verify or (not self._lease.was_released and self._predates_takeover(event))
+
+    def _may_be_redelivered(self, event: Event) -> bool:
+        """Whether the entry may have been decided in a lost history: it predates the takeover, or is a redelivery."""
+        added_ms = parse_entry_id(event.entry_id)[0]
+        return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
+
+    def _predates_takeover(self, event: Event) -> bool:
+        """Whether the entry was on the stream at the takeover."""
+        return parse_entry_id(event.entry_id) <= self._newest_at_takeover
+
+    @property
+    def _must_verify(self) -> bool:
+        return self._context.clock.monotonic_s() < self._verify_until_s

@@ -1,0 +1,52 @@
+"""Timers of one partition: fires the due ones, and knows when the next one is due."""
+
+import math
+from collections.abc import Callable
+
+from conferral.runtime.clock import StoreClock
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import PartitionStore
+
+
+class PartitionTimers:
+    """Timers of one partition, in its own time."""
+
+    def __init__(
+        self,
+        partition: int,
+        lease: Lease,
+        access: PartitionStore,
+        clock: StoreClock,
+        on_changed: Callable[[], None],
+    ) -> None:
+        self._partition = partition
+        self._lease = lease
+        self._access = access
+        self._clock = clock
+        #: Called when a new timer is due before all known ones.
+        self._on_changed = on_changed
+        #: When the next timer is due, in partition time, Unix milliseconds; None without timers.
+        self._next_ms: int | None = None
+        #: The earliest timer set while due ones were being fired, Unix milliseconds.
+        self._set_while_firing_ms: int | None = None
+
+    def ms_until_due(self) -> float:
+        """Return the time until the next timer is due, milliseconds; infinite without timers."""
+        return math.inf if self._next_ms is None else self._next_ms - self._clock.now_ms()
+
+    async def fire(self) -> None:
+        """Move due timers onto the stream and note when the next one is due."""
+        self._set_while_firing_ms = None
+        _, next_due_ms = await self._access.fire_timers(self._partition, self._lease, self._clock.now_ms())
+        # The script's answer misses timers that were committed after it ran.
+        due_times_ms = [due_ms for due_ms in (next_due_ms, self._set_while_firing_ms) if due_ms is not None]
+        self._next_ms = min(due_times_ms, default=None)
+        self._on_changed()
+
+    def note_set(self, due_ms: int) -> None:
+        """Note a timer that was committed."""
+        if self._set_while_firing_ms is None or due_ms < self._set_while_firing_ms:
+            self._set_while_firing_ms = due_ms
+        if self._next_ms is None or due_ms < self._next_ms:
+            self._next_ms = due_ms
+            self._on_changed()
