@@ -275,7 +275,7 @@ def _stages() -> str:
 def _events() -> str:
     groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
         ("Facts from Twilio", FACTS),
-        ("What came of effects", OUTCOMES),
+        ("Effect results", OUTCOMES),
         ("Timers", TIMERS),
         ("Commands", COMMANDS),
     )
