@@ -25,6 +25,7 @@ from conferral.storage.connection.client import BLOCK_MS, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.app import make_app
 from conferral.worker.consumer.partition_consumer import BATCH_MAX
+from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 
 #: Reported about the process besides its CPU seconds.
@@ -112,7 +113,7 @@ async def worker(stop: asyncio.Event, order: dict[str, Any]) -> int:
             _used["commits"] = _used.get("commits", 0) + 1
 
     values = ENVIRON | {"REDIS_URL": order["redis_url"], "TWILIO_API_URL": order["api_url"]}
-    made = Worker(load(ServiceSettings, values), checkpoint=note)
+    made = Worker(load(ServiceSettings, values), environment=Environment(checkpoint=note))
     _ready()
     return await made.run(stop)
 

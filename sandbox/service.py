@@ -37,7 +37,7 @@ class Sandbox(SandboxRuntime):
         """Listen. Afterwards, `port` and `url` are the actual ones.
 
         Raises:
-            OSError: the port is taken.
+            SettingsError: the port is taken.
             ValueError: the host isn't loopback; the control routes are unauthenticated.
         """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:

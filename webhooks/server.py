@@ -6,10 +6,9 @@ import gc
 import structlog
 from aiohttp import web
 
-from conferral.runtime.errors import SettingsError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.server import PortUnavailableError, port_unavailable, run_server
+from conferral.runtime.web.server import run_server
 
 log = structlog.get_logger()
 
@@ -22,7 +21,9 @@ _LINGER_S = 1.0
 _COLLECT_EVERY_S = 1.0
 
 
-async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None) -> int:
+async def serve(
+    app: web.Application, host: str, port: int, stop: asyncio.Event, metrics: Metrics | None = None
+) -> None:
     """Serve until `stop` is set.
 
     The stop first closes the port, then idle connections; open requests are answered. The application's dependencies
@@ -35,23 +36,16 @@ async def serve(app: web.Application, host: str, port: int, stop: asyncio.Event,
         stop: Set when the process must stop.
         metrics: Counts malformed requests.
 
-    Returns:
-        0 after a requested stop.
-
     Raises:
         SettingsError: The port is taken.
     """
-    try:
-        async with run_server(
-            app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
-        ):
-            log.info("webhooks_listening", host=host, port=port)
-            while not stop.is_set():
-                # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are
-                # few objects, so the collector's object count would trigger far too late.
-                gc.collect()
-                await pause(stop, _COLLECT_EVERY_S)
-    except PortUnavailableError as error:
-        raise SettingsError((port_unavailable(host, port, error),)) from None
+    async with run_server(
+        app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
+    ):
+        log.info("webhooks_listening", host=host, port=port)
+        while not stop.is_set():
+            # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are few
+            # objects, so the collector's object count would trigger far too late.
+            gc.collect()
+            await pause(stop, _COLLECT_EVERY_S)
     log.info("webhooks_stopped", host=host, port=port)
-    return 0

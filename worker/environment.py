@@ -1,10 +1,11 @@
 """A worker's environment: clock, randomness, process name, Redis and HTTP clients.
 
-A simulation replaces them with virtual time and seeded randomness. Nothing else in a worker reaches outside.
+A simulation replaces them with virtual time and seeded randomness; a test changes limits and stops the worker between
+steps. Nothing else in a worker reaches outside.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,9 +13,14 @@ from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client, make_client
+from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.http_client import PooledHttpClient, http_client
+from conferral.worker.consumer.session_cache import SESSIONS_MAX
+from conferral.worker.executor.executor import no_checkpoint
 
 
 class RedisClientFactory(Protocol):
@@ -45,3 +51,11 @@ class Environment:
     http: HttpClientFactory = http_client
     #: Newest schema version this worker supports; only a test of an older or newer release sets another.
     schema_version: int = SCHEMA_VERSION
+    lease_ms: int = LEASE_MS
+    #: Sessions cached, count.
+    sessions_max: int = SESSIONS_MAX
+    #: By default, the one that the settings describe.
+    policy: Policy | None = None
+    #: Let a test end the process between two steps of a batch, and around the request of an effect.
+    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
+    effect_checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint

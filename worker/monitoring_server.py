@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from conferral.runtime.errors import SettingsError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.server import PortUnavailableError, port_unavailable, run_server
+from conferral.runtime.web.server import run_server
 from conferral.runtime.web.shared_result import SharedResult
 
 #: How long open requests may take during shutdown, seconds.
@@ -47,10 +46,6 @@ async def serve_monitoring(
     Raises:
         SettingsError: The port is taken.
     """
-    try:
-        async with run_server(
-            make_monitoring_app(metrics, problems), host, port, metrics=metrics, shutdown_s=SHUTDOWN_S
-        ):
-            await stop.wait()
-    except PortUnavailableError as error:
-        raise SettingsError((port_unavailable(host, port, error),)) from None
+    app = make_monitoring_app(metrics, problems)
+    async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
+        await stop.wait()

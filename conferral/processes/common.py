@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from conferral.processes.settings import KNOWN_SETTINGS
 from conferral.runtime import log as logging_setup
-from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import StoreSettings, token_weakness
 from conferral.runtime.web.server import port_unavailable
 from conferral.setting_names import unknown_settings
@@ -32,7 +31,7 @@ def require_free_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise SettingsError((port_unavailable(host, port, error),)) from None
+            raise port_unavailable(host, port, error) from None
 
 
 def warn_of_weak_token(token: SecretStr | None) -> None:

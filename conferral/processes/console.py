@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+import structlog
+
 from conferral import output
 from conferral.cli.redis_access import make_redis_client
 from conferral.processes.common import (
@@ -16,6 +18,11 @@ from conferral.processes.common import (
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
+
+log = structlog.get_logger()
+
+#: Pending requests get twice this time at shutdown, after WebSockets have closed, seconds. The process has 10 s in all.
+_SHUTDOWN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +61,7 @@ async def _console(
     settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
 ) -> int:
     from conferral.console.app import make_app
-    from conferral.console.server import serve
+    from conferral.runtime.web.server import run_server
 
     client = make_redis_client(settings.redis_url, max_connections=16)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
@@ -70,8 +77,11 @@ async def _console(
             allowed_hosts=options.allowed_hosts if options.allowed_hosts or is_loopback(host) else None,
             readiness_client=probing,
         )
-        await serve(app, host, port, stop)
+        async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
+            log.info("console_started", host=host, port=port)
+            await stop.wait()
     finally:
         await probing.aclose()
         await client.aclose()
+    log.info("console_stopped", host=host, port=port)
     return 0

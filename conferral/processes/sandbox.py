@@ -8,7 +8,6 @@ from conferral.processes.settings import SandboxSettings
 from conferral.runtime import lifecycle
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import load
-from conferral.runtime.web.server import port_unavailable
 
 
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
@@ -81,8 +80,6 @@ async def _sandbox(
     try:
         await sandbox.start()
         await stop.wait()
-    except OSError as error:  # another process took the port after the check
-        raise SettingsError((port_unavailable(host, port, error),)) from None
     finally:
         await sandbox.stop()
     return 0

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from conferral.runtime.containment import ItemKind, log_unexpected
+from conferral.runtime.errors import SettingsError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.listener import Listener
 
@@ -29,14 +30,10 @@ KEEPALIVE_S = 75.0
 MALFORMED_LOG_EVERY_S = 60.0
 
 
-class PortUnavailableError(OSError):
-    """The port is not available."""
-
-
-def port_unavailable(host: str, port: int, error: OSError) -> str:
-    """Return the line about a port that is not available."""
+def port_unavailable(host: str, port: int, error: OSError) -> SettingsError:
+    """Return the error about a port that is taken, or needs privileges."""
     reason = (error.strerror or type(error).__name__).lower()
-    return f"port {port} on {host} can't be had ({reason}); choose another with --port"
+    return SettingsError((f"port {port} on {host} can't be had ({reason}); choose another with --port",))
 
 
 @asynccontextmanager
@@ -62,7 +59,7 @@ async def run_server(
         options: Further aiohttp options for connections.
 
     Raises:
-        PortUnavailableError: The port is taken, or needs privileges.
+        SettingsError: The port is taken, or needs privileges.
     """
     # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
     runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False)
@@ -79,7 +76,7 @@ async def run_server(
         try:
             listener = await Listener.open(lambda: _Connection(server, loop=loop, **options), host, port)
         except OSError as error:
-            raise PortUnavailableError(error.errno, error.strerror) from None
+            raise port_unavailable(host, port, error) from None
         try:
             yield listener.port
         finally:

@@ -5,9 +5,9 @@ import socket
 from typing import Self
 
 from conferral.console.app import make_app
-from conferral.console.server import serve
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
+from conferral.runtime.web.server import run_server
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import make_client
 from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
@@ -61,7 +61,9 @@ class Console:
         client = make_client(self._settings.redis_url)
         try:
             app = make_app(self._settings, client, SystemClock(), read_only=self._read_only)
-            await serve(app, "127.0.0.1", self.port, self._stop, on_open=opened)
+            async with run_server(app, "127.0.0.1", self.port, shutdown_s=3):
+                opened.set()
+                await self._stop.wait()
         finally:
             await client.aclose()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from conferral.storage.connection.client import Client, make_client
-from conferral.worker.environment import Environment
 from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
@@ -55,7 +54,7 @@ class FaultSystem(LocalSystem):
         self.decisions = Decisions()
         self._webhooks_url = webhooks_url
         if worker_url:
-            self.worker_options["environment"] = Environment(redis=elsewhere(worker_url), clock=self.clock)
+            self.worker_options["redis"] = elsewhere(worker_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as keeping_on:

@@ -18,7 +18,7 @@ OLD, NEW = SCHEMA_VERSION, SCHEMA_VERSION + 1
 
 def start(system: LocalSystem, level: int) -> Worker:
     """A worker of the version that knows this level."""
-    system.worker_options = {"environment": Environment(schema_version=level, clock=system.clock)}
+    system.worker_options = {"schema_version": level}
     return system.start_worker()
 
 

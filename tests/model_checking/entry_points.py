@@ -28,7 +28,7 @@ from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
-from conferral.worker.process import make_twilio_api
+from conferral.worker.wiring import make_twilio_api
 from tests.model_checking.twilio_states import Fetch, Visit
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 

@@ -11,9 +11,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from aiohttp import web
 
-from conferral.console import server as console_serving
 from conferral.runtime import log
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.server import run_server
 from conferral.sandbox import Sandbox
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import add_api
@@ -106,7 +106,7 @@ async def webhooks(metrics: Metrics) -> AsyncIterator[int]:
 async def console(_metrics: Metrics) -> AsyncIterator[int]:
     store = make_client(NOWHERE)
     app = console_kit.app_of(store)
-    async with running(lambda port, stop: console_serving.serve(app, "127.0.0.1", port, stop)) as port:
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
         yield port
     await store.aclose()
 

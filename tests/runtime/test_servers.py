@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from aiohttp import web
 
+from conferral.runtime.errors import SettingsError
 from conferral.runtime.web import server
-from conferral.runtime.web.server import PortUnavailableError, run_server
+from conferral.runtime.web.server import run_server
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -77,6 +78,6 @@ async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
 
 async def test_port_that_is_taken_is_named_so(app) -> None:
     async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
-        with pytest.raises(PortUnavailableError, match="in use"):
+        with pytest.raises(SettingsError, match="in use"):
             async with run_server(web.Application(), "127.0.0.1", port, shutdown_s=1):
                 pytest.fail("two servers have one port")

@@ -168,8 +168,9 @@ class LocalSystem:
 
     def start_worker(self) -> Worker:
         policy = replace(make_policy(self.settings), **self._policy_changes)
-        options: dict[str, Any] = {"environment": Environment(clock=self.clock)} | self.worker_options
-        worker = Worker(self.settings, lease_ms=self._lease_ms, policy=policy, **options)
+        options: dict[str, Any] = {"clock": self.clock} | self.worker_options
+        environment = Environment(lease_ms=self._lease_ms, policy=policy, **options)
+        worker = Worker(self.settings, environment=environment)
         stop = asyncio.Event()
         self.workers.append(worker)
         self._stops.append(stop)

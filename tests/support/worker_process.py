@@ -15,6 +15,7 @@ from typing import Any, Self
 from conferral.runtime import lifecycle, log
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
+from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from tests.support.decisions import keeping_in
 from tests.support.fair_time import forget_process, watch_process
@@ -153,13 +154,13 @@ def run(order: dict[str, Any]) -> int:
     log.configure("console", level="debug")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)
-    worker = Worker(
-        settings,
+    environment = Environment(
         lease_ms=order["lease_ms"],
         policy=Policy(**order["policy"]),
         checkpoint=doom.at,
         effect_checkpoint=doom.at,
     )
+    worker = Worker(settings, environment=environment)
 
     async def work(stop: asyncio.Event) -> int:
         return await worker.run(stop)

@@ -8,7 +8,6 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.client import Client
-from conferral.worker.environment import Environment
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.memory_redis import MemoryServer
 
@@ -52,7 +51,7 @@ def redis() -> SetRedis:
 async def system(redis: SetRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalSystem]:
     monkeypatch.setattr("tests.support.local_system.make_client", redis.client)
     system = LocalSystem("redis://memory", CONFERRAL_PARK_TIMEOUT=2, CONFERRAL_LONE_GRACE=1, CONFERRAL_RING_TIMEOUT=60)
-    system.worker_options = {"environment": Environment(redis=redis.client)}
+    system.worker_options = {"redis": redis.client}
     async with system:
         yield system
 

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.partition import lease as leases
-from conferral.worker.environment import Environment, RedisClientFactory
+from conferral.worker.environment import RedisClientFactory
 from conferral.worker.process import Worker
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
@@ -120,7 +120,7 @@ async def test_without_the_right_to_pub_sub_partitions_are_shared_all_the_same(r
             "ACL", "SETUSER", "narrow", "on", ">secret", "~*", "resetchannels", "+@all", "-publish", "-subscribe"
         )
         try:
-            system.worker_options = {"environment": Environment(redis=_as_user(redis_server, "narrow", "secret"))}
+            system.worker_options = {"redis": _as_user(redis_server, "narrow", "secret")}
             system.start_worker()
             system.start_worker()
             await shared(system, 4, 4)

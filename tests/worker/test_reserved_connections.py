@@ -3,7 +3,6 @@
 import pytest
 
 from conferral.storage.connection.client import Client, make_client
-from conferral.worker.environment import Environment
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -19,7 +18,7 @@ async def test_commits_go_on_while_every_connection_for_commands_is_in_use(redis
         return client
 
     system = LocalSystem(redis_server.url)
-    system.worker_options = {"environment": Environment(redis=make)}
+    system.worker_options = {"redis": make}
     async with system:
         pool = shared[0].connection_pool
         taken = [await pool.get_connection() for _ in range(pool.max_connections - len(pool._in_use_connections))]

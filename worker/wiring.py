@@ -1,0 +1,195 @@
+"""Wires the parts of one worker together, from the settings and the environment."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from conferral.runtime.clock import StoreClock
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.effects import Dial
+from conferral.statemachine.policy import Policy
+from conferral.storage.connection.client import Client
+from conferral.storage.keys import Keys
+from conferral.storage.partition.dial_claims import DialClaims
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.schema import SchemaVersion
+from conferral.telephony.account_lists import AccountListReader
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.callback_urls import CallbackUrls
+from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.http_client import PooledHttpClient, rest_client
+from conferral.telephony.lost_conferences import LostConferences
+from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twiml import TwimlBuilder
+from conferral.worker.assignment.assignment import PartitionAssigner
+from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.environment import Environment
+from conferral.worker.executor.dial_rate import DialRateLimiter
+from conferral.worker.executor.executor import Executor, ExecutorPolicy
+from conferral.worker.executor.outbox import OutboxWriter
+from conferral.worker.executor.request_shares import RequestShares
+from conferral.worker.readiness import PartitionCoverage, Readiness
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.command_router import CommandRouter
+from conferral.worker.sweep.session_recovery import SessionRecovery
+from conferral.worker.sweep.store import SweepStore
+from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """A worker's connections to Redis and Twilio."""
+
+    client: Client
+    #: For blocking reads.
+    blocking: Client
+    #: A separate pool, so commits and leases never wait for a connection, however many outcomes are being written.
+    reserved: Client
+    http: PooledHttpClient
+
+    @classmethod
+    def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
+        """Return connections for this many partitions; each connects at first use."""
+        url, partitions = settings.redis_url, settings.partitions
+        return cls(
+            environment.redis(url, max_connections=256),
+            environment.redis(url, blocking=True, max_connections=partitions + 8),
+            environment.redis(url, max_connections=2 * partitions + 32),
+            environment.http(settings, clock=environment.clock, metrics=metrics),
+        )
+
+    async def close(self) -> None:
+        """Close all."""
+        await self.http.close()
+        for client in (self.client, self.blocking, self.reserved):
+            await client.aclose()
+
+
+class WorkerParts:
+    """What a worker runs."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        environment: Environment,
+        connections: Connections,
+        keys: Keys,
+        *,
+        name: str,
+        metrics: Metrics,
+        directory: DirectoryFile,
+        schema: SchemaVersion,
+        store_clock: StoreClock,
+        policy: Callable[[], Policy],
+    ) -> None:
+        self._settings, self._environment, self._name, self._metrics = settings, environment, name, metrics
+        self._keys, self._schema, self._store_clock = keys, schema, store_clock
+        clock, client, reserved = environment.clock, connections.client, connections.reserved
+        call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
+        self.partition_store = PartitionStore(client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept)
+        self.assigner = PartitionAssigner(
+            reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema
+        )
+        self.shares = RequestShares(
+            reserved, keys.request_shares, name, clock, ExecutorPolicy().budget, usage=lambda: self.executor.limiter
+        )
+        allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        twilio = make_twilio_api(settings, connections.http, allowed)
+        self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
+        connections.http.observe(self.executor.adaptive_limit.observe)
+        self.coverage = PartitionCoverage(client, keys, clock, store_clock, metrics, environment.lease_ms)
+        self.readiness = Readiness(
+            client, keys, self.assigner.consumers, self.coverage, self.executor.adaptive_limit, schema, clock
+        )
+        self._directory = directory
+        rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
+        lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=metrics)
+        self.session_recovery = SessionRecovery(
+            finder=LostConferences(rest, lists, self._own_numbers),
+            store=SweepStore(client, keys),
+            session_of=names.session_of,
+            clock=clock,
+            metrics=metrics,
+        )
+        self.sweeper = self._make_sweeper(client, lists)
+        self.router = CommandRouter(
+            client,
+            connections.blocking,
+            keys,
+            name,
+            clock,
+            metrics,
+            schema=schema,
+            allowed=allowed,
+            names=lambda: directory.current.destinations,
+            conference_names=names,
+            caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
+        )
+        self.context = WorkerContext(
+            partition_store=self.partition_store,
+            session_store=SessionStore(reserved, keys, session_ttl_s=settings.session_ttl_s),
+            executor=self.executor,
+            clock=clock,
+            metrics=metrics,
+            policy=policy,
+            session_ttl_s=call_ttl_s,
+            sessions_max=max(1, environment.sessions_max // settings.partitions),
+            checkpoint=environment.checkpoint,
+            on_committed=self.session_recovery.record_unknown,
+        )
+
+    def _own_numbers(self) -> set[str]:
+        return {self._settings.number, *self._directory.current.numbers}
+
+    def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
+        assigner = self.assigner
+        return Executor(
+            twilio=twilio,
+            outbox=OutboxWriter(self.partition_store, dial_claims, self._keys, assigner.consumers, assigner.now_ms),
+            may_send=assigner.may_send,
+            clock=self._environment.clock,
+            now_ms=assigner.now_ms,
+            metrics=self._metrics,
+            policy=ExecutorPolicy(),
+            rng=self._environment.rng,
+            checkpoint=self._environment.effect_checkpoint,
+            acquire_dial_permit=_dial_permits(self._settings, dial_claims, self._name),
+            share=lambda: self.shares.current,
+            is_ours=assigner.is_ours,
+        )
+
+    def _make_sweeper(self, client: Client, lists: AccountListReader) -> Sweeper:
+        return Sweeper(
+            client,
+            self._keys,
+            self._name,
+            account_lists=lists,
+            names=ConferenceNames.of(self._settings),
+            clock=self._environment.clock,
+            store_clock=self._store_clock,
+            metrics=self._metrics,
+            times=SweepTimes.for_interval(self._settings.sweep_interval_s),
+            schema=self._schema,
+            lease_ms=self._environment.lease_ms,
+        )
+
+
+def _dial_permits(
+    settings: ServiceSettings, dial_claims: DialClaims, name: str
+) -> Callable[[Dial], Awaitable[None]] | None:
+    """Return how a dial waits for its permit, or None if no dial rate is set; then no dial asks Redis."""
+    per_second = settings.calls_per_second
+    if not per_second:
+        return None
+    limiter = DialRateLimiter(lambda urgent: dial_claims.acquire_dial_permit(name, per_second, urgent=urgent))
+    return lambda dial: limiter.acquire(urgent=dial.is_urgent)
+
+
+def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:
+    """Return the Twilio client for effects, configured from the settings."""
+    urls, documents = CallbackUrls(settings.public_url), TwimlBuilder.of(settings)
+    setup = CallSetup(urls, documents, own_number=settings.number, allowed=allowed)
+    return TwilioApi(rest_client(settings, http), setup)
