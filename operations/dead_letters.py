@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import CHUNK, Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
 from conferral.storage.queries.dead_letters import (
-    CHUNK,
     LIMIT_MAX,
     SCANNED_MAX,
     DeadLetterStore,

@@ -8,8 +8,8 @@ from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
+from conferral.storage.connection.client import CHUNK as CHUNK
 from conferral.storage.connection.client import store_errors
-from conferral.storage.queries.session_reader import CHUNK as CHUNK
 from conferral.storage.queries.session_reader import Fields as Fields
 from conferral.storage.queries.session_reader import LogEntry as LogEntry
 from conferral.storage.queries.session_reader import SessionReader

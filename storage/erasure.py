@@ -11,7 +11,7 @@ crash, by the session's id or one of its calls, finds what is left.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
@@ -133,20 +133,10 @@ class SessionEraser:
         with store_errors():
             if not int(await scripts.erase_session(self._client, of_partition, [session_id, report.version])):
                 return False
-            for some in _chunks(report.outcomes):
-                await self._client.xdel(keys.outcomes, *some)
+        await run_each(self._client, report.outcomes, lambda pipe, entry_id: pipe.xdel(keys.outcomes, entry_id))
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
-        with store_errors():
-            for some in _chunks(report.commands):
-                pipeline = self._client.pipeline(transaction=False)
-                for key in some:
-                    pipeline.hdel(key, *_ERASED_COMMAND_FIELDS)
-                await pipeline.execute()
-            for some in _chunks(report.calls):
-                pipeline = self._client.pipeline(transaction=False)
-                for call_sid in some:
-                    pipeline.delete(keys.call(call_sid))
-                await pipeline.execute()
+        await run_each(self._client, report.commands, lambda pipe, key: pipe.hdel(key, *_ERASED_COMMAND_FIELDS))
+        await run_each(self._client, report.calls, lambda pipe, call_sid: pipe.delete(keys.call(call_sid)))
         return True
 
     # ---- search --------------------------------------------------------------------------------------------------
@@ -216,21 +206,10 @@ class SessionEraser:
             async for key in self._client.scan_iter(match=pattern, count=CHUNK):
                 some.append(key.decode(errors="replace"))
                 if len(some) == CHUNK:
-                    yield some, await self._read_batch(some, append_command)
+                    yield some, await run_each(self._client, some, append_command)
                     some = []
         if some:
-            yield some, await self._read_batch(some, append_command)
-
-    async def _read_batch(self, names: Sequence[str], append_command: Any) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for key in names:
-            append_command(pipeline, key)
-        with store_errors():
-            answers = await pipeline.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
-                    raise answer
-        return [None if isinstance(answer, Exception) else answer for answer in answers]
+            yield some, await run_each(self._client, some, append_command)
 
 
 def _names_session(entry: Mapping[bytes, bytes], names: set[str]) -> bool:
@@ -266,7 +245,3 @@ def _numbers_of(fields: Mapping[str, str], outcomes: Iterable[Mapping[str, str]]
 def _digits_in(texts: Iterable[str]) -> set[str]:
     # An unreadable entry may hold a number in any spelling, such as %2B14155550123.
     return {digits for text in texts for digits in _DIGITS.findall(text.replace("%2B", "+"))}
-
-
-def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

@@ -4,9 +4,9 @@ A client that retries after a timeout may execute the command twice: observed wi
 Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.retry import Retry
@@ -30,11 +30,14 @@ CONNECT_TIMEOUT_S = 2.0
 #: How long a blocking read waits in Redis, milliseconds. Well below its socket timeout, or it would fail when idle.
 BLOCK_MS = 2_000
 BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
+#: Reads per pipeline, count: bounds how long Redis is busy.
+CHUNK = 200
 
 #: Client info sent by each connection. Built once: by default, redis-py reads its version from a file per connection.
 _DRIVER = DriverInfo()
 
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
+_T = TypeVar("_T")
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
@@ -87,6 +90,25 @@ def _without_cluster(url: str) -> tuple[str, bool]:
     is_cluster = ("cluster", "true") in query
     rest = urlencode([(name, value) for name, value in query if name != "cluster"])
     return urlunsplit(parts._replace(query=rest)), is_cluster
+
+
+async def run_each(
+    client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object], *, chunk: int = CHUNK
+) -> list[Any]:
+    """Run one command per item, in pipelines; return their answers, None for a key of a foreign type."""
+    wanted = list(items)
+    answers: list[Any] = []
+    with store_errors():
+        for start in range(0, len(wanted), chunk):
+            pipeline = client.pipeline(transaction=False)
+            for one in wanted[start : start + chunk]:
+                append_command(pipeline, one)
+            for answer in await pipeline.execute(raise_on_error=False):
+                is_foreign = isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)
+                if isinstance(answer, Exception) and not is_foreign:
+                    raise answer
+                answers.append(None if is_foreign else answer)
+    return answers
 
 
 def is_transient(answer: object) -> bool:

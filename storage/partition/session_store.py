@@ -8,7 +8,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 
@@ -95,17 +96,9 @@ class SessionStore:
         self._keys = keys
         self._session_ttl_s = session_ttl_s
 
-    async def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession | session_codec.CorruptHashError]:
+    async def load(self, session_ids: Sequence[str]) -> dict[str, StoredSession | CorruptHashError]:
         """Load sessions by id, in one round trip; return new ones for missing ids, and the error for corrupt ones."""
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for session_id in session_ids:
-                pipeline.hgetall(self._keys.session(session_id))
-            records = await pipeline.execute(raise_on_error=False)
-            for record in records:
-                # Any other error says nothing about the hash; the node may have been demoted, for instance.
-                if isinstance(record, Exception) and "WRONGTYPE" not in str(record):
-                    raise record
+        records = await run_each(self._client, session_ids, lambda pipe, name: pipe.hgetall(self._keys.session(name)))
         return {name: _decode_stored(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:
@@ -178,18 +171,17 @@ def _add_list(arguments: list[scripts.Argument], values: Iterable[scripts.Argume
     arguments += parts
 
 
-def _decode_stored(session_id: str, fields_or_error: object) -> StoredSession | session_codec.CorruptHashError:
-    if isinstance(fields_or_error, Exception):
-        return session_codec.CorruptHashError("(the key is of the wrong type)")
-    assert isinstance(fields_or_error, dict)
-    if not fields_or_error:
+def _decode_stored(session_id: str, record: Mapping[bytes, bytes] | None) -> StoredSession | CorruptHashError:
+    if record is None:
+        return CorruptHashError("(the key is of the wrong type)")
+    if not record:
         return new_session(session_id)
     try:
-        fields = {name.decode(): value.decode() for name, value in fields_or_error.items()}
+        fields = {name.decode(): value.decode() for name, value in record.items()}
         session = session_codec.decode(fields)
     except UnicodeDecodeError:
-        return session_codec.CorruptHashError("(not UTF-8)")
-    except session_codec.CorruptHashError as error:
+        return CorruptHashError("(not UTF-8)")
+    except CorruptHashError as error:
         return error
     # Later commits compare only fields that this version writes: a newer version's fields are never removed.
     known = session_codec.encode(session)

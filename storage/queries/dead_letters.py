@@ -14,12 +14,10 @@ from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, decode
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 
-#: Letters per round trip, count.
-CHUNK = 200
 #: Maximum letters per page, count.
 LIMIT_MAX = 500
 #: Letters scanned per page, count: if few have the reason, the page stays short.
@@ -103,15 +101,9 @@ class DeadLetterStore:
     async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """Return letters by id; unknown and malformed ids are left out."""
         wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
-        letters: dict[str, DeadLetter] = {}
-        for start in range(0, len(wanted), CHUNK):
-            with store_errors():
-                pipeline = self._client.pipeline(transaction=False)
-                for one in wanted[start : start + CHUNK]:
-                    pipeline.xrange(self._keys.dead, one, one, count=1)
-                for found in await pipeline.execute():
-                    letters |= {entry_id.decode(): _letter(entry_id, fields or {}) for entry_id, fields in found}
-        return letters
+        answers = await run_each(self._client, wanted, lambda pipe, one: pipe.xrange(self._keys.dead, one, one))
+        entries = (entry for found in answers for entry in found or ())
+        return {letter_id.decode(): _letter(letter_id, fields or {}) for letter_id, fields in entries}
 
     async def remove(self, letter_ids: Iterable[str]) -> int:
         """Remove letters for good; return how many existed."""

@@ -3,21 +3,18 @@
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
-
-from redis.exceptions import ResponseError
 
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor, read_cursor, read_log_cursor
 
-#: Reads per pipeline, count: bounds how long Redis is busy.
-CHUNK = 200
 #: Versions read per script call, count: takes Redis less than a millisecond.
 VERSIONS_MAX = 1_000
 #: Maximum items per page, count.
@@ -58,6 +55,7 @@ class SessionReader:
     def __init__(self, client: Client, keys: Keys) -> None:
         self.client = client
         self.keys = keys
+        self._for_each = partial(run_each, client)
 
     # ---- single sessions -----------------------------------------------------------------------------------------
 
@@ -293,26 +291,6 @@ class SessionReader:
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.xrevrange(self.keys.log(name), count=1))
         return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
-
-    # ---- pipelines -----------------------------------------------------------------------------------------------
-
-    async def _for_each(self, items: Sequence[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-        """Run one command per item, in pipelines; None for a key of a foreign type."""
-        answers: list[Any] = []
-        for start in range(0, len(items), CHUNK):
-            with store_errors():
-                pipeline = self.client.pipeline(transaction=False)
-                for one in items[start : start + CHUNK]:
-                    append_command(pipeline, one)
-                for answer in await pipeline.execute(raise_on_error=False):
-                    if isinstance(answer, Exception) and not _is_of_wrong_type(answer):
-                        raise answer
-                    answers.append(None if isinstance(answer, Exception) else answer)
-        return answers
-
-
-def _is_of_wrong_type(answer: Exception) -> bool:
-    return isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)
 
 
 def _check_limit(limit: int) -> None:

@@ -6,8 +6,9 @@ from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
+from conferral.storage.connection.client import CHUNK
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
-from conferral.storage.queries.dead_letters import CHUNK, NO_REASON, DeadLetterStore
+from conferral.storage.queries.dead_letters import NO_REASON, DeadLetterStore
 
 pytestmark = pytest.mark.redis
 SESSION = "CA1"
