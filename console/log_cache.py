@@ -69,8 +69,8 @@ class CachedLog:
         Args:
             known_count: Number of log entries that the page knows.
         """
-        told_by = self._timeline.completed_by
-        return [message for place, message in enumerate(self._messages) if told_by[place] >= known_count]
+        completed_by = self._timeline.completed_by
+        return [message for place, message in enumerate(self._messages) if completed_by[place] >= known_count]
 
 
 class LogCache:

@@ -27,7 +27,7 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
         full: Whether to show full phone numbers.
     """
     fields, held = session.fields, held_call(session)
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
         **{name: fields.get(name) or None for name in ("created_at", "updated_at", "ended_at")},
         "version": session.version,
@@ -44,7 +44,7 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
         "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
         **_search_terms(session, full=full),
     }
-    return orjson.dumps(told)
+    return orjson.dumps(values)
 
 
 def _parties(session: SessionView, *, full: bool) -> list[list[str]]:

@@ -182,26 +182,26 @@ def _summary(
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
     state = _STATES.get(session.state, "Unknown state") + phase
-    told = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
+    sentences = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
     if in_trouble := attention.attention_of(session, now_ms):
-        told.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
+        sentences.append(f"{'Needs attention' if in_trouble.needs_attention else 'Recovered'}: {in_trouble.text}.")
     if company := session_summary.participants_line(session, full=full):
-        told.append(f"{_capitalized(company)}.")
+        sentences.append(f"{_capitalized(company)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        told.append(f"Last transfer: {_transfer_with_status(transfer, session.transfer.status)}.")
-    return told + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
+        sentences.append(f"Last transfer: {_transfer_with_status(transfer, session.transfer.status)}.")
+    return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
 
 
 def _end(session: SessionView, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = _END_REASONS.get(reason, reason) or "no reason is recorded"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
-    told = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
+    sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
-        told.append(f"{_ended_by(by, reason)}.")
+        sentences.append(f"{_ended_by(by, reason)}.")
     if session.transfer.mode:
-        told.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
-    return told
+        sentences.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
+    return sentences
 
 
 def _ended_by(by: TimelineEntry, reason: str) -> str:
@@ -255,8 +255,8 @@ def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
     for entry in reversed(log):
         if entry["from"] != entry["to"]:
             return wording.parse_time_ms(entry["at"])
-        is_told = any(name in entry["changes"] for name in names)  # skip decoding most entries
-        if is_told and not decode_public_changes(entry["changes"]).keys().isdisjoint(names):
+        is_mentioned = any(name in entry["changes"] for name in names)  # skip decoding most entries
+        if is_mentioned and not decode_public_changes(entry["changes"]).keys().isdisjoint(names):
             return wording.parse_time_ms(entry["at"])
     return 0
 

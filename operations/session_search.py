@@ -58,9 +58,9 @@ def number_of(address: str) -> str:
 
 def describe_matches(sessions: Iterable[SessionView]) -> str:
     """Describe several sessions in a sentence, with their states and last digits."""
-    told = [_describe(session) for session in sorted(sessions, key=lambda one: one.created_at_ms, reverse=True)]
-    more = len(told) - LISTED_MAX
-    return ", ".join(told[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+    descriptions = [_describe(session) for session in sorted(sessions, key=lambda one: one.created_at_ms, reverse=True)]
+    more = len(descriptions) - LISTED_MAX
+    return ", ".join(descriptions[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _describe(session: SessionView) -> str:

@@ -284,24 +284,24 @@ def _calls_read(entry: LogEntry) -> str:
     """Describe what a read shows, for instance `customer is in the conference, agent's call ended`."""
     found = parse_object(entry["details"])
     calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
-    told: list[str] = []
+    parts: list[str] = []
     if inside:
-        told.append(f"{join_names(list(inside))} {'are' if len(inside) > 1 else 'is'} in the conference")
+        parts.append(f"{join_names(list(inside))} {'are' if len(inside) > 1 else 'is'} in the conference")
         for who, flags in inside.items():
             if marks := [word for flag, word in _FLAGS.items() if flag in flags]:
-                told.append(f"{who} is {' and '.join(marks)}")
+                parts.append(f"{who} is {' and '.join(marks)}")
     elif found.get("conference_sid"):
-        told.append("the conference is empty")
+        parts.append("the conference is empty")
     for who, status in calls.items():
         if who not in inside or status != "in-progress":  # participants are always on the line
-            told.append(_call_status(who, str(status), _STATUSES | _LISTED_STATUSES))
-    return f"Twilio reports: {', '.join(told)}" if told else "Twilio lists none of the calls"
+            parts.append(_call_status(who, str(status), _STATUSES | _LISTED_STATUSES))
+    return f"Twilio reports: {', '.join(parts)}" if parts else "Twilio lists none of the calls"
 
 
 def _recording_changed(of: Details) -> str:
     whose = "conference" if of["of_conference"] else "call"
-    told = f"the recording of the {whose} {_RECORDING.get(of['status'], of['status'])}"
-    return _with_notes(told, of["duration_s"] and f"{of['duration_s']} s")
+    text = f"the recording of the {whose} {_RECORDING.get(of['status'], of['status'])}"
+    return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
 
 
 def _announcement_ended(of: Details) -> str:
@@ -351,17 +351,17 @@ def entry_reason(entry: LogEntry) -> str:
 
 def describe_reports(entry: LogEntry) -> list[str]:
     """Describe the outcomes of commands, except for a refusal that the entry itself states."""
-    told = [
+    results = [
         (str(one.get("type", "")), str(one.get("status", "")), one.get("reason"))
         for one in parse_rows(entry["reports"])
     ]
     # A transfer in which the agent first talks to the target isn't over: "done" would promise too much.
-    goes_on = told and decode_public_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
+    goes_on = results and decode_public_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
-        for kind, status, reason in told
+        for kind, status, reason in results
         if status not in ("", "rejected")
     ]
 

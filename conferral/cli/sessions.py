@@ -105,9 +105,9 @@ def narrow_entry(session: "SessionView", now_ms: int = 0, *, full: bool = False)
     """Return a session as a few lines, for a narrow terminal."""
     from conferral.operations import session_summary
 
-    told = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
     participants = session_summary.participants_line(session, full=full)
-    lines = filter(None, (_attention(session, now_ms), participants, "; ".join(filter(None, told))))
+    lines = filter(None, (_attention(session, now_ms), participants, "; ".join(filter(None, notes))))
     ended_at = _ended_at(session)
     lasted = f"ended {ended_at} UTC, lasted {_duration(session)}" if ended_at else _duration(session)
     return output.Entry(session.id or "?", _state(session), lasted, tuple(lines))

@@ -81,8 +81,8 @@ def session_line(session: SessionView, *, full: bool) -> str:
 
     there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
     who = wording.join_names([one for one in there if one])
-    told = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
-    more = "".join(f"; {one}" for one in told if one)
+    notes = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
+    more = "".join(f"; {one}" for one in notes if one)
     return f"{session.id or '?'}  is {session_summary.state_label(session)}: {who}{more}"
 
 
@@ -141,8 +141,8 @@ class AttentionView:
             if (attention and attention.rank) == (before and before.rank):
                 continue
             if self._as_json:
-                told = attention and {"rank": attention.rank, "words": attention.text}
-                output.print_json_line({"at": to_iso(times.now_ms), "session": name, "trouble": told})
+                trouble = attention and {"rank": attention.rank, "words": attention.text}
+                output.print_json_line({"at": to_iso(times.now_ms), "session": name, "trouble": trouble})
             else:
                 at = to_iso(times.now_ms)[11:-1]
                 output.print_line(
@@ -252,8 +252,8 @@ class ScreenView:
                 return draw_session(self._console, session, log, self._notice, full=self._full)
             loading = view_of({"id": self._selected})
             return draw_session(self._console, loading, [], self._notice or "loading ...", full=self._full)
-        told = self._selection.description
-        nothing = f"none of {len(self._sessions)} live calls match: {told}" if told and self._sessions else ""
+        choice = self._selection.description
+        nothing = f"none of {len(self._sessions)} live calls match: {choice}" if choice and self._sessions else ""
         return draw(
             self._console,
             self.visible_sessions(),
@@ -262,15 +262,15 @@ class ScreenView:
             full=self._full,
             now_of=self._now_of,
             nothing=nothing or "no live calls",
-            leave=self._rows_left_for(told),
+            leave=self._rows_left_for(choice),
             keys=HELP if self._selection.wants_help else (),
             selected=self._selected,
         )
 
-    def _rows_left_for(self, told: str) -> str:
+    def _rows_left_for(self, choice: str) -> str:
         if self._selection.is_typing:
             return f"/{self._selection.text}_  Enter keeps it, Esc clears it"
         if not self.has_keys:
-            return "; ".join(filter(None, (f"only {told}" if told else "", "Ctrl-C stops it")))
-        only = f"only {told} (Esc shows all); " if told else ""
+            return "; ".join(filter(None, (f"only {choice}" if choice else "", "Ctrl-C stops it")))
+        only = f"only {choice} (Esc shows all); " if choice else ""
         return f"{only}q quit, j k Enter open, / search, s state, t attention, ? help"

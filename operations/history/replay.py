@@ -73,12 +73,12 @@ def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Field
 
 def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
     """Yield each entry with the fields after it, in one dictionary that is updated in place."""
-    told = [decode_public_changes(entry["changes"]) for entry in log]
+    all_changes = [decode_public_changes(entry["changes"]) for entry in log]
     found: Fields = {}
     if log and version_of(log[0]) > 1:
-        later = {name for changed in told for name in changed}
+        later = {name for changed in all_changes for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
-    for entry, changed in zip(log, told, strict=True):
+    for entry, changed in zip(log, all_changes, strict=True):
         for name, value in changed.items():
             if value is None:
                 found.pop(name, None)

@@ -229,8 +229,8 @@ def is_failure(entry: LogEntry) -> bool:
 
 def is_transfer_failure(entry: LogEntry) -> bool:
     """Whether a transfer failed, even if no command failed with it: a consult's command was done before."""
-    is_told = "transfer.status" in entry["changes"]  # skip decoding most entries
-    return is_told and decode_public_changes(entry["changes"]).get("transfer.status") == "failed"
+    is_mentioned = "transfer.status" in entry["changes"]  # skip decoding most entries
+    return is_mentioned and decode_public_changes(entry["changes"]).get("transfer.status") == "failed"
 
 
 def twilio_code(entry: LogEntry) -> int:

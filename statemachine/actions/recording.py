@@ -191,12 +191,12 @@ def note_recording_changed(draft: Draft, event: RecordingChanged) -> None:
     known = recording.status not in ("", RecordingStatus.IN_PROGRESS)
     is_late = event.status == RecordingStatus.IN_PROGRESS and (known or bool(recording.pending_update))
     # A status word from a newer API does not say whether it is still recording.
-    is_told = not is_late and event.status in _STATUSES
+    is_current = not is_late and event.status in _STATUSES
     draft.change(
         recording=replace(
             recording,
             recording_sid=event.recording_sid,
-            status=event.status if is_told else recording.status,
+            status=event.status if is_current else recording.status,
             url=event.url or recording.url,
             duration_s=event.duration_s or recording.duration_s,
         )

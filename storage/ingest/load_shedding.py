@@ -128,8 +128,8 @@ class LoadShedding:
         self._metrics.events_shed.labels(reason.value).inc()
         self._unlogged[reason] += 1
         now_s = self._clock.monotonic_s()
-        told_at_s = self._logged_at_s.get(reason)
-        if told_at_s is None or now_s - told_at_s >= LOG_EVERY_S:
+        logged_at_s = self._logged_at_s.get(reason)
+        if logged_at_s is None or now_s - logged_at_s >= LOG_EVERY_S:
             self._logged_at_s[reason] = now_s
             count = self._unlogged.pop(reason)
             log.warning(

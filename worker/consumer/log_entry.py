@@ -96,8 +96,8 @@ def _json(value: object) -> str:
 
 
 def _effect(effect: Effect) -> dict[str, str]:
-    told = {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
-    return told | {"detail": effect.detail} if effect.detail else told
+    fields = {"id": effect.effect_id, "kind": effect.kind, "party": effect.party, "target": effect.target}
+    return fields | {"detail": effect.detail} if effect.detail else fields
 
 
 def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
