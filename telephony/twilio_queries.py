@@ -45,10 +45,17 @@ class TwilioQueries:
         self._own_number = own_number
 
     async def find_redirect(self, effect: RedirectCall) -> RedirectSeen:
-        """Verify a redirect by its label and its call in every live conference of the session."""
+        """Verify a redirect by its label and its call in every live conference of the session.
+
+        A leg redirected to wait does not start its conference. One that did is still where it was before.
+        """
         with label_requests("verify"):
             parent, inside = await gather(self._call(effect.call_sid), self._participants_after(effect))
-        in_conference = any(seen.call_sid == effect.call_sid or seen.label == effect.label for seen in inside)
+        in_conference = any(
+            (seen.call_sid == effect.call_sid or seen.label == effect.label)
+            and not (effect.wait_audio and seen.start_on_enter)
+            for seen in inside
+        )
         return RedirectSeen(call_status=parent.status, in_conference=in_conference)
 
     async def find_dial(self, effect: CreateParticipant) -> str:

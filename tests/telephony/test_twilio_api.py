@@ -423,15 +423,18 @@ async def test_whoever_is_alone_in_a_conference_is_its_only_participant(inside: 
 
 
 @pytest.mark.parametrize(
-    "participant, in_conference",
+    "participant, wait_audio, in_conference",
     [
-        ({"call_sid": "CA9", "label": "agent-1"}, True),
-        ({"call_sid": "CA2", "label": None}, True),
-        ({"call_sid": "CA9", "label": "agent-2"}, False),
+        ({"call_sid": "CA9", "label": "agent-1"}, "", True),
+        ({"call_sid": "CA2", "label": None}, "", True),
+        ({"call_sid": "CA9", "label": "agent-2"}, "", False),
+        # A leg redirected to wait does not start its conference: this one is still where it was before.
+        ({"call_sid": "CA2", "start_conference_on_enter": True}, "ringback", False),
+        ({"call_sid": "CA2", "start_conference_on_enter": False}, "ringback", True),
     ],
 )
-async def test_look_finds_the_label_or_the_call_in_the_live_room(
-    participant: dict[str, Any], in_conference: bool
+async def test_verification_finds_the_label_or_the_call_in_the_conference(
+    participant: dict[str, Any], wait_audio: str, in_conference: bool
 ) -> None:
     calls, _ = calls_with(
         {
@@ -441,7 +444,9 @@ async def test_look_finds_the_label_or_the_call_in_the_live_room(
         }
     )
 
-    assert await calls.find_redirect(REDIRECT) == RedirectSeen(call_status="in-progress", in_conference=in_conference)
+    seen = await calls.find_redirect(replace(REDIRECT, wait_audio=wait_audio))
+
+    assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
 
 
 async def test_look_goes_straight_into_a_room_that_the_list_misses() -> None:
