@@ -32,6 +32,8 @@ class Effect:
     kind: ClassVar[str] = ""
     #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
+    #: Which attribute names what the effect acts on.
+    target_attribute: ClassVar[str] = "party"
 
     effect_id: str
     session_id: str
@@ -41,7 +43,8 @@ class Effect:
     @property
     def target(self) -> str:
         """What the effect acts on; part of its id."""
-        return self.party
+        target: str = getattr(self, self.target_attribute)
+        return target
 
     @property
     def detail(self) -> str:
@@ -54,6 +57,7 @@ class RedirectCall(Effect):
     """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
 
     kind: ClassVar[str] = "redirect_call"
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
     #: Conference SID once it is known, so that a late leg can't open a second conference; until then, the conference
@@ -69,11 +73,6 @@ class RedirectCall(Effect):
     #: in silence.
     wait_audio: str = ""
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
-
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +134,7 @@ class FindCall(Effect):
     """
 
     kind: ClassVar[str] = "find_call"
+    target_attribute: ClassVar[str] = "dial_id"
 
     #: Id of the dial.
     dial_id: str
@@ -144,17 +144,13 @@ class FindCall(Effect):
     #: The caller ID used; empty for `TWILIO_NUMBER`.
     caller_id: str = field(default="", repr=False)
 
-    @property
-    def target(self) -> str:
-        """The dial's id."""
-        return self.dial_id
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateParticipant(Effect):
     """Hold or mute a participant, set `EndConferenceOnExit`, or set whom it coaches. Safe to retry."""
 
     kind: ClassVar[str] = "update_participant"
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
     conference_sid: str
@@ -182,11 +178,6 @@ class UpdateParticipant(Effect):
             return "mute" if self.muted else "unmute"
         return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
 
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SayAndHangUp(Effect):
@@ -194,15 +185,11 @@ class SayAndHangUp(Effect):
 
     kind: ClassVar[str] = "say_and_hang_up"
     is_ending: ClassVar[bool] = True
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
     #: Key of the sentence, a `Sentence`.
     sentence: str
-
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
 
 
 class Sentence(StrEnum):
@@ -220,15 +207,11 @@ class RedirectToUrl(Effect):
 
     kind: ClassVar[str] = "redirect_to_url"
     is_ending: ClassVar[bool] = True
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
     #: URL of the TwiML.
     url: str
-
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,13 +239,9 @@ class StartRecording(Effect):
     """Record a call in two channels. Verified before a retry. Its success carries the recording SID."""
 
     kind: ClassVar[str] = "start_recording"
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
-
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,13 +276,9 @@ class HangUpCall(Effect):
 
     kind: ClassVar[str] = "hang_up_call"
     is_ending: ClassVar[bool] = True
+    target_attribute: ClassVar[str] = "call_sid"
 
     call_sid: str
-
-    @property
-    def target(self) -> str:
-        """The call SID."""
-        return self.call_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,13 +287,9 @@ class EndConference(Effect):
 
     kind: ClassVar[str] = "end_conference"
     is_ending: ClassVar[bool] = True
+    target_attribute: ClassVar[str] = "conference_sid"
 
     conference_sid: str
-
-    @property
-    def target(self) -> str:
-        """The conference SID."""
-        return self.conference_sid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +297,7 @@ class ReadCalls(Effect):
     """Read the session's calls and conference from Twilio. The result is a `CallsRead` event."""
 
     kind: ClassVar[str] = "read_calls"
+    target_attribute: ClassVar[str] = "parent_call_sid"
 
     #: The call whose `<Dial>` bridges the two and whose children are listed; empty if unknown.
     parent_call_sid: str
@@ -342,11 +314,6 @@ class ReadCalls(Effect):
     conference_sid: str = ""
     #: The session's version when the read was emitted.
     read_version: int
-
-    @property
-    def target(self) -> str:
-        """The parent call SID."""
-        return self.parent_call_sid
 
 
 #: Every kind of effect, for codecs and docs.

@@ -10,10 +10,14 @@ from conferral.statemachine.events.base import Event
 class TimerExpired(Event):
     """Base class of expired timers. Each timer is an event class of its own, so that the table can name it."""
 
+    #: The timer's name.
     timer: ClassVar[str] = ""
 
     #: When it was due, Unix milliseconds; distinguishes it from a timer that was set again since.
     due_ms: int
+
+    def __init_subclass__(cls) -> None:
+        cls.timer = cls.name.removesuffix("_overdue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +25,6 @@ class RingOverdue(TimerExpired):
     """The agent should have answered or failed by now, but no callback said so."""
 
     name: ClassVar[str] = "ring_overdue"
-    timer: ClassVar[str] = "ring"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,6 @@ class LeaveOverdue(TimerExpired):
     """One side of the bridge is over and the other side's callback is missing, or a read gave no result."""
 
     name: ClassVar[str] = "leave_overdue"
-    timer: ClassVar[str] = "leave"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,6 @@ class ConvertOverdue(TimerExpired):
     """The two parties are not both in the conference after `CONFERRAL_CONVERT_TIMEOUT`."""
 
     name: ClassVar[str] = "convert_overdue"
-    timer: ClassVar[str] = "convert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,6 @@ class RepairOverdue(TimerExpired):
     """The repair of a conversion did not help."""
 
     name: ClassVar[str] = "repair_overdue"
-    timer: ClassVar[str] = "repair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,6 @@ class LoneOverdue(TimerExpired):
     """A participant has been alone for `CONFERRAL_LONE_GRACE`."""
 
     name: ClassVar[str] = "lone_overdue"
-    timer: ClassVar[str] = "lone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,6 @@ class DialOverdue(TimerExpired):
     """No callback about a dialed party came for too long."""
 
     name: ClassVar[str] = "dial_overdue"
-    timer: ClassVar[str] = "dial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,6 @@ class ConfirmOverdue(TimerExpired):
     """The callback of a participant update (hold, unhold, `EndConferenceOnExit`) is missing."""
 
     name: ClassVar[str] = "confirm_overdue"
-    timer: ClassVar[str] = "confirm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +74,6 @@ class StageOverdue(TimerExpired):
     """What a transfer's stage waits for did not happen in time."""
 
     name: ClassVar[str] = "stage_overdue"
-    timer: ClassVar[str] = "stage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +81,6 @@ class OpeningOverdue(TimerExpired):
     """The party that should wait in the conference from the start has not joined."""
 
     name: ClassVar[str] = "opening_overdue"
-    timer: ClassVar[str] = "opening"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +88,6 @@ class PendingCommandOverdue(TimerExpired):
     """Twilio has not confirmed a command in time."""
 
     name: ClassVar[str] = "pending_command_overdue"
-    timer: ClassVar[str] = "pending_command"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +95,6 @@ class ParkOverdue(TimerExpired):
     """A call was parked for too long."""
 
     name: ClassVar[str] = "park_overdue"
-    timer: ClassVar[str] = "park"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +102,3 @@ class AgeOverdue(TimerExpired):
     """The session is older than a day."""
 
     name: ClassVar[str] = "age_overdue"
-    timer: ClassVar[str] = "age"

@@ -92,16 +92,14 @@ def _without_cluster(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=rest)), is_cluster
 
 
-async def run_each(
-    client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object], *, chunk: int = CHUNK
-) -> list[Any]:
+async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
     """Run one command per item, in pipelines; return their answers, None for a key of a foreign type."""
     wanted = list(items)
     answers: list[Any] = []
     with store_errors():
-        for start in range(0, len(wanted), chunk):
+        for start in range(0, len(wanted), CHUNK):
             pipeline = client.pipeline(transaction=False)
-            for one in wanted[start : start + chunk]:
+            for one in wanted[start : start + CHUNK]:
                 append_command(pipeline, one)
             for answer in await pipeline.execute(raise_on_error=False):
                 is_foreign = isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-
 pack: Callable[[tuple[Any, ...]], bytes] | None
 try:
     from hiredis import pack_command as pack
@@ -27,21 +25,8 @@ class _PackingMixin:
         return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
 
-class _Tcp(_PackingMixin, Connection):
-    """Over TCP."""
-
-
-class _Tls(_PackingMixin, SSLConnection):
-    """Over TLS."""
-
-
-class _UnixSocket(_PackingMixin, UnixDomainSocketConnection):
-    """Over a unix socket."""
-
-
 def pack_with_hiredis(connection_class: type[Any]) -> type[Any]:
     """Return a connection class that packs with hiredis, if it is installed."""
-    if pack is None:
-        return connection_class
-    packing_classes = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _UnixSocket}
-    return packing_classes.get(connection_class, connection_class)
+    return (
+        type(f"Packing{connection_class.__name__}", (_PackingMixin, connection_class), {}) if pack else connection_class
+    )
