@@ -134,7 +134,7 @@ def redis_page() -> str:
         "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` "
         "returns one version of the session. An example:"
     )
-    example = "\n".join(f"{name:<28}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
+    example = "\n".join(f"{name:<29}{value}".rstrip() for name, value in session_codec.encode(_example()).items())
     return _page(
         "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), *_also(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
