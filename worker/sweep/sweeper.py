@@ -25,8 +25,7 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import LEASE_MS, RENEW_EVERY_S, Lease, LeaseInfo, LeaseMonitor, Renewal
+from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_names import ConferenceNames
@@ -34,11 +33,10 @@ from conferral.worker.sweep.adoption import adopt_conference
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.store import SweepStore, chunks
+from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
 log = structlog.get_logger()
 
-#: Pause while another worker sweeps, or after Redis was unreachable, seconds.
-PAUSE_S = 0.5
 #: Polling interval for a lost lease or a due sweep, seconds.
 TICK_S = 0.1
 #: Sessions, calls, and findings processed between two lease checks, count.
@@ -50,10 +48,6 @@ FINDINGS_MAX = 500
 ORPHANS_MAX = 200
 #: Maximum interval between reports of something that outlives its session, as a power of two of sweeps.
 REPORT_DOUBLINGS_MAX = 6
-
-
-class StoppingError(ConferralError):
-    """The process stops: abandon the sweep; the next holder starts over."""
 
 
 #: Errors that every part of a sweep passes on: they end the sweep.
@@ -111,20 +105,24 @@ class Sweeper:
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
     ) -> None:
-        self._client = client
         self._keys = keys
-        self._name = name
         self._account_lists = account_lists
         self._names = names
         self._clock = clock
         self._store_clock = store_clock
         self._metrics = metrics
         self._times = times
-        self._lease_ms = lease_ms
-        self._schema = schema or SchemaVersion()
         self._store = SweepStore(client, keys)
-        self._lease: Lease | None = None
-        self._monitor = LeaseMonitor(lease_ms)
+        self._lease = SweepLease(
+            client,
+            keys,
+            name,
+            clock=clock,
+            metrics=metrics,
+            lease_ms=lease_ms,
+            schema=schema or SchemaVersion(),
+            on_acquired=self._plan_first_sweep,
+        )
         #: When the next sweep starts, monotonic seconds.
         self._next_sweep_s = 0.0
         #: What outlives its session, by SID: number of reports, and the first sweep that reports it again.
@@ -136,77 +134,33 @@ class Sweeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until the process stops, then release the lease."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._maintain_lease(stop))
+            group.create_task(self._lease.hold(stop))
             group.create_task(self._sweep_on_time(stop))
-        if self._lease is not None:
-            try:
-                await leases.release(self._client, self._lease)
-            except StoreError as error:
-                log_unreachable(error, task="sweep")
+        try:
+            await self._lease.release()
+        except StoreError as error:
+            log_unreachable(error, task="sweep")
 
-    # ---- the lease ------------------------------------------------------------------------------------------------
+    async def _plan_first_sweep(self, now_ms: int) -> None:
+        """After acquiring the lease, continue where the previous holder stopped.
 
-    async def _maintain_lease(self, stop: asyncio.Event) -> None:
-        """Hold the lease, concurrently with the sweep: reading a list may take longer than the lease lasts."""
-        while not stop.is_set():
-            try:
-                with self._boundary():
-                    await self._acquire_or_renew()
-            except StoreError as error:
-                log_unreachable(error, task="sweep")
-            is_ours = self._lease is not None
-            await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if is_ours else PAUSE_S)
-
-    async def _acquire_or_renew(self) -> None:
-        if self._schema.is_too_new:
-            lease, self._lease = self._lease, None
-            if lease is not None:
-                await leases.release(self._client, lease)
-            return
-        if self._lease is not None:
-            renewal, _ = await leases.renew(self._client, self._lease, self._clock, self._lease_ms)
-            if renewal is not Renewal.RENEWED:
-                log.warning("lease_lost", task="sweep", holder=self._lease.holder)
-                self._lease = None
-                self._monitor = LeaseMonitor(self._lease_ms)
-            return
-        acquired, now_ms = await leases.acquire(
-            self._client, self._keys.sweep_lease, self._name, self._clock, self._lease_ms, self._monitor
-        )
-        if not isinstance(acquired, LeaseInfo):
-            due_s = self._clock.monotonic_s() + await self._first_after_s(now_ms)
-            # Without this, short-lived holders would never see a conference unknown for long enough.
-            self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
-            self._lease, self._next_sweep_s = acquired, due_s
-            log.info("lease_acquired", task="sweep", holder=acquired.holder)
-
-    async def _first_after_s(self, now_ms: int) -> float:
-        """Return the delay before the first sweep, bounded so that short-lived holders do not postpone sweeps forever.
-
-        By the time the lists are read, a dead holder's partitions have been taken over; otherwise they are skipped and
-        swept soon.
+        The delay is bounded so that short-lived holders do not postpone sweeps forever. By the time the lists are read,
+        a dead holder's partitions have been taken over; otherwise they are skipped and swept soon.
         """
+        acquired_s, first_after_s = self._clock.monotonic_s(), self._times.first_after_s
         swept_ms = await self._store.last_sweep_ms()
-        if swept_ms is None:
-            return self._times.first_after_s
-        left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
-        return min(self._times.first_after_s, max(0.0, left_s))
-
-    def _require_lease(self, stop: asyncio.Event) -> None:
-        if stop.is_set():
-            raise StoppingError("the process stops")
-        if not self._has_valid_lease():
-            raise LeaseLostError("another worker may hold the lease of the sweep")
-
-    def _has_valid_lease(self) -> bool:
-        """Whether no other worker can hold the lease now; it can't be renewed while Redis is unreachable."""
-        return self._lease is not None and self._lease.is_valid(self._clock)
+        if swept_ms is not None:
+            left_s = self._times.interval_s - (now_ms - swept_ms) / 1000
+            first_after_s = min(first_after_s, max(0.0, left_s))
+        # Without this, short-lived holders would never see a conference unknown for long enough.
+        self._orphans.restore(await self._store.unknown_since_ms(), now_ms)
+        self._next_sweep_s = acquired_s + first_after_s
 
     # ---- one sweep ------------------------------------------------------------------------------------------------
 
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._has_valid_lease() else TICK_S
+            wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
             if wait_s > 0:
                 await pause(stop, min(TICK_S, wait_s))
                 continue
@@ -264,7 +218,7 @@ class Sweeper:
         skipped = sum(boundary.unexpected is not None for boundary in (of_ended, of_unknown))
         findings = self._select_findings(diff.findings, interval_number)
         for batch in chunks(findings, CHUNK):
-            self._require_lease(stop)
+            self._lease.require(stop)
             with self._boundary() as boundary:
                 await self._store.publish(batch, interval_number)
             skipped += boundary.unexpected is not None
@@ -301,7 +255,7 @@ class Sweeper:
         return due
 
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
-        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._require_lease(stop)))
+        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._lease.require(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -317,7 +271,7 @@ class Sweeper:
         count = self._keys.partitions
         # Each sweep starts at another partition, so that every partition gets its turn when findings exceed the limit.
         for number in ((interval_number + step) % count for step in range(count)):
-            self._require_lease(stop)
+            self._lease.require(stop)
             if self._store.is_silent(number):
                 behind.add(number)
                 continue
@@ -337,7 +291,7 @@ class Sweeper:
         if not await self._store.is_current(number, self._store_clock.store_now_ms()):
             return False
         for batch in chunks(await self._store.live_ids(number), CHUNK):
-            self._require_lease(stop)
+            self._lease.require(stop)
             for session in await self._store.live_sessions(batch):
                 diff.compare_live(session)
         return True
@@ -348,7 +302,7 @@ class Sweeper:
         Sorted, not in a set's order, so that a simulation repeats for a given seed.
         """
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
-            self._require_lease(stop)
+            self._lease.require(stop)
             owners = await self._store.find_owners(calls)
             ended = await self._ended_sessions(owners.values(), behind)
             for call_sid, session_id in owners.items():
@@ -356,7 +310,7 @@ class Sweeper:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in chunks(sessions.items(), CHUNK):
-            self._require_lease(stop)
+            self._lease.require(stop)
             ended = await self._ended_sessions((session_id for _, session_id in conferences), behind)
             for conference_sid, session_id in conferences:
                 if session_id in ended:
@@ -380,7 +334,7 @@ class Sweeper:
         checked = {sid: owner for sid, owner in own_conferences.items() if self._keys.partition_of(owner) not in behind}
         unknown: list[str] = []
         for batch in chunks(checked.items(), CHUNK):
-            self._require_lease(stop)
+            self._lease.require(stop)
             lost = await self._store.find_unknown([session_id for _, session_id in batch])
             unknown += [sid for sid, session_id in batch if session_id in lost]
         unchecked, before = own_conferences.keys() - checked.keys(), self._orphans.since_ms
@@ -388,7 +342,7 @@ class Sweeper:
         if (since_ms := self._orphans.since_ms) != before:
             await self._save(self._store.save_unknown(since_ms))
         for conference_sid in due[:ORPHANS_MAX]:
-            self._require_lease(stop)
+            self._lease.require(stop)
             found = ConferenceFound(
                 session_id=checked[conference_sid],
                 token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
@@ -406,7 +360,7 @@ class Sweeper:
             if participants and account.has_all_calls:  # otherwise it may still turn out to be ours
                 self._orphans.ignore(found.conference_sid)
             return
-        self._require_lease(stop)
+        self._lease.require(stop)
         found = replace(found, participants=tuple(participants))
         await adopt_conference(self._store, found, self._metrics)
 
