@@ -343,7 +343,7 @@ class ExecutorHarness:
     def counts(self) -> tuple[int, int, int, int]:
         """Performed, retried, given up, dropped."""
         executor = self.executor
-        return executor.performed, executor.retried, executor.given_up, executor.dropped
+        return executor.counts.performed, executor.counts.retried, executor.counts.given_up, executor.counts.dropped
 
 
 class Turns:

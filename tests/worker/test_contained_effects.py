@@ -133,7 +133,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
 
 def check(system: ExecutorHarness, failing: FailingOnce, lines: list[Any], about: str) -> None:
     assert sorted(set(system.finished)) == ["next", "x"], about
-    assert (system.executor.in_flight, system.executor.waiting, system.executor.dropped) == (0, 0, 0), about
+    assert (system.executor.in_flight, system.executor.waiting, system.executor.counts.dropped) == (0, 0, 0), about
     outcomes = [one for one in system.outcomes if one.effect_id == "x"]
     told = [line for line in lines if line["event"] == "unexpected_error"]
     counted = system.metrics.registry.get_sample_value("conferral_unexpected_errors_total", {"where": "effect"}) or 0
@@ -214,4 +214,4 @@ async def test_outcome_that_can_never_be_written_stays_in_the_outbox_and_stops_n
         system.submit(redirect("y"))
         await system.executor.drain(5)
     assert system.finished == ["y"]
-    assert system.executor.dropped == 1
+    assert system.executor.counts.dropped == 1

@@ -121,7 +121,7 @@ async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_
         assert (await system.command("end", "OUT1")).status == "done"
 
         await system.eventually(nobody_waits, "it waits no more")
-        assert executor.dropped == 1
+        assert executor.counts.dropped == 1
         await system.settled()
         assert dialled(system) == []
 

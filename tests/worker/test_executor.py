@@ -176,7 +176,10 @@ async def test_checkpoints_stand_around_every_request() -> None:
 async def test_repr_tells_the_counts(system: ExecutorHarness) -> None:
     await system.run(redirect("a"))
 
-    assert repr(system.executor) == "<Executor in_flight=0 waiting=0 performed=1 given_up=0 retried=0 dropped=0>"
+    assert (
+        repr(system.executor)
+        == "<Executor in_flight=0 waiting=0 JobCounts(performed=1, given_up=0, retried=0, dropped=0)>"
+    )
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------
@@ -240,8 +243,8 @@ async def test_each_order_has_one_outcome_or_is_dropped_and_sessions_keep_their_
     await system.executor.drain(20)
 
     assert len(set(system.finished)) == len(system.finished)
-    assert system.executor.dropped == len(orders) - len(system.finished)
-    assert system.executor.performed + system.executor.given_up == len(system.finished)
+    assert system.executor.counts.dropped == len(orders) - len(system.finished)
+    assert system.executor.counts.performed + system.executor.counts.given_up == len(system.finished)
     assert system.calls.at_once_max <= 3
     in_line = {order.effect_id for order in orders if not (order.is_ending or isinstance(order, ReadCalls))}
     for session in {order.session_id for order in orders}:

@@ -103,7 +103,7 @@ async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(syst
     await system.settle()
 
     assert sorted(system.finished) == ["d", "stray CA-d", "u"]
-    assert system.executor.dropped == 0
+    assert system.executor.counts.dropped == 0
 
 
 async def test_drain_waits_for_such_a_hang_up_too(system: ExecutorHarness) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -208,7 +209,7 @@ async def test_dial_that_nobody_wants_any_more_fails_without_waiting_for_its_tur
     assert (paced.limiter.given_up, list(paced.limiter.waiting)) == (["d"], ["other"])
     assert (paced.calls.asked, paced.finished) == ([], ["d"])
     assert isinstance(paced.outcomes[0], EffectFailed)
-    assert paced.executor.dropped == 0
+    assert paced.executor.counts.dropped == 0
     paced.limiter.waiting["other"].set()
     await paced.settle()
     assert paced.calls.asked == ["other"]
@@ -288,7 +289,7 @@ async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: 
     paced.executor.cancel_session("S1")
     await paced.settle()
 
-    assert (paced.calls.asked, paced.finished, paced.executor.dropped) == ([], [], 1)
+    assert (paced.calls.asked, paced.finished, paced.executor.counts.dropped) == ([], [], 1)
 
 
 # ---- dials of a worker who died while they waited --------------------------------------------------------------------
@@ -312,11 +313,11 @@ async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> Non
     shown: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
     system = Paced()
-    system.executor._outbox = Lost()
+    system.executor._dials._context = replace(system.executor._context, outbox=Lost())
     system.submit(gated("d"), may_have_been_sent=True)
     await system.settle()
 
-    assert (shown, system.calls.asked, system.executor.dropped, system.executor.waiting) == ([], [], 1, 0)
+    assert (shown, system.calls.asked, system.executor.counts.dropped, system.executor.waiting) == ([], [], 1, 0)
 
 
 # ---- Redis keeps somebody waiting ------------------------------------------------------------------------------------

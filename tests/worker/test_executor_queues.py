@@ -87,7 +87,7 @@ async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -
 
     paced.submit(hang_up("h"))
     await paced.settle()
-    assert (paced.limiter.given_up, paced.executor.dropped) == (["d"], 1)
+    assert (paced.limiter.given_up, paced.executor.counts.dropped) == (["d"], 1)
 
     paced.limiter.waiting["other"].set()
     await paced.settle()
@@ -105,7 +105,7 @@ async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nob
     await paced.settle()
 
     assert paced.calls.asked == []
-    assert paced.executor.dropped == 1
+    assert paced.executor.counts.dropped == 1
 
 
 async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
@@ -138,7 +138,7 @@ async def test_worker_that_stops_leaves_dials_whose_turn_has_not_come_to_the_suc
 
     await paced.executor.drain(5)
 
-    assert (paced.calls.asked, paced.outcomes, paced.executor.dropped) == ([], [], 1)
+    assert (paced.calls.asked, paced.outcomes, paced.executor.counts.dropped) == ([], [], 1)
 
 
 async def test_gated_dial_that_was_marked_takes_no_turn(paced: Paced) -> None:

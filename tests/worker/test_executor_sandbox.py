@@ -214,7 +214,7 @@ async def test_both_are_in_the_room_after_one_redirect_whatever_happens_to_the_r
         labels = {seen.label for seen in read.participants}
     assert read.status_of(scene.agent.sid) == read.status_of(scene.caller.sid) == "in-progress"
     never_arrived = fault.get("cut") == "before" or fault.get("status") == 429 or fault.get("moment") == "before"
-    assert scene.executor.retried == (1 if never_arrived else 0)
+    assert scene.executor.counts.retried == (1 if never_arrived else 0)
 
 
 async def test_redirect_of_a_call_that_is_over_fails_as_gone(scene: Scene) -> None:

@@ -96,7 +96,7 @@ def test_partition_is_handed_over_when_its_request_is_answered_and_the_rest_is_l
         assert f"a{given}" in system.finished
         assert f"b{given}" not in system.calls.asked
         assert {f"a{kept}", f"b{kept}"} <= {*system.finished}
-        assert system.executor.dropped == 1
+        assert system.executor.counts.dropped == 1
         await team.leave(second)
         team.kill(first)
 

@@ -420,8 +420,8 @@ async def test_stray_leg_is_hung_up_without_dropping_the_sessions_other_work(sys
     executor.submit(Job(effect=stray, partition=partition, committed_at_ms=0, ends_session=False))
 
     async def all_done() -> bool:
-        return executor.performed == 4
+        return executor.counts.performed == 4
 
     await system.eventually(all_done, "three looks and a hang-up")
-    assert executor.dropped == 0
+    assert executor.counts.dropped == 0
     await ends_well(system, customer)

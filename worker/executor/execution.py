@@ -79,7 +79,7 @@ class Execution:
         self.is_cancelled = False
         #: The unexpected error that ended the execution; empty without one.
         self.internal_error = ""
-        self._context = context
+        self.context = context
         self._policy = context.policy.for_effect(job.effect)
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self._consecutive_failures = 0
@@ -133,7 +133,7 @@ class Execution:
     # ---- sending --------------------------------------------------------------------------------------------------
 
     async def _send(self) -> JobOutcome | None:
-        effect, context = self.job.effect, self._context
+        effect, context = self.job.effect, self.context
         if not context.is_ours(self.job.partition):
             # Check the lease before taking a slot, so that waiting for Redis does not block other jobs.
             await self._require_lease()
@@ -184,7 +184,7 @@ class Execution:
             if outcome is not None:
                 return outcome
         if self._is_at_most_once and not self._is_marked_sent:
-            self._is_marked_sent = await self._context.outbox.mark_sent(effect)
+            self._is_marked_sent = await self.context.outbox.mark_sent(effect)
             if not self._is_marked_sent:
                 return self._unknown()
         if isinstance(effect, Dial) or self._is_at_most_once:
@@ -196,7 +196,7 @@ class Execution:
         job = self.job
         has_waited = has_waited or job.was_queued or job.is_cancelled or job.dial_wait_ms > 0
         if job.may_have_been_sent or has_waited or self.attempts:
-            status = await self._context.outbox.dial_status(effect)
+            status = await self.context.outbox.dial_status(effect)
             if status.call_sid:
                 return await self._succeeded_with_call(status.call_sid)
             if job.is_cancelled or not status.is_wanted:
@@ -205,16 +205,16 @@ class Execution:
 
     def _may_send_now(self) -> bool:
         """Whether the request may leave; the HTTP client calls this right before sending."""
-        may_send = self._context.is_ours(self.job.partition)
+        may_send = self.context.is_ours(self.job.partition)
         self._has_been_sent = self._has_been_sent or may_send
         return may_send
 
     async def _require_lease(self) -> None:
-        if not await self._context.may_send(self.job.partition):
+        if not await self.context.may_send(self.job.partition):
             raise LeaseLostError
 
     def _count_request(self) -> None:
-        context, published_ms = self._context, self.job.command_published_at_ms
+        context, published_ms = self.context, self.job.command_published_at_ms
         self.attempts += 1
         if self.attempts > 1:
             context.metrics.effect_retries.labels(self.job.effect.kind).inc()
@@ -236,7 +236,7 @@ class Execution:
             self._unknown_since_s = since_s
 
     async def _verify(self) -> JobOutcome | None:
-        effect, context = self.job.effect, self._context
+        effect, context = self.job.effect, self.context
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
                 return self._deadline_exceeded()
@@ -273,7 +273,7 @@ class Execution:
         """Return which of these ended calls this dial placed: one without a session, and unknown to this one."""
         if not ended_calls or not isinstance(effect, Dial):
             return ""
-        outbox = self._context.outbox
+        outbox = self.context.outbox
         status = await outbox.dial_status(effect)
         if status.call_sid:
             return status.call_sid
@@ -286,7 +286,7 @@ class Execution:
 
     async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
         """Handle an error: return an outcome, or None after the backoff, when it is time for the next attempt."""
-        context = self._context
+        context = self.context
         self._consecutive_failures += 1
         wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
         if not is_verifying:
@@ -335,7 +335,7 @@ class Execution:
         return is_refused and self._may_have_happened and isinstance(self.job.effect, ChangeRecording)
 
     def _remaining_s(self) -> float:
-        return self._deadline_s - self._context.clock.monotonic_s()
+        return self._deadline_s - self.context.clock.monotonic_s()
 
     def _request_timeout_s(self) -> float:
         whole_s = self._policy.request_timeout_s
@@ -362,7 +362,7 @@ class Execution:
         """
         effect = self.job.effect
         if call_sid:
-            is_ours = await self._context.outbox.claim_call(effect.session_id, call_sid)
+            is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # the call belongs to another session that dialed the same address
         return self._succeeded(call_sid, queue_ms + self.job.dial_wait_ms)

@@ -8,21 +8,19 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import structlog
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.error_boundary import Unexpected
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Dial, Effect, FindCall, ReadCalls
-from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
+from conferral.worker.executor.dial_queue import DialQueue
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, OutboxPort, TwilioPort
+from conferral.worker.executor.job_outcomes import JobCounts, report_task_error, run_to_outcome
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.read_queue import ReadQueue
 from conferral.worker.executor.request_shares import Share
@@ -60,10 +58,7 @@ class Executor:
     lease or at a stop, loses nothing.
 
     Attributes:
-        performed: Jobs done, or whose target is gone (count).
-        given_up: Jobs that Twilio refused, that ran out of time, or whose outcome is unknown (count).
-        retried: Requests beyond a job's first (count).
-        dropped: Jobs left without an outcome (count).
+        counts: What became of the jobs.
         adaptive_limit: Limits concurrent requests; must observe every answer from Twilio.
     """
 
@@ -103,8 +98,7 @@ class Executor:
             is_ours: Whether, as far as this process knows, no other worker can own the partition; checked again once a
                 request has a connection.
         """
-        self.performed = self.given_up = self.retried = self.dropped = 0
-        self._outbox, self._metrics, self._now_ms = outbox, metrics, now_ms
+        self.counts = JobCounts()
         self.adaptive_limit = AdaptiveLimit(
             share=share or (lambda: policy.budget),
             clock=clock,
@@ -130,17 +124,16 @@ class Executor:
         self._queues: dict[str, _SessionQueue] = {}
         #: By session: tasks outside its queue that become useless when the session ends.
         self._out_of_band: dict[str, set[_Task]] = {}
-        self._acquire_dial_permit = acquire_dial_permit
-        #: Dials that wait for a permit. They are in no session queue yet, so nothing waits behind them.
-        self._waiting_dials: dict[asyncio.Task[Job], Job] = {}
+        self._dials = (
+            DialQueue(acquire_dial_permit, self._context, self.counts, self._start_dial)
+            if acquire_dial_permit
+            else None
+        )
         self._read_queue = ReadQueue(policy.requests_max)
         self._stopped = False
 
     def __repr__(self) -> str:
-        return (
-            f"<Executor in_flight={self.in_flight} waiting={self.waiting} performed={self.performed} "
-            f"given_up={self.given_up} retried={self.retried} dropped={self.dropped}>"
-        )
+        return f"<Executor in_flight={self.in_flight} waiting={self.waiting} {self.counts}>"
 
     @property
     def limiter(self) -> PriorityLimiter:
@@ -156,7 +149,7 @@ class Executor:
     def waiting(self) -> int:
         """Jobs queued behind another one of their session, dials without a permit, and unsent reads (count)."""
         return (
-            len(self._waiting_dials)
+            (len(self._dials) if self._dials else 0)
             + len(self._read_queue)
             + sum(len(queue.waiting) for queue in self._queues.values())
         )
@@ -176,18 +169,18 @@ class Executor:
         """
         effect = job.effect
         if self._stopped:
-            self.dropped += 1
+            self.counts.dropped += 1
         elif effect.is_ending:
             if job.ends_session:
                 self.cancel_session(effect.session_id)
             self._start(job)
         elif isinstance(effect, ReadCalls):
-            self.dropped += self._read_queue.add(job)
+            self.counts.dropped += self._read_queue.add(job)
             self._start_reads()
         elif isinstance(effect, FindCall):
             self._run_out_of_band(job)
-        elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
-            self._await_dial_permit(self._acquire_dial_permit, effect, job)
+        elif self._dials is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
+            self._dials.add(effect, job)
         else:
             self._enqueue(job)
 
@@ -196,11 +189,11 @@ class Executor:
 
         A request in flight continues, and is not repeated.
         """
-        self._drop_waiting_dials(lambda order: order.effect.session_id == session_id)
-        self.dropped += self._read_queue.drop(session_id)
+        self._drop_dials(lambda order: order.effect.session_id == session_id)
+        self.counts.dropped += self._read_queue.drop(session_id)
         tasks = list(self._out_of_band.get(session_id, ()))
         if queue := self._queues.get(session_id):
-            self.dropped += len(queue.waiting)
+            self.counts.dropped += len(queue.waiting)
             queue.waiting.clear()
             tasks.append(queue.task)
         for task in tasks:
@@ -220,10 +213,7 @@ class Executor:
             session = sessions.get(effect.session_id) if isinstance(effect, Dial) else None
             return session is not None and not is_dial_wanted(session, effect.effect_id)
 
-        unwanted = []
-        for task in [task for task, order in self._waiting_dials.items() if is_unwanted(order)]:
-            unwanted.append(self._waiting_dials.pop(task))
-            task.cancel()
+        unwanted = self._dials.take(is_unwanted) if self._dials else []
         for session_id in sessions:
             queue = self._queues.get(session_id)
             if queue is not None and queue.waiting:
@@ -234,11 +224,11 @@ class Executor:
 
     def drop_partition(self, partition: int) -> None:
         """Drop the jobs of a partition whose lease is gone, except for requests in flight."""
-        self._drop_waiting_dials(lambda order: order.partition == partition)
-        self.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
+        self._drop_dials(lambda order: order.partition == partition)
+        self.counts.dropped += self._read_queue.drop_all(lambda order: order.partition == partition)
         for queue in self._queues.values():
             remaining = deque(order for order in queue.waiting if order.partition != partition)
-            self.dropped += len(queue.waiting) - len(remaining)
+            self.counts.dropped += len(queue.waiting) - len(remaining)
             queue.waiting = remaining
         for task, execution in self._executions.items():
             if execution.job.partition == partition and execution.state in (
@@ -277,15 +267,14 @@ class Executor:
         """
         self._stopped = True
         # The next holder requests its own dial permits.
-        self.dropped += self._read_queue.drop_all(lambda _order: True)
-        dials = self._drop_waiting_dials(lambda _order: True)
-        if dials:
-            await asyncio.wait(dials)
+        self.counts.dropped += self._read_queue.drop_all(lambda _order: True)
+        if self._dials:
+            await self._dials.close()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while self._executions and (remaining_s := deadline_s - loop.time()) > 0:
             await asyncio.wait(self._executions, timeout=remaining_s, return_when=asyncio.FIRST_COMPLETED)
-        self.dropped += self.waiting
+        self.counts.dropped += self.waiting
         for queue in self._queues.values():
             queue.waiting.clear()
         rest = list(self._executions)
@@ -320,58 +309,21 @@ class Executor:
         else:
             self._queues[session_id] = _SessionQueue(self._start(job))
 
-    def _await_dial_permit(self, acquire: Callable[[Dial], Awaitable[None]], dial: Dial, job: Job) -> None:
-        clock = self._context.clock
-        since_s = clock.monotonic_s()
+    def _start_dial(self, job: Job) -> None:
+        (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
 
-        async def wait() -> Job:
-            with self._boundary(job, LeaseLostError) as boundary:
-                if job.may_have_been_sent:
-                    status = await self._outbox.dial_status(dial)
-                    if status.call_sid or not status.is_wanted:
-                        return replace(job, is_cancelled=True)
-                await acquire(dial)
-            if boundary.unexpected is not None:
-                return replace(job, internal_error=boundary.unexpected.reason)
-            return replace(job, dial_wait_ms=round((clock.monotonic_s() - since_s) * 1000))
-
-        task = asyncio.get_running_loop().create_task(wait(), name=f"turn-{dial.effect_id}")
-        self._waiting_dials[task] = job
-        task.add_done_callback(self._on_dial_permit)
-
-    def _on_dial_permit(self, task: asyncio.Task[Job]) -> None:
-        # The job may have been dropped at the very moment it got its permit.
-        is_awaited = self._waiting_dials.pop(task, None) is not None
-        if task.cancelled() or isinstance(task.exception(), LeaseLostError):
-            self.dropped += is_awaited
-        elif error := task.exception():
-            self._report_task_error(task, error)
-        elif is_awaited:
-            job = task.result()
-            (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
-
-    def _drop_waiting_dials(self, matches: Callable[[Job], bool]) -> list[asyncio.Task[Job]]:
-        tasks = [task for task, job in self._waiting_dials.items() if matches(job)]
-        for task in tasks:
-            del self._waiting_dials[task]
-            self.dropped += 1
-            task.cancel()
-        return tasks
-
-    def _report_task_error(self, task: asyncio.Task[Any], error: BaseException) -> None:
-        """Report a fatal error to the loop's exception handler. The effect stays in the outbox."""
-        self.dropped += 1
-        context = {"message": "carrying out an effect failed", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
+    def _drop_dials(self, matches: Callable[[Job], bool]) -> None:
+        if self._dials:
+            self.counts.dropped += len(self._dials.take(matches))
 
     def _on_done(self, task: _Task) -> None:
         job = self._executions.pop(task).job
         if job.on_attempted is not None:
             job.on_attempted()
         if task.cancelled():
-            self.dropped += 1
+            self.counts.dropped += 1
         elif error := task.exception():
-            self._report_task_error(task, error)
+            report_task_error(task, error, self.counts)
         self._read_queue.started.discard(task)
         self._start_reads()
         session_id = job.effect.session_id
@@ -388,75 +340,10 @@ class Executor:
             del self._queues[session_id]
 
     async def _execute(self, execution: Execution) -> None:
-        job, control = execution.job, (LeaseLostError, JobObsoleteError)
         try:
-            with self._boundary(job, *control) as boundary:
-                outcome = await execution.run()
-            if boundary.unexpected is not None:
-                outcome = execution.fail_internally(boundary.unexpected.reason)
-            self._report(execution, outcome)
-            with self._boundary(job, *control) as boundary:
-                follow_up = await self._outbox.finish(job.effect, outcome)
-                if follow_up is not None:
-                    self._start(self._follow_up_job(job, follow_up))
-            if boundary.unexpected is not None:
-                await self._finish_after_error(execution, boundary.unexpected)
-        except control:
-            self.dropped += 1
-        finally:
-            self.retried += max(0, execution.attempts - 1)
-
-    async def _finish_after_error(self, execution: Execution, unexpected: Unexpected) -> None:
-        """Record a minimal outcome when the real one can't be written. Failing that, leave the effect in the outbox."""
-        job = execution.job
-        with self._boundary(job, LeaseLostError, JobObsoleteError) as boundary:
-            await self._outbox.finish(job.effect, execution.fail_internally(unexpected.reason))
-        self.dropped += boundary.unexpected is not None
-
-    def _boundary(self, job: Job, *passing: type[BaseException]) -> contain:
-        effect = job.effect
-        return contain(
-            ItemKind.EFFECT,
-            self._metrics,
-            passing=passing,
-            effect=effect.kind,
-            effect_id=effect.effect_id,
-            session_id=effect.session_id,
-            partition=job.partition,
-        )
-
-    def _follow_up_job(self, job: Job, effect: Effect) -> Job:
-        return Job(
-            effect=effect, partition=job.partition, committed_at_ms=self._now_ms(job.partition), ends_session=False
-        )
-
-    def _report(self, execution: Execution, outcome: JobOutcome) -> None:
-        effect = execution.job.effect
-        result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
-        status = code = 0
-        if isinstance(outcome, EffectFailed):
-            result, status, code = "failed", outcome.http_status, outcome.code
-        done = result == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
-        if done:
-            self.performed += 1
+            follow_up = await run_to_outcome(execution, self.counts)
+        except (LeaseLostError, JobObsoleteError):
+            self.counts.dropped += 1
         else:
-            self.given_up += 1
-        self._metrics.effects.labels(effect.kind, result).inc()
-        fields = {
-            "effect": effect.kind,
-            "effect_id": effect.effect_id,
-            "session_id": effect.session_id,
-            "party": effect.party,
-            "attempt": execution.attempts,
-            # Measured from the commit, as a waiting caller experiences it.
-            "duration_ms": max(0, self._now_ms(execution.job.partition) - execution.job.committed_at_ms),
-            "outcome": result,
-            "status": status,
-            "code": code,
-        }
-        if execution.internal_error:
-            fields["reason"] = execution.internal_error
-        if done:
-            log.info("effect_performed", **fields)
-        else:
-            log.error("effect_given_up", **fields)
+            if follow_up is not None:
+                self._start(follow_up)
