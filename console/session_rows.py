@@ -19,13 +19,7 @@ _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
 def row(session: SessionView, attention: Attention | None, *, full: bool) -> bytes:
-    """Return the row as JSON.
-
-    Args:
-        session: The session.
-        attention: The session's problem.
-        full: Whether to show full phone numbers.
-    """
+    """Return the row as JSON."""
     fields, held = session.fields, held_call(session)
     values: dict[str, Any] = {
         **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},

@@ -46,12 +46,7 @@ class Attention:
 
 
 def attention_of(session: SessionView, now_ms: int) -> Attention | None:
-    """Return a session's worst problem; None without one.
-
-    Args:
-        session: The session.
-        now_ms: Unix milliseconds by Redis's clock, on which timers run.
-    """
+    """Return a session's worst problem at a time of Redis's clock; None without one."""
     if has_unknown_state(session):
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if session.is_ended:
@@ -68,12 +63,7 @@ def attention_of(session: SessionView, now_ms: int) -> Attention | None:
 
 
 def sort_key(session: SessionView, now_ms: int) -> tuple[int, int, str]:
-    """Return a key that sorts sessions that need attention first, worst on top, then the newest.
-
-    Args:
-        session: The session.
-        now_ms: Unix milliseconds.
-    """
+    """Return a key that sorts sessions that need attention first, worst on top, then the newest."""
     trouble = attention_of(session, now_ms)
     rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
     return rank, -session.created_at_ms, session.id

@@ -10,17 +10,14 @@ from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.damage import REPAIR, damaged_field
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import EffectRequest, TimelineEntry
-from conferral.operations.pending import Wait
+from conferral.operations.pending import Wait, changes_of
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
-from conferral.storage.codecs.session_codec import decode_public_changes
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
 _TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
-#: Commands that start what is stored as the newest transfer.
-_TRANSFER_COMMANDS = frozenset({"transfer", "park", "retrieve"})
 #: Explanations of end reasons.
 _END_REASONS = {
     "agent-left": "the agent hung up",
@@ -242,21 +239,17 @@ def _with_since(wait: Wait, log: Sequence[LogEntry], known: Mapping[str, int]) -
 def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
     """Return when the timer with this due time was set."""
     for entry in log:
-        if f"={due_ms}" not in entry["changes"]:
-            continue  # don't decode most entries: a log may have thousands
-        timers = decode_public_changes(entry["changes"]).get("timers") or ""
-        if timers.endswith(f"={due_ms}") or f"={due_ms} " in timers:
-            return wording.parse_time_ms(entry["at"])
+        if f"={due_ms}" in entry["changes"]:
+            timers = view_of({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
+            if due_ms in timers.values():
+                return wording.parse_time_ms(entry["at"])
     return 0
 
 
 def _last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
     """Return when one of these fields, or the state, last changed."""
     for entry in reversed(log):
-        if entry["from"] != entry["to"]:
-            return wording.parse_time_ms(entry["at"])
-        is_mentioned = any(name in entry["changes"] for name in names)  # skip decoding most entries
-        if is_mentioned and not decode_public_changes(entry["changes"]).keys().isdisjoint(names):
+        if entry["from"] != entry["to"] or changes_of(entry, *names):
             return wording.parse_time_ms(entry["at"])
     return 0
 
@@ -300,19 +293,15 @@ def _first_failure(
 
 def _begins_transfer(entry: LogEntry) -> bool:
     """Whether this entry began a transfer or completed one."""
-    if "transfer." in entry["changes"]:  # skip decoding most entries
-        changed = decode_public_changes(entry["changes"])
-        if changed.get("transfer.status") == "completed" or "transfer.number" in changed:
-            return True
-    is_begun = entry["event"] in _TRANSFER_COMMANDS and entry["outcome"] != "refused"
-    return is_begun and not decode_public_changes(entry["changes"])  # an entry older than the `changes` field
+    changed = changes_of(entry, "transfer.status", "transfer.number")
+    return "transfer.number" in changed or changed.get("transfer.status") == TransferStatus.COMPLETED
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     reports = (one for one in parse_rows(entry["reports"]) if one.get("status") == "failed")
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
-        reason = decode_public_changes(entry["changes"]).get("transfer.reason") or ""
+        reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
     reason = wording.mask_numbers(reason, full=full)
     code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
     return Failure(

@@ -137,10 +137,6 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
 def rates(before: Health, after: Health) -> Rates | None:
     """Return the rates between two snapshots.
 
-    Args:
-        before: The earlier snapshot.
-        after: The later snapshot.
-
     Returns:
         None if no time passed between them.
     """

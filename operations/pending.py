@@ -166,26 +166,29 @@ def held_since(session: SessionView, log: Sequence[LogEntry]) -> dict[str, int]:
     return {_FOR_UNHOLD.format(held=wording.join_names(held)): since}
 
 
+def changes_of(entry: LogEntry, *names: str) -> dict[str, str | None]:
+    """Return an entry's changes of these fields. Decodes few entries, because a log may have thousands."""
+    if not any(name in entry["changes"] for name in names):
+        return {}
+    return {name: value for name, value in decode_public_changes(entry["changes"]).items() if name in names}
+
+
 def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
     """Return when a pending command was accepted."""
     at_ms, is_there = 0, False
     for entry in log:
-        if "pending_commands" not in entry["changes"]:
-            continue  # don't decode most entries
-        changed = decode_public_changes(entry["changes"])
-        if "pending_commands" not in changed:
-            continue
-        commands = view_of({"pending_commands": changed["pending_commands"] or ""}).pending_commands
-        was_there, is_there = is_there, command in session_summary.pending_command_notes(commands)
-        if is_there and not was_there:
-            at_ms = wording.parse_time_ms(entry["at"])
+        if changed := changes_of(entry, "pending_commands"):
+            commands = view_of({"pending_commands": changed["pending_commands"] or ""}).pending_commands
+            was_there, is_there = is_there, command in session_summary.pending_command_notes(commands)
+            if is_there and not was_there:
+                at_ms = wording.parse_time_ms(entry["at"])
     return at_ms
 
 
 def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed; 0 if unknown, or if the last change set another value than `to`."""
     for entry in reversed(log):
-        if name in entry["changes"] and name in (changed := decode_public_changes(entry["changes"])):
+        if changed := changes_of(entry, name):
             return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
     return 0
 

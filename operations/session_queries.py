@@ -1,11 +1,9 @@
 """Session queries: list all, find by any name, read logs and outcomes."""
 
-from collections.abc import Iterable
-
 from conferral.operations import session_search
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.statemachine.ids import NAME_PATTERN
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
@@ -17,14 +15,6 @@ from conferral.storage.queries.session_reader import SessionReader
 
 class SessionQueries(SessionReader):
     """Read-only queries for operators and programs."""
-
-    async def view(self, session_id: str) -> SessionView:
-        """Return a session; empty if it does not exist."""
-        return view_of(await self.read_session(session_id))
-
-    async def views(self, session_ids: Iterable[str]) -> dict[str, SessionView]:
-        """Return the sessions that exist, by id."""
-        return {name: view_of(fields) for name, fields in (await self.read_hashes(session_ids)).items()}
 
     async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[SessionView]:
         """Return the sessions, oldest first: those in one state, or all.

@@ -38,12 +38,7 @@ def next_dialed_party(session: SessionView) -> str:
 
 
 def participants_line(session: SessionView, *, full: bool = False) -> str:
-    """Describe who talks to whom, and what the other parties do; empty if everyone has left.
-
-    Args:
-        session: The session.
-        full: Whether to show full phone numbers.
-    """
+    """Describe who talks to whom, and what the other parties do; empty if everyone has left."""
     together, apart, following = [], [], []
     later = next_dialed_party(session)
     for name, party in session.present.items():

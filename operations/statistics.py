@@ -49,11 +49,7 @@ class TransferStats:
 
 
 def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
-    """Count sessions.
-
-    Args:
-        judged: Sessions with their problems; ended ones are ignored.
-    """
+    """Count sessions."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     troubled = lone = 0
     held: list[str] = []
@@ -70,12 +66,7 @@ def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> Se
 
 
 async def read_last_hour(reader: SessionQueries, now_ms: int) -> TransferStats:
-    """Return statistics of the transfers that finished within the last hour, as far as the outcome stream goes back.
-
-    Args:
-        reader: Queries on Redis.
-        now_ms: Unix milliseconds, by Redis's clock.
-    """
+    """Return statistics of the transfers that finished within the last hour, as far as the outcome stream goes back."""
     records: dict[str, Fields] = {}
     after = f"{max(0, now_ms - HOUR_MS)}-0"
     while found := await reader.outcomes(after):

@@ -72,12 +72,6 @@ def suggest_next(
 ) -> str:
     """Return what to type next: the likeliest command in full, the others by name.
 
-    Args:
-        allowed: Commands that the session would accept now.
-        session_id: Its id.
-        command_line: How to call this program.
-        fields: The fields of the completed command.
-        state: The session's state.
 
     >>> suggest_next(("complete", "cancel", "end"), "CA1", "conferral")
     'conferral complete CA1; also: cancel, end, watch'

@@ -52,13 +52,7 @@ class Selection:
     wants_to_stop: bool = False
 
     def matches(self, session: SessionView, shown: str, *, needs_attention: bool) -> bool:
-        """Whether a session is shown.
-
-        Args:
-            session: The session.
-            shown: The text shown for it.
-            needs_attention: Whether a person has to act on it.
-        """
+        """Whether a session is shown."""
         if self.state not in ("", session.state) or (self.needs_attention and not needs_attention):
             return False
         return not self.text or self.text.lower() in f"{shown} {_searchable_text(session)}".lower()
@@ -125,11 +119,7 @@ def _searchable_text(session: SessionView) -> str:
 
 @contextmanager
 def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
-    """Pass typed keys to a handler, inside a running loop; yield whether there is a keyboard.
-
-    Args:
-        handle: Called with the keys.
-    """
+    """Pass typed keys to a handler, inside a running loop; yield whether there is a keyboard."""
     if not sys.stdin.isatty():
         yield False
         return

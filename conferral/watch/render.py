@@ -166,13 +166,7 @@ def _changes_part(changes: Sequence[Change], *, full: bool) -> RenderableType:
 
 
 def line_of(change: Change, *, full: bool, with_session: bool = True) -> str:
-    """Return a change as one line.
-
-    Args:
-        change: The change.
-        full: Whether to show full phone numbers.
-        with_session: Whether to name the session.
-    """
+    """Return a change as one line."""
     name = change.session_id if with_session else ""
     return "  ".join(filter(None, (clock_of(change), name, text_of(change, full=full))))
 

@@ -55,25 +55,15 @@ class SessionDetailView:
         full: bool,
         command_line: str,
     ) -> None:
-        """Create a view that has sent nothing.
-
-        Args:
-            feed: Reports which partitions have new commits.
-            redis: Access to Redis.
-            log_cache: The logs, shared by all pages.
-            clock: This machine's clock.
-            named: The session's id, or the SID of one of its calls.
-            after: Id of the last log entry that the page has; empty for none.
-            as_of: The version to show; None for the current one.
-            full: Whether to show full phone numbers.
-            command_line: How to call this program, for lines to copy.
-        """
         self._feed = feed
         self._redis = redis
         self._log_cache = log_cache
         self._clock = clock
+        #: The session's id, or the SID of one of its calls.
         self._named = named
+        #: The last log entry that the page has; None for none.
         self._after = parse_entry_id(after)
+        #: The version to show; None for the current one.
         self._as_of = as_of
         self._full = full
         self._command_line = command_line

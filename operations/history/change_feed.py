@@ -40,11 +40,7 @@ class ChangeFeed:
     _started: bool = False
 
     async def start(self, now_ms: int) -> list[SessionView]:
-        """Start at the current end of each log; return the existing sessions, oldest first.
-
-        Args:
-            now_ms: Unix milliseconds.
-        """
+        """Start at the current end of each log; return the existing sessions, oldest first."""
         self._started = True
         if self.session_id:
             self.positions = {self.session_id: ""}
@@ -56,11 +52,7 @@ class ChangeFeed:
         return sorted((await self.reader.views(names)).values(), key=lambda session: session.created_at_ms)
 
     async def poll(self, now_ms: int) -> list[Change]:
-        """Return the changes since the last poll, in order of time.
-
-        Args:
-            now_ms: Unix milliseconds.
-        """
+        """Return the changes since the last poll, in order of time."""
         assert self._started
         if not self.session_id:
             recent = await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS)

@@ -62,12 +62,7 @@ def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fi
 
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
-    """Yield the fields after each log entry, as `at_version` returns them.
-
-    Args:
-        log: Oldest first.
-        last_fields: The current hash.
-    """
+    """Yield the fields after each log entry, as `at_version` returns them."""
     return (_with_constants(found, last_fields) for _, found in _fold(log, last_fields))
 
 

@@ -134,12 +134,7 @@ class Timeline:
 
 
 def build_timeline(log: Iterable[LogEntry], *, full: bool = False) -> tuple[TimelineEntry, ...]:
-    """Return a log's timeline, oldest first; malformed entries are skipped.
-
-    Args:
-        log: Oldest first.
-        full: Whether to show full phone numbers.
-    """
+    """Return a log's timeline, oldest first; malformed entries are skipped."""
     made = Timeline(full=full)
     made.add(log)
     return tuple(made.entries)

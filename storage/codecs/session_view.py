@@ -118,6 +118,8 @@ class SessionView:
     state_since_ms: int = 0
     ended_at_ms: int = 0
     parked_until_ms: int = 0
+    former_calls: tuple[str, ...] = ()
+    former_conferences: tuple[str, ...] = ()
     open_read_id: str = ""
     open_read_since_ms: int = 0
     timers: Mapping[str, int] = field(default_factory=dict)

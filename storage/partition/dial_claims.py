@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.states import PartyStatus, State
+from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
@@ -91,19 +92,14 @@ class DialClaims:
         """Return what the session knows about a dial."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
-        fields = decode_fields(record)
-        if fields.get("state", State.ENDED) == State.ENDED:
+        session = view_of(decode_fields(record))
+        if not session.is_live:
             return DialStatus(is_wanted=False)
-        of_parties = (
-            value for name, value in fields.items() if name.startswith("party.") and name.endswith(".call_sid")
-        )
-        known = frozenset((*of_parties, *fields.get("former_calls", "").split())) - {""}
-        for name, value in fields.items():
-            if name.startswith("party.") and name.endswith(".dial_id") and value == dial_id:
-                party = name.removesuffix("dial_id")
-                is_gone = fields.get(f"{party}status") == PartyStatus.LEFT or fields.get(f"{party}is_leaving") == "true"
-                return DialStatus(not is_gone, fields.get(f"{party}call_sid", ""), known)
-        return DialStatus(is_wanted=False, known_calls=known)
+        known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+        party = session.parties.get(session.dialed_by(dial_id))
+        if party is None:
+            return DialStatus(is_wanted=False, known_calls=known)
+        return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
 
     async def has_ended(self, session_id: str) -> bool:
         """Whether a session has ended, or its hash has expired."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from conferral.statemachine.states import State
 from conferral.storage import scripts
+from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -68,6 +69,14 @@ class SessionReader:
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
         return {name: _without_hidden(record) for name, record in zip(wanted, answers, strict=True) if record}
+
+    async def view(self, session_id: str) -> SessionView:
+        """Return one session; empty if it does not exist."""
+        return view_of(await self.read_session(session_id))
+
+    async def views(self, session_ids: Iterable[str]) -> dict[str, SessionView]:
+        """Return sessions by id; leave out missing ones."""
+        return {name: view_of(fields) for name, fields in (await self.read_hashes(session_ids)).items()}
 
     async def find(self, named: str) -> str | None:
         """Return the id of the session with this id or one of its calls; None if unknown.

@@ -131,16 +131,6 @@ def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> N
     assert [one["id"] for one in found] == ["overdue", "bad end", "new", "old"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{}, {"state": "conferenced", "timers": "x = y=z"}, {"state": "bridged", "transfer.status": "failed"},
-     {"state": "bridged", "timers": "age=9", "transfer.status": "failed", "transfer.attempts": "[1]"}],
-)  # fmt: skip
-def test_a_record_that_makes_no_sense_does_not_stand_in_the_way(fields: Fields) -> None:
-    attention_of(view_of(fields), 0)
-    sort_key(view_of(fields), 0)
-
-
 def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
     fields, now_ms = of(conferenced())
 

@@ -148,19 +148,6 @@ def test_an_attempt_lasts_no_longer_than_its_session():
     assert session_summary.dial_attempts(view_of(fields), CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
 
 
-@pytest.mark.parametrize("broken", ["{", "7", "[7]", "[[]]", '{"party": 1}', '[{"started_at_ms": "x"}]'])
-def test_attempts_that_can_not_be_understood_are_passed_over(broken):
-    assert session_summary.dial_attempts(view_of({"transfer.attempts": broken}), CREATED_MS) == []
-
-
-@pytest.mark.parametrize("broken", ["x", "-1", "٣", "9" * 30, ""])
-def test_a_number_of_agents_tried_that_can_not_be_understood_is_passed_over(broken):
-    fields = {"agents": "client:alice client:bob", "agent_number": broken, "phase": "ringing"}
-
-    assert session_summary.session_notes(view_of(fields)) == ["agent 1 of 2"]
-    assert session_summary.agent_attempts_note(view_of(fields)) == []
-
-
 def test_parties_stand_in_the_order_in_which_they_matter():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
@@ -224,11 +211,6 @@ def test_commands_under_way_are_told_with_their_party():
         "add expert in progress",
         "announce in progress",
     ]
-
-
-@pytest.mark.parametrize("broken", ["{", "7", "[7]", '[{"party": "x"}]'])
-def test_orders_that_can_not_be_understood_are_passed_over(broken):
-    assert session_summary.session_notes(view_of({"pending_commands": broken})) == []
 
 
 def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():

@@ -7,8 +7,8 @@ from typing import TypeVar
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import AccountSwept, ConferenceFound
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
-from conferral.statemachine.states import PartyStatus, State
-from conferral.storage.codecs.timestamps import from_iso
+from conferral.statemachine.states import PartyStatus
+from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.node_limits import grouped_by_node, node_of
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
@@ -116,9 +116,9 @@ class SweepStore:
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
         """Return live sessions; leave out those that have ended or can't be read."""
-        hashes = await self._reader.read_hashes(session_ids)
-        found = (_live_session(name, fields, self._clock_offset_of(name)) for name, fields in hashes.items())
-        return [session for session in found if session is not None]
+        sessions = await self._reader.views(session_ids)
+        live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
+        return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
 
     async def find_owners(self, call_sids: Sequence[str]) -> dict[str, str]:
         """Return sessions by call; leave out unknown calls, and those whose node does not respond."""
@@ -138,13 +138,14 @@ class SweepStore:
 
     async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
         """Return the sessions that have ended; leave out live and unknown ones."""
-        hashes = await self._reader.read_hashes(session_ids)
-        found = {
-            name: EndedSession(_time_of(fields, "ended_at", self._clock_offset_of(name)), _conference_sids_of(fields))
-            for name, fields in hashes.items()
-            if not _is_live(fields)
+        return {
+            name: EndedSession(
+                session.ended_at_ms - self._clock_offset_of(name),
+                frozenset((session.conference_sid, *session.former_conferences)) - {""},
+            )
+            for name, session in (await self._reader.views(session_ids)).items()
+            if not session.is_live and session.ended_at_ms
         }
-        return {name: session for name, session in found.items() if session.ended_at_ms}
 
     def _clock_offset_of(self, session_id: str) -> int:
         return self._clock_offset_ms.get(self._keys.partition_of(session_id), 0)
@@ -197,42 +198,15 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def _live_session(session_id: str, fields: Mapping[str, str], offset_ms: int) -> LiveSession | None:
-    """Decode only the fields needed: a sweep reads every session."""
-    updated_at_ms = _time_of(fields, "updated_at", offset_ms)
-    if not _is_live(fields) or not updated_at_ms:
-        return None
-    parties = {
-        name.removesuffix("call_sid"): call_sid
-        for name, call_sid in fields.items()
-        if call_sid and name.startswith("party.") and name.endswith(".call_sid")
-    }
-    present = {party: sid for party, sid in parties.items() if fields.get(f"{party}status") != PartyStatus.LEFT}
-    calls = tuple(present.values())
-    ringing = tuple(sid for party, sid in present.items() if _is_ringing_leg(party, fields))
-    return LiveSession(session_id, updated_at_ms, fields.get("conference_sid", ""), calls, ringing)
-
-
-def _is_ringing_leg(party: str, fields: Mapping[str, str]) -> bool:
-    """Whether a dialed leg is still unanswered, as far as is known. The calling party does not count."""
-    if fields.get(f"{party}status") not in _UNANSWERED:
-        return False
-    child = CUSTOMER if fields.get("direction") == OUTBOUND else AGENT
-    return bool(fields.get(f"{party}dial_id")) or party == f"party.{child}."
-
-
-def _conference_sids_of(fields: Mapping[str, str]) -> frozenset[str]:
-    return frozenset((fields.get("conference_sid", ""), *fields.get("former_conferences", "").split())) - {""}
-
-
-def _is_live(fields: Mapping[str, str]) -> bool:
-    return fields.get("state", State.ENDED) != State.ENDED
-
-
-def _time_of(fields: Mapping[str, str], name: str, offset_ms: int) -> int:
-    """Return Unix milliseconds of Redis's current clock; 0 if the hash lacks the time."""
-    try:
-        at_ms = from_iso(fields.get(name, ""))
-        return at_ms and at_ms - offset_ms
-    except ValueError:
-        return 0
+def _live_session(session_id: str, session: SessionView, offset_ms: int) -> LiveSession:
+    calls = {name: party for name, party in session.present.items() if party.call_sid}
+    # The calling party's phone does not ring.
+    child = CUSTOMER if session.direction == OUTBOUND else AGENT
+    ringing = (one for one in calls.values() if one.status in _UNANSWERED and (one.dial_id or one.name == child))
+    return LiveSession(
+        session_id,
+        session.updated_at_ms - offset_ms,
+        session.conference_sid,
+        tuple(party.call_sid for party in calls.values()),
+        tuple(party.call_sid for party in ringing),
+    )

@@ -7,11 +7,9 @@ import pytest
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.timestamps import to_iso
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
-from conferral.worker.sweep.store import _time_of
 from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
@@ -180,10 +178,3 @@ async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_
         await sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop)
     assert sea.account.asked == ["CF1"]
     assert await adopted(sea) == []
-
-
-@pytest.mark.parametrize(
-    ("record", "at_ms"), [({"at": to_iso(9_000)}, 7_000), ({}, 0), ({"at": ""}, 0), ({"at": "yesterday"}, 0)]
-)
-def test_time_of_a_record_is_told_by_redis_clock_and_is_zero_without_one(record: dict[str, str], at_ms: int) -> None:
-    assert _time_of(record, "at", offset_ms=2_000) == at_ms
