@@ -22,9 +22,6 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
     """Store the partition count and schema version on first use; later, reject another partition count.
 
     Args:
-        client: For commands.
-        prefix: `CONFERRAL_PREFIX`.
-        partitions: `CONFERRAL_PARTITIONS`.
         schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:

@@ -19,12 +19,6 @@ async def publish_outcome(
 ) -> None:
     """Append an outcome. A repeated append has the same id, so readers can deduplicate.
 
-    Args:
-        client: For commands.
-        keys: Key names.
-        record: The outcome.
-        max_entries: Approximate number of outcomes kept.
-
     Raises:
         StoreUnreachableError: Redis did not answer; the outcome may have been appended.
         StoreError: Redis refused.

@@ -43,7 +43,6 @@ class RebalanceChannel:
         """Receive notifications until the process stops.
 
         Args:
-            stop: Set when the process must stop.
             on_message: Called for each notification, and after each subscription, since some may have been missed.
         """
         while not stop.is_set():

@@ -8,14 +8,7 @@ TRIM_EVERY_S = 60.0
 
 
 async def trim(client: Client, keys: Keys, now_ms: int, ttl_s: int) -> None:
-    """Remove outcomes and dead letters older than the limit, approximately: Redis removes whole nodes of the stream.
-
-    Args:
-        client: For commands.
-        keys: Key names.
-        now_ms: Redis's time, Unix milliseconds.
-        ttl_s: How long they are kept, seconds.
-    """
+    """Remove outcomes and dead letters older than the limit, approximately: Redis removes whole nodes of the stream."""
     oldest = max(0, now_ms - 1000 * ttl_s)
     with store_errors():
         pipeline = client.pipeline(transaction=False)

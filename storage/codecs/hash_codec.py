@@ -108,13 +108,7 @@ class HashCodec:
                 fields[name] = value if encode is None else encode(value)
 
     def changes(self, instance: Any, previous: Any, prefix: str = "") -> dict[str, str | None]:
-        """Return the fields that differ from an earlier version's; None for a field that was removed.
-
-        Args:
-            instance: The current instance; None if there is none any more.
-            previous: The earlier instance; None if there was none.
-            prefix: Prefix of the fields' names.
-        """
+        """Return the fields that differ from an earlier version's; None for a field that was removed."""
         if instance is previous:
             return {}
         if instance is None or previous is None:

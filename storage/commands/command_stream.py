@@ -186,10 +186,6 @@ async def wait_for_outcome(
     """Wait until a command's outcome is final, or the time is up; return what is known.
 
     Args:
-        client: Redis client.
-        keys: Key names.
-        command_id: The id under which the outcome is stored.
-        timeout_s: Seconds.
         digest: Digest of the request, if the id may have been used before: do not wait for another command's outcome.
     """
     loop = asyncio.get_running_loop()

@@ -78,7 +78,6 @@ class ClusterClient(RedisCluster):
         An exception in the answers concerns its own command only, even if its node is gone.
 
         Args:
-            commands: The commands.
             on_answer: Called with a command's position and answer as soon as its node has answered, since another node
                 may be unresponsive. Not called for redirected commands.
         """

@@ -34,12 +34,6 @@ class NodeLimits:
     """
 
     def __init__(self, client: Client, concurrency: int) -> None:
-        """Start with all permits free.
-
-        Args:
-            client: Knows which node has a key.
-            concurrency: Concurrent commands per node, count.
-        """
         self._client = client
         self._concurrency = concurrency
         self._nodes: dict[str, _Node] = {}

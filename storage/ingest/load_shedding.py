@@ -104,13 +104,7 @@ class LoadShedding:
         self._logged_at_s: dict[Reason, float] = {}
 
     def should_shed(self, event: Event, partition: int, *, is_overloaded: bool) -> bool:
-        """Whether to drop an event; call once per event.
-
-        Args:
-            event: The event.
-            partition: Its partition.
-            is_overloaded: Whether much already waits for Redis.
-        """
+        """Whether to drop an event; call once per event."""
         is_within = self._rates.try_acquire(event.session_id)
         if not event.ignored_because:
             return False

@@ -33,7 +33,6 @@ class Ingest(Protocol):
         Under load, an event that decides nothing may be dropped; the sender need not repeat it.
 
         Args:
-            event: The event.
             call_sid: If given, the call is first indexed to the event's session.
 
         Raises:
@@ -62,9 +61,6 @@ class Ingest(Protocol):
         The same call always gets the same answer: a dial that has lost a ring group has lost it for good.
 
         Args:
-            session_id: The session's id.
-            dial_id: The dial that placed the call.
-            call_sid: The call.
             ring_group: The ring group shared by its dials; empty to claim only the dial.
             released_dials: Dials of the ring group whose parties have left or are released: a winner among them loses
                 it to this dial.
@@ -77,11 +73,6 @@ class Ingest(Protocol):
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """Whether an identity has placed too many calls within the last 60 s; if not, count this one, once.
-
-        Args:
-            identity: The caller's identity.
-            call_sid: The call.
-            limit: The maximum number of calls (count).
 
         Raises:
             StoreUnreachableError: The result is unknown.

@@ -50,14 +50,7 @@ class DialClaims:
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Mark an effect in the outbox as possibly sent, right before it is sent.
-
-        Args:
-            partition: The outbox's partition.
-            lease: This worker's lease on it.
-            effect_id: The effect.
-            now_ms: Redis's time, Unix milliseconds.
-        """
+        """Mark an effect in the outbox as possibly sent, right before it is sent."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
             return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))
@@ -66,8 +59,6 @@ class DialClaims:
         """Request a permit to place a call, from the rate limit that all workers share.
 
         Args:
-            worker_name: This worker's name; it requests one permit at a time.
-            per_second: Permits per second, more than 0.
             urgent: Whether a caller is waiting; urgent dials go first.
 
         Returns:
@@ -108,13 +99,7 @@ class DialClaims:
         return state is None or bool(state == State.ENDED.value.encode())
 
     async def append_job(self, partition: int, effect: Effect, now_ms: int) -> None:
-        """Add an effect to the outbox without a commit, for one that follows from no event.
-
-        Args:
-            partition: The outbox's partition.
-            effect: The effect, which the next holder also executes.
-            now_ms: Redis's time, Unix milliseconds.
-        """
+        """Add an effect to the outbox without a commit, for one that follows from no event."""
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
         with store_errors():
             await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)

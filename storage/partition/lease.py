@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
@@ -149,11 +148,6 @@ async def acquire(
     """Acquire a free or expired lease.
 
     Args:
-        client: Redis client.
-        key: The lease's key.
-        worker_name: This worker's name, random and unique.
-        clock: This machine's clock.
-        duration_ms: Lifetime without renewal, milliseconds.
         monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.
 
     Returns:
@@ -215,24 +209,14 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | N
         An entry per key: an empty name and 0 for a lease that was never held; None for an invalid one, which `acquire`
             reports.
     """
-    with store_errors():
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.hmget(key, "holder", "until")
-        answers = await pipeline.execute(raise_on_error=False)
-    return [_parse_info(answer) for answer in answers]
+    return [
+        _parse_info(one) for one in await run_each(client, keys, lambda pipe, key: pipe.hmget(key, "holder", "until"))
+    ]
 
 
-def _parse_info(answer: object) -> LeaseInfo | None:
-    try:
-        with store_errors():
-            if isinstance(answer, Exception):
-                raise answer
-    except StoreUnreachableError:
-        raise
-    except StoreError:
+def _parse_info(answer: tuple[bytes | None, bytes | None] | None) -> LeaseInfo | None:
+    if answer is None:
         return None
-    assert isinstance(answer, list)
     holder, until = answer
     try:
         return LeaseInfo((holder or b"").decode(errors="replace"), int(until or 0))
@@ -246,10 +230,6 @@ async def renew(
     """Renew a lease; return the result and Redis's time.
 
     Args:
-        client: Redis client.
-        lease: This worker's lease.
-        clock: This machine's clock.
-        duration_ms: Lifetime from now on, milliseconds.
         own_now_ms: For a partition's lease its time, Unix milliseconds: the next holder continues from it, and compares
             the server stored with it.
     """

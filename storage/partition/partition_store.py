@@ -139,12 +139,7 @@ class PartitionStore:
         return {name: state for name, state in found if state is not None}
 
     async def fire_timers(self, partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
-        """Move due timers onto the stream.
-
-        Args:
-            partition: The partition.
-            lease: This worker's lease on it.
-            now_ms: The partition's time, Unix milliseconds.
+        """Move the timers that are due by the partition's time onto the stream.
 
         Returns:
             How many were moved, and when the next one is due, Unix milliseconds; None without timers.
@@ -219,11 +214,6 @@ class PartitionStore:
 
     async def count_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> dict[str, int]:
         """Count one more worker death for effects that are in the partition's outbox.
-
-        Args:
-            partition: The partition.
-            effect_ids: The effects.
-            max_deaths: No effect is counted beyond this (count).
 
         Returns:
             Deaths by effect; an effect above `max_deaths` keeps its count.

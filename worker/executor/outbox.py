@@ -45,15 +45,6 @@ class OutboxWriter:
         held: Mapping[int, HeldLease],
         now_ms: Callable[[int], int],
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            access: For outcomes.
-            dial_claims: For marks and calls.
-            keys: Key names.
-            held: The partitions that this worker holds.
-            now_ms: Returns a partition's time, Unix milliseconds.
-        """
         self._access = access
         self._dial_claims = dial_claims
         self._keys = keys
