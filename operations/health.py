@@ -6,7 +6,7 @@ from typing import Any
 
 from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import CHUNK, SessionQueries
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
@@ -170,21 +170,21 @@ _READS_PER_PARTITION = 5
 
 
 async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
-    with store_errors():
-        pipeline = client.pipeline(transaction=False)
-        for number in numbers:
-            pipeline.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
-            pipeline.xlen(keys.events(number))
-            pipeline.xinfo_groups(keys.events(number))
-            pipeline.scard(keys.live(number))
-            pipeline.hlen(keys.outbox(number))
-        answers = _values_or_none(await pipeline.execute(raise_on_error=False))
-        leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
-        pipeline = client.pipeline(transaction=False)
-        for number, lease in zip(numbers, leases, strict=True):
-            # Timers run on the partition's own clock.
-            pipeline.zcount(keys.timers(number), "-inf", now_ms + _number(lease[3]) - OVERDUE_AFTER_MS)
-        overdue = _values_or_none(await pipeline.execute(raise_on_error=False))
+    def append_reads(pipe: Any, number: int) -> None:
+        pipe.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
+        pipe.xlen(keys.events(number))
+        pipe.xinfo_groups(keys.events(number))
+        pipe.scard(keys.live(number))
+        pipe.hlen(keys.outbox(number))
+
+    def append_count(pipe: Any, place: int) -> None:
+        # Timers run on the partition's own clock.
+        own_now_ms = now_ms + _number(leases[place][3])
+        pipe.zcount(keys.timers(numbers[place]), "-inf", own_now_ms - OVERDUE_AFTER_MS)
+
+    answers = await run_each(client, numbers, append_reads)
+    leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
+    overdue = await run_each(client, range(len(numbers)), append_count)
     found = []
     for place, number in enumerate(numbers):
         undecided, groups, live, outbox = answers[place * _READS_PER_PARTITION + 1 : (place + 1) * _READS_PER_PARTITION]
@@ -202,14 +202,6 @@ async def _partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms
             )
         )
     return found
-
-
-def _values_or_none(answers: list[Any]) -> list[Any]:
-    """Return a pipeline's replies; None for a missing key or one of the wrong type."""
-    for answer in answers:
-        if isinstance(answer, Exception) and not ("no such key" in str(answer) or "WRONGTYPE" in str(answer)):
-            raise answer
-    return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:

@@ -93,7 +93,7 @@ def _without_cluster(url: str) -> tuple[str, bool]:
 
 
 async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-    """Run one command per item, in pipelines; return their answers, None for a key of a foreign type."""
+    """Run commands for each item, in pipelines; return their answers, None for a missing key or a foreign type."""
     wanted = list(items)
     answers: list[Any] = []
     with store_errors():
@@ -102,10 +102,10 @@ async def run_each(client: Client, items: Iterable[_T], append_command: Callable
             for one in wanted[start : start + CHUNK]:
                 append_command(pipeline, one)
             for answer in await pipeline.execute(raise_on_error=False):
-                is_foreign = isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)
-                if isinstance(answer, Exception) and not is_foreign:
+                is_refused = isinstance(answer, Exception)
+                if is_refused and not ("WRONGTYPE" in str(answer) or "no such key" in str(answer)):
                     raise answer
-                answers.append(None if is_foreign else answer)
+                answers.append(None if is_refused else answer)
     return answers
 
 
