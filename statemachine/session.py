@@ -185,6 +185,8 @@ class Session:
     conference_sid: str = ""
     #: The conference's friendly name: the session's id, or a generated name if your app chose the id.
     conference_name: str = ""
+    #: Who started it, for a session started by a command; empty if the command did not say.
+    by: str = ""
     parties: Mapping[str, Party] = field(default_factory=dict)
 
     #: The newest transfer; None before the first.

@@ -61,6 +61,8 @@ class OutcomeRecord:
     #: Unix milliseconds.
     started_at_ms: int = 0
     ended_at_ms: int = 0
+    #: Who gave the command for the transfer, or for the `call` that started the session; empty if unknown.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

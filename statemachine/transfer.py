@@ -70,6 +70,8 @@ class TransferState:
     fell_back: bool = False
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
+    #: Who gave the command; empty if it did not say, or without a command.
+    by: str = ""
 
     @property
     def is_running(self) -> bool:

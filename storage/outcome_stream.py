@@ -35,6 +35,7 @@ def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
         "session": record.session_id,
         "result": record.result,
         "reason": record.reason,
+        "by": record.by,
         "mode": record.mode,
         "to": record.to,
         "attempts": orjson.dumps([_encode_attempt(one, record.ended_at_ms) for one in record.attempts]).decode(),

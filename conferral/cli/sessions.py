@@ -187,7 +187,7 @@ def print_fields(session: "SessionView", *, full: bool) -> None:
 
 def field_lines(session: "SessionView", *, full: bool) -> list[str]:
     """Return the session-level fields as lines."""
-    from conferral.operations import session_summary
+    from conferral.operations import session_summary, wording
     from conferral.operations.damage import REPAIR, damaged_field
 
     fields = session.fields
@@ -195,6 +195,7 @@ def field_lines(session: "SessionView", *, full: bool) -> list[str]:
         "session": session.id,
         "state": session_summary.state_label(session),
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
+        "by": wording.display_address(session.by, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
         "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
         "notes": "; ".join(session_summary.session_notes(session)),

@@ -55,6 +55,8 @@ class Transfer:
     reason: str = ""
     #: The destinations as the command named them.
     to: tuple[str, ...] = field(default=(), repr=False)
+    #: Who gave the command; empty if it did not say.
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Session:
     conference_sid: str = ""
     #: Friendly name of the conference: the session id, or a generated name if the caller of the API chose the id.
     conference_name: str = ""
+    #: Who started it, for a session started by a command; empty if the command did not say.
+    by: str = ""
     #: How the parties were first connected: `bridge` or `conference`.
     mode: str = "bridge"
     #: By name, including parties that have left.
@@ -235,6 +239,8 @@ class OutcomeRecord:
     result: str
     #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
+    #: Who gave the command for the transfer, or for the session; empty if unknown.
+    by: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
     attempts: tuple[Attempt, ...] = ()
@@ -251,6 +257,7 @@ class OutcomeRecord:
             session=fields.get("session", ""),
             result=fields.get("result", ""),
             reason=fields.get("reason", ""),
+            by=fields.get("by", ""),
             mode=fields.get("mode", ""),
             to=tuple(filter(None, fields.get("to", "").split(","))),
             attempts=tuple(_attempt(row) for row in parse_rows(fields.get("attempts", ""))),

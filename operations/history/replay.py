@@ -20,7 +20,7 @@ from conferral.storage.codecs.session_codec import decode_public_changes, is_log
 #: Maximum size of a history file, in bytes; the longest possible log needs less.
 FILE_BYTES_MAX = 64 * 1024 * 1024
 #: Fields that never change, so their current value always held.
-_CONSTANT_FIELDS = ("id", "direction", "created_at", "mode", "agents")
+_CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents")
 
 
 class BadHistoryError(ConferralError):
@@ -139,7 +139,7 @@ def _addresses(then: Fields, now: Fields) -> Fields:
     of_label = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
     found = {f"{party}address": of_label[label] for party, label in _labels(then).items() if of_label.get(label)}
     if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
-        found["transfer.to"] = now.get("transfer.to", "")
+        found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
     return found
 
 

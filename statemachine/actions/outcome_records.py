@@ -46,6 +46,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
             session_id=draft.session.id,
             result=result,
             reason=transfer.reason,
+            by=transfer.by,
             mode=transfer.mode.value,
             to=transfer.to,
             attempts=transfer.attempts,
@@ -80,6 +81,7 @@ def conclude_session(draft: Draft, reason: str) -> None:
             session_id=draft.session.id,
             result="ended",
             reason=reason,
+            by=draft.session.by,
             started_at_ms=draft.session.created_at_ms,
             ended_at_ms=draft.now_ms,
         )

@@ -87,6 +87,7 @@ def open_outbound(draft: Draft, event: Call) -> None:
         created_at_ms=draft.now_ms,
         parties={CUSTOMER: customer},
         call_command_id=event.command_id,
+        by=event.by,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
         conference_name=event.conference_name,

@@ -143,9 +143,9 @@ class _Codecs(NamedTuple):
 
 _TIMERS = {Mapping[str, int]: (_encode_timers, _decode_timers)}
 _SESSION_ALWAYS = ("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-                   "end_reason", "conference_sid", "conference_name")  # fmt: skip
+                   "end_reason", "conference_sid", "conference_name", "by")  # fmt: skip
 _PARTY_ALWAYS = ("label", "call_sid", "address", "status", "held", "muted", "left_reason")
-_TRANSFER_ALWAYS = ("mode", "to", "status", "reason", "stage")
+_TRANSFER_ALWAYS = ("mode", "to", "by", "status", "reason", "stage")
 _RECORDING_ALWAYS = ("recording_sid", "status", "url", "duration_s")
 _RECORDING_NAMES = {"recording_sid": "sid"}
 _STORED = _Codecs(

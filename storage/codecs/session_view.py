@@ -74,6 +74,7 @@ class TransferView:
     to: str = field(default="", repr=False)
     status: str = ""
     reason: str = ""
+    by: str = ""
     stage: str = ""
     attempts: tuple[Attempt, ...] = ()
 
@@ -109,6 +110,7 @@ class SessionView:
     options: DialOptions = field(default_factory=DialOptions, repr=False)
     pending_commands: tuple[PendingCommand, ...] = field(default=(), repr=False)
     conference_name: str = ""
+    by: str = ""
     transfer: TransferView = field(default_factory=TransferView)
     recording: RecordingView = field(default_factory=RecordingView)
     id: str = ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import DialOverdue, LeaveOverdue, RingOverdue
+from conferral.statemachine.events import DialOverdue, End, LeaveOverdue, RingOverdue
 from tests.statemachine.conference_scenarios import as_room, called_in
 from tests.statemachine.scenario import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, outbound
@@ -34,6 +34,18 @@ def test_agent_is_dialled_first_and_the_customer_by_the_gates_document():
     )
     story.call("customer", "in-progress").expect("bridged", phase="connected").expect_timers()
     story.expect_command("call-1", "accepted", "done").expect_parties(customer="connected", agent="connected")
+
+
+def test_who_placed_the_call_is_kept_and_named_in_its_outcome():
+    story = called(by="desk 7").placed("agent").call("agent", "busy", sip=486).expect("ended")
+    assert story.session.by == "desk 7"
+    assert [(one.kind, one.by) for one in story.outcome_records] == [("session", "desk 7")]
+
+
+def test_who_asked_for_a_transfer_is_kept_and_named_in_its_outcome():
+    story = outbound().transfer("warm", by="desk 7").command(End, "end-1", by="desk 8")
+    assert story.session.transfer.by == "desk 7"
+    assert [(one.kind, one.by) for one in story.outcome_records] == [("transfer", "desk 7"), ("session", "")]
 
 
 def test_session_that_exists_is_not_opened_twice():

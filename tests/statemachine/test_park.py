@@ -7,6 +7,7 @@ from conferral.statemachine.events import (
     ConfirmOverdue,
     ConvertOverdue,
     OpeningOverdue,
+    Park,
     ParkOverdue,
     RepairOverdue,
     StageOverdue,
@@ -30,6 +31,12 @@ def test_out_of_a_conference_the_agent_may_leave_and_the_customer_hears_music_be
     assert (customer.wait_audio, story.session.parked_by) == ("music", ALICE)
     assert story.session.timers["park"] - story.now_ms == 300_000
     assert story.outcome_records[0].mode == "park"
+
+
+def test_a_recall_is_still_of_the_one_who_parked():
+    story = as_room(conferenced()).command(Park, "park-1", by="desk 7").confirms("agent").confirms("customer")
+    story.leaves("agent").fires(ParkOverdue)
+    assert (story.session.transfer.number, story.session.transfer.by) == (2, "desk 7")
 
 
 def test_out_of_a_bridge_the_customer_waits_in_a_room_of_his_own():

@@ -242,6 +242,7 @@ def test_session_reads_as_people_expect():
         "CA1",
         version=3,
         created_at_ms=1_795_165_380_677,
+        by="desk 7",
         parties={"agent": Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING)},
     )
     assert session_codec.encode(session) == {
@@ -256,6 +257,7 @@ def test_session_reads_as_people_expect():
         "end_reason": "",
         "conference_sid": "",
         "conference_name": "CA1",
+        "by": "desk 7",
         "party.agent.call_sid": "CA2",
         "party.agent.address": "client:alice",
         "party.agent.label": "agent-1",
@@ -281,6 +283,7 @@ def test_transfer_reads_as_people_expect():
     assert {name: value for name, value in fields.items() if name.startswith("transfer.")} == {
         "transfer.mode": "consult",
         "transfer.to": NUMBER,
+        "transfer.by": "",
         "transfer.status": "ringing",
         "transfer.reason": "",
         "transfer.stage": "converting",

@@ -32,6 +32,7 @@ class OutcomeRecord(BaseModel):
         json_schema_extra={"enum": ["completed", "failed", "recalled", "cancelled", "ended"]},
     )
     reason: str = Field(description="why; empty if nothing failed")
+    by: str = Field(description="who gave the command for the transfer, or started the session; empty if unknown")
     mode: str = Field(description="of a transfer: its mode")
     to: str = Field(description="of a transfer: the destinations as the command named them")
     attempts: str = Field(

@@ -76,6 +76,7 @@ class Session(BaseModel):
     end_reason: str = Field("", description="a reason listed in docs/commands.md; empty while the session is live")
     conference_sid: str = Field("", description="empty while there is no conference")
     conference_name: str = Field("", description="friendly name of the conference; the id unless the id was given")
+    by: str = Field("", description="who started it, for a session started by a command")
 
 
 #: Patterns of field names that exist per party, or for the latest transfer, with their schemas.
@@ -85,7 +86,7 @@ SESSION_PATTERNS: dict[str, dict[str, Any]] = {
     rf"{_PARTY}(call_sid|address|label|left_reason)$": {"type": "string"},
     rf"{_PARTY}(held|muted)$": {"type": "string", "enum": ["true", "false"]},
     r"^transfer\.status$": {"type": "string", **_one_of(TransferStatus)},
-    r"^transfer\.(mode|to|reason)$": {"type": "string"},
+    r"^transfer\.(mode|to|by|reason)$": {"type": "string"},
 }
 
 

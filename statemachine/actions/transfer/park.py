@@ -71,6 +71,7 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
             number=before.number + 1 if before else 1,
             mode=TransferMode.PARK,
             to=draft.session.parked_by,
+            by=before.by if before and before.mode is TransferMode.PARK else "",
             started_at_ms=draft.now_ms,
         ),
         parked_until_ms=0,

@@ -121,6 +121,7 @@ def accept_transfer(draft: Draft, event: Transfer | Park | Retrieve) -> None:
             to="" if isinstance(event, Park) else event.to,
             options=_NO_OPTIONS if isinstance(event, Park) else dial_options(event),
             command_id=event.command_id,
+            by=event.by,
             started_at_ms=draft.now_ms,
         )
     )
