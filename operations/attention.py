@@ -17,17 +17,6 @@ OVERDUE_AFTER_MS = 2_000
 RECENT_FAILURE_MS = 300_000
 #: Phases in which a customer is expected to be alone for a while.
 _EXPECTED_LONE_PHASES = frozenset({"ringing", "blind", "park", "parked", "retrieve", "recall"})
-_CONNECTING = frozenset({"dialing", "ringing", "confirming"})
-#: Why a transfer failed, as a sentence has it.
-_FAILURE_REASONS = {
-    "busy": "target was busy",
-    "no-answer": "target did not answer",
-    "rejected": "target declined",
-    "failed": "target could not be reached",
-    "no-confirmation": "target did not press 1",
-    "customer-left": "the customer hung up",
-    "hold-limit": "hold limit reached",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ def is_lone(session: SessionView) -> bool:
     """Whether one party is unexpectedly alone in a conference and no one is being dialed."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
-    if any(party.status in _CONNECTING for party in session.parties.values()):
+    if any(party.status in wording.CONNECTING for party in session.parties.values()):
         return False
     return len(_participants(session)) == 1
 
@@ -105,7 +94,7 @@ def _overdue(session: SessionView, now_ms: int) -> str:
 def _failed_transfer(session: SessionView, now_ms: int) -> str:
     """Describe the newest transfer's recent failure, or the recall after it; empty for neither."""
     transfer = session.transfer
-    why = f": {_FAILURE_REASONS.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
+    why = f": {wording.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
     if session.phase == Phase.RECALL:
         return f"transfer failed{why}; calling the agent back"
     if transfer.status != TransferStatus.FAILED:

@@ -9,12 +9,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND
 from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 
-#: What a party hears whose phone is still being dialed.
-_NOT_CONNECTED = {
-    "dialing": "{party} is being dialed",
-    "ringing": "{party}'s phone is ringing",
-    "confirming": "{party} is asked to press 1",
-}
 #: Names of wait audio for people.
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
 
@@ -59,7 +53,7 @@ def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
 def _audible_to(party: PartyView, there: Mapping[str, PartyView]) -> AudibleParties:
     name = party.name
     if not party.is_connected:
-        return AudibleParties(name, (), _NOT_CONNECTED.get(party.status, "{party} hears silence").format(party=name))
+        return AudibleParties(name, (), f"{name} {wording.CONNECTING.get(party.status, 'hears silence')}")
     if party.held:
         # Without configured wait audio, Twilio plays its own music.
         return AudibleParties(
@@ -87,7 +81,7 @@ def _audible_in_bridge(name: str, there: Mapping[str, PartyView]) -> AudiblePart
         return AudibleParties(name, (other,), f"{name} hears {other}")
     if pair.status == PartyStatus.RINGING:
         return AudibleParties(name, (), f"{name} hears ringing")
-    return AudibleParties(name, (), f"{name} hears silence: {_NOT_CONNECTED.get(pair.status, '').format(party=other)}")
+    return AudibleParties(name, (), f"{name} hears silence: {other} {wording.CONNECTING.get(pair.status, '')}")
 
 
 def _is_audible(other: PartyView, listener: PartyView) -> bool:

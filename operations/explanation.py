@@ -18,34 +18,8 @@ from conferral.storage.codecs.text_codec import parse_rows
 
 #: Twilio's documentation of its error codes.
 _TWILIO_ERRORS = "https://www.twilio.com/docs/errors"
-#: Explanations of end reasons.
-_END_REASONS = {
-    "agent-left": "the agent hung up",
-    "customer-left": "the customer hung up",
-    "agent-busy": "the agent was busy",
-    "agent-no-answer": "the agent did not answer",
-    "agent-rejected": "the agent declined the call",
-    "agent-failed": "the agent could not be reached",
-    "agent-no-confirmation": "the agent did not press 1",
-    "customer-busy": "the customer was busy",
-    "customer-no-answer": "the customer did not answer",
-    "customer-rejected": "the customer declined the call",
-    "customer-failed": "the customer could not be reached",
-    "customer-no-confirmation": "the customer did not press 1",
-    "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
-    "recall-failed": "the transfer failed after the agent had left, and the agent could not be called back",
-    "fallback-failed": "the transfer failed after the agent had left, and so did the fallback",
-    "park-timeout": "no one retrieved the parked call in time",
-    "alone": "one party was left in the conference",
-    "convert-failed": "customer and agent could not be joined in a conference",
-    "command": "an operator ended it",
-    "too-old": "it reached the limit of 24 h",
-}
 #: Progress of a running transfer, in words.
-_TRANSFER_STATUSES = {
-    "dialing": "the target is being dialed",
-    "ringing": "the target's phone is ringing",
-    "confirming": "the target is asked to press 1",
+_TRANSFER_STATUSES = {status: f"the target {text}" for status, text in wording.CONNECTING.items()} | {
     "consulting": "agent and target are talking",
     "merged": "all three are talking",
 }
@@ -191,7 +165,7 @@ def _summary(
 
 def _end(session: SessionView, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
-    why = _END_REASONS.get(reason, reason) or "no reason is recorded"
+    why = wording.END_REASONS.get(reason, reason) or "no reason is recorded"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
@@ -206,7 +180,7 @@ def _ended_by(by: TimelineEntry, reason: str) -> str:
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
-    return f"Cause: {_END_REASONS.get(reason, reason)}. First signal received: {by.text}"
+    return f"Cause: {wording.END_REASONS.get(reason, reason)}. First signal received: {by.text}"
 
 
 def _transfer_with_status(transfer: str, status: str) -> str:

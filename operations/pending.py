@@ -40,18 +40,6 @@ _STATUSES: dict[str, tuple[str, WaitSource]] = {
     "ringing": ("{party} to answer", "person"),
     "confirming": ("{party} to press 1", "person"),
 }
-#: Pending participant updates, by the value of the field `pending_update`.
-_CONFIRMED = {
-    "hold": "that {party} is on hold",
-    "unhold": "that {party} is off hold",
-    "mute": "that {party} is muted",
-    "unmute": "that {party} is unmuted",
-    "set-end-on-exit": "that the conference ends when {party} leaves",
-    "clear-end-on-exit": "that the conference keeps running when {party} leaves",
-    "monitor": "that {party} is monitoring",
-    "whisper": "that {party} is whispering to the agent",
-    "barge": "that {party} is heard by everyone",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +97,8 @@ def _waits_for_parties(session: SessionView) -> list[Wait]:
                 what += f"; then {later} is dialed"
             found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms, 0, by))
         if party.pending_update:
-            known = _CONFIRMED.get(party.pending_update)
-            # Don't use an unknown value as a format string: it may contain braces.
-            what = known.format(party=name) if known else f"of {party.pending_update} for {name}"
-            found.append(Wait(f"Twilio's confirmation {what}", party.pending_since_ms, 0, "twilio"))
+            what = wording.describe_update(party.pending_update, name) or f"{party.pending_update} {name}"
+            found.append(Wait(f"Twilio's confirmation that {what}", party.pending_since_ms, 0, "twilio"))
         if party.is_leaving:
             found.append(Wait(f"{name} to disconnect", 0, 0, "twilio"))
         if _is_joining(session, party):

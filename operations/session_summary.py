@@ -1,5 +1,6 @@
 """A session's summary in words: who talks to whom, who waits, and the transfer's progress."""
 
+import re
 from collections.abc import Sequence
 
 from conferral.operations import wording
@@ -8,17 +9,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 
-_CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is asked to press 1"}
 _NEXT_NOTE = "is dialed next"
-_RECORDING = {
-    "in-progress": "recording",
-    "paused": "recording paused",
-    "stopped": "recording stopped",
-    "processing": "recording stopped",
-    "completed": "recorded",
-    "absent": "nothing recorded",
-    "failed": "recording failed",
-}
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
 
@@ -34,7 +25,7 @@ def next_dialed_party(session: SessionView) -> str:
     if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
         return ""
     is_dialed = customer.status != PartyStatus.DIALING or customer.call_sid or customer.dial_id
-    return CUSTOMER if agent.status in _CONNECTING and not is_dialed else ""
+    return CUSTOMER if agent.status in wording.CONNECTING and not is_dialed else ""
 
 
 def participants_line(session: SessionView, *, full: bool = False) -> str:
@@ -68,21 +59,14 @@ def held_parties(session: SessionView) -> list[str]:
 def _activity_note(party: PartyView) -> str:
     """Describe a party that doesn't talk; empty for one that does."""
     if not party.is_connected:
-        return _CONNECTING.get(party.status, party.status or "?")
+        return wording.CONNECTING.get(party.status, party.status or "?")
     if party.supervises:
-        return _supervision_note(party)
+        return wording.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
     if party.is_leaving:
         return "is leaving"
     if party.held:
         return "is on hold"
     return "is waiting" if party.waits_for_start else ""
-
-
-def _supervision_note(party: PartyView) -> str:
-    """Describe a supervisor's mode as confirmed by Twilio."""
-    if party.coaches:
-        return "whispers to the agent"
-    return "listens" if party.muted else "is heard by everyone"
 
 
 def connected_address(session: SessionView, name: str, *, full: bool = False) -> str:
@@ -94,11 +78,15 @@ def connected_address(session: SessionView, name: str, *, full: bool = False) ->
 def party_notes(session: SessionView, party: PartyView) -> list[str]:
     """Return notes on a party besides its status."""
     if party.is_gone:
-        return [party.left_reason] if party.left_reason else []  # earlier hold and mute no longer matter
+        return (
+            [wording.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))]
+            if party.left_reason
+            else []
+        )  # earlier hold and mute no longer matter
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
-        return [_supervision_note(party)]
+        return [_activity_note(party)]
     found = [mark for mark, is_set in (("held", party.held), ("muted", party.muted)) if is_set]
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
@@ -126,7 +114,7 @@ def session_notes(session: SessionView) -> list[str]:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = session.recording.status
     if status and (not session.is_ended or status in _RECORDING_OVER):
-        found.append(_RECORDING.get(status, f"recording {status}"))
+        found.append(f"recording {wording.RECORDING.get(status, status)}")
     return found + [f"{command} in progress" for command in pending_command_notes(session.pending_commands)]
 
 

@@ -19,20 +19,62 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
-_STATUSES = {
+#: Why a party was not reached.
+_NOT_REACHED = {
+    "busy": "{who} was busy",
+    "no-answer": "{who} did not answer",
+    "rejected": "{who} declined the call",
+    "failed": "{who} could not be reached",
+    "no-confirmation": "{who} did not press 1",
+}
+#: Statuses of a call, as they change.
+_STATUSES = _NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
     "initiated": "dialing {who}",
     "ringing": "{who} is ringing",
     "in-progress": "{who} answered",
     "completed": "{who}'s call ended",
-    "busy": "{who} was busy",
-    "rejected": "{who} declined the call",
-    "failed": "{who} could not be reached",
-    "no-answer": "{who} did not answer",
     "canceled": "{who} is no longer being dialed",
 }
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
+#: Statuses of a party that is not connected yet.
+CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is asked to press 1"}
+#: Why a party is gone, if the word itself does not say it.
+LEFT_REASONS = {
+    "rejected": "declined",
+    "completed": "hung up",
+    "answered": "hung up",
+    "in-progress": "hung up",
+    "participant_hung_up": "hung up",
+    "released": "disconnected by Conferral",
+    "redirected-away": "continues with your app",
+    "not-ours": "continues outside of this session",
+    "taken": "someone else took the call",
+    "cancelled": "no longer needed",
+}
+#: Why a session ended.
+END_REASONS = {
+    f"{who}-{word}": text.format(who=f"the {who}")
+    for who in ("agent", "customer")
+    for word, text in (_NOT_REACHED | {"left": "{who} hung up"}).items()
+} | {
+    "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
+    "recall-failed": "the transfer failed after the agent had left, and the agent could not be called back",
+    "fallback-failed": "the transfer failed after the agent had left, and so did the fallback",
+    "park-timeout": "no one retrieved the parked call in time",
+    "alone": "one party was left in the conference",
+    "convert-failed": "customer and agent could not be joined in a conference",
+    "command": "an operator ended it",
+    "too-old": "it reached the limit of 24 h",
+}
+#: Why a transfer failed.
+TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
+    "hung-up": "target hung up",
+    "customer-left": END_REASONS["customer-left"],
+    "hold-limit": "hold limit reached",
+    "flag": "Twilio did not confirm that the agent can leave",
+}
 _EVENTS = {
     "conference_started": "conference started",
     "ring_overdue": "no one answered in time",
@@ -51,25 +93,33 @@ _EVENTS = {
 #: What an announcement plays.
 _AUDIO = {"text": "a sentence", "url": "a URL"}
 _FLAGS = {"held": "on hold", "muted": "muted"}
-_CHANGES = {
-    "participant-hold": "is on hold",
-    "participant-unhold": "is off hold",
-    "participant-mute": "is muted",
-    "participant-unmute": "is unmuted",
+#: Modes of a supervisor.
+SUPERVISION = {
+    "monitor": "is monitoring",
+    "whisper": "is whispering to the agent",
+    "barge": "is heard by everyone",
 }
-#: For supervisors, whose mute and unmute are changes of mode.
-_SUPERVISOR_CHANGES = {
-    "participant-mute": "is monitoring, heard by no one",
-    "participant-unmute": "is heard by everyone",
-}
-_RECORDING = {
+#: Changes of a participant: the request, and the confirmed state.
+_UPDATES = {
+    "hold": ("hold {party}", "{party} is on hold"),
+    "unhold": ("take {party} off hold", "{party} is off hold"),
+    "mute": ("mute {party}", "{party} is muted"),
+    "unmute": ("unmute {party}", "{party} is unmuted"),
+    "set-end-on-exit": ("end the conference when {party} leaves", "the conference ends when {party} leaves"),
+    "clear-end-on-exit": (
+        "keep the conference running when {party} leaves",
+        "the conference keeps running when {party} leaves",
+    ),
+} | {mode: (f"switch {{party}} to {mode}", f"{{party}} {text}") for mode, text in SUPERVISION.items()}
+#: Statuses of a recording.
+RECORDING = {
     "in-progress": "is running",
     "paused": "is paused",
     "stopped": "was stopped",
     "processing": "was stopped",
     "completed": "is available",
     "absent": "is empty",
-    "failed": "could not be made",
+    "failed": "has failed",
 }
 _SWEEP_FINDINGS = {
     "call-missing": "sweep: Twilio's list of live calls lacks one of its calls",
@@ -81,12 +131,10 @@ _SWEEP_FINDINGS = {
 }
 #: Named by a gate's event if its call belongs to no party.
 _CALLED_PARTY = "the called party"
-_GATE = {
-    "accepted": "was admitted",
-    "rejected": "declined the call",
-    "no-confirmation": "pressed no key",
-    "taken": "answered second: someone else had taken the call",
-    "too-late": "answered too late",
+_GATE = _NOT_REACHED | {
+    "accepted": "{who} was admitted",
+    "taken": "{who} answered second: someone else had taken the call",
+    "too-late": "{who} answered too late",
 }
 _EFFECTS = {
     "redirect_call": "move {party} into the conference",
@@ -104,16 +152,7 @@ _EFFECTS = {
     "read_calls": "report the state of the calls",
 }
 #: Effects with variants: by kind and by what they request.
-_EFFECT_DETAILS = {
-    ("update_participant", "hold"): "hold {party}",
-    ("update_participant", "unhold"): "take {party} off hold",
-    ("update_participant", "mute"): "mute {party}",
-    ("update_participant", "unmute"): "unmute {party}",
-    ("update_participant", "set-end-on-exit"): "end the conference when {party} leaves",
-    ("update_participant", "clear-end-on-exit"): "keep the conference running when {party} leaves",
-    ("update_participant", "monitor"): "switch {party} to monitor",
-    ("update_participant", "whisper"): "switch {party} to whisper",
-    ("update_participant", "barge"): "switch {party} to barge",
+_EFFECT_DETAILS = {("update_participant", name): request for name, (request, _) in _UPDATES.items()} | {
     ("change_recording", "paused"): "pause the recording",
     ("change_recording", "in-progress"): "resume the recording",
     ("change_recording", "stopped"): "stop the recording",
@@ -300,7 +339,7 @@ def _calls_read(entry: LogEntry) -> str:
 
 def _recording_changed(of: Details) -> str:
     whose = "conference" if of["of_conference"] else "call"
-    text = f"the recording of the {whose} {_RECORDING.get(of['status'], of['status'])}"
+    text = f"the recording of the {whose} {RECORDING.get(of['status'], of['status'])}"
     return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
 
 
@@ -315,13 +354,14 @@ def _participant_changed(of: Details) -> str:
     party, kind = of["party"], of["kind"]
     if of["coaches"]:
         return f"{party} is heard only by {of['coaches']}"
-    if party == "supervisor" and kind in _SUPERVISOR_CHANGES:
-        return f"{party} {_SUPERVISOR_CHANGES[kind]}"
-    if kind == "participant-modify":
-        return f"conference {'will end' if of['end_on_exit'] else 'will no longer end'} when {party} leaves"
-    if kind in _CHANGES:
-        return f"{party} {_CHANGES[kind]}"
-    return _with_notes(f"{party} {kind}", *(word for flag, word in _FLAGS.items() if of[flag]))
+    update = kind.removeprefix("participant-")
+    if party == "supervisor":  # mute and unmute are changes of mode
+        update = {"mute": "monitor", "unmute": "barge"}.get(update, update)
+    if update == "modify":
+        update = "set-end-on-exit" if of["end_on_exit"] else "clear-end-on-exit"
+    return describe_update(update, party) or _with_notes(
+        f"{party} {kind}", *(word for flag, word in _FLAGS.items() if of[flag])
+    )
 
 
 def _effect_outcome(text: str, of: Details) -> str:
@@ -366,6 +406,11 @@ def describe_reports(entry: LogEntry) -> list[str]:
     ]
 
 
+def describe_update(update: str, party: str) -> str:
+    """Describe the state after a change of a participant; empty for an unknown one."""
+    return _UPDATES[update][1].format(party=party) if update in _UPDATES else ""
+
+
 def describe_effect(kind: str, party: str, what: str) -> str:
     """Describe the request of an effect to Twilio, such as `hold customer`."""
     default_party = "everyone" if kind == "play_announcement" else "a party"
@@ -394,7 +439,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     ),
     "dial_ended": _dial_ended,
     "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered at the gate",
-    "gate_decided": lambda of: f"{of['party'] or _CALLED_PARTY} {_GATE.get(of['decision'], of['decision'])}",
+    "gate_decided": lambda of: _call_status(of["party"] or _CALLED_PARTY, of["decision"], _GATE),
     "participant_joined": lambda of: f"{of['party']} joined the conference",
     "participant_left": _left,
     "participant_changed": _participant_changed,

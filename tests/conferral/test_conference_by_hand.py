@@ -48,11 +48,11 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
 
         assert (await typed("unhold", sid, "--party", "customer")).out.startswith(f"off hold; {sid} ")
         listening = await typed("supervise", sid, "--to", DAVE, "--mode", "monitor")
-        assert listening.out.endswith("talk; supervisor client:dave listens\n")
+        assert listening.out.endswith("are talking; supervisor client:dave is monitoring\n")
         recording = await typed("record", sid, "--action", "start")
-        assert recording.out.endswith("\nrecording\n")
+        assert recording.out.endswith("\nrecording is running\n")
         listed = await typed("sessions")
-        assert "expert is connected; supervisor listens; recording" in listed.out
+        assert "expert is connected; supervisor is monitoring; recording" in listed.out
 
         assert (await typed("remove", sid, "--party", "supervisor")).code == 0
         assert (await typed("remove", sid, "--party", "expert")).code == 0
@@ -62,11 +62,11 @@ async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(red
         assert f"retrieve {sid} --to ADDRESS; also: end, watch (no options needed)" in parked.err
         retrieved = await typed("retrieve", sid, "--to", EXPERT)
         assert retrieved.out.startswith(
-            f"retrieved: {sid} is conferenced\ncustomer +…23 and agent client:expert talk\n"
+            f"retrieved; {sid} is now conferenced\ncustomer +…23 and agent client:expert are talking\n"
         )
 
         assert (await typed("end", sid)).code == 0
         shown = await typed("show", sid)
-        assert "is asked for (expert)" in shown.out
+        assert "add requested (expert)" in shown.out
         assert "asks Twilio to hold customer" in shown.out
         await system.settled()

@@ -176,7 +176,7 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     rows = [line.split(maxsplit=5) for line in told if line.startswith(("customer ", "target "))]
     assert rows == [
         ["customer", "connected", "+…23", CALL, "customer-1", "held, hears music"],
-        ["target", "left", "+…45", TARGET_CALL, "target-2", "no-answer"],
+        ["target", "left", "+…45", TARGET_CALL, "target-2", "no answer"],
     ]
 
 
@@ -324,7 +324,7 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     ]
     assert told[3] == "s" * 64 + "  conferenced"
     assert told[4].startswith("parked  ")
-    assert told[-1] == "  parked until 08:05:00 UTC; recording"
+    assert told[-1] == "  parked until 08:05:00 UTC; recording is running"
 
 
 def test_where_it_fits_the_list_is_a_table(run, redis, terminal):
@@ -354,6 +354,6 @@ def test_what_is_recorded_and_under_way_is_shown(run, redis):
 
     told = run("show", CALL).out.splitlines()
 
-    assert "notes           recorded; hold customer in progress" in told
+    assert "notes           recording is available; hold customer in progress" in told
     assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in told
     assert "now             customer +…23 and agent client:alice are talking" in told

@@ -65,12 +65,12 @@ def parties(**statuses):
         (
             parties(customer="connected", agent="connected", supervisor="connected")
             | {"party.supervisor.supervises": "barge", "party.supervisor.muted": "true"},
-            "customer and agent are talking; supervisor listens",
+            "customer and agent are talking; supervisor is monitoring",
         ),
         (
             parties(customer="connected", agent="connected", supervisor="connected")
             | {"party.supervisor.supervises": "whisper", "party.supervisor.coaches": "CA1"},
-            "customer and agent are talking; supervisor whispers to the agent",
+            "customer and agent are talking; supervisor is whispering to the agent",
         ),
         (
             parties(customer="connected", agent="connected", supervisor="connected")
@@ -184,12 +184,12 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
 @pytest.mark.parametrize(
     ("status", "told", "at_the_end"),
     [
-        ("in-progress", ["recording"], []),
-        ("paused", ["recording paused"], []),
-        ("stopped", ["recording stopped"], []),
-        ("completed", ["recorded"], ["recorded"]),
-        ("absent", ["nothing recorded"], ["nothing recorded"]),
-        ("failed", ["recording failed"], ["recording failed"]),
+        ("in-progress", ["recording is running"], []),
+        ("paused", ["recording is paused"], []),
+        ("stopped", ["recording was stopped"], []),
+        ("completed", ["recording is available"], ["recording is available"]),
+        ("absent", ["recording is empty"], ["recording is empty"]),
+        ("failed", ["recording has failed"], ["recording has failed"]),
         ("hummed", ["recording hummed"], []),
         ("", [], []),
     ],
@@ -223,8 +223,8 @@ def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
         "agent is muted",
         "expert is connected",
         "guest is being dialed",
-        "supervisor listens",
-        "recording",
+        "supervisor is monitoring",
+        "recording is running",
     ]
 
 
@@ -240,7 +240,7 @@ def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
 
     assert party_notes(fields, "customer") == ["held", "muted", "hears music"]
     assert party_notes(fields, "agent") == ["busy"]
-    assert party_notes(fields, "supervisor") == ["listens"]
+    assert party_notes(fields, "supervisor") == ["is monitoring"]
 
 
 def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
@@ -271,7 +271,7 @@ def test_of_who_has_left_only_the_reason_is_noted():
         "party.customer.muted": "true",
     }
 
-    assert party_notes(fields, "customer") == ["released"]
+    assert party_notes(fields, "customer") == ["disconnected by Conferral"]
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
