@@ -28,6 +28,7 @@ from conferral.storage.partition.lease import (
     Renewal,
 )
 from conferral.storage.schema import SchemaVersion
+from conferral.worker.assignment.handover import IDLE_POLL_S, HandoverBackoff, pick_partition
 from conferral.worker.assignment.membership import Membership
 from conferral.worker.assignment.rebalance import PeerLeases, target_counts
 from conferral.worker.assignment.rollback_checks import RollbackChecks
@@ -43,17 +44,10 @@ ACQUIRE_EVERY_S = 0.5
 CONCURRENCY_MAX = 64
 #: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
 LEASE_MARGIN = 0.2
-#: How long to wait for a partition without jobs before handing over a busy one, seconds.
-IDLE_WAIT_S = 0.5
-IDLE_POLL_S = 0.02
 #: How long to wait for a partition's running jobs before handing it over, seconds.
 HANDOVER_TIMEOUT_S = 2.0
 #: How long a free partition is reserved for workers with a deficit before any worker takes it, seconds.
 UNCLAIMED_S = 2.0
-#: How long no partition is handed over after a worker with a deficit ignored one, seconds: first and maximum. The
-#: backoff doubles each time.
-HANDOVER_BACKOFF_S = 4.0
-HANDOVER_BACKOFF_MAX_S = 240.0
 #: Attempts to release a lease while Redis is unreachable, count, and the pause between them, seconds.
 RELEASE_ATTEMPTS = 5
 RELEASE_PAUSE_S = 0.2
@@ -86,10 +80,7 @@ class PartitionAssigner:
         self._peer_leases = PeerLeases(client, keys, name, clock, store_clock, lease_ms)
         self._wake = asyncio.Event()
         self._handover_task: asyncio.Task[None] | None = None
-        self._no_handover_until_s = 0.0
-        self._handover_backoff_s = HANDOVER_BACKOFF_S
-        #: Partitions handed over that no worker has acquired yet, as far as is known.
-        self._handed_over: set[int] = set()
+        self._handover_backoff = HandoverBackoff(clock)
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         #: Until when a partition's effects may repeat ones that were executed before a rollback, monotonic seconds.
@@ -128,12 +119,12 @@ class PartitionAssigner:
             self._collect_finished(drop)
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await self._for_each(list(self.consumers), self.renew)
+                await _for_each(list(self.consumers), self.renew)
             if self.membership.is_loaded.is_set():
                 await self._rebalance(around, executor)
             self._metrics.partitions_held.set(len(self.consumers))
             self._metrics.workers_alive.set(self.workers_alive)
-            await self._wait(stop)
+            await _wait_for_any((self._wake, stop), min(ACQUIRE_EVERY_S, self._renew_every_s))
         self.timers_changed.set()  # wake the timer loop, which waits for the next timer
         self._rollback_checks.stop()
         if self._handover_task is not None:
@@ -152,7 +143,7 @@ class PartitionAssigner:
             await leases.release(self._client, self.consumers[number].lease, self.consumers[number].clock.now_ms())
             del self.consumers[number]
 
-        await self._for_each([number for number in self.consumers if number not in except_for], release_one)
+        await _for_each([number for number in self.consumers if number not in except_for], release_one)
         await self.membership.notify()
 
     async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
@@ -168,7 +159,7 @@ class PartitionAssigner:
         while not is_drained.is_set() and self.consumers:
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await self._for_each(list(self.consumers), self.renew)
+                await _for_each(list(self.consumers), self.renew)
                 for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
                     executor.drop_partition(number)
                     del self.consumers[number]
@@ -196,7 +187,7 @@ class PartitionAssigner:
             if consumer.lease.is_valid(self._clock, margin_s):
                 return True
             # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
-            await self._for_each([partition], self.renew)
+            await _for_each([partition], self.renew)
             if not consumer.lease.is_valid(self._clock, margin_s):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
         return False
@@ -221,13 +212,6 @@ class PartitionAssigner:
 
     # ---- rebalance ------------------------------------------------------------------------------------------------
 
-    async def _wait(self, stop: asyncio.Event) -> None:
-        waiting = {asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(stop.wait())}
-        wait_s = min(ACQUIRE_EVERY_S, self._renew_every_s)
-        await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for waiter in waiting:
-            waiter.cancel()
-
     async def _rebalance(self, around: WorkerContext, executor: Executor) -> None:
         """Acquire missing partitions, or hand one surplus partition over.
 
@@ -237,7 +221,7 @@ class PartitionAssigner:
             if self.consumers and self._handover_task is None:
                 self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_one(executor))
             return
-        peers, now_s = self._peer_leases, self._clock.monotonic_s()
+        peers = self._peer_leases
         try:
             not_held = [number for number in range(self._keys.partitions) if number not in self.consumers]
             await peers.read(not_held, 2 * self._renew_every_s)
@@ -251,38 +235,26 @@ class PartitionAssigner:
             max(0, target - counts[name]) for name, target in targets.items() if self.membership.is_alive(name)
         )
         unclaimed = [number for number in peers.free if peers.unclaimed_s(number) >= UNCLAIMED_S]
-        self._check_handover(unclaimed)
+        self._handover_backoff.check(unclaimed, peers.free)
         if surplus_or_deficit > 0:
             await self._acquire_some(surplus_or_deficit, around)
         elif unclaimed:
             batch = math.ceil(len(unclaimed) / self.workers_alive)
-            await self._for_each(unclaimed[:batch], lambda number: self._acquire(number, around))
+            await _for_each(unclaimed[:batch], lambda number: self._acquire(number, around))
         elif (
             surplus_or_deficit < 0
             and peers_deficit > len(peers.free)
-            and now_s >= self._no_handover_until_s
+            and self._handover_backoff.is_over
             and self._handover_task is None
         ):
             self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_one(executor))
-
-    def _check_handover(self, unclaimed: Collection[int]) -> None:
-        """Check whether the partitions handed over were acquired; back off if one was ignored."""
-        for number in list(self._handed_over):
-            if number in unclaimed:
-                self._no_handover_until_s = self._clock.monotonic_s() + self._handover_backoff_s
-                self._handover_backoff_s = min(2 * self._handover_backoff_s, HANDOVER_BACKOFF_MAX_S)
-                self._handed_over.clear()
-                return
-            if number not in self._peer_leases.free:
-                self._handover_backoff_s = HANDOVER_BACKOFF_S
-                self._handed_over.discard(number)
 
     async def _acquire_some(self, missing: int, around: WorkerContext) -> None:
         free = self._peer_leases.free
         while free and missing > 0:
             batch, free = free[:missing], free[missing:]
             before = len(self.consumers)
-            await self._for_each(batch, lambda number: self._acquire(number, around))
+            await _for_each(batch, lambda number: self._acquire(number, around))
             missing -= len(self.consumers) - before
 
     async def _acquire(self, partition: int, around: WorkerContext) -> None:
@@ -296,7 +268,7 @@ class PartitionAssigner:
 
     async def _hand_over_one(self, executor: Executor) -> None:
         """Hand a partition over between two batches: the next holder continues at once, and finds no running jobs."""
-        consumer = await self._pick_partition(executor)
+        consumer = await pick_partition(self._active_consumers, executor, self._clock)
         if consumer is None:
             return
         running = self._tasks.pop(consumer.number)
@@ -310,20 +282,14 @@ class PartitionAssigner:
             await self._release_one(consumer)
         self._wake_up()
 
-    async def _pick_partition(self, executor: Executor) -> PartitionConsumer | None:
-        """Return the partition with the fewest sessions, among those without jobs if any."""
-        deadline_s = self._clock.monotonic_s() + IDLE_WAIT_S
-        while True:
-            now_s, busy = self._clock.monotonic_s(), executor.busy_partitions
-            active = [
-                one
-                for number, one in self.consumers.items()
-                if one.is_active and self._verify_until_s.get(number, 0.0) <= now_s
-            ]
-            idle = [one for one in active if one.number not in busy]
-            if idle or not active or now_s >= deadline_s:
-                return min(idle or active, key=lambda one: len(one.session_gauge.states), default=None)
-            await asyncio.sleep(IDLE_POLL_S)
+    def _active_consumers(self) -> list[PartitionConsumer]:
+        """Return the consumers that may be handed over: their sessions are loaded, and their effects are verified."""
+        now_s = self._clock.monotonic_s()
+        return [
+            one
+            for number, one in self.consumers.items()
+            if one.is_active and self._verify_until_s.get(number, 0.0) <= now_s
+        ]
 
     async def _release_one(self, consumer: PartitionConsumer) -> None:
         for _ in range(RELEASE_ATTEMPTS):
@@ -331,7 +297,7 @@ class PartitionAssigner:
                 break
             try:
                 await leases.release(self._client, consumer.lease, consumer.clock.now_ms())
-                self._handed_over.add(consumer.number)
+                self._handover_backoff.partitions.add(consumer.number)
                 log.info("lease_released", partition=consumer.number, holder=consumer.lease.holder)
                 break
             except StoreError as error:
@@ -385,13 +351,21 @@ class PartitionAssigner:
         del self.consumers[consumer.number]
         self._peer_leases.reset(consumer.number)
 
-    async def _for_each(self, partitions: list[int], action: Callable[[int], Awaitable[None]]) -> None:
-        for start in range(0, len(partitions), CONCURRENCY_MAX):
-            results = await asyncio.gather(
-                *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True
-            )
-            for result in results:
-                if isinstance(result, StoreError):
-                    log_unreachable(result)
-                elif isinstance(result, BaseException):
-                    raise result
+
+async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[None]]) -> None:
+    for start in range(0, len(partitions), CONCURRENCY_MAX):
+        results = await asyncio.gather(
+            *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, StoreError):
+                log_unreachable(result)
+            elif isinstance(result, BaseException):
+                raise result
+
+
+async def _wait_for_any(events: Collection[asyncio.Event], timeout_s: float) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for waiter in waiting:
+        waiter.cancel()

@@ -19,13 +19,14 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
-from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.redirect_check import RedirectResult
 from conferral.worker.executor import retry
 from conferral.worker.executor.job import Job, JobOutcome, OutboxPort, TwilioPort
+from conferral.worker.executor.outcomes import failed, succeeded, unknown
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, verify
@@ -117,7 +118,7 @@ class Execution:
     async def _run(self) -> JobOutcome:
         if self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
             self.state = ExecutionState.FINISHED
-            return self._unknown()
+            return unknown(self.job.effect)
         while True:
             is_verifying = self.state is ExecutionState.VERIFYING
             try:
@@ -173,9 +174,9 @@ class Execution:
             case PlacedCall():
                 return await self._succeeded_with_call(found.call_sid, found.queue_ms)
             case StartedRecording():
-                return self._succeeded(recording_sid=found.recording_sid)
+                return succeeded(self.job.effect, recording_sid=found.recording_sid)
             case _:
-                return found or self._succeeded()
+                return found or succeeded(self.job.effect)
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
         """Check in Redis whether a dial is still wanted, and mark an at-most-once effect as sent."""
@@ -186,7 +187,7 @@ class Execution:
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = await self.context.outbox.mark_sent(effect)
             if not self._is_marked_sent:
-                return self._unknown()
+                return unknown(self.job.effect)
         if isinstance(effect, Dial) or self._is_at_most_once:
             # Redis may have been slow, and another worker may have acquired the lease.
             await self._require_lease()
@@ -252,11 +253,11 @@ class Execution:
                 raise OutcomeUnknownError from None
         match found.verdict:
             case RedirectResult.HAPPENED if found.recording_sid:
-                return self._succeeded(recording_sid=found.recording_sid)
+                return succeeded(self.job.effect, recording_sid=found.recording_sid)
             case RedirectResult.HAPPENED:
                 return await self._succeeded_with_call(found.call_sid)
             case RedirectResult.GONE:
-                return self._failed(ProviderGoneError())
+                return failed(self.job.effect, ProviderGoneError())
             case RedirectResult.NOT_HAPPENED if call_sid := await self._find_ended_call(effect, found.ended_calls):
                 return await self._succeeded_with_call(call_sid)
             case RedirectResult.NOT_HAPPENED:
@@ -292,17 +293,17 @@ class Execution:
         if not is_verifying:
             self._last_error = error
             if wait_s is not None:
-                self._record_failed_attempt(error)
+                _count_failed_attempt(self._failed_attempts, error)
             if isinstance(error, OutcomeUnknownError):
                 if self._is_at_most_once:
-                    return self._unknown()
+                    return unknown(self.job.effect)
                 self._mark_unknown(context.clock.monotonic_s())
             if self.state is ExecutionState.VERIFYING:
                 wait_s = 0.0  # verify at once
                 self._consecutive_failures = 0
         if wait_s is None:
             is_unknown = is_verifying or self._may_already_be_done(error)
-            return self._unknown() if is_unknown else self._failed(error)
+            return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
         if wait_s > self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._deadline_exceeded()
         log.warning(
@@ -320,14 +321,6 @@ class Execution:
         if wait_s > 0:
             await context.sleep(wait_s)
         return None
-
-    def _record_failed_attempt(self, error: ProviderError) -> None:
-        code = f" code {error.code}" if error.code else ""
-        word = f"{error.http_status}{code}" if error.http_status else "no-answer"
-        # Reinsert, so the latest error is last; beyond the maximum, drop the oldest.
-        self._failed_attempts[word] = self._failed_attempts.pop(word, 0) + 1
-        if len(self._failed_attempts) > FAILED_ATTEMPT_KINDS_MAX:
-            del self._failed_attempts[next(iter(self._failed_attempts))]
 
     def _may_already_be_done(self, error: ProviderError) -> bool:
         """Whether a refusal may mean that an earlier request took effect: a paused recording can't be paused again."""
@@ -348,12 +341,16 @@ class Execution:
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
         is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
-        outcome = self._unknown() if is_unknown else replace(self._failed(self._last_error), reason=reason)
+        outcome = (
+            unknown(self.job.effect)
+            if is_unknown
+            else replace(failed(self.job.effect, self._last_error), reason=reason)
+        )
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _deadline_exceeded(self) -> JobOutcome:
         """Return the outcome when time is up: unknown if a request may have taken effect, else failed."""
-        return self._unknown() if self._may_have_happened else self._failed(self._last_error)
+        return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
         """Return a success with a call; index the call first, so that its callbacks find the session.
@@ -365,48 +362,13 @@ class Execution:
             is_ours = await self.context.outbox.claim_call(effect.session_id, call_sid)
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # the call belongs to another session that dialed the same address
-        return self._succeeded(call_sid, queue_ms + self.job.dial_wait_ms)
-
-    def _succeeded(self, call_sid: str = "", queue_ms: int = 0, recording_sid: str = "") -> EffectSucceeded:
-        effect = self.job.effect
-        return EffectSucceeded(
-            session_id=effect.session_id,
-            token=_outcome_token(effect),
-            effect_id=effect.effect_id,
-            kind=effect.kind,
-            party=effect.party,
-            detail=effect.detail,
-            call_sid=call_sid,
-            queue_ms=queue_ms,
-            recording_sid=recording_sid,
-        )
-
-    def _failed(self, error: ProviderError | None) -> EffectFailed:
-        effect = self.job.effect
-        return EffectFailed(
-            session_id=effect.session_id,
-            token=_outcome_token(effect),
-            effect_id=effect.effect_id,
-            kind=effect.kind,
-            party=effect.party,
-            detail=effect.detail,
-            http_status=error.http_status if error else 0,
-            code=error.code if error else 0,
-            gone=isinstance(error, ProviderGoneError),
-        )
-
-    def _unknown(self) -> EffectUnknown:
-        effect = self.job.effect
-        return EffectUnknown(
-            session_id=effect.session_id,
-            token=_outcome_token(effect),
-            effect_id=effect.effect_id,
-            kind=effect.kind,
-            party=effect.party,
-            detail=effect.detail,
-        )
+        return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
 
 
-def _outcome_token(effect: Effect) -> str:
-    """Return the token that deduplicates an outcome written twice."""
-    return f"{effect.effect_id}:outcome"
+def _count_failed_attempt(counts: dict[str, int], error: ProviderError) -> None:
+    code = f" code {error.code}" if error.code else ""
+    word = f"{error.http_status}{code}" if error.http_status else "no-answer"
+    # Reinsert, so the latest error is last; beyond the maximum, drop the oldest.
+    counts[word] = counts.pop(word, 0) + 1
+    if len(counts) > FAILED_ATTEMPT_KINDS_MAX:
+        del counts[next(iter(counts))]
