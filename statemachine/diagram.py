@@ -11,8 +11,9 @@ from itertools import product
 from typing import NamedTuple
 
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Opening, State
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, TABLE, Transition
+from conferral.statemachine.table.row import Stage
 
 Edge = tuple[State, State]
 
@@ -96,21 +97,19 @@ def mermaid() -> str:
 
 
 def stages_mermaid() -> str:
-    """Return the diagram of a transfer's stages as Mermaid source."""
+    """Return the diagram of the stages as Mermaid source."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for row in TABLE:
         if row.next_stages or (row.stages and row.target):
             sources = row.stages or ("any stage" if row.source is State.TRANSFERRING else row.source,)
-            for edge in product(sources, row.next_stages or (row.target or "",)):
-                found.setdefault(edge, {})[_name_of(row)] = None
-    lines = (
-        f"    {_id(source)} --> {_id(target)} : {'<br/>'.join(names)}" for (source, target), names in found.items()
-    )
+            for source, target in product(sources, row.next_stages or (row.target or "",)):
+                found.setdefault((_id(source), _id(target)), {})[_name_of(row)] = None
+    lines = (f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in found.items())
     return "\n".join(["stateDiagram-v2", *lines]) + "\n"
 
 
 def _id(node: str) -> str:
-    return re.sub("[- ]", "_", node)
+    return re.sub("[- ]", "_", f"opening {node.name.lower()}" if isinstance(node, Opening) else node)
 
 
 def svg(*, is_standalone: bool = True) -> str:
@@ -227,8 +226,8 @@ How to read the tables:
 - *Goes to* names the next state; "stays" means that the state does not change.
 - Rows under *as soon as* need no event of their own. They are tested after every processed event, from top to bottom,
   and again after each row that applied, until none holds. The diagram shows them in brackets.
-- `transferring` is divided into stages. A row that names stages applies only there; one that leads to a stage leads to
-  `transferring`, and starts the time that the stage may last.
+- Stages divide `transferring`, and `conferenced` while a party waits for the first answer. A row that names stages
+  applies only there; one that leads to a stage leads to its state, and starts the time that the stage may last.
 - An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
 - Duplicates are detected before the table is used: a repeated event is `stale` in every state.
 """
@@ -256,7 +255,7 @@ def _section(state: State, meaning: str) -> str:
 
 def _target(row: Transition) -> str:
     if row.next_stages:
-        return " or ".join(f"`{stage}`" for stage in row.next_stages)
+        return " or ".join(map(_name, row.next_stages))
     return "stays" if row.target is None else f"**{row.target}**"
 
 
@@ -264,8 +263,12 @@ def _follows(row: Transition) -> str:
     return _cell(" ".join(map(_summary, row.actions)))
 
 
+def _name(stage: Stage) -> str:
+    return f"opening `{stage.name.lower()}`" if isinstance(stage, Opening) else f"`{stage}`"
+
+
 def _stages() -> str:
-    lines = ["## The stages of a transfer", "", "```mermaid", stages_mermaid() + "```", ""]
+    lines = ["## Stages", "", "```mermaid", stages_mermaid() + "```", ""]
     lines += ["A stage without a limit waits for an event.", "", "| Stage | At most |", "| --- | --- |"]
     for stage, timeout in LIMITS.items():
         lines.append(f"| `{stage}` | {_summary(timeout) if callable(timeout) else f'`{timeout}`'} |")
@@ -288,7 +291,7 @@ def _events() -> str:
 
 
 def _when(row: Transition, *, alone: bool) -> str:
-    stages = f"in {', '.join(f'`{stage}`' for stage in row.stages)}" if row.stages else ""
+    stages = f"in {', '.join(map(_name, row.stages))}" if row.stages else ""
     if row.guard is None:
         return stages or ("always" if alone else "otherwise")
     guard = _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))

@@ -95,7 +95,7 @@ def build_machine() -> Machine:
             trigger=row.event.name,
             source=row.source,
             dest=row.target,
-            conditions=row.conditions,
+            conditions=list(row.conditions),
             # Before the state changes, so that an action that raises leaves everything unchanged.
             before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
         )

@@ -11,11 +11,10 @@ from conferral.statemachine.events import (
     CallProgressed,
     CallReceived,
     ClientCallReceived,
-    OpeningOverdue,
     RingOverdue,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, WaitAudio
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
 
 
@@ -32,7 +31,7 @@ def open_conference(draft: Draft, event: CallReceived) -> None:
     _apply_directory(draft, event)
     customer = draft.session.parties[CUSTOMER]
     draft.change_party(customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
-    _begin_waiting(draft, Opening.ARRIVING)
+    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
 
 
 def _apply_directory(draft: Draft, event: CallReceived) -> None:
@@ -62,13 +61,7 @@ def open_client_call(draft: Draft, event: ClientCallReceived) -> None:
         conference_name=event.conference_name,
     )
     draft.set_timer(AgeOverdue.timer, draft.policy.age_max_ms)
-    _begin_waiting(draft, Opening.ARRIVING)
-
-
-def _begin_waiting(draft: Draft, opening: Opening) -> None:
-    draft.change(mode=SessionMode.CONFERENCE, opening=opening, phase=Phase.RINGING)
-    if opening is Opening.ARRIVING:
-        draft.set_timer(OpeningOverdue.timer, draft.policy.arrive_timeout_ms)
+    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
 
 
 def hang_up_second_call(draft: Draft, event: ClientCallReceived) -> None:
@@ -100,7 +93,7 @@ def open_outbound_conference(draft: Draft, event: Call) -> None:
     """Dial the agent to the gate, which joins them to a conference; then dial the customer."""
     open_outbound(draft, event)
     draft.change_party(draft.session.parties[AGENT], wait_audio=WaitAudio.RINGBACK)
-    _begin_waiting(draft, Opening.CALLING)
+    draft.change(mode=SessionMode.CONFERENCE, phase=Phase.RINGING)
 
 
 def rebuild_session(draft: Draft, event: CallProgressed) -> None:

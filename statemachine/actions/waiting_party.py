@@ -24,7 +24,7 @@ _GATE_REJECTIONS = frozenset({*GateDecision, CallStatus.FAILED})
 
 def dial_expected_party(draft: Draft, _event: Event) -> None:
     """Dial the expected party into the conference by its SID: the waiting party has joined."""
-    draft.change(opening=Opening.DIALING, first_to_leave="")
+    draft.change(first_to_leave="")
     party = expected_party(draft)
     if party.dial_id and not party.is_leaving:
         return  # already ringing at the gate, or failed meanwhile
@@ -52,7 +52,7 @@ def _dial(draft: Draft, party: Party, address: str) -> None:
 
 def finish_opening(draft: Draft, _event: Event) -> None:
     """Complete the opening: both parties talk."""
-    draft.change(opening=Opening.OVER, phase=Phase.NONE, first_to_leave="", repaired=False, open_redirects=())
+    draft.change(phase=Phase.NONE, first_to_leave="", repaired=False, open_redirects=())
     report_call(draft, CommandStatus.DONE)
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)

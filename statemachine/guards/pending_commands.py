@@ -16,7 +16,7 @@ from conferral.statemachine.guards.waiting_party import present_parties, someone
 from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
-from conferral.statemachine.states import Opening, Phase, SuperviseMode
+from conferral.statemachine.states import Phase, SuperviseMode
 from conferral.statemachine.step import CommandStatus
 
 #: Refused requests of one kind before Conferral stops trying (count).
@@ -79,11 +79,6 @@ def all_are_held(draft: Draft, _event: Event) -> bool:
     left = present_parties(draft.session)
     is_waiting = draft.session.phase is Phase.PARKED or someone_is_being_dialed(draft.session)
     return len(left) > 1 and all(party.desired_hold for party in left) and not is_waiting
-
-
-def is_opening(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party is still waiting for the first answer."""
-    return draft.session.opening is not Opening.OVER
 
 
 def is_parked(draft: Draft, _event: Event) -> bool:

@@ -174,20 +174,13 @@ def waiting_party_is_present(draft: Draft, _event: Event) -> bool:
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
     """Whether the waiting party has joined, so that the other one can be dialed."""
     found = waiting_party(draft)
-    before = (Opening.CALLING, Opening.ARRIVING)
-    is_there = found is not None and found.in_conference and not found.is_leaving
-    return is_there and draft.session.opening in before
+    return found is not None and found.in_conference and not found.is_leaving
 
 
 def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
     """Whether the expected party talks to the waiting party."""
     found = waiting_party(draft)
-    return (
-        draft.session.opening is Opening.DIALING
-        and found is not None
-        and found.in_conference
-        and expected_party(draft).takes_part
-    )
+    return found is not None and found.in_conference and expected_party(draft).takes_part
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:
@@ -198,7 +191,7 @@ def next_agent_is_due(draft: Draft, event: Event) -> bool:
 
 def expected_party_failed(draft: Draft, _event: Event) -> bool:
     """Whether the expected party could not be reached."""
-    return draft.session.opening is Opening.DIALING and expected_party(draft).is_gone
+    return expected_party(draft).is_gone
 
 
 def will_rejoin(draft: Draft, party: Party, event: ParticipantLeft) -> bool:
@@ -224,7 +217,7 @@ def dial_shows_conference_over(draft: Draft, event: EffectFailed) -> bool:
     that reads still show.
     """
     session = draft.session
-    is_into_conference = event.kind == CreateParticipant.kind and event.gone and session.opening is Opening.DIALING
+    is_into_conference = event.kind == CreateParticipant.kind and event.gone
     conference = session.conference_sid
     is_new = bool(conference) and conference not in session.former_conferences
     return is_into_conference and is_new and party_of_dial(draft, event) == expected_party(draft)
@@ -271,10 +264,9 @@ def waiting_party_left_conference(draft: Draft, event: DialEnded) -> bool:
 
 def is_actually_bridged(draft: Draft, event: CallProgressed) -> bool:
     """Whether the webhook bridged the call with a `<Dial>` of its own, because it never got Redis's reply."""
-    found, session = waiting_party(draft), draft.session
-    if found is None or session.opening is not Opening.ARRIVING or has_reached_conference(draft, found):
-        return False
-    return not event.dial and event.party == expected_party(draft).name
+    found = waiting_party(draft)
+    is_elsewhere = found is not None and not has_reached_conference(draft, found)
+    return is_elsewhere and not event.dial and event.party == expected_party(draft).name
 
 
 def shows_waiting_conference_over(draft: Draft, event: CallsRead) -> bool:

@@ -26,7 +26,7 @@ from conferral.statemachine.events import (
     Unmute,
 )
 from conferral.statemachine.table import do, when
-from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Refuse, Row, S, T, V
+from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Refuse, Row, S, T, V
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 #: Every command but `call`.
@@ -65,13 +65,16 @@ WORKS_IN_TRANSFER = (Mute, Unmute, Supervise, Announce)
 #: Commands that convert a bridged call first, and wait for its conversion.
 ADDS_OR_SILENCES = (Add, Hold, Mute, Supervise, Announce)
 
+#: A party waits in the conference for the first answer.
+OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
+
 # fmt: off
 COMMANDS: tuple[Row | Refuse, ...] = (
     #      in                      command                        when                               to                      do, or the reason
     Refuse(E,                      ANY,                           None,                              refusals.session_has_ended),
     Refuse(B,                      NEEDS_ANSWER,                  when.is_ringing,                   "no one has answered yet"),
     Refuse(T,                      Convert,                       when.customer_waits_without_agent, "the agent is already being disconnected"),
-    Refuse(C,                      NEEDS_CONFERENCE,              when.is_opening,                   "no one has answered yet"),
+    Refuse(OPENING,                NEEDS_CONFERENCE,              None,                              "no one has answered yet"),
     Refuse(C,                      NEEDS_AGENT,                   when.is_parked,                    "the call is parked"),
     Refuse(T,                      (Transfer, Park, Retrieve),    None,                              "another transfer is in progress"),
     Refuse(V,                      (Transfer, Park),              when.transfer_awaits_conversion,   "another transfer is in progress"),
@@ -96,7 +99,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      Record,                        when.would_record_consult,         "agent and target are talking without the customer"),
     Refuse(LIVE,                   Record,                        when.is_changing_recording,        "another change to the recording is in progress"),
     Refuse(B|V|C,                  Add,                           when.is_full,                      "the conference is full"),
-    Row(   B,                      Call,                          when.opens_conference,             C,                      do.open_outbound_conference),
+    Row(   B,                      Call,                          when.opens_conference,             O.CALLING,              do.open_outbound_conference),
     Row(   B,                      Call,                          when.opens_session,                STAY,                   do.open_outbound),
     Refuse(LIVE|E,                 Call,                          None,                              "the session already exists"),
     Row(   B,                      Convert,                       when.is_connected,                 V,                      (do.accept_convert, do.begin_conversion)),

@@ -10,7 +10,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.statemachine.table import do, when
-from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
+from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, S, T, V
 
 #: The effect failed, or it is unknown whether it happened.
 NOT_DONE = (EffectFailed, EffectUnknown)
@@ -33,7 +33,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(V,                 EffectFailed,    when.is_redirect_of_gone_call,                      STAY, (do.note_redirect_ended, do.read_calls)),
     Row(V,                 EffectFailed,    when.is_first_redirect,                             B,    do.return_to_bridge),
     Row(V,                 EffectFailed,    when.is_result_of(RedirectCall),                    STAY, do.note_redirect_ended),
-    Row(C,                 EffectFailed,    when.dial_shows_conference_over,                    STAY, do.await_waiting_party_rejoin),
+    Row(O.DIALING,         EffectFailed,    when.dial_shows_conference_over,                    STAY, do.await_waiting_party_rejoin),
     Row(C|T,               EffectFailed,    when.is_dial_before_start,                          STAY, do.redial_at_gate),
     Row(T,                 EffectFailed,    when.is_dial_into_ended_conference,                 STAY, do.read_before_giving_up_dial),
     Row(B|C|T,             EffectFailed,    when.caller_id_was_refused,                         STAY, do.redial_with_business_number),

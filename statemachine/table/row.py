@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, Event
-from conferral.statemachine.states import State, TransferStage
+from conferral.statemachine.states import Opening, State, TransferStage
 
 Guard = Callable[..., bool]
 Action = Callable[..., None]
@@ -18,10 +18,13 @@ Events = type[Event] | tuple[type[Event], ...]
 B, V, C, T, E = (frozenset({state}) for state in State)
 #: Every state but `ended`.
 LIVE = B | V | C | T
-#: Stages divide the state `transferring`: a row may apply in some of them, and may lead to one.
+#: Stages divide two states: the stages of a transfer `transferring`, those of an opening `conferenced`. A row may apply in
+#: some of them, and may lead to one.
 S = TransferStage
-Stages = tuple[TransferStage, ...]
-Source = frozenset[State] | TransferStage | Stages
+O = Opening  # noqa: E741
+Stage = TransferStage | Opening
+Stages = tuple[Stage, ...]
+Source = frozenset[State] | Stage | Stages
 #: Neither state nor stage changes.
 STAY = None
 
@@ -66,35 +69,33 @@ class Transition(NamedTuple):
     #: The stages in which it applies, empty for all; and those to which it may lead, empty if the stage stays.
     stages: Stages = ()
     next_stages: Stages = ()
-
-    @property
-    def conditions(self) -> list[Any]:
-        """What must hold for the transition to be taken."""
-        asked = (is_in_stages(self.stages) if self.stages else None, self.guard)
-        return [guard for guard in asked if guard is not None]
+    #: What must hold for it to be taken: the stages, and the guard.
+    conditions: tuple[Guard, ...] = ()
 
 
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
     """Return a row's transitions, in the order of the rows."""
     for row in rows:
         states, stages = _split(row.source)
+        conditions = (*([is_in_stages(stages)] if stages else ()), *([row.guard] if row.guard else ()))
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
             for source in State:
                 if source not in states:
                     continue
                 if isinstance(row, Refuse):
-                    yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages)
+                    yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages, (), conditions)
                 else:
                     target, next_stages = _target(row.target, source)
                     actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
-                    yield Transition(source, event, row.guard, target, actions, stages, next_stages)
+                    yield Transition(source, event, row.guard, target, actions, stages, next_stages, conditions)
 
 
 def _split(source: Source) -> tuple[frozenset[State], Stages]:
-    """Return the states and the stages that a row names; stages belong to `transferring`."""
+    """Return the states and the stages that a row names."""
     if isinstance(source, frozenset):
         return source, ()
-    return T, (source,) if isinstance(source, TransferStage) else source
+    stages = source if isinstance(source, tuple) else (source,)
+    return (C if isinstance(stages[0], Opening) else T), stages
 
 
 def _target(target: Source | None, source: State) -> tuple[State | None, Stages]:
@@ -116,7 +117,8 @@ def refusal(reason: Reason) -> Action:
     return refuse
 
 
-@cache
 def is_in_stages(stages: Stages) -> Guard:
-    """Return the guard that asks whether the transfer is in one of these stages."""
+    """Return the guard that asks whether the opening or the transfer is in one of these stages."""
+    if isinstance(stages[0], Opening):
+        return lambda draft, _event: draft.session.opening in stages
     return lambda draft, _event: draft.transfer.stage in stages

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Automatic, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
-from conferral.statemachine.states import Phase
+from conferral.statemachine.states import Opening, Phase
 from conferral.statemachine.table import do, when
 from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
 
@@ -129,6 +129,9 @@ def enter_stage(stages: Stages) -> Action:
     """Return the action that enters the stage, or checks which of several a row's actions have chosen; it sets the timer."""
 
     def enter(draft: Draft, _event: Event) -> None:
+        if isinstance(stages[0], Opening):
+            draft.change(opening=stages[0])
+            return
         if len(stages) == 1:
             draft.change_transfer(stage=stages[0])
         stage = draft.transfer.stage

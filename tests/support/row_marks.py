@@ -13,7 +13,7 @@ _Mark = tuple[str, str, Any, Any]
 
 
 def _mark_of(row: Transition) -> _Mark:
-    return row.source.name, row.event.name, tuple(row.conditions), row.actions[0]
+    return row.source.name, row.event.name, row.conditions, row.actions[0]
 
 
 _MARKS = [_mark_of(row) for row in TABLE]
