@@ -54,7 +54,7 @@ USUAL = ("convert", "consult", "blind", "recall", "record")
 TOLD = {
     "after": ["the conference ends, and the survey begins [ended, agent-left]"],
     "record": ["the recording is paused", "recorded during the consult: no voice", "the recording resumes"],
-    "supervise": ["dave is heard by alice alone", "dave is heard by everyone"],
+    "supervise": ["dave is heard by alice alone", "everyone hears dave"],
     "waiting": ["alice is busy", "bob's phone rings", "the customer hears music", "bob answers"],
 }
 
