@@ -7,8 +7,8 @@ import orjson
 
 from conferral.operations import session_summary, wording
 from conferral.operations.attention import Attention, is_lone
-from conferral.operations.held_calls import held_call
 from conferral.operations.session_search import number_of
+from conferral.operations.session_summary import held_call
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.storage.codecs.session_view import SessionView
 

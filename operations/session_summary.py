@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from conferral.operations import wording
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
+from conferral.storage.codecs.timestamps import to_iso
 
 _NEXT_NOTE = "is dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
+#: Phases in which a customer has no one to talk to.
+_WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
 
 
 def state_label(session: SessionView) -> str:
@@ -167,3 +171,20 @@ def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> l
         )
         for one in session.transfer.attempts
     ]
+
+
+class HeldCall(NamedTuple):
+    """A waiting customer."""
+
+    #: `waiting`, `parked`, or `on hold`.
+    kind: str
+    #: ISO 8601; empty if unknown.
+    since: str
+
+
+def held_call(session: SessionView) -> HeldCall | None:
+    """Return how the customer of a live session is kept waiting; None if they aren't."""
+    if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
+        return HeldCall(kind, to_iso(session.state_since_ms))
+    held_ms = [party.held_since_ms for party in session.parties.values() if party.held]
+    return HeldCall("on hold", to_iso(min(held_ms))) if held_ms and not session.is_ended else None

@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import orjson
-
 from conferral.operations.attention import Attention, is_lone
-from conferral.operations.held_calls import held_call
 from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.session_summary import held_call
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.text_codec import parse_rows
 
 #: Length of the last hour, in milliseconds.
 HOUR_MS = 3_600_000
@@ -96,8 +95,8 @@ def transfer_stats_of(outcomes: Iterable[Fields]) -> TransferStats:
 
 def _answer_times_s(fields: Fields) -> list[float]:
     """Return the answer time of each answered attempt, in seconds."""
+    attempts = parse_rows(fields.get("attempts", ""))
     try:
-        attempts = orjson.loads(fields.get("attempts") or "[]")
         return [float(one["waited_s"]) for one in attempts if one.get("answered_at")]
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return []  # the entry can't be decoded

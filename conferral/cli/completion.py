@@ -1,12 +1,15 @@
 """Shell completion (Tab) of option values: closed lists, and the session's parties."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from conferral.operations.session_queries import SessionQueries
     from conferral.storage.codecs.session_view import SessionView
+
+_T = TypeVar("_T")
 
 #: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
 STATES = ("bridged", "converting", "conferenced", "transferring", "ended")
@@ -34,44 +37,44 @@ def complete_stories(incomplete: str) -> list[str]:
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Complete the connected parties of the session typed earlier, each with its status; none without a session."""
-    import asyncio
     import re
-
-    from conferral.runtime.errors import ConferralError
 
     # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
-    session = next(filter(None, typed), "")
-    if not session:
-        return []
-    try:
-        parties = asyncio.run(_find_session(session)).present
-    except ConferralError:
-        return []  # completion must never print errors
+    named = next(filter(None, typed), "")
+
+    async def find(reader: "SessionQueries") -> "SessionView":
+        return await reader.view(await reader.find(named))
+
+    session = read_in_time(find) if named else None
     return [
         (name, party.status if re.fullmatch("[a-z]{1,20}", party.status) else "")
-        for name, party in parties.items()
+        for name, party in (session.present if session else {}).items()
         if name.startswith(incomplete) and re.fullmatch(PARTY_PATTERN, name)
     ]
 
 
-async def _find_session(named: str) -> "SessionView":
-    """Return a session; empty if reading it takes longer than `TIMEOUT_S`."""
+def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None:
+    """Return what a function reads; None after an error, which must not be printed, or after `TIMEOUT_S`."""
     import asyncio
 
-    from conferral.storage.codecs.session_view import SessionView
-
-    reading = asyncio.ensure_future(_read_session(named))
-    await asyncio.wait({reading}, timeout=TIMEOUT_S)
-    if not reading.done():
-        reading.cancel()
-        return SessionView()
-    return reading.result()
-
-
-async def _read_session(named: str) -> "SessionView":
     from conferral.cli.redis_access import open_redis
+    from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 
-    async with open_redis(load(StoreSettings)) as reader:
-        return await reader.view(await reader.find(named))
+    async def opened() -> _T:
+        async with open_redis(load(StoreSettings)) as reader:
+            return await read(reader)
+
+    async def in_time() -> _T | None:
+        reading = asyncio.ensure_future(opened())
+        await asyncio.wait({reading}, timeout=TIMEOUT_S)
+        if reading.done():
+            return reading.result()
+        reading.cancel()
+        return None
+
+    try:
+        return asyncio.run(in_time())
+    except ConferralError:
+        return None

@@ -1,13 +1,10 @@
 """Options and arguments that several commands share."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from conferral.cli.completion import TIMEOUT_S
-
-if TYPE_CHECKING:
-    from conferral.storage.codecs.session_view import SessionView
+from conferral.cli.completion import read_in_time
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")]
 #: For output in storage format: keys are Redis field names, and values are not redacted.
@@ -40,19 +37,13 @@ def _check_optional_id(value: str | None) -> str | None:
 
 def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     """Complete live sessions by id prefix, each with its state."""
-    import asyncio
     import re
 
     from conferral.operations import session_summary
-    from conferral.runtime.errors import ConferralError
     from conferral.statemachine.ids import ID_PATTERN
 
-    try:
-        found = asyncio.run(_live_sessions())
-    except ConferralError:
-        return []  # completion must never print errors
     offered = []
-    for session in found:
+    for session in reversed(read_in_time(lambda reader: reader.all_sessions(None, with_ended=False)) or []):
         if session.id.startswith(incomplete) and ID_PATTERN.fullmatch(session.id):
             addresses = (session_summary.connected_address(session, name) for name in ("customer", "agent"))
             about = ", ".join(filter(None, (session_summary.state_label(session), *addresses)))
@@ -82,20 +73,6 @@ def complete_histories(incomplete: str) -> list[tuple[str, str]]:
         elif one.suffix == ".json":
             offered.append((name, "file"))
     return complete_sessions(incomplete) + offered[:COMPLETED_FILES_MAX]
-
-
-async def _live_sessions() -> "list[SessionView]":
-    """Return all live sessions, newest first; none if reading them takes longer than `TIMEOUT_S`."""
-    import asyncio
-
-    from conferral.cli.sessions import list_sessions
-
-    listing = asyncio.ensure_future(list_sessions(None, with_ended=False))
-    await asyncio.wait({listing}, timeout=TIMEOUT_S)
-    if not listing.done():
-        listing.cancel()
-        return []
-    return listing.result()[::-1]
 
 
 #: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.

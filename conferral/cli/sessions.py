@@ -69,20 +69,11 @@ async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[
     return sorted(found, key=lambda one: sort_key(one, times.now_of(one.id))), times
 
 
-async def list_sessions(state: str | None, *, with_ended: bool) -> "list[SessionView]":
-    """Return the sessions, oldest first: those in one state, or all."""
-    from conferral.cli.redis_access import open_redis
-    from conferral.runtime.settings import StoreSettings, load
-
-    async with open_redis(load(StoreSettings)) as reader:
-        return await reader.all_sessions(state, with_ended=with_ended)
-
-
 def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:
     """Return a session as a table row.
 
     Args:
-        fields: Its hash.
+        session: The session.
         now_ms: The partition's time, in Unix milliseconds; 0 for this machine's clock.
         full: Whether to show full phone numbers.
     """

@@ -1,7 +1,7 @@
 """Which calls keep their customer waiting, and since when."""
 
 from conferral.operations import statistics
-from conferral.operations.held_calls import HeldCall, held_call
+from conferral.operations.session_summary import HeldCall, held_call
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
