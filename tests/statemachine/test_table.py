@@ -83,15 +83,6 @@ def test_no_guard_is_asked_twice_for_one_pair(pair):
     assert len(asked) == len(set(asked))
 
 
-def test_rows_of_one_state_stand_together_and_rows_of_one_event_within_it_too():
-    command = [(row.source, row.event) for row in TABLE]
-    blocks = [pair for index, pair in enumerate(command) if index == 0 or command[index - 1] != pair]
-    states = [state for index, (state, _) in enumerate(blocks) if index == 0 or blocks[index - 1][0] is not state]
-
-    assert len(blocks) == len(set(blocks))
-    assert len(states) == len(set(states))
-
-
 def test_no_row_names_the_state_that_it_stays_in_as_its_target():
     assert [row for row in TABLE if row.target is row.source] == []
 

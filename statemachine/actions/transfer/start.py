@@ -366,7 +366,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
 
 
 def hang_up_agent_or_read(draft: Draft, event: Event) -> None:
-    """Hang up the agent, whose end of the `<Dial>` should have done so but no callback said so; read Twilio meanwhile.
+    """Hang up the agent if they should have left but no callback said so, and read Twilio.
 
     A hangup without an outcome is not emitted again: it waits for a request slot, or is being retried.
     """
