@@ -199,8 +199,7 @@ class PartitionStore:
         with store_errors():
             body = await self._client.hget(outbox, write.write_id)
             if body is not None:
-                fields = {b"type": b"effect", b"session": write.session_id.encode(), b"effect": body}
-                await dead_letter(self._client, self._keys, outbox, Entry(write.write_id, fields), reason)
+                await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
                 await self._client.hdel(outbox, write.write_id)
 
     async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
@@ -246,8 +245,11 @@ class PartitionStore:
         with store_errors():
             await (self._client.hset(key, effect_id, deaths) if deaths else self._client.hdel(key, effect_id))
 
-    async def dead_letter_effect(self, partition: int, entry: Entry, reason: str) -> None:
-        """Dead-letter an effect, whole."""
+    async def dead_letter_effect(
+        self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
+    ) -> None:
+        """Dead-letter an outbox entry, whole."""
+        entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
         await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def drop_effect(self, partition: int, name: str) -> None:

@@ -55,12 +55,17 @@ class Batch:
 
 
 class CommitResult(Enum):
-    """Result of a commit that was not refused."""
+    """Result of a commit, as the script returns it."""
 
+    #: Another worker owns the partition.
+    LOST = 0
     #: Stored by this request.
     OK = 1
     #: Stored by an earlier request whose answer was lost.
     ALREADY = 2
+    OUT_OF_ORDER = 3
+    WRONG_TYPE = 4
+    CONFLICT = 5
 
 
 class CommitConflictError(StoreError):
@@ -115,18 +120,20 @@ class SessionStore:
         """
         keys, arguments = self._arguments(partition, lease, batch)
         with store_errors():
-            answer = [int(number) for number in await scripts.commit_batch(self._client, keys, arguments)]
-        if answer[0] in (CommitResult.OK.value, CommitResult.ALREADY.value):
-            lease.commit += 1
-            return CommitResult(answer[0])
-        if answer[0] == 0:
-            lease.valid_until_s = 0.0
-            raise LeaseLostError("another worker owns the partition")
-        if answer[0] == 5:
-            raise CommitConflictError(tuple(batch.sessions[index - 1].after.session.id for index in answer[1:]))
-        if answer[0] == 4:
-            raise WrongTypeError("a key of the partition is of the wrong type")
-        raise CommitOutOfOrderError("the lease's commit number went back or jumped")
+            code, *places = map(int, await scripts.commit_batch(self._client, keys, arguments))
+        match result := CommitResult(code):
+            case CommitResult.LOST:
+                lease.valid_until_s = 0.0
+                raise LeaseLostError("another worker owns the partition")
+            case CommitResult.OUT_OF_ORDER:
+                raise CommitOutOfOrderError("the lease's commit number went back or jumped")
+            case CommitResult.WRONG_TYPE:
+                raise WrongTypeError("a key of the partition is of the wrong type")
+            case CommitResult.CONFLICT:
+                raise CommitConflictError(tuple(batch.sessions[place - 1].after.session.id for place in places))
+            case CommitResult.OK | CommitResult.ALREADY:
+                lease.commit += 1
+                return result
 
     def _arguments(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[scripts.Argument]]:
         keys = self._keys

@@ -239,7 +239,7 @@ def test_call_is_looked_for_from_the_earlier_of_two_times_on(by_s: float, earlie
         await team.passes(3.0)
         held = member.keeper.consumers[1]
         find = FindCall(effect_id="f", session_id="s1", dial_id="d", to="+1", since_ms=held.clock.now_ms())
-        sent = held._in_twilio_time(find)
+        sent = held._dispatcher._in_twilio_time(find)
         assert isinstance(sent, FindCall)
         assert find.since_ms - sent.since_ms == pytest.approx(earlier_s * 1000, abs=5)
 

@@ -213,7 +213,9 @@ async def test_key_that_is_somebody_elses_holds_no_outcome_up(desk: Desk) -> Non
 
 async def test_standing_of_a_dial_is_read_from_its_session(desk: Desk) -> None:
     await desk.is_in_state("transferring")
-    await desk.client.hset(desk.keys.session("S1"), "party.target.dial_id", "d")
+    await desk.client.hset(
+        desk.keys.session("S1"), mapping={"party.target.status": "dialing", "party.target.dial_id": "d"}
+    )
 
     assert await desk.recorder("dial_status").dial_status(gated("d")) == DialStatus(is_wanted=True)
 

@@ -63,14 +63,7 @@ def parse(entry: Entry) -> Event:
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Step the events in order.
-
-    Args:
-        events: Oldest first.
-        sessions: The sessions concerned.
-        now_ms: Redis's time, Unix milliseconds.
-        policy: The timeouts and choices that drive sessions.
-    """
+    """Step the events in order, at Redis's time. It touches neither Redis nor codecs."""
     sessions, decisions = dict(sessions), []
     for event in events:
         before = sessions[event.session_id]
@@ -90,9 +83,7 @@ def encode(
     """Encode decisions for one commit.
 
     Args:
-        decisions: In order.
         stored: The sessions concerned, as stored in Redis.
-        now_ms: Redis's time, Unix milliseconds.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
     decided = DecidedBatch(decisions)

@@ -52,14 +52,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 
 
 def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[str, str]:
-    """Return the fields of the session's log entry.
-
-    Args:
-        event: The event.
-        step: The step that it led to.
-        before: The session before the event.
-        now_ms: Redis's time, Unix milliseconds.
-    """
+    """Return the fields of the session's log entry for an event."""
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,
@@ -115,13 +108,7 @@ def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:
-    """Return the type of the command that this event resolves; empty if the session no longer knows it.
-
-    Args:
-        command_id: The command.
-        event: The event.
-        session: The session before the event.
-    """
+    """Return the type of the command that this event resolves; empty if the session before it does not know it."""
     if isinstance(event, Command) and event.command_id == command_id:
         return event.name
     transfer = session.transfer
@@ -137,12 +124,7 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
 
 
 def details(event: Event, session: Session) -> dict[str, Any]:
-    """Return the event's own fields that may be logged, and the names of the parties that it is about.
-
-    Args:
-        event: The event.
-        session: The session before the event.
-    """
+    """Return the event's own fields that may be logged, and the names of the parties that it is about."""
     found: dict[str, Any] = {}
     for name in event.logged:
         if (value := getattr(event, name)) and (name not in _CHECKS or _CHECKS[name](value)):

@@ -47,9 +47,6 @@ class PartitionConsumer:
         """Take over a partition.
 
         Args:
-            number: The partition's number.
-            lease: This worker's lease on it.
-            context: What all partitions of the worker share.
             on_timers_changed: Called when a new timer is due before all known ones.
             renew_lease: Renews the lease, which stores the partition's time.
             verify_until_s: After a rollback: until this time, decisions may repeat ones that were sent before,

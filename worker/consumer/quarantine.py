@@ -18,7 +18,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.storage.partition.partition_store import Entry, PartitionStore
+from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class EffectQuarantine:
                 await self._dead_letter(job, bodies[job.effect.effect_id])
         # No await from here to the end, so that no job is submitted twice.
         suspects = {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
-        suspected = {order.effect.session_id for order in jobs if order.effect.effect_id in suspects}
+        suspected = {job.effect.session_id for job in jobs if job.effect.effect_id in suspects}
         waiting: list[Job] = []
         for job in jobs:
             if job.effect.effect_id in killers:
@@ -89,7 +89,7 @@ class EffectQuarantine:
             self._start(self._try_all(waiting, suspects, open_effects))
 
     async def _count_deaths(self, jobs: Sequence[Job], *, after_death: bool) -> dict[str, int]:
-        effect_ids = [order.effect.effect_id for order in jobs]
+        effect_ids = [job.effect.effect_id for job in jobs]
         deaths: dict[str, int] = {}
         try:
             if after_death:
@@ -102,8 +102,7 @@ class EffectQuarantine:
 
     async def _dead_letter(self, job: Job, body: bytes) -> None:
         effect = job.effect
-        fields = {b"type": b"effect", b"session": effect.session_id.encode(), b"effect": body}
-        await self._access.dead_letter_effect(self._partition, Entry(effect.effect_id, fields), REASON)
+        await self._access.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
         self._metrics.dead_letters.labels(REASON).inc()
         log.error(
             "effect_dead_lettered",
@@ -139,9 +138,9 @@ class EffectQuarantine:
         together = asyncio.Semaphore(TRIAL_SESSIONS_MAX)
 
         async def try_session(of_session: Sequence[Job]) -> None:
-            for order in of_session:
-                if order.effect.effect_id in open_effects(order.effect.session_id):
-                    await self._try(order, suspects.get(order.effect.effect_id, 0))
+            for job in of_session:
+                if job.effect.effect_id in open_effects(job.effect.session_id):
+                    await self._try(job, suspects.get(job.effect.effect_id, 0))
 
         async def try_in_groups(of_session: Sequence[Job]) -> None:
             async with together:

@@ -13,7 +13,7 @@ from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.partition.partition_store import Entry, PartitionStore
+from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
@@ -43,9 +43,8 @@ async def dead_letter_unreadable(
     for name, body in unreadable.items():
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
-        fields = {b"type": b"effect", b"session": session_id.encode(), b"effect": body}
         try:
-            await access.dead_letter_effect(partition, Entry(name, fields), REASON)
+            await access.dead_letter_effect(partition, name, session_id, body, REASON)
             if outcome is None:
                 await access.drop_effect(partition, name)
             else:
