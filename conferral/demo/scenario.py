@@ -13,8 +13,8 @@ from conferral.demo.polling import poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.history.change_feed import ChangeFeed
-from conferral.operations.session_queries import Fields
-from conferral.storage.codecs.session_view import view_of
+from conferral.statemachine.states import PartyStatus, Phase
+from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.commands import command_stream
 
 #: Timeout of one step, in seconds.
@@ -205,16 +205,15 @@ class Scenario:
 
     async def press(self, party: str, key: str) -> None:
         """Press a key on a party's phone."""
-        await self.runner.phones.press((await self._session())[f"party.{party}.call_sid"], key)
+        await self.runner.phones.press((await self._session()).parties[party].call_sid, key)
 
     async def answer(self, party: str) -> None:
         """Answer a party's phone."""
-        await self.runner.phones.answer((await self._session())[f"party.{party}.call_sid"])
+        await self.runner.phones.answer((await self._session()).parties[party].call_sid)
 
     async def leave(self, party: str) -> None:
         """Hang up a party's phone; the call continues."""
-        fields = await self._session()
-        await self.runner.phones.hang_up(fields[f"party.{party}.call_sid"])
+        await self.runner.phones.hang_up((await self._session()).parties[party].call_sid)
 
     async def hang_up(self, party: str) -> None:
         """Hang up a party's phone, which ends the call."""
@@ -223,7 +222,7 @@ class Scenario:
 
     async def wait_until_ended(self) -> None:
         """Wait until the session has ended and every call is over."""
-        await self.wait_until("the end", lambda it: it.get("state") == "ended")
+        await self.wait_until("the end", lambda it: it.is_ended)
         await self.runner.wait_until_idle()
         await self.narrator.add_observation(f"calls left at the local Twilio: {await self.runner.phones.live_calls()}")
 
@@ -233,9 +232,17 @@ class Scenario:
         Raises:
             CommandNotDoneError: the agent didn't answer.
         """
-        await self.wait_until("the agent's answer", lambda it: it.get("phase") == "connected")
+        await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
 
-    async def wait_until(self, what: str, holds: Callable[[Fields], bool]) -> Fields:
+    async def wait_until_party_is(self, party: str, status: PartyStatus) -> None:
+        """Wait until a party has a status.
+
+        Raises:
+            CommandNotDoneError: it didn't get it in time.
+        """
+        await self.wait_until(f"{party} {status}", lambda it: it.parties.get(party, PartyView()).status == status)
+
+    async def wait_until(self, what: str, holds: Callable[[SessionView], bool]) -> None:
         """Wait until a condition holds for the session.
 
         Raises:
@@ -246,25 +253,24 @@ class Scenario:
             return holds(await self._session())
 
         if not await poll_until(came, STEP_S):
-            state = (await self._session()).get("state", "unknown")
+            state = (await self._session()).state or "unknown"
             raise CommandNotDoneError(f"{what} did not come within {STEP_S:g} s; the session is {state}")
-        return await self._session()
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Describe for how long a party has heard no one."""
-        fields, phones = await self._session(), self.runner.phones
-        lonely_s = await phones.heard_no_one_s(fields[f"party.{party}.call_sid"], since_s, await phones.now_s())
+        session, phones = await self._session(), self.runner.phones
+        lonely_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
         return f"{lonely_s * 1000:.0f} ms"
 
     async def recorded(self, since_s: float) -> dict[str, float]:
         """Return how many seconds of each voice were recorded since then, by name."""
         return await self.runner.phones.recorded_s(await self._people_by_call(), since_s)
 
-    async def _session(self) -> Fields:
-        return await self.runner.environment.reader.read_session(self.session_id)
+    async def _session(self) -> SessionView:
+        return await self.runner.environment.reader.view(self.session_id)
 
     async def _people_by_call(self) -> dict[str, str]:
-        parties = view_of(await self._session()).parties.values()
+        parties = (await self._session()).parties.values()
         return {party.call_sid: characters.name(party.address) for party in parties if party.call_sid}
 
 

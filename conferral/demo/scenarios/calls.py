@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from conferral.demo import characters
 from conferral.demo.scenario import ANSWER_AFTER_S, ANYTHING, LATE_ANSWER_AFTER_S, Scenario, ScenarioRunner
 from conferral.demo.scenarios import conference
+from conferral.statemachine.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ async def _fail_and_recall(play: Scenario, agent: str) -> None:
     await play.submit("transfer", "busy", to=characters.CAROL, mode="blind")
     why = '"Your call is coming back to you. The other line is busy."'
     await play.expect_heard(**{"customer": ANYTHING, agent: why})
-    await play.wait_until("the recall", lambda it: it.get("state") == "conferenced")
+    await play.wait_until("the recall", lambda it: it.state == State.CONFERENCED)
     await play.expect_heard(**{"customer": agent, agent: "the customer"})
 
 

@@ -3,7 +3,8 @@
 from conferral.demo import characters
 from conferral.demo.scenario import LATE_ANSWER_AFTER_S, ScenarioRunner
 from conferral.errors import CommandNotDoneError
-from conferral.operations.session_queries import Fields
+from conferral.statemachine.states import PartyStatus, State
+from conferral.storage.codecs.session_view import SessionView
 
 
 async def waiting(theatre: ScenarioRunner) -> None:
@@ -14,12 +15,12 @@ async def waiting(theatre: ScenarioRunner) -> None:
     async with theatre.call_to_wait() as play:
         await play.set_people(**{"agent 1 of 2": "alice", "agent 2 of 2": "bob"})
         await play.expect_heard(customer=f'"{characters.GREETING}"')
-        await play.wait_until("bob's ringing", lambda it: it.get("party.agent.status") == "ringing")
+        await play.wait_until_party_is("agent", PartyStatus.RINGING)
         await play.set_people(agent="bob")
         await play.expect_heard(customer="music")
         await play.announce("bob is free, and picks up")
         await play.answer("agent")
-        await play.wait_until("bob's answer", lambda it: it.get("party.agent.status") == "connected")
+        await play.wait_until_party_is("agent", PartyStatus.CONNECTED)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.announce("the customer hangs up")
         await play.hang_up("customer")
@@ -30,7 +31,7 @@ async def client(theatre: ScenarioRunner) -> None:
     """An agent calls from a browser: a conference from the start; the last party left is hung up."""
     await theatre.phone(characters.CUSTOMER, answer_after_s=LATE_ANSWER_AFTER_S)
     async with theatre.call_from_browser("browser-1") as play:
-        await play.wait_until("the ringing", lambda it: it.get("party.customer.status") == "ringing")
+        await play.wait_until_party_is("customer", PartyStatus.RINGING)
         await play.expect_heard(alice="a phone ringing")
         await play.expect_heard(alice="the customer", customer="alice")
         await play.announce("alice closes her browser")
@@ -66,7 +67,7 @@ async def parties(theatre: ScenarioRunner) -> None:
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await play.announce("alice hangs up; the others keep talking")
         await play.leave("agent")
-        await play.wait_until("alice's leaving", lambda it: it.get("party.agent.status") == "left")
+        await play.wait_until_party_is("agent", PartyStatus.LEFT)
         await play.expect_heard(customer="bob", bob="the customer")
         await play.announce("bob hangs up; only the customer is left")
         await play.hang_up("expert")
@@ -114,7 +115,7 @@ async def park_timeout(theatre: ScenarioRunner) -> None:
         await play.narrator.announce("no one retrieves the call")
         why = '"The call that you have parked is coming back to you. Nobody has taken it up."'
         await play.expect_heard(customer="music", alice=why)
-        await play.wait_until("the recall", lambda it: it.get("state") == "conferenced" and not it.get("phase"))
+        await play.wait_until("the recall", lambda it: it.state == State.CONFERENCED and not it.phase)
         await play.expect_heard(customer="alice", alice="the customer")
         await play.announce("the customer hangs up")
         await play.hang_up("customer")
@@ -157,12 +158,12 @@ async def record(theatre: ScenarioRunner) -> None:
     async with theatre.call_in(characters.RECORDED_LINE) as play:
         await play.announce("calls to this number are recorded once they are a conference: convert")
         await play.submit("convert")
-        await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
+        await play.wait_until("the recording", lambda it: it.recording.status == "in-progress")
         await play.announce(f"alice consults bob first: transfer --to {characters.BOB} --mode consult")
         await play.set_people(target="bob")
         await play.submit("transfer", to=characters.BOB, mode="consult")
         # No Twilio callback reports a pause or its end: the session knows them from REST responses.
-        await play.wait_until("the pause", lambda it: it.get("recording.status") == "paused")
+        await play.wait_until("the pause", lambda it: it.recording.status == "paused")
         await play.narrator.add_observation("the recording is paused")
         since_s = await theatre.phones.now_s()
         await play.expect_heard(customer="music", alice="bob", bob="alice")
@@ -171,16 +172,17 @@ async def record(theatre: ScenarioRunner) -> None:
         await play.narrator.add_observation("recorded during the consult: no voice")
         await play.narrator.announce("all three talk: merge")
         await play.submit("merge")
-        await play.wait_until("the recording", lambda it: it.get("recording.status") == "in-progress")
+        await play.wait_until("the recording", lambda it: it.recording.status == "in-progress")
         await play.narrator.add_observation("the recording resumes")
         await play.expect_heard(customer="alice and bob", alice="bob and the customer", bob="alice and the customer")
         await play.announce("the customer hangs up")
         await play.hang_up("customer")
 
 
-def _is_heard_by_all(session: Fields) -> bool:
+def _is_heard_by_all(session: SessionView) -> bool:
     """Whether Twilio has confirmed that the supervisor is neither muted nor coaching."""
-    return not session.get("party.supervisor.coaches") and session.get("party.supervisor.muted") != "true"
+    supervisor = session.parties["supervisor"]
+    return not supervisor.coaches and not supervisor.muted
 
 
 def _no_one_is_recorded(seconds: dict[str, float]) -> None:
