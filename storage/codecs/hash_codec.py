@@ -100,29 +100,29 @@ class HashCodec:
 
     def encode(self, instance: Any, fields: dict[str, str], prefix: str = "") -> None:
         """Add the instance's fields."""
-        columns, values = self._under(prefix), self._values(instance)
+        columns = self._under(prefix) if prefix else self._columns
+        values = self._values(instance)
         for place in compress(self._places, map(is_not, values, self._defaults)):
             name, _, default, encode, _ = columns[place]
             value = values[place]
             if default is MISSING or value != default:
                 fields[name] = value if encode is None else encode(value)
 
-    def changes(self, instance: Any, previous: Any, prefix: str = "") -> dict[str, str | None]:
-        """Return the fields that differ from an earlier version's; None for a field that was removed."""
+    def add_changes(self, instance: Any, previous: Any, found: dict[str, str | None], prefix: str = "") -> None:
+        """Add the fields that differ from an earlier version's; None for a field that was removed."""
         if instance is previous:
-            return {}
+            return
         if instance is None or previous is None:
             fields: dict[str, str] = {}
             self.encode(previous if instance is None else instance, fields, prefix)
-            return {**(dict.fromkeys(fields) if instance is None else fields)}
+            found.update(dict.fromkeys(fields) if instance is None else fields)
+            return
         columns, values, earlier = self._under(prefix), self._values(instance), self._values(previous)
-        found: dict[str, str | None] = {}
         for place in compress(self._places, map(is_not, values, earlier)):
             value = values[place]
             if value != earlier[place]:
                 name, _, default, encode, _ = columns[place]
                 found[name] = None if value == default else value if encode is None else encode(value)
-        return found
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
         """Return the values by attribute; absent fields keep the class's default.

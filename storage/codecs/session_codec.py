@@ -65,12 +65,15 @@ def public_changes(session: Session, before: Session) -> dict[str, str | None]:
 
 
 def _changes(codecs: "_Codecs", session: Session, before: Session) -> dict[str, str | None]:
-    found = codecs.session.changes(session, before if before.version else None)
-    found |= codecs.transfer.changes(session.transfer, before.transfer, "transfer.")
-    found |= codecs.recording.changes(session.recording, before.recording, "recording.")
+    found: dict[str, str | None] = {}
+    codecs.session.add_changes(session, before if before.version else None, found)
+    codecs.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
+    codecs.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
         for name in {**before.parties, **session.parties}:
-            found |= codecs.party.changes(session.parties.get(name), before.parties.get(name), f"party.{name}.")
+            party, was = session.parties.get(name), before.parties.get(name)
+            if party is not was:
+                codecs.party.add_changes(party, was, found, f"party.{name}.")
     return found
 
 
