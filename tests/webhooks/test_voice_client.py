@@ -99,7 +99,7 @@ async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_
     ("changes", "words"),
     [
         ({"To": "+19005550123"}, "premium-rate"),
-        ({"To": "+442071234567"}, "region GB"),
+        ({"To": "+442071234567"}, "country GB"),
         ({"To": "911"}, "short and emergency"),
         ({"To": "sip:bob@example.com"}, "does not name this SIP domain"),
         ({"To": f"sip:{NUMBER}@acme.sip.twilio.com"}, "does not name this SIP domain"),    # a browser has no host
@@ -117,9 +117,9 @@ async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_
         ({"SessionID": "a b"}, "SessionID is no id"),
         ({"SessionID": "a:b{c}"}, "SessionID is no id"),
         ({"SessionID": "a" * 65}, "SessionID is no id"),
-        ({"SessionID": "CF" + "3" * 32}, "looks like a SID"),          # the way into somebody else's conference
-        ({"SessionID": AGENT}, "looks like a SID"),
-        ({"SessionID": "cs" + "aF" * 16}, "looks like a SID"),
+        ({"SessionID": "CF" + "3" * 32}, "has the form of a SID"),          # the way into somebody else's conference
+        ({"SessionID": AGENT}, "has the form of a SID"),
+        ({"SessionID": "cs" + "aF" * 16}, "has the form of a SID"),
     ],
 )  # fmt: skip
 async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is_published(
