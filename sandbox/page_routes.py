@@ -95,5 +95,5 @@ async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Resp
         answer="",
         again_of=number,
     )
-    sandbox.repeat_delivery(again, after_s=after_s, times=times)
+    sandbox.dispatcher.repeat(again, after_s, times)
     return json_response({"number": deliveries.total - 1}, 202)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
-import aiohttp
 import structlog
 
 from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.connection_overrides import parse_target
-from conferral.sandbox.faults import CallbackPlan, Faults
+from conferral.sandbox.changes import Changes
+from conferral.sandbox.dispatcher import Dispatcher
+from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import (
     AskForKeys,
     Behavior,
@@ -25,7 +24,6 @@ from conferral.sandbox.model import (
     Number,
     Output,
     Params,
-    PhoneAnswers,
     PhoneRings,
     Recording,
     ReleasePhone,
@@ -33,21 +31,17 @@ from conferral.sandbox.model import (
     RingPhone,
     TimePassed,
     TwilioModel,
-    TwimlFailed,
-    TwimlFetched,
     UnknownCallback,
     UnknownNumberError,
 )
+from conferral.sandbox.phone_scripts import PhoneScripts
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
-from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, DialEntry, RequestLog
+from conferral.sandbox.request_log import RequestLog
 from conferral.sandbox.rest_hooks import RestHookEvent
 from conferral.sandbox.retention import Retention, RetentionEnforcer
-from conferral.sandbox.webhook_delivery import WebhookDelivery, WebhookResponse
 
 log = structlog.get_logger()
 
-HELD_BACK_S = 0.5
-"""Real seconds after which a held-back callback is sent although no other followed."""
 ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-auth-token"  # noqa: S105  for an account that exists only here
 
@@ -103,41 +97,34 @@ class SandboxRuntime:
         self.command_line = command_line
         self.retention = RetentionEnforcer(retention)
         self._seed = seed if seed is not None else secrets.token_hex(8)
-        self._reset_count = 0
+        self.reset_count = 0
+        """The number of resets (count): log numbers restart at each."""
         self._behavior = behavior
         self._epoch_s = time.time()
         self._started = time.monotonic()
         self.model = TwilioModel(account_sid, seed=self._seed, behavior=behavior)
         self.request_log = RequestLog()
         self.phones: dict[str, Phone] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._script_timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self.dispatcher = Dispatcher(self)
+        self._scripts = PhoneScripts(self)
         self._wake: asyncio.TimerHandle | None = None
-        self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
-        self._changed: asyncio.Event = asyncio.Event()
-        self._session: aiohttp.ClientSession | None = None
-        self._webhooks: WebhookDelivery | None = None
+        self.changes = Changes()
 
     async def open(self) -> None:
         """Prepare for deliveries."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-        )
-        self._webhooks = WebhookDelivery(self._session, self.auth_token, lambda: self.now_s)
+        self.dispatcher.open()
 
     async def close(self) -> None:
         """Drop pending deliveries."""
         self._cancel_work()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        await self.dispatcher.close()
 
     def reset(self) -> None:
         """Remove all calls, conferences, log entries, faults, and phones; numbers stay."""
         self._cancel_work()
-        self._reset_count += 1
+        self.reset_count += 1
         numbers = self.model.state.numbers
-        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self._reset_count}", behavior=self._behavior)
+        self.model = TwilioModel(self.account_sid, seed=f"{self._seed}/{self.reset_count}", behavior=self._behavior)
         self.model.state.numbers.update(numbers)
         self.request_log = RequestLog()
         self.phones.clear()
@@ -147,12 +134,8 @@ class SandboxRuntime:
     def _cancel_work(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
-        for handle in [handle for handles in self._script_timers.values() for handle in handles]:
-            handle.cancel()
-        self._script_timers.clear()
-        self._held_back.clear()
-        for task in self._tasks:
-            task.cancel()
+        self._scripts.clear()
+        self.dispatcher.clear()
 
     @property
     def url(self) -> str:
@@ -163,11 +146,6 @@ class SandboxRuntime:
     def now_s(self) -> float:
         """Return the sandbox's time: seconds since 1970 at the start, then running at `speed`."""
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
-
-    @property
-    def reset_count(self) -> int:
-        """The number of resets (count): log numbers restart at each."""
-        return self._reset_count
 
     # Actions of people and tests
 
@@ -266,16 +244,10 @@ class SandboxRuntime:
         phone = self.phone(address)
         phone.is_manual = is_manual
         for sid in phone.call_sids if is_manual else ():
-            if self._stop_script(sid):
+            if self._scripts.stop(sid):
                 self.apply(PhoneRings(sid))  # the script may not have got there yet; otherwise, no effect
         self.notify()
         return phone
-
-    def repeat_delivery(self, entry: DeliveryEntry, *, after_s: float = 0.0, times: int = 1) -> None:
-        """Repeat a delivery after real seconds; the model ignores the response."""
-        self.request_log.deliveries.append(entry)
-        self._spawn(self._repeat(entry, after_s, times))
-        self.notify()
 
     def call(self, sid: str) -> CallHandle:
         """Return a handle on a leg."""
@@ -312,37 +284,23 @@ class SandboxRuntime:
         """Return all recordings, oldest first; `spans` holds whose voices are on them, and when."""
         return list(self.model.state.recordings.values())
 
-    @property
-    def change_event(self) -> asyncio.Event:
-        """Return an event that is set at the next change of the model or the request log; a new one each time."""
-        return self._changed
-
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until the predicate holds; it is evaluated after each change of the model or the request log.
 
         Raises:
             TimeoutError: it didn't hold within `timeout_s` real seconds; the message lists the calls.
         """
-        deadline = time.monotonic() + timeout_s
-        while not predicate():
-            changed = self._changed
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                    await changed.wait()
-            except TimeoutError:
-                if predicate():
-                    return
-                raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
+        await self.changes.wait_until(predicate, timeout_s, self)
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
         """Wait until no delivery is in progress, delayed, or held back."""
-        await self.wait_until(lambda: not self._tasks and not self._held_back, timeout_s)
+        await self.wait_until(lambda: self.dispatcher.is_idle, timeout_s)
 
     def __repr__(self) -> str:
         shown = ", ".join(
             f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in self.model.live_calls()
         )
-        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self._tasks)}>"
+        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
 
     # Inputs and outputs of the model
 
@@ -350,16 +308,15 @@ class SandboxRuntime:
         """Pass an input to the model, and perform its outputs."""
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
-            self._perform(output)
+            self.perform(output)
         self._schedule_wake()
-        self.retention.prune(self, frozenset(self._script_timers))
+        self.retention.prune(self, frozenset(self._scripts.timers))
         self.notify()
         return result
 
     def notify(self) -> None:
         """Wake up waiters."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.changes.notify()
 
     def _schedule_wake(self) -> None:
         if self._wake is not None:
@@ -370,130 +327,19 @@ class SandboxRuntime:
             wait_s = max(due_s - self.now_s, 0) / self.speed
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
-    def _perform(self, output: Output) -> None:
+    def perform(self, output: Output) -> None:
+        """Do what the model decided."""
         match output:
             case FetchRequest():
-                self._spawn(self._fetch(output, self._log_delivery(output)))
+                self.dispatcher.fetch(output)
             case CallbackRequest():
-                self._send_callback(output)
+                self.dispatcher.send_callback(output)
             case RingPhone():
-                self._ring_phone(output)
+                self._scripts.ring(output)
             case AskForKeys():
-                self._on_gather(output.call_sid)
+                self._scripts.on_gather(output.call_sid)
             case ReleasePhone():
-                self._stop_script(output.call_sid)
+                self._scripts.stop(output.call_sid)
             case DebuggerEntry():
                 self.request_log.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self.notify()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler({"message": "a delivery broke", "exception": error})
-
-    def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
-        entry = DeliveryEntry(
-            self.now_s,
-            "voice" if isinstance(request, FetchRequest) else request.kind,
-            request.purpose if isinstance(request, FetchRequest) else request.event,
-            request.url,
-            request.method,
-            request.params,
-            request.call_sid,
-        )
-        self.request_log.deliveries.append(entry)
-        return entry
-
-    # Phones
-
-    def _ring_phone(self, ring: RingPhone) -> None:
-        call = self.model.state.calls[ring.call_sid]
-        label = call.join_settings.label if call.join_settings else ""
-        self.request_log.dials.append(DialEntry(self.now_s, ring.call_sid, ring.to, label, call.direction))
-        script = self.phone(ring.to).on_dialed(ring.call_sid)
-        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
-
-    def _stop_script(self, call_sid: str) -> bool:
-        handles = self._script_timers.pop(call_sid, [])
-        for handle in handles:
-            handle.cancel()
-        return bool(handles)
-
-    def _on_gather(self, call_sid: str) -> None:
-        call = self.model.state.calls[call_sid]
-        if call.direction != "inbound":  # inbound callers have no script
-            self._schedule(call_sid, self.phone(call.to).on_gather(call_sid))
-
-    def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:
-        loop = asyncio.get_running_loop()
-        handles = self._script_timers.setdefault(call_sid, [])
-        for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self.speed, self._run_script_step, call_sid, step))
-
-    def _run_script_step(self, call_sid: str, step: Input) -> None:
-        self.apply(step)
-        if isinstance(step, PhoneAnswers) and call_sid in self.model.state.live_calls:
-            phone = self.phone(self.model.state.calls[call_sid].to)
-            self._schedule(call_sid, phone.active_scripts[call_sid].steps_after_answer(call_sid))
-
-    # Deliveries
-
-    async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
-        plan = self.faults.plan_fetch(request)
-        if plan.delay_s:
-            await asyncio.sleep(plan.delay_s)
-        if not plan.fails:
-            answer = await self._send(request.url, entry)
-        else:
-            entry.fault = "failed"
-            answer = WebhookResponse(plan.status, error_code=11200 if plan.status else 11205)
-            entry.attempts.append(DeliveryAttempt(self.now_s, plan.status, "", 0.0))
-        if answer.status:
-            self.apply(TwimlFetched(request.fetch_id, answer.status, answer.content_type, answer.body, answer.url))
-        else:
-            self.apply(TwimlFailed(request.fetch_id, answer.error_code))
-
-    def _send_callback(self, request: CallbackRequest) -> None:
-        entry = self._log_delivery(request)
-        plan = self.faults.plan_callback(request)
-        entry.fault = plan.fault
-        if plan.is_held_back:
-            self._held_back.append((request, entry))
-            asyncio.get_running_loop().call_later(HELD_BACK_S, self._release_held_back)
-        elif plan.copies:
-            self._spawn(self._deliver(request, entry, plan))
-
-    def _release_held_back(self) -> None:
-        held, self._held_back = self._held_back, []
-        for request, entry in held:
-            self._spawn(self._deliver(request, entry, CallbackPlan()))
-
-    async def _deliver(self, request: CallbackRequest, entry: DeliveryEntry, plan: CallbackPlan) -> None:
-        if plan.delay_s:
-            await asyncio.sleep(plan.delay_s)
-        for _ in range(plan.copies):
-            answer = await self._send(request.url, entry)
-            if answer.failure:
-                code = 16010 if request.kind == "conference" else 15003 if answer.status else answer.error_code
-                self._perform(DebuggerEntry(code, "Status callback failed", request.call_sid, request.url))
-        if not plan.is_held_back:
-            self._release_held_back()
-
-    async def _repeat(self, entry: DeliveryEntry, after_s: float, times: int) -> None:
-        await asyncio.sleep(after_s)
-        for _ in range(times):
-            await self._send(entry.url, entry)
-
-    async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
-        if self._webhooks is None:
-            raise RuntimeError("the sandbox was not started")
-        target = parse_target(url)
-        if target.fault:
-            self._perform(DebuggerEntry(11243, target.fault, entry.call_sid, url))
-        return await self._webhooks.send(target, entry)

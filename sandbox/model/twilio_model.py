@@ -12,6 +12,7 @@ from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
+    fetch_results,
     foreign_calls,
     inputs,
     participant_updates,
@@ -27,9 +28,8 @@ from conferral.sandbox.model.inputs import Input
 from conferral.sandbox.model.outputs import RestAnswer, Result
 from conferral.sandbox.model.pruning import prune_finished
 from conferral.sandbox.model.rest import router
-from conferral.sandbox.model.state import Call, Fetch, Number, Source, State, Subscription
+from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
-from conferral.sandbox.model.twiml_parser import TwimlError
 
 
 class UnknownNumberError(LookupError):
@@ -169,9 +169,9 @@ class TwilioModel:
             case inputs.InboundCall():
                 return None, self._on_inbound_call(transaction, input_)
             case inputs.TwimlFetched():
-                self._on_twiml_fetched(transaction, input_)
+                fetch_results.on_twiml_fetched(transaction, input_)
             case inputs.TwimlFailed():
-                self._on_twiml_failed(transaction, input_)
+                fetch_results.on_twiml_failed(transaction, input_)
             case inputs.UnknownCallback():
                 unknown_callbacks.send_unknown_callback(transaction, input_)
             case inputs.TimePassed():
@@ -254,47 +254,6 @@ class TwilioModel:
             call.subscription = Subscription(number.status_callback, number.status_callback_method, ("completed",))
         twiml_interpreter.begin(transaction, call, Source(input_.url or number.voice_url, number.voice_method))
         return call.sid
-
-    def _on_twiml_fetched(self, transaction: Transaction, input_: inputs.TwimlFetched) -> None:
-        fetch = self.state.fetches.pop(input_.fetch_id, None)
-        if fetch is None:
-            return
-        if not 200 <= input_.status < 300:
-            self._fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
-            return
-        base_url = input_.url or fetch.url
-        if fetch.purpose in {"wait", "hold", "announce"}:
-            participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
-        elif fetch.purpose != "ignored" and self._is_current(fetch):
-            call = transaction.call(fetch.call_sid)
-            whisper = fetch.purpose == "whisper"
-            twiml_interpreter.load(
-                transaction, call, input_.content_type, input_.body, base_url,
-                whisper=whisper, is_fallback=fetch.is_fallback,
-            )  # fmt: skip
-
-    def _on_twiml_failed(self, transaction: Transaction, input_: inputs.TwimlFailed) -> None:
-        fetch = self.state.fetches.pop(input_.fetch_id, None)
-        if fetch is not None:
-            self._fetch_failed(transaction, fetch, input_.error_code, "HTTP retrieval failure")
-
-    def _fetch_failed(self, transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
-        if fetch.purpose in {"wait", "hold", "announce"}:
-            transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
-            participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
-        elif fetch.purpose == "ignored" or not self._is_current(fetch):
-            transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
-        else:
-            call = transaction.call(fetch.call_sid)
-            whisper = fetch.purpose == "whisper"
-            twiml_interpreter.on_failure(
-                transaction, call, code, message, fetch.url, whisper=whisper, is_fallback=fetch.is_fallback
-            )
-
-    def _is_current(self, fetch: Fetch) -> bool:
-        """Whether the call still waits for this document, not for a newer one."""
-        call = self.state.calls[fetch.call_sid]
-        return not call.is_final and call.generation == fetch.generation and call.activity == "fetching"
 
     def _run_task(self, transaction: Transaction, task: Task) -> None:
         call = transaction.call(task.call_sid)

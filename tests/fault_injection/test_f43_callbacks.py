@@ -152,7 +152,7 @@ async def test_fault_43_callbacks_come_in_reverse_order(system: FaultSystem) -> 
 
 async def deliver_again(system: FaultSystem, entries: list[DeliveryEntry]) -> set[int]:
     """Sends callbacks once more as they were, signed, with the same token; returns the statuses answered."""
-    delivery = system.sandbox._webhooks
+    delivery = system.sandbox.dispatcher.webhooks
     assert delivery is not None
     return {(await delivery.send(parse_target(entry.url), replace(entry, attempts=[]))).status for entry in entries}
 

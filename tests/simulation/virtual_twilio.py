@@ -4,6 +4,8 @@ The clock is the loop's, requests to webhooks are handed to whoever serves them,
 real HTTP client. What travels takes time, and may be lost, doubled or overtaken, as the faults say.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextvars
 from collections import Counter, deque
@@ -15,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
 from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
+from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import CallbackPlan, Faults
 from conferral.sandbox.model import (
     Behavior,
@@ -23,7 +26,6 @@ from conferral.sandbox.model import (
     Params,
     RestAnswer,
     RestRequest,
-    RingPhone,
 )
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
@@ -95,6 +97,8 @@ class VirtualTwilio(SandboxRuntime):
         super().__init__(seed=seed, faults=faults, behavior=rules)
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
+        self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]
+        self.dispatcher = _VirtualDispatcher(self)
         self.counts: Counter[str] = Counter()
         self.dialled: dict[str, list[Dialled]] = {}
 
@@ -113,9 +117,9 @@ class VirtualTwilio(SandboxRuntime):
             self.phones[address] = _DrawingPhone(address, self._script_of)
         return super().phone(address)
 
-    def _ring_phone(self, ring: RingPhone) -> None:
-        super()._ring_phone(ring)
-        del self.request_log.dials[:-1]
+    async def _travel(self) -> None:
+        if self._travel_s[1] > 0:
+            await asyncio.sleep(self._chance.uniform(*self._travel_s))
 
     # ---- requests of ours ----------------------------------------------------------------------------------------
 
@@ -192,53 +196,55 @@ class VirtualTwilio(SandboxRuntime):
         self.dialled.setdefault(found.dial_id, []).append(found)
         self.counts["dials"] += 1
 
-    # ---- requests of Twilio's ------------------------------------------------------------------------------------
 
-    async def _travel(self) -> None:
-        if self._travel_s[1] > 0:
-            await asyncio.sleep(self._chance.uniform(*self._travel_s))
+class _VirtualDispatcher(Dispatcher):
+    """Asks the webhooks without sockets, in virtual time."""
 
-    def _send_callback(self, request: CallbackRequest) -> None:
+    def __init__(self, twilio: VirtualTwilio) -> None:
+        super().__init__(twilio)
+        self._twilio = twilio
+
+    def send_callback(self, request: CallbackRequest) -> None:
         """Each copy goes its own way: one may come seconds after the other."""
         entry = self._log_delivery(request)
-        plan = self.faults.plan_callback(request)
+        plan = self._sandbox.faults.plan_callback(request)
         entry.fault = plan.fault
-        self.counts["callbacks"] += 1
+        self._twilio.counts["callbacks"] += 1
         if plan.copies != 1:
-            self.counts["callbacks lost" if plan.copies == 0 else "callbacks doubled"] += 1
+            self._twilio.counts["callbacks lost" if plan.copies == 0 else "callbacks doubled"] += 1
         for copy in range(plan.copies):
-            least_s, most_s = self.faults.callback_delay_s
-            delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._chance.uniform(least_s, most_s)
+            least_s, most_s = self._sandbox.faults.callback_delay_s
+            delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._twilio._chance.uniform(least_s, most_s)
             self._spawn(self._deliver(request, entry, CallbackPlan(1, delay_s)))
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
-        self.counts["fetches"] += 1
+        self._twilio.counts["fetches"] += 1
         await super()._fetch(request, entry)
 
     async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
         """Asks until there is an answer that isn't to be asked for again, as the URL's overrides say."""
         target = parse_target(url)
         overrides = target.overrides
-        until_s = self._loop.time() + overrides.total_ms / 1000
+        until_s = self._twilio._loop.time() + overrides.total_ms / 1000
         answer = WebhookResponse(0, error_code=11205, failure="ct")
         for _ in range(1 + overrides.retries):
-            left_s = until_s - self._loop.time()
+            left_s = until_s - self._twilio._loop.time()
             if left_s <= 0:
                 break
             answer = await self._try(target.url, entry, overrides, left_s)
             if not answer.failure or not overrides.is_retried(answer.failure):
                 break
-            self.counts["deliveries repeated"] += 1
+            self._twilio.counts["deliveries repeated"] += 1
         return answer
 
     async def _try(
         self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
     ) -> WebhookResponse:
-        began_s = self._loop.time()
+        began_s = self._twilio._loop.time()
         try:
             async with asyncio.timeout(min(left_s, overrides.read_ms / 1000)):
-                await self._travel()
-                answered = await self._ask(url, entry.params if entry.method == "POST" else ())
+                await self._twilio._travel()
+                answered = await self._twilio._ask(url, entry.params if entry.method == "POST" else ())
         except TimeoutError:
             answer = WebhookResponse(0, error_code=11200, failure="rt")
         except KilledError:
@@ -248,9 +254,9 @@ class VirtualTwilio(SandboxRuntime):
             code = 11200 if failure else 0
             answer = WebhookResponse(answered.status, answered.content_type, answered.body, "", code, failure)
         if answer.failure:
-            self.counts[f"deliveries failed: {answer.status or answer.failure}"] += 1
-        duration_ms = (self._loop.time() - began_s) * 1000
-        entry.attempts.append(DeliveryAttempt(self.now_s, answer.status, answer.failure, duration_ms))
+            self._twilio.counts[f"deliveries failed: {answer.status or answer.failure}"] += 1
+        duration_ms = (self._twilio._loop.time() - began_s) * 1000
+        entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, answer.status, answer.failure, duration_ms))
         return answer
 
 

@@ -83,7 +83,7 @@ class SequenceRecorder:
     _states: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        delivery = self.system.sandbox._webhooks
+        delivery = self.system.sandbox.dispatcher.webhooks
         assert delivery is not None
         send = delivery.send
 
@@ -150,7 +150,7 @@ class SequenceRecorder:
                     return False
                 if await self.system.client.hlen(self.system.keys.outbox(partition)):
                     return False
-            is_quiet = not self.system.sandbox._tasks and before == self._counts()
+            is_quiet = not self.system.sandbox.dispatcher.tasks and before == self._counts()
             heard = self.heard_now()
             return is_quiet and all(heard[name] != "nothing" for name in heard.keys() - silent)
 

@@ -1,0 +1,60 @@
+"""Runs the scripts of phones: what each does by itself, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from conferral.sandbox.model import Input, PhoneAnswers, RingPhone
+from conferral.sandbox.request_log import DialEntry
+
+if TYPE_CHECKING:
+    from conferral.sandbox.runtime import SandboxRuntime
+
+
+class PhoneScripts:
+    """The scripts that run, by leg."""
+
+    def __init__(self, sandbox: SandboxRuntime) -> None:
+        self._sandbox = sandbox
+        self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+
+    def clear(self) -> None:
+        """Stop all."""
+        for call_sid in list(self.timers):
+            self.stop(call_sid)
+
+    def ring(self, ring: RingPhone) -> None:
+        """Ring a phone: its script decides what it does."""
+        call = self._sandbox.model.state.calls[ring.call_sid]
+        label = call.join_settings.label if call.join_settings else ""
+        self._sandbox.request_log.dials.append(
+            DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
+        )
+        script = self._sandbox.phone(ring.to).on_dialed(ring.call_sid)
+        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+
+    def stop(self, call_sid: str) -> bool:
+        """Stop a leg's script; return whether it was running."""
+        handles = self.timers.pop(call_sid, [])
+        for handle in handles:
+            handle.cancel()
+        return bool(handles)
+
+    def on_gather(self, call_sid: str) -> None:
+        """Press the keys of the script, if it has any."""
+        call = self._sandbox.model.state.calls[call_sid]
+        if call.direction != "inbound":  # inbound callers have no script
+            self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))
+
+    def _schedule(self, call_sid: str, steps: list[tuple[float, Input]]) -> None:
+        loop = asyncio.get_running_loop()
+        handles = self.timers.setdefault(call_sid, [])
+        for after_s, step in steps:
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
+
+    def _run_script_step(self, call_sid: str, step: Input) -> None:
+        self._sandbox.apply(step)
+        if isinstance(step, PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
+            phone = self._sandbox.phone(self._sandbox.model.state.calls[call_sid].to)
+            self._schedule(call_sid, phone.active_scripts[call_sid].steps_after_answer(call_sid))
