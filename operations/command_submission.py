@@ -51,14 +51,8 @@ class CommandSubmitter:
         run: RequestRunner = cancellable,
         on_unreachable: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
-        """Create a submitter.
-
-        Args:
-            reader: Queries on Redis.
-            run: Runs a request, for instance with limited concurrency.
-            on_unreachable: Called each time that Redis is unreachable and the request will be retried.
-        """
         self._reader = reader
+        #: Runs a request, for instance with limited concurrency.
         self._run = run
         self._on_unreachable = on_unreachable
 

@@ -99,16 +99,6 @@ class AccountListReader:
         rng: random.Random | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """Bind the client.
-
-        Args:
-            client: Twilio's client over the pooled HTTP client.
-            own_numbers: Returns Conferral's current numbers, E.164.
-            pages_max: Most pages read of calls, and of conferences (count).
-            sleep: Waits that many seconds.
-            rng: For jitter.
-            metrics: Counts unexpected errors.
-        """
         self._client = client
         self._metrics = metrics or Metrics()
         self._own_numbers = own_numbers

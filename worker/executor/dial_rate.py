@@ -27,12 +27,7 @@ class DialRateLimiter:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Bind the dependencies.
-
-        Args:
-            request_permit: Requests a permit, given whether a caller is waiting; returns 0.0, or the seconds to wait.
-            sleep: Waits for a duration.
-        """
+        #: Requests a permit, given whether a caller is waiting; returns 0.0, or the seconds to wait.
         self._request_permit = request_permit
         self._sleep = sleep
         self._urgent: deque[asyncio.Event] = deque()
