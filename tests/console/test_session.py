@@ -38,16 +38,8 @@ def asked(effect_id="e1", at_ms=1_800_000_000_000):
 
 
 def succeeded(effect_id="e1", at_ms=1_800_000_000_340):
-    details = '{"kind": "redirect_call", "party": "agent"}'
-    return log_entry(
-        "effect_succeeded",
-        at_ms,
-        before="converting",
-        after="converting",
-        details=details,
-        effect=effect_id,
-        version="6",
-    )
+    more = {"details": '{"kind": "redirect_call", "party": "agent"}', "effect": effect_id, "version": "6"}
+    return log_entry("effect_succeeded", at_ms, before="converting", after="converting", **more)
 
 
 async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done(console, redis):
@@ -297,11 +289,8 @@ async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console
 
 async def test_hostile_texts_arrive_as_data(console, redis):
     hostile = 'client:<script>alert(1)</script>\x1b[31m\u202e\u2066"'
-    put(
-        redis,
-        make_session(),
-        log=[log_entry("call_progressed", details=json.dumps({"party": "agent", "status": hostile}))],
-    )
+    details = json.dumps({"party": "agent", "status": hostile})
+    put(redis, make_session(), log=[log_entry("call_progressed", details=details)])
     redis.hset(KEYS.session(CALL), mapping={"party.agent.address": hostile, "end_reason": hostile})
     page = await Page.open(console, SESSION)
 

@@ -22,6 +22,10 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 from tests.support.sample_logs import told
 
 
+def logged(event: str, more: dict[str, str], **details: object) -> dict[str, str]:
+    return {"event": event, "details": json.dumps(details), **more}
+
+
 def last_step(story: Scenario) -> Step:
     assert story.last is not None
     return story.last
@@ -196,13 +200,7 @@ def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() ->
 def test_failures_are_told_from_what_goes_its_way(
     event: str, details: dict[str, object], more: dict[str, str], is_failure: bool
 ) -> None:
-    entry = {
-        "event": event,
-        "details": json.dumps(details),
-        "from": "conferenced",
-        "to": "conferenced",
-        "outcome": "stayed",
-    } | more
+    entry = logged(event, {"from": "conferenced", "to": "conferenced", "outcome": "stayed"} | more, **details)
 
     assert timeline.is_failure(LogEntry("1-0", entry)) == is_failure
 
@@ -293,12 +291,7 @@ def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {
-            "event": "hold",
-            "outcome": "refused",
-            "details": '{"party": "sip:14155550123@pbx"}',
-            "reason": "no +14155550123 is there",
-        },
+        logged("hold", {"outcome": "refused", "reason": "no +14155550123 is there"}, party="sip:14155550123@pbx"),
         {"event": "end", "reports": '[{"command": "c", "status": "failed", "reason": "not +14155550123"}]'},
     ],
 )
@@ -372,15 +365,8 @@ def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
 def test_of_several_transfers_the_newest_is_explained() -> None:
     log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1])
-    noted = LogEntry(
-        "9-0",
-        {
-            "event": "call_progressed",
-            "details": '{"party": "target", "status": "no-answer"}',
-            "version": "99",
-            "at": to_iso(9),
-        },
-    )
+    late = {"version": "99", "at": to_iso(9)}
+    noted = LogEntry("9-0", logged("call_progressed", late, party="target", status="no-answer"))
 
     found = explain(view_of(fields), [*log, noted], sessions[-1].updated_at_ms).first_failure
 
@@ -424,12 +410,8 @@ def test_what_helps_is_what_the_session_would_take() -> None:
 )
 def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
     fields = {"id": "S1", "state": "ended", "end_reason": reason}
-    last = {
-        "event": "participant_left",
-        "from": "conferenced",
-        "to": "ended",
-        "details": '{"party": "agent", "left_reason": "moderator_ended"}',
-    }
+    states = {"from": "conferenced", "to": "ended"}
+    last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
 
     found = explain(view_of(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 

@@ -23,7 +23,6 @@ from conferral.statemachine.events import (
     Command,
     ConferenceEventIgnored,
     ConferenceFound,
-    ConferenceStarted,
     DialEnded,
     EffectSucceeded,
     GateDecided,
@@ -63,7 +62,6 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
     (Call(session_id="s", agent="client:alice", customer=NUMBER), {"mode": "bridge"}),
     (Call(session_id="s", agent="client:alice", customer=NUMBER, mode="conference"),
      {"mode": "conference"}),
-    (Cancel(session_id="s"), {}),
     (Park(session_id="s"), {}),
     (Add(session_id="s", to=NUMBER, party="expert"), {"party": "expert"}),
     (Add(session_id="s", to=NUMBER, party="x14155550123"), {}),
@@ -115,7 +113,6 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
      {"party": "CA1", "kind": "participant-modify"}),
     (ParticipantChanged(session_id="s", conference_sid="CF1", call_sid="CA1", label="agent-1", muted=True,
                         end_on_exit=True), {"party": "agent-1", "muted": True, "end_on_exit": True}),
-    (ConferenceStarted(session_id="s", conference_sid="CF1"), {}),
     (StageOverdue(session_id="s", due_ms=5), {}),
 ])  # fmt: skip
 def test_event_is_told_in_a_few_words(event, words):

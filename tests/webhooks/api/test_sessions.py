@@ -163,9 +163,8 @@ async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
     changes = {"phase": "parked", "parked_until": None}
     lists = {"effects": orjson.dumps(effects), "reports": orjson.dumps(reports), "changes": orjson.dumps(changes)}
     tries = {"attempts": "3", "failed_attempts": '["503 x2"]'}
-    entry_id = await store.xadd(
-        KEYS.log(CALLER), entry(4, **lists, **tries, details='{"party": "agent"}', command="c1", mood="good")
-    )
+    lists["details"] = '{"party": "agent"}'
+    entry_id = await store.xadd(KEYS.log(CALLER), entry(4, **lists, **tries, command="c1", mood="good"))
 
     _, told = await get(api, f"/sessions/{CALLER}/log")
 
