@@ -4,6 +4,7 @@ A refusal names its reason, or the function that returns it. `ANY` means every c
 """
 
 from conferral.statemachine import refusals
+from conferral.statemachine.events import COMMANDS as EVERY
 from conferral.statemachine.events import (
     Add,
     Announce,
@@ -30,26 +31,7 @@ from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Refuse, Row
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 #: Every command but `call`.
-ANY = (
-    Convert,
-    Transfer,
-    Complete,
-    Cancel,
-    Swap,
-    Merge,
-    Park,
-    Retrieve,
-    Add,
-    Remove,
-    Hold,
-    Unhold,
-    Mute,
-    Unmute,
-    Supervise,
-    Announce,
-    Record,
-    End,
-)
+ANY = tuple(command for command in EVERY if command is not Call)
 #: Commands that need a caller and an agent who talk.
 NEEDS_ANSWER = (Convert, Transfer, Park, Add, Hold, Mute, Supervise, Announce, Record)
 #: Commands that need a conference that has started.
