@@ -147,14 +147,14 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
     for answer, says in zip(
         answers,
         [
-            "is conferenced",
+            "is now conferenced",
             "agent client:alice and target client:bob are talking; customer +…23 is on hold",
             "customer +…23 and agent client:alice are talking; target client:bob is on hold",
             "customer +…23 and agent client:bob are talking",
             "-",
             '"state":',
-            "It waits for",
-            "is ended",
+            "In conference for",
+            "ended CA",
         ],
         strict=True,
     ):
