@@ -4,29 +4,25 @@ Source: Twilio docs, TwiML for Programmable Voice: `<Dial>`, `<Number>`, `<Clien
 `<Gather>`, `<Say>`, `<Play>`, `<Pause>`, `<Redirect>`, `<Hangup>`.
 """
 
-import re
-from typing import Any, Self
+from typing import Any
 
-from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.effects import RedirectCall, Sentence
+from conferral.statemachine.effects import RedirectCall
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind, is_caller_id
 from conferral.telephony.callback_urls import (
-    CallbackUrls,
     CallCallback,
     ConferenceCallback,
     DialAction,
     DialKind,
-    Gate,
     RecordingCallback,
     Wait,
     wait_audio_named,
 )
-from conferral.telephony.parameters.conference import CONFERENCE_EVENTS, SPEAKER_EVENT, conference_attributes
-from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
+from conferral.telephony.parameters.conference import conference_attributes
+from conferral.telephony.prompts import PromptBuilder
 
 #: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
@@ -37,36 +33,9 @@ _ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
-#: Characters that are invalid in XML even if escaped: one of them in an operator's text would make the document
-#: unreadable. Source: W3C, XML 1.0, section 2.2.
-_INVALID_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: How long the gate waits for a key after its prompt, seconds.
-_KEY_TIMEOUT_S = 5
-#: Length of a silence before Twilio requests the wait document again, seconds.
-_SILENCE_S = 10
 
-
-class TwimlBuilder:
-    """Builds TwiML documents with callback URLs and phrases in the configured language."""
-
-    def __init__(
-        self, urls: CallbackUrls, *, language: str, voice: str | None, with_speaker_events: bool = False
-    ) -> None:
-        self._urls = urls
-        self._language = language
-        self._voice = voice
-        #: Events requested of every conference, however a leg joins it.
-        self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
-
-    @classmethod
-    def of(cls, settings: ServiceSettings) -> Self:
-        """Return the builder that the settings describe."""
-        return cls(
-            CallbackUrls(settings.public_url),
-            language=settings.language,
-            voice=settings.voice,
-            with_speaker_events=settings.speaker_events,
-        )
+class TwimlBuilder(PromptBuilder):
+    """Builds all TwiML documents: those that connect calls, and prompts."""
 
     def bridge_to_agent(
         self,
@@ -218,122 +187,6 @@ class TwimlBuilder:
             attributes=effect.attributes,
         )
 
-    def gate_brief(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing at the gate; only afterwards, a `<Redirect>` requests admission.
-
-        Args:
-            gate: The request that this answers; the `<Redirect>` makes the next one.
-            brief: The operator's text; empty for none.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
-        """
-        response = VoiceResponse()
-        self._brief(response, brief, recall_reason)
-        response.redirect(self._urls.gate(gate.after_brief()), method="POST")
-        return str(response)
-
-    def ask_for_key(self, gate: Gate, *, brief: str = "", recall_reason: str = "") -> str:
-        """Play the briefing at the gate and prompt for a key.
-
-        The key may be pressed at any time. Every key counts, including `#`; without a key, the action is requested as
-        well.
-
-        Args:
-            gate: The request that this answers; its `<Gather>` makes the next one.
-            brief: The operator's text; empty for none.
-            recall_reason: Recalled agents only: the reason, such as `busy`; empty for all others.
-        """
-        response = VoiceResponse()
-        gather = response.gather(
-            action=self._urls.gate(gate.next_question()),
-            method="POST",
-            num_digits=1,
-            timeout=_KEY_TIMEOUT_S,
-            finish_on_key="",
-            action_on_empty_result=True,
-        )
-        self._brief(gather, brief, recall_reason)
-        self._say(gather, sentence_in(Phrase.PRESS_ONE, self._language))
-        return str(response)
-
-    def retry_gate(self, gate: Gate, *, wait_s: int = 1) -> str:
-        """Pause for some seconds, then request the same gate document again.
-
-        Args:
-            gate: The fields of the URL, with `request_number` already incremented.
-            wait_s: Seconds of silence.
-        """
-        response = VoiceResponse()
-        response.pause(length=wait_s)
-        response.redirect(self._urls.gate(gate), method="POST")
-        return str(response)
-
-    def wait(self, wait: Wait, *, audio_url: str | None) -> str:
-        """Play audio to a waiting or held party, for `waitUrl` and HoldUrl.
-
-        The audio plays once; then a `<Redirect>` requests the document again, because Twilio does not loop audio on
-        hold. So the party hears different audio as soon as it changes.
-
-        Args:
-            wait: The request that this answers, with the audio to play.
-            audio_url: URL of the audio; None for silence.
-
-        Source: Twilio docs, Errors, 13238: only `<Say>`, `<Play>`, `<Pause>`, and `<Redirect>` are allowed here.
-        """
-        response = VoiceResponse()
-        if audio_url is None:
-            response.pause(length=_SILENCE_S)
-        else:
-            response.play(audio_url)
-        response.redirect(self._urls.wait(wait), method="POST")
-        return str(response)
-
-    def greeting(self, wait: Wait, text: str) -> str:
-        """Say the greeting to a party that joins a conference and waits; the wait audio follows.
-
-        Args:
-            wait: The request that this answers; its `<Redirect>` requests the wait audio.
-            text: The greeting; empty for none.
-
-        Source: Twilio docs, TwiML `<Conference>`, `waitUrl`.
-        """
-        response = VoiceResponse()
-        if text:
-            self._say(response, _INVALID_XML.sub(" ", text))
-        response.redirect(self._urls.wait(wait.after_greeting()), method="POST")
-        return str(response)
-
-    def announcement(self, text: str) -> str:
-        """Say an announcement to a conference or to one participant.
-
-        Args:
-            text: The operator's text; if empty, one second of silence, because Twilio rejects an empty document.
-
-        Source: Twilio docs, Conference resource, `AnnounceUrl`: `<Play>`, `<Say>`, `<Pause>`, and `<Redirect>` only.
-        """
-        response = VoiceResponse()
-        if text:
-            self._say(response, _INVALID_XML.sub(" ", text))
-        else:
-            response.pause(length=1)
-        return str(response)
-
-    def redirect(self, url: str) -> str:
-        """Continue the call with your app's TwiML.
-
-        Args:
-            url: URL of the TwiML, requested by POST, as in a REST redirect.
-        """
-        response = VoiceResponse()
-        response.redirect(url, method="POST")
-        return str(response)
-
-    def say_and_hang_up(self, phrase: Phrase) -> str:
-        """Say a phrase, then hang up."""
-        response = VoiceResponse()
-        self._say(response, sentence_in(phrase, self._language))
-        response.hangup()
-        return str(response)
-
     def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
         """Return the longest TwiML that is ever sent inline for a session with these attributes: a join."""
         longest, conference = "x" * _ID_LENGTH_MAX, "x" * _CONFERENCE_LENGTH_MAX
@@ -348,28 +201,6 @@ class TwimlBuilder:
             attributes=attributes,
         )
 
-    def say_and_hang_up_inline(self, sentence: str) -> str:
-        """Return `say_and_hang_up` for the effect `SayAndHangUp`, short enough for a REST update.
-
-        Args:
-            sentence: A `statemachine.effects.Sentence`.
-
-        Raises:
-            ValueError: it is not one of them, which is a bug.
-        """
-        return self.say_and_hang_up(SENTENCE_PHRASES[Sentence(sentence)])
-
-    def retry_dial_action(self, action: DialAction, *, wait_s: int = 1) -> str:
-        """Pause for some seconds, then request the same dial action again."""
-        response = VoiceResponse()
-        response.pause(length=wait_s)
-        response.redirect(self._urls.dial_action(action), method="POST")
-        return str(response)
-
-    def hang_up(self) -> str:
-        """Hang up."""
-        return _HANG_UP
-
     # ---- parts of documents ---------------------------------------------------------------------------------------
 
     def _ring(self, dial: Dial, address: Address, callback: CallCallback) -> None:
@@ -381,15 +212,6 @@ class TwimlBuilder:
             status_callback_method="POST",
         )
 
-    def _brief(self, verbs: VoiceResponse | Gather, brief: str, recall_reason: str) -> None:
-        if recall_reason:
-            self._say(verbs, sentence_in(recall_phrase(recall_reason), self._language))
-        if brief:
-            self._say(verbs, _INVALID_XML.sub(" ", brief))
-
-    def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
-        verbs.say(text, language=self._language, voice=self._voice)
-
 
 def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:
     """Return the limits of the customer's time in the conference; empty for all other parties."""
@@ -399,11 +221,4 @@ def _time_limits(party: str, attributes: ConferenceAttributes) -> dict[str, Any]
     return limit | ({"hangup_on_star": True} if attributes.hangup_on_star else {})
 
 
-def _hang_up() -> str:
-    response = VoiceResponse()
-    response.hangup()
-    return str(response)
-
-
-_HANG_UP = _hang_up()
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
