@@ -71,7 +71,7 @@ def nodes_of(name: str) -> tuple[ast.AST, ...]:
     """What stands in a file, of the kinds that are looked at here: each file is walked through once."""
     tree = ast.parse((ROOT / name).read_text("utf-8"), name)
     found = tuple(node for node in ast.walk(tree) if isinstance(node, _LOOKED_AT))
-    gc.freeze()  # millions of nodes that stay: nobody has to look through them again and again
+    gc.freeze()  # millions of nodes that stay: no one has to look through them again and again
     return found
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
 @pytest.fixture(autouse=True)
 def _on_any_core(monkeypatch):
-    """Other tests run beside this one, maybe on these very cores."""
+    """Other tests run next to this one, maybe on these very cores."""
     monkeypatch.setattr(machine, "_ALLOWED_CORES", set())
 
 

@@ -32,7 +32,7 @@ async def violations(page: Page) -> list[str]:
 
 
 async def too_wide(page: Page) -> list[str]:
-    """That the page is wider than its window, if it is: nobody shall have to scroll sideways (lines)."""
+    """That the page is wider than its window, if it is: no one shall have to scroll sideways (lines)."""
     wide, window = await page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     return [f"{wide} px wide in a window of {window} px"] if wide > window else []
 
@@ -86,7 +86,7 @@ async def cut_off(page: Page) -> list[str]:
 
 
 async def troubles(page: Page, what: str) -> list[str]:
-    """Everything that keeps somebody from using a page as it is now (lines).
+    """Everything that keeps someone from using a page as it is now (lines).
 
     Args:
         page: Where to look.

@@ -85,7 +85,7 @@ class BrowserEnvironment(LocalSystem):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         for address, name in ((CUSTOMER, "customer"), (AGENT, "alice"), (TARGET, "dave")):
-            phone = self.sandbox.phone(address).script()  # rings until somebody picks up
+            phone = self.sandbox.phone(address).script()  # rings until someone picks up
             phone.name = name
         await self.console.start()
         return self

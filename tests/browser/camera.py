@@ -47,13 +47,13 @@ class Camera:
             await page.evaluate("scrollTo(0, 0)")
             await self._settled(page)
             image = Image.open(BytesIO(await page.screenshot(animations="disabled", caret="hide")))
-            # A palette is a third of the size, and nobody sees the difference in a page of text.
+            # A palette is a third of the size, and no one sees the difference in a page of text.
             flat = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             flat.save(self.folder / f"{name}-{theme}.png", optimize=True)
         await page.emulate_media(color_scheme="light")
 
     async def frame(self, left: Sequence[Part], right: Sequence[Part]) -> None:
-        """The next moment of the picture that moves: parts of one page beside parts of another."""
+        """The next moment of the picture that moves: parts of one page next to parts of another."""
         if self.folder is None:
             return
         sides = [_column([await _shot(part) for part in side]) for side in (left, right)]

@@ -24,7 +24,7 @@ NO_BROWSER = (
     "no browser on this machine: install Chromium (Debian: apt install chromium), "
     "or name one with CONFERRAL_TEST_CHROMIUM"
 )
-#: Without what a browser does by itself over the network; it finds nobody but this machine.
+#: Without what a browser does by itself over the network; it finds no one but this machine.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -65,7 +65,7 @@ async def browser(browser_program: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Windows]:
-    """Windows of a browser that nobody has used before; whatever is wrong in one of them fails the test."""
+    """Windows of a browser that no one has used before; whatever is wrong in one of them fails the test."""
     opened = Windows(browser)
     yield opened
     await opened.close()

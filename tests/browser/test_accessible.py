@@ -1,4 +1,4 @@
-"""Every view can be used by everybody: rules of accessibility in both themes, on a phone and on a desk."""
+"""Every view can be used by everyone: rules of accessibility in both themes, on a phone and on a desk."""
 
 import itertools
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What somebody sees who looks after a busy shift: trouble first, and numbers that are the others' too."""
+"""What someone sees who looks after a busy shift: trouble first, and numbers that are the others' too."""
 
 from playwright.async_api import expect
 

@@ -1,4 +1,4 @@
-"""Who is let into the console, what a reader may do, and what a page says when nobody answers it."""
+"""Who is let into the console, what a reader may do, and what a page says when no one answers it."""
 
 import asyncio
 import re
@@ -55,7 +55,7 @@ async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
     other = await windows.open(f"{console.address}#token=wrong")
     await expect(other.get_by_label("Token")).to_be_visible()
     await expect(other.get_by_role("alert").first).to_contain_text("token")
-    await other.goto(console.url)  # the same document: nothing is loaded anew
+    await other.goto(console.url)  # the same document: nothing is loaded again
     await expect(other.get_by_role("table", name="Calls")).to_be_visible()
     assert TOKEN not in other.url
 

@@ -1,4 +1,4 @@
-"""What the console does under somebody's hand: rows that wait, a session as it was, dead letters that are dropped."""
+"""What the console does under someone's hand: rows that wait, a session as it was, dead letters that are dropped."""
 
 from dataclasses import replace
 

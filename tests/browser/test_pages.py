@@ -59,7 +59,7 @@ async def test_a_page_runs_its_libraries_below_any_path(windows, tmp_path):
         await expect(button).to_have_css("color", "rgb(1, 2, 3)")
 
 
-#: What somebody may have slipped into a page, and which part of the policy stops it.
+#: What someone may have slipped into a page, and which part of the policy stops it.
 SLIPPED_IN = [
     ("<script>document.title = 'taken over'</script>", "inline script"),
     ("<img src='data:,' onerror=\"document.title = 'taken over'\">", "inline event handler"),

@@ -1,4 +1,4 @@
-"""Windows of a browser under watch: no error of a script, nothing that a policy blocked, nobody else's address."""
+"""Windows of a browser under watch: no error of a script, nothing that a policy blocked, no one else's address."""
 
 import re
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from tests.conferral.cli_helpers import Ran
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch, tmp_path):
-    """Nobody's environment and nobody's .env reach a test."""
+    """No one's environment and no one's .env reach a test."""
     for name in list(os.environ):
         if name.startswith(("TWILIO_", "CONFERRAL_", "REDIS_")) or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)

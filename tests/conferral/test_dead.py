@@ -1,4 +1,4 @@
-"""`dead`: what was put aside is listed, put back or dropped, and asked about before it is gone."""
+"""`dead`: what was dead-lettered is listed, put back or dropped, and asked about before it is gone."""
 
 import sys
 
@@ -25,7 +25,7 @@ def bury(redis):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What is asked on a terminal; the answer is yes as long as nobody sets another."""
+    """What is asked on a terminal; the answer is yes as long as no one sets another."""
     questions = []
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 

@@ -229,7 +229,7 @@ def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path)
 def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # somebody else has it, which serves as well
+        with suppress(OSError):  # someone else has it, which serves as well
             other.bind(("127.0.0.1", ports.WEBHOOKS_PORT))
             other.listen()
         with demo(folders=folders, cwd=tmp_path) as program:

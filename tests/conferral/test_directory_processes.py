@@ -24,7 +24,7 @@ def agent(name):
 
 
 def answer(url):
-    """What Twilio is told when somebody calls."""
+    """What Twilio is told when someone calls."""
     form = {
         "AccountSid": SERVICE["TWILIO_ACCOUNT_SID"],
         "CallSid": CALL,
@@ -98,7 +98,7 @@ def test_webhooks_read_it_again_and_keep_the_old_one_where_the_new_one_is_broken
 
 def test_a_worker_reads_it_again(redis, redis_server, tmp_path, path):
     path.write_text("")
-    twilio = {"TWILIO_API_URL": "http://127.0.0.1:9"}  # nobody is there: nothing is dialled
+    twilio = {"TWILIO_API_URL": "http://127.0.0.1:9"}  # no one is there: nothing is dialed
     command = {"type": "call", "agent": "desk", "customer": "client:visitor"}
     with running("worker", tmp_path, redis_server.url, CONFERRAL_DIRECTORY=str(path), **twilio) as (program, url):
         until(lambda: status(f"{url}/readyz") == 200, "the worker is not ready", program)

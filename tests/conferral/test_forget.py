@@ -36,7 +36,7 @@ def over(redis, session_id=CALL, seconds=QUIET_PERIOD_S + 5, **changes):
 
 
 def fill(redis):
-    """A session that has left something everywhere, and another one beside it in each place."""
+    """A session that has left something everywhere, and another one next to it in each place."""
     session = over(redis, conference_sid=ROOM, former_calls=(FORMER,))
     log = [
         log_entry("call_received"),

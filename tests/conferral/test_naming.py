@@ -64,7 +64,7 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
 
 
 def test_what_is_ended_is_what_was_asked_about(run, redis, monkeypatch):
-    """While the question stands, the last digits may come to mean somebody else."""
+    """While the question stands, the last digits may come to mean someone else."""
     put(redis, make_session())
 
     def ask(question):
@@ -104,7 +104,7 @@ def completed(redis_url, shell, cwd, typed):
 def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(redis, redis_server, tmp_path):
     put(redis, make_session())
     redis.hset(KEYS.session(CALL), "party.agent.address", "client:\x1b[31m\\`id`$(id)'\"")
-    put(redis, make_session("CA`id`"))  # nobody but who writes to Redis by hand can do so
+    put(redis, make_session("CA`id`"))  # no one but who writes to Redis by hand can do so
     typed = "conferral transfer CA"
     assert completed(redis_server.url, "bash", tmp_path, typed).split() == [CALL]
     told = completed(redis_server.url, "zsh", tmp_path, typed)

@@ -17,7 +17,7 @@ LISTENS = {"webhooks": "/healthz", "worker": "/healthz", "sandbox": "/sandbox/ca
 
 
 def status(url):
-    """The HTTP status that is answered; 0 while nobody listens."""
+    """The HTTP status that is answered; 0 while no one listens."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status

@@ -206,7 +206,7 @@ NAMES = ("localhost", "127.0.0.1", "console.localhost:1", "Console.Example.com:4
     ],
 )
 async def test_it_is_asked_for_by_names_that_lead_nowhere_else(open_console, allowed_hosts, answered):
-    """A page of somebody's whose name was made to lead here would else be taken for ours by the browser."""
+    """A page of someone's whose name was made to lead here would else be taken for ours by the browser."""
     browser = await open_console(headers={}, allowed_hosts=allowed_hosts)
 
     for path, status in (("/", 200), ("/static/main.js", 200), ("/live", 400)):

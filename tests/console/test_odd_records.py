@@ -1,6 +1,6 @@
 """Records that none of ours has written: whatever stands in Redis, a page is told something and nothing falls over.
 
-The list of sessions is made for everybody at once, so that one odd record must not take it from all.
+The list of sessions is made for everyone at once, so that one odd record must not take it from all.
 """
 
 from dataclasses import fields as fields_of

@@ -29,7 +29,7 @@ TRIES = 5
 def running(folder, redis_url, *arguments, stderr, said):
     """A console of our own that listens, with its port.
 
-    A port that was free may be somebody else's by the time it is wanted: other tests open some too.
+    A port that was free may be someone else's by the time it is wanted: other tests open some too.
 
     Args:
         stderr: Where its standard error goes.
@@ -129,7 +129,7 @@ def test_without_a_token_that_can_be_one_it_does_not_start(refused, token, probl
 
 @pytest.mark.parametrize("host", ["https://console.example.com", "console.example.com/", "::1", ""])
 def test_what_is_allowed_is_a_name_and_no_url(refused, host):
-    """Of a URL the scheme would be the name, and everybody be turned away in words that blame the browser."""
+    """Of a URL the scheme would be the name, and everyone be turned away in words that blame the browser."""
     code, told = refused("--port", str(free_port()), "--allow-host", host, token=TOKEN)
 
     assert code == 2

@@ -93,7 +93,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
 @pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
 async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console, read_only, told):
-    """Who may only look at a screen must not read there what lets anybody steer."""
+    """Who may only look at a screen must not read there what lets anyone steer."""
     page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
 
     assert (await page.next("hello"))["shown_token"] == told
@@ -191,7 +191,7 @@ async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis
             lambda page: sorted(page.entries.values(), key=_place)[-2]["effects"][0]["outcome"] == "succeeded"
         )
 
-    # Beside the page's log nothing is made of it anew: not for how the session stands either.
+    # Next to the page's log nothing is made of it again: not for how the session stands either.
     assert len(made) == 22
 
 

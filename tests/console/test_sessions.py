@@ -160,7 +160,7 @@ async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis
 
 
 async def test_what_grows_wrong_by_itself_is_told_without_any_commit(console, redis):
-    """A timer that nobody fires is overdue some time, and that is when a page has to say so."""
+    """A timer that no one fires is overdue some time, and that is when a page has to say so."""
     server_ms = int(redis.time()[0] * 1000)
     put(redis, make_session(timers={"ring": server_ms + 500}, created_at_ms=server_ms))
     page = await Page.open(console, SESSIONS)

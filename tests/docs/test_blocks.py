@@ -24,7 +24,7 @@ BLOCK = re.compile(
 READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
-#: Programs that people are told to start, beside our own.
+#: Programs that people are told to start, next to our own.
 PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.

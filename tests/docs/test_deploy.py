@@ -1,4 +1,4 @@
-"""What an operator installs beside it: alerting rules and a dashboard name only metrics and labels that there are."""
+"""What an operator installs next to it: alerting rules and a dashboard name only metrics and labels that there are."""
 
 import json
 import re

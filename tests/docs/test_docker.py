@@ -240,7 +240,7 @@ def test_the_console_is_published_to_this_machine_alone():
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
     port = arguments[arguments.index("--port") + 1]
     assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    # It can't see that from inside: without a name it would answer under anybody's that leads here.
+    # It can't see that from inside: without a name it would answer under anyone's that leads here.
     assert is_loopback(arguments[arguments.index("--allow-host") + 1])
 
 

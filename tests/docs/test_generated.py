@@ -36,7 +36,7 @@ def test_the_page_of_metrics_names_what_the_metrics_endpoint_shows():
     page = generated_page("docs/reference/metrics.md")
     shown = re.findall(r"^# TYPE (conferral_\w+) ", Metrics().exposition().decode(), re.MULTILINE)
 
-    # The text format shows a creation time beside each counter and histogram.
+    # The text format shows a creation time next to each counter and histogram.
     for name in shown:
         assert f"| `{name}` |" in page or name.endswith("_created")
 

@@ -1,4 +1,4 @@
-"""What the tests of faults share: calls that go on while a fault comes, and everybody hanging up in the end."""
+"""What the tests of faults share: calls that go on while a fault comes, and everyone hanging up in the end."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from tests.support.phones import answers
 
 
 async def all_hang_up(system: FaultSystem, **expected: Any) -> None:
-    """Everybody hangs up; nothing is left of any call, and every law was kept. `expected` goes to `assert_laws`."""
+    """Everyone hangs up; nothing is left of any call, and every law was kept. `expected` goes to `assert_laws`."""
     await hang_up(system)
     await assert_invariants(system, **expected)
 
 
 async def hang_up(system: FaultSystem) -> None:
-    """Everybody hangs up, and nothing is left of any call."""
+    """Everyone hangs up, and nothing is left of any call."""
     for call in system.sandbox.live_calls():
         call.hang_up()
     await system.settled()
@@ -39,7 +39,7 @@ async def transferred(system: FaultSystem, customer: CallHandle) -> CallHandle:
 
 
 async def dead_reasons(system: FaultSystem) -> list[str]:
-    """Why entries were put aside, oldest first."""
+    """Why entries were dead-lettered, oldest first."""
     return [fields[b"dead_reason"].decode() for _, fields in await system.client.xrange(system.keys.dead)]
 
 

@@ -25,14 +25,14 @@ class FaultSystem(LocalSystem):
 
         async with FaultWorld(server) as world:
             customer, agent = await world.talking()
-            ...                                         # the fault, and everybody hangs up
+            ...                                         # the fault, and everyone hangs up
             await assert_laws(world)
 
     Args:
         server: The Redis, or a cluster.
         redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
-        worker_url: How workers of this process reach it; as everybody does where none is given.
-        webhooks_url: How what webhooks write and read reaches it; as everybody does where none is given.
+        worker_url: How workers of this process reach it; as everyone does where none is given.
+        webhooks_url: How what webhooks write and read reaches it; as everyone does where none is given.
         options: Those of a `World`.
     """
 

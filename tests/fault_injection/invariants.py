@@ -1,13 +1,13 @@
-"""The laws that hold after every fault, once everybody has hung up.
+"""The laws that hold after every fault, once everyone has hung up.
 
-1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, nobody is on the phone, and nothing
-   was put aside.
+1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, no one is on the phone, and nothing
+   was dead-lettered.
 2. One dial an intent, by the sandbox's ledger.
 3. A session's log has no gap, each entry begins where the one before has ended, and the last is what is stored.
 4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored;
    and what its entries say was changed comes to those that people look at.
 5. Versions grow one by one, and only the holder of the lease has written any, as Redis itself carried it out.
-6. Nobody was alone, and nobody in silence, for longer than the grace and a sweep.
+6. No one was alone, and no one in silence, for longer than the grace and a sweep.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ from conferral.storage.codecs import session_codec
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.log_replay import assert_folds
 
-#: What REST requests, callbacks and a busy machine may add to the time for which somebody is alone, seconds.
+#: What REST requests, callbacks and a busy machine may add to the time for which someone is alone, seconds.
 SLACK_S = 2.0
 #: Where a session's log begins.
 FIRST_VERSION = 1
@@ -34,8 +34,8 @@ async def assert_invariants(
     """Waits until everything has come to its end, then holds the whole run against the laws.
 
     Args:
-        system: Where; everybody has hung up, or is about to be hung up.
-        outage_s: How long nobody could do anything about somebody who was alone: Redis away, no worker there.
+        system: Where; everyone has hung up, or is about to be hung up.
+        outage_s: How long no one could do anything about someone who was alone: Redis away, no worker there.
         put_aside: How many entries the fault itself has put to the dead letters (count).
         is_rewound: Redis lost what it had acknowledged, so versions were written twice.
         replays: False where a worker decided whose decisions are not kept.
@@ -119,7 +119,7 @@ def _assert_commits(system: FaultSystem, *, is_rewound: bool) -> None:
 
 
 async def assert_no_one_was_stranded(system: FaultSystem, *, outage_s: float = 0.0) -> None:
-    """Nobody who had picked up was without anybody else on the line, or in silence, for longer than may be."""
+    """No one who had picked up was without anyone else on the line, or in silence, for longer than may be."""
     settings = system.settings
     most_s = settings.lone_grace_s + settings.sweep_interval_s + SLACK_S + outage_s
     for session_id, calls in (await _calls_by_session(system)).items():
@@ -147,7 +147,7 @@ async def _calls_by_session(system: FaultSystem) -> dict[str, list[Call]]:
 
 
 def _alone(call: Call, calls: Iterable[Call], now_s: float) -> list[Span]:
-    """When somebody was on the line and nobody else of his session was, nor was anybody rung."""
+    """When someone was on the line and no one else of his session was, nor was anyone rung."""
     since_s = call.created_at_s if call.direction == "inbound" else call.answered_at_s
     if since_s is None:
         return []

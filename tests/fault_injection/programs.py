@@ -1,4 +1,4 @@
-"""Webhooks and workers as the programs that they are, beside a world; and callbacks that are signed for them."""
+"""Webhooks and workers as the programs that they are, next to a world; and callbacks that are signed for them."""
 
 import asyncio
 import contextlib

@@ -104,6 +104,6 @@ async def comes_to_rest(system: FaultSystem) -> None:
 
 
 def nobody_is_in_silence(system: FaultSystem) -> bool:
-    """Whether everybody on the phone hears somebody, or ringing, or music."""
+    """Whether everyone on the phone hears someone, or ringing, or music."""
     return all(system.listening.hears(call) not in (None, "silence") for call in system.sandbox.live_calls()
                if call.status == "in-progress")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What Redis has carried out and nobody learned of, and what it was told twice: all of it counts once."""
+"""What Redis has carried out and no one learned of, and what it was told twice: all of it counts once."""
 
 import signal
 from collections.abc import Callable
@@ -23,7 +23,7 @@ COMMIT = scripts.commit_batch.sha.encode()
 
 
 async def life_of_a_call(system: FaultSystem) -> str:
-    """A call is bridged, a third person is asked in, the agent leaves, and everybody hangs up: the laws hold."""
+    """A call is bridged, a third person is asked in, the agent leaves, and everyone hangs up: the laws hold."""
     customer, agent = await system.talking()
     await transferred(system, customer)
     assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
@@ -62,7 +62,7 @@ async def test_fault_02_commit_reaches_redis_twice(redis_server):
 
 @pytest.mark.soak
 async def test_fault_02_commit_of_a_client_that_repeats_by_itself(own_redis):
-    """The library's own defaults, which are not ours: it sends anew what a silent Redis has already taken."""
+    """The library's own defaults, which are not ours: it sends again what a silent Redis has already taken."""
     keys, clock, sent = Keys("test", 4), SystemClock(), 0
     client = make_client(own_redis.url)
     partition = keys.partition_of(SESSION)

@@ -1,4 +1,4 @@
-"""A worker process killed at each step of a transfer: the other one finishes it, and dials nobody twice."""
+"""A worker process killed at each step of a transfer: the other one finishes it, and dials no one twice."""
 
 import asyncio
 import signal
@@ -37,7 +37,7 @@ async def transfer_survives(
         folder: For what the processes write.
         first_url: How the first worker reaches Redis.
         arm: Called when from now on it shall die.
-        confirm: `true` for a target that is dialled by `POST /Calls`, which can't be looked up.
+        confirm: `true` for a target that is dialed by `POST /Calls`, which can't be looked up.
         doom: Where it dies.
     """
     with system.worker_process(folder, "first", redis_url=first_url, **doom) as first:
@@ -87,7 +87,7 @@ async def test_fault_06_worker_killed_with_a_request_in_hand(system, tmp_path, k
 
 
 async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_up(system, tmp_path):
-    """`POST /Calls` is marked before it is sent: nobody can know whether it was, so nobody sends it again."""
+    """`POST /Calls` is marked before it is sent: no one can know whether it was, so no one sends it again."""
     with system.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
         await system.everything_is_held()
         with system.worker_process(tmp_path, "second"):

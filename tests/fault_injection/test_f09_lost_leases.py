@@ -1,4 +1,4 @@
-"""Workers that are stopped, blocked or deceived while somebody else takes their partitions over."""
+"""Workers that are stopped, blocked or deceived while someone else takes their partitions over."""
 
 import asyncio
 import signal
@@ -41,7 +41,7 @@ async def until_dropped(system: FaultSystem, former: ForkedWorker) -> None:
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, redis_server, tmp_path):
-    """SIGSTOP right behind the request to commit, which reaches Redis when somebody else has the lease."""
+    """SIGSTOP right behind the request to commit, which reaches Redis when someone else has the lease."""
     async with Relay(redis_server.socket) as relay, Relay(system.sandbox.port) as twilio:
         stopped, may_arrive = asyncio.Event(), asyncio.Event()
 
@@ -75,7 +75,7 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_fault_10_worker_stopped_inside_a_request(system, tmp_path):
-    """Twilio has done it and answers when somebody else has looked it up long ago."""
+    """Twilio has done it and answers when someone else has looked it up long ago."""
     stopped, may_answer = asyncio.Event(), asyncio.Event()
 
     async def hold_back(moment: RestHookEvent) -> None:
@@ -123,7 +123,7 @@ async def test_fault_11_loop_of_a_worker_is_blocked(system, tmp_path, point):
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_fault_62_stopped_holder_with_an_open_read_wakes_after_a_hand_over(system, tmp_path):
-    """What it had been sent meanwhile is decided once, in its order, and by somebody else."""
+    """What it had been sent meanwhile is decided once, in its order, and by someone else."""
     with system.worker_process(tmp_path, "first") as first:
         await system.everything_is_held()
         with system.worker_process(tmp_path, "second"):

@@ -56,7 +56,7 @@ async def test_fault_14_redis_is_killed_again_and_again_under_load(durable_redis
                 kind = ("hold", "unhold")[number % 2]
                 try:
                     outcome = await system.command(kind, session, party="customer", id=command_id, timeout_s=30)
-                except StoreError:  # whether it was taken nobody knows: it is given again, under the same id
+                except StoreError:  # whether it was taken no one knows: it is given again, under the same id
                     continue
                 given.append(command_id)
                 assert outcome.status in ("done", "failed"), outcome

@@ -145,7 +145,7 @@ async def test_fault_16_undecided_transfer_comes_back_when_its_target_has_been_d
         await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
 
 
-#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and after how long nobody is let go for it any more.
+#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and after how long no one is let go for it any more.
 GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
 
 
@@ -168,7 +168,7 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
 
 @pytest.mark.soak
 async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path):
-    """No call is missing, so nobody looks before the agent hangs up; then what was not heard is made up for."""
+    """No call is missing, so no one looks before the agent hangs up; then what was not heard is made up for."""
     options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
     async with FaultSystem(durable_redis, **options) as system:
         life = Life(system)

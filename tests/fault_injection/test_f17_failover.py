@@ -78,7 +78,7 @@ async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lo
 
 @pytest.mark.parametrize("step", ["bridged", "ringing", "all talk"])
 async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, step):
-    """It goes on answering reads and refuses writes; nobody closes the connections that lead to it."""
+    """It goes on answering reads and refuses writes; no one closes the connections that lead to it."""
     primary, replica = pair
     async with (
         Relay(primary.socket) as relay,

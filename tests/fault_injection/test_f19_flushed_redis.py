@@ -1,4 +1,4 @@
-"""Somebody empties Redis in the middle of calls: they go on, and whoever is in a conference is known again."""
+"""Someone empties Redis in the middle of calls: they go on, and whoever is in a conference is known again."""
 
 import pytest
 
@@ -32,7 +32,7 @@ async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server
 
 @pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
 async def test_fault_19_nobody_stays_alone_until_the_next_sweep(redis_server, stays):
-    """Callbacks name a session that nobody knows: its conference is searched for at once."""
+    """Callbacks name a session that no one knows: its conference is searched for at once."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5) as system:
         life = Life(system)
         await life.go_to("all talk")

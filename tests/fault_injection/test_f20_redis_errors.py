@@ -1,4 +1,4 @@
-"""Redis is there, but somebody takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
+"""Redis is there, but someone takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
 
 import asyncio
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ async def test_fault_21_scripts_are_forgotten_again_and_again(redis_server):
 
 @pytest.mark.parametrize("delay_s", [0.01, pytest.param(0.2, marks=pytest.mark.soak)])
 async def test_fault_26_redis_is_slow(redis_server, delay_s):
-    """Everything takes longer; nobody loses a lease, and nothing is done twice."""
+    """Everything takes longer; no one loses a lease, and nothing is done twice."""
     async with (
         Relay(redis_server.socket) as relay,
         FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
@@ -154,7 +154,7 @@ async def has_tried(system: FaultSystem, count: int) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("path", ["/Calls/", "/Participants.json"], ids=["redirect", "dial"])
 async def test_fault_60_outcome_can_not_be_written_for_seconds(newer_redis, path):
-    """Twilio has done it, and nobody can be told: it stays in the outbox, and is not done again.
+    """Twilio has done it, and no one can be told: it stays in the outbox, and is not done again.
 
     Callbacks are lost meanwhile: that the target takes part is known when it should have answered long ago.
     """

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.redis
 TWILIO_WAITS_S = 15.0
 #: What our slowest answer takes: Redis is silent, and then Twilio is looked at; twice that for a busy machine.
 ANSWERS_WITHIN_S = 7.4
-#: How long Redis is in trouble in these tests, with what it takes until everybody has noticed that it is over, seconds.
+#: How long Redis is in trouble in these tests, with what it takes until everyone has noticed that it is over, seconds.
 TROUBLE_S = 6.0
 
 Setting = Callable[[RedisServer], None]
@@ -41,7 +41,7 @@ async def readiness(system: LocalSystem) -> tuple[int, list[str]]:
 
 
 async def caller_is_connected(system: FaultSystem) -> CallHandle:
-    """Somebody calls in the middle of it, and talks to the agent."""
+    """Someone calls in the middle of it, and talks to the agent."""
     before = len(system.sandbox.calls_of(AGENT))
     caller = await system.customer_calls()
     await system.sandbox.wait_until(lambda: len(system.sandbox.calls_of(AGENT)) > before, TWILIO_WAITS_S)
@@ -69,7 +69,7 @@ def configured(**values: Any) -> Setting:
 
 
 async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state: str, *, lasts_s: float) -> None:
-    """A conversion is asked for, Redis is in trouble, somebody calls; when it is over everything is done."""
+    """A conversion is asked for, Redis is in trouble, someone calls; when it is over everything is done."""
     async with FaultSystem(server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         assert await readiness(system) == (200, [])
         customer, agent = await system.talking()

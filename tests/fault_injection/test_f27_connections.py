@@ -31,7 +31,7 @@ SEEDS = 10_000
 
 
 class Desk:
-    """Everything of ours that asks Redis, each with an answer that belongs to nobody else."""
+    """Everything of ours that asks Redis, each with an answer that belongs to no one else."""
 
     def __init__(self, url: str) -> None:
         self.client: Client = make_client(url, max_connections=8)

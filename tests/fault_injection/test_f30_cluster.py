@@ -13,7 +13,7 @@ from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of
 from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(240)]
-#: Until a replica has taken over and everybody has found it, seconds.
+#: Until a replica has taken over and everyone has found it, seconds.
 FAILOVER_S = 20.0
 
 

@@ -1,4 +1,4 @@
-"""Entries that nobody can decide: garbage, what kills the worker, and what somebody has taken off the stream."""
+"""Entries that no one can decide: garbage, what kills the worker, and what someone has taken off the stream."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,7 +55,7 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
 
 
 async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alone(system: FaultSystem) -> None:
-    """Somebody has written into a session's hash by hand; what comes of it does not stop its neighbours."""
+    """Someone has written into a session's hash by hand; what comes of it does not stop its neighbours."""
     broken, _ = await system.talking()
     healthy, agent = await system.talking()
     key = system.keys.session(broken.sid)
@@ -124,7 +124,7 @@ async def test_fault_34_entries_trimmed_by_hand_are_made_up_for_by_the_sweep(sys
 
     system.start_worker()
 
-    await system.until(customer.sid, state="ended")  # who went first, nobody can tell any more
+    await system.until(customer.sid, state="ended")  # who went first, no one can tell any more
     log = await system.log(customer.sid)
     assert events_of(log, "account_swept"), "the sweep has found it"
     await all_hang_up(system)

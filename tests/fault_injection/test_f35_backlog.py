@@ -1,4 +1,4 @@
-"""A partition that nobody has worked on for long: a million entries wait."""
+"""A partition that no one has worked on for long: a million entries wait."""
 
 import asyncio
 import sys
@@ -81,7 +81,7 @@ async def two_partitions(system: FaultSystem) -> tuple[tuple[CallHandle, CallHan
 
 
 async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> None:
-    """What tells of the agent's call over and over, and of calls of sessions that nobody knows any more."""
+    """What tells of the agent's call over and over, and of calls of sessions that no one knows any more."""
     stream, partition = stream_of(system.keys, customer.sid), system.keys.partition_of(customer.sid)
     about = {"type": "call_progressed", "party": "agent", "call_sid": agent.sid, "source": agent.sid}
     names = [f"gone-{number}" for number in range(400)]
@@ -99,7 +99,7 @@ async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> 
 async def goes_on_beside(
     system: FaultSystem, customer: CallHandle, agent: CallHandle, last: "asyncio.Task[object]"
 ) -> float:
-    """Somebody in another partition is left alone: how long until he is let go, seconds."""
+    """Someone in another partition is left alone: how long until he is let go, seconds."""
     began_s = time.monotonic()
     agent.hang_up()
     await system.until(customer.sid, state="ended")

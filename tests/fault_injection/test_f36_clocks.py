@@ -1,4 +1,4 @@
-"""Clocks that jump, timers that fall due while nobody works, leases that seem to have run out."""
+"""Clocks that jump, timers that fall due while no one works, leases that seem to have run out."""
 
 import signal
 import time
@@ -18,7 +18,7 @@ HOUR_MS = 3_600_000
 
 
 class WallClock(LoopClock):
-    """This machine's clock, set wrong by as much as somebody says."""
+    """This machine's clock, set wrong by as much as someone says."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ async def timed_out(system: FaultSystem, session_id: str) -> list[str]:
 async def test_fault_36_wall_clock_that_jumps_fires_no_timer_and_costs_no_lease(
     redis_server: RedisServer, jump_ms: int
 ) -> None:
-    """Of webhooks and workers, while one call is bridged and somebody of another is alone for a moment."""
+    """Of webhooks and workers, while one call is bridged and someone of another is alone for a moment."""
     system = FaultSystem(redis_server, CONFERRAL_LONE_GRACE="0.8")
     clock = system.clock = WallClock()
     async with system:
@@ -114,7 +114,7 @@ async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once
 
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
-    """When somebody who is alone is to be let go, Unix milliseconds."""
+    """When someone who is alone is to be let go, Unix milliseconds."""
     return int((await system.session(session_id))["timers"].partition("lone=")[2].split()[0])
 
 

@@ -141,7 +141,7 @@ async def test_fault_40_request_that_is_never_answered_ends_and_is_made_up_for(
 
 @pytest.mark.soak
 async def test_fault_40_session_whose_request_hangs_holds_up_nobody_else(system: FaultSystem) -> None:
-    """Not even its own end: that goes out beside what hangs."""
+    """Not even its own end: that goes out next to what hangs."""
     (stuck, agent), (other, _), (bridged, _) = await many_talk(system, 3)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=20.0, cut="before", Twiml="*")
     await begins(system, "convert", stuck.sid)
@@ -164,7 +164,7 @@ HANGING = 200
 async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_no_call(
     redis_server: RedisServer,
 ) -> None:
-    """More than there are slots: endings have some of their own, and everybody talks on."""
+    """More than there are slots: endings have some of their own, and everyone talks on."""
     async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         talks = await few_at_a_time(system.talking for _ in range(HANGING))
         (ended, _), *stuck = talks
@@ -240,7 +240,7 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem
 
 
 async def test_fault_42_token_that_was_rotated_costs_commands_and_no_call(system: FaultSystem) -> None:
-    """401 of everything: nobody is hung up, what has to end is tried until the token works again."""
+    """401 of everything: no one is hung up, what has to end is tried until the token works again."""
     (customer, agent), (leaving, _) = await many_talk(system, 2)
     await converts(system, leaving)
     token, system.sandbox.auth_token = system.sandbox.auth_token, "rotated"

@@ -19,7 +19,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 SWEEP_S = 0.5
-#: Whoever is dialled and of whom nobody tells is looked for when he has rung for so long.
+#: Whoever is dialed and of whom no one tells is looked for when he has rung for so long.
 POLICY = {"ring_timeout_ms": 1_000}
 SEEDS = range(12)
 
@@ -205,7 +205,7 @@ async def test_fault_43_callbacks_as_chance_will_have_it(redis_server: RedisServ
 
 
 async def posted(url: str, form: dict[str, str], *, token: str) -> int:
-    """The status that a callback gets which somebody has signed."""
+    """The status that a callback gets which someone has signed."""
     url = parse_target(url).url  # what stands behind a # is for Twilio alone
     headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(url, form)}
     async with aiohttp.ClientSession() as session, session.post(url, data=form, headers=headers) as response:

@@ -190,7 +190,7 @@ async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: Faul
         await until_ready(system, webhooks)
         assert await raw(webhooks, head(target, signature, length) + body) == 204
         memory_kib = [webhooks.memory_kib()]
-        # What trickles in goes on beside all the others.
+        # What trickles in goes on next to all the others.
         slow_body = asyncio.create_task(raw(webhooks, head(target, length), *[b"a"] * 20, pause_s=0.5))
         slow_heads = [asyncio.create_task(raw(webhooks, *[b"P"] * 60, pause_s=2.0)) for _ in range(50)]
         for _ in range(ROUNDS):

@@ -64,7 +64,7 @@ def of_agent(system: FaultSystem, customer: CallHandle) -> list[DeliveryEntry]:
 async def sends(
     system: FaultSystem, session: aiohttp.ClientSession, base: str, customer: CallHandle, answered: set[str]
 ) -> None:
-    """Tells of calls of a session that nobody knows, until nobody listens any more; notes whose were answered."""
+    """Tells of calls of a session that no one knows, until no one listens any more; notes whose were answered."""
     seen = of_agent(system, customer)[0]
     while True:
         call_sid, unknown = f"CA{secrets.token_hex(16)}", f"CA{secrets.token_hex(16)}"

@@ -73,7 +73,7 @@ DESCRIPTORS = 64
 
 
 async def test_fault_53_webhooks_without_a_descriptor_left_recover(redis_server: RedisServer, tmp_path: Path) -> None:
-    """More connections than there may be; once they are gone, everybody is served again."""
+    """More connections than there may be; once they are gone, everyone is served again."""
     async with FaultSystem(redis_server) as system:
         _, agent = await system.talking()
         seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)

@@ -1,4 +1,4 @@
-"""The sweep's pictures that are older than what has happened since, and partitions that nobody holds."""
+"""The sweep's pictures that are older than what has happened since, and partitions that no one holds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
 
 
 class Held:
-    """Twilio's answers to some reads: made at once, given only when somebody lets them go."""
+    """Twilio's answers to some reads: made at once, given only when someone lets them go."""
 
     def __init__(self, system: FaultSystem, path: str, status: str = "") -> None:
         self.taken, self._go = asyncio.Event(), asyncio.Event()
@@ -52,7 +52,7 @@ async def swept(system: FaultSystem) -> float:
 
 
 async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: FaultSystem) -> None:
-    """Whoever was dialled while the list was on its way is not in it."""
+    """Whoever was dialed while the list was on its way is not in it."""
     customer, agent = await system.converted()
     lists = Held(system, "/Calls.json", status="in-progress")
     await asyncio.wait_for(lists.taken.wait(), 10)
@@ -72,7 +72,7 @@ async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: F
 
 
 async def test_fault_58_look_that_is_older_than_a_leaving_brings_nobody_back(system: FaultSystem) -> None:
-    """The sweep suspects something, the session looks; before the picture comes, somebody leaves who is in it."""
+    """The sweep suspects something, the session looks; before the picture comes, someone leaves who is in it."""
     customer, agent = await system.converted()
     target = await transferred(system, customer)
     looks = Held(system, "/Participants.json")
@@ -102,7 +102,7 @@ LEASE_MS = 1_000
 
 @pytest.mark.soak
 async def test_fault_59_partition_that_nobody_can_take_is_told_of_and_taken_up_again(redis_server: RedisServer) -> None:
-    """Somebody has put a key of his own in the place of its lease: every worker is refused."""
+    """Someone has put a key of his own in the place of its lease: every worker is refused."""
     async with FaultSystem(redis_server, workers=2, lease_ms=LEASE_MS) as system:
         customer, agent = await system.talking()
         lease = system.keys.lease(system.keys.partition_of(customer.sid))

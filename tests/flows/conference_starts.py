@@ -1,4 +1,4 @@
-"""Conferences from the start: one waits there, by whichever way he came, while somebody else is dialled into it."""
+"""Conferences from the start: one waits there, by whichever way he came, while someone else is dialed into it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class StartChannel(NamedTuple):
 
     #: The party that waits.
     waiter: str
-    #: The party that is dialled, and its phone.
+    #: The party that is dialed, and its phone.
     awaited: str
     phone: str
     tune: str
@@ -65,7 +65,7 @@ class ConferenceStart:
 
     @property
     def rung(self) -> CallHandle | None:
-        """The call to the phone that is dialled, once it was."""
+        """The call to the phone that is dialed, once it was."""
         return next(iter(self.system.sandbox.calls_of(self.way.phone)), None)
 
     async def session(self) -> dict[str, str]:
@@ -108,13 +108,13 @@ class ConferenceStart:
         return await outcome_of(self.system, self.command_id) if self.command_id else None
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset(), rooms: int = 1) -> dict[str, str]:
-        """It is over for that reason: nothing is left, nobody was dialled twice, and others were told of it once.
+        """It is over for that reason: nothing is left, no one was dialed twice, and others were told of it once.
 
         Args:
             reason: `end_reason`.
             debugger: As in `everybody_is_gone`.
             rooms: How many conferences one after the other there may have been (count): a straight dial leads into one
-                of them, so it is given up with it and placed anew.
+                of them, so it is given up with it and placed again.
         """
         ended = await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
         assert dials_to(self.system, self.way.phone) <= rooms
@@ -144,7 +144,7 @@ class ConferenceStart:
 
 
 async def opened(system: LocalSystem, way: str, **params: str) -> ConferenceStart:
-    """Somebody calls, or is called, and is to wait; what the other one's phone does has been said before.
+    """Someone calls, or is called, and is to wait; what the other one's phone does has been said before.
 
     Args:
         system: Where.

@@ -34,7 +34,7 @@ async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: b
 
     Args:
         system: Where.
-        direction: `inbound`, or `outbound`: the agent is dialled first, by `call`, then the customer.
+        direction: `inbound`, or `outbound`: the agent is dialed first, by `call`, then the customer.
         in_room: Whether they are converted as well.
     """
     if direction == "inbound":
@@ -51,7 +51,7 @@ async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: b
 
 
 def longest_gap_s(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> float:
-    """The longest that somebody heard nobody and nothing since a moment of `system.listening`, in our own seconds."""
+    """The longest that someone heard no one and nothing since a moment of `system.listening`, in our own seconds."""
     return system.listening.longest_silence(call, since_s) / system.sandbox.speed
 
 
@@ -105,12 +105,12 @@ async def outcomes(system: LocalSystem) -> list[dict[str, str]]:
 
 
 def hears(system: LocalSystem, call: CallHandle) -> Any:
-    """What somebody hears now: the SIDs of others, or `music`, `ringback`, `ringing`, `silence`, `said ...`."""
+    """What someone hears now: the SIDs of others, or `music`, `ringback`, `ringing`, `silence`, `said ...`."""
     return system.listening.hears(call)
 
 
 def sounds(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
-    """What somebody has heard one after the other, without the moments of silence between."""
+    """What someone has heard one after the other, without the moments of silence between."""
     return [what for what in system.listening.whats(call, since_s) if what != "silence"]
 
 
@@ -166,7 +166,7 @@ async def everybody_is_gone(
 
 
 async def ended_by_command(system: LocalSystem, session: str) -> None:
-    """Lets everybody go at the end of a story."""
+    """Lets everyone go at the end of a story."""
     await done(system, "end", session)
     await everybody_is_gone(system, session, "command")
 

@@ -1,4 +1,4 @@
-"""Stories of more than two: somebody is added, held, muted, hears an announcement, or is listened in on."""
+"""Stories of more than two: someone is added, held, muted, hears an announcement, or is listened in on."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -64,24 +64,24 @@ class GroupCall:
         found = await outcome_of(self.system, command_id)
         return found.status, found.reason
 
-    # ---- somebody comes ------------------------------------------------------------------------------------------
+    # ---- someone comes ------------------------------------------------------------------------------------------
 
     async def add(self, name: str, to: str, *scripts: PhoneScript, **fields: str) -> CallHandle:
-        """Adds somebody, whose phone does what the scripts say, and waits until it is done."""
+        """Adds someone, whose phone does what the scripts say, and waits until it is done."""
         self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
         before = len(self.system.sandbox.calls_of(to))
         await self.done("add", to=to, party=name, **fields)
         return await self.comes(name, to, before + 1)
 
     async def rings(self, name: str, to: str, script: PhoneScript, **fields: str) -> tuple[str, CallHandle]:
-        """Asks for somebody and waits until the phone was dialled; returns the command's id and the call."""
+        """Asks for someone and waits until the phone was dialed; returns the command's id and the call."""
         self.system.sandbox.phone(to).script_in_turn(script)
         before = len(self.system.sandbox.calls_of(to))
         command_id = await self.say("add", to=to, party=name, **fields)
         return command_id, await dialled(self.system.sandbox, to, before + 1)
 
     async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
-        """Lets somebody supervise, or do it in another way."""
+        """Lets someone supervise, or do it in another way."""
         self.system.sandbox.phone(to).script_in_turn(*(scripts or (answers(),)))
         await self.done("supervise", to=to, mode=mode, **fields)
         return await self.comes("supervisor", to, len(self.system.sandbox.calls_of(to)))
@@ -103,7 +103,7 @@ class GroupCall:
         return [self.people[name] for name in ([names] if isinstance(names, str) else names)]
 
     async def talk(self, *names: str) -> None:
-        """Waits until these, or all, hear each other and nobody else."""
+        """Waits until these, or all, hear each other and no one else."""
         everybody = names or tuple(self.people)
         for name in everybody:
             await self.expect_heard(**{name: [other for other in everybody if other != name]})
@@ -112,7 +112,7 @@ class GroupCall:
         return self.system.listening.never_heard(self.people[listener], self.people[other], since_s)
 
     def heard(self) -> str:
-        """What everybody heard, for messages."""
+        """What everyone heard, for messages."""
         return self.system.listening.described(*self.people.values())
 
     # ---- what is shown -------------------------------------------------------------------------------------------
@@ -141,12 +141,12 @@ class GroupCall:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def leaves(self, name: str) -> None:
-        """Somebody hangs up, and the session knows."""
+        """Someone hangs up, and the session knows."""
         self.people.pop(name).hang_up()
         await self.party(name, status="left")
 
     async def leaves_as(self, name: str, party: str) -> None:
-        """Somebody hangs up whose party has another name by now."""
+        """Someone hangs up whose party has another name by now."""
         self.people.pop(name).hang_up()
         await self.party(party, status="left")
 

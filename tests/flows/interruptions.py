@@ -52,7 +52,7 @@ class SmallSystem:
 
     @property
     def target(self) -> CallHandle | None:
-        """The target's call, once it was dialled."""
+        """The target's call, once it was dialed."""
         return next(iter(self.system.sandbox.calls_of(TARGET)), None)
 
     async def say(self, kind: str, **fields: str) -> str:
@@ -74,7 +74,7 @@ class SmallSystem:
         return found
 
     def hang_up(self, *names: str) -> None:
-        """People hang up, those who were dialled already."""
+        """People hang up, those who were dialed already."""
         for name in names:
             call = getattr(self, name)
             if call is not None:
@@ -83,7 +83,7 @@ class SmallSystem:
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> list[dict[str, str]]:
         """It is over for that reason, and nothing is left; returns what other systems were told of the transfer.
 
-        Nobody was dialled twice, what was answered is still the answer, and of each thing that is over was told once.
+        No one was dialed twice, what was answered is still the answer, and of each thing that is over was told once.
         """
         before = await self.answers()
         await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
@@ -97,8 +97,8 @@ class SmallSystem:
     async def company(self) -> str:
         """Waits until everything is at rest; tells who talks with the customer then, and lets the customer hang up.
 
-        `agent` is who had the call at first, `target` whom the transfer dialled, `recalled` the agent rung again, and
-        `nobody` where it is all over.
+        `agent` is who had the call at first, `target` whom the transfer dialed, `recalled` the agent rung again, and
+        `no one` where it is all over.
         """
 
         async def has_ended() -> bool:
@@ -150,7 +150,7 @@ class SmallSystem:
         await self.system.eventually(quiet, "nothing is under way")
 
     def customer_never_heard_the_consult(self) -> bool:
-        """Whether customer and target did not hear each other before somebody wanted them to."""
+        """Whether customer and target did not hear each other before someone wanted them to."""
         wanted_at_s = [self.given_at_s[kind] for kind in ("merge", "complete") if kind in self.given_at_s]
         until_s = min(wanted_at_s, default=None)
         ears = self.system.listening
@@ -160,7 +160,7 @@ class SmallSystem:
         )
 
     def recalls(self) -> int:
-        """How often the agent was dialled again (count)."""
+        """How often the agent was dialed again (count)."""
         return dials_to(self.system, AGENT)
 
 
@@ -168,7 +168,7 @@ Act = Callable[[SmallSystem], Awaitable[None]]
 
 
 def small_world(redis_url: str, **options: Any) -> LocalSystem:
-    """A world of its own beside others on the same Redis."""
+    """A world of its own next to others on the same Redis."""
     return LocalSystem(redis_url, CONFERRAL_PREFIX=f"moment-{next(_numbers)}", CONFERRAL_PARTITIONS=1, **options)
 
 

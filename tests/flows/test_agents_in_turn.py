@@ -66,7 +66,7 @@ async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, 
         customer = await system.customer_calls()
         bob = await talks_with(system, customer, BOB)
         assert tried(system) == [AGENT, BOB]
-        # Ringing or music, and then somebody: no sentence, and no word of the one who failed.
+        # Ringing or music, and then someone: no sentence, and no word of the one who failed.
         assert not [what for what in sounds(system, customer) if str(what).startswith("said")]
         assert (await system.session(customer.sid))["state"] == ("bridged" if mode == "bridge" else "conferenced")
         bob.hang_up()
@@ -141,7 +141,7 @@ async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(red
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
         system.sandbox.phone(BOB).script_in_turn(answers())
-        if mode == "bridge":  # into a conference the next is dialled only when the end of the first is known
+        if mode == "bridge":  # into a conference the next is dialed only when the end of the first is known
             system.sandbox.faults.delay_callbacks("status=busy", 0.5, To=AGENT)
         system.sandbox.faults.duplicate_callbacks("*", count=9, To=AGENT)
         customer = await system.customer_calls()

@@ -1,4 +1,4 @@
-"""Announcements: who hears them, with somebody held or muted, and what goes wrong with them."""
+"""Announcements: who hears them, with someone held or muted, and what goes wrong with them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Blind transfers: the agent is gone at once, and the customer hears ringing until somebody answers."""
+"""Blind transfers: the agent is gone at once, and the customer hears ringing until someone answers."""
 
 import pytest
 
@@ -264,7 +264,7 @@ async def test_agent_who_hangs_up_before_being_let_go_has_handed_over_all_the_sa
 
 
 async def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_takes_the_customer_along(system):
-    """The customer's leg is the child of his `<Dial>`: Twilio ends both, so that there is nobody to hand over."""
+    """The customer's leg is the child of his `<Dial>`: Twilio ends both, so that there is no one to hand over."""
     talk = await talking(system, "outbound")
     at_request(system, "before", f"/Calls/{talk.customer.sid}", talk.agent.hang_up)
     outcome = await system.command("transfer", talk.session, to=TARGET, mode="blind")

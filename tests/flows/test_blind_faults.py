@@ -141,7 +141,7 @@ async def test_customer_whom_twilio_puts_out_since_his_tune_can_not_be_had_waits
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
 
-    Whoever is dialled into the one that is over can't reach him, so the agent is rung again. He is told why, which
+    Whoever is dialed into the one that is over can't reach him, so the agent is rung again. He is told why, which
     takes time: so the local Twilio's clock runs faster.
     """
     async with LocalSystem(redis_server.url, speed=20) as system:
@@ -193,7 +193,7 @@ async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_a
 
 @BOTH_DIRECTIONS
 async def test_customer_in_a_conference_hears_music_where_his_tune_can_not_be_had(system, direction):
-    """Somebody on hold is not put out."""
+    """Someone on hold is not put out."""
     talk = await talking(system, direction, in_room=True)
     system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -216,7 +216,7 @@ async def test_hold_that_is_not_told_is_found_by_a_look(system, direction):
 
 @pytest.mark.parametrize("direction, status", [("inbound", 400), ("outbound", 404), ("inbound", 500)])
 async def test_hold_that_never_comes_is_gone_on_without(system, direction, status):
-    """It would only have let the customer hear ringing: the target is dialled all the same."""
+    """It would only have let the customer hear ringing: the target is dialed all the same."""
     talk = await talking(system, direction, in_room=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")

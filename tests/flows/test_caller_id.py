@@ -1,4 +1,4 @@
-"""What those see who are dialled: our number, or the caller's with its CallToken, which nobody else ever sees."""
+"""What those see who are dialed: our number, or the caller's with its CallToken, which no one else ever sees."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, dialled, presses, rings, unreachable
 
 pytestmark = pytest.mark.redis
-#: What Twilio shows in place of a number that is withheld.
+#: What Twilio shows instead of a number that is withheld.
 WITHHELD = ("+266696687", "anonymous")
 WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 

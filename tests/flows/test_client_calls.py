@@ -1,4 +1,4 @@
-"""Browsers that call somebody through `/voice/client`: whose session it is, who hears what, and who may leave."""
+"""Browsers that call someone through `/voice/client`: whose session it is, who hears what, and who may leave."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def system(redis_server):
 
 
 async def refused(system, call):
-    """A browser's call is not placed: it hears so and is let go, and nobody was dialled for it."""
+    """A browser's call is not placed: it hears so and is let go, and no one was dialed for it."""
     await system.sandbox.wait_until(lambda: call.status == "completed", 10)
     assert sounds(system, call) == [NOT_PLACED]
     assert not await system.session(call.sid)

@@ -1,4 +1,4 @@
-"""Consults in which Twilio refuses, fails, or does not say what it did: nobody is overheard, nobody stays on hold."""
+"""Consults in which Twilio refuses, fails, or does not say what it did: no one is overheard, no one stays on hold."""
 
 import pytest
 
@@ -31,7 +31,7 @@ async def test_hold_whose_callback_is_lost_is_found_by_a_look(system):
 
 
 async def test_customer_who_can_not_be_held_is_not_talked_about(system):
-    """Nobody is dialled, and the customer goes on with the agent."""
+    """No one is dialed, and the customer goes on with the agent."""
     trio = await two(system)
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
     await failed(system, "hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
@@ -84,7 +84,7 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     assert system.sandbox.faults.pending_count() == 0
     company = {"complete": trio.target, "cancel": trio.agent}[step]
     await trio.hear(customer=company)
-    # The agent waits until the customer can be heard: nobody is left alone with music.
+    # The agent waits until the customer can be heard: no one is left alone with music.
     await trio.done("end")
     await everybody_is_gone(system, trio.id, "command")
 

@@ -48,7 +48,7 @@ async def found(api: HttpChannel, path: str) -> Any:
 
 
 async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields: str) -> None:
-    """Waits until the API shows a session so; before a worker has taken it up nobody knows it."""
+    """Waits until the API shows a session so; before a worker has taken it up no one knows it."""
 
     async def is_so() -> bool:
         status, told = await api.ask("GET", f"/sessions/{session}")
@@ -188,7 +188,7 @@ async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
     status, told = await api.ask("POST", f"{path}?wait=15", json=body)
     assert (status, told["status"], told["reason"], told["session"]) == (200, "failed", "busy", customer.sid)
 
-    # Longer than anything takes but the answer of somebody who lets it ring.
+    # Longer than anything takes but the answer of someone who lets it ring.
     status, told = await api.ask("POST", f"{path}?wait=0.2", json={**body, "id": "job-1"})
     assert (status, told) == (202, {"command": "job-1"})
     target = await dialled(system.sandbox, TARGET, 2)

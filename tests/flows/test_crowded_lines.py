@@ -1,4 +1,4 @@
-"""What waits in a line keeps nobody waiting: withdrawn dials, slow looks, hang-ups that take their time."""
+"""What waits in a line keeps no one waiting: withdrawn dials, slow looks, hang-ups that take their time."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ STRAY = "CA" + "9" * 32
 
 
 async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(redis_server) -> None:
-    """The turn would come in a minute; nobody is dialled then either."""
+    """The turn would come in a minute; no one is dialed then either."""
     async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
         talk = await talking(system, in_room=True)
         seconds, _ = await system.client.time()

@@ -1,4 +1,4 @@
-"""Whom calls go to: numbers, browser clients and SIP addresses, and nobody who is not on the allow-list."""
+"""Whom calls go to: numbers, browser clients and SIP addresses, and no one who is not on the allow-list."""
 
 import asyncio
 
@@ -108,7 +108,7 @@ async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_cal
         await system.until(customer.sid, **{"party.agent.status": "ringing"})
         agent = await dialled(system.sandbox, address)
         assert agent.record.from_ == shown
-        assert customer.status == "ringing"  # not answered, so nobody is billed
+        assert customer.status == "ringing"  # not answered, so no one is billed
         for mode in MODES:
             await rejected(system, "no one has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
         await ended_by_command(system, customer.sid)
@@ -123,7 +123,7 @@ async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
     first = await dialled(system.sandbox, TARGET)
     for kind, named in (("swap", first.sid), ("swap", agent.sid), ("complete", first.sid)):
         assert (await done(system, kind, named)).session == customer.sid
-    # The call of somebody who has left still tells the session.
+    # The call of someone who has left still tells the session.
     await done(system, "transfer", agent.sid, to=SECOND, mode="warm")
     second = await dialled(system.sandbox, SECOND)
     await done(system, "end", second.sid)
@@ -189,7 +189,7 @@ def test_settings_that_name_somebody_who_is_not_allowed_start_nothing(setting, c
     settings = settings_for("redis://localhost", None, "http://localhost", **{setting: address})
     with pytest.raises(SettingsError, match=setting) as refused:
         check(settings)
-    # The message shows what was set, except a phone number; a short code is nobody's number.
+    # The message shows what was set, except a phone number; a short code is no one's number.
     is_phone_number = sum(letter.isdigit() for letter in address) >= 7
     assert (address in str(refused.value)) == (not is_phone_number)
 

@@ -1,4 +1,4 @@
-"""Dialling somebody by REST: what Twilio is asked, and never twice, whatever becomes of requests and callbacks."""
+"""Dialling someone by REST: what Twilio is asked, and never twice, whatever becomes of requests and callbacks."""
 
 import pytest
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 async def system(redis_server):
     async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))  # wherever somebody is asked to
+        system.sandbox.phone(TARGET).script_in_turn(presses("1"))  # wherever someone is asked to
         yield system
 
 
@@ -64,7 +64,7 @@ async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(system, mode
     target = (await dialled(system.sandbox, TARGET)).record
     room = system.sandbox.model.state.conferences[session["conference_sid"]]
     assert target.sid in room.participants
-    # Every join but the first names the room by its SID, so that nobody can open a second one.
+    # Every join but the first names the room by its SID, so that no one can open a second one.
     assert len(system.sandbox.model.state.conferences) == 1
     await ended_by_command(system, customer.sid)
 
@@ -117,7 +117,7 @@ async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, op
         await goes_on_and_ends(system, customer, agent)
 
 
-# ---- requests whose outcome nobody knows -------------------------------------------------------------------------
+# ---- requests whose outcome no one knows -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [
@@ -165,7 +165,7 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
 
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
-    """Neither callback nor list tells of it in time; the phone is picked up when nobody waits any more."""
+    """Neither callback nor list tells of it in time; the phone is picked up when no one waits any more."""
     async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, agent = await system.converted()

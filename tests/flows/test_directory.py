@@ -1,4 +1,4 @@
-"""Names of the directory in place of addresses, from the command to the phone that rings."""
+"""Names of the directory instead of addresses, from the command to the phone that rings."""
 
 import pytest
 from aiohttp import web
@@ -37,7 +37,7 @@ def path(tmp_path):
 
 
 class Elsewhere:
-    """Somebody else's server: a survey, and a tune."""
+    """Someone else's server: a survey, and a tune."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -252,7 +252,7 @@ def after(path, survey, **more):
 
 
 async def hears_the_survey(system, survey, customer, others=(), reason="agent-left"):
-    """The customer alone goes on there; nobody else is asked how it was, and nothing is left in the end."""
+    """The customer alone goes on there; no one else is asked how it was, and nothing is left in the end."""
 
     async def does() -> bool:
         return SURVEY in system.listening.whats(customer)

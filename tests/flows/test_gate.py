@@ -1,4 +1,4 @@
-"""The gate: whoever is dialled hears what it is about and takes the call, or not; nobody else hears any of it."""
+"""The gate: whoever is dialed hears what it is about and takes the call, or not; no one else hears any of it."""
 
 import asyncio
 import signal
@@ -40,7 +40,7 @@ def said(phrase):
 
 @pytest.fixture
 async def system(redis_server):
-    """Where sentences take a twentieth of their time, and nobody rings for long."""
+    """Where sentences take a twentieth of their time, and no one rings for long."""
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=30) as system:
         yield system
 
@@ -85,7 +85,7 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
     assert system.listening.whats(target).count(f"said {BRIEF}") == 1
     for other in (customer, agent):
         assert system.listening.seconds(other, "said") == 0
-    # Until the target is in, the agent is heard by the customer, or nobody is.
+    # Until the target is in, the agent is heard by the customer, or no one is.
     assert system.listening.seconds(customer, target) == 0 or mode == "warm"
     await done(system, "complete", customer.sid)
     await until_hears(system, target, [customer])
@@ -186,7 +186,7 @@ async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_s
         customer, agent = await system.converted()
         await failed(system, "no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
         await system.until(customer.sid, state="conferenced")
-        # A client is no phone: somebody has picked it up by hand.
+        # A client is no phone: someone has picked it up by hand.
         await done(system, "transfer", customer.sid, to=CAROL, mode="warm")
         assert dial_requests(system, CAROL)[0].path.endswith("/Participants.json")
         await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
@@ -402,7 +402,7 @@ async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_serv
 
 
 async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server):
-    """Nobody can tell whether somebody else has taken the call, so nobody is let in."""
+    """No one can tell whether someone else has taken the call, so no one is let in."""
     system.sandbox.phone(TARGET).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")

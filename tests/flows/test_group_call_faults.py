@@ -1,6 +1,6 @@
 """Parties come and go while Twilio's answers and callbacks go wrong, workers die over requests, and people leave.
 
-Whoever whispers is never heard by the customer, and nobody is dialled twice.
+Whoever whispers is never heard by the customer, and no one is dialed twice.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def tell(redis_url: str, arm: Arm, **policy: int) -> list[tuple[str, str]]
 
 
 async def played(crowd: GroupCall) -> list[tuple[str, str]]:
-    """Gives all the commands and lets everybody go at the end; returns what became of each of them."""
+    """Gives all the commands and lets everyone go at the end; returns what became of each of them."""
     found = [await crowd.outcome(await crowd.say(kind, **fields)) for kind, fields in PLOT]
     assert not crowd.system.sandbox.faults.pending_count(), "the fault has not happened"
     await crowd.comes("supervisor", EVE, 1)
@@ -177,7 +177,7 @@ async def both_phones_answer(cast: SmallSystem) -> None:
 
 
 async def whoever_is_left_has_company(cast: SmallSystem) -> None:
-    """Two or more who talk, or nobody; everybody knows what became of the commands, and the coach was not overheard."""
+    """Two or more who talk, or no one; everyone knows what became of the commands, and the coach was not overheard."""
     system, ears = cast.system, cast.system.listening
 
     async def has_ended() -> bool:
@@ -190,7 +190,7 @@ async def whoever_is_left_has_company(cast: SmallSystem) -> None:
         ]
         return await has_ended() or len(talking) >= 2
 
-    # Once everything is decided it still has to be so: what was under way may have been somebody's leaving.
+    # Once everything is decided it still has to be so: what was under way may have been someone's leaving.
     for _ in range(2):
         await system.eventually(is_well, "it is over, or two are left")
         await cast.is_quiet()

@@ -60,7 +60,7 @@ async def test_held_party_hears_music_and_nobody_hears_it_until_it_is_let_back(s
     assert (await crowd.shown("held"))[who] == "true"
     held_s = system.listening.now()
     await crowd.rejected("", "hold", party=other)
-    # A held party is company: nobody is let go.
+    # A held party is company: no one is let go.
     assert "lone" not in (await crowd.session()).get("timers", "")
     assert system.listening.never_heard(crowd[who], crowd[other], held_s)
     await crowd.done("unhold", party=crowd[who].sid)
@@ -257,7 +257,7 @@ async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(sys
 @pytest.mark.parametrize("held", ["customer", "agent", "bob"])
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_transfer_with_somebody_held(system, held, mode):
-    """Whoever is held is let back where the transfer needs it; in a warm one and a consult that is everybody."""
+    """Whoever is held is let back where the transfer needs it; in a warm one and a consult that is everyone."""
     crowd = await two(system)
     if held == "bob":
         await crowd.add("bob", BOB)

@@ -315,7 +315,7 @@ async def test_log_replays_to_the_stored_state_without_a_gap_in_versions(system)
 
 @pytest.mark.soak
 async def test_twilio_that_answers_nothing_leaves_the_two_talking(redis_server):
-    """Nobody could be moved in time. To hang up two people who talk would be the worst answer of all."""
+    """No one could be moved in time. To hang up two people who talk would be the worst answer of all."""
     async with LocalSystem(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=1) as system:
         customer, agent = await system.talking()
         system.sandbox.faults.rate_500_before = 1.0

@@ -1,4 +1,4 @@
-"""Redis forgets everything while people talk: conferences of ours are found by the sweep, and nobody is left alone."""
+"""Redis forgets everything while people talk: conferences of ours are found by the sweep, and no one is left alone."""
 
 from typing import Any
 

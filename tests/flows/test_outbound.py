@@ -66,7 +66,7 @@ async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answer
     assert session["party.agent.call_sid"] == agent.sid
     assert session["party.customer.call_sid"] == customer.sid
     assert sounds(system, customer) == [frozenset({agent.sid})]
-    # One request; the customer is dialled by the document of our gate, and sees the business's number.
+    # One request; the customer is dialed by the document of our gate, and sees the business's number.
     (request,) = [entry for entry in system.sandbox.request_log.rest if entry.method == "POST"]
     assert (request.path, request.get("To"), request.get("From")) == ("/Calls.json", AGENT, NUMBER)
     assert customer.record.from_ == NUMBER
@@ -80,7 +80,7 @@ async def test_whoever_hangs_up_a_call_that_was_not_converted_ends_it(system, le
     talk = await talking(system, "outbound")
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
     await everybody_is_gone(system, talk.session, f"{leaver}-left")
-    # The action's document hangs the agent up where the customer goes first; nobody is told anything.
+    # The action's document hangs the agent up where the customer goes first; no one is told anything.
     assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
     assert not any(str(what).startswith("said") for what in sounds(system, talk.agent))
 

@@ -1,4 +1,4 @@
-"""Calls that go out of which Twilio refuses or forgets a part: nobody is called twice, nobody waits for nothing."""
+"""Calls that go out of which Twilio refuses or forgets a part: no one is called twice, no one waits for nothing."""
 
 import pytest
 
@@ -26,7 +26,7 @@ OF_AGENT, OF_CUSTOMER = {"To": AGENT}, {"To": CUSTOMER}
 
 @pytest.fixture
 async def system(redis_server):
-    # Nobody rings for that long: it makes the looks at Twilio come soon.
+    # No one rings for that long: it makes the looks at Twilio come soon.
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
         system.sandbox.phone(CUSTOMER).script_in_turn(answers())
         yield system

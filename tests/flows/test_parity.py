@@ -158,7 +158,7 @@ def test_every_command_is_given_with_all_its_fields():
 
 
 async def test_every_way_publishes_the_same_command(system):
-    """Nobody takes anything up, so that the entries can be compared."""
+    """No one takes anything up, so that the entries can be compared."""
     customer, _ = await system.talking()
     await system.stop_worker()
     async with every_channel(system) as ways:
@@ -200,16 +200,16 @@ WRONG: dict[str, tuple[str, ...]] = {
 }
 #: Ids of no session, and how they are told again: never a number.
 NOBODYS = {"CA404": "CA404", "14155550199": "(digits alone)"}
-#: Well formed, and yet nobody may be dialled so: each is turned away where commands are routed.
+#: Well formed, and yet no one may be dialed so: each is turned away where commands are routed.
 MAY_NOT: tuple[Fields, ...] = ({"to": "+19005550100"}, {"to": "nobody"}, {"to": "911"}, {"to": "sip:x@example.com"})
 
 
 def wrong(kind: str) -> Iterator[Fields]:
-    """What a command has in place of one of its fields, or beside them."""
+    """What a command has instead of one of its fields, or next to them."""
     whole = {"id": "", **WHOLE[kind]}
     if kind == "announce":
         yield {"url": "", "say": ""}
-        yield {"say": "Hello."}  # beside the URL
+        yield {"say": "Hello."}  # next to the URL
     if kind == "add":
         yield from ({"party": name} for name in ("agent", "target-2", "supervisor", "guest-1"))
     if "to" in whole:
@@ -222,7 +222,7 @@ def wrong(kind: str) -> Iterator[Fields]:
 
 @pytest.mark.parametrize("kind", kept(COMMANDS_BY_NAME, "add", "call"))
 async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
-    """Each of its fields, each kind of wrong value, sessions of nobody; nobody is dialled and no session opened."""
+    """Each of its fields, each kind of wrong value, sessions of no one; no one is dialed and no session opened."""
     customer, agent = await system.talking()
     nobodys = {
         "CA404": "no call CA404 found",

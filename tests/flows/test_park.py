@@ -1,4 +1,4 @@
-"""Parked calls: the customer waits with music and nobody beside him, until somebody takes the call up again."""
+"""Parked calls: the customer waits with music and no one next to him, until someone retrieves the call again."""
 
 import json
 from itertools import groupby
@@ -63,7 +63,7 @@ async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
 
 
 def tunes(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
-    """What somebody has heard, whatever plays again and again told once."""
+    """What someone has heard, whatever plays again and again told once."""
     return [what for what, _ in groupby(sounds(system, call, since_s))]
 
 
@@ -294,7 +294,7 @@ async def test_end_of_a_parked_call_while_somebody_is_dialled_lets_everybody_go(
     assert (await transfers(system))[1:] == [("retrieve", TARGET, "cancelled", "command")]
 
 
-# ---- nobody takes it up ------------------------------------------------------------------------------------------
+# ---- no one takes it up ------------------------------------------------------------------------------------------
 
 SPEED = 20
 COMING_BACK = "said The call that you have parked is coming back to you. Nobody has taken it up."

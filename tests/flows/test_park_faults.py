@@ -42,7 +42,7 @@ async def system(redis_server):
 
 
 async def is_taken_up(system, talk, debugger=frozenset()):
-    """Somebody takes the parked call up, the two talk, and the customer hangs up: nothing is left."""
+    """Someone retrieves the parked call, the two talk, and the customer hangs up: nothing is left."""
     await is_parked(system, talk)
     await done(system, "retrieve", talk.session, to=TARGET)
     await has_been_taken_up(system, talk, debugger)

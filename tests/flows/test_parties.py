@@ -18,7 +18,7 @@ async def system(redis_server):
 
 
 async def nobody_ends_it(crowd: GroupCall) -> bool:
-    """Whether nobody's leaving ends the conference by itself."""
+    """Whether no one's leaving ends the conference by itself."""
     room = await crowd.system.sandbox_room()
     return not any(one.end_on_exit for one in room.participants.values() if one.is_in)
 
@@ -77,7 +77,7 @@ async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answe
         crowd.people[name] = legs[name]
         assert await crowd.outcome(added[name]) == ("done", "")
         await crowd.talk()
-    # Nobody's dial disturbs those who talk.
+    # No one's dial disturbs those who talk.
     assert longest_gap_s(system, crowd["customer"], 0) < GAP_S, crowd.heard()
     labels = await crowd.shown("label")
     assert len(set(labels.values())) == 5
@@ -141,7 +141,7 @@ async def test_gated_party_is_heard_by_nobody_before_the_gate_is_passed(redis_se
         assert ("brief" not in fields) or fields["brief"] in spoken[0]
         (dial,) = dial_requests(system, BOB)
         assert dial.path.endswith("/Calls.json")
-        # At the gate the party hears nobody, and nobody hears the party: whatever is said is said before.
+        # At the gate the party hears no one, and no one hears the party: whatever is said is said before.
         joined_s = next(span.from_s for span in system.listening.heard(bob) if not isinstance(span.what, str))
         for name in ("customer", "agent"):
             assert system.listening.never_heard(crowd[name], bob, until_s=joined_s - 0.001)
@@ -185,7 +185,7 @@ async def test_who_stays_alone_while_it_rings_waits_for_the_answer_or_is_let_go(
     added, bob = await crowd.rings("bob", BOB, rings())
     await crowd.party("bob", status="ringing")
     await crowd.leaves(leaver)
-    # Nobody is let go while somebody is being dialled.
+    # No one is let go while someone is being dialed.
     assert crowd[stays].status == "in-progress"
     crowd.people["bob"] = bob
     if answered:
@@ -374,7 +374,7 @@ async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_
 @pytest.mark.parametrize("fault", [{"latency_s": 0.3}, {"status": 500}, {"cut": "before"}],
                          ids=["late", "500", "cut-before"])  # fmt: skip
 async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_customer_along(system, fault):
-    """Nobody's leaving may end the conference before somebody is dialled, and that may take a while."""
+    """No one's leaving may end the conference before someone is dialed, and that may take a while."""
     crowd = await two(system)
     system.sandbox.phone(BOB).script_in_turn(answers())
     agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"

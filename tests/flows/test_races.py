@@ -1,4 +1,4 @@
-"""What comes at the same time as something else: one clear outcome each, nobody stranded, nobody dialled twice."""
+"""What comes at the same time as something else: one clear outcome each, no one stranded, no one dialed twice."""
 
 import asyncio
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ async def test_agent_who_leaves_at_any_step_has_handed_over(redis_server, plot, 
     ids=["agent-and-target", "target-of-blind"],
 )
 async def test_customer_has_company_or_the_call_ends_when_others_leave_at_any_step(redis_server, plot, who):
-    """Where nobody is left whom the customer could talk to, the agent is rung again."""
+    """Where no one is left whom the customer could talk to, the agent is rung again."""
 
     async def ending(cast: SmallSystem) -> None:
         left = cast.target is None or cast.target.status == "completed"

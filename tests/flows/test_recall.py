@@ -1,4 +1,4 @@
-"""What follows a blind transfer that nobody takes: the agent is rung again, somebody else is, or a sentence is said.
+"""What follows a blind transfer that no one takes: the agent is rung again, someone else is, or a sentence is said.
 
 Sentences take time, so the local Twilio's clock runs faster here.
 """
@@ -113,7 +113,7 @@ async def test_refusal_is_told_from_a_busy_line_by_the_call_itself_whatever_the_
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as_not_reached(system, direction):
-    """Of a conference the customer is on hold: before that is over, nobody has talked to him."""
+    """Of a conference the customer is on hold: before that is over, no one has talked to him."""
     talk = await talking(system, direction, in_room=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=0))
     began_s = system.listening.now()
@@ -282,7 +282,7 @@ async def test_machine_that_answers_for_the_agent_takes_the_customer_only_where_
             assert system.listening.never_heard(talk.customer, machine)
 
 
-# ---- somebody else is tried, or nobody -------------------------------------------------------------------------------
+# ---- someone else is tried, or no one -------------------------------------------------------------------------------
 
 
 @STARTS

@@ -30,7 +30,7 @@ STARTS = pytest.mark.parametrize(
 
 @pytest.fixture
 async def system(redis_server):
-    """Nothing is recorded unless somebody asks for it."""
+    """Nothing is recorded unless someone asks for it."""
     async with LocalSystem(redis_server.url) as system:
         yield system
 
@@ -459,7 +459,7 @@ async def test_recording_whose_file_is_there_long_after_the_end_is_told_in_sessi
 
 
 async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):
-    """It comes while nobody knows yet how the next one is called."""
+    """It comes while no one knows yet how the next one is called."""
     talk = await talking(system)
     await done(system, "record", talk.session, action="start")
     system.sandbox.faults.delay_callbacks("recording-completed", 0.2)

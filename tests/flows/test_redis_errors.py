@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 
 @dataclass(frozen=True)
 class Trouble:
-    """A Redis that takes no writes: how it comes about, how it is mended, and how it is told."""
+    """A Redis that takes no writes: how it comes about, how it is fixed, and how it is told."""
 
     state: str
     begin: Callable[[RedisServer], None]

@@ -40,7 +40,7 @@ async def is_heard_as(crowd: GroupCall, mode: str) -> None:
 
 
 def _word(request: RestEntry) -> str:
-    """A request in words, where it mutes somebody or hangs somebody up."""
+    """A request in words, where it mutes someone or hangs someone up."""
     sid = request.path.rpartition("/")[2].removesuffix(".json")
     what = "mute" if request.get("Muted") == "true" else "hang up" if request.get("Status") == "completed" else ""
     return f"{what} {sid}"
@@ -56,7 +56,7 @@ async def test_supervisor_hears_all_and_is_heard_by_whom_the_mode_says_from_the_
     crowd = await two(system, start)
     await crowd.supervise(mode)
     await is_heard_as(crowd, mode)
-    # Somebody who whispers, or listens, was heard by the customer at no moment, the first one included.
+    # Someone who whispers, or listens, was heard by the customer at no moment, the first one included.
     assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
     assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
     (dial,) = dial_requests(system, EVE)
@@ -142,7 +142,7 @@ async def test_who_is_left_with_a_supervisor_is_alone(system, mode, leaver):
     system.end_calls_in_test()
     crowd[leaver].hang_up()
     await crowd.ends(f"{leaver}-left")
-    # Of an agent who hangs up nobody knows before: until that is told, Twilio lets all hear who whispered to him.
+    # Of an agent who hangs up no one knows before: until that is told, Twilio lets all hear who whispered to him.
     heard_s = system.listening.seconds(customer, supervisor)
     assert mode == "barge" or heard_s < (AWAY_S if (mode, leaver) == ("whisper", "agent") else 0.001)
 
@@ -158,7 +158,7 @@ async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_agai
         gone.hang_up()
     await crowd.talk("customer", "agent")
     assert gone.status == "completed"
-    # Somebody else may supervise then.
+    # Someone else may supervise then.
     await crowd.supervise("barge", BOB)
     await is_heard_as(crowd, "barge")
     crowd["agent"].hang_up()
@@ -234,7 +234,7 @@ async def test_coached_agent_who_is_removed_leaves_nobody_overheard(system):
 
 @pytest.mark.parametrize("orphan", ["heard", "unheard"])
 async def test_coach_is_muted_at_once_when_the_agent_hangs_up(redis_server, orphan):
-    """Whichever way Twilio takes it that nobody is there to be coached."""
+    """Whichever way Twilio takes it that no one is there to be coached."""
     async with LocalSystem(redis_server.url, rules=Behavior(orphaned_coach=orphan)) as system:
         await coached_agent_hangs_up(system)
 
@@ -249,7 +249,7 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
     # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
     assert system.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
 
-    async def is_muted() -> bool:  # where nobody hears him before either, hearing tells nothing of it
+    async def is_muted() -> bool:  # where no one hears him before either, hearing tells nothing of it
         return (await crowd.member("supervisor")).muted
 
     await system.eventually(is_muted, "the supervisor is muted")

@@ -1,4 +1,4 @@
-"""Whoever is alone is found by the account's lists when nothing is told any more, and nobody else is touched."""
+"""Whoever is alone is found by the account's lists when nothing is told any more, and no one else is touched."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -91,7 +91,7 @@ def transferred(mode: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
 
 
 async def group(system: LocalSystem) -> GroupCall:
-    """Three, of whom one has left again: nobody's leaving ends it by itself."""
+    """Three, of whom one has left again: no one's leaving ends it by itself."""
     crowd = await inbound(system)
     await crowd.add("bob", BOB)
     await crowd.done("remove", party="agent")
@@ -151,7 +151,7 @@ FLOWS = {
 
 
 def lose_conference_events(system: LocalSystem) -> None:
-    """Nobody is told any more who comes into a conference and who leaves it."""
+    """No one is told any more who comes into a conference and who leaves it."""
     for event in CONFERENCE_EVENTS:
         system.sandbox.faults.lose_callbacks(event, count=10_000)
 
@@ -194,7 +194,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
 
 
 async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
-    """Somebody hangs up, of which nobody is told: the grace and one sweep later everything is over."""
+    """Someone hangs up, of which no one is told: the grace and one sweep later everything is over."""
     system = crowd.system
     began_s = system.clock.monotonic_s()
     crowd[flow.leaver].hang_up()
@@ -239,7 +239,7 @@ async def test_lone_participant_is_found_although_nobody_tells_of_anything(syste
     "name", [name if name == "waiting-agent" else pytest.param(name, marks=pytest.mark.soak) for name in FLOWS]
 )
 async def test_lone_participant_is_let_go_although_no_conference_event_ever_came(system, name):
-    """What comes of calls is enough; nobody is dialled twice on the way."""
+    """What comes of calls is enough; no one is dialed twice on the way."""
     flow = FLOWS[name]
     others = foreigners(system)
     system.end_calls_in_test()
@@ -331,7 +331,7 @@ async def test_customer_who_was_sent_on_is_left_alone(redis_server, tmp_path):
 
 @asynccontextmanager
 async def survey(sentence: str) -> AsyncIterator[str]:
-    """Somebody else's TwiML, with which a customer goes on: a question, then a minute for the answer."""
+    """Someone else's TwiML, with which a customer goes on: a question, then a minute for the answer."""
 
     async def ask(_request: web.Request) -> web.Response:
         document = f"<Response><Say loop='0'>{sentence}</Say></Response>"
@@ -349,7 +349,7 @@ async def survey(sentence: str) -> AsyncIterator[str]:
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_server, tmp_path):
-    """Nobody is told of the leaving, and the worker that would have found it dies in the same moment."""
+    """No one is told of the leaving, and the worker that would have found it dies in the same moment."""
     lease_ms = 1_000
     async with LocalSystem(redis_server.url, workers=0, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
         policy = asdict(replace(make_policy(system.settings), **FAST))

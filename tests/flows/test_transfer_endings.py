@@ -29,7 +29,7 @@ def go_on(halt: Halt | None) -> None:
 
 
 async def is_told(trio: ThreePartyCall, status: str, reason: str = "") -> None:
-    """Whoever asked for the transfer, before it was done, is told so; nobody is told twice."""
+    """Whoever asked for the transfer, before it was done, is told so; no one is told twice."""
     if trio.transfer_id:
         outcome = await outcome_of(trio.system, trio.transfer_id)
         assert (outcome.status, outcome.reason) == (status, reason)
@@ -60,7 +60,7 @@ async def test_everybody_is_let_go_when_the_customer_hangs_up(system, mode, phas
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "customer-left")
     await is_told(trio, "failed", "customer-left")
     await others_are_told(trio, "failed", "customer-left")
-    # Once he is gone there is nobody to dial for.
+    # Once he is gone there is no one to dial for.
     assert dials_to(system, TARGET) == (0 if trio.target is None else 1)
 
 

@@ -1,6 +1,6 @@
 """Twilio's answers go wrong or get lost in the middle of a consult and of a blind transfer, each request and callback.
 
-Whatever happens, each command has one answer, nobody is dialled twice, and the customer never hears the consult. A lost
+Whatever happens, each command has one answer, no one is dialed twice, and the customer never hears the consult. A lost
 `participant-leave` of a conference that has settled is not told here: there is no transfer left that would look.
 """
 

@@ -1,4 +1,4 @@
-"""Twilio refuses our credentials, is away, or has enough of us: nobody who talks notices, and it goes on by itself."""
+"""Twilio refuses our credentials, is away, or has enough of us: no one who talks notices, and it goes on by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -148,7 +148,7 @@ async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_ref
 def applied(system: LocalSystem, conference_sid: str) -> list[tuple[str, str]]:
     """What was changed of the participants of a conference, in the order in which Twilio did it.
 
-    Without the `Hold=false` that goes with each flag and changes nothing; of somebody on hold it would be a change.
+    Without the `Hold=false` that goes with each flag and changes nothing; of someone on hold it would be a change.
     """
     changes, held = [], set()
     for entry in system.sandbox.request_log.requests("POST", f"/Conferences/{conference_sid}/Participants/"):

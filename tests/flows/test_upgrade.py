@@ -73,7 +73,7 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(r
 
 
 async def test_redis_that_has_forgotten_the_level_is_told_the_one_that_was_written(redis_server: RedisServer) -> None:
-    """Older processes may still run: what they don't know waits until somebody raises the level."""
+    """Older processes may still run: what they don't know waits until someone raises the level."""
     async with LocalSystem(redis_server.url, workers=0) as system:
         config_key = system.keys.config
         await system.client.hset(config_key, mapping={"partitions": system.keys.partitions, "schema": OLD})

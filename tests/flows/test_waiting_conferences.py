@@ -1,4 +1,4 @@
-"""Conferences from the start, by each of the ways into them: who hears what, who is dialled, and how they end."""
+"""Conferences from the start, by each of the ways into them: who hears what, who is dialed, and how they end."""
 
 import pytest
 
@@ -63,7 +63,7 @@ async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_tal
     # Who waits has heard the tune and nothing else before, without a gap between it and the voice.
     assert sounds(system, opening.waiter)[-2:] == [opening.way.tune, frozenset([leg.sid])]
     assert longest_gap_s(system, opening.waiter, 0) < GAP_MAX_S
-    # Nobody is moved: the two were in one room from the start, and the other one was dialled into it by its SID.
+    # No one is moved: the two were in one room from the start, and the other one was dialed into it by its SID.
     assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
     room = await system.sandbox_room()
     assert room.sid == (await opening.session())["conference_sid"]

@@ -1,4 +1,4 @@
-"""Conferences from the start of which Twilio refuses or forgets a part: nobody is called twice or waits for nothing."""
+"""Conferences from the start of which Twilio refuses or forgets a part: no one is called twice or waits for nothing."""
 
 import pytest
 
@@ -183,7 +183,7 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
     await opening.ends("command", debugger=frozenset({11200}))
 
 
-# ---- nobody tells anything -------------------------------------------------------------------------------------------
+# ---- no one tells anything -------------------------------------------------------------------------------------------
 
 
 @by_way("call")

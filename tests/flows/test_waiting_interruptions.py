@@ -36,7 +36,7 @@ class Scene:
 
     @property
     def waiter(self) -> CallHandle | None:
-        """The caller, or the agent of a `call` once he was dialled."""
+        """The caller, or the agent of a `call` once he was dialed."""
         called = self.system.sandbox.calls_of(AGENT) if self.way == "call" else None
         first = next(iter(self.system.sandbox.model.state.calls), None)
         if called is not None:
@@ -81,7 +81,7 @@ async def is_handed_over(scene: Scene) -> None:
 
 
 def reasons(way: str, act: Any) -> set[str]:
-    """How the session may end; `over` is for one that nobody ended before the story's end did."""
+    """How the session may end; `over` is for one that no one ended before the story's end did."""
     waiter, awaited = WAYS[way].waiter, WAYS[way].awaited
     left = {f"{waiter}-left"}
     turned_away = {f"{awaited}-left", f"{awaited}-rejected", f"{awaited}-busy"}
@@ -144,7 +144,7 @@ async def _ends(system: LocalSystem, way: str, act: Any, scene: Scene, opening: 
             customer, target = await system.leg(opening.id, "customer"), system.sandbox.calls_of(TARGET)[0]
             await system.eventually(lambda: _hear_each_other(system, customer, target), "customer and target talk")
     if act in (is_handed_over, awaited_leaves, waiter_leaves, both_leave):
-        # What happened may have come before anybody was there whom it could concern.
+        # What happened may have come before anyone was there whom it could concern.
         await system.command("end", opening.id)
     ended = await system.until(opening.id, state="ended")
     assert ended["end_reason"] in reasons(way, act), ended

@@ -1,4 +1,4 @@
-"""Everything goes wrong now and then at once on the way into a conference: nobody is left alone, or dialled twice."""
+"""Everything goes wrong now and then at once on the way into a conference: no one is left alone, or dialed twice."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ SEEDS = range(12)
 
 
 async def play(redis_url, way, seed):
-    """One call; whoever was dialled hangs up after a while, if he was reached."""
+    """One call; whoever was dialed hangs up after a while, if he was reached."""
     async with small_world(
         redis_url, speed=10, policy={"ring_timeout_ms": 1_000}, CONFERRAL_SWEEP_INTERVAL=5
     ) as system:

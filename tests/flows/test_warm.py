@@ -1,4 +1,4 @@
-"""Warm transfers: all three talk until the agent leaves, and the customer hears somebody all the time."""
+"""Warm transfers: all three talk until the agent leaves, and the customer hears someone all the time."""
 
 import pytest
 
@@ -112,7 +112,7 @@ async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
 
 async def test_both_hear_the_phone_ring(system):
     trio = await dials(await two(system), "warm", rings())
-    # Early media: the ringing is heard beside the voices.
+    # Early media: the ringing is heard next to the voices.
     await trio.until(transfer_status="ringing")
     await trio.hear(customer=[trio.agent, "ringing"], agent=[trio.customer, "ringing"])
     await trio.done("end")
@@ -138,7 +138,7 @@ async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_
     await everybody_is_gone(system, trio.id, "agent-left")
 
 
-# ---- nobody takes it ---------------------------------------------------------------------------------------------
+# ---- no one takes it ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -1,4 +1,4 @@
-"""Stories of three: a customer, an agent, and somebody whom the call is handed to while the agent is still there."""
+"""Stories of three: a customer, an agent, and someone whom the call is handed to while the agent is still there."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ThreePartyCall:
     system: LocalSystem
     customer: CallHandle
     agent: CallHandle
-    #: Whom the transfer has dialled; None before the dial.
+    #: Whom the transfer has dialed; None before the dial.
     target: CallHandle | None = None
     #: Id of the `transfer` command.
     transfer_id: str = ""
@@ -68,7 +68,7 @@ class ThreePartyCall:
         )
 
     async def only_two_talk(self, one: str, other: str) -> None:
-        """Waits until two hear each other and nobody else."""
+        """Waits until two hear each other and no one else."""
         await self.hear(**{one: getattr(self, other), other: getattr(self, one)})
 
     def names(self) -> dict[str, str]:
@@ -78,7 +78,7 @@ class ThreePartyCall:
     def asked(self) -> list[str]:
         """What Twilio was asked to do so far, in words: `hold customer`, `dial target`, `hang up agent`...
 
-        Without `bind`, that somebody's leaving ends the room: that second net is set whenever there is time for it.
+        Without `bind`, that someone's leaving ends the room: that second net is set whenever there is time for it.
         """
         names, requests = self.names(), self.system.sandbox.request_log.requests("POST")
         words = [_word(entry.path, dict(entry.params), names) for entry in requests]
@@ -93,7 +93,7 @@ class ThreePartyCall:
         )
 
     def heard(self) -> str:
-        """What everybody heard, for messages."""
+        """What everyone heard, for messages."""
         self.system.listening.name(**{name: sid for sid, name in self.names().items()})
         return self.system.listening.described()
 
@@ -152,7 +152,7 @@ async def two(system: LocalSystem, start: str = "bridged") -> ThreePartyCall:
 
 
 async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields: str) -> ThreePartyCall:
-    """Asks for a transfer and waits until the target is dialled; its phone does what the scripts say."""
+    """Asks for a transfer and waits until the target is dialed; its phone does what the scripts say."""
     system = trio.system
     system.sandbox.phone(TARGET).script_in_turn(*(scripts or (rings(),)))
     before = len(system.sandbox.calls_of(TARGET))
@@ -186,7 +186,7 @@ async def told(system: LocalSystem, count: int) -> list[dict[str, str]]:
 
 
 def parties(session: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Everybody who belongs to a session, with label and status."""
+    """Everyone who belongs to a session, with label and status."""
     return {name: (session[f"party.{name}.label"], session[f"party.{name}.status"]) for name in _names(session)}
 
 

@@ -164,7 +164,7 @@ def _transfer_earlier(transfer: TransferState, by_ms: int) -> TransferState:
 
 
 def since(moment_ms: int) -> int:
-    """A moment of the past of which nobody asks how long ago it was, once that is very long."""
+    """A moment of the past of which no one asks how long ago it was, once that is very long."""
     return max(moment_ms, LONG_AGO_MS) if moment_ms else 0
 
 

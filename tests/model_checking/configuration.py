@@ -85,7 +85,7 @@ class CallbackInTransit(NamedTuple):
 
 
 class AloneParty(NamedTuple):
-    """A leg that hears nobody, or music for no reason, since a moment."""
+    """A leg that hears no one, or music for no reason, since a moment."""
 
     sid: str
     since_ms: int
@@ -110,7 +110,7 @@ class Place(NamedTuple):
 
     exchange: int
     session: int
-    #: Numbers of the orders that are carried out one after the other, and of those beside them.
+    #: Numbers of the orders that are carried out one after the other, and of those next to them.
     line: tuple[int, ...] = ()
     asides: tuple[int, ...] = ()
     #: Callbacks on their way, sorted.
@@ -120,7 +120,7 @@ class Place(NamedTuple):
     #: Tokens of what handlers have stored and what is decided, as far as it may come again.
     taken: tuple[str, ...] = ()
     gates: Gates = ()
-    #: Until when nobody decides, because a worker has died; 0 while one works.
+    #: Until when no one decides, because a worker has died; 0 while one works.
     down_until_ms: int = 0
     left: Left = _NOTHING
     #: How far each command has come, sorted.

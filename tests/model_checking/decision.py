@@ -91,7 +91,7 @@ def _after_the_end(line: list[Job], asides: list[Job], targets: set[str]) -> tup
 
 
 def _reviewed(line: list[Job], asides: list[Job], session: Session, ahead: int) -> tuple[list[Job], list[Job]]:
-    """Dials that stand in line and that nobody wants any more are taken back, and reported at once."""
+    """Dials that stand in line and that no one wants any more are taken back, and reported at once."""
     kept, back = line[:1], []
     for order in line[1:]:
         effect = order.effect

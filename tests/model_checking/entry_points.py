@@ -57,7 +57,7 @@ def settings_of(**changes: str) -> ServiceSettings:
 
 
 class _NoWait(selectors.DefaultSelector):
-    """Nothing comes from outside: in place of waiting, time is told to have passed."""
+    """Nothing comes from outside: instead of waiting, time is told to have passed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class ServicePath:
         served = self.serve(Fetch(0, callback.call_sid, callback.url, callback.params, "callback"), None, (), None)
         assert served.answer.status == 204, f"{callback.kind} {callback.event}: answered {served.answer.status}"
         (event,) = served.published
-        # When it happened decides only what became of somebody who was held, muted or flagged.
+        # When it happened decides only what became of someone who was held, muted or flagged.
         return event if isinstance(event, ParticipantChanged) else replace(event, occurred_at_ms=0)
 
     def serve(
@@ -228,7 +228,7 @@ class ServicePath:
 
         Args:
             fetch: The request.
-            facts: The session as it stands in Redis; None when nobody knows it.
+            facts: The session as it stands in Redis; None when no one knows it.
             gates: Who has passed its gate.
             visit: Twilio, should it be asked.
             was_restarted: Whether Redis was restarted a moment ago.

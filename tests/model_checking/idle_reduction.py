@@ -5,7 +5,7 @@ may be decided at once: every run in which it comes later has a twin in which it
 the callback itself. That it changes nothing now is asked of the real machine. That it never will is not taken for
 granted: whatever was decided so early is decided again in every session that is met later on the way, with the real
 machine. When that changes something, such events are not decided early any more in such states, and the exploration
-begins anew once it has learnt of all of them: until then it has seen only runs that there are, but not all.
+begins again once it has learnt of all of them: until then it has seen only runs that there are, but not all.
 
 For that, two things have to hold. An event is decided early only at a moment at which it may be decided at all: when
 nothing is left on the stream before it. And what is learnt counts from the next beginning on, so that a story leads to

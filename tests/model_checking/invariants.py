@@ -1,4 +1,4 @@
-"""What holds wherever a run stands, and what holds once nothing can happen any more but by somebody's will."""
+"""What holds wherever a run stands, and what holds once nothing can happen any more but by someone's will."""
 
 from conferral.statemachine.session import AGENT, CUSTOMER, Session
 from conferral.statemachine.states import Opening, Phase, State, TransferMode, TransferStage, TransferStatus
@@ -8,7 +8,7 @@ from tests.model_checking.configuration import AloneParty, ModelInputs, Place
 from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.twilio_states import Leg
 
-#: How long somebody may be left alone, milliseconds: the grace, one sweep, and the looks that follow from it.
+#: How long someone may be left alone, milliseconds: the grace, one sweep, and the looks that follow from it.
 LONELY_MAX_MS = 30_000
 _OPEN = frozenset({"accepted"})
 _AT_REST = "and nothing happens any more"
@@ -46,15 +46,15 @@ def _is_lonely(system: ModelInputs, place: Place, leg: Leg) -> bool:
         return False
     session, legs = system.sessions.known[place.session], system.exchanges.legs[place.exchange]
     if any(other.status in ("queued", "ringing") for other in legs if other is not leg):
-        return False  # somebody is on the way: that ends by itself
+        return False  # someone is on the way: that ends by itself
     if leg.hears == "silence":
-        # Beside somebody who is held or muted one is not alone.
+        # Next to someone who is held or muted one is not alone.
         return not leg.conference_sid or not _has_company(session, legs, leg)
     return not _waits_for_a_reason(session, legs, leg)
 
 
 def _waits_for_a_reason(session: Session, legs: tuple[Leg, ...], leg: Leg) -> bool:
-    """Whether somebody who hears ringing or music does so for a reason."""
+    """Whether someone who hears ringing or music does so for a reason."""
     if session.state is State.TRANSFERRING or session.phase in (Phase.PARKED, Phase.RINGING):
         return True
     if session.version and session.opening is not Opening.OVER:
@@ -106,7 +106,7 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
     legs = {leg.sid: leg for leg in system.exchanges.legs[place.exchange]}
     targets = {party.call_sid for party in session.targets if party.call_sid}
     if agent.call_sid not in legs:
-        return  # he has hung up: then the two shall hear each other, and nobody may have told us yet
+        return  # he has hung up: then the two shall hear each other, and no one may have told us yet
     heard = legs[customer.call_sid].whom if customer.call_sid in legs else ()
     if not targets.isdisjoint(heard):
         raise BrokenLawError("the customer never hears a consult", f"stage {transfer.stage}")

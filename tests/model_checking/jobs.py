@@ -29,7 +29,7 @@ from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
 #: After how long a look counts that shows nothing, milliseconds.
 SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)
-#: How long nobody decides when a worker dies: its lease has to run out first, milliseconds.
+#: How long no one decides when a worker dies: its lease has to run out first, milliseconds.
 TAKE_OVER_MS = 5_000
 
 
@@ -57,16 +57,16 @@ class Job(NamedTuple):
     was_looked_up: bool = False
     #: Whether a request may have been carried out.
     maybe_done: bool = False
-    #: Whether it was found in the outbox, or stood in line: somebody may not wait for it any more.
+    #: Whether it was found in the outbox, or stood in line: someone may not wait for it any more.
     to_be_asked: bool = False
-    #: It is not in the outbox any more: nobody is told of its outcome.
+    #: It is not in the outbox any more: no one is told of its outcome.
     is_dropped: bool = False
     #: When it was ordered, of what is looked for by that.
     committed_at_ms: int = 0
 
     @property
     def stands_in_line(self) -> bool:
-        """Whether it is carried out in order, else beside everything else."""
+        """Whether it is carried out in order, else next to everything else."""
         return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall)
 
     @property
@@ -91,7 +91,7 @@ def dial_status(session: Session, dial_id: str) -> DialStatus:
 
 
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
-    """What is known of a dial before anything is sent: it was placed, or nobody wants it. None: it is sent."""
+    """What is known of a dial before anything is sent: it was placed, or no one wants it. None: it is sent."""
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
         return None
     standing = dial_status(session, order.effect.effect_id)
@@ -127,7 +127,7 @@ def outcome_of(order: Job, result: CallsRead | PlacedCall | StartedRecording | P
 
 
 def after_lost_answer(order: Job, ahead: int) -> Job:
-    """Nobody knows what came of the request."""
+    """No one knows what came of the request."""
     if order.is_never_repeated:
         return answered(order, unknown(order.effect), ahead)
     if isinstance(order.effect, VERIFIABLE):

@@ -101,7 +101,7 @@ class Moves:
         return led
 
     def early(self, place: Place, move: Move) -> list[Move]:
-        """What is decided early once this move is made, since it changes nothing: moves too, if nobody did so."""
+        """What is decided early once this move is made, since it changes nothing: moves too, if no one did so."""
         make = next(make for one, make in self._open(place) if one == move)
         try:
             after = make()
@@ -113,7 +113,7 @@ class Moves:
         fetches = self.system.exchanges.fetches[place.exchange]
         tune = next((fetch for fetch in fetches if fetch.purpose in TUNES), None)
         if tune is not None:
-            # What somebody who waits hears depends on nothing but the session, and nothing but that depends on it: in
+            # What someone who waits hears depends on nothing but the session, and nothing but that depends on it: in
             # whatever order it comes, the rest is the same. So it comes first.
             yield from self._of_fetch(place, tune)
             return
@@ -341,7 +341,7 @@ class Moves:
         return after._replace(stream=(*after.stream, self.system.events.number_of(order.outcome)))
 
     def _with_order(self, place: Place, before: Job, after: Job | None) -> Place:
-        """The place with one order changed, or gone. One that nobody is told of hangs up what it has placed."""
+        """The place with one order changed, or gone. One that no one is told of hangs up what it has placed."""
         system = self.system
         if after is not None and after.is_dropped and after.stage is JobState.ANSWERED:
             after = stray(after)

@@ -1,7 +1,7 @@
 """Breadth first through all places of a flow, the usual things first.
 
 First come the runs in which whatever is under way arrives and is done in the usual order, and phones are answered or
-not at any moment. Then those with one unusual thing at any moment: something goes wrong, somebody hangs up, a command
+not at any moment. Then those with one unusual thing at any moment: something goes wrong, someone hangs up, a command
 is given, or one move comes out of the usual order. Then those with two, until no place is left. So what is found first
 has a simple story, and a search that is cut has seen all runs with less than so many unusual things, to their ends.
 """
@@ -112,7 +112,7 @@ class Exploration:
         return place._replace(left=self.bounds.left)
 
     def _acted(self, place: Place, act: str) -> Place:
-        """What somebody has done before it begins."""
+        """What someone has done before it begins."""
         what, _, whom = act.partition(" ")
         if what == "answer":
             legs = self.system.exchanges.legs[place.exchange]
@@ -212,7 +212,7 @@ class Exploration:
 
 
 def is_answer(move: Move) -> bool:
-    """Whether somebody does with a phone that rings or asks what may be done with it: nothing is unusual in that."""
+    """Whether someone does with a phone that rings or asks what may be done with it: nothing is unusual in that."""
     return move.kind == "person" and move.how != "hang up"
 
 

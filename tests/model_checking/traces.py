@@ -136,7 +136,7 @@ def _event(system: ModelInputs, place: Place, event: Event) -> str:
     whose = getattr(event, "call_sid", "") or getattr(event, "conference_sid", "")
     told = (str(getattr(event, name, "")) for name in _TELLING)
     number = "" if event.sequence is None else f"#{event.sequence}"
-    # Somebody may join, or leave, two rooms: which one it was tells the one from the other.
+    # Someone may join, or leave, two rooms: which one it was tells the one from the other.
     room = _who(system, place, event.source) if number and event.source.startswith("CF") else ""
     words = dict.fromkeys((event.name, _who(system, place, whose), *told, room, number))
     return " ".join(word for word in words if word and word != "False")

@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 #: What is due later than this never is: the longest call, an hour of music.
 NEVER_S = 3_600.0
 _FAR_S = NOW_S + 10 * NEVER_S
-#: The documents that somebody who waits or is held listens to.
+#: The documents that someone who waits or is held listens to.
 TUNES = frozenset({"wait", "hold"})
 
 
@@ -66,7 +66,7 @@ class Leg:
     status: str
     direction: str
     activity: str
-    #: What is heard there: `parties`, `ringback`, `music`, `silence`, `speech`; empty where nobody listens.
+    #: What is heard there: `parties`, `ringback`, `music`, `silence`, `speech`; empty where no one listens.
     hears: str
     #: Whom it hears, by their calls.
     whom: tuple[str, ...]
@@ -98,7 +98,7 @@ class TwilioStates:
         self.legs: list[tuple[Leg, ...]] = []
         #: What the account's lists show.
         self.accounts: list[AccountSnapshot] = []
-        #: What was dialled twice, in words; empty where nothing was.
+        #: What was dialed twice, in words; empty where nothing was.
         self.dialled_twice: list[str] = []
         self._ids: dict[bytes, int] = {}
         self._followed: dict[tuple[int, Input], Followed] = {}
@@ -232,7 +232,7 @@ _PARTS = (
 
 
 def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
-    """Takes off the state what decides nothing any more, and numbers what is fetched anew."""
+    """Takes off the state what decides nothing any more, and numbers what is fetched again."""
     wanted = {fetch_id: requests[fetch_id] for fetch_id in state.fetches}
     order = sorted(wanted, key=lambda fetch_id: (wanted[fetch_id].call_sid, wanted[fetch_id].purpose, fetch_id))
     numbers = {fetch_id: number for number, fetch_id in enumerate(order, 1)}
@@ -261,7 +261,7 @@ def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
 
 def _normal_call(call: Call) -> None:
     call.updated_at_s = NOW_S
-    # When a dialled call was made may tell it from others to the same address.
+    # When a dialed call was made may tell it from others to the same address.
     is_dialled = call.direction == "outbound-api"
     call.created_at_s = max(round(call.created_at_s, 3), NOW_S - 60) if is_dialled else NOW_S
     call.answered_at_s = None if call.answered_at_s is None else NOW_S

@@ -1,4 +1,4 @@
-"""Dead letters as people see them: in pages, by reason, without anybody's number; all of a reason only as confirmed."""
+"""Dead letters as people see them: in pages, by reason, without anyone's number; all of a reason only as confirmed."""
 
 import asyncio
 

@@ -96,7 +96,7 @@ def test_rates_are_of_processes_that_ran_at_both_looks():
         a=ProcessStats(
             events=16, requests=5, commits=2, callbacks_accepted=3, callbacks_refused=1, failures={"21220": 2}
         ),
-        b=ProcessStats(events=4),  # started anew
+        b=ProcessStats(events=4),  # started again
         new=ProcessStats(events=900),
         old=None,
     )

@@ -157,7 +157,7 @@ def test_parties_stand_in_the_order_in_which_they_matter():
     assert list(told) == expected
 
 
-# ---- what is beside it -------------------------------------------------------------------------------------------
+# ---- what is next to it -------------------------------------------------------------------------------------------
 
 
 def stored(**changes):

@@ -15,7 +15,7 @@ from tests.support.phones import answers
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 PARK: Sequence[Command] = (("park", {}), ("retrieve", {"to": TARGET}))
 
-#: Of updates the first clears the flag; then come the hold and, when somebody takes the call up, the unhold.
+#: Of updates the first clears the flag; then come the hold and, when someone retrieves the call, the unhold.
 IN_ROOM = [
     ("after_read", 1, ""),
     *commits(1, 3),

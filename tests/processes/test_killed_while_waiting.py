@@ -33,7 +33,7 @@ NOT_PLACED = ("before_request", 1, "create_call")
 
 
 async def tell(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: bool) -> str:
-    """One story; returns how it ended, once everybody is gone and nobody was dialled twice."""
+    """One story; returns how it ended, once everyone is gone and no one was dialed twice."""
     point, nth, kind = step
     async with small_world(redis_url, workers=0, speed=5, CONFERRAL_CONVERT_TIMEOUT=20) as system:
         with ExitStack() as processes:

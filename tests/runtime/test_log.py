@@ -1,4 +1,4 @@
-"""Logs: static names, a closed list of keys, and nobody's number."""
+"""Logs: static names, a closed list of keys, and no one's number."""
 
 import errno
 import io

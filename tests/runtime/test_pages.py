@@ -28,7 +28,7 @@ OURS = [
     path for folder in STATIC for path in sorted(folder.rglob("*")) if path.is_file() and "vendor" not in path.parts
 ]
 LIBRARIES = sorted((SHARED_FOLDER / "vendor").glob("*.mjs"))
-#: What a browser would ask somebody else for. A name space is a name, not an address: nobody fetches it.
+#: What a browser would ask someone else for. A name space is a name, not an address: no one fetches it.
 FOREIGN = re.compile(r"""(?:https?:|wss?:)?//(?!www\.w3\.org/)[a-z0-9-]+(?:\.[a-z0-9-]+)+""", re.IGNORECASE)
 #: Links that a person may follow, and texts to be copied: shown, never fetched.
 LINKED = re.compile(r"^https://(?:www\.twilio\.com|console\.twilio\.com|1\.twilio\.com)(?:/|$)")

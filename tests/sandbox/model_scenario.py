@@ -130,7 +130,7 @@ class ModelScenario:
         return self.call_in(room_twiml(attributes, **more), from_)
 
     def participant(self, to: str = "client:carol", *params: tuple[str, str], room: str = "room") -> str:
-        """Somebody dialled into the room, who still has to answer."""
+        """Someone dialed into the room, who still has to answer."""
         status, body = self.rest(
             "POST", f"/Conferences/{room}/Participants.json", ("To", to), ("From", BUSINESS), *params
         )

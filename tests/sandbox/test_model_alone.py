@@ -1,4 +1,4 @@
-"""For how long somebody was alone in a conference, or in silence."""
+"""For how long someone was alone in a conference, or in silence."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
     assert seconds(story) == pytest.approx((3.0, 3.0))
 
     story.rest("POST", f"/Conferences/{story.room()}/Participants/{customer}.json", ("Hold", "true"))
-    story.passes(10.0)  # she hears music, and he hears nobody; but neither is alone
+    story.passes(10.0)  # she hears music, and he hears no one; but neither is alone
     assert seconds(story) == pytest.approx((3.0, 13.0))
 
     story.hangs_up(agent)

@@ -296,7 +296,7 @@ def test_conference_that_asks_for_a_recording_is_recorded_from_its_start() -> No
 
 
 def test_room_member_is_told_by_its_own_twiml() -> None:
-    """A document without a Conference leaves nobody in the room."""
+    """A document without a Conference leaves no one in the room."""
     story = ModelScenario()
     sid = story.member()
 

@@ -1,4 +1,4 @@
-"""Who speaks, and callbacks that nobody knows yet."""
+"""Who speaks, and callbacks that no one knows yet."""
 
 import pytest
 

@@ -37,7 +37,7 @@ def transferred(story: ModelScenario) -> None:
 
 
 def refused(story: ModelScenario) -> None:
-    """A bridge whose callee hangs up first, and one that nobody picks up."""
+    """A bridge whose callee hangs up first, and one that no one picks up."""
     _, child = story.bridged()
     story.hangs_up(child)
     story.serve("/action", HANG_UP)

@@ -175,7 +175,7 @@ async def test_tests_can_tell_that_a_consult_is_on_no_recording(
     assert recording["spans"][-1]["voices"] == sorted([agent.sid, target.sid])
 
 
-# ---- browsers, speakers, what nobody knows -----------------------------------------------------------------------
+# ---- browsers, speakers, what no one knows -----------------------------------------------------------------------
 
 
 async def test_browser_calls_through_an_application(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:

@@ -1,4 +1,4 @@
-"""Phones with scripted behaviour, and calls as a person on a phone sees them."""
+"""Phones with scripted behavior, and calls as a person on a phone sees them."""
 
 import pytest
 

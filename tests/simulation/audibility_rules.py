@@ -17,7 +17,7 @@ class AudibilityRules:
 
     #: SID of his call.
     speaker: str
-    #: SIDs of those who must not hear him; None for everybody.
+    #: SIDs of those who must not hear him; None for everyone.
     listeners: frozenset[str] | None
     #: SIDs of those who may all the same.
     but_for: frozenset[str] = frozenset()
@@ -32,7 +32,7 @@ class AudibilityRules:
 
 @dataclass(slots=True)
 class Supervision:
-    """How somebody has supervised so far."""
+    """How someone has supervised so far."""
 
     call_sid: str
     #: Modes that were ever asked for.
@@ -67,12 +67,12 @@ def note_supervision(record: Record, before: Supervision | None) -> Supervision 
 
 
 def supervised(record: Record, known: Supervision | None) -> list[AudibilityRules]:
-    """A supervisor: monitoring he is heard by nobody, whispering by the agent alone.
+    """A supervisor: monitoring he is heard by no one, whispering by the agent alone.
 
     He comes in muted. So until another mode is asked for he is never heard, whatever is lost and whoever dies. Once
     one was, what Twilio has confirmed counts: until then he may be heard as before.
 
-    When the agent to whom he whispers hangs up by himself, nobody can mute him before. What Twilio does then is not
+    When the agent to whom he whispers hangs up by himself, no one can mute him before. What Twilio does then is not
     documented; its model here supposes the worst, that all hear him until he is muted.
     """
     if known is None or int(_text(record, b"party.supervisor.refused_updates") or 0) >= REFUSED_MAX:

@@ -17,7 +17,7 @@ from tests.simulation.replay import Replays
 from tests.simulation.virtual_twilio import VirtualTwilio
 from tests.support.memory_redis.values import FIRST_ID, LAST_ID, Stream
 
-#: Commands after which somebody may rightly hear nobody.
+#: Commands after which someone may rightly hear no one.
 QUIETING = frozenset({"hold", "mute", "supervise", "park", "announce"})
 #: How long after its end a session is judged, seconds: late callbacks have come by then.
 LATE_S = 200.0
@@ -77,12 +77,12 @@ class InvariantChecker:
         problems: What must not be, in the order in which it was seen.
         double_dials: Dials that were placed more than once (count).
         mistaken: The same, where another session had taken the first call for its own (count).
-        stranded: Times that somebody was alone for too long (count).
-        put_aside: Entries that were put aside because workers had died over them, by chance (count).
+        stranded: Times that someone was alone for too long (count).
+        put_aside: Entries that were dead-lettered because workers had died over them, by chance (count).
         left: Sessions that went on when the run was over, or whose calls did (count).
-        lone_s: The longest time that somebody of a session was alone, for each session that is over, seconds.
-        silent_s: The longest time that somebody of a session who was not alone heard nobody and nothing, likewise;
-            without sessions in which somebody was put on hold, muted and so on by command.
+        lone_s: The longest time that someone of a session was alone, for each session that is over, seconds.
+        silent_s: The longest time that someone of a session who was not alone heard no one and nothing, likewise;
+            without sessions in which someone was put on hold, muted and so on by command.
         judged: Sessions that were judged (count).
         call_s: How long all legs together lasted, seconds.
         log_entries: Entries of all logs (count).
@@ -110,11 +110,11 @@ class InvariantChecker:
             values: Redis's keys.
             keys: Their names.
             may_be_dialled: Addresses.
-            lone_max_s: How long somebody may be alone, seconds.
-            silent_max_s: How long one who is not may hear nobody and nothing, seconds.
-            quieted: Whether a command was given to a session after which somebody may hear nobody.
+            lone_max_s: How long someone may be alone, seconds.
+            silent_max_s: How long one who is not may hear no one and nothing, seconds.
+            quieted: Whether a command was given to a session after which someone may hear no one.
             replays: Decides a sample of the sessions again.
-            died_over: Whether all died, or slept too long, who had marked an entry before it was put aside.
+            died_over: Whether all died, or slept too long, who had marked an entry before it was dead-lettered.
             disturbed: What happened to a partition's worker or to Redis, and when.
         """
         self.problems: list[Problem] = []

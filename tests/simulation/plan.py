@@ -16,7 +16,7 @@ class Plan:
     arrivals_per_s: float = 1.0
     #: How long people talk who hang up by themselves, on average.
     talk_s: float = 45.0
-    #: After how long everybody has hung up, whatever happens.
+    #: After how long everyone has hung up, whatever happens.
     talk_max_s: float = 240.0
 
     workers: int = 3
@@ -57,15 +57,15 @@ class Plan:
     redis_slow: float = 0.02
     redis_slow_s: float = 0.2
 
-    #: Commands beside those that belong to a flow, sensible or not, for each session on average.
+    #: Commands next to those that belong to a flow, sensible or not, for each session on average.
     noise: float = 0.7
 
-    #: Intervals of the sweep in which somebody who is alone has to be found (count). The law is one. Where whoever
+    #: Intervals of the sweep in which someone who is alone has to be found (count). The law is one. Where whoever
     #: sweeps lives for fifteen seconds on average it is two: a sweep takes four seconds, and one that dies with its
     #: worker is made up for when its lease has run out.
     lone_sweeps: int = 2
 
-    #: How long somebody who is not alone may hear nobody and nothing, seconds: while a leg is moved, whoever moves it
+    #: How long someone who is not alone may hear no one and nothing, seconds: while a leg is moved, whoever moves it
     #: dies and is taken over from, twice; then a look and a repair follow, whose requests fail and are repeated.
     silent_max_s: float = 45.0
 

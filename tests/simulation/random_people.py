@@ -7,20 +7,20 @@ from conferral.sandbox.phones import PhoneScript
 
 Fields = dict[str, str]
 
-#: Whom inbound calls are for, and whom commands have dialled. All may be dialled.
+#: Whom inbound calls are for, and whom commands have dialed. All may be dialed.
 CLIENTS = tuple(f"client:{name}" for name in ("alice", "bob", "carol", "dave", "erin", "frank"))
 NUMBERS = tuple(f"+1415555{number:04d}" for number in range(1_000, 1_800))
 SIP = ("sip:desk@example.com",)
 DIALLED = (*CLIENTS, *NUMBERS, *SIP)
-#: None of these may be dialled: another country's plan, premium, emergency, another domain, no address at all.
+#: None of these may be dialed: another country's plan, premium, emergency, another domain, no address at all.
 FORBIDDEN = ("+18765550123", "+442079460123", "+19005550123", "911", "sip:x@elsewhere.example", "nobody")
-#: What is set so that all of `DIALLED` may be dialled.
+#: What is set so that all of `DIALLED` may be dialed.
 ALLOWED = "US,client:,sip:example.com"
 PARTIES = ("customer", "agent", "target", "supervisor", "guest")
 
 
 def phone_script(chance: Random, talk_s: float, talk_max_s: float) -> PhoneScript:
-    """What somebody does whose phone is dialled."""
+    """What someone does whose phone is dialed."""
     rings_s = chance.uniform(0.05, 1.0)
     kind = chance.random()
     if kind < 0.06:

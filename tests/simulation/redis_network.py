@@ -46,7 +46,7 @@ class Network:
         return self.server.db.values
 
     def client(self, process: Process | None, *, blocking: bool = False) -> MemoryClient:
-        """A client for a process; for nobody's, one that is never killed."""
+        """A client for a process; for no one's, one that is never killed."""
         client = _Client(self, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
         if process is not None:
             process.when_dead(client.kill)

@@ -22,10 +22,10 @@ class Run:
     #: The longest of both, with their causes.
     waits: LongestWaits = field(default_factory=LongestWaits)
     #: From a worker's death to the moment when each of its partitions had another holder, seconds: where nothing else
-    #: happened meanwhile, and where somebody who could have taken it died or stood still too, or Redis was away.
+    #: happened meanwhile, and where someone who could have taken it died or stood still too, or Redis was away.
     taken_over_s: list[float] = field(default_factory=list)
     taken_over_disturbed_s: list[float] = field(default_factory=list)
-    #: What nobody may be alone for longer than.
+    #: What no one may be alone for longer than.
     lone_max_s: float = 0.0
     call_s: float = 0.0
     virtual_s: float = 0.0

@@ -43,11 +43,11 @@ PUBLIC_URL = "https://conferral.example.com"
 #: The number whose calls begin in a conference, and the application of browsers.
 ROOM_NUMBER = "+14155550101"
 APPLICATION = "AP" + "0" * 32
-#: How long everything may take to come to an end once everybody has hung up, seconds.
+#: How long everything may take to come to an end once everyone has hung up, seconds.
 ENDING_MAX_S = 1_800.0
 #: How often is looked whether it has, seconds.
 LOOK_EVERY_S = 5.0
-#: How long somebody may be alone beside the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
+#: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
 #: dead worker's partition has another holder, twice; 10 for a look whose requests fail, until it is given up and
 #: repeated; and a second for what is asked of Twilio in the end.
 LONE_SLACK_S = 30.0
@@ -207,7 +207,7 @@ class Simulation:
 
     async def _ask_webhooks(self, url: str, params: Params) -> Answered:
         if not url.startswith(PUBLIC_URL):
-            return Answered(200, "audio/mpeg", b"a tune")  # somebody else's server
+            return Answered(200, "audio/mpeg", b"a tune")  # someone else's server
         if not self.webhooks:
             raise KilledError("no webhooks")
         process, doors = self._asked_of.choice(self.webhooks)
@@ -345,7 +345,7 @@ class Simulation:
     # ---- people ---------------------------------------------------------------------------------------------------
 
     async def _session(self, number: int) -> None:
-        """One session from its beginning until everybody has hung up."""
+        """One session from its beginning until everyone has hung up."""
         chance = self.plan.chance(f"session {number}")
         kind = chance.choice(("inbound",) * 6 + ("room",) * 2 + ("client",) + ("call",) * 2)
         session_id, caller = await self._opened(kind, number, chance)
@@ -357,7 +357,7 @@ class Simulation:
         await operator
 
     async def _opened(self, kind: str, number: int, chance: Random) -> tuple[str, str]:
-        """The session's id, and the call of whoever has called in, if anybody has."""
+        """The session's id, and the call of whoever has called in, if anyone has."""
         if kind == "call":
             session_id = f"out-{number}"
             await self.give({**random_people.call(chance), "session": session_id}, chance)
@@ -449,7 +449,7 @@ class Simulation:
                 self.given.judge_late(self.judge, self.loop.time())
 
     async def _until_empty(self) -> None:
-        """Everybody who called has hung up; whoever was dialled does so by himself. Then nothing may be left."""
+        """Everyone who called has hung up; whoever was dialed does so by himself. Then nothing may be left."""
         began_s = self.loop.time()
         quiet = 0
         while self.loop.time() - began_s < ENDING_MAX_S and quiet < 3:

@@ -87,7 +87,7 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
     assert apart(record | {b"transfer.stage": b"merging"}) == []
 
 
-# ---- dialled twice ---------------------------------------------------------------------------------------------------
+# ---- dialed twice ---------------------------------------------------------------------------------------------------
 
 
 def test_dial_whose_call_another_session_had_taken_is_known_when_redis_has_forgotten_it() -> None:

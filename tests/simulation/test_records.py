@@ -1,10 +1,10 @@
 """What the state machine decides in recorded worlds stays the same.
 
-`python -m tests.simulation.test_records` records anew.
+`python -m tests.simulation.test_records` records again.
 
 A record has one line for each step of a simulated world: state and phase before and after, the effects in their order,
 when timers fall due, and what the givers of commands were told. It names nothing that only our code knows, so it
-outlives renamed functions and rows that moved. A change that decides something else records anew and says why.
+outlives renamed functions and rows that moved. A change that decides something else records again and says why.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""Whole worlds in virtual time: nobody stranded, nobody dialled twice, nothing left."""
+"""Whole worlds in virtual time: no one stranded, no one dialed twice, nothing left."""
 
 from collections.abc import Callable
 from dataclasses import replace

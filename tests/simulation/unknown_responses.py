@@ -6,7 +6,7 @@ import orjson
 
 from conferral.telephony.http_client import HttpAnswer
 
-#: Bodies in place of a JSON object.
+#: Bodies instead of a JSON object.
 BODIES = (
     b"", b"null", b"[]", b"5", b'"text"', b"{", b"<html>Bad gateway</html>", b"\xff\xfe", b"{}", b'{"calls": "none"}',
     b'{"calls": [5]}', b'{"participants": {}}', b'{"sid": 5, "status": []}', b'{"code": "x"}',

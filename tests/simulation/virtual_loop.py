@@ -1,4 +1,4 @@
-"""An event loop in virtual time: when nobody has anything to do, the clock jumps to the next timer.
+"""An event loop in virtual time: when no one has anything to do, the clock jumps to the next timer.
 
 Nothing sleeps and nothing depends on the machine: the same inputs run the same callbacks in the same order. Tasks and
 futures hash by a running number, since the product iterates over sets of them.
@@ -35,7 +35,7 @@ _process: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("pro
 
 
 class DeadlockError(AssertionError):
-    """Nobody has anything to do, and no timer is set: whoever waits would wait for ever."""
+    """No one has anything to do, and no timer is set: whoever waits would wait for ever."""
 
 
 class RealWorkError(AssertionError):
@@ -99,7 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     Attributes:
         steps: Callbacks run so far (count).
-        faults: What was complained about that nobody awaited, oldest first.
+        faults: What was complained about that no one awaited, oldest first.
         trace: Told of every callback before it runs, for comparing runs; None costs nothing.
     """
 
@@ -136,7 +136,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _note_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner = context.get("task", context.get("future"))
         process = owner.process if isinstance(owner, NumberedTask | NumberedFuture) else None
-        if process is None or not process.is_dead:  # nobody asks any more what came of a dead one's tasks
+        if process is None or not process.is_dead:  # no one asks any more what came of a dead one's tasks
             self.faults.append(context)
 
     # ---- one turn -------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         raise RealWorkError("another thread wants something")
 
     def _write_to_self(self) -> None:
-        """Nobody is to be woken: there is no other thread."""
+        """No one is to be woken: there is no other thread."""
 
     def _process_events(self, _events: Any) -> None:
         """There are none."""
@@ -249,7 +249,7 @@ class Process:
         return self._loop.create_task(work, context=self._context.copy())
 
     async def ask(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Lets it do something for somebody outside, who waits for the answer.
+        """Lets it do something for someone outside, who waits for the answer.
 
         Raises:
             KilledError: it is dead, or dies before it has answered.

@@ -59,7 +59,7 @@ class VirtualTwilio(SandboxRuntime):
 
     Attributes:
         counts: What was asked and what went wrong, by name.
-        dialled: Legs placed by REST, by the id of the dial that ordered them: more than one is one too many.
+        dialed: Legs placed by REST, by the id of the dial that ordered them: more than one is one too many.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class VirtualTwilio(SandboxRuntime):
             chance: Of travelling times.
             faults: What goes wrong, and how often.
             rules: Of the exchange.
-            script_of: What the phone of an address does when it is dialled once more.
+            script_of: What the phone of an address does when it is dialed once more.
             travel_s: How long a request travels one way, seconds, least and most.
         """
         self._loop = loop
@@ -108,10 +108,10 @@ class VirtualTwilio(SandboxRuntime):
         return self._begin_s + self._loop.time()
 
     def notify(self) -> None:
-        """Nobody waits here."""
+        """No one waits here."""
 
     def phone(self, address: str) -> Phone:
-        """The phone of an address; what it does at each call is drawn anew."""
+        """The phone of an address; what it does at each call is drawn again."""
         address = phone_address(address)
         if address not in self.phones and self._script_of is not None:
             self.phones[address] = _DrawingPhone(address, self._script_of)

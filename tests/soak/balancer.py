@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 
 
 class Balancer:
-    """Connections in turn; one that nobody takes is closed, one whose backend goes is closed too."""
+    """Connections in turn; one that no one takes is closed, one whose backend goes is closed too."""
 
     def __init__(self, backends: list[int]) -> None:
         self._backends = backends

@@ -1,10 +1,10 @@
 """Holds a run against the laws, by the sandbox's ledger and by what is left in Redis.
 
-1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, nobody is on the phone, nothing was
-   put aside.
+1. Nothing is left: streams, outboxes, timers and lists of live sessions are empty, no one is on the phone, nothing was
+   dead-lettered.
 2. One call an intent: of each dial, and of each label in a conference, there is one call at most.
 3. Every session that is stored has ended, its log has no gap, and the last entry is what is stored.
-4. Nobody was on the line alone, with nobody being dialled, for longer than may be, but for those who were parked.
+4. No one was on the line alone, with no one being dialed, for longer than may be, but for those who were parked.
 5. No process ended by itself.
 """
 
@@ -45,7 +45,7 @@ class Verdict:
     settled_s: float = 0.0
     #: Sessions that were parked at some time: whoever is parked is alone on purpose.
     parked: set[str] = field(default_factory=set)
-    #: Time alone of everybody who was alone at all, seconds, longest first, with the call.
+    #: Time alone of everyone who was alone at all, seconds, longest first, with the call.
     alone: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -62,13 +62,13 @@ async def judge(
     """Waits until everything has come to its end, then looks.
 
     Args:
-        sandbox: Where everybody has hung up.
+        sandbox: Where everyone has hung up.
         client: Of Redis.
         keys: Its keys.
         services: The processes.
         stalls: When this process stood still, and Twilio and all people with it: that time does not count.
         settle_s: How long the end may take, seconds.
-        alone_s: How long somebody may have been on the line alone, seconds.
+        alone_s: How long someone may have been on the line alone, seconds.
     """
     verdict = Verdict(calls=len(sandbox.model.state.calls))
     began_s = time.monotonic()
@@ -163,7 +163,7 @@ def _gaps(stored: list[bytes | None], log: list[dict[bytes, bytes]]) -> list[str
 
 
 def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> list[tuple[float, str]]:
-    """How long each call was on the line while no other of its session was, nor was anybody rung."""
+    """How long each call was on the line while no other of its session was, nor was anyone rung."""
     of_session: dict[str, list[Call]] = defaultdict(list)
     calls = sandbox.model.state.calls
     for call in calls.values():
@@ -215,8 +215,8 @@ class Change:
     partition: int
     before: str
     after: str
-    #: How long nobody could commit for it: from the end of the former lease, or its being given back, seconds; None
-    #: where nobody had it before.
+    #: How long no one could commit for it: from the end of the former lease, or its being given back, seconds; None
+    #: where no one had it before.
     gap_s: float | None
 
 
@@ -267,7 +267,7 @@ class LeaseWatch:
         return sum(pid_of(holder) == pid for holder in self.holders)
 
     def shares(self) -> dict[int, int]:
-        """How many partitions each process holds that holds any, by its id; those given back are nobody's."""
+        """How many partitions each process holds that holds any, by its id; those given back are no one's."""
         holders = (holder for at, holder in enumerate(self.holders) if holder and at not in self._free_since_s)
         return dict(Counter(map(pid_of, holders)))
 

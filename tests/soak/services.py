@@ -1,4 +1,4 @@
-"""All processes of the service as they are run in earnest, with a supervisor that starts anew whatever has died."""
+"""All processes of the service as they are run in earnest, with a supervisor that starts again whatever has died."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ class Process:
     log: Path
     running: subprocess.Popen[bytes]
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: Whether it is started anew when it has died.
+    #: Whether it is started again when it has died.
     is_restarted: bool = True
     #: Exit codes so far, with the moment by `time.monotonic()`.
     ends: list[tuple[float, int]] = field(default_factory=list)
@@ -134,7 +134,7 @@ class Services:
         return True
 
     async def supervise(self) -> None:
-        """Starts anew what has died, until it is cancelled."""
+        """Starts again what has died, until it is cancelled."""
         while True:
             for process in list(self.processes.values()):
                 if not process.is_up and process.is_restarted and not self._is_ending:
@@ -155,7 +155,7 @@ class Services:
         return time.monotonic() - began_s
 
     async def restart(self, process: Process) -> float:
-        """Stops a process in good order and starts it anew; returns how long the stop took, seconds."""
+        """Stops a process in good order and starts it again; returns how long the stop took, seconds."""
         took_s = await self.stop(process)
         process.is_restarted = True
         self.start_again(process)

@@ -31,7 +31,7 @@ START_S = 60.0
 #: How Twilio is told to repeat what a number's URL did not answer; see docs/going-live.md.
 OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
 
-#: Whom figures are told beside, so that the end of a run shows those of tests that passed too.
+#: Whom figures are told next to, so that the end of a run shows those of tests that passed too.
 tellers: list[Callable[[str], None]] = []
 
 
@@ -84,7 +84,7 @@ class SoakEnvironment:
         self.say(f"{talking(self.sandbox)} callers on the line after {time.monotonic() - began_s:.0f} s")
 
     async def all_hang_up(self, traffic: Traffic) -> None:
-        """Nobody calls any more; waits until all have hung up, and nothing goes wrong from then on."""
+        """No one calls any more; waits until all have hung up, and nothing goes wrong from then on."""
         traffic.is_over = True
         await traffic.drained()
         self.sandbox.faults.clear()

@@ -22,7 +22,7 @@ PER_SECOND = 5.0
 RENEWED_S = 1.5
 #: How long a primary hangs, seconds: longer than the others wait for it.
 HANGS_S = 8.0
-#: Until a replica has taken over and everybody has found it, on a busy machine.
+#: Until a replica has taken over and everyone has found it, on a busy machine.
 FAILOVER_S = 60.0
 ALONE_S = 2 + FAILOVER_S / 2 + 2 * SWEEP_S + 10
 SETTLE_S = 120.0

@@ -19,7 +19,7 @@ PER_SECOND = 5.0
 #: How long it goes wrong once all are there, seconds, and how often something is killed.
 TROUBLE_S = 90.0
 KILL_EVERY_S = 4.0
-#: How long somebody may be alone at the most: the grace, a take-over, two sweeps and a busy machine.
+#: How long someone may be alone at the most: the grace, a take-over, two sweeps and a busy machine.
 ALONE_S = 2 + 7 + 2 * SWEEP_S + 10
 #: How long the end may take: an effect that was refused is repeated for so long.
 SETTLE_S = 120.0

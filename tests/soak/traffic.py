@@ -19,13 +19,13 @@ from tests.support.local_system import NUMBER
 #: Whom is transferred to, and how often one is busy.
 BUSY = "client:busy"
 BUSY_SHARE = 0.1
-#: How often somebody is looked at, seconds.
+#: How often someone is looked at, seconds.
 LOOK_EVERY_S = 0.25
 #: The same while they only talk, seconds.
 TALK_LOOK_S = 0.9
-#: Within how long everybody comes to an end once nobody calls any more, seconds.
+#: Within how long everyone comes to an end once no one calls any more, seconds.
 CLOSING_S = 20.0
-#: How long a caller waits for somebody to talk to, seconds.
+#: How long a caller waits for someone to talk to, seconds.
 PATIENCE_S = 40.0
 #: How long an operator waits for the outcome of a command, seconds.
 OUTCOME_S = 45.0
@@ -109,7 +109,7 @@ class Traffic:
             await asyncio.sleep(max(0.0, next_s - time.monotonic()))
 
     async def drained(self) -> None:
-        """Waits until everybody has hung up."""
+        """Waits until everyone has hung up."""
         if self._calling is not None:
             await self._calling
         while self._running:
@@ -144,7 +144,7 @@ class Traffic:
         await self._ends(customer, chance)
 
     async def _talk(self, customer: CallHandle, lasts_s: float, chance: Random) -> None:
-        """They talk for so long; at closing time everybody comes to an end."""
+        """They talk for so long; at closing time everyone comes to an end."""
         until_s = time.monotonic() + lasts_s
         while time.monotonic() < until_s and not customer.record.is_final:
             if self.is_over:

@@ -30,12 +30,12 @@ OTHER_ROOM = "CF" + "e" * 32
 
 @dataclass
 class Leg:
-    """One call as Twilio has it. A party who is dialled once more has another leg."""
+    """One call as Twilio has it. A party who is dialed once more has another leg."""
 
     call_sid: str
     party: str
     label: str
-    #: Id of the dial that made it; empty where it came in or was dialled by TwiML.
+    #: Id of the dial that made it; empty where it came in or was dialed by TwiML.
     dial: str = ""
     is_gated: bool = False
     #: What Twilio has done: told by the callbacks that the story lets come.
@@ -55,7 +55,7 @@ class Leg:
 
 
 class Legs(dict[str, Leg]):
-    """Legs by the name under which they were dialled; the one before of the same name is `former NAME`, and so on."""
+    """Legs by the name under which they were dialed; the one before of the same name is `former NAME`, and so on."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -66,7 +66,7 @@ class Legs(dict[str, Leg]):
         self._dials = 0
 
     def dial(self, effect: Dial, label: str) -> None:
-        """Somebody is dialled, who has a call of his own from here on."""
+        """Someone is dialed, who has a call of his own from here on."""
         self._dials += 1
         self._make_room(effect.party)
         call_sid = f"CA{self._dials:032x}"

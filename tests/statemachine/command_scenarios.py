@@ -66,7 +66,7 @@ class Orders(Scenario):
     # ---- what Twilio tells ---------------------------------------------------------------------------------------
 
     def played(self, name: str = "", *, failed: bool = False, reason: str = "", **what: str) -> "Orders":
-        """An announcement has come to its end, to somebody or to the whole conference."""
+        """An announcement has come to its end, to someone or to the whole conference."""
         call_sid = self.legs[name].call_sid if name else ""
         event = AnnouncementEnded(
             **self._common(ROOM, 1), conference_sid=ROOM, call_sid=call_sid, failed=failed, reason=reason, **what
@@ -100,7 +100,7 @@ class Orders(Scenario):
         return cast("Orders", self.fails(effect.kind, effect.party, gone=gone, effect_id=effect.effect_id))
 
     def not_known_to_be_recorded(self) -> "Orders":
-        """Nobody knows what came of what was asked about the recording last."""
+        """No one knows what came of what was asked about the recording last."""
         effect = self.last_of(StartRecording, ChangeRecording)
         return cast("Orders", self.is_unknown(effect.kind, effect.party, effect.effect_id))
 
@@ -113,7 +113,7 @@ class Orders(Scenario):
         return self
 
     def update_in_doubt(self, name: str) -> "Orders":
-        """Nobody knows what came of what was asked about a participant last; it has not happened."""
+        """No one knows what came of what was asked about a participant last; it has not happened."""
         effect = self.last_of(UpdateParticipant, party=name)
         self.unconfirmed.remove(effect)
         return cast("Orders", self.is_unknown(effect.kind, name, effect.effect_id))
@@ -151,7 +151,7 @@ def ordering(begin: Callable[..., Scenario] = conferenced, *args: Any, **given: 
 
 
 def added(policy: Policy | None = None) -> Orders:
-    """Customer, agent and lawyer talk; nobody's leaving ends the conference."""
+    """Customer, agent and lawyer talk; no one's leaving ends the conference."""
     story = ordering(conferenced, policy).add().expect("conferenced", "unflag customer", "unflag agent")
     story.confirms("customer").expect("conferenced").confirms("agent").expect("conferenced", "dial lawyer")
     story.takes_part("lawyer").expect("conferenced").expect_command("add-1", "accepted", "done")
@@ -159,7 +159,7 @@ def added(policy: Policy | None = None) -> Orders:
 
 
 def supervised(mode: str = "monitor", begin: Callable[[], Scenario] = conferenced) -> Orders:
-    """Somebody supervises, and Twilio has confirmed how."""
+    """Someone supervises, and Twilio has confirmed how."""
     story = ordering(begin).supervise(mode)
     names = [effect.party for effect in story.unconfirmed if effect.end_on_exit is False]
     story.confirms(*names).takes_part("supervisor")

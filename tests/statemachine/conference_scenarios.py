@@ -49,7 +49,7 @@ class Room(Scenario):
         return cast("Room", self.command(Remove, command_id, party=party))
 
     def takes_part_in(self, conference: str, name: str) -> "Room":
-        """Somebody who was dialled straight picks up and comes into that conference."""
+        """Someone who was dialed straight picks up and comes into that conference."""
         return as_room(self.placed(name).call(name, "in-progress").joins(name, conference=conference))
 
     def all_words(self) -> list[str]:
@@ -79,7 +79,7 @@ def called(policy: Policy | None = None, **given: Any) -> Room:
 
 
 def waiting(policy: Policy | None = None, **given: Any) -> Room:
-    """The caller waits in a conference with music, and the agent has just been dialled."""
+    """The caller waits in a conference with music, and the agent has just been dialed."""
     story = called(policy, **given).joins("customer", starts=False)
     return as_room(story.expect("conferenced", "dial agent", phase="ringing").expect_timers())
 
@@ -92,7 +92,7 @@ def received(policy: Policy | None = None, **given: Any) -> Room:
 
 
 def waiting_at_gate() -> Room:
-    """The caller waits, and the agents, who have to press 1, are dialled to the gate."""
+    """The caller waits, and the agents, who have to press 1, are dialed to the gate."""
     story = called(Policy(confirm_phones=True), agent_address="+14155550188", other_agents=("+14155550189",))
     return as_room(story.joins("customer", starts=False).expect("conferenced", "dial agent to the gate"))
 
@@ -105,27 +105,27 @@ def received_with_survey() -> Room:
 
 
 def browser(policy: Policy | None = None, **given: Any) -> Room:
-    """A browser user waits in a conference with ring-back, and whom he calls has just been dialled."""
+    """A browser user waits in a conference with ring-back, and whom he calls has just been dialed."""
     story = Room(policy, session_id=CLIENT_SESSION).calls_from_browser(**given)
     story.expect("conferenced", phase="ringing").expect_timers("opening").joins("agent")
     return as_room(story.expect("conferenced", "dial customer", phase="ringing").expect_timers())
 
 
 def browser_talks(policy: Policy | None = None, **given: Any) -> Room:
-    """The two talk: nobody's leaving ends the conference, until one is left."""
+    """The two talk: no one's leaving ends the conference, until one is left."""
     story = browser(policy, **given).takes_part("customer").expect("conferenced", phase="")
     return as_room(story.expect_timers())
 
 
 def calling(policy: Policy | None = None, **options: Any) -> Room:
-    """`call` with mode `conference`: the agent is being dialled."""
+    """`call` with mode `conference`: the agent is being dialed."""
     story = Room(policy, session_id=OUTBOUND).calls_out(mode="conference", **options)
     story.expect("conferenced", "dial agent to the gate", phase="ringing").expect_command("call-1", "accepted")
     return as_room(story.expect_timers())
 
 
 def called_in(policy: Policy | None = None, **options: Any) -> Room:
-    """The agent has taken the call at our gate and waits in the conference; the customer has just been dialled."""
+    """The agent has taken the call at our gate and waits in the conference; the customer has just been dialed."""
     story = calling(policy, **options).placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
     story.expect("conferenced", phase="ringing").joins("agent")
     return as_room(story.expect("conferenced", "dial customer", phase="ringing"))
@@ -149,6 +149,6 @@ def parked_from_bridge(policy: Policy | None = None) -> Room:
 
 
 def retrieving(begin: Callable[[Policy | None], Room] = parked, policy: Policy | None = None, **options: Any) -> Room:
-    """Somebody else is dialled to take the parked call up."""
+    """Someone else is dialed to take the parked call up."""
     story = begin(policy).retrieve(**options).expect("transferring", "dial agent to the gate", phase="retrieve")
     return as_room(story.expect_command("retrieve-1", "accepted"))

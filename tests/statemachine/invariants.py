@@ -38,7 +38,7 @@ def check_moment(network: PhoneNetwork) -> None:
 
 
 def check_dials(network: PhoneNetwork) -> None:
-    """Nobody is dialled twice for one intent."""
+    """No one is dialed twice for one intent."""
     dials = [effect for effect in network.effects if isinstance(effect, CreateCall | CreateParticipant)]
     assert len({dial.effect_id for dial in dials}) == len(dials)
     for conclusion in network.outcome_records:

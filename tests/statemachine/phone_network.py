@@ -126,7 +126,7 @@ class PhoneNetwork(Orders):
         return self.truth[self.legs[name].call_sid]
 
     def placed_calls(self) -> dict[str, Truth]:
-        """How each leg is that there is; names change hands when somebody is dialled once more."""
+        """How each leg is that there is; names change hands when someone is dialed once more."""
         return {name: self.truth[leg.call_sid] for name, leg in self.legs.items() if leg.call_sid in self.truth}
 
     def ringing(self) -> list[str]:
@@ -252,14 +252,14 @@ class PhoneNetwork(Orders):
         """Carries out the next order.
 
         Args:
-            result: `done`; `refused`: Twilio did not take it; `unknown`: nobody knows, and it has not happened;
-                `done-unknown`: nobody knows, and it has.
+            result: `done`; `refused`: Twilio did not take it; `unknown`: no one knows, and it has not happened;
+                `done-unknown`: no one knows, and it has.
         """
         command = self.orders.pop(0)
         if command.is_ending:
             result = "done"  # repeated until Twilio gives a definite answer
         if isinstance(command, CreateCall | CreateParticipant) and self._leg_of(command.effect_id) is None:
-            return  # its party was dialled anew before it was sent
+            return  # its party was dialed again before it was sent
         happens = result in ("done", "done-unknown") and self._carry_out(command)
         if isinstance(command, ReadCalls) and happens:
             return  # its answer is what was seen

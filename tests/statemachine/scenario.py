@@ -249,7 +249,7 @@ class Scenario:
         return self.take(event)
 
     def does(self, name: str) -> Leg:
-        """Twilio does what was asked about a participant; nobody is told."""
+        """Twilio does what was asked about a participant; no one is told."""
         leg = self.legs[name]
         for effect in [one for one in self.unconfirmed if one.call_sid == leg.call_sid]:
             self.unconfirmed.remove(effect)
@@ -277,7 +277,7 @@ class Scenario:
         )
         return self.take(event)
 
-    # ---- those who are dialled by REST ---------------------------------------------------------------------------
+    # ---- those who are dialed by REST ---------------------------------------------------------------------------
 
     def placed(self, name: str, *, queue_ms: int = 0) -> "Scenario":
         """Twilio has taken the dial."""
@@ -295,7 +295,7 @@ class Scenario:
         return self.fails(kind, leg.party, status=status, code=code, effect_id=leg.dial)
 
     def in_doubt(self, name: str) -> "Scenario":
-        """Nobody knows whether Twilio has taken the dial."""
+        """No one knows whether Twilio has taken the dial."""
         leg = self.legs[name]
         return self.is_unknown("create_call" if leg.is_gated else "create_participant", leg.party, leg.dial)
 
@@ -314,7 +314,7 @@ class Scenario:
         return self.take(GateDecided(**common, decision=decision) if decision else GateReached(**common))
 
     def takes_part(self, name: str) -> "Scenario":
-        """Somebody who was dialled picks up and comes into the conference."""
+        """Someone who was dialed picks up and comes into the conference."""
         self.placed(name).call(name, "ringing")
         if self.legs[name].is_gated:
             self.gate(name).gate(name, "accepted")

@@ -35,6 +35,6 @@ def test_nothing_more_heard_of_it_leads_to_a_look():
 
 @pytest.mark.parametrize("heard", ["join", "action"])
 def test_caller_who_was_heard_of_in_the_conference_is_not_bridged(heard):
-    """His document was the conference's; a callback of a call that nobody ordered is none of the session's."""
+    """His document was the conference's; a callback of a call that no one ordered is none of the session's."""
     story = waiting() if heard == "join" else called().dial_ends("completed", dial="conference")
     story.call("agent", "initiated", dial="").expect("conferenced", phase="ringing")

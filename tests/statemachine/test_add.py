@@ -1,4 +1,4 @@
-"""Stories of somebody who is added: nobody's leaving may end the conference any more."""
+"""Stories of someone who is added: no one's leaving may end the conference any more."""
 
 import pytest
 
@@ -23,7 +23,7 @@ UNFLAGS = ("unflag customer", "unflag agent")
 
 
 def clearing() -> Orders:
-    """Twilio was asked that nobody's leaving ends the conference; nobody is dialled yet."""
+    """Twilio was asked that no one's leaving ends the conference; no one is dialed yet."""
     return ordering().add().expect("conferenced", *UNFLAGS).expect_command("add-1", "accepted")
 
 
@@ -281,7 +281,7 @@ def test_name_is_free_again_when_its_party_has_left():
 
 
 def test_agent_who_leaves_a_cancelled_transfer_leaves_customer_and_lawyer_together():
-    """The held customer is let back to the lawyer, since nobody's leaving ends the call."""
+    """The held customer is let back to the lawyer, since no one's leaving ends the call."""
     story = added().transfer("warm").takes_part("target").cancel().expect("transferring", "hang up target")
     story.leaves("agent").leaves("target").expect("conferenced").expect_timers()
     story.expect_command("cancel-1", "accepted", "done")

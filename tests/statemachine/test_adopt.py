@@ -1,4 +1,4 @@
-"""A conference of ours of which Redis has lost everything: whoever is in it goes on, and nobody is left alone."""
+"""A conference of ours of which Redis has lost everything: whoever is in it goes on, and no one is left alone."""
 
 import pytest
 

@@ -80,7 +80,7 @@ def test_asking_what_is_allowed_changes_nothing(name):
 
 
 def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
-    """In a conference of hundreds, all that could be asked for of everybody would stop the process for seconds."""
+    """In a conference of hundreds, all that could be asked for of everyone would stop the process for seconds."""
     taken = []
 
     def refusal_of(session, trial, policy):

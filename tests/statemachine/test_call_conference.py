@@ -1,4 +1,4 @@
-"""`call` with mode `conference`: the agent is called first, waits in a conference, and the customer is dialled."""
+"""`call` with mode `conference`: the agent is called first, waits in a conference, and the customer is dialed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`/voice/client`: a browser or app user calls somebody; nobody's leaving ends it until one is left."""
+"""`/voice/client`: a browser or app user calls someone; no one's leaving ends it until one is left."""
 
 import pytest
 
@@ -142,7 +142,7 @@ def test_all_who_leave_at_once_end_it_at_once():
 
 
 def test_callee_who_is_put_out_by_somebody_else_is_not_waited_for():
-    """He was dialled by REST, took part, and is out of the conference: that is not being dialled."""
+    """He was dialed by REST, took part, and is out of the conference: that is not being dialed."""
     story = browser_talks().leaves("customer", status="in-progress", reason="participant_kicked")
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue)
     story.expect("ended", "end room", "hang up customer")
@@ -159,7 +159,7 @@ def test_conference_that_is_over_is_the_end():
 
 
 def test_callee_goes_on_with_what_the_directory_names():
-    """He was dialled by REST; what is still told of his answer does not get him hung up."""
+    """He was dialed by REST; what is still told of his answer does not get him hung up."""
     story = Room(session_id=CLIENT_SESSION)
     story.calls_from_browser(attributes=ConferenceAttributes(after_url="https://example.com/survey")).joins("agent")
     story.placed("customer").joins("customer").leaves("agent").fires(LoneOverdue)

@@ -1,4 +1,4 @@
-"""Both are in the conference: nobody is left alone in it, whoever goes first."""
+"""Both are in the conference: no one is left alone in it, whoever goes first."""
 
 import pytest
 

@@ -138,7 +138,7 @@ def test_agent_who_hangs_up_after_a_swap_leaves_customer_and_target_together():
 
 
 def test_agent_who_hangs_up_while_the_target_rings_leaves_a_customer_who_hears_ringing():
-    """He is held already, with music; ring-back is asked for anew."""
+    """He is held already, with music; ring-back is asked for again."""
     story = ringing("consult").leaves("agent").expect("transferring", phase="blind").expect_held("customer")
     story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(COMPLETED)
@@ -304,7 +304,7 @@ def test_commands_of_a_consult_are_all_open_while_it_goes_on():
     story.expect_refused("late", "another transfer is in progress", *allowed)
 
 
-# ---- what nobody has told of -------------------------------------------------------------------------------------
+# ---- what no one has told of -------------------------------------------------------------------------------------
 
 
 def test_customer_who_came_to_a_target_of_whose_joining_nobody_told_is_held_before_another_is_dialled():

@@ -64,7 +64,7 @@ def test_second_convert_meanwhile_is_done_with_the_first():
 
 
 def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():
-    """21220: the agent's leg is gone. The read costs one request and tells whom to blame; nobody waits for a grace."""
+    """21220: the agent's leg is gone. The read costs one request and tells whom to blame; no one waits for a grace."""
     story = converting().fails("redirect_call", "agent", gone=True, code=21220).expect("converting", "look")
     story.reads(customer="in-progress", agent="completed")
     story.expect("ended", "hang up customer", reason="agent-left")
@@ -221,7 +221,7 @@ def test_join_without_a_known_conversion_is_taken_as_one():
 
 
 def test_slow_twilio_leaves_the_two_talking():
-    """Nobody was moved when all the time was over: to hang up two people who talk would be the worst answer."""
+    """No one was moved when all the time was over: to hang up two people who talk would be the worst answer."""
     story = converting()
     redirect = story_redirect(story)
     story.fires(ConvertOverdue).is_unknown("redirect_call", "agent", redirect)

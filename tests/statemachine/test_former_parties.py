@@ -12,7 +12,7 @@ from tests.statemachine.transfer_scenarios import conferenced, talking
 
 
 def comes_and_goes(story: Orders, name: str) -> None:
-    """Somebody is added, takes part, and leaves."""
+    """Someone is added, takes part, and leaves."""
     story.add(name, f"add-{name}").takes_part(name)
     story.call(name, "completed").leaves(name)
 

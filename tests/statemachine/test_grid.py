@@ -263,7 +263,7 @@ def check(before: Session, story: Scenario) -> None:
 
 
 def check_company(session: Session) -> None:
-    """Nobody is alone but for his grace, or with somebody being dialled; whoever is to wait there is looked for."""
+    """No one is alone but for his grace, or with someone being dialed; whoever is to wait there is looked for."""
     waits = session.opening is not Opening.OVER or session.phase is Phase.PARKED
     if not waits:
         assert len(present_parties(session)) >= 2 or "lone" in session.timers or someone_is_being_dialed(session)
@@ -291,7 +291,7 @@ def check_answers(story: Scenario) -> None:
 
 
 def check_transfer(story: Scenario) -> None:
-    """Nobody is dialled twice, nothing is concluded twice, and a transfer that waits does so for something."""
+    """No one is dialed twice, nothing is concluded twice, and a transfer that waits does so for something."""
     session, transfer = story.session, story.session.transfer
     ids = [one.id for one in story.outcome_records]
     assert len(ids) == len(set(ids))

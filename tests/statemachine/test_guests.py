@@ -184,7 +184,7 @@ def test_look_that_began_before_somebody_with_an_earlier_label_has_left_does_not
 
 
 def transferring() -> Room:
-    """By all that is known the two talk; in truth a transfer was begun, so that nobody's leaving ends it."""
+    """By all that is known the two talk; in truth a transfer was begun, so that no one's leaving ends it."""
     story = rewound()
     story.legs["customer"].end_on_exit = story.legs["agent"].end_on_exit = False
     return story
@@ -386,7 +386,7 @@ def test_consult_knows_a_supervisor_of_whom_it_has_forgotten():
     assert story.session.parties["supervisor"].is_supervisor
 
 
-# ---- somebody waits, by all that is known ----------------------------------------------------------------------------
+# ---- someone waits, by all that is known ----------------------------------------------------------------------------
 
 
 def test_caller_who_waits_talks_to_the_next_agent_already():

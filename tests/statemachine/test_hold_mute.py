@@ -115,7 +115,7 @@ def test_supervisor_is_nobody_who_could_be_talked_to():
 
 
 def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
-    """While it converts both are accepted; the second would leave nobody to talk to when both are in."""
+    """While it converts both are accepted; the second would leave no one to talk to when both are in."""
     story = ordering(Scenario().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
     story.expect("conferenced", "hold customer", "flag agent")
     why = "the last party that is not on hold can't be put on hold"
@@ -236,7 +236,7 @@ def test_late_callback_from_before_changes_nothing():
     story.changes("customer", sequence=1, kind="participant-hold").expect("conferenced", outcome="stale").expect_held()
 
 
-# ---- somebody leaves ---------------------------------------------------------------------------------------------
+# ---- someone leaves ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
@@ -268,7 +268,7 @@ def test_agent_alone_with_a_held_party_is_not_alone():
 
 
 def test_held_parties_whom_the_last_one_leaves_hear_each_other():
-    """Nobody would ever let them back: they would hear music until somebody looks after them."""
+    """No one would ever let them back: they would hear music until someone looks after them."""
     story = added().hold("customer").hold("lawyer", "hold-2").confirms("customer", "lawyer")
     story.leaves("agent").expect("conferenced", "unhold customer", "unhold lawyer")
     story.confirms("customer", "lawyer").expect_held().expect_timers()

@@ -1,4 +1,4 @@
-"""Who counts as company: all but supervisors, whoever is held by command too; nobody is alone who has some."""
+"""Who counts as company: all but supervisors, whoever is held by command too; no one is alone who has some."""
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_agent_whom_the_held_customer_leaves_is_alone(begin):
     story.fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
-# ---- somebody who is being dialled -------------------------------------------------------------------------------
+# ---- someone who is being dialed -------------------------------------------------------------------------------
 
 
 @BEGINNINGS

@@ -1,4 +1,4 @@
-"""Calls that are placed by command: the agent is dialled to our gate first, which then rings the customer."""
+"""Calls that are placed by command: the agent is dialed to our gate first, which then rings the customer."""
 
 import pytest
 

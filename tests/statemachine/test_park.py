@@ -1,4 +1,4 @@
-"""`park`: the agent leaves, and the customer waits with music until somebody takes the call up, or it is too long."""
+"""`park`: the agent leaves, and the customer waits with music until someone retrieves the call, or it is too long."""
 
 import pytest
 

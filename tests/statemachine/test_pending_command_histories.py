@@ -132,7 +132,7 @@ def test_any_history_of_orders_keeps_the_invariants(beginning, data):
 
 
 def check_orders(session: Session) -> None:
-    """Every command waits for something that will come by itself; nobody is forgotten on hold or heard by strangers."""
+    """Every command waits for something that will come by itself; no one is forgotten on hold or heard by strangers."""
     if session.state is State.ENDED:
         assert session.pending_commands == ()
         return

@@ -1,4 +1,4 @@
-"""A transfer that nobody takes after the agent has gone: the agent is rung again, or a fallback, or it is the end."""
+"""A transfer that no one takes after the agent has gone: the agent is rung again, or a fallback, or it is the end."""
 
 import pytest
 
@@ -154,7 +154,7 @@ def test_target_who_was_dialled_into_a_room_that_is_over_is_looked_after_until_h
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
 
-# ---- somebody else -----------------------------------------------------------------------------------------------
+# ---- someone else -----------------------------------------------------------------------------------------------
 
 
 def test_fallback_destination_is_tried_once():
@@ -177,7 +177,7 @@ def test_late_callback_of_the_first_target_does_not_touch_the_fallback():
     assert story.session.parties["target"].status == "dialing"
 
 
-# ---- nobody else -------------------------------------------------------------------------------------------------
+# ---- no one else -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("begin", [failed_from_bridge, failed_from_conference])
@@ -189,7 +189,7 @@ def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
 
 
 def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
-    """Only then is it known that nobody is left for the customer."""
+    """Only then is it known that no one is left for the customer."""
     story = dialling("blind", policy=END).placed("target").call("target", "busy").expect("transferring")
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").call("agent", "completed")

@@ -120,7 +120,7 @@ def test_dial_of_which_nobody_knows_is_given_up_and_hung_up_when_it_shows_up():
 
 @pytest.mark.parametrize("told", ["ringing", "in-progress"])
 def test_phone_that_was_given_up_is_hung_up_though_its_join_is_told_first(told):
-    """Until its own callback names the dial, it looks like somebody whom somebody else has brought in."""
+    """Until its own callback names the dial, it looks like someone whom someone else has brought in."""
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.joins("former agent").expect_parties(customer="connected", agent="dialing", guest_1="connected")
     story.call("former agent", told).expect("conferenced", "hang up guest-1")
@@ -278,7 +278,7 @@ def test_move_of_a_caller_who_has_hung_up_ends_it():
 
 
 def test_failing_wait_url_costs_the_caller_his_conference_and_not_the_call():
-    """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialled."""
+    """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialed."""
     story = called().joins("customer", starts=False).conference_ends().expect("conferenced").expect_timers("opening")
     story.placed("agent").expect("conferenced", "hang up agent")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", "dial agent")

@@ -1,4 +1,4 @@
-"""Stories of somebody who is removed: each party, in each state, and what becomes of the others."""
+"""Stories of someone who is removed: each party, in each state, and what becomes of the others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`retrieve`: somebody takes a parked call up; one that fails leaves it parked."""
+"""`retrieve`: someone retrieves a parked call; one that fails leaves it parked."""
 
 import pytest
 
@@ -104,7 +104,7 @@ def test_retriever_who_does_not_press_1_leaves_it_parked(decision):
 @BOTH
 @pytest.mark.parametrize("named", ["name", "call"])
 def test_retriever_who_is_removed_leaves_it_parked(begin, named):
-    """Nobody has to wait for as long as a wrong number rings."""
+    """No one has to wait for as long as a wrong number rings."""
     story = retrieving(begin).placed("agent").call("agent", "ringing")
     story.remove("agent" if named == "name" else story.legs["agent"].call_sid).expect("transferring", "hang up agent")
     story.call("agent", "canceled").expect("conferenced", phase="parked").expect_timers("park")

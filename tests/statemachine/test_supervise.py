@@ -1,4 +1,4 @@
-"""Stories of supervisors: heard by nobody, by the agent alone or by all, and never by anybody else."""
+"""Stories of supervisors: heard by no one, by the agent alone or by all, and never by anyone else."""
 
 import pytest
 
@@ -111,7 +111,7 @@ def test_update_of_unknown_outcome_is_looked_at_and_repeated():
 
 
 def test_update_that_is_never_confirmed_fails_the_command_and_the_supervisor_is_muted():
-    """Of a supervisor of whom nobody knows who hears him, everybody may."""
+    """Of a supervisor of whom no one knows who hears him, everyone may."""
     story = supervised("barge").supervise("whisper", "switch").fires(ConfirmOverdue).fires(PendingCommandOverdue)
     story.expect_command("switch", "accepted", "failed", reason="unknown: Twilio did not confirm it")
     story.update_in_doubt("supervisor").fires(ConfirmOverdue).is_unknown("read_calls").fires(ConfirmOverdue)
@@ -168,7 +168,7 @@ def test_dial_of_which_nothing_is_heard_while_a_transfer_ends_is_given_up():
     story.fires(DialOverdue).expect_command("supervise-1", "accepted", "failed", reason="no-answer")
 
 
-# ---- somebody leaves ---------------------------------------------------------------------------------------------
+# ---- someone leaves ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["monitor", "whisper", "barge"])
@@ -227,7 +227,7 @@ def test_agent_who_leaves_by_himself_has_the_supervisor_muted_at_once():
 
 
 def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_at_once():
-    """What is under way would let everybody hear him."""
+    """What is under way would let everyone hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect_muted("supervisor")
     story.fires(PendingCommandOverdue).expect_command("supervise-1", "accepted", "failed")

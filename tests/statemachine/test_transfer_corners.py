@@ -37,7 +37,7 @@ def test_customer_whom_our_own_second_move_takes_out_of_the_room_is_waited_for()
 
 
 def test_phone_that_rings_in_the_room_takes_nothing_when_the_agent_leaves_meanwhile():
-    """It was dialled with early media, so its join proves no answer, whatever the transfer has become since."""
+    """It was dialed with early media, so its join proves no answer, whatever the transfer has become since."""
     story = ringing("warm").complete().expect("transferring", "hold customer").joins("target")
     story.confirms("customer").expect("transferring", "hang up agent").call("agent", "completed")
     story.expect("transferring", phase="blind").expect_transfer("ringing")
@@ -72,7 +72,7 @@ def test_look_is_not_ordered_while_one_is_open():
 
 
 def test_look_that_is_never_answered_is_given_up():
-    """Its outcome may have been put aside, because deciding it failed."""
+    """Its outcome may have been dead-lettered, because deciding it failed."""
     story = talking("consult").complete().expect("transferring", "unhold customer")
     looks = 0
     for _ in range(20):
@@ -139,7 +139,7 @@ def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_has_left_fir
 
 
 def test_long_brief_does_not_use_up_the_time_at_the_gate():
-    """Fifty seconds are said before anybody is asked anything."""
+    """Fifty seconds are said before anyone is asked anything."""
     story = dialling("blind", brief="x" * 500, confirm=True).call("agent", "completed").gate("target")
     story.expect_transfer("confirming")
     assert story.session.timers["dial"] - story.now_ms > 60_000 + 40_000

@@ -1,4 +1,4 @@
-"""The same thing at every moment: somebody hangs up, or a command comes, between any two steps of a transfer.
+"""The same thing at every moment: someone hangs up, or a command comes, between any two steps of a transfer.
 
 A scenario is what people and operators do. It is played over a `Network` one step at a time: an order carried out, a
 callback told. At each step in turn something comes in between, its callbacks told before all others or after them; then
@@ -114,7 +114,7 @@ def play(network: PhoneNetwork, acts: tuple[Act, ...]) -> Iterator[tuple[PhoneNe
 
 
 def finish(network: PhoneNetwork, acts: tuple[Act, ...] = ()) -> None:
-    """The rest of it, and all that is owed; then nobody is left in silence, alone or on hold."""
+    """The rest of it, and all that is owed; then no one is left in silence, alone or on hold."""
     for _ in play(network, acts):
         pass
     assert network.settle(fire(network)), "it comes to no end"
@@ -138,7 +138,7 @@ def check_between(name: str, between: str, *, told_first: bool = False) -> None:
         network = moment.fork()
         owed_before = len(network.owed)
         if BETWEEN[between](network) is False:
-            continue  # nobody is there to do it: what follows is the scenario by itself
+            continue  # no one is there to do it: what follows is the scenario by itself
         if told_first:
             if not owed_before:
                 continue  # first and last are one

@@ -23,7 +23,7 @@ def test_warm_transfer_out_of_a_conference():
     story.expect_transfer("completed").expect_concluded(COMPLETED).expect_attempts((BOB, "answered"))
     story.expect_parties(customer="connected", agent="connected", agent_1="left")
     assert story.session.parties["agent"].label == "target-1"
-    story.confirms("target").expect_timers()  # the leg that was dialled as the target
+    story.confirms("target").expect_timers()  # the leg that was dialed as the target
 
 
 def test_warm_transfer_of_a_bridged_call_converts_first():
@@ -186,7 +186,7 @@ def test_agent_whose_leaving_is_told_before_the_end_of_the_room():
 
 
 def test_customer_whom_somebody_else_took_out_of_the_room_leaves_nobody_in_silence():
-    """His call goes on elsewhere, in somebody else's hands: it is left alone, and everybody here is let go."""
+    """His call goes on elsewhere, in someone else's hands: it is left alone, and everyone here is let go."""
     story = ringing("warm").leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.expect("ended", "end room", "hang up target", reason="customer-left")
 

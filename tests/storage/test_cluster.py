@@ -118,7 +118,7 @@ async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_
 async def test_of_a_silent_primary_only_its_own_partitions_wait(
     cluster: ClusterServers, publisher: BatchingIngest
 ) -> None:
-    """As when its machine is gone: nobody refuses the connection, and it takes the whole deadline to notice."""
+    """As when its machine is gone: no one refuses the connection, and it takes the whole deadline to notice."""
     (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
     node = cluster._at(silent)

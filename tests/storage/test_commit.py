@@ -1,4 +1,4 @@
-"""The one commit: whole or not at all, recognised when repeated, refused to whoever lost the lease."""
+"""The one commit: whole or not at all, recognized when repeated, refused to whoever lost the lease."""
 
 from dataclasses import replace
 

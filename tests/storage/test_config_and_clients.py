@@ -179,7 +179,7 @@ async def test_pipelines_are_packed_alike(client):
 
 
 async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_one(single, client, store, keys):
-    """A server that was demoted and has lost its primary refuses reads; an entry must not be put aside for that."""
+    """A server that was demoted and has lost its primary refuses reads; an entry must not be dead-lettered for that."""
     await client.hset(keys.session("s1"), mapping={"state": "bridged"})
     await client.config_set("replica-serve-stale-data", "no")
     await client.replicaof("127.0.0.1", 1)

@@ -225,7 +225,7 @@ async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys
 async def test_those_in_front_who_gave_up_hold_nobody_up(
     publisher: BatchingIngest, client: Client, keys: Keys, monkeypatch
 ):
-    """A whole pipeline of operations that nobody waits for any more, and behind it one that somebody does."""
+    """A whole pipeline of operations that no one waits for any more, and behind it one that someone does."""
     monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
     given_up = [asyncio.create_task(publisher.publish(deciding(number))) for number in range(3)]
     await asyncio.sleep(0)  # they are waiting, and nothing is sent before the next turn

@@ -41,7 +41,7 @@ def test_scripts_see_and_answer_the_same(real: redis.Redis, expression: str) -> 
     compare(real, [("EVAL", text, b"1", KEYS[0], b"one", b"two")], KEYS)
 
 
-#: Words that mean something to one script or another, beside those that don't.
+#: Words that mean something to one script or another, next to those that don't.
 word = st.sampled_from([
     b"7:me", b"me", b"1", b"2", b"0", b"60", b"", b"accepted", b"done", b"failed", b"d1", b"CA1", b"e1", b"{}", b"3",
     b"5000", b"-1", b"007", b"x y", b"\xff\x00", b"ring|CA1", b"{\"a\":1}",

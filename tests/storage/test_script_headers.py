@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "storage" / "scripts"
 FILES = sorted(FOLDER.glob("*.lua"))
 #: In a header: `KEYS[1]  …`, `ARGV[2 ..]  …`.
 ENTRY = re.compile(r"^  (KEYS|ARGV)\[(\d+)( \.\.)?\]  +(\S.*)$", re.MULTILINE)
-#: Names that Redis gives to scripts beside Lua's own.
+#: Names that Redis gives to scripts next to Lua's own.
 GIVEN = ("redis", "KEYS", "ARGV", "cjson", "cmsgpack", "bit", "struct")
 
 each_script = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

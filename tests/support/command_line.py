@@ -1,4 +1,4 @@
-"""The command line in a process of its own that stays: one command after the other, without the time to start anew.
+"""The command line in a process of its own that stays: one command after the other, without the time to start again.
 
 Run as `python -m tests.support.command_line`: takes a list of arguments a line, answers with how it ended.
 """

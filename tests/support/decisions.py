@@ -56,7 +56,7 @@ class Decisions:
         """The session as it comes out when everything that its log tells is decided again, from nothing.
 
         Raises:
-            AssertionError: the log tells of something that nobody has decided, or it comes out otherwise.
+            AssertionError: the log tells of something that no one has decided, or it comes out otherwise.
         """
         session = Session(session_id)
         for entry in log:

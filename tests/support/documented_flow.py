@@ -63,7 +63,7 @@ class Flow:
         await self.recorder.scene("Customer->>Twilio: calls", call, has_come)
 
     async def browser_calls(self, to: str, **heard: str) -> None:
-        """The agent calls somebody from a browser."""
+        """The agent calls someone from a browser."""
         self.system.sandbox.add_application(APP, voice_url=f"{self.system.public_url}/voice/client")
 
         async def call() -> None:
@@ -76,11 +76,11 @@ class Flow:
         await self.recorder.scene("Agent->>Twilio: calls from a browser", call, has_come)
 
     async def hangs_up(self, address: str, **heard: str) -> None:
-        """Somebody hangs up, and the others go on."""
+        """Someone hangs up, and the others go on."""
         await self._does(address, "hangs up", CallHandle.hang_up, heard, ())
 
     async def hangs_up_and_ends(self, address: str) -> None:
-        """Somebody hangs up, and with that the call ends, in a moment."""
+        """Someone hangs up, and with that the call ends, in a moment."""
 
         async def hang_up() -> None:
             self._leg(address).hang_up()
@@ -103,15 +103,15 @@ class Flow:
         await self.recorder.scene(f"Note over Conferral: {what}", wait, has_come)
 
     async def answers(self, address: str, rings: Sequence[str] = (), **heard: str) -> None:
-        """Somebody picks up; at the scene's end people hear this, and these phones ring."""
+        """Someone picks up; at the scene's end people hear this, and these phones ring."""
         await self._does(address, "answers", CallHandle.answer, heard, rings)
 
     async def refuses(self, address: str, rings: Sequence[str] = (), **heard: str) -> None:
-        """Somebody refuses a call that rings."""
+        """Someone refuses a call that rings."""
         await self._does(address, "declines", CallHandle.reject, heard, rings)
 
     async def refuses_and_ends(self, address: str) -> None:
-        """Somebody refuses, and with that the call ends."""
+        """Someone refuses, and with that the call ends."""
 
         async def refuse() -> None:
             self._leg(address).reject()
@@ -122,7 +122,7 @@ class Flow:
         await self.recorder.scene(f"{self.recorder.people[address]}->>Twilio: declines", refuse, has_ended)
 
     async def presses_one(self, address: str, **heard: str) -> None:
-        """Somebody takes a call at the gate."""
+        """Someone takes a call at the gate."""
         await self._does(address, "presses 1", lambda call: call.press("1"), heard, ())
 
     async def command(self, kind: str, heard: Heard, rings: Sequence[str] = (), **fields: str) -> None:
@@ -200,7 +200,7 @@ class Flow:
         await self.recorder.scene(f"{name}->>Twilio: {what}", act, has_come, _silent(heard))
 
     def _leg(self, address: str) -> CallHandle:
-        """The newest call of somebody, whoever has placed it."""
+        """The newest call of someone, whoever has placed it."""
         legs = [
             call
             for call in map(self.system.sandbox.call, self.system.sandbox.model.state.calls)

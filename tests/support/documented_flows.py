@@ -158,7 +158,7 @@ FLOWS: dict[str, Drawn] = {
 async def draw(redis_url: str, name: str) -> str:
     """Plays a flow and draws it."""
     drawn = FLOWS[name]
-    # Nothing is swept while a flow is drawn: it would ask Twilio something at a moment that nobody chose.
+    # Nothing is swept while a flow is drawn: it would ask Twilio something at a moment that no one chose.
     options: dict[str, Any] = {"CONFERRAL_SWEEP_INTERVAL": 3_600, **drawn.settings}
     async with AsyncExitStack() as stack:
         if drawn.directory:

@@ -15,7 +15,7 @@ as fast as ours: at the usual speed of a `World`, 1, they are real seconds; at 2
 is 0.02 of them, so bounds on silence have to be that much wider.
 
 Nothing is recorded here and nothing runs: the sandbox keeps the history of every leg by itself, from the moment
-somebody is at its phone (a caller: from the call's start; somebody who was dialled: from the answer) to its end. Calls
+someone is at its phone (a caller: from the call's start; someone who was dialed: from the answer) to its end. Calls
 that are over can be asked about as well. Sound itself is not modelled: that a leg hears another one means that it
 would, if the other one spoke.
 """
@@ -25,14 +25,14 @@ from typing import NamedTuple
 from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.model import Sound, SoundInterval
 
-#: The SIDs of the other legs that are heard, with the word `ringing` among them where somebody who is being dialled is
+#: The SIDs of the other legs that are heard, with the word `ringing` among them where someone who is being dialed is
 #: heard as well (early media); or one of the words below.
 #:
-#: - `ringing`: a phone rings, by an ordinary `<Dial>` or by early media in a room where nobody else is heard
+#: - `ringing`: a phone rings, by an ordinary `<Dial>` or by early media in a room where no one else is heard
 #: - `ringback`: a file whose address has `ringback` in its last part: our own tune for who waits for an answer
 #: - `music`: any other file, or Twilio's own music
 #: - `said TEXT`: a `<Say>`, with its sentence
-#: - `silence`: nobody and nothing
+#: - `silence`: no one and nothing
 What = frozenset[str] | str
 
 SILENCE = "silence"
@@ -78,7 +78,7 @@ class HeardTimeline:
     def heard(self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None) -> list[Span]:
         """All that a leg heard, in order of time and without overlaps; only between two moments where they are given.
 
-        Spans that touch and say the same are one. A leg that nobody has answered yet heard nothing: an empty list.
+        Spans that touch and say the same are one. A leg that no one has answered yet heard nothing: an empty list.
         """
         from_s = float("-inf") if since_s is None else since_s
         to_s = self.now() if until_s is None else until_s
@@ -98,7 +98,7 @@ class HeardTimeline:
         return [span.what for span in self.heard(call, since_s, until_s)]
 
     def hears(self, call: CallHandle | str) -> What | None:
-        """What a leg hears at this moment; None when nobody listens there (not answered yet, or over)."""
+        """What a leg hears at this moment; None when no one listens there (not answered yet, or over)."""
         heard = self._sandbox.model.audibility.current(_sid(call))
         return None if heard is None else _what(heard)
 
@@ -135,7 +135,7 @@ class HeardTimeline:
     ) -> float:
         """How long a leg heard something, all times together: another leg, or a word such as `music` or `ringing`.
 
-        The word `said` stands for every sentence; `ringing` counts what is heard beside others as well.
+        The word `said` stands for every sentence; `ringing` counts what is heard next to others as well.
         """
         wanted = what if isinstance(what, str) else what.sid
         return sum(
@@ -145,7 +145,7 @@ class HeardTimeline:
     def longest_silence(
         self, call: CallHandle | str, since_s: float | None = None, until_s: float | None = None
     ) -> float:
-        """The longest time in one piece for which a leg heard nobody and nothing, seconds.
+        """The longest time in one piece for which a leg heard no one and nothing, seconds.
 
         Counted from its answer to its end, or to now; what came before the answer is between the caller and the
         telephone network. 0 for a call that was never answered.

@@ -2,7 +2,7 @@
 
     sandbox.phone("client:bob").in_turn(busy(), answers())      # busy at the first call, then picked up
     sandbox.phone("+14155550155").in_turn(voicemail())
-    leg = await dialled(sandbox, "client:bob", 2)               # its second call
+    leg = await dialed(sandbox, "client:bob", 2)               # its second call
 
 Times are seconds of the sandbox's clock, so they shrink with its speed. A phone that was told nothing rings until
 Twilio gives up.
@@ -15,9 +15,9 @@ PICK_UP_S = 0.02
 
 
 def answers(after_s: float = PICK_UP_S, *, hangs_up_after_s: float | None = None) -> PhoneScript:
-    """Somebody picks up so long after it began to ring, and hangs up so long after that, or never.
+    """Someone picks up so long after it began to ring, and hangs up so long after that, or never.
 
-    Presses no keys: at a gate that asks for one, this is somebody who listens to the question and says nothing.
+    Presses no keys: at a gate that asks for one, this is someone who listens to the question and says nothing.
     """
     return PhoneScript(answer_after_s=after_s, hang_up_after_s=hangs_up_after_s)
 
@@ -25,7 +25,7 @@ def answers(after_s: float = PICK_UP_S, *, hangs_up_after_s: float | None = None
 def presses(
     *keys: str, after_s: float = PICK_UP_S, key_after_s: float = 0.05, hangs_up_after_s: float | None = None
 ) -> PhoneScript:
-    """Somebody picks up and presses keys when asked to: at each `<Gather>` in turn, so long after it has begun.
+    """Someone picks up and presses keys when asked to: at each `<Gather>` in turn, so long after it has begun.
 
     `presses("1")` takes the call; `presses("2")` refuses it; `presses("", "1")` lets the first question pass. Behind
     the last of them nothing more is pressed.
@@ -47,7 +47,7 @@ def busy(after_s: float = 0.0) -> PhoneScript:
 
 
 def refuses(after_s: float = PICK_UP_S) -> PhoneScript:
-    """Somebody sees it ring and refuses (CallStatus `busy`, SIP 603)."""
+    """Someone sees it ring and refuses (CallStatus `busy`, SIP 603)."""
     return PhoneScript(outcome="reject", answer_after_s=after_s)
 
 
@@ -57,12 +57,12 @@ def unreachable(after_s: float = 0.0) -> PhoneScript:
 
 
 def rings() -> PhoneScript:
-    """Nobody picks up: it rings until Twilio gives up (CallStatus `no-answer`, SIP 487)."""
+    """No one picks up: it rings until Twilio gives up (CallStatus `no-answer`, SIP 487)."""
     return PhoneScript(outcome="no-answer")
 
 
 async def dialled(sandbox: Sandbox, address: str, time: int = 1, *, timeout_s: float = 30.0) -> CallHandle:
-    """Waits until a phone was dialled so many times, and returns the leg of that time, whatever has become of it.
+    """Waits until a phone was dialed so many times, and returns the leg of that time, whatever has become of it.
 
     Raises:
         TimeoutError: It was not, within so many real seconds.

@@ -147,7 +147,7 @@ class ClusterServers:
         return found
 
     def signal(self, number: signal.Signals) -> None:
-        """To all nodes at once: nobody is missed by the others."""
+        """To all nodes at once: no one is missed by the others."""
         for node in self.nodes:
             node.signal(number)
 
@@ -177,7 +177,7 @@ class ClusterServers:
         return sum(int(one.get(f"errorstat_{word}", {}).get("count", 0)) for one in told)
 
     def reset(self) -> None:
-        """Empties it, with everybody up and the usual settings."""
+        """Empties it, with everyone up and the usual settings."""
         for node in self.nodes:
             if not node.is_up:
                 node.start()

@@ -1,4 +1,4 @@
-"""The Redis in memory beside a real one: both are asked the same, and have to answer the same."""
+"""The Redis in memory next to a real one: both are asked the same, and have to answer the same."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def replies_of_memory(commands: Sequence[Words]) -> list[Any]:
     assert fault is None
     answers = []
     for one, reply in zip(commands, replies, strict=True):
-        if type(reply) is Blocked:  # nobody writes meanwhile, so it comes back empty
+        if type(reply) is Blocked:  # no one writes meanwhile, so it comes back empty
             reply = None
         try:
             answers.append(told(one[0], {}, reply))

@@ -48,9 +48,9 @@ class RedisHistory:
         self._server = server
         self._may_be_replica = may_be_replica
         self.commits: list[Commit] = []
-        #: Versions that somebody wrote otherwise than by a commit.
+        #: Versions that someone wrote otherwise than by a commit.
         self.strange: list[str] = []
-        #: How often it had to connect anew (count).
+        #: How often it had to connect again (count).
         self.gaps = 0
         #: What each command was called how often (count), those within scripts left out.
         self.calls: dict[str, int] = {}

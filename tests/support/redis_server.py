@@ -41,7 +41,7 @@ class RedisServer:
     Args:
         program: Which redis-server.
         append_only: Whether it keeps an append-only file.
-        port: Where it listens on loopback beside its socket, for a replica; nowhere by default.
+        port: Where it listens on loopback next to its socket, for a replica; nowhere by default.
         ignores_file_size: Whether a file that may not grow is an error to it, as a full disk is, and not its end.
     """
 

@@ -1,8 +1,8 @@
 """Draws what happens to a call as a Mermaid sequence diagram, from a real run.
 
-A flow is played scene by scene: somebody does one thing (an operator gives a command, a phone is answered), and the
+A flow is played scene by scene: someone does one thing (an operator gives a command, a phone is answered), and the
 scene is over when nothing is under way any more. Drawn are the requests that Conferral sends, the documents that Twilio
-asks it for, the phones that are dialled, and at each scene's end what has become of commands, the states that the
+asks it for, the phones that are dialed, and at each scene's end what has become of commands, the states that the
 session went through, the sentences that were said, and who hears whom.
 
 What races in the real world would differ from run to run, so it is put in order:
@@ -31,7 +31,7 @@ from conferral.storage.commands import command_stream
 from tests.support.local_system import NUMBER, LocalSystem
 
 _OTHERS = ("Twilio", "Conferral", "Operator")
-#: Why a leg is over that nobody has answered.
+#: Why a leg is over that no one has answered.
 _UNANSWERED = {
     "busy": "is busy",
     "no-answer": "does not answer",
@@ -41,7 +41,7 @@ _UNANSWERED = {
 
 #: Requests that may overtake each other, and those that nothing waits for.
 _SIDE_BY_SIDE, _NET = "side by side", "net"
-#: What is heard beside people, in words; everything else is a sentence of ours.
+#: What is heard next to people, in words; everything else is a sentence of ours.
 _SOUNDS = {"silence": "nothing", "ringback": "ringback", "ringing": "a phone ringing", "music": "music"}
 
 #: What the words of the record have in them where this is heard.
@@ -106,7 +106,7 @@ class SequenceRecorder:
         """Plays one scene and draws it.
 
         Args:
-            act: The line that draws what somebody does.
+            act: The line that draws what someone does.
             do: Does it.
             until: What the scene is about has come.
             silent: Those who hear nothing at its end.
@@ -136,7 +136,7 @@ class SequenceRecorder:
         self.scenes = [[self._note(opening), self._who_hears_whom()]]
 
     async def come_to_rest(self, silent: frozenset[str] = frozenset()) -> None:
-        """Waits until nothing is under way between Twilio and Conferral, and nobody is between two tunes.
+        """Waits until nothing is under way between Twilio and Conferral, and no one is between two tunes.
 
         Args:
             silent: Those who hear nothing for longer than that.
@@ -316,7 +316,7 @@ class SequenceRecorder:
         return sorted(said)
 
     def heard_now(self) -> dict[str, str]:
-        """What everybody on the line hears, by name."""
+        """What everyone on the line hears, by name."""
         return {self._named(call.sid): self._hears(call) for call in self._legs()}
 
     def _who_hears_whom(self) -> str:

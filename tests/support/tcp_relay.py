@@ -128,7 +128,7 @@ class Relay:
         count: int = 1_000_000,
         draw: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Cuts the connection in the reply to requests: what was asked for happens, but nobody learns of it.
+        """Cuts the connection in the reply to requests: what was asked for happens, but no one learns of it.
 
         Args:
             containing: Of requests that contain this.
@@ -234,7 +234,7 @@ class Relay:
                 return
 
     async def _send_once_more(self, data: bytes) -> None:
-        """Over a connection of its own, whose reply nobody reads to the end."""
+        """Over a connection of its own, whose reply no one reads to the end."""
         from_server, to_server = await self._connect()
         try:
             to_server.write(data)

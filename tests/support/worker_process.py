@@ -102,7 +102,7 @@ def order_of(
         die_at: The step at which it dies.
         nth: The how-manieth time that it comes there.
         kind: Kind of the effect that it is at; empty for steps of the loop.
-        block_s: It does not die, but stands still there for so many seconds, as a loop does that somebody blocks.
+        block_s: It does not die, but stands still there for so many seconds, as a loop does that someone blocks.
         decisions_file: Where it writes down what it decides; see `tests.support.decisions`.
         changes: Settings that it has otherwise than the test's world.
     """

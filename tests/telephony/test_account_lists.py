@@ -1,4 +1,4 @@
-"""The account's lists: every page of every status of what is live, at a bounded pace, and nothing of anybody else's."""
+"""The account's lists: every page of every status of what is live, at a bounded pace, and nothing of anyone else's."""
 
 import random
 from collections import deque

@@ -133,7 +133,7 @@ def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, r
         ("client:, US", "client:alice", True),
         ("", "+14155550123", False),
         ("GB,+44", "+4402079460123", False),  # the trunk prefix left in
-        ("US", "+15550100", False),  # possible, but assigned to nobody
+        ("US", "+15550100", False),  # possible, but assigned to no one
         ("CA", "+13101234", True),  # complete with seven digits
         ("+98", "+989601", True),
         ("sip:example.com", "sip:bob@example.com:5061", True),

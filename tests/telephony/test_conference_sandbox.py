@@ -42,7 +42,7 @@ async def two_talk(line: SandboxCallLine) -> tuple[str, str, str]:
 
 
 async def joins(line: SandboxCallLine, party: str, address: str, conference: str, *, supervises: bool = False) -> str:
-    """Somebody is dialled in straight and answers; the call's SID."""
+    """Someone is dialed in straight and answers; the call's SID."""
     line.sandbox.phone(address).script(answer_after_s=0)
     effect = CreateParticipant(
         effect_id=f"d-{party}", session_id=SESSION, party=party, to=address, timeout_s=20, conference=conference,

@@ -1,4 +1,4 @@
-"""Effects as REST requests, over twilio-python with a scripted HTTP client in place of the network."""
+"""Effects as REST requests, over twilio-python with a scripted HTTP client instead of the network."""
 
 import asyncio
 from collections import Counter

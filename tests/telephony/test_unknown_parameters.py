@@ -1,4 +1,4 @@
-"""What Twilio tells under names that nobody here knows."""
+"""What Twilio tells under names that no one here knows."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Our own audio: fetched by anybody, cached, and made by the script that says how."""
+"""Our own audio: fetched by anyone, cached, and made by the script that says how."""
 
 import io
 import wave

@@ -106,7 +106,7 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
         ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
         ("outbound", "transferring", customer(wait_audio=WaitAudio.RINGBACK), CONF, IN_ANOTHER),
-        # Whoever takes part beside the two hangs up when the room is over.
+        # Whoever takes part next to the two hangs up when the room is over.
         ("inbound",  "transferring", PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
         ("inbound",  "conferenced",  PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
     ],
@@ -356,7 +356,7 @@ SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
         ("conferenced",  "",                CONF,   "answered",  GO_ON),    # the session has not heard of it yet
         ("bridged",      "",                BRIDGE, "completed", GO_ON),
         ("bridged",      "",                BRIDGE, "answered",  GO_ON),
-        ("bridged",      "",                BRIDGE, "",          HANG_UP),  # nobody knows whether they have talked
+        ("bridged",      "",                BRIDGE, "",          HANG_UP),  # no one knows whether they have talked
         ("bridged",      "",                BRIDGE, "no-answer", SILENT),
         ("converting",   "",                BRIDGE, "completed", JOIN),
         ("transferring", "",                CONF,   "answered",  IN_ANOTHER),

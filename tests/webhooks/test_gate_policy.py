@@ -28,7 +28,7 @@ def dialled(**known):
         ("bridged",      "outbound", "agent",    CUSTOMER),     # of a `call`
         ("converting",   "inbound",  "target",   NOWHERE),
         ("converting",   "outbound", "agent",    NOWHERE),
-        ("conferenced",  "inbound",  "target",   NOWHERE),      # somebody else has taken it, or it was cancelled
+        ("conferenced",  "inbound",  "target",   NOWHERE),      # someone else has taken it, or it was cancelled
         ("conferenced",  "outbound", "agent",    NOWHERE),
         ("transferring", "inbound",  "target",   CONFERENCE),
         ("transferring", "inbound",  "target_2", CONFERENCE),
@@ -124,7 +124,7 @@ def test_a_dial_that_is_nobodys_leads_nowhere(state):
     ("waited_for", "confirm", "asked", "pressed", "expected"),
     [
         (True,  False, 1, "",      ACCEPTED),
-        (True,  False, 1, "5",     ACCEPTED),    # nobody has asked for a key yet
+        (True,  False, 1, "5",     ACCEPTED),    # no one has asked for a key yet
         (True,  True,  1, "",      ASK),
         (True,  True,  1, "1",     ASK),
         (True,  True,  2, "1",     ACCEPTED),

@@ -31,7 +31,7 @@ def two_targets(**known):
 
 
 async def briefed(client, dial, call_sid):
-    """Somebody picks up and hears the brief; gives what is asked afterwards."""
+    """Someone picks up and hears the brief; gives what is asked afterwards."""
     _, document = await post(client, at(1, dial), answered(CallSid=call_sid))
     assert (verbs(document), said(document)) == (["Say", "Redirect"], "About an invoice.")
     return next_url(document, "Redirect")
@@ -91,7 +91,7 @@ async def test_who_is_asked_for_a_key_hears_the_brief_with_the_question(client, 
     ("known", "expected"),
     [
         ({"ring_group": "word"},             ["Dial"]),         # nothing is to be said
-        ({"brief": "About an invoice."},  ["Say", "Dial"]),  # nobody else rings
+        ({"brief": "About an invoice."},  ["Say", "Dial"]),  # no one else rings
     ],
 )  # fmt: skip
 async def test_without_others_or_without_a_brief_one_request_is_enough(client, ingest, known, expected):

@@ -318,7 +318,7 @@ async def test_a_redis_that_hangs_costs_no_more_than_the_deadline(client, ingest
     assert parse_gate(next_url(document, "Redirect").partition("?")[2]).request_number == 2
 
 
-# ---- when our own URL fails, or is somebody else's ---------------------------------------------------------------
+# ---- when our own URL fails, or is someone else's ---------------------------------------------------------------
 
 
 async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, ingest):

@@ -1,4 +1,4 @@
-"""The agent of a bridge could not be had: the next one is rung, without waiting for anybody."""
+"""The agent of a bridge could not be had: the next one is rung, without waiting for anyone."""
 
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
@@ -90,7 +90,7 @@ async def test_a_session_that_nobody_has_decided_upon_yet_goes_by_the_directory(
 
 
 async def test_where_the_session_knows_of_nobody_else_nobody_else_rings(open_client, ingest, write_directory):
-    """One that was rebuilt from callbacks ends here: a call that went on would be nobody's."""
+    """One that was rebuilt from callbacks ends here: a call that went on would be no one's."""
     client = await open_client(**write_directory(DIRECTORY))
     ingest.facts = facts("bridged")
 

@@ -1,4 +1,4 @@
-"""Somebody who waits comes out of the conference, or is left there: what the action of the `<Dial>` is answered."""
+"""Someone who waits comes out of the conference, or is left there: what the action of the `<Dial>` is answered."""
 
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit

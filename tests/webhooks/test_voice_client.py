@@ -1,4 +1,4 @@
-"""A browser or app user calls somebody; whatever the browser sends may be made up."""
+"""A browser or app user calls someone; whatever the browser sends may be made up."""
 
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit
@@ -117,7 +117,7 @@ async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_
         ({"SessionID": "a b"}, "SessionID is no id"),
         ({"SessionID": "a:b{c}"}, "SessionID is no id"),
         ({"SessionID": "a" * 65}, "SessionID is no id"),
-        ({"SessionID": "CF" + "3" * 32}, "has the form of a SID"),          # the way into somebody else's conference
+        ({"SessionID": "CF" + "3" * 32}, "has the form of a SID"),          # the way into someone else's conference
         ({"SessionID": AGENT}, "has the form of a SID"),
         ({"SessionID": "cs" + "aF" * 16}, "has the form of a SID"),
     ],
@@ -303,7 +303,7 @@ async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
 
     dial = ET.fromstring(document).find("Dial")
     assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
-    # Nobody knows whether a session of the other name exists, so nothing is told of it.
+    # No one knows whether a session of the other name exists, so nothing is told of it.
     action = parse_dial_action(urlsplit(dial.get("action")).query)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
     told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)

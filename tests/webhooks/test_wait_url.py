@@ -1,4 +1,4 @@
-"""What somebody who waits or is held hears."""
+"""What someone who waits or is held hears."""
 
 import xml.etree.ElementTree as ET
 from unittest.mock import AsyncMock
@@ -58,7 +58,7 @@ async def get(client, target, *, token="12345", **changes):
         (hears(WaitAudio.RINGBACK), "music",    RINGBACK),
         (hears(WaitAudio.NONE),     "music",    MUSIC),
         (facts("ended"),       "ringback", RINGBACK),
-        (None,                 "ringback", RINGBACK),     # nobody knows the session
+        (None,                 "ringback", RINGBACK),     # no one knows the session
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])

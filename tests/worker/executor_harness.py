@@ -1,4 +1,4 @@
-"""An executor with a scripted Twilio, a lease, and time that passes only when somebody sleeps."""
+"""An executor with a scripted Twilio, a lease, and time that passes only when someone sleeps."""
 
 import asyncio
 import random
@@ -134,7 +134,7 @@ def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, recording_s
 
 
 class FakeTime:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only when someone sleeps."""
 
     def __init__(self) -> None:
         self.s = 0.0
@@ -171,7 +171,7 @@ class FakeCalls:
     def __init__(self) -> None:
         self.script: dict[str, deque[Step]] = defaultdict(deque)
         self.looks: dict[str, deque[Step]] = defaultdict(deque)
-        #: What the list of calls shows of calls to the dialled address that are over.
+        #: What the list of calls shows of calls to the dialed address that are over.
         self.gone_calls: tuple[str, ...] = ()
         #: Since when it was asked for them, Unix milliseconds.
         self.gone_since_ms: list[int] = []

@@ -174,7 +174,7 @@ def test_worker_that_starts_after_redis_was_rolled_back_looks_before_anything_is
 
 
 def test_lease_that_was_given_back_before_the_rollback_is_taken_with_care():
-    """Its copy says that nobody left anything behind; the holder that came after is forgotten."""
+    """Its copy says that no one left anything behind; the holder that came after is forgotten."""
 
     async def story(team: WorkerCluster) -> None:
         first = team.join()
@@ -207,7 +207,7 @@ def test_all_workers_killed_at_once_are_followed_by_one_that_takes_everything():
 
 
 def test_without_pub_sub_looking_suffices():
-    """An ACL refuses it, or nobody passes it on."""
+    """An ACL refuses it, or no one passes it on."""
 
     async def story(team: WorkerCluster) -> None:
         team.server.fault = lambda name: Fault.UNREACHABLE if name == "PUBLISH" else None
@@ -293,7 +293,7 @@ def test_who_is_listed_but_takes_nothing_leaves_no_partition_without_a_holder():
 
 
 async def _something(team: WorkerCluster, chance: random.Random) -> None:
-    """Somebody joins, leaves, dies or stalls, or Redis is away, or its clock is set."""
+    """Someone joins, leaves, dies or stalls, or Redis is away, or its clock is set."""
     members = list(team.alive.values())
     what = chance.choice(["join", "join", "leave", "kill", "stall", "down", "set"])
     if what == "join" and len(members) < 6:

@@ -122,7 +122,7 @@ def test_next_holder_goes_on_with_the_same_time(by_s: float, how: str, after_s: 
 
 
 def test_worker_that_dies_before_it_has_seen_the_clock_go_back_makes_no_timer_late():
-    """Nobody saw the step; but the partition's time is written down, and never goes back."""
+    """No one saw the step; but the partition's time is written down, and never goes back."""
 
     async def story(team: WorkerCluster) -> None:
         await three(team)
@@ -229,7 +229,7 @@ def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(stalled
 
 @pytest.mark.parametrize("by_s, earlier_s", [(-HOUR_S, HOUR_S), (HOUR_S, 0.0), (0.0, 0.0)])
 def test_call_is_looked_for_from_the_earlier_of_two_times_on(by_s: float, earlier_s: float):
-    """Twilio's list goes by Twilio's clock; nobody knows whether ours or Redis's agrees with it."""
+    """Twilio's list goes by Twilio's clock; no one knows whether ours or Redis's agrees with it."""
 
     async def story(team: WorkerCluster) -> None:
         member = team.join()

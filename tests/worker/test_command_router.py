@@ -1,4 +1,4 @@
-"""The router: who may not be dialled is turned away before anything was published, and each command is routed once."""
+"""The router: who may not be dialed is turned away before anything was published, and each command is routed once."""
 
 import asyncio
 
@@ -147,7 +147,7 @@ async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing)
 
 
 async def is_turned_away(routing, name, reason, by=""):
-    """Refused: its session, where there is one, only notes it, and hears of nobody who could be dialed."""
+    """Refused: its session, where there is one, only notes it, and hears of no one who could be dialed."""
     if name == "call":
         assert await routing.outcome("c1") == ("rejected", reason, "")
         assert await routing.events() == []

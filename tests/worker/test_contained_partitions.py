@@ -1,4 +1,4 @@
-"""Any error while a partition is read, decided and written: the entry at fault is put aside, all else is decided.
+"""Any error while a partition is read, decided and written: the entry at fault is dead-lettered, all else is decided.
 
 In virtual time, on a Redis in memory. What a partition asks of Redis is counted, not listed.
 """

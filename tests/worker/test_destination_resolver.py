@@ -1,4 +1,4 @@
-"""Who may not be dialled is turned away by name of the field, never by the address."""
+"""Who may not be dialed is turned away by name of the field, never by the address."""
 
 import pytest
 

@@ -14,7 +14,7 @@ from tests.support.redis_clients import AnyServer, client_of
 
 
 class Ticks:
-    """Time in which everybody sleeps until the next tick."""
+    """Time in which everyone sleeps until the next tick."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -241,7 +241,7 @@ async def test_one_dial_of_all_workers_goes_at_each_turn_and_workers_take_turns(
         await shared.next_turn()
         assert len(shared.got) == turns
 
-    # Who begins is up to Redis; from then on nobody gets a second turn before everybody had one.
+    # Who begins is up to Redis; from then on no one gets a second turn before everyone had one.
     names = [dial.partition("-")[0] for dial in shared.got]
     assert all(set(names[at : at + 3]) == {"one", "two", "three"} for at in range(1, 10))
     for name in shared.workers:

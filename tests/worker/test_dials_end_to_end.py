@@ -148,7 +148,7 @@ async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redi
     [
         ("before_request", "create_participant", "done", 1),
         ("after_request", "create_participant", "done", 1),
-        # It was marked and never sent; nobody can know that, so it is not sent any more.
+        # It was marked and never sent; no one can know that, so it is not sent any more.
         ("before_request", "create_call", "failed", 0),
         ("after_request", "create_call", "done", 1),
     ],

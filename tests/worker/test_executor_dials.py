@@ -1,4 +1,4 @@
-"""Somebody who is dialled is dialled once, whatever becomes of the request, and never when nobody waits any more."""
+"""Someone who is dialed is dialed once, whatever becomes of the request, and never when no one waits any more."""
 
 import asyncio
 import random

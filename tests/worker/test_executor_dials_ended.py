@@ -1,4 +1,4 @@
-"""A dial that nobody waits for any more is not sent, or hung up where it was under way."""
+"""A dial that no one waits for any more is not sent, or hung up where it was under way."""
 
 import asyncio
 from collections.abc import AsyncIterator

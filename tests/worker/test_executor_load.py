@@ -33,12 +33,12 @@ both_looks = pytest.mark.parametrize("look", [read("look"), find("look")], ids=l
 
 
 def session(name: str = "S1", dial_id: str = "d", **target: object) -> Session:
-    """A session that has dialled a target; more about whom."""
+    """A session that has dialed a target; more about whom."""
     return Session(name, parties={"target": Party("target", "target-2", dial_id=dial_id, **target)})
 
 
 LEAVING = session(is_leaving=True)
-#: Sessions in which nobody waits for the dial `d`.
+#: Sessions in which no one waits for the dial `d`.
 unwanted = pytest.mark.parametrize(
     "changed",
     [LEAVING, session(status=PartyStatus.LEFT), session(dial_id="another"), Session("S1")],
@@ -320,7 +320,7 @@ async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> Non
     assert (shown, system.calls.asked, system.executor.counts.dropped, system.executor.waiting) == ([], [], 1, 0)
 
 
-# ---- Redis keeps somebody waiting ------------------------------------------------------------------------------------
+# ---- Redis keeps someone waiting ------------------------------------------------------------------------------------
 
 
 async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> None:

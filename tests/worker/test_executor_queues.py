@@ -1,4 +1,4 @@
-"""Dials wait for their turn where a pace is set, and nothing and nobody else waits with them."""
+"""Dials wait for their turn where a pace is set, and nothing and no one else waits with them."""
 
 import asyncio
 from collections.abc import AsyncIterator

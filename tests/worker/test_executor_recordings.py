@@ -252,7 +252,7 @@ async def test_announcements_to_several_are_played_in_their_order(system: Execut
 
 
 async def test_session_does_what_was_ordered_first_first(system: ExecutorHarness) -> None:
-    """A consult: the recording is paused before anybody is dialled."""
+    """A consult: the recording is paused before anyone is dialed."""
     answer = asyncio.Event()
     system.calls.script["c"].append(answer)
     for effect in (change("c"), straight("d"), recording("r"), redirect("other", "S2")):

@@ -1,4 +1,4 @@
-"""Partitions change hands while people talk: workers come and go, and nobody notices."""
+"""Partitions change hands while people talk: workers come and go, and no one notices."""
 
 import asyncio
 import sys

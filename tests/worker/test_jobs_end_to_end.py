@@ -80,7 +80,7 @@ async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer,
 async def test_successor_makes_nobody_hear_an_announcement_twice(
     redis_server: RedisServer, point: str, outcome: str, times: int
 ) -> None:
-    """It was marked before it was to be sent: whether it was, nobody can know, unless Twilio tells of its end."""
+    """It was marked before it was to be sent: whether it was, no one can know, unless Twilio tells of its end."""
     system = LocalSystem(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0)
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "play_announcement")
     async with system:
@@ -133,7 +133,7 @@ async def survey(_request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def survey_url() -> AsyncIterator[str]:
-    """TwiML of somebody else."""
+    """TwiML of someone else."""
     app = web.Application()
     app.router.add_post("/survey", survey)
     runner = web.AppRunner(app, access_log=None)
@@ -147,7 +147,7 @@ async def survey_url() -> AsyncIterator[str]:
 async def test_successor_sends_the_customer_away(
     redis_server: RedisServer, tmp_path: Path, survey_url: str, point: str
 ) -> None:
-    """Nobody is left in a room of his own, even if what he has gone on to begins anew."""
+    """No one is left in a room of his own, even if what he has gone on to begins again."""
     directory = tmp_path / "directory.toml"
     directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{survey_url}"\n')
     system = LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory)

@@ -49,7 +49,7 @@ from conferral.statemachine.transfer import TransferState
 from conferral.worker.consumer.log_entry import command_type_of, details
 
 NUMBER = "+14155550123"
-#: What is about a person, or lets somebody dial.
+#: What is about a person, or lets someone dial.
 PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token", "to", "agent", "customer", "brief",
                      "digits", "url", "say", "reason", "mode", "action", "other_agents", "caller_id",
                      "called_number"})  # fmt: skip
@@ -125,7 +125,7 @@ def test_event_is_told_in_a_few_words(event, words):
     ("CA3", "call"),
 ], ids=["now-the-agent", "the-target", "gone-before"])  # fmt: skip
 def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
-    """Who was dialled as target and is agent now still reports as target."""
+    """Who was dialed as target and is agent now still reports as target."""
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
     event = CallProgressed(session_id="s", party="target", call_sid=call_sid, status="completed")
@@ -234,7 +234,7 @@ ROOM = {"session_id": "s", "conference_sid": "CF1"}
     (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
 ], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
 def test_participant_is_told_under_the_name_that_the_party_has_now(event, words):
-    """The label stays what it was when the leg was dialled, and tells strangers alone."""
+    """The label stays what it was when the leg was dialed, and tells strangers alone."""
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("agent-1", "agent-1", "CA2"), ("target", "target-3", "")]}  # fmt: skip
     assert details(event, Session("s", parties=parties))["party"] == words
@@ -245,7 +245,7 @@ def test_no_event_tells_whom_it_is_about(kind):
     """Every field that holds an address or a secret is filled with a number; the words hold none of it."""
     values = {}
     for field, hint in get_type_hints(kind).items():
-        # A party that a command names is whatever somebody has typed; elsewhere it comes from our own URLs.
+        # A party that a command names is whatever someone has typed; elsewhere it comes from our own URLs.
         if field in PRIVATE or (field == "party" and issubclass(kind, Command)):
             values[field] = (NUMBER,) if hint == tuple[str, ...] else NUMBER
         elif hint == tuple[CallSeen, ...]:

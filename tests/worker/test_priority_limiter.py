@@ -24,7 +24,7 @@ def lanes_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
 
 
 class Holder:
-    """Somebody who takes a slot and keeps it until told."""
+    """Someone who takes a slot and keeps it until told."""
 
     def __init__(self, lanes: PriorityLimiter, kind: str) -> None:
         self.is_in = False

@@ -1,4 +1,4 @@
-"""An effect that kills the process: after five deaths it is put aside, and what stands beside it is carried out.
+"""An effect that kills the process: after five deaths it is dead-lettered, and what stands next to it is carried out.
 
 In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
 """

@@ -1,4 +1,4 @@
-"""What a worker says it lacks: partitions that nobody holds, and how it stands with Twilio."""
+"""What a worker says it lacks: partitions that no one holds, and how it stands with Twilio."""
 
 import random
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ async def test_partition_that_nobody_holds_is_counted_at_once_and_told_when_it_l
     await holders.refresh()
     assert (counted(), holders.unassigned) == (0, [])
 
-    assert await leases.release(client, held[1])  # given back, and nobody takes it
+    assert await leases.release(client, held[1])  # given back, and no one takes it
     for _ in range(3):  # the others are renewed
         time.s += 2
         for lease in (held[0], held[2]):
@@ -51,7 +51,7 @@ async def test_partition_that_nobody_holds_is_counted_at_once_and_told_when_it_l
     time.s += 1.5
     assert holders.unassigned == [1]
 
-    time.s += 4  # nobody renews any more: a worker was killed
+    time.s += 4  # no one renews any more: a worker was killed
     await holders.refresh()
     assert counted() == 3
     await take(1)

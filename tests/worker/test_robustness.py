@@ -73,7 +73,7 @@ async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, mo
     assert (await system.command("convert", customer.sid, id="c1")).status == "failed"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     letters = DeadLetters(system.client, system.keys)
-    # Back where it was, and aside again: what is wrong is not mended by trying.
+    # Back where it was, and aside again: what is wrong is not fixed by trying.
     assert (await letters.retry_all("processing failed", 1)).done == 1
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter again")
     monkeypatch.undo()
@@ -110,7 +110,7 @@ async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(system, mo
 
 @pytest.mark.soak
 async def test_partition_whose_work_failed_is_not_given_back_as_clean(system, monkeypatch):
-    """An error nobody thought of ends the process; the next holder has to know that somebody died here."""
+    """An error no one thought of ends the process; the next holder has to know that someone died here."""
 
     def breaks(*_args):
         raise MemoryError
@@ -307,7 +307,7 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
 async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_first_time(
     system, monkeypatch, repetitions_ms, result
 ):
-    """It used to be in doubt, and so was not dialled, for as long as the same worker held the partition."""
+    """It used to be in doubt, and so was not dialed, for as long as the same worker held the partition."""
     monkeypatch.setattr("conferral.worker.consumer.dispatcher.REDELIVERY_WINDOW_MS", repetitions_ms)
     system.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
     customer, _ = await system.converted()

@@ -1,4 +1,4 @@
-"""Outbox entries that can't be read become dead letters; what stands beside them is carried out."""
+"""Outbox entries that can't be read become dead letters; what stands next to them is carried out."""
 
 from typing import Any
 

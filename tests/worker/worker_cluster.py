@@ -144,7 +144,7 @@ class WorkerCluster:
         await asyncio.sleep(time_s)  # a delay: virtual time
 
     def set_clock(self, by_s: float) -> None:
-        """Somebody sets Redis's clock."""
+        """Someone sets Redis's clock."""
         self.server_set_ms += round(by_s * 1000)
 
     def assert_all_work(self) -> None:

@@ -42,7 +42,7 @@ def own_commands(server: "MemoryServer") -> dict[bytes, Command]:
 
 
 def _info(server: "MemoryServer") -> Reply:
-    """Every section that anybody here asks for, whichever was named."""
+    """Every section that anyone here asks for, whichever was named."""
     lines = {
         "redis_version": ".".join(map(str, server.version)),
         "redis_mode": "standalone",

@@ -1,4 +1,4 @@
-"""Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server in place of a socket."""
+"""Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server instead of a socket."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ class MemoryClient(AsyncCoreCommands):
         """Sends commands in one piece; their replies, refusals as they are.
 
         Raises:
-            redis.exceptions.ConnectionError: the connection broke; nobody knows what became of them.
+            redis.exceptions.ConnectionError: the connection broke; no one knows what became of them.
             redis.exceptions.TimeoutError: the same.
         """
         server = self.server

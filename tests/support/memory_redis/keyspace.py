@@ -30,7 +30,7 @@ class Keyspace:
         self.expires: dict[bytes, int] = {}
         self.is_in_script = False
         self._due: list[tuple[int, bytes]] = []
-        #: Streams for which somebody waits, with how many do, and those of them that have got an entry since.
+        #: Streams for which someone waits, with how many do, and those of them that have got an entry since.
         self.waited: dict[bytes, int] = {}
         self.ready: dict[bytes, None] = {}
 
@@ -78,7 +78,7 @@ class Keyspace:
         return self.values.pop(key, None) is not None
 
     def noted_entry(self, key: bytes) -> None:
-        """Remembers that a stream has got an entry, when somebody waits for one."""
+        """Remembers that a stream has got an entry, when someone waits for one."""
         if key in self.waited:
             self.ready[key] = None
 

@@ -335,7 +335,7 @@ def set_is_member(db: Keyspace, argv: list[bytes]) -> Reply:
     return int(argv[2] in (db.set(argv[1]) or ()))
 
 
-# ---- lists: no key of ours, but somebody else's may stand in the way -----------------------------------------------
+# ---- lists: no key of ours, but someone else's may stand in the way -----------------------------------------------
 
 
 @command("RPUSH", -3, grows=True)

@@ -56,7 +56,7 @@ class MemoryServer:
 
         Args:
             now_ms: Its wall clock, Unix milliseconds.
-            version: What it says it is. Its behaviour is that of 7.0.
+            version: What it says it is. Its behavior is that of 7.0.
         """
         self.db = Keyspace(now_ms)
         self.version = version
@@ -74,7 +74,7 @@ class MemoryServer:
         self.channels: dict[bytes, dict[MemoryPubSub, None]] = {}
         #: What arrived while the server is paused; None while it is not.
         self.held_up: list[Callable[[], None]] | None = None
-        #: Replies that somebody waits for, and their time-outs.
+        #: Replies that someone waits for, and their time-outs.
         self.open: dict[asyncio.Future[Any], None] = {}
         self._starts = 0
         self._waiting: dict[bytes, dict[Waiter, None]] = {}
@@ -149,7 +149,7 @@ class MemoryServer:
         self.held_up = self.held_up if self.held_up is not None else []
 
     def resume(self) -> None:
-        """Does all that was sent meanwhile, whether anybody still waits for it or not."""
+        """Does all that was sent meanwhile, whether anyone still waits for it or not."""
         held_up, self.held_up = self.held_up or [], None
         for arrive in held_up:
             arrive()
@@ -313,7 +313,7 @@ class MemoryServer:
                     waiter.answer.set_result(found)
 
     def publish(self, channel: bytes, message: bytes) -> int:
-        """Hands a message to everybody who listens; how many they were."""
+        """Hands a message to everyone who listens; how many they were."""
         listening = self.channels.get(channel, {})
         for subscriber in list(listening):
             subscriber.deliver([b"message", channel, message])

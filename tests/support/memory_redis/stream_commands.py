@@ -236,7 +236,7 @@ def _read_from(db: Keyspace, key: bytes, text: bytes) -> EntryId:
 
 
 def read_now(db: Keyspace, wanted: Blocked) -> Reply:
-    """What a read finds, None when it finds nothing; somebody else's key is as good as none to one that waits."""
+    """What a read finds, None when it finds nothing; someone else's key is as good as none to one that waits."""
     answer = []
     for key, entry_id in wanted.after:
         found = db.values.get(key)
@@ -314,7 +314,7 @@ def about_stream(db: Keyspace, argv: list[bytes]) -> Reply:
     found = db.stream(argv[2])
     if found is None:
         raise Refusal("ERR no such key")
-    # How Redis stores it (radix tree) is left out: nobody asks for it.
+    # How Redis stores it (radix tree) is left out: no one asks for it.
     return [
         b"length", len(found.entries), b"last-generated-id", _text(found.last_id),
         b"max-deleted-entry-id", _text(found.max_deleted), b"entries-added", found.added,

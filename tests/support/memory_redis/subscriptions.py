@@ -62,7 +62,7 @@ class MemoryPubSub(PubSub):
         self._has_arrived.set()
 
     def broke(self) -> None:
-        """The connection is gone, with what nobody has read yet."""
+        """The connection is gone, with what no one has read yet."""
         self._arrived.clear()
         self._is_broken = True
         self._has_arrived.set()
@@ -92,7 +92,7 @@ class MemoryPubSub(PubSub):
             raise UnsupportedError(name)
 
     async def connect(self) -> None:
-        """Connects anew where it has to."""
+        """Connects again where it has to."""
         if self._is_killed or self._server.is_down:
             raise RedisConnectionError("Error 111 connecting to memory. Connection refused.")
         if self._is_broken:

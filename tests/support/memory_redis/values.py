@@ -72,13 +72,13 @@ class SortedSet:
 
 
 class Group:
-    """A consumer group that nobody reads with: a position and how many entries lie before it."""
+    """A consumer group that no one reads with: a position and how many entries lie before it."""
 
     __slots__ = ("last_id", "read")
 
     def __init__(self, last_id: EntryId, read: int | None) -> None:
         self.last_id = last_id
-        #: None when nobody can tell.
+        #: None when no one can tell.
         self.read = read
 
 
@@ -215,7 +215,7 @@ def score_of(text: bytes, complaint: str = "ERR value is not a valid float") -> 
 
 
 def shown(text: bytes) -> str:
-    """What somebody sent, inside an error, which ends at a zero byte as C's texts do."""
+    """What someone sent, inside an error, which ends at a zero byte as C's texts do."""
     return text.partition(b"\0")[0].decode(errors="replace").replace("\r", " ").replace("\n", " ")
 
 

@@ -51,7 +51,7 @@ def parsed(line):
 
 @pytest.fixture
 async def stranger(open_api):
-    """The API for somebody who brings nothing but what an example says."""
+    """The API for someone who brings nothing but what an example says."""
     return await open_api(headers={})
 
 

@@ -1,4 +1,4 @@
-"""Sessions that nobody knows are searched for at Twilio as soon as something arrives for them; in virtual time."""
+"""Sessions that no one knows are searched for at Twilio as soon as something arrives for them; in virtual time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

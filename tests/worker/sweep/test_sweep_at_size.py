@@ -1,4 +1,4 @@
-"""The sweep among 10,000 live calls: how long somebody is alone, and what it costs in requests."""
+"""The sweep among 10,000 live calls: how long someone is alone, and what it costs in requests."""
 
 import time
 from collections.abc import Callable
@@ -56,7 +56,7 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_so_man
 
 
 async def next_sweep(system: LocalSystem, done: Callable[[], float]) -> None:
-    """Waits for the end of a sweep: the longest that somebody may be alone begins right behind it."""
+    """Waits for the end of a sweep: the longest that someone may be alone begins right behind it."""
     before = done()
 
     async def has_been() -> bool:

@@ -56,7 +56,7 @@ async def test_first_sweep_comes_a_moment_after_the_lease(sea: SweepHarness) -> 
 
 
 async def test_overdue_sweep_does_not_wait_for_its_new_holder_to_settle_in(sea: SweepHarness) -> None:
-    """Where whoever sweeps dies young, hardly anybody would ever come to sweep."""
+    """Where whoever sweeps dies young, hardly anyone would ever come to sweep."""
     await swept(sea, ago_s=90)
     await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
     assert sea.account.readings == 1
@@ -73,7 +73,7 @@ async def test_sweep_that_is_not_overdue_waits_for_its_new_holder_to_settle_in(
 
 
 async def swept(sea: SweepHarness, ago_s: int | None) -> None:
-    """Somebody has swept, so many seconds ago by Redis's clock."""
+    """Someone has swept, so many seconds ago by Redis's clock."""
     seconds, _ = await sea.client.time()
     when = "soon" if ago_s is None else (seconds - ago_s) * 1000
     await sea.client.hset(sea.keys.sweep_lease, "swept", when)

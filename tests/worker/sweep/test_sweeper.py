@@ -158,7 +158,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
 
 
 async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: SweepHarness) -> None:
-    """Each time it is hung up anew; and a customer who was sent on somewhere else stays as long as he likes."""
+    """Each time it is hung up again; and a customer who was sent on somewhere else stays as long as he likes."""
     live = Finding(Difference.CALL_LIVE, "over", "CA1")
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
     sweeper = sea.sweeper()
@@ -185,7 +185,7 @@ async def test_everybodys_turn_comes_when_there_is_more_to_be_told(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
-    # Nobody decides here, and yet nobody is to be passed over for that.
+    # No one decides here, and yet no one is to be passed over for that.
     monkeypatch.setattr("conferral.worker.sweep.store.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
 
@@ -212,7 +212,7 @@ async def test_partition_that_nobody_holds_is_left_out(sea: SweepHarness) -> Non
         await sea.sweep()
 
     assert {sea.keys.partition_of(event.session_id) for event in await sea.published()} == {3}
-    # Who left somebody out sweeps again soon: maybe before he is stopped here.
+    # Who left someone out sweeps again soon: maybe before he is stopped here.
     line = next(line for line in lines if line["event"] == "account_swept")
     assert line["behind"] == 3
 
