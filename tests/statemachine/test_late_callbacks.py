@@ -4,7 +4,7 @@ import pytest
 
 from tests.statemachine.conference_scenarios import CLIENT_SESSION, Room, as_room, browser_talks, waiting
 from tests.statemachine.scenario import CAROL, OTHER_ROOM, ROOM, Scenario
-from tests.statemachine.transfer_scenarios import FLAGS, ringing
+from tests.statemachine.transfer_scenarios import FLAGS, ringing, talking
 
 
 def bridged_browser() -> Room:
@@ -43,6 +43,14 @@ def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
     story.joins("customer", conference=ROOM).expect("conferenced", outcome="stale", phase="")
     assert story.session.conference_sid == OTHER_ROOM
     assert [party.name for party in story.session.participants] == ["customer", "agent"]
+
+
+def test_late_leave_of_the_target_does_not_undo_a_newer_join():
+    story = talking("warm")
+    last = story._sequences[ROOM]
+    story.joins("target", sequence=last + 2)
+    story.leaves("target", status="in-progress", sequence=last + 1).expect("transferring", outcome="stale")
+    assert story.session.parties["target"].in_conference
 
 
 def test_late_change_of_the_target_before_does_not_hold_the_target_now():

@@ -12,10 +12,24 @@ from conferral.statemachine.states import Phase, State
 from tests.statemachine.command_scenarios import CHIEF, LAWYER
 from tests.statemachine.invariants import FINAL, TIMER, check_conclusions
 from tests.statemachine.phone_network import PhoneNetwork
+from tests.statemachine.scenario import BOB, CAROL
 from tests.statemachine.test_pending_command_histories import check_orders
-from tests.statemachine.test_transfer_races import command as transfer_command
 
 COMMANDS = ("add", "remove", "hold", "hold", "mute", "unhold", "unmute", "supervise", "announce", "record")
+MODES = ("warm", "consult", "blind")
+STEPS = ("complete", "cancel", "swap", "merge", "convert")
+
+
+def transfer_command(network: PhoneNetwork, random: Random, number: int) -> None:
+    transferring = network.session.transfer is not None and network.session.transfer.is_running
+    if random.random() < (0.1 if transferring else 0.9):
+        to = random.choice([(BOB,), (BOB, CAROL)])
+        options = random.choice([{}, {}, {"confirm": True}])
+        network.transfer(random.choice(MODES), *to, command_id=f"transfer-{number}", **options)
+    elif random.random() < 0.03:
+        network.end(f"end-{number}")
+    else:
+        getattr(network, random.choice(STEPS))(f"step-{number}")
 
 
 def command(network: PhoneNetwork, random: Random, number: int) -> None:

@@ -53,6 +53,12 @@ def test_finding_is_a_suspicion_on_which_a_look_follows(situation, finding):
     story.sweep_finds(finding, "customer" if finding == "call-missing" else "").expect(before.state.value)
 
 
+def test_second_suspicion_during_a_look_is_looked_at_after_it():
+    story = later(LIVE["bridged"]()).sweep_finds("call-missing", "customer").call("agent", "in-progress")
+    story.sweep_finds("call-missing", "agent").expect("bridged")
+    story.reads(customer="in-progress", agent="in-progress").expect("bridged", "look")
+
+
 @pytest.mark.parametrize("situation", LIVE)
 def test_lists_that_lag_cost_nothing(situation):
     """A look that shows all of them as they are known changes nothing."""

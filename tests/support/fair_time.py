@@ -15,7 +15,7 @@ from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.sandbox.service import Sandbox
 
 #: How often the kernel is asked, seconds at least.
-_EVERY_S = 0.001
+_EVERY_S = 0.003
 #: The least share of real time that passes: several processes may have waited at once, and are added up here.
 _LEAST = 0.25
 
