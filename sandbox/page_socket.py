@@ -19,7 +19,7 @@ from aiohttp import web
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import conferences, phones, traffic
-from conferral.sandbox.views.times import iso
+from conferral.sandbox.views.phones import iso
 
 COALESCE_FOR_S = 0.05
 """How long changes coalesce after a message was sent, in real seconds."""

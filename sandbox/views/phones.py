@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TypedDict
 
 from conferral.sandbox.model import Call, Participant
 from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import audio
-from conferral.sandbox.views.times import iso
 
 PHONES_MAX = 24
 """Maximum number of phones shown: manually played, in a call, or named ones first, then the newest."""
@@ -65,6 +65,11 @@ class PhoneView(TypedDict):
     legs: list[Leg]
     story: list[StoryLine]
     cannot_call: str
+
+
+def iso(at_s: float) -> str:
+    """Format a sandbox time, in seconds since 1970, as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def name_of(sandbox: SandboxRuntime, address: str) -> str:

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 from conferral.sandbox.model import DebuggerEntry
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.views.phones import name_of, phone_of
-from conferral.sandbox.views.times import iso
+from conferral.sandbox.views.phones import iso, name_of, phone_of
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 NEWEST_MAX = 200

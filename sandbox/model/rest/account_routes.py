@@ -10,12 +10,11 @@ import re
 from typing import Any
 
 from conferral.sandbox.model import callback_parameters
-from conferral.sandbox.model.formats import rfc2822
+from conferral.sandbox.model.formats import make_sid, rfc2822
 from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import resources
 from conferral.sandbox.model.rest.form import Form, RestError
-from conferral.sandbox.model.sids import make_sid
 from conferral.sandbox.model.state import Number, State
 from conferral.sandbox.model.transaction import Transaction
 
