@@ -23,7 +23,7 @@ from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import answers, busy, dialled, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
-FIELDS = ["id", "kind", "session", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
+FIELDS = ["id", "kind", "session", "by", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
 ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "waited_s", "talked_s"]
 
 

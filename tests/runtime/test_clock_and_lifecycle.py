@@ -164,15 +164,20 @@ def test_mistake_in_what_sighup_asks_for_is_logged():
     assert [(line["event"], line["error_type"]) for line in lines] == [("unexpected_error", "ValueError")]
 
 
-def test_sighup_is_left_alone_where_nothing_is_to_be_done():
-    before = signal.getsignal(signal.SIGHUP)
+@pytest.fixture
+def default_sighup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
+    yield signal.SIG_DFL
+    signal.signal(signal.SIGHUP, before)
 
+
+def test_sighup_is_left_alone_where_nothing_is_to_be_done(default_sighup):
     async def main(stop: asyncio.Event) -> int:
-        return int(signal.getsignal(signal.SIGHUP) != before)
+        return int(signal.getsignal(signal.SIGHUP) != default_sighup)
 
     assert lifecycle.run(main) == 0
     assert lifecycle.run(main, on_hangup=lambda: None) == 1
-    assert signal.getsignal(signal.SIGHUP) == before
+    assert signal.getsignal(signal.SIGHUP) == default_sighup
 
 
 def test_task_that_ends_by_itself_stops_the_process():
