@@ -67,6 +67,8 @@ class SeenEvents:
             highest = sequence
         if highest - sequence < WINDOW_BITS:
             bits |= 1 << (highest - sequence)
+        if self.windows.get(source) == (highest, bits):
+            return self
         windows = {name: window for name, window in self.windows.items() if name != source}
         windows[source] = (highest, bits)
         while len(windows) > SOURCES_MAX:

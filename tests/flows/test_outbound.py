@@ -288,8 +288,8 @@ async def test_same_command_twice_calls_once(system):
 
 
 @pytest.mark.parametrize("fields, why", [
-    ({"agent": AGENT, "customer": "+442079460000"}, "customer: the allow-list does not name"),
-    ({"agent": "+18765550123", "customer": CUSTOMER}, "agent: the allow-list does not name"),
+    ({"agent": AGENT, "customer": "+442079460000"}, "customer: country GB is not on the allow-list"),
+    ({"agent": "+18765550123", "customer": CUSTOMER}, "agent: country JM is not on the allow-list"),
     ({"agent": "sip:bob@example.com", "customer": CUSTOMER}, "agent: "),
     ({"agent": AGENT, "customer": "+1911"}, "customer: "),
     ({"agent": AGENT, "customer": "bob"}, "customer: "),
