@@ -63,8 +63,9 @@ class FaultSystem(LocalSystem):
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
             if self._webhooks_url:
-                self.publisher._client = make_client(self._webhooks_url)
-                keeping_on.push_async_callback(self.publisher._client.aclose)
+                client = make_client(self._webhooks_url)
+                self.publisher._client = self.publisher._batcher._client = client
+                keeping_on.push_async_callback(client.aclose)
             self._until_the_end = keeping_on.pop_all()
         return self
 

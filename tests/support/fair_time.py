@@ -9,10 +9,13 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.sandbox.service import Sandbox
+from conferral.worker.consumer import partition_consumer
 
 #: How often the kernel is asked, seconds at least.
 _EVERY_S = 0.003
@@ -133,3 +136,24 @@ class SteadyStoreClock(StoreClock):
         if was_synced:
             self._own_offset_ms = own_offset_ms
         return stepped_ms
+
+
+_steady_systems = 0
+
+
+@contextlib.contextmanager
+def steady_partition_time() -> Iterator[None]:
+    """Gives the workers of this process such a partition time; several systems may overlap in any way."""
+    global _steady_systems
+    if not _steady_systems:
+        patched.start()
+    _steady_systems += 1
+    try:
+        yield
+    finally:
+        _steady_systems -= 1
+        if not _steady_systems:
+            patched.stop()
+
+
+patched = patch.object(partition_consumer, "StoreClock", SteadyStoreClock)

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
-from unittest.mock import patch
 
 from aiohttp import web
 
@@ -25,11 +24,10 @@ from conferral.telephony.directory.model import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
-from conferral.worker.consumer import partition_consumer
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker, make_policy
 from tests.support import process_reports
-from tests.support.fair_time import LoopClock, LoopSandbox, SteadyStoreClock
+from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
 
 NUMBER = "+14155550100"
@@ -121,10 +119,15 @@ class LocalSystem:
     # ---- start and stop ------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        with contextlib.ExitStack() as until_the_end:
+            until_the_end.enter_context(steady_partition_time())
+            await self._start()
+            self._steady_time = until_the_end.pop_all()
+        return self
+
+    async def _start(self) -> None:
         await self.sandbox.start()
         self.listening = HeardTimeline(self.sandbox)
-        self._steady = patch.object(partition_consumer, "StoreClock", SteadyStoreClock)
-        self._steady.start()
         listening = socket.create_server(("127.0.0.1", 0))
         self.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self.settings = settings_for(self.redis_url, self.sandbox, self.public_url, **self._changes)
@@ -150,9 +153,12 @@ class LocalSystem:
         for _ in range(self._worker_count):
             self.start_worker()
         await self.eventually(self._partitions_are_held, "every partition has a holder")
-        return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        with self._steady_time:
+            await self._stop()
+
+    async def _stop(self) -> None:
         for stop in self._stops:
             stop.set()
         await asyncio.gather(*self._running)
@@ -164,7 +170,6 @@ class LocalSystem:
         await self.publisher.close()
         await self._http.close()
         await self.client.aclose()
-        self._steady.stop()
 
     def start_worker(self) -> Worker:
         policy = replace(make_policy(self.settings), **self._policy_changes)
