@@ -79,7 +79,8 @@ def test_the_command_line_has_the_commands_and_options_that_are_named(markdown, 
         meant = commands[words[1]]
         if len(words) > 2 and words[2] in getattr(meant, "commands", ()):
             meant = meant.commands[words[2]]
-        known = {option for one in meant.params for option in (*one.opts, *one.secondary_opts)}
+        parameters = meant.get_params(meant.make_context(words[1], [], resilient_parsing=True))
+        known = {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
         options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
         assert options <= known | EVERYWHERE
 
