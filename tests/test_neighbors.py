@@ -22,7 +22,7 @@ def test_next():
 """
 
 
-def test_what_a_failed_test_leaves_behind_does_not_fail_the_next_one(tmp_path):
+def test_leftovers_of_a_failed_test_do_not_fail_the_next_one(tmp_path):
     path = tmp_path / "test_two.py"
     path.write_text(TWO_TESTS)
     plugins = ["-p", "tests.support.leak_cleanup", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"]

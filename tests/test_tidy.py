@@ -151,7 +151,7 @@ def _names(node: ast.ImportFrom) -> set[str]:
     return {alias.name for alias in node.names}
 
 
-def test_rooms_log_and_do_not_print():
+def test_product_packages_log_and_do_not_print():
     tell(
         [
             f"{name}:{node.lineno}: print: log it; only conferral/ talks to a terminal"
@@ -182,7 +182,7 @@ def test_tests_do_not_sleep():
     tell(problems)
 
 
-def test_what_a_leg_hears_is_waited_for():
+def test_tests_wait_for_what_a_leg_hears():
     """A session shows a state before the sandbox plays the sound that follows from it."""
     tell(
         [
@@ -345,7 +345,7 @@ REGISTRIES = re.compile(
         pytest.param(REGISTRIES, "a registry's host: which one is used is up to pip's own settings", id="registries"),
     ],
 )
-def test_no_file_names_somebodys_machine_or_registry(pattern, instead):
+def test_no_file_names_a_private_machine_or_registry(pattern, instead):
     problems = []
     for name in [*TEXT, *(name for name in tracked_files() if name.endswith(".lock"))]:
         try:

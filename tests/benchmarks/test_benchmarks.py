@@ -56,7 +56,7 @@ def test_neighbours_of_a_noisy_session_wait_hardly_longer(tell_figure: Callable[
     assert ratios[0.95] < 5
 
 
-def test_machine_is_told():
+def test_machine_is_described():
     described = "\n".join(machine.describe())
     assert "Redis" in described
     assert "aiohttp" in described

@@ -95,19 +95,19 @@ async def look_everywhere(views: Views, theme: str, size: dict[str, int], panels
     assert not found, "\n".join(found)
 
 
-async def test_every_view_can_be_used_by_everybody(views):
+async def test_every_view_is_accessible_in_usual_themes_and_sizes(views):
     for theme, size in USUAL:
         await look_everywhere(views, theme, size, ("Inject faults", "Callbacks"))
 
 
 @pytest.mark.soak
-async def test_every_view_can_be_used_by_everybody_in_every_look(views):
+async def test_every_view_is_accessible_in_every_theme_and_size(views):
     for theme, size in LOOKS:
         await look_everywhere(views, theme, size)
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
-async def test_the_sign_in_can_be_used_by_everybody(console, windows, theme):
+async def test_sign_in_is_accessible(console, windows, theme):
     page = await windows.open(console.address, theme=theme, size=NARROW)
     await expect(page.get_by_label("Token")).to_be_visible()
     assert await axe.troubles(page, "sign-in") == []

@@ -6,7 +6,7 @@ from tests.browser import browser_actions, busy_period
 from tests.browser.windows import NARROW
 
 
-async def test_what_is_wrong_stands_first(redis_server, console, windows, camera):
+async def test_sessions_with_problems_are_listed_first(redis_server, console, windows, camera):
     with redis_server.client() as redis:
         live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)

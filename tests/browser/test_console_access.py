@@ -21,7 +21,7 @@ def fill(redis_server, count: int, *, first: int = 0) -> None:
         put_all(redis, crowd(first + count, redis.time()[0] * 1000)[first:])
 
 
-async def test_who_has_the_token_is_let_in_and_out(console, windows):
+async def test_token_holder_can_sign_in_and_out(console, windows):
     windows.allow("401")
     page = await windows.open(console.address)
     await page.get_by_label("Token").fill("not this one")
@@ -46,7 +46,7 @@ async def test_who_has_the_token_is_let_in_and_out(console, windows):
     await expect(page.get_by_label("Token")).to_be_visible()
 
 
-async def test_the_printed_address_signs_in_and_is_forgotten(console, windows):
+async def test_printed_address_signs_in_and_leaves_no_token_in_the_history(console, windows):
     windows.allow("401")
     page = await browser_actions.signed_in(windows, console)
     assert TOKEN not in page.url
@@ -75,7 +75,7 @@ async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server,
     await expect(browser_actions.sessions(page)).to_have_count(5)
 
 
-async def test_who_signs_out_while_nobody_answers_is_told_that_the_browser_is_not_out(redis_server, console, windows):
+async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(redis_server, console, windows):
     windows.allow(GONE)
     page = await browser_actions.signed_in(windows, console)
     await console.stop()
@@ -107,7 +107,7 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
 
 
 @pytest.mark.soak
-async def test_the_store_that_is_gone_is_told_of(redis_server, console, windows):
+async def test_lost_redis_is_reported(redis_server, console, windows):
     fill(redis_server, 1)
     page = await browser_actions.signed_in(windows, console)
     await expect(browser_actions.sessions(page)).to_have_count(1)

@@ -27,7 +27,7 @@ async def in_order(rows: Locator, *ids: str) -> None:
 
 @pytest.mark.soak  # the order changes every 2 s at most, so it takes its time
 @pytest.mark.soak
-async def test_rows_keep_their_place_while_somebody_aims_or_has_stopped_them(redis_server, console, windows):
+async def test_rows_keep_their_place_while_hovered_or_paused(redis_server, console, windows):
     with redis_server.client() as redis:
         now_ms = redis.time()[0] * 1000
         put_all(redis, crowd(20, now_ms - 60_000))

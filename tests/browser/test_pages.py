@@ -70,7 +70,7 @@ SLIPPED_IN = [
 ]
 
 
-async def test_what_slips_into_a_page_does_not_run(windows, tmp_path):
+async def test_scripts_injected_into_a_page_do_not_run(windows, tmp_path):
     windows.allow("Content Security Policy")
     extra = "".join(text for text, _ in SLIPPED_IN)
     async with served(windows, tmp_path, script=COUNTER, extra=extra) as url:

@@ -120,7 +120,7 @@ async def test_why_a_transfer_failed_is_found_in_the_console(stage, windows: Win
 
 
 @pytest.mark.soak
-async def test_a_blind_transfer_to_somebody_busy_brings_the_agent_back(stage, windows: Windows):
+async def test_blind_transfer_to_busy_target_rings_agent_back(stage, windows: Windows):
     stage.sandbox.phone(TARGET).script(outcome="busy")
     phones = await windows.open(stage.phones_url)
     console = await browser_actions.signed_in(windows, stage.console)

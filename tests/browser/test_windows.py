@@ -11,7 +11,7 @@ BAD_PAGE = """<!doctype html><html><head><title></title></head><body>
 <div style="width: 3000px">far too wide</div></body></html>"""
 
 
-async def test_what_goes_wrong_in_a_window_is_noticed(browser):
+async def test_errors_and_foreign_requests_in_a_window_are_noticed(browser):
     windows = Windows(browser)
     page = await windows.open("about:blank")
     await page.set_content("""<title>a</title><script>
@@ -33,7 +33,7 @@ async def test_what_goes_wrong_in_a_window_is_noticed(browser):
     assert windows.foreign, "nothing allows somebody else's address"
 
 
-async def test_what_some_people_cannot_use_is_noticed(windows):
+async def test_accessibility_problems_are_noticed(windows):
     page = await windows.open("about:blank")
     await page.set_content(BAD_PAGE)
     found = {line.partition(":")[0] for line in await axe.violations(page)}

@@ -73,7 +73,7 @@ def test_a_command_is_published_with_the_fields_that_were_typed_and_no_others(ru
 
 
 @pytest.mark.parametrize("name", ["call", "transfer", "retrieve", "add", "supervise"])
-def test_how_somebody_is_dialled_is_published_under_the_names_of_the_stream(run, redis, name):
+def test_dial_options_are_published_under_the_stream_field_names(run, redis, name):
     put(redis, make_session())
     typed, fields = TYPED[name]
 
@@ -103,7 +103,7 @@ def test_a_new_session_can_be_given_its_id(run, redis):
     assert published(redis)[0]["session"] == "order-7"
 
 
-def test_a_command_that_is_done_is_told_with_the_new_state_and_the_next_step(run, redis):
+def test_done_command_reports_new_state_and_next_step(run, redis):
     put(redis, conferenced())
     decide(redis, "mine", "done")
 
@@ -168,7 +168,7 @@ def test_every_command_that_is_done_says_so_in_a_word(run, redis, typed, word):
     assert ran.out.startswith(f"{word}; {CALL} is now bridged connected\n")
 
 
-def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
+def test_reason_of_a_done_command_is_shown(run, redis):
     put(redis, ended())
     decide(redis, "mine", "done", "customer-left")
 
@@ -191,7 +191,7 @@ def test_a_reason_that_goes_with_what_is_done_is_told(run, redis):
         (("hold", "add", "park"), "it park CA1; also: watch"),
     ],
 )
-def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dial(allowed, told):
+def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowed, told):
     assert suggest_next(allowed, "CA1", "it") == told
 
 
@@ -206,7 +206,7 @@ def test_the_next_step_is_one_that_can_be_typed_as_it_stands_but_for_whom_to_dia
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else None,
 )
-def test_what_undoes_a_command_is_offered_first(given, told):
+def test_command_that_undoes_the_last_one_is_suggested_first(given, told):
     allowed = ("remove", "hold", "unhold", "mute", "unmute", "record", "end")
 
     assert suggest_next(allowed, "CA1", "it", given) == told
@@ -222,7 +222,7 @@ def test_what_undoes_a_command_is_offered_first(given, told):
     ],
     ids=["connected", "ringing", "converting", "conferenced"],
 )
-def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, redis, session, first, others):
+def test_useful_commands_are_suggested_first_and_those_without_effect_are_not(run, redis, session, first, others):
     put(redis, session)
     decide(redis, "mine", "done")
 
@@ -231,7 +231,7 @@ def test_what_leads_on_is_offered_first_and_what_changes_nothing_is_not(run, red
     assert re.search(rf"conferral {first} {CALL}.*{others}", ran.err)
 
 
-def test_a_command_that_failed_says_how_the_session_stands(run, redis):
+def test_failed_command_reports_the_session_state(run, redis):
     failed = {"state": "conferenced", "phase": "", "party.customer.held": "false", "party.target.status": "left"}
     consult(redis, **failed, **{"transfer.status": "failed", "transfer.stage": "over"})
     decide(redis, "mine", "failed", "no-answer")
@@ -250,7 +250,7 @@ def test_a_command_that_failed_says_how_the_session_stands(run, redis):
     assert told == {"reason": "no-answer", "command": "mine", "status": "failed"}
 
 
-def test_a_command_in_json_tells_its_outcome(run, redis):
+def test_json_command_returns_its_outcome(run, redis):
     put(redis, ended())
     decide(redis, "mine", "done")
 
@@ -296,7 +296,7 @@ def test_a_refusal_in_json_names_what_the_state_allows(run, redis):
     }
 
 
-def test_a_command_that_nobody_decides_is_still_under_way(run, redis):
+def test_undecided_command_is_still_in_progress(run, redis):
     put(redis, make_session())
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
@@ -307,7 +307,7 @@ def test_a_command_that_nobody_decides_is_still_under_way(run, redis):
 
 
 @pytest.mark.parametrize("status", ["", "accepted"])
-def test_a_wait_whose_time_is_up_can_be_told_from_a_failure_in_json(run, redis, status):
+def test_wait_timeout_differs_from_failure_in_json(run, redis, status):
     put(redis, make_session())
     if status:
         decide(redis, "mine", status)
@@ -349,7 +349,7 @@ def claimed(redis, command_id, **fields):
 
 @pytest.mark.parametrize("status", ["", "accepted", "done", "rejected", "failed"])
 @pytest.mark.parametrize("more", [[], ["--no-wait"]])
-def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(run, redis, status, more):
+def test_id_used_by_another_command_reveals_nothing_about_it(run, redis, status, more):
     put(redis, make_session())
     claimed(redis, "job-1", type="convert", session=CALL)
     if status:
@@ -365,7 +365,7 @@ def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_o
     assert published(redis) == []
 
 
-def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_so(run, redis, monkeypatch):
+def test_second_of_two_concurrent_commands_with_one_id_is_reported_as_such(run, redis, monkeypatch):
     put(redis, make_session())
 
     async def overtaken(client, keys, fields):
@@ -380,7 +380,7 @@ def test_of_two_commands_with_the_same_id_at_the_same_moment_the_second_is_told_
     assert "is already used by another command" in ran.err
 
 
-def test_the_same_command_with_the_same_id_tells_the_first_ones_outcome(run, redis):
+def test_repeated_command_with_the_same_id_shows_the_first_outcome(run, redis):
     put(redis, conferenced())
     claimed(redis, "job-1", type="convert", session=CALL)
     decide(redis, "job-1", "done")

@@ -152,7 +152,7 @@ def test_versions_are_judged(info, status):
     assert redis_server._version(info).status == status
 
 
-def test_replicas_that_nobody_waits_for_are_warned_of():
+def test_replicas_without_acknowledged_writes_raise_a_warning():
     assert redis_server._replicas({"connected_slaves": 0}, "0").status == "ok"
     assert redis_server._replicas({"connected_slaves": 1}, "0").status == "warn"
     assert redis_server._replicas({"connected_slaves": 1}, "1").status == "ok"
@@ -168,7 +168,7 @@ def test_an_agent_is_required(checked, redis):
     assert "CONFERRAL_AGENT" in lines["agent"]["fix"]
 
 
-def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
+def test_check_fails_for_a_disallowed_agent(checked, redis):
     alive(redis)
 
     code, lines = checked(CONFERRAL_AGENT="+18765550123")
@@ -190,7 +190,7 @@ def test_an_agent_that_may_not_be_dialled_fails(checked, redis):
         ("nobody", "fail", "recall, end, or a destination"),
     ],
 )
-def test_a_fallback_must_be_one_that_may_be_dialled(checked, redis, fallback, status, found):
+def test_fallback_must_be_an_allowed_destination(checked, redis, fallback, status, found):
     alive(redis)
 
     code, lines = checked(CONFERRAL_TRANSFER_FALLBACK=fallback)
@@ -223,7 +223,7 @@ def test_a_directory_is_counted_and_its_names_serve_the_settings(checked, redis,
     assert lines["fallback"]["found"].startswith("a number on the allow-list")
 
 
-def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tmp_path):
+def test_each_directory_error_is_reported_on_its_own_line(run, redis, tmp_path):
     alive(redis)
     path = tmp_path / "directory.toml"
     path.write_text(DIRECTORY.replace("+1415", "+1876").replace("wait_url", "weight"))
@@ -240,9 +240,7 @@ def test_each_fault_of_the_directory_is_told_in_a_line_of_its_own(run, redis, tm
 
 
 @pytest.mark.parametrize(("agent", "why"), [("alice", "is a name"), ("", "is not set")])
-def test_what_a_broken_directory_would_have_to_say_is_no_fault_of_the_other_settings(
-    checked, redis, tmp_path, agent, why
-):
+def test_settings_that_need_a_broken_directory_only_warn(checked, redis, tmp_path, agent, why):
     alive(redis)
     path = tmp_path / "directory.toml"
     path.write_text("[destinations\n")
@@ -354,7 +352,7 @@ def test_a_public_url_ought_to_be_https(checked, redis, url, status):
     assert checked(CONFERRAL_PUBLIC_URL=url)[1]["public URL"]["status"] == status
 
 
-def test_a_redis_that_is_away_fails_and_the_rest_is_told(checked):
+def test_check_fails_on_redis_outage_and_reports_the_rest(checked):
     code, lines = checked(REDIS_URL="redis://:secret@127.0.0.1:1/0")
 
     assert code == 1
@@ -386,7 +384,7 @@ def test_a_newer_level_fails(checked, redis):
     assert checked()[1]["setup"]["status"] == "fail"
 
 
-def test_a_prefix_that_somebody_else_uses_fails(checked, redis):
+def test_check_fails_when_the_key_prefix_is_in_foreign_use(checked, redis):
     redis.set(KEYS.config, "theirs")
 
     code, lines = checked()
@@ -411,7 +409,7 @@ def test_signs_of_life_from_the_future_do_not_count(checked, redis):
     assert checked()[1]["workers"]["status"] == "warn"
 
 
-def test_workers_are_told_with_how_many_partitions_each_holds(checked, redis):
+def test_workers_are_reported_with_their_partition_counts(checked, redis):
     alive(redis)
     for number in range(KEYS.partitions):
         redis.hset(KEYS.lease(number), "holder", f"{number + 1}:host-1-abc" if number % 4 else "9:another")
@@ -460,7 +458,7 @@ def test_scripts_that_can_not_be_loaded_fail(checked, redis):
     assert (code, lines["scripts"]["status"]) == (1, "fail")
 
 
-def test_a_redis_that_forbids_config_is_judged_by_what_it_tells(checked, redis):
+def test_check_works_when_redis_forbids_config(checked, redis):
     alive(redis)
     redis.execute_command("ACL", "SETUSER", "default", "-config")
     try:

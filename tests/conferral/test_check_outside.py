@@ -106,7 +106,7 @@ async def test_number_that_leads_here_is_well(sandbox):
         ({"status_callback": ""}, "number's status", "warn", "no status callback"),
     ],
 )
-async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, changes, name, status, told):
+async def test_misrouted_number_is_reported_with_a_fix(sandbox, changes, name, status, told):
     add(sandbox, **changes)
     line = (await asked(settings_of(sandbox)))[name]
     assert (line.status, told in line.found) == (status, True)
@@ -114,7 +114,7 @@ async def test_number_that_leads_elsewhere_is_told_with_what_to_do(sandbox, chan
     assert PUBLIC in line.fix
 
 
-async def test_another_number_of_the_account_can_be_looked_at_and_is_named(sandbox):
+async def test_other_number_of_the_account_can_be_checked_and_is_named(sandbox):
     add(sandbox, voice_url="https://else.example/voice")
     sandbox.add_number("+14155550177", voice_url=f"{PUBLIC}/voice/inbound")
 
@@ -130,7 +130,7 @@ async def test_another_number_of_the_account_can_be_looked_at_and_is_named(sandb
     assert "4155550" not in str([lines, unknown])
 
 
-async def test_number_of_somebody_else_is_warned_of(sandbox):
+async def test_foreign_number_is_reported_as_a_warning(sandbox):
     sandbox.add_number(f"{NUMBER}0", voice_url=PUBLIC)  # Twilio takes a number for a part of another, too
     line = (await asked(settings_of(sandbox)))["number"]
     assert (line.status, "not a number in this account" in line.found) == ("warn", True)
@@ -168,7 +168,7 @@ async def test_account_that_is_not_as_it_should_be(served, status, told, found):
         (None, "ok"),
     ],
 )
-async def test_new_account_is_told_of_its_limit_of_calls(served, created, status):
+async def test_new_account_is_shown_its_call_limit(served, created, status):
     answer = {"sid": ACCOUNT_SID, "status": "active", "type": "Full", "date_created": created}
     url = await served(lambda _request: web.json_response(answer))
     line = (await asked(settings_of(TWILIO_API_URL=url)))["account"]
@@ -227,7 +227,7 @@ async def test_webhooks_that_run_by_the_same_settings_take_what_is_signed(redis_
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 502])
-async def test_whoever_else_answers_at_the_public_url_is_told(served, status):
+async def test_other_server_at_the_public_url_is_reported(served, status):
     headers = {"Location": "http://127.0.0.1:1/"} if status == 301 else None
     url = await served(lambda _request: web.Response(status=status, headers=headers))
     line = await check_round_trip(settings_of(CONFERRAL_PUBLIC_URL=url))
@@ -244,7 +244,7 @@ async def test_public_url_that_is_out_of_reach_is_warned_of_without_its_password
 
 
 @pytest.mark.redis
-def test_the_command_asks_unless_it_is_told_not_to(run, redis):
+def test_check_queries_twilio_unless_offline(run, redis):
     away = SERVICE | {"TWILIO_API_URL": "http://127.0.0.1:1"}
     asked_for = {line["name"]: line["status"] for line in run("check", "--json", **away).json}
     assert {asked_for[name] for name in ("account", "number", "round trip")} == {"warn"}
@@ -252,7 +252,7 @@ def test_the_command_asks_unless_it_is_told_not_to(run, redis):
 
 
 @pytest.mark.redis
-def test_where_settings_come_from_is_told_and_never_what_they_say(run, redis, tmp_path):
+def test_sources_of_settings_are_shown_and_never_their_values(run, redis, tmp_path):
     file = "CONFERRAL_API_TOKEN=hidden-word-of-the-file\nCONFERRAL_PREFIX=other\nconferral_ring_tmeout=3\nEMPTY=\n"
     (tmp_path / ".env").write_text(file)
     ran = run("check", "--offline", "--json", **SERVICE, CONFERRAL_PREFIX="mine")

@@ -198,7 +198,7 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
         ("end", {"session": CALL, "id": "a b"}),
     ],
 )
-async def test_what_no_session_could_take_is_refused_in_the_words_of_the_stream_and_not_published(
+async def test_impossible_command_is_refused_with_the_messages_of_the_stream_and_not_published(
     client, redis, name, given
 ):
     fields = {"type": name, **given, "to": ",".join(given["to"])} if given.get("to") == [] else {"type": name, **given}
@@ -236,7 +236,7 @@ async def test_a_keyword_that_a_command_does_not_have_is_an_error_of_the_program
     assert published(redis) == []
 
 
-async def test_the_same_command_under_the_same_id_is_told_the_first_ones_outcome(client, redis):
+async def test_client_repeating_a_command_with_its_id_gets_the_first_outcome(client, redis):
     first = await client.convert(CALL, id="job-1", wait=False)
     decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
 
@@ -246,7 +246,7 @@ async def test_the_same_command_under_the_same_id_is_told_the_first_ones_outcome
 
 
 @pytest.mark.parametrize("wait", [True, False])
-async def test_an_id_that_was_given_before_for_another_command_tells_nothing_of_that_one(client, redis, wait):
+async def test_id_used_by_another_command_reveals_nothing_about_it(client, redis, wait):
     decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
 
     with pytest.raises(CommandRejected, match="the id job-1 is already used by another command; nothing was done"):
@@ -313,7 +313,7 @@ async def test_a_session_is_found_by_its_id_or_any_of_its_calls(client, named):
 
 
 @pytest.mark.parametrize("named", ["nobody", "14155550123", "a b"])
-async def test_a_session_that_nobody_knows_is_an_error_that_does_not_repeat_the_name(client, named):
+async def test_unknown_session_error_does_not_repeat_the_name(client, named):
     with pytest.raises(UnknownSession) as unknown:
         await client.session(named)
 
@@ -353,19 +353,19 @@ async def test_redis_and_prefix_can_be_named_by_the_program(redis, redis_server,
         assert await client.sessions() == []
 
 
-async def test_an_empty_redis_is_told_from_one_without_sessions(redis):
+async def test_empty_redis_differs_from_one_without_sessions(redis):
     with pytest.raises(StoreError, match="nothing is set up under the prefix conferral"):
         async with Client():
             pass
 
 
-async def test_a_redis_that_is_away_is_told_when_the_client_is_opened():
+async def test_redis_outage_is_reported_when_the_client_opens():
     with pytest.raises(StoreUnreachableError):
         async with Client("redis://:secret@127.0.0.1:1/0"):
             pass
 
 
-async def test_a_redis_that_goes_away_is_told_while_a_command_waits_for_it(client, redis, monkeypatch, caplog):
+async def test_redis_outage_is_logged_while_a_command_waits(client, redis, monkeypatch, caplog):
     decide(redis, "mine", "done")
     publish, away = command_stream.publish, iter([True, True])
 

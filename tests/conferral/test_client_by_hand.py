@@ -53,7 +53,7 @@ async def test_a_call_is_handed_over_in_every_way(system, client):
     await system.settled()
 
 
-async def test_a_call_is_parked_and_taken_up_again(system, client):
+async def test_call_is_parked_and_retrieved(system, client):
     system.sandbox.phone(EXPERT).script_in_turn(answers())
     customer, _ = await system.talking()
 

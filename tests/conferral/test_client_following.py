@@ -55,7 +55,7 @@ async def test_a_session_is_followed_from_its_start_to_its_end(client, redis):
     assert last.effects[0]["kind"] == "end_conference"
 
 
-async def test_by_default_only_what_happens_from_now_on_is_told(client, redis):
+async def test_following_reports_only_new_events_by_default(client, redis):
     entries = client.follow(CALL)
     step = await begun(entries)
     happens(redis, "convert")
@@ -65,14 +65,14 @@ async def test_by_default_only_what_happens_from_now_on_is_told(client, redis):
     assert await events(entries) == ["lone_overdue"]
 
 
-async def test_following_goes_on_behind_an_entry(client, redis):
+async def test_following_resumes_after_an_entry(client, redis):
     convert = happens(redis, "convert")
     happens(redis, "lone_overdue", **END)
 
     assert await events(client.follow(CALL, after=convert)) == ["lone_overdue"]
 
 
-async def test_a_session_that_has_ended_is_told_and_not_waited_for(client, redis):
+async def test_following_an_ended_session_returns_its_log_without_waiting(client, redis):
     put(redis, ended("GONE"), log=[log_entry("lone_overdue", **END)])
 
     assert await events(client.follow("GONE", from_start=True)) == ["lone_overdue"]
@@ -87,7 +87,7 @@ async def test_a_session_whose_record_is_gone_is_not_waited_for(client, redis):
     assert await events(entries) == []
 
 
-async def test_a_session_that_nobody_knows_can_not_be_followed(client):
+async def test_unknown_session_cannot_be_followed(client):
     with pytest.raises(UnknownSession):
         await anext(client.follow("nobody"))
 
@@ -100,7 +100,7 @@ async def test_following_can_be_given_up(client):
             await anext(entries)
 
 
-async def test_outcomes_are_told_as_they_come(client, redis):
+async def test_outcomes_are_reported_as_they_arrive(client, redis):
     finish(redis, 1, result="ended")
     outcomes = client.outcomes()
     step = await begun(outcomes)
@@ -119,7 +119,7 @@ async def test_outcomes_are_told_as_they_come(client, redis):
     assert attempt.started_at.isoformat() == "2027-01-15T08:00:00.100000+00:00"
 
 
-async def test_outcomes_go_on_where_they_were_left(client, redis):
+async def test_outcomes_resume_at_the_given_position(client, redis):
     for number in range(450):  # more than one reading of the stream
         finish(redis, number)
 

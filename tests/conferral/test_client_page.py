@@ -24,7 +24,7 @@ def test_every_method_of_the_client_is_named():
     assert [name for name in sorted(methods) if f"`{name}`" not in PAGE and f"`{name}()`" not in PAGE] == []
 
 
-def test_every_error_is_named_with_what_it_tells():
+def test_every_error_is_documented_with_its_attributes():
     errors = [name for name in conferral.__all__ if issubclass(getattr(conferral, name), Exception)]
 
     assert [name for name in errors if f"`{name}`" not in PAGE and name != "ConferralError"] == []

@@ -36,7 +36,7 @@ def test_every_field_of_every_command_is_explained():
 
 
 @pytest.mark.parametrize("word", [GateDecision.REJECTED, GateDecision.NO_CONFIRMATION])
-def test_what_is_decided_at_the_gate_is_among_the_reasons_of_failure(word):
+def test_gate_decisions_are_listed_among_the_failure_reasons(word):
     rows = PAGE.partition("## Why a command fails\n")[2].partition("\n## ")[0]
 
     assert f"`{word.value}`" in rows

@@ -14,7 +14,7 @@ DAVE = "client:dave"
 
 
 @pytest.mark.soak
-async def test_what_is_typed_is_told_with_who_hears_whom_and_what_comes_next(redis_server, tmp_path):
+async def test_typed_command_shows_who_hears_whom_and_what_comes_next(redis_server, tmp_path):
     async def typed(*arguments):
         program = await asyncio.create_subprocess_exec(
             *PROGRAM, *arguments, cwd=tmp_path, env=process_variables(REDIS_URL=system.redis_url),

@@ -32,7 +32,7 @@ def answer(monkeypatch):
     return prepare
 
 
-def test_end_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer):
+def test_end_asks_on_a_terminal_and_names_the_parties_it_hangs_up(run, redis, answer):
     put(redis, make_session())
     asked = answer("n")
 
@@ -56,7 +56,7 @@ def test_end_does_what_was_confirmed(run, redis, answer):
     ("party", "whom"),
     [("customer", "customer +…23"), (AGENT_CALL, "agent client:alice"), ("nobody", "No one")],
 )
-def test_remove_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer, party, whom):
+def test_remove_asks_on_a_terminal_and_names_the_party_it_hangs_up(run, redis, answer, party, whom):
     put(redis, make_session())
     asked = answer("n")
 
@@ -68,7 +68,7 @@ def test_remove_asks_on_a_terminal_and_names_whom_it_hangs_up(run, redis, answer
 
 
 @pytest.mark.parametrize("typed", [("end", CALL), ("remove", CALL, "--party", "agent")])
-def test_with_yes_nobody_is_asked(run, redis, answer, typed):
+def test_yes_option_skips_the_confirmation(run, redis, answer, typed):
     put(redis, make_session())
     asked = answer("n")
 
@@ -96,7 +96,7 @@ def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, r
 
 
 @pytest.mark.parametrize("typed", HANG_UP, ids=["end", "remove"])
-def test_without_a_terminal_a_full_session_id_is_enough_and_no_one_is_asked(run, redis, monkeypatch, typed):
+def test_full_session_id_needs_no_confirmation_without_a_terminal(run, redis, monkeypatch, typed):
     put(redis, make_session())
     monkeypatch.setattr("conferral.output.confirm", lambda _question: pytest.fail("no one can be asked"))
     command, *options = typed

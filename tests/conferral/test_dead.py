@@ -96,7 +96,7 @@ def test_list_and_show_are_commands_of_their_own(run, bury):
         assert (ran.code, ran.out, ran.err) == (1, "", f"no dead letter {named} found\n")
 
 
-def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
+def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(run, redis, bury):
     redis.hset(KEYS.command("c1"), mapping={"status": "failed", "reason": f"{DEAD_LETTERED}odd", "entry": "1-7"})
     bury(1, type="end", session=CALL, id="c1")
     bury(2, "missing field type", foo="bar")
@@ -109,7 +109,7 @@ def test_putting_back_tells_how_many_and_why_not(run, redis, bury):
     assert redis.hget(KEYS.command("c1"), "status") is None
 
 
-def test_all_in_a_script_is_not_asked_about(run, bury):
+def test_all_option_in_a_script_skips_confirmation(run, bury):
     bury(1, type="end", session=CALL)
     bury(2, "missing field type", foo="bar")
     assert run("dead", "retry", "--all", "--reason", "processing failed").out == "retried 1, 1 remaining\n"
@@ -117,7 +117,7 @@ def test_all_in_a_script_is_not_asked_about(run, bury):
     assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
 
 
-def test_on_a_terminal_all_is_asked_about_with_the_number_and_the_reason(run, redis, bury, asked):
+def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, bury, asked):
     questions, answers = asked
     for number in (1, 2, 3):
         bury(number, "missing field type" if number == 3 else "odd\x1b[31m", type="end", session=CALL)
@@ -135,7 +135,7 @@ def test_on_a_terminal_all_is_asked_about_with_the_number_and_the_reason(run, re
     assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
 
 
-def test_what_has_come_since_the_question_is_asked_about_again(run, bury, asked, monkeypatch):
+def test_dead_letters_added_during_confirmation_cancel_the_drop(run, bury, asked, monkeypatch):
     bury(1, type="end", session=CALL)
 
     def ask(_question):

@@ -77,7 +77,7 @@ def read_until(program, pattern):
     raise AssertionError(f"the demo ended before {pattern}: {lines} {program.stderr.read()}")
 
 
-def test_the_tour_is_told_and_nothing_is_left(folders, tmp_path):
+def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
     (tmp_path / ".env").write_text("CONFERRAL_PREFIX={broken}\nTWILIO_NUMBER=12\n")
     with demo("--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         out, err = program.communicate(timeout=150)
@@ -242,7 +242,7 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
     assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT, ports.CONSOLE_PORT)
 
 
-def test_a_story_that_is_not_there_is_told_with_those_that_are(run):
+def test_unknown_demo_flow_error_lists_the_known_ones(run):
     ran = run("demo", "--story", "dance")
 
     assert ran.code == 2

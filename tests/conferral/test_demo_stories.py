@@ -90,7 +90,7 @@ async def theatre_for(redis_url, folder, settings):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.soak]) for name in STORIES]
 )
-async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_path, capsys, name):
+async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_path, capsys, name):
     async with theatre_for(redis_server.url, tmp_path, STORIES[name].settings) as theatre:
         await STORIES[name].play(theatre)
 
@@ -108,7 +108,7 @@ async def test_story_is_told_to_its_end_and_leaves_no_call(redis_server, tmp_pat
 
 
 @pytest.mark.redis
-async def test_story_that_goes_wrong_says_what_was_to_come_instead(redis_server, tmp_path):
+async def test_failing_demo_flow_says_what_should_have_happened(redis_server, tmp_path):
     async with theatre_for(redis_server.url, tmp_path, {}) as theatre, theatre.call_in() as play:
         await theatre.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
@@ -116,7 +116,7 @@ async def test_story_that_goes_wrong_says_what_was_to_come_instead(redis_server,
         await play.hang_up("agent")
 
 
-def test_what_comes_late_is_not_told():
+def test_stale_events_are_not_narrated():
     late = entry("call_progressed", "agent completed", outcome="stale", version="9")
 
     assert narrate_entry(late, {"agent": "alice"}) == ""

@@ -88,7 +88,7 @@ def test_a_takeover_is_over_when_other_processes_hold_everything():
 @pytest.mark.redis
 @pytest.mark.xdist_group("demo")
 @pytest.mark.parametrize("moment", ["alice is in the conference", "Ctrl-C stops everything"])
-def test_a_killed_worker_is_replaced_while_the_demo_goes_on(folders, tmp_path, moment):
+def test_killed_worker_is_replaced_while_the_demo_continues(folders, tmp_path, moment):
     with demo("--story", "consult", "--pace", "10", folders=folders, cwd=tmp_path) as program:
         before = read_until(program, moment)
         worker = next(pid for pid, line in processes_of(folders).items() if line.endswith("conferral worker"))

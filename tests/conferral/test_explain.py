@@ -48,7 +48,7 @@ def test_explain_says_what_failed_and_what_helps(run: Run, redis: Any) -> None:
     assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries another target\n" in ran.out
 
 
-def test_a_refused_command_is_told_as_a_refusal_and_no_failure(run: Run, redis: Any) -> None:
+def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) -> None:
     store(redis, lambda: talking("warm").swap("no consult"))
 
     told = run("explain", CUSTOMER_CALL).out
@@ -64,7 +64,7 @@ def test_explain_takes_the_sid_of_any_call(run: Run, redis: Any) -> None:
     assert run("explain", session.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
 
 
-def test_explain_in_json_has_times_and_null_for_what_nobody_knows(run: Run, redis: Any) -> None:
+def test_explain_json_has_times_and_null_for_unknown_values(run: Run, redis: Any) -> None:
     store(redis, busy)
 
     found = run("explain", CUSTOMER_CALL, "--json").json
@@ -88,14 +88,14 @@ def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, redis: 
     assert "+14155550123" in run("explain", CUSTOMER_CALL, "--full").out
 
 
-def test_explain_tells_why_a_session_ended(run: Run, redis: Any) -> None:
+def test_explain_shows_why_a_session_ended(run: Run, redis: Any) -> None:
     store(redis, lambda: talking("warm").end())
 
     assert ": an operator ended it.\nEnded by: end requested.\n" in run("explain", CUSTOMER_CALL).out
 
 
 @pytest.mark.parametrize("command", ["explain", "replay"])
-def test_a_session_that_nobody_knows_is_refused(run: Run, redis: Any, command: str) -> None:
+def test_unknown_session_is_refused(run: Run, redis: Any, command: str) -> None:
     set_up(redis)
 
     ran = run(command, CALL)
@@ -107,7 +107,7 @@ def test_a_session_that_nobody_knows_is_refused(run: Run, redis: Any, command: s
 # ---- replay --------------------------------------------------------------------------------------------------------
 
 
-def test_replay_tells_each_step_with_who_took_part_then(run: Run, redis: Any) -> None:
+def test_replay_shows_each_step_with_its_participants(run: Run, redis: Any) -> None:
     session = store(redis, completed)
 
     steps = run("replay", CUSTOMER_CALL).out.splitlines()
@@ -169,7 +169,7 @@ def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, 
     assert run("replay", CUSTOMER_CALL, "--as-of", "25:61:00").code == 2
 
 
-def test_replay_as_of_in_json_has_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:
+def test_replay_as_of_in_json_shows_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:
     store(redis, completed)
     number = version_of(run, "target joined the conference")["version"]
 
@@ -181,7 +181,7 @@ def test_replay_as_of_in_json_has_the_fields_and_who_heard_whom(run: Run, redis:
 
 
 @pytest.mark.parametrize("as_of", ["yesterday", "1-1", "25:61:00", "-3"])
-def test_a_moment_that_nobody_can_tell_is_wrong_usage(run: Run, redis: Any, as_of: str) -> None:
+def test_invalid_as_of_time_is_a_usage_error(run: Run, redis: Any, as_of: str) -> None:
     store(redis, busy)
 
     ran = run("replay", CUSTOMER_CALL, f"--as-of={as_of}")
@@ -198,7 +198,7 @@ def test_a_version_before_the_first_is_refused(run: Run, redis: Any) -> None:
     assert "version 0 is not in the log" in ran.err
 
 
-def test_a_history_is_saved_for_nobody_else_and_replayed_without_redis(run: Run, redis: Any, tmp_path: Path) -> None:
+def test_saved_history_is_private_and_replays_without_redis(run: Run, redis: Any, tmp_path: Path) -> None:
     store(redis, busy)
     live = run("replay", CUSTOMER_CALL).out
     file = tmp_path / "call.json"
@@ -234,7 +234,7 @@ def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: st
 # ---- show ----------------------------------------------------------------------------------------------------------
 
 
-def test_show_tells_what_came_of_what_was_asked_and_what_failed(run: Run, redis: Any) -> None:
+def test_show_reports_effect_results_and_failures(run: Run, redis: Any) -> None:
     store(redis, held("fails", status=400, code=21220))
 
     *_, asking, telling = run("show", CUSTOMER_CALL).out.splitlines()

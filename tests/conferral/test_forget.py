@@ -64,7 +64,7 @@ def bury(redis, number, **fields):
     redis.xadd(KEYS.dead, {**fields, **about}, id=f"{number}-0")
 
 
-def test_nothing_that_tells_of_the_session_is_left_and_everything_else_is(run, redis):
+def test_forget_erases_everything_of_the_session_and_nothing_else(run, redis):
     fill(redis)
     before = everything_in(redis)
     assert all(one in before for one in TELLING)
@@ -187,7 +187,7 @@ def test_session_with_an_undecided_event_or_command_is_refused(run, redis):
     refused(run, redis, "a command for it has not been processed yet")
 
 
-def test_command_that_is_taken_up_during_the_look_is_not_overlooked(run, redis, monkeypatch):
+def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatch):
     put(redis, over(redis))
     redis.xadd(KEYS.commands, {"type": "end", "session": CALL})
     entries = SessionEraser._entries
@@ -203,7 +203,7 @@ def test_command_that_is_taken_up_during_the_look_is_not_overlooked(run, redis, 
     assert redis.exists(KEYS.session(CALL))
 
 
-def test_what_was_decided_meanwhile_is_not_lost(run, redis, monkeypatch):
+def test_session_changed_during_confirmation_is_not_erased(run, redis, monkeypatch):
     fill(redis)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
@@ -220,7 +220,7 @@ def test_what_was_decided_meanwhile_is_not_lost(run, redis, monkeypatch):
     assert redis.xlen(KEYS.outcomes) == redis.xlen(KEYS.dead) - 1 == 2
 
 
-def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
+def test_forget_asks_for_confirmation_on_a_terminal(run, redis, monkeypatch):
     fill(redis)
     before = everything_in(redis)
     questions = []
@@ -236,7 +236,7 @@ def test_on_a_terminal_it_is_asked_about(run, redis, monkeypatch):
 
 
 @pytest.mark.parametrize("named", ["bob", "9999", "order-17"])
-def test_name_that_nobody_knows_is_refused(run, redis, named):
+def test_unknown_name_is_refused(run, redis, named):
     fill(redis)
     refused(run, redis, "found", named)
 

@@ -38,14 +38,14 @@ def test_a_command_goes_to_the_session_that_is_meant(run, redis, named):
 
 
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL, "nobody"])
-def test_an_id_or_a_call_goes_as_it_was_typed_and_so_does_what_nobody_knows(run, redis, named):
+def test_id_address_or_unknown_name_is_sent_as_typed(run, redis, named):
     """A command that is given again under its id is known by its words."""
     put(redis, make_session())
     assert run("convert", named, "--no-wait").code == 0
     assert [fields["session"] for fields in published(redis)] == [named]
 
 
-def test_an_address_that_nobody_has_is_refused_at_once(run, redis):
+def test_address_without_a_call_is_refused_at_once(run, redis):
     set_up(redis)
     ran = run("convert", "client:nobody")
     assert (ran.code, ran.err) == (1, "no call client:nobody found\n")
@@ -63,7 +63,7 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis):
     assert run("watch", "alice").code == run("show", "23").code == 1
 
 
-def test_what_is_ended_is_what_was_asked_about(run, redis, monkeypatch):
+def test_end_applies_to_the_session_that_was_confirmed(run, redis, monkeypatch):
     """While the question stands, the last digits may come to mean someone else."""
     put(redis, make_session())
 

@@ -35,7 +35,7 @@ def test_ordinary_text_stays_as_it_is(text):
     assert output.printable(text) == text
 
 
-def test_what_would_harm_is_spelt_out():
+def test_dangerous_characters_are_escaped():
     assert output.printable("a\x1b\x9b\u202e\U000e0041") == r"a\x1b\x9b\u202e\U000e0041"
 
 

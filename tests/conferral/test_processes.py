@@ -53,7 +53,7 @@ ASKED = [pytest.param(signal.SIGTERM), pytest.param(signal.SIGINT, marks=pytest.
 
 @pytest.mark.parametrize("command", LISTENS)
 @pytest.mark.parametrize("asked", ASKED)
-def test_a_process_serves_and_stops_with_0_when_asked(redis, redis_server, tmp_path, command, asked):
+def test_process_serves_and_exits_0_when_stopped(redis, redis_server, tmp_path, command, asked):
     with running(command, tmp_path, redis_server.url) as (program, url):
         until(lambda: status(url + LISTENS[command]) == 200, f"{command} does not answer", program)
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
 
 
-def test_nobody_is_overdue_because_the_clock_of_redis_was_set(run, redis):
+def test_step_of_the_redis_clock_makes_no_session_overdue(run, redis):
     """Timers go by the partition's time, which a step of Redis's clock does not change."""
     hour_ms = 3_600_000
     put(redis, make_session(timers={"ring": int(time.time() * 1000) - hour_ms + 20_000}))
@@ -120,7 +120,7 @@ def test_the_list_fits_the_terminal(run, redis, width_of, width):
     assert "1 min 01 s" in told
 
 
-def test_where_whole_ids_are_too_wide_their_prefixes_stand_and_select(run, redis, width_of):
+def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, redis, width_of):
     ids = [CALL, OTHER, "CA" + "8" * 7 + "9" * 25, "CA" + "8" * 32]
     for one in ids:
         put(redis, make_session(one))
@@ -159,7 +159,7 @@ def test_no_sessions_is_no_error(run, redis):
     assert run("sessions", "--json").json == []
 
 
-def test_a_running_transfer_stands_in_the_list(run, redis):
+def test_running_transfer_is_shown_in_the_list(run, redis):
     consult(redis)
 
     assert "client:alice  consult to +…45 consulting  customer is on hold" in run("sessions").out
@@ -206,7 +206,7 @@ def test_attempts_are_shown_with_how_long_they_took(run, redis):
 
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
-def test_what_lets_others_show_the_callers_number_is_shown_to_nobody(run, redis, arguments):
+def test_call_token_is_shown_to_no_one(run, redis, arguments):
     consult(redis, call_token="secret-token")
 
     ran = run(*arguments, "--full") if "--json" not in arguments else run(*arguments)
@@ -348,7 +348,7 @@ def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, termina
     assert told[place + 1] == f"  {TARGET_CALL}  target-2"
 
 
-def test_what_is_recorded_and_under_way_is_shown(run, redis):
+def test_recording_and_commands_in_progress_are_shown(run, redis):
     recording = Recording("RE" + "1" * 32, "completed", url="https://api.example.com/RE1", duration_s=61)
     put(redis, make_session(recording=recording, pending_commands=(PendingCommand("c1", "hold", "customer"),)))
 

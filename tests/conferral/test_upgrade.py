@@ -91,7 +91,7 @@ async def test_newer_level_is_left_to_newer_versions(client, capsys: pytest.Capt
     assert f"this Conferral supports {SCHEMA_VERSION}" in err
 
 
-async def test_redis_without_conferral_is_told(client, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_redis_without_conferral_is_reported(client, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = await told(capsys)
     assert code == 1
     assert "nothing is set up" in err

@@ -147,7 +147,7 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
     assert "Error: " in ran.err
 
 
-def test_what_is_wrong_with_a_command_is_told_in_the_words_of_the_stream(run):
+def test_invalid_command_is_reported_with_the_messages_of_the_stream(run):
     ran = run("add", CALL, "--to", "client:bob", "--party", "agent", "--json")
 
     assert ran.code == 2
@@ -164,7 +164,7 @@ def test_a_misspelt_command_is_guessed(run):
     assert "Did you mean 'sessions'?" in run("sesions").err
 
 
-def test_wrong_usage_is_told_in_json_where_json_is_asked_for(run):
+def test_usage_error_is_reported_in_json_where_requested(run):
     ran = run("show", "a b", "--json")
 
     assert ran.code == 2
@@ -206,7 +206,7 @@ def test_a_redis_that_is_away_is_named_without_its_password(run, arguments):
     assert "someone" not in ran.err
 
 
-def test_a_redis_that_is_away_is_told_in_json(run):
+def test_redis_outage_is_reported_in_json(run):
     ran = run("sessions", "--json", REDIS_URL="redis://:secret@127.0.0.1:1/0")
 
     assert ran.code == 1
@@ -223,7 +223,7 @@ def test_a_redis_url_that_makes_no_sense_is_a_wrong_setting(run):
 
 
 @pytest.mark.redis
-def test_an_empty_redis_is_told_from_one_without_sessions(run, redis):
+def test_empty_redis_differs_from_one_without_sessions(run, redis):
     ran = run("sessions")
 
     assert ran.code == 1

@@ -41,7 +41,7 @@ async def told(follower, now_ms=CREATED_MS):
     return [(change.session_id, change.entry["event"]) for change in await follower.poll(now_ms)]
 
 
-async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, redis):
+async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     put(redis, make_session(), log=[log_entry("call_received")])
     follower = ChangeFeed(reader)
 
@@ -53,7 +53,7 @@ async def test_only_what_happens_from_now_on_is_told_of_all_sessions(reader, red
     assert await told(follower) == []
 
 
-async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
+async def test_slow_reads_make_watch_read_less_often(monkeypatch):
     class Slow:
         async def start(self, _now_ms):
             return []
@@ -80,7 +80,7 @@ async def test_who_needs_long_for_a_look_looks_less_often(monkeypatch):
     assert paused_s[0] >= 0.3  # three times as long as the look took
 
 
-async def test_a_new_session_is_told_from_its_beginning(reader, redis):
+async def test_new_session_is_reported_from_its_first_event(reader, redis):
     set_up(redis)
     follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
@@ -90,7 +90,7 @@ async def test_a_new_session_is_told_from_its_beginning(reader, redis):
     assert await told(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
 
 
-async def test_a_session_that_came_and_went_between_two_looks_is_told(reader, redis):
+async def test_session_that_began_and_ended_between_polls_is_reported(reader, redis):
     set_up(redis)
     follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
@@ -102,7 +102,7 @@ async def test_a_session_that_came_and_went_between_two_looks_is_told(reader, re
     assert await told(follower, CREATED_MS + 120_000) == []
 
 
-async def test_a_session_that_ended_before_is_not_told(reader, redis):
+async def test_session_ended_before_the_start_is_not_reported(reader, redis):
     put(redis, ended(), log=[log_entry("lone_overdue", **END)])
     follower = ChangeFeed(reader)
 
@@ -111,7 +111,7 @@ async def test_a_session_that_ended_before_is_not_told(reader, redis):
     assert await told(follower, CREATED_MS + 61_700) == []
 
 
-async def test_changes_of_several_sessions_are_told_in_order_of_time(reader, redis):
+async def test_changes_of_several_sessions_are_reported_in_order_of_time(reader, redis):
     set_up(redis)
     follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
@@ -136,7 +136,7 @@ async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
     assert follower.positions == {}
 
 
-def test_one_session_is_told_from_its_beginning_until_it_ends(run, redis):
+def test_one_session_is_shown_from_start_to_end(run, redis):
     put(redis, make_session(), log=[log_entry("call_received", version="1")])
     ending = threading.Timer(0.5, lambda: redis.xadd(KEYS.log(CALL), log_entry("lone_overdue", **END)))
     ending.start()
@@ -184,7 +184,7 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
 
 
 @pytest.mark.processes
-def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server, tmp_path):
+def test_watch_reports_a_transfer_already_running_at_start(redis, redis_server, tmp_path):
     consult(redis)
     with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         told = program.stdout.readline()
@@ -198,7 +198,7 @@ def test_a_transfer_that_runs_when_the_watch_begins_is_told(redis, redis_server,
 
 
 @pytest.mark.processes
-def test_a_redis_that_goes_away_and_comes_back_is_told_and_nothing_is_missed(redis_program, tmp_path):
+def test_watch_reports_redis_outage_and_misses_nothing(redis_program, tmp_path):
     from tests.support.redis_server import RedisServer
 
     with RedisServer(redis_program, append_only=True) as server:
@@ -244,7 +244,7 @@ async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
     assert told[-1] == "Ctrl-C stops it"
 
 
-async def test_sessions_for_which_there_is_no_room_are_counted(reader, redis):
+async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis):
     for number in range(30):
         put(redis, make_session(f"S{number:02}"))
     changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]

@@ -93,7 +93,7 @@ def test_whatever_is_typed_can_be_shown(keys):
         (Selection(text="alice", state="ended"), False),
     ],
 )
-def test_what_is_chosen_is_taken(choice, is_taken):
+def test_watch_filter_selects_matching_sessions(choice, is_taken):
     fields = {
         "id": CALL, "state": "bridged", "party.customer.address": "+14155550123", "party.agent.address": "client:alice",
         "conference_sid": CONFERENCE, "updated_at": "9999", "party.customer.status": "", "party.agent.status": "",
@@ -121,7 +121,7 @@ def drawn(screen):
 
 
 @pytest.mark.redis
-async def test_those_in_trouble_stand_first_and_what_hides_all_is_named(reader, redis):
+async def test_sessions_needing_attention_come_first_and_the_filter_hiding_all_is_named(reader, redis):
     put(redis, fine("S1"))
     put(redis, make_session("S2", timers={"ring": 1}))
     put(redis, fine("S3", created_at_ms=1_800_000_009_000))
@@ -179,7 +179,7 @@ async def test_the_session_that_is_marked_stays_marked_and_is_shown_whole_on_ent
 
 
 @pytest.mark.redis
-async def test_what_is_marked_is_on_the_screen_however_small_it_is(reader, redis, monkeypatch):
+async def test_selected_row_is_visible_on_the_smallest_screen(reader, redis, monkeypatch):
     monkeypatch.setenv("LINES", "12")
     for number in range(30):
         put(redis, fine(f"S{number}", created_at_ms=1_800_000_000_000 + number))
@@ -195,7 +195,7 @@ async def test_what_is_marked_is_on_the_screen_however_small_it_is(reader, redis
 
 
 @pytest.mark.redis
-async def test_trouble_is_told_when_it_comes_changes_and_goes(reader, redis, capsys):
+async def test_need_for_attention_is_shown_when_it_appears_changes_and_ends(reader, redis, capsys):
     put(redis, fine("S1"))
     lines = AttentionView(reader, Selection(), as_json=False)
     await lines.show_initial([])
@@ -211,7 +211,7 @@ async def test_trouble_is_told_when_it_comes_changes_and_goes(reader, redis, cap
 
 
 @pytest.mark.redis
-async def test_trouble_in_json_is_an_object_a_line(reader, redis, capsys):
+async def test_attention_in_json_is_one_object_per_line(reader, redis, capsys):
     put(redis, make_session("S1", timers={"ring": 1}))
     await AttentionView(reader, Selection(state="bridged"), as_json=True).show_initial([])
     told = orjson.loads(capsys.readouterr().out)
@@ -220,7 +220,7 @@ async def test_trouble_in_json_is_an_object_a_line(reader, redis, capsys):
     assert capsys.readouterr().out == ""
 
 
-async def test_of_one_state_only_what_leads_into_it_or_out_of_it_is_told(capsys):
+async def test_state_filter_shows_only_transitions_into_or_out_of_that_state(capsys):
     lines = LineView(Selection(state="converting"), full=False, as_json=False, with_session=True)
     await lines.show_initial([SessionView(id="S1", state="bridged"), SessionView(id="S2", state="converting")])
     await lines.show_changes(
@@ -284,7 +284,7 @@ def wait_for(terminal, text):
 
 @pytest.mark.redis
 @pytest.mark.processes
-def test_in_a_pipe_trouble_is_told_and_ctrl_c_ends_well(redis, redis_server, tmp_path):
+def test_piped_watch_reports_errors_and_exits_cleanly_on_ctrl_c(redis, redis_server, tmp_path):
     put(redis, make_session(timers={"ring": 1}))
     with start("watch", "--trouble", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         assert f"  {CALL}  overdue for " in program.stdout.readline()

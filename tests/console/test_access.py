@@ -56,7 +56,7 @@ async def test_any_other_token_is_refused(browser, given, lines):
     assert [line["event"] for line in lines] == [*counted, "console_refused"]
 
 
-async def test_a_signed_in_browser_may_look_and_give_commands(browser, redis):
+async def test_signed_in_browser_may_view_and_send_commands(browser, redis):
     put(redis, make_session())
     await sign_in(browser)
 
@@ -67,7 +67,7 @@ async def test_a_signed_in_browser_may_look_and_give_commands(browser, redis):
     assert (await page.next("sessions"))["rows"][0]["id"] == CALL
 
 
-async def test_who_signs_out_is_asked_for_the_token_again(browser, redis):
+async def test_signing_out_requires_the_token_again(browser, redis):
     await sign_in(browser)
     assert (await browser.post("/sign-out", headers=origin(browser))).status == 204
 
@@ -77,7 +77,7 @@ async def test_who_signs_out_is_asked_for_the_token_again(browser, redis):
     assert page.socket.close_code == 4401
 
 
-async def test_a_page_that_is_not_signed_in_is_told_so_and_nothing_else(browser, redis):
+async def test_page_that_is_not_signed_in_gets_only_close_code_4401(browser, redis):
     put(redis, make_session())
 
     page = await Page.open(browser, {"view": "sessions"})
@@ -205,7 +205,7 @@ NAMES = ("localhost", "127.0.0.1", "console.localhost:1", "Console.Example.com:4
         (None, [True] * 6),
     ],
 )
-async def test_it_is_asked_for_by_names_that_lead_nowhere_else(open_console, allowed_hosts, answered):
+async def test_console_accepts_only_allowed_host_names(open_console, allowed_hosts, answered):
     """A page of someone's whose name was made to lead here would else be taken for ours by the browser."""
     browser = await open_console(headers={}, allowed_hosts=allowed_hosts)
 
@@ -269,7 +269,7 @@ async def test_every_answer_carries_the_headers_that_keep_a_page_safe(browser, m
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
 
-async def test_what_is_told_is_kept_by_nobody(console, redis):
+async def test_console_responses_are_not_stored_by_any_cache(console, redis):
     put(redis, make_session())
 
     for answer in (await console.get(f"/sessions/{CALL}.json"), await console.post("/commands", json=END)):

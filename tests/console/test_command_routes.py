@@ -73,7 +73,7 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
         ([], 422, "invalid", "JSON object"),
     ],
 )
-async def test_what_can_be_no_command_is_refused_in_the_same_words(console, redis, body, status, kind, word):
+async def test_invalid_command_is_refused_with_the_shared_messages(console, redis, body, status, kind, word):
     put(redis, make_session())
 
     found, error = await refusal(await console.post("/commands", json=body))
@@ -122,7 +122,7 @@ async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(consol
     assert len(published(redis)) == 1
 
 
-async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_before(console, redis, quick_ticks):
+async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, quick_ticks):
     put(redis, make_session())
     page = await Page.open(console)
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
@@ -142,7 +142,7 @@ async def test_what_becomes_of_a_command_is_told_as_redis_says_it_and_never_befo
     assert (failed["status"], failed["reason"]) == ("failed", "nobody answered")
 
 
-async def test_an_outcome_is_told_though_redis_goes_away_before_the_next_is_read(console, redis, monkeypatch):
+async def test_outcome_is_sent_although_redis_fails_before_the_next_read(console, redis, monkeypatch):
     outcome, read = command_stream.read_outcome, []
 
     async def read_first_only(client, keys, command_id):
@@ -170,7 +170,7 @@ def bury(redis, reason, **entry):
     return redis.xadd(KEYS.dead, letter)
 
 
-async def test_dead_letters_are_told_with_their_reasons_and_whenever_they_change(console, redis):
+async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, redis):
     bury(redis, "missing field type", session=CALL, to="+14155550123")
     page = await Page.open(console, {"view": "dead"})
     first = await page.next("dead")
@@ -244,7 +244,7 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 # ---- health ------------------------------------------------------------------------------------------------------
 
 
-async def test_health_tells_of_partitions_and_processes_and_changes_with_them(console, redis):
+async def test_health_reports_partitions_and_processes_and_follows_their_changes(console, redis):
     redis.hset(KEYS.lease(3), mapping={"holder": "7:worker-a", "until": 4_000_000_000_000, "commit": 12})
     page = await Page.open(console, {"view": "health"})
 

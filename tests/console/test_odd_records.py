@@ -128,7 +128,7 @@ def all_that_is_told(fields, log):
 @given(st.dictionaries(NAMES, TEXT, max_size=6), LOG)
 @settings(max_examples=30)
 @example({"version": HUGE, "timers": f"ring={HUGE}"}, [("transfer", {"version": HUGE})])
-def test_whatever_a_record_and_its_log_hold_everything_is_told(changes, entries):
+def test_everything_is_shown_for_any_record_and_log(changes, entries):
     log = [LogEntry(f"{n}-0", {**log_entry(event), **more}) for n, (event, more) in enumerate(entries, start=1)]
 
     for message in all_that_is_told(RECORD | changes, log):
@@ -139,7 +139,7 @@ def test_whatever_a_record_and_its_log_hold_everything_is_told(changes, entries)
 @given(st.dictionaries(NAMES, TEXT, max_size=6), LOG)
 @settings(max_examples=800)
 def test_whatever_a_record_and_its_log_hold_in_a_long_run(changes, entries):
-    test_whatever_a_record_and_its_log_hold_everything_is_told.hypothesis.inner_test(changes, entries)
+    test_everything_is_shown_for_any_record_and_log.hypothesis.inner_test(changes, entries)
 
 
 @pytest.mark.soak

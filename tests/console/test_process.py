@@ -54,7 +54,7 @@ def running(folder, redis_url, *arguments, stderr, said):
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
-def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis, redis_server, tmp_path, asked):
+def test_console_serves_the_page_and_exits_with_0_despite_an_open_page(redis, redis_server, tmp_path, asked):
     written = tmp_path / "stderr"
     with (
         written.open("ab") as stderr,
@@ -78,7 +78,7 @@ def test_it_serves_the_page_and_stops_with_0_when_asked_while_a_page_looks(redis
     assert TOKEN not in told  # standard error is a file here: what is written there is kept
 
 
-def test_on_a_terminal_it_tells_the_url_that_signs_in(redis_server, tmp_path):
+def test_terminal_shows_the_sign_in_url(redis_server, tmp_path):
     controller, terminal = pty.openpty()
     shown = []
 
@@ -128,7 +128,7 @@ def test_without_a_token_that_can_be_one_it_does_not_start(refused, token, probl
 
 
 @pytest.mark.parametrize("host", ["https://console.example.com", "console.example.com/", "::1", ""])
-def test_what_is_allowed_is_a_name_and_no_url(refused, host):
+def test_allowed_host_must_be_a_name_and_not_a_url(refused, host):
     """Of a URL the scheme would be the name, and everyone be turned away in words that blame the browser."""
     code, told = refused("--port", str(free_port()), "--allow-host", host, token=TOKEN)
 

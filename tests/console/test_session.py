@@ -42,7 +42,7 @@ def succeeded(effect_id="e1", at_ms=1_800_000_000_340):
     return log_entry("effect_succeeded", at_ms, before="converting", after="converting", **more)
 
 
-async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done(console, redis):
+async def test_session_message_lists_parties_audibility_and_allowed_commands(console, redis):
     consult(redis)
     page = await Page.open(console, SESSION)
 
@@ -63,7 +63,7 @@ async def test_a_session_is_told_whole_with_whom_each_hears_and_what_can_be_done
     assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
-async def test_a_form_can_suggest_whom_other_sessions_have_and_no_number_that_is_cut(console, redis):
+async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
     consult(redis)
     commit(redis, Session("CA" + "7" * 32, parties={
         "customer": Party("customer", "customer-1", address="client:caller"),
@@ -92,7 +92,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
 
 @pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
-async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wanted(open_console, read_only, told):
+async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_console, read_only, told):
     """Who may only look at a screen must not read there what lets anyone steer."""
     page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
 
@@ -108,7 +108,7 @@ async def test_the_token_is_told_for_lines_to_be_copied_only_where_that_is_wante
         ("https://a.nottwilio.com", False),
     ],
 )
-async def test_the_page_is_told_where_the_api_is_and_whether_twilio_has_pages_of_it(open_console, api_url, has_pages):
+async def test_page_receives_the_api_address_and_whether_twilio_has_pages_for_it(open_console, api_url, has_pages):
     console = await open_console(variables={"TWILIO_API_URL": api_url, "CONFERRAL_PUBLIC_URL": "http://calls.example/"})
     page = await Page.open(console, {"view": "health"})
 
@@ -127,7 +127,7 @@ async def test_it_is_found_by_the_sid_of_any_of_its_calls(console, redis):
     assert (told["id"], told["asked"], told["known"]) == (CALL, AGENT_CALL, True)
 
 
-async def test_one_that_nobody_knows_yet_is_told_as_soon_as_it_is_there(console, redis, monkeypatch):
+async def test_unknown_session_is_shown_as_soon_as_it_exists(console, redis, monkeypatch):
     monkeypatch.setattr(session_view, "READ_EVERY_S", 0.2)
     page = await Page.open(console, SESSION)
     assert await page.next("session") == {"about": "session", "id": CALL, "asked": CALL, "known": False}
@@ -154,7 +154,7 @@ async def test_its_log_comes_once_and_a_moment_again_when_its_outcome_has_come(c
     assert second["entries"][1]["requested_by"] == second["entries"][0]["entry_id"]
 
 
-async def test_a_page_that_comes_back_is_told_what_it_has_missed_and_nothing_else(console, redis, quick_ticks):
+async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis, quick_ticks):
     put(redis, make_session(), log=[log_entry("call_received", version="1"), asked(), log_entry("transfer")])
     known = redis.xrange(KEYS.log(CALL))
     page = await Page.open(console, SESSION | {"after": known[-1][0]})
@@ -199,7 +199,7 @@ def _place(entry):
     return tuple(map(int, entry["entry_id"].split("-")))
 
 
-async def test_what_is_not_in_the_log_any_more_is_shown_to_nobody(console, redis, quick_ticks):
+async def test_entries_removed_from_the_log_are_shown_to_no_one(console, redis, quick_ticks):
     """After a failover Redis may be an older copy, and a session can be forgotten: a page that is open meanwhile must
     not keep it alive for whoever looks later."""
     known = make_session()
@@ -227,7 +227,7 @@ def _events(page):
     return [one["event"] for one in sorted(page.entries.values(), key=_place)]
 
 
-async def test_a_history_is_kept_as_long_as_a_page_looks_and_no_longer():
+async def test_history_is_cached_only_while_a_page_uses_it():
     histories = LogCache()
     one = histories.get(CALL, full=False)
 
@@ -254,7 +254,7 @@ async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
     assert told["parties"][0]["address"] == "+14155550123"
 
 
-async def test_numbers_in_names_of_sip_and_clients_are_cut_wherever_they_stand(console, redis):
+async def test_numbers_in_sip_and_client_names_are_redacted_everywhere(console, redis):
     put(redis, make_session())
     attempts = '[{"to":"sip:14155550145@pbx.example","started_at_ms":1800000000000},{"to":"client:14155550145"}]'
     redis.hset(KEYS.session(CALL), mapping={"transfer.attempts": attempts, "party.agent.address": "sip:14155550145@a"})
@@ -267,7 +267,7 @@ async def test_numbers_in_names_of_sip_and_clients_are_cut_wherever_they_stand(c
     assert "1800000000000" in file
 
 
-async def test_what_nobody_is_shown_is_not_told(console, redis):
+async def test_hidden_fields_are_never_sent_to_the_console(console, redis):
     put(redis, make_session(call_token="secret-call-token"))
     page = await Page.open(console, SESSION | {"full": True})
 
@@ -356,7 +356,7 @@ async def test_its_history_is_a_file_that_replay_reads(console, redis):
 
 
 @pytest.mark.parametrize("named", ["CA" + "9" * 32, "a%20b", "..%2f..", "%00", "x" * 65])
-async def test_a_file_of_nobody_is_told_to_be_none(console, redis, named):
+async def test_session_file_of_unknown_call_returns_404(console, redis, named):
     answer = await console.get(f"/sessions/{named}.json")
 
     assert answer.status == 404

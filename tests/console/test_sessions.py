@@ -42,7 +42,7 @@ def name(number):
     return f"CA{number:032x}"
 
 
-async def test_a_page_is_greeted_and_told_all_sessions_then_only_what_changes(console, redis):
+async def test_page_gets_all_sessions_on_connect_then_only_changes(console, redis):
     put(redis, make_session())
     put(redis, make_session(name(7)))
     page = await Page.open(console, SESSIONS)
@@ -62,7 +62,7 @@ async def test_a_page_is_greeted_and_told_all_sessions_then_only_what_changes(co
     assert (third["rows"], third["gone"]) == ([], [CALL])
 
 
-async def test_those_that_have_ended_are_told_to_who_wants_them(console, redis):
+async def test_ended_sessions_are_shown_on_request(console, redis):
     put(redis, ended(name(1)))
     put(redis, make_session())
     page = await Page.open(console, {"view": "sessions", "ended": True})
@@ -78,7 +78,7 @@ async def test_those_that_have_ended_are_told_to_who_wants_them(console, redis):
     await page.until(lambda page: not page.rows)
 
 
-async def test_eight_pages_are_told_the_same(console, redis):
+async def test_eight_pages_receive_the_same(console, redis):
     for number in range(20):
         put(redis, make_session(name(number)))
     pages = [await Page.open(console, SESSIONS) for _ in range(8)]
@@ -92,7 +92,7 @@ async def test_eight_pages_are_told_the_same(console, redis):
     assert all(page.rows == pages[0].rows for page in pages)
 
 
-async def test_another_console_tells_the_same_as_one_that_was_stopped(open_console, redis):
+async def test_second_console_shows_the_same_as_a_stopped_one(open_console, redis):
     consult(redis)
     put(redis, make_session(name(1)))
     first = await open_console()
@@ -159,7 +159,7 @@ async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis
     assert page.rows.keys() == {name(1)}
 
 
-async def test_what_grows_wrong_by_itself_is_told_without_any_commit(console, redis):
+async def test_overdue_timer_is_reported_without_a_commit(console, redis):
     """A timer that no one fires is overdue some time, and that is when a page has to say so."""
     server_ms = int(redis.time()[0] * 1000)
     put(redis, make_session(timers={"ring": server_ms + 500}, created_at_ms=server_ms))
@@ -173,7 +173,7 @@ async def test_what_grows_wrong_by_itself_is_told_without_any_commit(console, re
     assert page.rows[CALL]["version"] == 4
 
 
-async def test_nobody_is_overdue_because_the_clock_of_redis_was_set(console, redis):
+async def test_step_of_the_redis_clock_makes_no_session_overdue(console, redis):
     """Timers go by the partition's time: here Redis's clock was set forward by an hour before the console began."""
     server_ms, hour_ms = int(redis.time()[0] * 1000), 3_600_000
     put(redis, make_session(timers={"ring": server_ms - hour_ms + 60_000}))
@@ -206,7 +206,7 @@ async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis
     assert "cmdstat_hgetall" not in redis.info("commandstats")
 
 
-async def test_nothing_is_looked_at_while_nobody_watches(console, redis):
+async def test_nothing_is_read_while_no_one_watches(console, redis):
     page = await Page.open(console, SESSIONS)
     await page.next("sessions")
     await page.close()
@@ -220,7 +220,7 @@ async def test_nothing_is_looked_at_while_nobody_watches(console, redis):
     assert redis.info("commandstats").keys() <= {"cmdstat_config|resetstat", "cmdstat_config", "cmdstat_info"}
 
 
-async def test_a_redis_that_was_set_up_anew_shows_nothing_of_before(redis_program, monkeypatch):
+async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monkeypatch):
     monkeypatch.setattr(session_feed, "CLOCK_EVERY_S", 0.5)
     with RedisServer(redis_program) as server:
         client = make_client(server.url, max_connections=12)
@@ -243,7 +243,7 @@ async def test_a_redis_that_was_set_up_anew_shows_nothing_of_before(redis_progra
             await client.aclose()
 
 
-async def test_who_has_missed_more_than_is_remembered_gets_everything(redis, store, monkeypatch):
+async def test_subscriber_that_missed_too_many_changes_gets_everything(redis, store, monkeypatch):
     monkeypatch.setattr(session_feed, "CHANGES_MAX", 3)
     for number in range(5):
         put(redis, make_session(name(number)))
@@ -278,7 +278,7 @@ def told_of(session, *, full=False, **changes):
     return orjson.loads(row(view_of(fields), attention_of(view_of(fields), 1_800_000_100_000), full=full))
 
 
-def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
+def test_row_describes_parties_in_command_line_wording():
     told = told_of(make_session())
 
     assert told["now"] == "customer +…23 and agent client:alice are talking"
@@ -286,7 +286,7 @@ def test_a_row_says_who_talks_to_whom_in_the_words_of_the_command_line():
     assert (told["created_at"], told["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
 
 
-def test_one_who_is_alone_is_told_of_also_where_something_worse_is():
+def test_lone_party_is_also_shown_when_something_worse_is_wrong():
     alone = conferenced()
     gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_conference=False)
     alone = replace(alone, parties={**alone.parties, "agent": gone}, timers={"lone": 1_800_000_000_000})
@@ -327,6 +327,6 @@ def test_a_version_that_is_no_number_is_none(version):
     assert told_of(make_session(), version=version)["version"] == 0
 
 
-def test_a_state_that_nobody_knows_is_shown_as_it_is():
+def test_unknown_state_is_shown_unchanged():
     assert told_of(make_session(), state="dancing")["state"] == "dancing"
     assert State("bridged") == "bridged"

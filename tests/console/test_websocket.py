@@ -87,7 +87,7 @@ async def test_another_view_replaces_the_one_before(console, redis, quick_ticks)
     assert {message["about"] for message in page.heard[heard:]} - {"summary"} == {"tick"}
 
 
-async def test_a_tick_tells_redis_time_and_of_when_the_page_is(console, redis, quick_ticks):
+async def test_tick_carries_redis_time_and_the_age_of_the_page(console, redis, quick_ticks):
     page = await Page.open(console, {"view": "sessions"})
     await page.next("sessions")
 
@@ -98,7 +98,7 @@ async def test_a_tick_tells_redis_time_and_of_when_the_page_is(console, redis, q
     assert tick["as_of"] <= tick["now"]
 
 
-async def test_a_page_is_told_the_time_while_redis_keeps_it_waiting(console, redis, quick_ticks, monkeypatch):
+async def test_page_gets_ticks_while_redis_is_slow(console, redis, quick_ticks, monkeypatch):
     """A page that hears nothing takes its server for gone; and pages wait for Redis one after another."""
     answered = asyncio.Event()
 
@@ -136,7 +136,7 @@ async def test_a_page_may_go_while_redis_keeps_it_waiting(console, redis, monkey
         await given_up.wait()
 
 
-async def test_a_lost_redis_is_told_and_caught_up_with(redis_program):
+async def test_redis_outage_is_reported_and_missed_changes_are_caught_up(redis_program):
     with RedisServer(redis_program, append_only=True) as server:
         with server.client() as redis:
             set_up(redis)
@@ -169,7 +169,7 @@ async def test_a_lost_redis_is_told_and_caught_up_with(redis_program):
             await client.aclose()
 
 
-async def test_a_redis_in_which_nothing_is_set_up_is_told_too(open_console, redis_server):
+async def test_redis_without_setup_is_reported(open_console, redis_server):
     console = await open_console()
     with redis_server.client() as redis:
         redis.flushall()
@@ -183,7 +183,7 @@ async def test_a_redis_in_which_nothing_is_set_up_is_told_too(open_console, redi
         assert (await page.next("sessions"))["rows"] == []
 
 
-async def test_pages_are_told_when_the_console_stops(console, redis):
+async def test_pages_are_notified_when_the_console_stops(console, redis):
     page = await Page.open(console, {"view": "sessions"})
     await page.next("sessions")
 
@@ -195,7 +195,7 @@ async def test_pages_are_told_when_the_console_stops(console, redis):
     assert page.socket.close_code == 1001
 
 
-async def test_what_is_no_socket_is_refused(console):
+async def test_request_without_a_websocket_is_refused(console):
     assert (await console.get("/live")).status == 400
 
 
@@ -249,7 +249,7 @@ async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(s
         await browser.close()
 
 
-async def test_those_who_are_turned_away_take_nobodys_place(open_console, redis, monkeypatch):
+async def test_rejected_clients_take_up_no_connection_slot(open_console, redis, monkeypatch):
     monkeypatch.setattr(app_module, "SOCKETS_MAX", 1)
     browser = await open_console(headers={})
     strangers = [await browser.ws_connect("/live", autoclose=False) for _ in range(3)]

@@ -106,7 +106,7 @@ def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> Non
     "words",
     [["dance"], ["transfer", "CA0", "--to", "client:bob", "--timeout", "soon"], ["end"], ["show", "CA0", "--loud"]],
 )
-def test_what_the_command_line_does_not_take_is_found(words: list[str]) -> None:
+def test_invalid_command_line_is_found(words: list[str]) -> None:
     with pytest.raises(Exception, match=r"(?i)no such|a valid number|missing"):
         parsed(words)
 

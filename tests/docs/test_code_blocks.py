@@ -95,7 +95,7 @@ def test_commands_that_are_published_by_hand_are_valid(markdown):
         command_id_of(fields, "1-0")
 
 
-def test_keys_that_are_looked_at_by_hand_exist(markdown):
+def test_keys_inspected_by_hand_exist(markdown):
     keys = Keys("conferral", 16)
     known = {
         re.sub(r"\d+", "3", keys.events(3)), keys.lease(3), keys.outbox(3), keys.timers(3), keys.commands, keys.dead,
@@ -173,7 +173,7 @@ ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 NAMES = {str(field.validation_alias): field for field in ServiceSettings.model_fields.values()}
 
 
-def test_the_example_settings_can_be_loaded_and_name_an_agent_who_may_be_dialled():
+def test_example_settings_load_and_name_a_dialable_agent():
     given = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
     to_fill_in = {name for name, value in given.items() if setting_errors.is_placeholder(value)}
 

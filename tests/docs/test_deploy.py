@@ -127,7 +127,7 @@ def test_expressions_are_made_of_metrics_and_labels_that_there_are(expression: s
         "conferral_partition_lag_events_total > 1",
     ],
 )
-def test_what_is_wrong_in_an_expression_is_found(wrong: str) -> None:
+def test_errors_in_an_expression_are_found(wrong: str) -> None:
     with pytest.raises((AssertionError, ValueError)):
         check(wrong)
 

@@ -51,7 +51,7 @@ def test_the_table_names_every_key_and_what_it_takes():
     assert AGENTS_MAX == 10
 
 
-def test_faults_are_told_as_the_page_shows_them(read):
+def test_directory_errors_match_the_documentation_page(read):
     broken = EXAMPLE.replace('"second-line", ', '"third-line", ').replace("record = true", 'beep = "loud"')
 
     with pytest.raises(SettingsError) as wrong:

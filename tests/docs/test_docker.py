@@ -130,7 +130,7 @@ def test_the_image_has_a_python_that_the_project_is_tested_on():
 
 
 @pytest.mark.timeout(180)
-def test_what_is_copied_is_enough_to_build_a_wheel_that_holds_everything(tmp_path):
+def test_files_copied_into_the_image_suffice_to_build_a_complete_wheel(tmp_path):
     source, target = tmp_path / "src", tmp_path / "wheel"
     source.mkdir()
     for name in copied_from_the_tree():
@@ -188,7 +188,7 @@ def test_every_service_has_a_health_check_and_comes_back_by_itself(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_what_a_service_runs_is_a_command_with_these_options(name, commands):
+def test_docker_services_run_existing_commands_and_options(name, commands):
     command, *arguments = OURS[name]["command"]
 
     assert command in commands
@@ -330,7 +330,7 @@ BASES = sorted({rest.split()[0] for name, rest in instructions() if name == "FRO
 
 
 @pytest.mark.parametrize("image", [*BASES, SERVICES["redis"]["image"]])
-def test_what_comes_from_elsewhere_is_pinned_by_digest(image):
+def test_external_images_are_pinned_by_digest(image):
     assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+-[a-z]+@sha256:[0-9a-f]{64}", image)
 
 

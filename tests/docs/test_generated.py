@@ -49,7 +49,7 @@ def test_the_page_of_redis_names_every_key():
         assert f"| `{key}` |" in page
 
 
-def test_a_stale_page_is_told_and_not_written_when_only_asked(monkeypatch, tmp_path, capsys):
+def test_docs_check_reports_a_stale_page_without_writing_it(monkeypatch, tmp_path, capsys):
     generate_docs = load_script("generate_docs")
     monkeypatch.setattr(generate_docs, "ROOT", tmp_path)
     monkeypatch.setattr(generate_docs, "pages", lambda: {"docs/one.md": "text\n"})

@@ -38,7 +38,7 @@ def test_the_picture_of_the_demo_is_made_of_what_it_printed():
     assert drawn == script.picture("first line\n    +1.30 s  alice answers  [bridged]\n<&>\n")
 
 
-def test_the_picture_of_the_demo_tells_of_the_whole_tour():
+def test_demo_picture_shows_the_whole_tour():
     shown = (ROOT / "docs" / "demo.svg").read_text("utf-8").replace("&#160;", " ")
 
     for state in ("[bridged]", "[converting]", "[conferenced]", "[transferring]", "[ended, customer-left]"):

@@ -47,14 +47,14 @@ def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
         assert f"<{address}>" in QUICKSTART
 
 
-def test_whom_the_pages_let_people_play_are_those_whose_phones_wait() -> None:
+def test_documented_manual_phones_are_those_that_wait() -> None:
     assert {characters.name(address) for address in characters.MANUAL_PHONES} == {"the customer", "alice", "dave"}
     assert {characters.name(address) for address in characters.ANSWERING_LATER} == {"bob", "carol"}
     for page in (README, QUICKSTART):
         assert f"`{characters.DAVE}`" in page
 
 
-def test_the_quickstart_names_every_story() -> None:
+def test_quickstart_names_every_demo_flow() -> None:
     named = QUICKSTART.partition("demo --story NAME`")[2].partition("\n\n")[0]
 
     assert [story for story in calls.STORIES if f"`{story}`" not in named] == []

@@ -116,7 +116,7 @@ def test_the_proxies_shut_what_asks_for_no_credentials_and_nothing_else() -> Non
     assert consoles_patterns == patterns.removesuffix(" */metrics")
 
 
-def test_nginx_passes_on_what_the_console_looks_at_and_waits_as_long_as_an_answer_may_take() -> None:
+def test_nginx_passes_the_headers_the_console_needs_and_allows_long_waits() -> None:
     webhooks, console = NGINX.split("server {")[1:]
 
     for header in ("Host $http_host", "X-Forwarded-Proto $scheme", "Upgrade $http_upgrade"):

@@ -86,7 +86,7 @@ async def test_fault_06_worker_killed_with_a_request_in_hand(system, tmp_path, k
     await transfer_survives(system, tmp_path, die_at="before_request", kind=kind)
 
 
-async def test_fault_06_worker_killed_with_a_dial_in_hand_that_cannot_be_looked_up(system, tmp_path):
+async def test_fault_06_worker_is_killed_with_a_dial_that_cannot_be_verified(system, tmp_path):
     """`POST /Calls` is marked before it is sent: no one can know whether it was, so no one sends it again."""
     with system.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
         await system.everything_is_held()

@@ -79,7 +79,7 @@ async def test_fault_15_commit_in_a_file_that_is_torn_at_every_byte(durable_redi
 
 @pytest.mark.soak
 @pytest.mark.parametrize("attempt", range(12))
-async def test_fault_15_call_goes_on_though_the_file_was_torn(durable_redis, chance, attempt):
+async def test_fault_15_call_continues_although_the_redis_file_was_torn(durable_redis, chance, attempt):
     """What was acknowledged last is gone: commits, callbacks, outcomes, at some moment of a conversion."""
     async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as system:
         customer, agent = await system.talking()
@@ -119,7 +119,7 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
 
 
 @pytest.mark.soak
-async def test_fault_16_undecided_transfer_comes_back_when_its_target_has_been_dialled(durable_redis, tmp_path):
+async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(durable_redis, tmp_path):
     """Decided again it leads to the same dial, which is found; that it was answered shows when it is overdue."""
 
     async def copy_once(point: str, _partition: int) -> None:

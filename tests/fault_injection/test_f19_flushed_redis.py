@@ -12,7 +12,7 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.mark.parametrize("step", ["converted", pytest.param("all talk", marks=pytest.mark.soak)])
-async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server, step):
+async def test_fault_19_redis_is_flushed_during_a_conference(redis_server, step):
     """The sweep finds the room, whose name is the session's id, and takes it on with those who are in it."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
         life = Life(system)
@@ -31,7 +31,7 @@ async def test_fault_19_redis_is_emptied_while_a_conference_goes_on(redis_server
 
 
 @pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
-async def test_fault_19_nobody_stays_alone_until_the_next_sweep(redis_server, stays):
+async def test_fault_19_no_one_stays_alone_until_the_next_sweep(redis_server, stays):
     """Callbacks name a session that no one knows: its conference is searched for at once."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5) as system:
         life = Life(system)
@@ -59,7 +59,7 @@ async def groups_of(system: FaultSystem, partition: int) -> list[dict[str, bytes
 
 
 @pytest.mark.parametrize("leaves", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
-async def test_fault_19_redis_is_emptied_while_a_bridge_goes_on(redis_server, leaves):
+async def test_fault_19_redis_is_flushed_during_a_bridge(redis_server, leaves):
     """Nothing can be known of it any more, and nothing is needed: whoever stays is let go by what Twilio says."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
         customer, agent = await system.talking()

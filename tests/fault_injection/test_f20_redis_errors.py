@@ -43,7 +43,7 @@ async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(redis_se
         await all_hang_up(system)
 
 
-async def test_fault_21_scripts_are_forgotten_again_and_again(redis_server):
+async def test_fault_21_scripts_are_flushed_repeatedly(redis_server):
     async with FaultSystem(redis_server) as system:
         forgotten, goes_on = 0, True
 
@@ -96,7 +96,7 @@ def busy_script(client: "redis.Redis") -> str:
     return "it came to an end"
 
 
-async def test_fault_29_script_of_somebody_else_keeps_redis_busy(own_redis):
+async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
     """It answers BUSY, or nothing at all, until that script is killed."""
     async with FaultSystem(own_redis) as system:
         await system.client.config_set("lua-time-limit", 50)

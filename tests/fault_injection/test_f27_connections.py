@@ -137,7 +137,7 @@ async def test_fault_27_reply_is_cut_after_every_number_of_bytes(furnished, chan
 
 
 @pytest.mark.parametrize("keep", [pytest.param(keep, marks=pytest.mark.soak) for keep in (1, 4, 5, 20, 60, 150)])
-async def test_fault_27_call_goes_on_though_every_tenth_reply_is_cut(redis_server, chance, keep):
+async def test_fault_27_call_continues_although_every_tenth_reply_is_cut(redis_server, chance, keep):
     async with (
         Relay(redis_server.socket) as relay,
         FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
@@ -182,7 +182,7 @@ async def nobody_gets_somebody_elses_reply(server: RedisServer, chance: random.R
     await desk.close()
 
 
-async def test_fault_28_caller_is_cancelled_while_he_waits(furnished, chance):
+async def test_fault_28_task_is_cancelled_while_waiting_for_redis(furnished, chance):
     await nobody_gets_somebody_elses_reply(furnished, chance, SEEDS // 50)
 
 

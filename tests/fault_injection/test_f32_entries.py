@@ -78,7 +78,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
 
 
 @pytest.mark.soak
-async def test_fault_33_entry_that_kills_three_workers_is_put_aside_and_the_call_goes_on(
+async def test_fault_33_entry_that_kills_three_workers_is_dead_lettered_and_the_call_continues(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     async with FaultSystem(redis_server, workers=0) as system:
@@ -107,7 +107,7 @@ async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:
     await system.eventually(is_dead, "the worker comes to the entry")
 
 
-async def test_fault_34_entries_trimmed_by_hand_are_made_up_for_by_the_sweep(system: FaultSystem) -> None:
+async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(system: FaultSystem) -> None:
     """All that tells of the end of a call, and a command, vanish undecided; nothing in Redis remembers them."""
     customer, agent = await system.converted()
     stream = stream_of(system.keys, customer.sid)

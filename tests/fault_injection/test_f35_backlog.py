@@ -35,7 +35,7 @@ class QuietWorld(FaultSystem):
         await LocalSystem.__aexit__(self, *exc)
 
 
-async def test_fault_35_million_entries_are_decided_in_order_while_others_go_on(
+async def test_fault_35_million_entries_are_decided_in_order_while_others_continue(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Their partition's own timers wait behind them; those of all others fire on time. Prints how long it took."""

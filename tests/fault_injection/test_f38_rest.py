@@ -59,7 +59,7 @@ async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
     return (await system.command("call", "", agent=BOB, customer=EVE)).status
 
 
-async def test_fault_38_request_that_never_arrived_is_looked_for_and_sent_once_more(system: FaultSystem) -> None:
+async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_more(system: FaultSystem) -> None:
     """A dial by `POST /Calls` can't be looked for, so it is never sent again."""
     (converted, agent), (joined, _) = await many_talk(system, 2)
     await converts(system, joined)
@@ -100,7 +100,7 @@ async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(s
     await all_hang_up(system)
 
 
-async def test_fault_39_dial_of_which_nobody_tells_is_found_in_the_list_of_calls(system: FaultSystem) -> None:
+async def test_fault_39_dial_without_callbacks_is_found_in_the_call_list(system: FaultSystem) -> None:
     """Neither the answer nor any callback of the call arrives."""
     system.sandbox.faults.lose_callbacks("*", count=3, To=BOB)
 
@@ -122,7 +122,7 @@ def silent_after(system: FaultSystem, call: CallHandle, silence_s: float) -> Non
 
 @pytest.mark.soak
 @pytest.mark.parametrize("is_done", [False, True], ids=["38", "39"])
-async def test_fault_40_request_that_is_never_answered_ends_and_is_made_up_for(
+async def test_fault_40_request_without_a_response_times_out_and_is_recovered(
     redis_server: RedisServer, is_done: bool
 ) -> None:
     """The connection stays open: only our own time-outs end it, before or after the effect."""
@@ -140,7 +140,7 @@ async def test_fault_40_request_that_is_never_answered_ends_and_is_made_up_for(
 
 
 @pytest.mark.soak
-async def test_fault_40_session_whose_request_hangs_holds_up_nobody_else(system: FaultSystem) -> None:
+async def test_fault_40_session_with_a_hanging_request_delays_no_other(system: FaultSystem) -> None:
     """Not even its own end: that goes out next to what hangs."""
     (stuck, agent), (other, _), (bridged, _) = await many_talk(system, 3)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=20.0, cut="before", Twiml="*")

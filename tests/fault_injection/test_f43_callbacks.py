@@ -231,7 +231,7 @@ async def test_fault_44_callbacks_of_another_account_are_turned_away(system: Fau
     await all_hang_up(system)
 
 
-async def test_fault_44_callbacks_of_a_session_that_nobody_knows_bring_it_back(system: FaultSystem) -> None:
+async def test_fault_44_callbacks_of_an_unknown_session_restore_it(system: FaultSystem) -> None:
     """What told of the call was lost undecided; the agent's own callbacks tell enough."""
     await system.stop_worker()
     customer = await system.customer_calls()

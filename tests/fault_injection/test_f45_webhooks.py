@@ -44,7 +44,7 @@ async def answered(session: aiohttp.ClientSession, base: str, target: str, body:
         return response.status
 
 
-async def test_fault_45_flood_with_wrong_signatures_leaves_nothing_and_holds_up_nobody(system: FaultSystem) -> None:
+async def test_fault_45_flood_with_wrong_signatures_stores_nothing_and_delays_no_one(system: FaultSystem) -> None:
     seen = await callback_of(system)
     wrong = signed(system, seen.url, dict(seen.params), token="somebody else's")
     stored = await appended(system)

@@ -43,7 +43,7 @@ async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_e
     await assert_invariants(system)
 
 
-async def test_fault_51_entries_with_more_fields_are_taken_and_unknown_ones_put_aside_whole(
+async def test_fault_51_entries_with_extra_fields_are_accepted_and_unknown_ones_dead_lettered(
     system: FaultSystem,
 ) -> None:
     """An event that this version does not know is neither decided by guess nor dropped without a word."""

@@ -26,7 +26,9 @@ async def stopped(running: Program) -> int:
     return await running.ends()
 
 
-async def test_fault_52_worker_whose_log_can_not_be_written_goes_on(redis_server: RedisServer, tmp_path: Path) -> None:
+async def test_fault_52_worker_continues_when_its_log_cannot_be_written(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     """First the disk is full from the start; then the reader of the log goes away in the middle of a call."""
     (tmp_path / "full").symlink_to("/dev/full")
     os.mkfifo(tmp_path / "pipe")
@@ -45,7 +47,9 @@ async def test_fault_52_worker_whose_log_can_not_be_written_goes_on(redis_server
             assert await stopped(worker) == 0
 
 
-async def test_fault_52_webhooks_whose_log_can_not_be_written_go_on(redis_server: RedisServer, tmp_path: Path) -> None:
+async def test_fault_52_webhooks_continue_when_their_log_cannot_be_written(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     (tmp_path / "full").symlink_to("/dev/full")
     async with FaultSystem(redis_server) as system:
         _, agent = await system.talking()

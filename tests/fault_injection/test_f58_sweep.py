@@ -71,7 +71,7 @@ async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: F
     await all_hang_up(system)
 
 
-async def test_fault_58_look_that_is_older_than_a_leaving_brings_nobody_back(system: FaultSystem) -> None:
+async def test_fault_58_read_older_than_a_leave_brings_no_one_back(system: FaultSystem) -> None:
     """The sweep suspects something, the session looks; before the picture comes, someone leaves who is in it."""
     customer, agent = await system.converted()
     target = await transferred(system, customer)
@@ -101,7 +101,7 @@ LEASE_MS = 1_000
 
 
 @pytest.mark.soak
-async def test_fault_59_partition_that_nobody_can_take_is_told_of_and_taken_up_again(redis_server: RedisServer) -> None:
+async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resumed(redis_server: RedisServer) -> None:
     """Someone has put a key of his own in the place of its lease: every worker is refused."""
     async with FaultSystem(redis_server, workers=2, lease_ms=LEASE_MS) as system:
         customer, agent = await system.talking()
@@ -129,9 +129,7 @@ async def test_fault_59_partition_that_nobody_can_take_is_told_of_and_taken_up_a
 
 
 @pytest.mark.soak
-async def test_fault_59_readiness_names_the_partition_that_nobody_holds(
-    redis_server: RedisServer, tmp_path: Path
-) -> None:
+async def test_fault_59_readiness_names_the_unheld_partition(redis_server: RedisServer, tmp_path: Path) -> None:
     async with FaultSystem(redis_server, workers=0) as system:
         with program(system, "worker", tmp_path / "worker.log") as worker:
             customer, _ = await system.talking()

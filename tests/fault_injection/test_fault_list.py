@@ -31,7 +31,7 @@ def test_no_test_plays_a_fault_that_is_not_on_the_list():
     assert not strange, {number: numbered_tests().get(number) for number in strange}
 
 
-def test_what_has_a_test_needs_no_reason():
+def test_tested_faults_need_no_reason():
     assert not numbered_tests().keys() & NOT_TESTED.keys()
     assert all(len(reason.split()) > 3 for reason in NOT_TESTED.values())
 

@@ -74,7 +74,7 @@ async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, 
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-async def test_all_who_fail_are_tried_once_in_their_order_and_the_caller_is_told(redis_server, tmp_path, mode):
+async def test_failing_agents_are_tried_once_in_order_and_the_caller_is_told(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
         system.sandbox.phone(BOB).script_in_turn(rings())
@@ -153,7 +153,7 @@ async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(red
         await everybody_is_gone(system, customer.sid, "command")
 
 
-async def test_caller_whose_action_can_not_be_had_is_let_go_and_nobody_else_is_rung(redis_server, tmp_path):
+async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):
     """Twilio has tried it again by then, and the fallback is not told how the `<Dial>` has ended."""
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as system:
         system.agent_phone.script_in_turn(busy())
@@ -165,7 +165,7 @@ async def test_caller_whose_action_can_not_be_had_is_let_go_and_nobody_else_is_r
 
 @pytest.mark.parametrize("fault", [{"status": 400}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
                          ids=["400", "429", "cut-before", "cut-after"])  # fmt: skip
-async def test_dial_that_fails_goes_on_to_the_next_agent_and_one_in_doubt_is_looked_up(redis_server, tmp_path, fault):
+async def test_failed_dial_moves_to_next_agent_and_one_of_unknown_outcome_is_verified(redis_server, tmp_path, fault):
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
         system.agent_phone.script_in_turn(answers())
         system.sandbox.phone(BOB).script_in_turn(answers())

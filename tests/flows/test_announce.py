@@ -45,7 +45,7 @@ async def test_sentence_is_said_to_all_once_and_then_they_talk_on(system, start)
     await crowd.ends("customer-left")
 
 
-async def test_file_is_played_to_all_and_its_address_is_asked_for_as_it_is(redis_server):
+async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         crowd = await two(system)
         crowd.system.sandbox.faults.fail_fetches("example.com", status=404)
@@ -100,7 +100,7 @@ async def test_one_at_a_time(system):
     await crowd.let_go()
 
 
-async def test_somebody_who_comes_while_it_is_played_talks_with_the_others_afterwards(system):
+async def test_party_joining_during_an_announcement_talks_with_the_others_afterwards(system):
     crowd = await two(system)
     added, bob = await crowd.rings("bob", BOB, rings())
     given = await crowd.say("announce", say=SENTENCE)
@@ -116,7 +116,7 @@ async def test_somebody_who_comes_while_it_is_played_talks_with_the_others_after
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
-async def test_announcement_whose_end_is_not_told_has_failed_and_another_one_can_be_made(redis_server, held):
+async def test_announcement_without_end_callback_fails_and_another_can_follow(redis_server, held):
     async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 800}) as system:
         crowd = await two(system)
         await crowd.add("bob", BOB)
@@ -131,7 +131,7 @@ async def test_announcement_whose_end_is_not_told_has_failed_and_another_one_can
         await crowd.let_go()
 
 
-async def test_document_that_can_not_be_had_is_told_as_failed_and_they_talk_on(redis_server):
+async def test_failed_document_fetch_is_reported_and_both_keep_talking(redis_server):
     async with LocalSystem(redis_server.url, speed=SPEED) as system:
         crowd = await two(system)
         system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
@@ -155,7 +155,7 @@ async def test_untold_failure_is_found_by_its_time(redis_server):
 @pytest.mark.parametrize("fault, status", [
     ({"status": 429}, "done"), ({"status": 400, "code": 20001}, "failed"), ({"cut": "after"}, "done"),
 ], ids=["429", "400", "cut-after"])  # fmt: skip
-async def test_request_that_goes_wrong_makes_nobody_hear_it_twice(redis_server, fault, status):
+async def test_failed_announce_request_is_heard_at_most_once(redis_server, fault, status):
     async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 2_500}) as system:
         crowd = await two(system)
         system.sandbox.faults.next_rest("POST", "/Conferences/*", AnnounceUrl="*", **fault)
@@ -168,7 +168,7 @@ async def test_request_that_goes_wrong_makes_nobody_hear_it_twice(redis_server, 
 
 @pytest.mark.parametrize("rule", ["ended", "unreported"])
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
-async def test_who_leaves_while_it_is_played_does_not_keep_it_open(redis_server, held, rule):
+async def test_participant_leaving_during_an_announcement_does_not_keep_it_open(redis_server, held, rule):
     async with LocalSystem(redis_server.url, speed=SPEED, rules=Behavior(announcement_of_a_leaver=rule)) as system:
         crowd = await two(system)
         await crowd.add("bob", BOB)
@@ -183,7 +183,7 @@ async def test_who_leaves_while_it_is_played_does_not_keep_it_open(redis_server,
         await crowd.let_go()
 
 
-async def test_announcement_of_a_call_that_ends_has_failed_and_so_has_one_while_nobody_is_there(system):
+async def test_announcement_fails_when_the_call_ends_or_has_no_participants(system):
     crowd = await two(system)
     given = await crowd.say("announce", say=SENTENCE)
     await crowd.expect_heard(customer=SAID)

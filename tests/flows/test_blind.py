@@ -81,7 +81,7 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
 
 
-async def test_target_is_dialled_straight_into_the_customers_conference_and_its_phone_is_not_heard_ringing(system):
+async def test_target_is_dialed_directly_into_the_conference_without_audible_ringing(system):
     """Whoever waits has our ring-back. By the conference's SID, so that a late leg can't open a second room."""
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(answers())
@@ -97,9 +97,7 @@ async def test_target_is_dialled_straight_into_the_customers_conference_and_its_
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
-async def test_agent_of_a_conference_is_hung_up_once_the_customer_is_held_and_before_the_target_is_dialled(
-    system, direction
-):
+async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target_dial(system, direction):
     talk = await talking(system, direction, in_room=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(after_s=0))
     since = len(system.sandbox.request_log.rest)
@@ -219,7 +217,7 @@ def moving_request(talk: Talk, direction: str, *, in_room: bool) -> tuple[str, d
 
 @STARTS
 @pytest.mark.parametrize("step", ["before", "after"])
-async def test_customer_who_hangs_up_while_being_moved_leaves_nobody_behind(system, direction, in_room, step):
+async def test_customer_hanging_up_while_being_moved_leaves_no_one_behind(system, direction, in_room, step):
     talk = await talking(system, direction, in_room=in_room)
     path, params = moving_request(talk, direction, in_room=in_room)
     at_request(system, step, path, talk.customer.hang_up, **params)
@@ -249,7 +247,7 @@ async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(syst
 
 
 @pytest.mark.parametrize("direction, in_room", [("inbound", False), ("inbound", True), ("outbound", True)])
-async def test_agent_who_hangs_up_before_being_let_go_has_handed_over_all_the_same(system, direction, in_room):
+async def test_agent_hanging_up_before_being_hung_up_still_completes_the_transfer(system, direction, in_room):
     talk = await talking(system, direction, in_room=in_room)
     system.sandbox.phone(TARGET).script_in_turn(answers())
     path, params = moving_request(talk, direction, in_room=in_room)

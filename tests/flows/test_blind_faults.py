@@ -71,7 +71,7 @@ async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_
     await is_handed_over(system, talk)
 
 
-async def test_agent_whose_dial_action_hangs_him_up_is_not_hung_up_by_request(system):
+async def test_agent_hung_up_by_dial_action_is_not_hung_up_by_request(system):
     talk = await talking(system, "outbound")
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
     assert talk.agent.status == "completed"
@@ -97,7 +97,7 @@ async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(sys
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"cut": "before"}, {"cut": "after"}, {"status": 429}])
-async def test_agent_who_is_not_let_go_at_once_is_let_go_in_the_end(system, fault):
+async def test_agent_hang_up_that_fails_at_first_is_repeated(system, fault):
     talk = await talking(system)
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", **fault)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -105,7 +105,7 @@ async def test_agent_who_is_not_let_go_at_once_is_let_go_in_the_end(system, faul
 
 
 @pytest.mark.parametrize("count", [1, 2])
-async def test_customer_whose_dial_action_fails_is_still_brought_into_the_room(system, count):
+async def test_customer_with_failed_dial_action_still_joins_the_conference(system, count):
     talk = await talking(system)
     system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=count)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -124,7 +124,7 @@ async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
 
 
 @BOTH_DIRECTIONS
-async def test_customer_whose_joining_is_not_told_is_found_by_a_look(system, direction):
+async def test_customer_join_without_callback_is_found_by_a_read(system, direction):
     talk = await talking(system, direction)
     system.sandbox.faults.lose_callbacks("participant-join", CallSid=talk.customer.sid)
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -136,7 +136,7 @@ async def test_customer_whose_joining_is_not_told_is_found_by_a_look(system, dir
 
 @BOTH_DIRECTIONS
 @pytest.mark.parametrize("late", ["", "participant-leave", "conference-end"])
-async def test_customer_whom_twilio_puts_out_since_his_tune_can_not_be_had_waits_elsewhere_for_the_agent(
+async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_for_the_agent(
     redis_server, direction, late
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
@@ -164,7 +164,7 @@ async def test_customer_whom_twilio_puts_out_since_his_tune_can_not_be_had_waits
         assert {entry.code for entry in system.sandbox.request_log.errors()} <= may_be
 
 
-async def test_customer_whom_we_called_is_answered_by_the_fallback_when_the_dial_action_fails(redis_server):
+async def test_outbound_customer_is_served_by_the_fallback_when_the_dial_action_fails(redis_server):
     """No number's fallback applies to a call that we placed: the request that moves it has to name one."""
     async with LocalSystem(redis_server.url, speed=20) as system:
         talk = await talking(system, "outbound")
@@ -192,7 +192,7 @@ async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_a
 
 
 @BOTH_DIRECTIONS
-async def test_customer_in_a_conference_hears_music_where_his_tune_can_not_be_had(system, direction):
+async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, direction):
     """Someone on hold is not put out."""
     talk = await talking(system, direction, in_room=True)
     system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
@@ -204,7 +204,7 @@ async def test_customer_in_a_conference_hears_music_where_his_tune_can_not_be_ha
 
 
 @BOTH_DIRECTIONS
-async def test_hold_that_is_not_told_is_found_by_a_look(system, direction):
+async def test_hold_without_callbacks_is_found_by_a_read(system, direction):
     talk = await talking(system, direction, in_room=True)
     system.sandbox.faults.lose_callbacks("participant-hold")
     began_s = system.listening.now()

@@ -100,7 +100,7 @@ async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, call
         await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
 
 
-async def test_dial_of_unknown_outcome_is_looked_for_under_the_number_that_it_shows(redis_server):
+async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, agent = await system.converted()
@@ -177,7 +177,7 @@ async def called(system, number=SECOND, from_=CUSTOMER):
 
 @WAYS
 @pytest.mark.parametrize("number", [SECOND, THIRD], ids=["directory", "account"])
-async def test_number_that_was_called_is_shown_to_whoever_is_dialed(redis_server, directory, options, number):
+async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_server, directory, options, number):
     async with with_numbers(redis_server, directory) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await called(system, number)

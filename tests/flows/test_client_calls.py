@@ -53,7 +53,7 @@ async def test_session_has_the_id_that_the_browser_names(system):
     await opening.ends("command")
 
 
-async def test_end_of_the_browsers_call_is_told_to_the_session_that_it_has_named(system):
+async def test_browser_call_end_is_reported_to_the_session_it_named(system):
     opening = await opened(system, "client", SessionID="order-7")
     await opening.talks()
 
@@ -83,7 +83,7 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
         await opening.ends("command")
 
 
-async def test_of_two_who_ask_for_one_session_at_once_one_has_it(system):
+async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
     both = [await calls(system, SessionID="order-7") for _ in range(2)]
     session = await system.until("order-7", state="conferenced", phase="")
     first = next(call for call in both if call.sid == session["party.agent.call_sid"])
@@ -101,7 +101,7 @@ async def test_of_two_who_ask_for_one_session_at_once_one_has_it(system):
     ["a{b}", "a b", "x" * 65, "CA" + "0" * 32, "14155550123"],
     ids=["braces", "blank", "long", "sid", "number"],
 )
-async def test_id_that_is_none_is_refused(system, session_id):
+async def test_invalid_session_id_is_refused(system, session_id):
     await refused(system, await calls(system, SessionID=session_id))
     assert not system.sandbox.request_log.dials
 
@@ -109,7 +109,7 @@ async def test_id_that_is_none_is_refused(system, session_id):
 @pytest.mark.parametrize(
     "to", some(["+19005550123", "+442071234567", "4155550123", "", "sip:x@elsewhere.example"], "+19005550123", "")
 )
-async def test_call_to_whoever_may_not_be_called_is_refused(system, to):
+async def test_call_to_a_disallowed_destination_is_refused(system, to):
     await refused(system, await calls(system, to))
     assert not system.sandbox.request_log.dials
 
@@ -128,7 +128,7 @@ async def test_one_app_user_calls_another(system):
 
 
 @pytest.mark.parametrize("leaver", some(["agent", "customer", "expert"], "customer"))
-async def test_any_of_three_may_leave_and_the_other_two_go_on_until_one_is_left(system, leaver):
+async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(system, leaver):
     opening, customer = await in_conference(system, "client")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await done(system, "add", opening.id, to=CAROL, party="expert")
@@ -151,7 +151,7 @@ async def test_any_of_three_may_leave_and_the_other_two_go_on_until_one_is_left(
     await everybody_is_gone(system, opening.id, ended["end_reason"])
 
 
-async def test_browser_that_loses_the_way_is_not_dialled_for_again(system):
+async def test_browser_that_loses_its_conference_is_not_redialed(system):
     """Commands that open a session by a name that exists are refused, and its own call is found by it."""
     opening, _ = await in_conference(system, "client")
     await rejected(
@@ -173,7 +173,7 @@ def own_redis(redis_program):
 
 
 @pytest.mark.processes
-async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(own_redis):
+async def test_callee_is_dialed_by_a_plain_dial_without_redis(own_redis):
     async with LocalSystem(own_redis.url) as system:
         system.sandbox.phone(CUSTOMER).script_in_turn(answers())
         own_redis.kill()
@@ -212,7 +212,7 @@ async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_re
 @pytest.mark.processes
 @pytest.mark.parametrize("way", some(["waiting", "client", "call"], "waiting"))
 @pytest.mark.parametrize("moment", ["waits", "talks"])
-async def test_redis_that_dies_and_comes_back_costs_nobody_the_call(own_redis, way, moment):
+async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, moment):
     async with LocalSystem(own_redis.url) as system:
         phone = system.sandbox.phone("client:alice" if way == "waiting" else CUSTOMER)
         phone.script_in_turn(rings())
@@ -231,7 +231,7 @@ async def test_redis_that_dies_and_comes_back_costs_nobody_the_call(own_redis, w
         await opening.ends(f"{opening.way.awaited}-left")
 
 
-async def test_end_that_is_asked_for_twice_is_told_to_others_once(system):
+async def test_end_requested_twice_is_reported_to_others_once(system):
     opening, customer = await in_conference(system, "client")
     await asyncio.gather(done(system, "end", opening.id, id="once"), done(system, "end", opening.id, id="once"))
     await opening.ends("command")

@@ -42,7 +42,7 @@ def subscribed(system: LocalSystem) -> set[str]:
 
 
 @pytest.mark.parametrize("asked_for", [False, True])
-async def test_who_speaks_is_told_by_setting_only_and_decides_nothing(redis_server, asked_for):
+async def test_speaker_events_are_logged_only_if_enabled_and_decide_nothing(redis_server, asked_for):
     settings = {"CONFERRAL_SPEAKER_EVENTS": "true"} if asked_for else {}
     async with LocalSystem(redis_server.url, **settings) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
@@ -87,7 +87,7 @@ async def test_every_event_of_a_whole_conference_is_understood_and_shown(system)
 
 
 @pytest.mark.parametrize("phase", ["conferenced", "transferring", "parked", "ended"])
-async def test_event_that_nobody_knows_is_noted_in_every_state_and_changes_nothing(system, phase):
+async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system, phase):
     system.sandbox.phone(TARGET).script_in_turn(answers())
     customer, _ = await system.converted()
     if phase == "transferring":
@@ -110,7 +110,7 @@ async def test_event_that_nobody_knows_is_noted_in_every_state_and_changes_nothi
     assert await system.client.xlen(system.keys.dead) == 0
 
 
-async def test_parameters_that_nobody_knows_are_kept_in_the_log_without_numbers_of_people(system):
+async def test_unknown_parameters_are_logged_without_phone_numbers(system):
     customer, agent = await system.converted()
     room = (await system.session(customer.sid))["conference_sid"]
     system.sandbox.send_callback(
@@ -137,7 +137,7 @@ async def test_parameters_that_nobody_knows_are_kept_in_the_log_without_numbers_
     await ended_by_command(system, customer.sid)
 
 
-async def test_parameters_of_a_recording_that_nobody_knows_are_kept_too(redis_server):
+async def test_unknown_recording_parameters_are_also_kept(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
         customer, _ = await system.talking()
         await system.until(customer.sid, **{"recording.status": "in-progress"})

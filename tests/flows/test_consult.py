@@ -54,7 +54,7 @@ async def talks_again(trio: ThreePartyCall) -> None:
 
 
 @pytest.mark.parametrize("start", STARTS)
-async def test_consult_is_completed_and_nobody_was_overheard(system, start):
+async def test_completed_consult_was_never_heard_by_the_customer(system, start):
     trio = await three(system, "consult", start)
     await trio.hear(customer="music", agent=trio.target, target=trio.agent)
     assert trio.asked() == [*BEFORE_HOLD[start], "hold customer", "dial target"]
@@ -105,9 +105,7 @@ async def test_consult_of_a_call_that_we_placed_is_completed(system):
     ({"brief": "A caller"}, [answers()]),
     ({"confirm": "true"}, [presses("1")]),
 ], ids=["straight", "with a brief", "with a key"])  # fmt: skip
-async def test_target_is_dialled_after_the_hold_is_confirmed_and_answers_to_the_agent_alone(
-    redis_server, fields, scripts
-):
+async def test_target_is_dialed_after_the_confirmed_hold_and_hears_only_the_agent(redis_server, fields, scripts):
     async with LocalSystem(redis_server.url, speed=20) as system:
         trio = await two(system)
         system.sandbox.faults.delay_callbacks("participant-hold", LATE_S)
@@ -134,7 +132,7 @@ async def test_agent_hears_the_phone_ring_and_the_customer_hears_music(system):
 
 
 @pytest.mark.parametrize("swaps", [0, 1, 2])
-async def test_swaps_change_whom_the_agent_talks_to_and_complete_lets_both_talk(system, swaps):
+async def test_swap_changes_the_agents_counterpart_and_complete_connects_the_other_two(system, swaps):
     trio = await three(system, "consult")
     for number in range(swaps):
         before = len(trio.asked())
@@ -253,7 +251,7 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     await everybody_is_gone(system, trio.id, "agent-left")
 
 
-async def test_customer_hears_the_agent_again_when_nobody_picks_up(redis_server):
+async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         trio = await two(system)
         system.sandbox.phone(TARGET).script_in_turn(rings())
@@ -326,7 +324,7 @@ async def test_step_while_another_one_is_carried_out_is_refused(system):
     await everybody_is_gone(system, trio.id, "customer-left")
 
 
-async def test_cancel_while_the_target_is_being_let_go_is_refused(system):
+async def test_cancel_during_target_hang_up_is_refused(system):
     trio = await three(system, "consult")
     halt = Halt(trio, "hang up target")
     command_id = await begins(system, "cancel", trio.id)

@@ -19,7 +19,7 @@ async def system(redis_server):
         yield system
 
 
-async def test_hold_whose_callback_is_lost_is_found_by_a_look(system):
+async def test_hold_with_a_lost_callback_is_found_by_a_read(system):
     trio = await two(system)
     system.sandbox.faults.lose_callbacks("participant-hold")
     await joined_by_target(trio, "consult")
@@ -61,7 +61,7 @@ async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
 
 
 @pytest.mark.parametrize("step", ["complete", "merge", "swap", "cancel"])
-async def test_unhold_whose_callback_is_lost_is_found_by_a_look(system, step):
+async def test_unhold_with_a_lost_callback_is_found_by_a_read(system, step):
     trio = await three(system, "consult")
     system.sandbox.faults.lose_callbacks("participant-unhold")
     await trio.done(step)
@@ -89,7 +89,7 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     await everybody_is_gone(system, trio.id, "command")
 
 
-async def test_agent_whose_leaving_would_end_the_room_keeps_the_customer(system):
+async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(system):
     """Without that flag cleared, letting the agent go later would end the conference for all."""
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", HOLDS, EndConferenceOnExit="false", count=20, status=500)
@@ -102,7 +102,7 @@ async def test_agent_whose_leaving_would_end_the_room_keeps_the_customer(system)
     await everybody_is_gone(system, trio.id, "customer-left")
 
 
-async def test_swap_that_twilio_refuses_leaves_everybody_where_they_were(system):
+async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
     trio = await three(system, "consult")
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
     halt = Halt(trio, "look")

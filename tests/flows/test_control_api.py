@@ -80,7 +80,7 @@ async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, s
     assert dials_to(system, AGENT) == 1
 
 
-async def test_session_that_is_asked_for_again_under_the_same_id_is_opened_once(system, api):
+async def test_session_requested_again_under_the_same_id_is_opened_once(system, api):
     """As whoever had no answer does; and another under the session's id is refused, whether it has begun or not."""
     system.sandbox.phone(CUSTOMER).script_in_turn(answers())
     body = {"agent": AGENT, "customer": CUSTOMER, "session": "order-7", "id": "job-7"}
@@ -99,7 +99,7 @@ async def test_session_that_is_asked_for_again_under_the_same_id_is_opened_once(
     await everybody_is_gone(system, "order-7", "command")
 
 
-async def test_session_whose_agent_is_busy_tells_so(system, api):
+async def test_session_with_a_busy_agent_reports_it(system, api):
     system.sandbox.phone(AGENT).script_in_turn(busy())
     _, told = await api.ask("POST", "/sessions", json={"agent": AGENT, "customer": CUSTOMER})
     assert await api.outcome(told["command"]) == ReportedOutcome("failed", "agent-busy")
@@ -156,7 +156,7 @@ async def test_list_has_each_session_that_stays_once_while_others_come_and_go(sy
     await system.settled()
 
 
-async def test_log_goes_on_where_the_page_before_has_ended_while_it_grows(system, api):
+async def test_growing_log_continues_where_the_previous_page_ended(system, api):
     customer, _ = await system.talking()
     entries = []
     to_give = ["end", "convert"]

@@ -39,7 +39,7 @@ async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_custome
         assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
 
 
-async def test_customer_is_given_back_while_a_look_hangs(redis_server) -> None:
+async def test_customer_returns_to_the_agent_while_a_read_hangs(redis_server) -> None:
     """Whoever is in the room by early media alone is looked at now and then."""
     async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())

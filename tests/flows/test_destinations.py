@@ -135,7 +135,7 @@ async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
 # ---- the allow-list ----------------------------------------------------------------------------------------------
 
 
-async def test_nobody_who_is_not_allowed_can_be_named_by_a_command(system):
+async def test_command_cannot_name_a_destination_that_is_not_allowed(system):
     customer, agent = await system.talking()
     before, dials = await system.session(customer.sid), len(system.sandbox.request_log.dials)
     for address, why in NEVER.items():
@@ -164,7 +164,7 @@ async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_g
     await ended_by_command(system, customer.sid)
 
 
-async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(redis_server):
+async def test_only_the_configured_region_prefix_and_domain_may_be_dialed(redis_server):
     allowed = "+1876,GB,sip:example.com"
     settings = {"CONFERRAL_AGENT": SIP_AGENT, "CONFERRAL_ALLOWED_DESTINATIONS": allowed}
     async with LocalSystem(redis_server.url, **settings) as system:
@@ -185,7 +185,7 @@ async def test_region_prefix_and_domain_of_the_settings_are_what_may_be_dialled(
 @pytest.mark.parametrize(
     "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", resolve_fallback), ("CONFERRAL_AGENT", resolve_agent)]
 )
-def test_settings_that_name_somebody_who_is_not_allowed_start_nothing(setting, check, address):
+def test_settings_with_a_disallowed_destination_prevent_the_start(setting, check, address):
     settings = settings_for("redis://localhost", None, "http://localhost", **{setting: address})
     with pytest.raises(SettingsError, match=setting) as refused:
         check(settings)
@@ -199,7 +199,7 @@ def test_settings_that_name_somebody_who_is_not_allowed_start_nothing(setting, c
 
 @pytest.mark.parametrize("address", [PREMIUM, "+1911", "+18765550123", "sip:bob@example.com"])
 @pytest.mark.parametrize("options", [{}, {"brief": "Hello."}], ids=["straight", "gated"])
-async def test_address_that_somebody_wrote_into_the_stream_by_hand_is_not_dialled(system, address, options):
+async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, address, options):
     customer, agent = await system.converted()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
     event = {"type": "transfer", "session": customer.sid, "token": "by-hand", "to": address, "mode": "warm", **options}
@@ -213,7 +213,7 @@ async def test_address_that_somebody_wrote_into_the_stream_by_hand_is_not_dialle
     await ended_by_command(system, customer.sid)
 
 
-async def test_agent_whose_address_somebody_changed_by_hand_is_not_rung_again(redis_server):
+async def test_agent_address_changed_by_hand_is_not_rung_again(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         customer, _ = await system.talking()

@@ -36,7 +36,7 @@ async def system(redis_server):
 
 
 @pytest.mark.parametrize("mode, early_media", [("warm", "true"), ("consult", "true"), ("blind", "false")])
-async def test_target_is_dialled_straight_into_the_room_by_its_sid(system, mode, early_media):
+async def test_target_is_dialed_directly_into_the_conference_by_its_sid(system, mode, early_media):
     customer, _ = await system.talking()
     await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
     session = await system.session(customer.sid)
@@ -53,7 +53,7 @@ async def test_target_is_dialled_straight_into_the_room_by_its_sid(system, mode,
 
 @pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
 @pytest.mark.parametrize("mode", ["warm", "blind"])
-async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(system, mode, options):
+async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mode, options):
     customer, _ = await system.talking()
     await done(system, "transfer", customer.sid, to=TARGET, mode=mode, **options)
     session = await system.session(customer.sid)
@@ -70,7 +70,7 @@ async def test_target_of_whom_more_is_wanted_is_dialled_to_our_gate(system, mode
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
-async def test_ring_time_of_the_command_is_what_twilio_is_told(system, options):
+async def test_ring_timeout_of_the_command_is_sent_to_twilio(system, options):
     system.sandbox.phone(TARGET).script_in_turn(busy())
     customer, agent = await system.converted()
     await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
@@ -123,7 +123,7 @@ async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, op
 @pytest.mark.parametrize("fault", [
     {"cut": "after"}, {"status": 500, "moment": "after"}, {"cut": "before"},
 ], ids=["cut-after", "500-after", "cut-before"])  # fmt: skip
-async def test_straight_dial_of_unknown_outcome_is_looked_up_before_it_is_repeated(system, fault):
+async def test_direct_dial_of_unknown_outcome_is_verified_before_it_is_repeated(system, fault):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
@@ -182,7 +182,7 @@ async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
         await goes_on_and_ends(system, customer, agent)
 
 
-async def test_straight_dial_without_any_callback_is_seen_by_a_look(redis_server):
+async def test_direct_dial_without_any_callback_is_found_by_a_read(redis_server):
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
         customer, agent = await system.converted()
@@ -277,7 +277,7 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system,
 
 
 @pytest.mark.parametrize("options", [{}, {"brief": "Mrs Weber."}], ids=["straight", "gated"])
-async def test_target_who_comes_when_everybody_has_left_opens_no_second_room(redis_server, options):
+async def test_target_answering_after_everyone_left_opens_no_second_conference(redis_server, options):
     """The hang-up is held up at Twilio, so the target picks up, or comes out of our gate, after the end."""
     async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-room")) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
@@ -304,7 +304,7 @@ async def test_target_who_comes_when_everybody_has_left_opens_no_second_room(red
     ("lost", "*"), ("lost", "participant-join"), ("doubled", "*"), ("late", "answered"), ("late", "participant-join"),
     ("out of order", "ringing"), ("out of order", "answered"),
 ])  # fmt: skip
-async def test_callbacks_of_the_target_in_trouble_change_nothing(redis_server, options, trouble, event):
+async def test_faulty_target_callbacks_change_nothing(redis_server, options, trouble, event):
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.converted()
@@ -355,7 +355,7 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
         await talks_and_ends(system, customer, agent, await dialled(system.sandbox, CAROL))
 
 
-async def test_dial_for_which_a_caller_waits_goes_before_calls_for_which_nobody_does(redis_server):
+async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=4) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
         customer, agent = await system.converted()

@@ -64,7 +64,7 @@ async def survey():
         yield elsewhere
 
 
-async def test_whoever_is_named_is_dialled_and_the_session_shows_the_address(redis_server, path):
+async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_AGENT="desk") as system:
         system.sandbox.phone(CAROL).script_in_turn(answers())
         customer, agent = await system.talking()
@@ -99,7 +99,7 @@ async def test_agent_and_customer_of_a_call_are_named(redis_server, path):
         await ended_by_command(system, outcome.session)
 
 
-async def test_fallback_that_is_named_goes_to_whoever_has_the_name_by_then(redis_server, path):
+async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_server, path):
     settings = {"CONFERRAL_DIRECTORY": path, "CONFERRAL_TRANSFER_FALLBACK": "billing"}
     async with LocalSystem(redis_server.url, **settings) as system:
         customer, _ = await system.talking()
@@ -116,7 +116,7 @@ async def test_fallback_that_is_named_goes_to_whoever_has_the_name_by_then(redis
 # ---- every command -----------------------------------------------------------------------------------------------
 
 
-async def test_who_retrieves_who_is_added_and_who_supervises_may_be_named(redis_server, path):
+async def test_retrieve_add_and_supervise_accept_directory_names(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         for address in (TARGET, CAROL):
             system.sandbox.phone(address).script_in_turn(answers())
@@ -133,7 +133,7 @@ async def test_who_retrieves_who_is_added_and_who_supervises_may_be_named(redis_
         await ended_by_command(system, customer.sid)
 
 
-async def test_browser_may_name_whom_it_calls(redis_server, path):
+async def test_browser_may_call_a_destination_by_name(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
         system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
@@ -146,7 +146,7 @@ async def test_browser_may_name_whom_it_calls(redis_server, path):
 # ---- what is said of the number that is called -------------------------------------------------------------------
 
 
-async def test_called_number_decides_between_bridge_and_conference_whichever_url_was_asked(redis_server, path):
+async def test_called_number_selects_bridge_or_conference_for_either_url(redis_server, path):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "conference"\nagents = ["desk"]\ngreeting = "Welcome."\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(rings())
@@ -212,7 +212,7 @@ async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis
         await ended_by_command(system, customer.sid)
 
 
-async def test_who_waits_hears_what_the_number_names(redis_server, path, survey):
+async def test_waiting_party_hears_the_audio_set_for_the_number(redis_server, path, survey):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "conference"\nwait_url = "{survey.url}/tune.wav"\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(rings())
@@ -269,7 +269,7 @@ async def hears_the_survey(system, survey, customer, others=(), reason="agent-le
 
 
 @pytest.mark.parametrize("mode", ["bridge", "converted", "conference"])
-async def test_customer_goes_on_elsewhere_when_the_agent_has_left(redis_server, path, survey, mode):
+async def test_customer_continues_elsewhere_after_the_agent_leaves(redis_server, path, survey, mode):
     after(path, survey, mode='"conference"' if mode == "conference" else '"bridge"')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer = await system.customer_calls()
@@ -281,7 +281,7 @@ async def test_customer_goes_on_elsewhere_when_the_agent_has_left(redis_server, 
         await hears_the_survey(system, survey, customer, [agent])
 
 
-async def test_sweep_leaves_the_customer_alone_who_goes_on_elsewhere(redis_server, path, survey):
+async def test_sweep_ignores_a_customer_that_continues_elsewhere(redis_server, path, survey):
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_SWEEP_INTERVAL=0.5) as system:
         customer, agent = await system.converted()
@@ -296,7 +296,7 @@ async def test_sweep_leaves_the_customer_alone_who_goes_on_elsewhere(redis_serve
 
 
 @pytest.mark.parametrize("script", [busy(), rings()], ids=["busy", "no-answer"])
-async def test_customer_who_has_talked_to_nobody_is_asked_nothing(redis_server, path, survey, script):
+async def test_customer_who_talked_to_no_one_gets_no_survey(redis_server, path, survey, script):
     after(path, survey)
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(script)
@@ -307,7 +307,7 @@ async def test_customer_who_has_talked_to_nobody_is_asked_nothing(redis_server, 
 
 
 @pytest.mark.parametrize("who", ["customer", "end"])
-async def test_nobody_goes_on_elsewhere_when_the_customer_leaves_or_the_call_is_ended(redis_server, path, survey, who):
+async def test_no_one_continues_elsewhere_after_customer_hang_up_or_end_command(redis_server, path, survey, who):
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer, _ = await system.converted()
@@ -319,7 +319,7 @@ async def test_nobody_goes_on_elsewhere_when_the_customer_leaves_or_the_call_is_
         assert survey.asked == []
 
 
-async def test_customer_goes_on_when_the_last_of_several_has_left(redis_server, path, survey):
+async def test_customer_continues_elsewhere_after_the_last_agent_leaves(redis_server, path, survey):
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
@@ -334,7 +334,7 @@ async def test_customer_goes_on_when_the_last_of_several_has_left(redis_server, 
         await hears_the_survey(system, survey, customer, [agent, target])
 
 
-async def test_customer_goes_on_though_his_redirect_gets_no_answer(redis_server, path, survey):
+async def test_customer_continues_although_their_redirect_gets_no_response(redis_server, path, survey):
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer, agent = await system.converted()
@@ -343,7 +343,7 @@ async def test_customer_goes_on_though_his_redirect_gets_no_answer(redis_server,
         await hears_the_survey(system, survey, customer, [agent])
 
 
-async def test_time_limit_takes_the_customer_out_and_nobody_is_left_alone(redis_server, path):
+async def test_time_limit_releases_the_customer_and_leaves_no_one_alone(redis_server, path):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\ntime_limit = 20\n')
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_DIRECTORY=path) as system:
         customer, agent = await system.converted()

@@ -93,7 +93,7 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
     await everybody_is_gone(system, customer.sid, "agent-left")
 
 
-async def test_customer_of_a_blind_transfer_hears_ringing_while_the_target_is_asked(system):
+async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gate(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
     customer, agent = await system.talking()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
@@ -111,7 +111,7 @@ async def test_customer_of_a_blind_transfer_hears_ringing_while_the_target_is_as
 
 
 @pytest.mark.parametrize("keys", [("1",), ("", "1")], ids=["at once", "when asked again"])
-async def test_whoever_presses_1_takes_the_call(system, keys):
+async def test_pressing_1_takes_the_call(system, keys):
     system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
@@ -127,7 +127,7 @@ async def test_whoever_presses_1_takes_the_call(system, keys):
     ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
     ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),
 ], ids=["another key", "another key, blind", "another key when asked again", "no key", "voicemail"])  # fmt: skip
-async def test_whoever_does_not_take_it_never_meets_the_caller(system, mode, script, reason, last_words):
+async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, script, reason, last_words):
     system.sandbox.phone(TARGET).script_in_turn(script)
     customer, agent = await system.converted()
     await failed(system, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
@@ -151,7 +151,7 @@ async def test_target_who_hangs_up_at_the_gate_was_not_reached(system):
     await goes_on_and_ends(system, customer, agent)
 
 
-async def test_who_takes_the_call_when_the_caller_has_hung_up_is_told_so(real_time_world):
+async def test_target_that_accepts_after_the_caller_hung_up_hears_so(real_time_world):
     """The hang-up that was to let the target go is held up at Twilio, and the key is pressed all the same."""
     system = real_time_world
     system.sandbox.phone(TARGET).script_in_turn(answers())
@@ -169,7 +169,7 @@ async def test_who_takes_the_call_when_the_caller_has_hung_up_is_told_so(real_ti
     assert system.listening.never_heard(target, customer)
 
 
-async def test_digits_are_dialled_before_anything_is_said(system):
+async def test_digits_are_dialed_before_anything_is_said(system):
     system.sandbox.phone(TARGET).script_in_turn(answers())
     customer, agent = await system.converted()
     await done(system, "transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
@@ -215,7 +215,7 @@ async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(system
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["answer", "press 1"])
-async def test_of_two_who_take_it_at_the_same_moment_exactly_one_has_it(system, options):
+async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, options):
     addresses = (TARGET, SECOND)
     for address in addresses:
         system.sandbox.phone(address).script_in_turn(rings())
@@ -258,7 +258,7 @@ async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
 
 
 @pytest.mark.parametrize("mode", ["warm", "blind"])
-async def test_who_hangs_up_during_the_brief_leaves_the_call_to_the_next(system, mode):
+async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next(system, mode):
     for address in (TARGET, SECOND):
         system.sandbox.phone(address).script_in_turn(rings())
     customer, agent = await system.talking()
@@ -281,7 +281,7 @@ async def test_who_hangs_up_during_the_brief_leaves_the_call_to_the_next(system,
         await ended_by_command(system, customer.sid)
 
 
-async def test_who_has_won_and_hangs_up_on_the_way_in_leaves_the_call_to_the_next(system):
+async def test_winner_hanging_up_before_joining_leaves_the_call_to_the_next(system):
     """The gate has let the first in, who is gone before Twilio has read the answer."""
     for address in (TARGET, SECOND):
         system.sandbox.phone(address).script_in_turn(rings())
@@ -301,7 +301,7 @@ async def test_who_has_won_and_hangs_up_on_the_way_in_leaves_the_call_to_the_nex
     await talks_and_ends(system, customer, agent, second)
 
 
-async def test_who_still_hears_the_brief_when_another_takes_the_call_does_not_get_in(real_time_world):
+async def test_target_still_hearing_the_brief_does_not_join_after_another_took_the_call(real_time_world):
     """The hang-up that is to let the slower one go is held up at Twilio, so the brief is heard to its end."""
     system = real_time_world
     for address in (TARGET, CAROL):
@@ -369,7 +369,7 @@ async def test_second_call_of_the_same_dial_is_turned_away(system):
     await talks_and_ends(system, customer, agent, target)
 
 
-async def test_gate_that_could_not_be_asked_is_asked_by_way_of_the_fallback(system):
+async def test_failed_gate_request_is_repeated_through_the_fallback(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("1"))
     customer, agent = await system.converted()
     system.sandbox.faults.fail_fetches("/voice/gate", status=502)

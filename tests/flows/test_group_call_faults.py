@@ -154,7 +154,7 @@ async def test_callbacks_may_come_twice_late_or_in_another_order(redis_server, k
 
 @pytest.mark.parametrize("kind", ["create_participant", "update_participant", "hang_up_call"])
 @pytest.mark.parametrize("point", ["before_request", "after_request"])
-async def test_successor_goes_on_where_a_worker_died_over_a_request(redis_server, point, kind):
+async def test_successor_continues_where_a_worker_died_during_a_request(redis_server, point, kind):
     system = LocalSystem(redis_server.url, policy={"hold_timeout_ms": 3_000})
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, kind)
     async with system:

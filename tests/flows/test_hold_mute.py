@@ -53,7 +53,7 @@ async def is_so(crowd: GroupCall, kind: str) -> None:
 @pytest.mark.examples(2)
 @pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
 @pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
-async def test_held_party_hears_music_and_nobody_hears_it_until_it_is_let_back(system, start, who, other):
+async def test_held_party_hears_music_and_is_heard_by_no_one_until_unheld(system, start, who, other):
     crowd = await two(system, start)
     await crowd.done("hold", party=who)
     await crowd.expect_heard(**{who: "music", other: "silence"})
@@ -74,7 +74,7 @@ async def test_held_party_hears_music_and_nobody_hears_it_until_it_is_let_back(s
 
 @pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
 @pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
-async def test_muted_party_hears_all_and_nobody_hears_it(system, start, who, other):
+async def test_muted_party_hears_all_and_is_heard_by_no_one(system, start, who, other):
     crowd = await two(system, start)
     await crowd.done("mute", party=who)
     await crowd.expect_heard(**{who: other, other: "silence"})
@@ -105,7 +105,7 @@ async def test_held_and_muted_party_stays_muted_when_it_is_let_back(system):
     await crowd.let_go()
 
 
-async def test_all_but_one_can_be_held_and_whoever_stays_hears_silence(system):
+async def test_all_but_one_can_be_held_and_the_remaining_party_hears_silence(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
     for name in ("customer", "bob"):
@@ -158,7 +158,7 @@ async def test_call_of_two_ends_when_one_leaves_though_one_is_held(system, leave
     await crowd.ends(f"{leaver}-left")
 
 
-async def test_hold_of_somebody_who_leaves_meanwhile_has_failed(system):
+async def test_hold_fails_when_the_party_leaves_meanwhile(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
     system.sandbox.faults.next_rest("POST", PARTICIPANT, latency_s=0.3, Hold="true")
@@ -256,7 +256,7 @@ async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(sys
 @pytest.mark.examples(2)
 @pytest.mark.parametrize("held", ["customer", "agent", "bob"])
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
-async def test_transfer_with_somebody_held(system, held, mode):
+async def test_transfer_with_a_held_party(system, held, mode):
     """Whoever is held is let back where the transfer needs it; in a warm one and a consult that is everyone."""
     crowd = await two(system)
     if held == "bob":
@@ -279,7 +279,7 @@ async def test_transfer_with_somebody_held(system, held, mode):
     await crowd.let_go()
 
 
-async def test_cancelled_consult_leaves_nobody_held(system):
+async def test_cancelled_consult_leaves_no_one_on_hold(system):
     crowd = await two(system)
     await crowd.done("hold", party="customer")
     system.sandbox.phone(CAROL).script_in_turn(rings())

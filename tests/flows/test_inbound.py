@@ -50,7 +50,7 @@ async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(system):
 
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
-async def test_whoever_is_left_alone_in_the_conference_is_let_go(system, leaver):
+async def test_party_left_alone_in_the_conference_is_hung_up(system, leaver):
     """The conference does not end by itself when one leaves: Twilio does not take the flag for that."""
     system.end_calls_in_test()
     customer, agent = await system.converted()
@@ -87,7 +87,7 @@ async def test_either_party_hanging_up_a_bridged_call_ends_it(system, leaver):
     ("no-answer", "agent-no-answer"),
     ("fail",      "agent-failed"),
 ])  # fmt: skip
-async def test_caller_is_told_why_nobody_takes_the_call(redis_server, outcome, reason):
+async def test_caller_is_told_why_no_one_answers(redis_server, outcome, reason):
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
         system.agent_phone.script(outcome=outcome)
         customer = await system.customer_calls()
@@ -109,7 +109,7 @@ async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system)
     await system.settled()
 
 
-async def test_end_hangs_everybody_up(system):
+async def test_end_hangs_up_everyone(system):
     customer, agent = await system.talking()
     outcome = await system.command("end", agent.sid)
     assert outcome.status == "done"
@@ -133,7 +133,7 @@ async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
     await system.settled()
 
 
-async def test_convert_before_anybody_answered_is_rejected_with_what_is_allowed(system):
+async def test_convert_before_the_answer_is_rejected_with_allowed_commands(system):
     system.agent_phone.script(answer_after_s=None)
     customer = await system.customer_calls()
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
@@ -162,7 +162,7 @@ async def test_convert_that_comes_too_late_ends_the_call(system):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
-async def test_party_hanging_up_around_the_redirect_leaves_nobody_behind(system, moment, leaver):
+async def test_inbound_party_hanging_up_around_the_redirect_leaves_no_one_behind(system, moment, leaver):
     customer, agent = await system.talking()
 
     async def hang_up(rest):
@@ -192,7 +192,7 @@ async def test_doubled_callbacks_change_nothing(system, event):
     assert system.redirects_of(agent) == 1
 
 
-async def test_lost_joins_are_made_up_for_by_a_look(system):
+async def test_lost_joins_are_recovered_by_a_read(system):
     system.sandbox.faults.lose_callbacks("participant-join", count=2)
     customer, agent = await system.talking()
     outcome = await system.command("convert", customer.sid)
@@ -240,7 +240,7 @@ async def test_refused_redirect_leaves_the_two_talking(system):
 
 
 @pytest.mark.soak
-async def test_dial_action_that_fails_is_asked_again_by_twilio(system):
+async def test_failed_dial_action_is_requested_again_by_twilio(system):
     system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=2)
     customer, _ = await system.talking()
     assert (await system.command("convert", customer.sid)).status == "done"
@@ -248,7 +248,7 @@ async def test_dial_action_that_fails_is_asked_again_by_twilio(system):
     await system.settled()
 
 
-async def test_customer_who_never_arrives_is_moved_once_and_the_call_goes_on(system):
+async def test_customer_who_never_arrives_is_moved_once_and_the_call_continues(system):
     """No URL of ours answers Twilio, so the action can't bring him in; he is moved while Twilio still tries."""
     customer, _ = await system.talking()
     system.sandbox.faults.fail_fetches("/voice/", status=0, count=8)

@@ -29,7 +29,7 @@ def world_of(redis_server: RedisServer, **settings: Any) -> LocalSystem:
     return LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, **settings)
 
 
-async def test_two_who_talk_are_found_and_go_on(redis_server: RedisServer) -> None:
+async def test_two_talking_parties_are_found_after_data_loss_and_continue(redis_server: RedisServer) -> None:
     async with world_of(redis_server) as system:
         customer, agent = await system.converted()
         await forget(system)
@@ -47,7 +47,7 @@ async def test_two_who_talk_are_found_and_go_on(redis_server: RedisServer) -> No
         await system.settled()
 
 
-async def test_one_who_is_alone_by_then_is_let_go(redis_server: RedisServer) -> None:
+async def test_party_found_alone_after_a_rollback_is_released(redis_server: RedisServer) -> None:
     async with world_of(redis_server) as system:
         system.end_calls_in_test()
         customer, agent = await system.converted()
@@ -60,7 +60,7 @@ async def test_one_who_is_alone_by_then_is_let_go(redis_server: RedisServer) -> 
         assert customer.status == "completed"
 
 
-async def test_consult_goes_on_as_one(redis_server: RedisServer) -> None:
+async def test_consult_continues_as_a_consult_after_redis_loss(redis_server: RedisServer) -> None:
     async with world_of(redis_server) as system:
         customer, _ = await system.converted()
         system.sandbox.phone(TARGET).script(answer_after_s=0.02)
@@ -100,7 +100,7 @@ async def waits(system: LocalSystem) -> CallHandle:
     return await system.sandbox.call_in(CUSTOMER, NUMBER)
 
 
-async def test_a_caller_of_whom_all_trace_is_lost_gets_an_agent_when_his_music_has_played(
+async def test_caller_lost_from_redis_gets_an_agent_after_the_music_ends(
     redis_server: RedisServer,
 ) -> None:
     """The sweep alone would take two intervals."""

@@ -76,7 +76,7 @@ async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answer
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
-async def test_whoever_hangs_up_a_call_that_was_not_converted_ends_it(system, leaver):
+async def test_hanging_up_an_unconverted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound")
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
     await everybody_is_gone(system, talk.session, f"{leaver}-left")
@@ -103,7 +103,7 @@ async def test_call_is_converted_on_demand_and_neither_notices(system, named_by)
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
-async def test_whoever_hangs_up_a_converted_call_ends_it(system, leaver):
+async def test_hanging_up_a_converted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound", in_room=True)
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
     await everybody_is_gone(system, talk.session, f"{leaver}-left")
@@ -186,7 +186,7 @@ async def test_agent_who_is_called_for_too_long_is_given_up_by_the_time_that_the
 # ---- the gate --------------------------------------------------------------------------------------------------------
 
 
-async def test_agent_is_told_what_it_is_about_and_takes_the_call_by_pressing_one(quick):
+async def test_agent_hears_the_brief_and_accepts_by_pressing_one(quick):
     quick.agent_phone.script_in_turn(presses("1"))
     outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones, about her bill.", confirm="true")
     agent = await quick.leg(outcome.session, "agent")
@@ -199,7 +199,7 @@ async def test_agent_is_told_what_it_is_about_and_takes_the_call_by_pressing_one
     await everybody_is_gone(quick, outcome.session, "customer-left")
 
 
-async def test_agent_who_is_told_what_it_is_about_need_not_press_anything(quick):
+async def test_agent_hearing_a_brief_need_not_press_a_key(quick):
     outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones & <Partners>")
     heard = sounds(quick, await quick.leg(outcome.session, "agent"))
     assert heard[:2] == ["said Mrs. Jones & <Partners>", "ringing"]
@@ -213,7 +213,7 @@ async def test_agent_who_is_told_what_it_is_about_need_not_press_anything(quick)
     (answers(),        "agent-no-confirmation", "No key was pressed. Goodbye."),
     (voicemail(),      "agent-no-confirmation", "No key was pressed. Goodbye."),
 ], ids=["another-key", "another-key-later", "no-key", "voicemail"])  # fmt: skip
-async def test_agent_who_does_not_press_one_is_let_go_and_the_customer_is_not_called(quick, script, reason, told):
+async def test_agent_not_pressing_one_is_hung_up_and_customer_is_not_called(quick, script, reason, told):
     quick.agent_phone.script_in_turn(script)
     await failed(quick, reason, "call", "", **PAIR, confirm="true")
     agent = quick.sandbox.calls_of(AGENT)[0]
@@ -297,7 +297,7 @@ async def test_same_command_twice_calls_once(system):
     ({"agent": AGENT}, 'call: missing field "customer"'),
     ({"customer": CUSTOMER}, 'call: missing field "agent"'),
 ])  # fmt: skip
-async def test_whoever_may_not_be_called_is_not_and_neither_is_the_other(system, fields, why):
+async def test_forbidden_party_is_not_called_and_neither_is_the_other(system, fields, why):
     await rejected(system, why, "call", "", **fields)
     assert not system.sandbox.request_log.rest
     assert not system.sandbox.request_log.dials

@@ -53,7 +53,7 @@ async def test_agent_is_called_once_though_the_answer_to_the_request_is_bad(syst
     await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
 
 
-async def test_agent_whose_dial_nobody_knows_of_is_found_in_the_list_of_calls(system):
+async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
     """Neither the answer to the request nor a callback came."""
     system.agent_phone.script_in_turn(rings())
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
@@ -90,7 +90,7 @@ async def test_callbacks_of_the_agent_that_are_lost_change_nothing(system, event
     await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
 
 
-async def test_agent_of_whose_end_nothing_is_heard_is_looked_for(system):
+async def test_busy_agent_without_callbacks_is_found(system):
     system.agent_phone.script_in_turn(busy())
     system.sandbox.faults.lose_callbacks("*", count=5, **OF_AGENT)
     command = await begins(system, "call", "", **PAIR)
@@ -103,12 +103,12 @@ async def test_agent_of_whose_end_nothing_is_heard_is_looked_for(system):
 
 
 @pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
-async def test_callbacks_of_the_customer_that_are_lost_are_made_up_for_by_a_look(system, event):
+async def test_lost_customer_callbacks_are_recovered_by_a_read(system, event):
     system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_CUSTOMER)
     await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
 
 
-async def test_end_of_the_dial_tells_that_the_customer_is_busy_though_his_own_callback_is_lost(redis_server):
+async def test_dial_action_reports_customer_busy_although_their_callback_is_lost(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.phone(CUSTOMER).script_in_turn(busy())
         system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
@@ -117,7 +117,7 @@ async def test_end_of_the_dial_tells_that_the_customer_is_busy_though_his_own_ca
         await everybody_is_gone(system, session_id_of(command), "customer-busy")
 
 
-async def test_customers_own_callback_tells_that_he_is_busy_though_the_end_of_the_dial_is_late(system):
+async def test_customer_callback_reports_busy_although_the_dial_action_is_late(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(busy())
     system.sandbox.faults.delay_fetches("/voice/dial-action", 1)
     command = await begins(system, "call", "", **PAIR)
@@ -128,7 +128,7 @@ async def test_customers_own_callback_tells_that_he_is_busy_though_the_end_of_th
 # ---- the gate --------------------------------------------------------------------------------------------------------
 
 
-async def test_gate_that_fails_once_is_asked_again_and_the_customer_is_called_once(system):
+async def test_gate_failing_once_is_requested_again_and_the_customer_is_called_once(system):
     system.sandbox.faults.fail_fetches("/voice/gate", status=503)
     session = (await done(system, "call", "", **PAIR)).session
     agent = await system.leg(session, "agent")
@@ -173,7 +173,7 @@ async def test_conversion_that_is_refused_leaves_the_two_talking(system):
 
 
 @pytest.mark.parametrize("leaver, moment", [("agent", "before"), ("customer", "before"), ("agent", "after")])
-async def test_party_who_hangs_up_around_the_redirect_leaves_nobody_behind(system, leaver, moment):
+async def test_party_hanging_up_around_the_redirect_leaves_no_one_behind(system, leaver, moment):
     talk = await talking(system, "outbound")
 
     async def hang_up(rest):

@@ -62,7 +62,7 @@ def seconds(entry):
     return (datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])).total_seconds()
 
 
-async def test_session_without_any_transfer_is_told_of_once(system):
+async def test_session_without_any_transfer_is_reported_once(system):
     customer, agent = await system.converted()
     agent.hang_up()
     session = await everybody_is_gone(system, customer.sid, "agent-left")
@@ -74,7 +74,7 @@ async def test_session_without_any_transfer_is_told_of_once(system):
 
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
-async def test_completed_transfer_is_told_of_with_who_took_it_and_how_long_it_took(system, mode):
+async def test_completed_transfer_is_reported_with_target_and_duration(system, mode):
     system.sandbox.phone(TARGET).script_in_turn(answers(0.2))
     customer, _ = await system.talking()
     await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
@@ -96,7 +96,7 @@ async def test_completed_transfer_is_told_of_with_who_took_it_and_how_long_it_to
 @pytest.mark.parametrize("script, reason", [
     (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (presses("3"), "rejected"),
 ], ids=["busy", "refuses", "unreachable", "another key"])  # fmt: skip
-async def test_failed_transfer_is_told_of_with_its_reason(redis_server, script, reason):
+async def test_failed_transfer_is_reported_with_its_reason(redis_server, script, reason):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.phone(TARGET).script_in_turn(script)
         customer, _ = await system.converted()
@@ -116,7 +116,7 @@ async def test_failed_transfer_is_told_of_with_its_reason(redis_server, script, 
         await ended_by_command(system, customer.sid)
 
 
-async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_server):
+async def test_every_attempt_of_several_is_reported_with_its_own_reason(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(SECOND).script_in_turn(unreachable(1))
@@ -134,7 +134,7 @@ async def test_every_attempt_of_several_is_told_of_with_its_own_reason(redis_ser
         await ended_by_command(system, customer.sid)
 
 
-async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_of_too(system):
+async def test_targets_canceled_by_another_answer_are_also_reported(system):
     system.sandbox.phone(TARGET).script_in_turn(rings())
     system.sandbox.phone(CAROL).script_in_turn(answers())
     customer, _ = await system.converted()
@@ -149,7 +149,7 @@ async def test_those_who_stopped_ringing_because_somebody_else_took_it_are_told_
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["while it rings", "while all talk"])
-async def test_cancelled_transfer_is_told_of(system, taken):
+async def test_cancelled_transfer_is_reported(system, taken):
     system.sandbox.phone(TARGET).script_in_turn(answers() if taken else rings())
     customer, _ = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
@@ -176,7 +176,7 @@ async def test_target_who_leaves_again_has_cancelled_the_transfer(system):
     await ended_by_command(system, customer.sid)
 
 
-async def test_recalled_transfer_is_told_of_with_the_attempts_to_reach_the_agent(redis_server):
+async def test_recalled_transfer_is_reported_with_the_attempts_to_reach_the_agent(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.agent_phone.script_in_turn(answers(), busy(), answers())
@@ -196,7 +196,7 @@ async def test_recalled_transfer_is_told_of_with_the_attempts_to_reach_the_agent
         await everybody_is_gone(system, customer.sid, "agent-left")
 
 
-async def test_transfer_that_fails_for_good_is_told_of_before_the_end_that_it_brings(redis_server):
+async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(redis_server):
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(SECOND).script_in_turn(refuses())

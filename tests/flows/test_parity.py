@@ -77,7 +77,7 @@ def test_the_examples_are_of_every_command():
     assert {fields["type"] for fields in TYPED} == set(COMMANDS_BY_NAME)
 
 
-def test_what_is_typed_is_what_the_examples_show():
+def test_typed_commands_match_the_documented_examples():
     """The way by the command line gives what a person would type."""
     for words, fields in zip(example_lines("From a terminal"), TYPED, strict=True):
         assert set(typed(fields)) <= {*words, "--yes"}
@@ -105,7 +105,7 @@ async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, na
         await everybody_is_gone(system, session, "command")
 
 
-async def test_examples_for_redis_cli_are_taken_as_they_stand(redis_server):
+async def test_redis_cli_examples_work_as_written(redis_server):
     """What one after the other leads to, with the sessions put in for that of the page."""
     async with world_of(redis_server, speed=FAST) as system:
         everybody_answers(system)
@@ -256,7 +256,7 @@ async def told_of(
     return dict(zip(names, await asyncio.gather(*(ways[name].give(fields) for name in names)), strict=True))
 
 
-async def test_word_that_is_none_is_refused_before_anything_is_done(system):
+async def test_unknown_field_or_type_is_refused_before_anything_is_done(system):
     """In the same words where there are any; a shell's option and a method of a program don't exist at all."""
     customer, _ = await system.talking()
     end = {"type": "end", "session": customer.sid}

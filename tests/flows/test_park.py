@@ -83,7 +83,7 @@ async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
 
 
 @STARTS
-async def test_customer_hears_music_and_nobody_else_from_the_agents_leaving(system, direction, in_room):
+async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, direction, in_room):
     talk = await talking(system, direction, in_room=in_room)
     began_s = system.listening.now()
     await done(system, "park", talk.session)
@@ -110,7 +110,7 @@ async def test_call_that_is_parked_while_it_is_being_converted_waits_in_the_conf
     await customer_leaves(system, talk)
 
 
-async def test_nobody_is_let_go_for_being_alone_while_he_is_parked(redis_server):
+async def test_parked_customer_is_not_released_for_being_alone(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6) as system:
         talk = await parked(system)
         await dialled(system.sandbox, AGENT, 2)
@@ -119,7 +119,7 @@ async def test_nobody_is_let_go_for_being_alone_while_he_is_parked(redis_server)
 
 
 @BOTH_PLACES
-async def test_what_needs_somebody_else_is_rejected_while_a_call_is_parked(system, in_room):
+async def test_command_that_needs_another_party_is_rejected_while_a_call_is_parked(system, in_room):
     talk = await parked(system, in_room=in_room)
     for kind, fields in {
         "transfer": {"to": TARGET, "mode": "blind"},
@@ -157,7 +157,7 @@ async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction,
 
 
 @STARTS
-async def test_whoever_retrieves_it_talks_to_the_customer_and_is_the_agent_then(system, direction, in_room):
+async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(system, direction, in_room):
     talk = await parked(system, direction, in_room=in_room)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     since_s = system.listening.now()
@@ -181,7 +181,7 @@ async def test_whoever_retrieves_it_talks_to_the_customer_and_is_the_agent_then(
     await everybody_is_gone(system, talk.session, "agent-left")
 
 
-async def test_call_is_parked_and_taken_up_again_and_again_also_by_who_has_parked_it(system):
+async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent(system):
     talk = await parked(system)
     labels = [(await system.session(talk.session))["party.agent.label"]]
     for time, address in enumerate((AGENT, TARGET, AGENT), start=2):
@@ -201,7 +201,7 @@ async def test_call_is_parked_and_taken_up_again_and_again_also_by_who_has_parke
     await customer_leaves(system, talk)
 
 
-async def test_call_that_was_taken_up_is_a_call_like_any_other(system):
+async def test_retrieved_call_behaves_like_any_other(system):
     talk = await parked(system)
     for address in (TARGET, SECOND):
         system.sandbox.phone(address).script_in_turn(answers())
@@ -213,7 +213,7 @@ async def test_call_that_was_taken_up_is_a_call_like_any_other(system):
     await customer_leaves(system, talk)
 
 
-async def test_who_retrieves_hears_the_brief_and_presses_a_key_before_the_customer_hears_him(redis_server):
+async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer_hears_them(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         talk = await parked(system)
         system.sandbox.phone(TARGET).script_in_turn(presses("1", key_after_s=8))
@@ -259,7 +259,7 @@ async def test_retrieve_that_fails_leaves_the_call_parked(redis_server, in_room,
 
 
 @BOTH_PLACES
-async def test_customer_who_hangs_up_while_somebody_is_dialled_stops_that_phone(system, in_room):
+async def test_customer_hanging_up_during_a_retrieve_dial_stops_the_phone(system, in_room):
     talk = await parked(system, in_room=in_room)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "retrieve", talk.session, to=TARGET)
@@ -271,7 +271,7 @@ async def test_customer_who_hangs_up_while_somebody_is_dialled_stops_that_phone(
     assert dials_to(system, TARGET) == 1
 
 
-async def test_of_two_retrieves_at_once_one_is_carried_out(system):
+async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
     talk = await parked(system)
     for address in (TARGET, SECOND):
         system.sandbox.phone(address).script_in_turn(answers())
@@ -284,7 +284,7 @@ async def test_of_two_retrieves_at_once_one_is_carried_out(system):
 
 
 @BOTH_PLACES
-async def test_end_of_a_parked_call_while_somebody_is_dialled_lets_everybody_go(system, in_room):
+async def test_end_of_a_parked_call_during_a_dial_hangs_up_everyone(system, in_room):
     talk = await parked(system, in_room=in_room)
     system.sandbox.phone(TARGET).script_in_turn(rings())
     command = await begins(system, "retrieve", talk.session, to=TARGET)
@@ -307,7 +307,7 @@ def short_world(redis_server, **settings):
 
 
 @STARTS
-async def test_call_goes_back_to_who_has_parked_it_and_he_is_told_so(redis_server, direction, in_room):
+async def test_parked_call_returns_to_the_parking_agent_who_is_told(redis_server, direction, in_room):
     async with short_world(redis_server) as system:
         talk = await parked(system, direction, in_room=in_room)
         since_s = system.listening.now()
@@ -338,7 +338,7 @@ async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a
 
 
 @BOTH_PLACES
-async def test_somebody_else_gets_it_where_the_settings_say_so(redis_server, in_room):
+async def test_fallback_gets_the_parked_call_where_configured(redis_server, in_room):
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(answers())
         talk = await parked(system, in_room=in_room)
@@ -352,7 +352,7 @@ async def test_somebody_else_gets_it_where_the_settings_say_so(redis_server, in_
         await customer_leaves(system, talk)
 
 
-async def test_somebody_else_who_is_not_reached_ends_it_with_a_sentence(redis_server):
+async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(redis_server):
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(unreachable())
         talk = await parked(system)
@@ -364,7 +364,7 @@ async def test_somebody_else_who_is_not_reached_ends_it_with_a_sentence(redis_se
 
 
 @BOTH_PLACES
-async def test_customer_is_told_and_let_go_where_nobody_is_to_be_tried(redis_server, in_room):
+async def test_parked_customer_is_told_and_hung_up_when_fallback_is_end(redis_server, in_room):
     async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
         talk = await parked(system, in_room=in_room)
         since_s = system.listening.now()

@@ -64,7 +64,7 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
 
 @STARTS
 @pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
-async def test_call_is_parked_and_taken_up_whatever_becomes_of_the_callbacks(redis_server, direction, in_room, fault):
+async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server, direction, in_room, fault):
     """Of every one that tells of joining, holding, leaving and of the agent's end."""
     async with LocalSystem(redis_server.url) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
@@ -114,7 +114,7 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
 @pytest.mark.parametrize("fault", [
     {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
 ], ids=["503", "429", "cut-before", "cut-after", "500-after"])  # fmt: skip
-async def test_agent_who_is_not_let_go_at_once_is_let_go_in_the_end(system, in_room, fault):
+async def test_agent_hang_up_that_fails_at_first_is_repeated(system, in_room, fault):
     talk = await talking(system, in_room=in_room)
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", Status="completed", **fault)
     await done(system, "park", talk.session)
@@ -159,7 +159,7 @@ async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_
 
 @BOTH_DIRECTIONS
 @FAILED_WAITS
-async def test_customer_whose_music_can_not_be_had_waits_elsewhere_and_is_taken_up_from_there(
+async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from_there(
     redis_server, direction, failed_wait
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; the third time they come with Twilio's own music."""
@@ -215,7 +215,7 @@ async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(syst
     await has_been_taken_up(system, talk)
 
 
-async def test_who_retrieves_and_leaves_before_the_customer_could_be_let_back_leaves_it_parked(system):
+async def test_retrieving_agent_that_leaves_before_the_customer_is_unheld_leaves_the_call_parked(system):
     talk = await parked(system, in_room=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=0), answers())
     since_s = system.listening.now()
@@ -306,7 +306,7 @@ STEPS: list[Any] = [
 @pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("opening, plot, act, ending", STEPS, ids=["customer", "agent", "target", "end", "convert"])
-async def test_whatever_happens_at_any_step_nobody_is_stranded(redis_server, opening, plot, act, ending, converted):
+async def test_no_one_is_stranded_whatever_happens_at_any_step(redis_server, opening, plot, act, ending, converted):
     await Stage(redis_server.url, opening, gives(plot), act, ending, converted).play_at_every_step()
 
 

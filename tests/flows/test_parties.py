@@ -28,7 +28,7 @@ async def nobody_ends_it(crowd: GroupCall) -> bool:
 
 @pytest.mark.examples(2)
 @pytest.mark.parametrize("start", STARTS)
-async def test_added_party_talks_with_both_and_the_call_goes_on_until_one_is_left(system, start):
+async def test_added_party_talks_with_both_and_call_continues_until_one_is_left(system, start):
     crowd = await two(system, start)
     await crowd.add("bob", BOB)
     await crowd.talk("customer", "agent", "bob")
@@ -97,9 +97,7 @@ async def test_several_are_added_side_by_side_and_each_talks_as_soon_as_it_answe
     (presses("2"),  "rejected",  {"confirm": "true"}),
 ], ids=["busy", "refuses", "unreachable", "busy-before-the-gate", "refuses-at-the-gate"])  # fmt: skip
 @pytest.mark.parametrize("start", ["bridged", "conferenced"])
-async def test_two_talk_on_when_somebody_can_not_be_added_and_it_can_be_tried_again(
-    system, start, script, reason, fields
-):
+async def test_two_parties_keep_talking_when_an_add_fails_and_is_retried(system, start, script, reason, fields):
     crowd = await two(system, start)
     system.sandbox.phone(BOB).script_in_turn(script)
     await crowd.failed(reason, "add", to=BOB, party="bob", **fields)
@@ -113,7 +111,7 @@ async def test_two_talk_on_when_somebody_can_not_be_added_and_it_can_be_tried_ag
     assert dials_to(system, BOB) == 2
 
 
-async def test_two_talk_on_when_nobody_picks_up(redis_server):
+async def test_two_parties_keep_talking_when_no_one_answers(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         crowd = await two(system)
         system.sandbox.phone(BOB).script_in_turn(rings())
@@ -131,7 +129,7 @@ async def test_two_talk_on_when_nobody_picks_up(redis_server):
     ({"confirm": "true"},                                    presses("1")),
     ({"brief": "A question.", "confirm": "true"},            presses("", "1", key_after_s=0.05)),
 ], ids=["brief", "confirm", "both"])  # fmt: skip
-async def test_gated_party_is_heard_by_nobody_before_the_gate_is_passed(redis_server, fields, script):
+async def test_gated_party_is_heard_by_no_one_before_passing_the_gate(redis_server, fields, script):
     async with LocalSystem(redis_server.url, speed=20) as system:
         crowd = await two(system)
         bob = await crowd.add("bob", BOB, script, **fields)
@@ -163,7 +161,7 @@ async def test_digits_are_sent_to_an_extension_and_to_no_client(system):
     await crowd.let_go()
 
 
-async def test_party_is_dialled_only_when_twilio_has_confirmed_that_nobodys_leaving_ends_it(system):
+async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system):
     crowd = await two(system)
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
@@ -180,7 +178,7 @@ async def test_party_is_dialled_only_when_twilio_has_confirmed_that_nobodys_leav
 
 @pytest.mark.parametrize("leaver, stays", [("customer", "agent"), ("agent", "customer")])
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "busy"])
-async def test_who_stays_alone_while_it_rings_waits_for_the_answer_or_is_let_go(system, leaver, stays, answered):
+async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_up(system, leaver, stays, answered):
     crowd = await two(system)
     added, bob = await crowd.rings("bob", BOB, rings())
     await crowd.party("bob", status="ringing")
@@ -214,7 +212,7 @@ async def test_phone_that_rings_is_stopped_when_both_have_left(system):
 # ---- refused -----------------------------------------------------------------------------------------------------
 
 
-async def test_names_that_are_taken_and_whom_nobody_has_are_refused(system):
+async def test_taken_and_unknown_party_names_are_refused(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
     before = len(system.sandbox.request_log.requests("POST"))
@@ -239,7 +237,7 @@ async def test_same_name_and_same_command_at_once_dial_once(system):
     await crowd.let_go()
 
 
-async def test_nobody_is_added_before_anybody_has_answered_or_while_a_transfer_runs(system):
+async def test_no_one_is_added_before_an_answer_or_during_a_transfer(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
     await system.until(customer.sid, phase="ringing", **{"party.agent.status": "ringing"})
@@ -388,7 +386,7 @@ async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_custom
     await crowd.ends("agent-left")
 
 
-async def test_agent_is_let_go_in_time_though_his_flag_can_not_be_cleared(redis_server):
+async def test_agent_is_hung_up_in_time_although_the_flag_cannot_be_cleared(redis_server):
     async with LocalSystem(redis_server.url, policy={"hold_timeout_ms": 400}) as system:
         crowd = await two(system)
         agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"

@@ -40,7 +40,7 @@ async def customer_leaves(cast: SmallSystem) -> None:
     [(CONSULT, True), (WARM, False), (BLIND, False), (BLIND, True)],
     ids=["consult", "warm-from-bridge", "blind-from-bridge", "blind-from-room"],
 )
-async def test_customer_who_leaves_at_any_step_takes_everybody_along(redis_server, plot, converted):
+async def test_customer_leaving_at_any_step_hangs_up_everyone(redis_server, plot, converted):
     async def ending(cast: SmallSystem) -> None:
         told = await cast.ends("customer-left")
         found = await cast.answers()
@@ -210,7 +210,7 @@ async def system(redis_server):
 
 @pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("modes", [("consult", "blind"), ("blind", "warm"), ("warm", "consult"), ("blind", "blind")])
-async def test_of_two_transfers_at_once_one_is_rejected(system, converted, modes):
+async def test_one_of_two_concurrent_transfers_is_rejected(system, converted, modes):
     customer, _ = await (system.converted() if converted else system.talking())
     wanted = zip((TARGET, SECOND), modes, strict=True)
     given = [system.command("transfer", customer.sid, to=to, mode=mode) for to, mode in wanted]

@@ -64,7 +64,7 @@ async def system(redis_server):
     (rings(),       "no-answer", "Nobody has answered."),
     (unreachable(), "failed",    "The transfer has failed."),
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
-async def test_agent_is_rung_again_and_told_why_while_the_customer_waits_for_him(
+async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
     system, direction, in_room, script, reason, told
 ):
     talk = await talking(system, direction, in_room=in_room)
@@ -94,9 +94,7 @@ async def test_agent_is_rung_again_and_told_why_while_the_customer_waits_for_him
 
 
 @pytest.mark.parametrize("fault, reason", [("late", "rejected"), ("lost", "busy")])
-async def test_refusal_is_told_from_a_busy_line_by_the_call_itself_whatever_the_conference_says_first(
-    system, fault, reason
-):
+async def test_call_status_distinguishes_a_refusal_from_busy_regardless_of_the_conference(system, fault, reason):
     """To the conference both are busy. Twilio says the same of the call where it has to be asked."""
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(refuses())
@@ -156,7 +154,7 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     (refuses(),     busy(),  "recall rejected, recall busy"),
     (unreachable(), busy(),  "recall failed, recall busy"),
 ], ids=["busy", "refused-then-busy", "unreachable-then-busy"])  # fmt: skip
-async def test_customer_is_told_and_let_go_when_the_agent_is_not_reached_either(
+async def test_customer_is_told_and_hung_up_when_the_recalled_agent_is_not_reached(
     system, direction, in_room, first, second, why
 ):
     talk = await talking(system, direction, in_room=in_room)
@@ -263,9 +261,7 @@ async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, moment, reaso
 
 
 @pytest.mark.parametrize("confirm", ["asked", "phones"])
-async def test_machine_that_answers_for_the_agent_takes_the_customer_only_where_no_key_is_asked_for(
-    redis_server, confirm
-):
+async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_confirmation(redis_server, confirm):
     async with quick_world(redis_server, CONFERRAL_CONFIRM=confirm, CONFERRAL_AGENT=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(answers(), voicemail())
         talk = await talking(system)
@@ -325,7 +321,9 @@ async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_se
 
 @STARTS
 @pytest.mark.parametrize("script, reason", [(unreachable(), "failed"), (rings(), "no-answer")], ids=["at-once", "late"])
-async def test_without_a_fallback_the_customer_is_told_and_let_go(redis_server, direction, in_room, script, reason):
+async def test_customer_hears_a_sentence_and_is_hung_up_without_a_fallback(
+    redis_server, direction, in_room, script, reason
+):
     async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
         talk = await talking(system, direction, in_room=in_room)
         system.sandbox.phone(TARGET).script_in_turn(script)

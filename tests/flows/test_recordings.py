@@ -98,7 +98,7 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     assert len(asked) == 1
 
 
-async def test_nobody_is_recorded_before_somebody_answers(of_customer):
+async def test_recording_starts_only_after_an_answer(of_customer):
     system = of_customer
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
@@ -136,7 +136,7 @@ async def test_request_without_an_answer_makes_one_recording(of_customer, fault)
     await ended_by_command(system, talk.session)
 
 
-async def test_call_that_can_not_be_recorded_goes_on_all_the_same(of_customer):
+async def test_call_that_cannot_be_recorded_still_continues(of_customer):
     system = of_customer
     system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403, count=9)
     talk = await talking(system, in_room=True)
@@ -180,7 +180,7 @@ async def test_conference_is_recorded_from_its_start_where_there_is_one(of_room)
     assert session["recording.sid"] == found.sid
 
 
-async def test_who_waits_is_recorded_from_the_start_of_the_conference_and_not_while_he_waits(of_room):
+async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(of_room):
     system = of_room
     system.agent_phone.script_in_turn(rings())
     customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
@@ -200,7 +200,7 @@ async def asked_of_recording(system: LocalSystem) -> list[str]:
 
 
 @pytest.mark.parametrize("way_out", ["merge", "cancel", "complete", "target-leaves", "agent-leaves", "customer-leaves"])
-async def test_recording_of_a_conference_stands_still_for_a_consult_and_goes_on_after_it(of_room, way_out):
+async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of_room, way_out):
     trio = await three(of_room, "consult")
     system, target, agent = of_room, trio.target, trio.agent
     found = await recording(system, trio.id, "paused")
@@ -246,7 +246,7 @@ async def test_swap_lets_nothing_of_the_consult_onto_the_recording(of_room, swap
     await ended_by_command(of_room, trio.id)
 
 
-async def test_recording_goes_on_when_nobody_answers_the_consult(of_room):
+async def test_recording_resumes_when_no_one_answers_the_consult(of_room):
     trio = await two(of_room, "conferenced")
     of_room.sandbox.phone(TARGET).script_in_turn(busy())
     await failed(of_room, "busy", "transfer", trio.id, to=TARGET, mode="consult")
@@ -256,7 +256,7 @@ async def test_recording_goes_on_when_nobody_answers_the_consult(of_room):
     await ended_by_command(of_room, trio.id)
 
 
-async def test_recording_that_can_not_be_paused_is_stopped_before_the_target_is_dialled(of_room):
+async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(of_room):
     system = of_room
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
@@ -299,7 +299,7 @@ async def test_change_without_an_answer_is_repeated_until_it_is_so(of_room, stat
     await ended_by_command(system, trio.id)
 
 
-async def test_agent_who_leaves_before_the_target_answers_lets_the_recording_go_on(of_room):
+async def test_recording_continues_when_agent_leaves_before_target_answers(of_room):
     system = of_room
     trio = await dials(await two(system, "conferenced"), "consult")
     await trio.until(transfer_status="ringing")
@@ -377,7 +377,7 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
     await ended_by_command(system, trio.id)
 
 
-async def test_nobody_can_let_a_recording_go_on_during_a_consult(of_room):
+async def test_recording_cannot_be_resumed_during_a_consult(of_room):
     trio = await three(of_room, "consult")
     await rejected(of_room, "agent and target are talking without the customer", "record", trio.id, action="resume")
     assert of_room.listening.never_recorded(trio.target)
@@ -405,7 +405,7 @@ async def test_command_that_twilio_refuses_has_failed_and_leaves_everything_as_i
     await ended_by_command(system, talk.session)
 
 
-async def test_recording_is_rejected_before_anybody_has_answered(system):
+async def test_recording_is_rejected_before_anyone_has_answered(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
     await dialled(system.sandbox, "client:alice")
@@ -413,7 +413,7 @@ async def test_recording_is_rejected_before_anybody_has_answered(system):
     await ended_by_command(system, customer.sid)
 
 
-async def test_recording_goes_on_while_the_call_is_parked_and_taken_up(of_customer):
+async def test_recording_continues_while_the_call_is_parked_and_retrieved(of_customer):
     system = of_customer
     system.sandbox.phone(TARGET).script_in_turn(answers())
     talk = await talking(system)
@@ -445,7 +445,7 @@ async def test_callbacks_of_a_recording_may_be_lost_doubled_or_late(redis_server
         assert found.status == "completed"
 
 
-async def test_recording_whose_file_is_there_long_after_the_end_is_told_in_session_and_log(redis_server):
+async def test_recording_file_available_late_is_shown_in_session_and_log(redis_server):
     rules = Behavior(recording_processing_s=0.3)
     async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
         talk = await talking(system)

@@ -65,7 +65,7 @@ async def test_call_is_moved_inspected_and_ended_with_redis_cli_alone(system):
     await system.settled()
 
 
-async def test_group_tells_the_committed_position_and_the_lag_and_the_length_what_is_undecided(system):
+async def test_group_shows_committed_position_and_lag_and_the_length_what_is_undecided(system):
     customer, _ = await system.talking()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
     await system.stop_worker()

@@ -83,7 +83,7 @@ async def system(redis_program: Path) -> AsyncIterator[tuple[LocalSystem, RedisS
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-async def test_calls_are_bridged_while_redis_takes_no_writes_and_everything_goes_on_afterwards(
+async def test_calls_are_bridged_while_redis_rejects_writes_and_all_continues_later(
     system: tuple[LocalSystem, RedisServer], name: str
 ):
     (system, redis), trouble = system, TROUBLES[name]
@@ -123,7 +123,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-async def test_replica_takes_over_and_calls_go_on_over_connections_made_anew(redis_program: Path):
+async def test_replica_takes_over_and_calls_continue_over_new_connections(redis_program: Path):
     """The old primary is demoted and goes on answering reads; nothing closes the connections to it."""
     first, second = (RedisServer(redis_program, port=free_port()) for _ in range(2))
     with first, second:

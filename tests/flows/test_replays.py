@@ -35,7 +35,7 @@ async def test_request_that_was_captured_opens_no_session_once_its_own_was_trimm
         assert len(system.sandbox.request_log.dials) == dials
 
 
-async def test_browser_that_calls_too_often_hears_so_and_no_one_is_dialed(redis_server):
+async def test_browser_over_the_call_limit_is_told_and_no_one_is_dialed(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_DIALS_PER_IDENTITY=2) as system:
         system.sandbox.phone(CUSTOMER).script(answer_after_s=0.02)
         first = await opened(system, "client")

@@ -52,7 +52,7 @@ def _word(request: RestEntry) -> str:
 @pytest.mark.examples(3)
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("mode", MODES)
-async def test_supervisor_hears_all_and_is_heard_by_whom_the_mode_says_from_the_first_moment(system, start, mode):
+async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system, start, mode):
     crowd = await two(system, start)
     await crowd.supervise(mode)
     await is_heard_as(crowd, mode)
@@ -70,7 +70,7 @@ async def test_supervisor_hears_all_and_is_heard_by_whom_the_mode_says_from_the_
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_supervisor_stays_as_he_is_when_the_customer_is_held_and_let_back(system, mode):
+async def test_supervisor_mode_survives_hold_and_unhold_of_the_customer(system, mode):
     crowd = await two(system)
     await crowd.supervise(mode)
     await crowd.done("hold", party="customer")
@@ -81,7 +81,7 @@ async def test_supervisor_stays_as_he_is_when_the_customer_is_held_and_let_back(
     await crowd.let_go()
 
 
-async def test_modes_are_switched_by_one_request_each_and_nobody_hears_more_in_between(system):
+async def test_each_mode_switch_takes_one_request_and_leaks_no_audio(system):
     crowd = await two(system)
     await crowd.supervise("monitor")
     for mode in ("whisper", "monitor", "whisper"):
@@ -136,7 +136,7 @@ async def test_gated_supervisor_is_never_heard_by_the_customer(redis_server, fie
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
-async def test_who_is_left_with_a_supervisor_is_alone(system, mode, leaver):
+async def test_party_left_with_a_supervisor_is_alone(system, mode, leaver):
     crowd = await two(system)
     supervisor, customer = await crowd.supervise(mode), crowd["customer"]
     system.end_calls_in_test()
@@ -216,7 +216,7 @@ async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_a
     await crowd.let_go()
 
 
-async def test_coached_agent_who_is_removed_leaves_nobody_overheard(system):
+async def test_supervisor_stays_unheard_by_customer_when_coached_agent_is_removed(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
     await crowd.supervise("whisper")
@@ -256,7 +256,7 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
     await crowd.let_go()
 
 
-async def test_agent_who_hangs_up_in_a_warm_transfer_is_followed_by_the_next_whom_the_supervisor_coaches(system):
+async def test_supervisor_coaches_the_target_after_agent_hangs_up_in_warm_transfer(system):
     crowd = await two(system)
     await crowd.supervise("whisper")
     system.sandbox.phone(CAROL).script_in_turn(answers())
@@ -270,7 +270,7 @@ async def test_agent_who_hangs_up_in_a_warm_transfer_is_followed_by_the_next_who
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_customer_hears_nothing_of_a_consult_though_somebody_supervises(system, mode):
+async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
     crowd = await two(system)
     await crowd.supervise(mode)
     since_s = system.listening.now()

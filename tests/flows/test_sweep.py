@@ -218,7 +218,7 @@ async def nothing_is_left(crowd: GroupCall, reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", FLOWS)
-async def test_lone_participant_is_found_although_nobody_tells_of_anything(system, name):
+async def test_lone_participant_is_found_without_any_callbacks(system, name):
     """Not of the conference from its start, of calls and their documents from the leaving on."""
     flow = FLOWS[name]
     others = foreigners(system)
@@ -238,7 +238,7 @@ async def test_lone_participant_is_found_although_nobody_tells_of_anything(syste
 @pytest.mark.parametrize(
     "name", [name if name == "waiting-agent" else pytest.param(name, marks=pytest.mark.soak) for name in FLOWS]
 )
-async def test_lone_participant_is_let_go_although_no_conference_event_ever_came(system, name):
+async def test_lone_participant_is_released_without_any_conference_events(system, name):
     """What comes of calls is enough; no one is dialed twice on the way."""
     flow = FLOWS[name]
     others = foreigners(system)
@@ -275,7 +275,7 @@ async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(s
     await nothing_is_left(crowd, "command")
 
 
-async def test_bridged_call_whose_end_nobody_told_is_ended(system):
+async def test_bridged_call_with_all_end_callbacks_lost_is_ended(system):
     """Both legs are over at Twilio; here they would talk on for a day."""
     talk = await talking(system)
     crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
@@ -288,7 +288,7 @@ async def test_bridged_call_whose_end_nobody_told_is_ended(system):
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_phone_stops_ringing_when_whoever_waited_is_found_gone(redis_server, way):
+async def test_phone_stops_ringing_when_the_waiting_party_is_found_gone(redis_server, way):
     """Long before it would have stopped by itself."""
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, CONFERRAL_RING_TIMEOUT=60) as system:
         lose_conference_events(system)

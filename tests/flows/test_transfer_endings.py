@@ -41,7 +41,7 @@ async def others_are_told(trio: ThreePartyCall, result: str, reason: str) -> Non
 
 
 @pytest.mark.parametrize("mode, phase", EVERYWHERE)
-async def test_end_hangs_everybody_up_however_far_it_has_come(system, mode, phase):
+async def test_end_hangs_up_everyone_at_any_stage_of_a_transfer(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
     await trio.done("end")
     go_on(halt)
@@ -52,7 +52,7 @@ async def test_end_hangs_everybody_up_however_far_it_has_come(system, mode, phas
 
 
 @pytest.mark.parametrize("mode, phase", EVERYWHERE)
-async def test_everybody_is_let_go_when_the_customer_hangs_up(system, mode, phase):
+async def test_everyone_is_hung_up_when_the_customer_hangs_up(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
     trio.customer.hang_up()
     go_on(halt)
@@ -136,7 +136,7 @@ async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, 
     ("swap",     "hold target"),
 ])  # fmt: skip
 @pytest.mark.parametrize("leaver", ["agent", "target", "customer"])
-async def test_hanging_up_in_the_middle_of_a_step_leaves_nobody_on_hold(system, step, halt_before, leaver):
+async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_before, leaver):
     trio, _ = await reached(system, "consult", "talking")
     halt = Halt(trio, halt_before)
     command_id = await begins(system, step, trio.id)
@@ -158,7 +158,7 @@ async def test_hanging_up_in_the_middle_of_a_step_leaves_nobody_on_hold(system, 
 
 
 @pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
-async def test_complete_before_the_answer_lets_the_agent_go_and_the_call_goes_on_as_blind(system, mode, phase):
+async def test_complete_before_the_answer_hangs_up_the_agent_and_continues_as_blind(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
     command_id = await begins(system, "complete", trio.id)
     go_on(halt)
@@ -176,7 +176,7 @@ async def test_complete_before_the_answer_lets_the_agent_go_and_the_call_goes_on
 
 
 @pytest.mark.parametrize("mode, phase", [one for one in BEFORE_ANSWER if one[1] != "ringing"])
-async def test_cancel_before_the_dial_lets_nobody_ring_and_the_two_talk_on(system, mode, phase):
+async def test_cancel_before_the_dial_rings_no_one_and_both_keep_talking(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
     command_id = await begins(system, "cancel", trio.id)
     go_on(halt)

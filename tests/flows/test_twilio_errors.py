@@ -27,7 +27,7 @@ def held_back(system: LocalSystem, reason: str) -> float | None:
     return registry.get_sample_value("conferral_rest_breaker_open", {"reason": reason})
 
 
-async def test_refused_credentials_stop_dialling_with_one_alarm_and_calls_go_on_until_they_are_taken_again(
+async def test_refused_credentials_stop_dialing_with_one_alarm_and_calls_continue_until_accepted(
     system: LocalSystem, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(adaptive_limit, "CREDENTIALS_PAUSE_S", 0.5)
@@ -60,7 +60,7 @@ async def test_refused_credentials_stop_dialling_with_one_alarm_and_calls_go_on_
 
 
 @pytest.mark.soak
-async def test_twilio_that_is_away_is_asked_now_and_then_and_those_who_are_to_be_hung_up_are(
+async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_complete(
     system: LocalSystem, tell_figure: Callable[[str], None]
 ):
     calls = [await system.converted() for _ in range(8)]

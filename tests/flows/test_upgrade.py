@@ -72,7 +72,7 @@ async def test_old_and_new_version_work_side_by_side_until_the_level_is_raised(r
         await system.settled()
 
 
-async def test_redis_that_has_forgotten_the_level_is_told_the_one_that_was_written(redis_server: RedisServer) -> None:
+async def test_schema_version_lost_by_redis_is_restored_to_the_written_one(redis_server: RedisServer) -> None:
     """Older processes may still run: what they don't know waits until someone raises the level."""
     async with LocalSystem(redis_server.url, workers=0) as system:
         config_key = system.keys.config

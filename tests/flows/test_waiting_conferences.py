@@ -78,7 +78,7 @@ async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_tal
 
 @by_way("client")
 @pytest.mark.parametrize("leaver", some(["agent", "customer"], "agent"))
-async def test_whoever_hangs_up_ends_the_call_of_two(system, way, leaver):
+async def test_hanging_up_ends_a_call_of_two(system, way, leaver):
     opening, leg = await in_conference(system, way)
     {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver].hang_up()
     await opening.ends(f"{leaver}-left")
@@ -87,7 +87,7 @@ async def test_whoever_hangs_up_ends_the_call_of_two(system, way, leaver):
 
 
 @pytest.mark.parametrize("way, binds", [("waiting", True), ("call", True), ("client", False)])
-async def test_both_carry_the_flag_that_ends_the_room_but_nobody_in_a_group(system, way, binds):
+async def test_both_parties_have_the_exit_flag_except_in_a_group(system, way, binds):
     opening, _ = await in_conference(system, way)
     if binds:
         await opening.until(**{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
@@ -101,7 +101,7 @@ async def test_both_carry_the_flag_that_ends_the_room_but_nobody_in_a_group(syst
 
 @by_way("call")
 @pytest.mark.parametrize("outcome", some(OUTCOMES, "rejected", "no-answer"))
-async def test_whoever_waits_is_told_that_nobody_was_reached(redis_server, way, outcome):
+async def test_waiting_party_hears_that_no_one_was_reached(redis_server, way, outcome):
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
         system.sandbox.phone(WAYS[way].phone).script_in_turn(OUTCOMES[outcome])
         opening = await opened(system, way)
@@ -109,7 +109,7 @@ async def test_whoever_waits_is_told_that_nobody_was_reached(redis_server, way, 
 
 
 @by_way("waiting")
-async def test_whoever_waits_and_hangs_up_stops_the_others_phone(system, way):
+async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
     opening = await opened(system, way)
     leg = await opening.rings()
@@ -147,7 +147,7 @@ async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_w
 
 @by_way("call")
 @pytest.mark.parametrize("whom", some(["waiter", "awaited"], "awaited"))
-async def test_whoever_is_removed_while_one_waits_ends_it(system, way, whom):
+async def test_removing_either_party_while_one_waits_ends_the_call(system, way, whom):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
     opening = await opened(system, way)
     await opening.rings()
@@ -165,7 +165,7 @@ async def test_agent_of_a_call_who_does_not_come_leaves_the_customer_uncalled(sy
     assert system.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
-async def test_agent_of_a_call_who_hangs_up_before_the_customer_answers_stops_his_phone(system):
+async def test_agent_hanging_up_before_the_customer_answers_stops_the_customer_phone(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(rings())
     opening = await opened(system, "call", brief="This is a call.", session="order-7")
     customer = await opening.rings()

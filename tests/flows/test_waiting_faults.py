@@ -31,7 +31,7 @@ async def system(redis_server):
 
 @by_way("waiting")
 @pytest.mark.parametrize("event", some(EVENTS, "participant-join", "*"))
-async def test_callbacks_that_are_lost_are_made_up_for_by_a_look(system, way, event):
+async def test_lost_callbacks_are_recovered_by_a_read(system, way, event):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
     if event.startswith(("conference", "participant")):
         system.sandbox.faults.lose_callbacks(event, count=3)
@@ -56,7 +56,7 @@ async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing
 
 
 @by_way("call")
-async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_is_lost(redis_server, way):
+async def test_end_of_the_dialed_party_is_found_although_all_its_callbacks_are_lost(redis_server, way):
     async with LocalSystem(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as system:
         system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
         system.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
@@ -67,7 +67,7 @@ async def test_end_of_whoever_was_dialled_is_found_though_every_callback_of_it_i
 
 @by_way("waiting")
 @pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
-async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_others_phone(system, way, lost):
+async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(system, way, lost):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
     opening = await opened(system, way)
     leg = await opening.rings()
@@ -87,7 +87,7 @@ async def test_waiter_whose_leaving_is_told_by_one_callback_alone_stops_the_othe
 
 @by_way("client")
 @pytest.mark.parametrize("fault", some(BAD_ANSWERS, "cut-before", "cut-after"))
-async def test_whoever_is_waited_for_is_dialled_once_though_the_answer_is_bad(system, way, fault):
+async def test_awaited_party_is_dialed_once_despite_a_bad_response(system, way, fault):
     system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **BAD_ANSWERS[fault])
     await (await opened(system, way)).is_a_conference()
@@ -95,7 +95,7 @@ async def test_whoever_is_waited_for_is_dialled_once_though_the_answer_is_bad(sy
 
 @by_way("call")
 @pytest.mark.parametrize("status", some([400, 401, 403], 400))
-async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
+async def test_refused_dial_fails_the_call_of_the_waiting_party(redis_server, way, status):
     async with LocalSystem(redis_server.url, speed=20) as system:
         system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
         opening = await opened(system, way)
@@ -104,7 +104,7 @@ async def test_refused_dial_is_told_to_whoever_waits(redis_server, way, status):
 
 
 @by_way("waiting")
-async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(system, way):
+async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, way):
     """Twilio refuses the document with which he would be told: he is hung up without."""
     system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
     system.sandbox.faults.next_rest("POST", "/Calls/*", status=400, Twiml="*")
@@ -121,7 +121,7 @@ async def test_waiter_is_let_go_though_the_sentence_can_not_be_said(system, way)
 
 @by_way("client")
 @pytest.mark.parametrize("status", some([500, 404], 404))
-async def test_wait_url_that_fails_leads_back_into_the_conference_and_the_call_goes_on(redis_server, way, status):
+async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues(redis_server, way, status):
     """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
     # He may come out of it before his session was decided upon, and then asks again a second later.
     async with LocalSystem(redis_server.url, policy={"arrive_timeout_ms": 5_000}) as system:
@@ -187,7 +187,7 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
 
 
 @by_way("call")
-async def test_one_who_is_left_alone_is_let_go_where_the_flag_does_not_work(system, way):
+async def test_party_left_alone_is_released_when_the_flag_fails(system, way):
     system.end_calls_in_test()
     system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
     opening = await opened(system, way)
@@ -199,7 +199,7 @@ async def test_one_who_is_left_alone_is_let_go_where_the_flag_does_not_work(syst
     assert system.listening.seconds(opening.waiter, "silence", left_s) < 2
 
 
-async def test_agent_of_a_call_is_dialled_once_though_the_answer_is_lost(system):
+async def test_agent_is_dialed_once_although_the_response_is_lost(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(answers())
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
     opening = await opened(system, "call")

@@ -65,7 +65,7 @@ async def test_agent_who_does_not_press_one_leaves_the_caller_to_the_next(system
 
 
 @BY_HAND
-async def test_caller_who_hangs_up_while_the_agent_is_asked_leaves_him_with_no_call(system):
+async def test_caller_hanging_up_at_the_agent_gate_leaves_the_agent_without_a_call(system):
     system.sandbox.phone(PHONE).script_in_turn(answers())
     customer = await system.customer_calls()
     agent = await dialled(system.sandbox, PHONE)
@@ -78,7 +78,7 @@ async def test_caller_who_hangs_up_while_the_agent_is_asked_leaves_him_with_no_c
 
 
 @pytest.mark.soak
-async def test_key_that_is_pressed_when_the_room_has_failed_still_leads_to_the_caller(system):
+async def test_key_pressed_after_the_conference_failed_still_leads_to_the_caller(system):
     """The music could not be had again while he was asked: he goes into the room that there is by then."""
     system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.5))
     customer = await system.customer_calls()

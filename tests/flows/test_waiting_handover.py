@@ -108,7 +108,7 @@ async def test_agent_who_hangs_up_while_all_are_there_hands_over(system, way, mo
 
 @by_way("call")
 @pytest.mark.parametrize("mode", some(["warm", "consult", "blind"], "blind"))
-async def test_customer_who_hangs_up_in_a_transfer_lets_everybody_go(system, way, mode):
+async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, way, mode):
     trio = await starts(system, way)
     await dials(trio, mode)
     trio.customer.hang_up()
@@ -131,7 +131,7 @@ async def test_two_transfers_one_after_the_other(system, way):
     await everybody_is_gone(system, trio.id, "command")
 
 
-async def test_group_of_three_hands_over_and_goes_on_until_one_is_left(system):
+async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
     """In a call of a browser's whoever leaves ends nothing, before and after a transfer."""
     trio = await starts(system, "client")
     system.sandbox.phone(CAROL).script_in_turn(answers())

@@ -179,7 +179,7 @@ def _examples() -> list[Any]:
 
 
 @pytest.mark.parametrize("way, act", _examples())
-async def test_whatever_happens_on_the_way_nobody_is_left_alone_or_dialled_twice(redis_server, way, act):
+async def test_no_one_is_left_alone_or_dialed_twice_whatever_happens_on_the_way(redis_server, way, act):
     steps = await play(redis_server.url, way, act, 0)
     assert steps > 1
     places = asyncio.Semaphore(AT_ONCE)

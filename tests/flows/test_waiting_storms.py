@@ -41,7 +41,7 @@ async def play(redis_url, way, seed):
 @pytest.mark.soak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", WAYS)
-async def test_storm_leaves_nobody_behind(redis_server, way):
+async def test_storm_leaves_no_one_behind(redis_server, way):
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(seed):

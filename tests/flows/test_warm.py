@@ -156,7 +156,7 @@ async def test_customer_and_agent_talk_on_when_the_target_is_not_reached(system,
     await everybody_is_gone(system, trio.id, "agent-left")
 
 
-async def test_customer_and_agent_talk_on_when_nobody_picks_up(redis_server):
+async def test_customer_and_agent_keep_talking_when_target_does_not_answer(redis_server):
     async with LocalSystem(redis_server.url, speed=20) as system:
         trio = await two(system)
         system.sandbox.phone(TARGET).script_in_turn(rings())

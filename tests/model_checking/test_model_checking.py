@@ -65,5 +65,5 @@ def test_flow_for_half_a_minute(name: str, tell_figure: Callable[[str], None]) -
     tell_figure(f"{seen.places:,} places, {seen.moves:,} moves, {how_far}")
 
 
-def test_no_flow_is_forgotten() -> None:
+def test_no_flow_is_missing() -> None:
     assert {*WHOLE, *BEGUN, *ROLLED_BACK} <= set(FLOWS)

@@ -52,7 +52,7 @@ def found(begin: Begin, flow: Flow, left: Left, faults: tuple[str, ...]) -> tupl
 # ---- what is planted is found ------------------------------------------------------------------------------------
 
 
-def test_dial_that_is_repeated_without_a_look_is_found(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_check_finds_a_dial_repeated_without_verification(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing_found(*_args: object) -> Verification:
         return Verification(RedirectResult.NOT_HAPPENED)
 
@@ -89,7 +89,7 @@ def test_error_while_deciding_is_found(begin: Begin, monkeypatch: pytest.MonkeyP
 # ---- stories -----------------------------------------------------------------------------------------------------
 
 
-def test_story_that_was_told_leads_to_the_same_places_again(begin: Begin) -> None:
+def test_reported_flow_leads_to_the_same_states_again(begin: Begin) -> None:
     flow = FLOWS["remove"]
     flow = replace(flow, first="", policy=replace(flow.policy, lone_grace_ms=3_600_000))
     exploration, finding = found(begin, flow, Left(0, 0, 2, 2), ())
@@ -100,13 +100,13 @@ def test_story_that_was_told_leads_to_the_same_places_again(begin: Begin) -> Non
     assert (broken.law, broken.reason) == (finding.broken.law, finding.broken.reason)
 
 
-def test_story_that_can_not_be_played_says_what_can_happen_there(begin: Begin) -> None:
+def test_flow_that_cannot_be_replayed_says_what_can_happen_there(begin: Begin) -> None:
     exploration = begin(FLOWS["inbound"], left=Left())
     with pytest.raises(LookupError, match="program document /voice/inbound is answered"):
         replay(exploration, ["1. the sky falls"])
 
 
-def test_story_that_breaks_no_law_step_by_step_is_not_told(begin: Begin) -> None:
+def test_flow_that_breaks_no_law_is_not_reported(begin: Begin) -> None:
     exploration = begin(FLOWS["convert"], left=Left())
     sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
     with pytest.raises(ValueError, match="'nobody is stranded' breaks None"):
@@ -123,7 +123,7 @@ _WITHOUT_MUSIC = """
 """
 
 
-def test_no_two_moves_are_said_alike_where_somebody_has_come_into_two_rooms(begin: Begin) -> None:
+def test_moves_are_worded_differently_when_a_party_joins_two_conferences(begin: Begin) -> None:
     exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
     places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
     with exploration.system.step_by_step():
@@ -137,7 +137,7 @@ def test_no_two_moves_are_said_alike_where_somebody_has_come_into_two_rooms(begi
     assert sum(word.startswith("participant_joined customer") for word in words) == 2
 
 
-def test_customer_of_a_parked_call_hears_music_though_it_could_not_be_had_where_he_came_first(begin: Begin) -> None:
+def test_parked_customer_hears_music_although_it_failed_in_the_first_conference(begin: Begin) -> None:
     exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
     places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
     place = exploration.settled(places[-1])

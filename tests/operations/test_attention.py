@@ -36,7 +36,7 @@ def of(story: Scenario) -> tuple[Fields, int]:
         lambda: conferenced().end(),
     ],
 )
-def test_what_goes_its_way_is_no_trouble(begin) -> None:
+def test_normal_session_needs_no_attention(begin) -> None:
     fields, now_ms = of(begin())
 
     assert attention_of(view_of(fields), now_ms) is None
@@ -63,7 +63,7 @@ def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
     assert (found.rank, found.text) == (OVERDUE, "overdue: nothing is pending, not even a timer")
 
 
-def test_one_who_is_left_in_a_conference_is_alone_whoever_listens() -> None:
+def test_last_conference_party_is_alone_despite_listeners() -> None:
     for begin in (conferenced, lambda: supervised("monitor")):
         fields, now_ms = of(begin().leaves("agent"))
 
@@ -73,7 +73,7 @@ def test_one_who_is_left_in_a_conference_is_alone_whoever_listens() -> None:
         assert (found.rank, found.text) == (LONE, "alone in the conference: customer")
 
 
-def test_a_transfer_that_has_failed_is_told_for_five_minutes() -> None:
+def test_failed_transfer_is_shown_for_five_minutes() -> None:
     fields, now_ms = of(dialling("warm").call("target", "busy"))
     fields |= {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
 
@@ -84,7 +84,7 @@ def test_a_transfer_that_has_failed_is_told_for_five_minutes() -> None:
     assert attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
-def test_an_agent_who_is_rung_again_is_told() -> None:
+def test_agent_recall_is_shown() -> None:
     fields, now_ms = of(blind_from_bridge())
     fields |= {"phase": "recall", "transfer.reason": "no-answer"}
 
@@ -109,14 +109,14 @@ def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one()
 
 
 @pytest.mark.parametrize(("reason", "is_bad"), [("convert-failed", True), ("alone", True), ("agent-left", False)])
-def test_an_end_that_nobody_wished_for_is_told(reason: str, is_bad: bool) -> None:
+def test_unintended_end_is_reported(reason: str, is_bad: bool) -> None:
     found = attention_of(view_of({"state": "ended", "end_reason": reason}), 0)
 
     assert (found is not None) == is_bad
     assert found is None or found.text == f"ended with {reason}"
 
 
-def test_those_in_trouble_come_first_the_worst_at_the_top_then_the_newest() -> None:
+def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:
     now_ms = 1_800_000_000_000
     well = {"state": "bridged", "timers": f"age={now_ms + 1}"}
     sessions = [

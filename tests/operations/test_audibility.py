@@ -71,7 +71,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_who_hears_whom(name: str) -> None:
+def test_audibility_shows_who_hears_whom(name: str) -> None:
     begin, told = SITUATIONS[name]
 
     assert [one.text for one in audibility(view_of(session_codec.encode(begin().session)))] == told
@@ -89,5 +89,5 @@ def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"state": "bridged"}, {"state": "flying", "party.customer.status": "flying"}])
-def test_a_record_that_makes_no_sense_does_not_stand_in_the_way(fields: dict[str, str]) -> None:
+def test_invalid_record_does_not_break_audibility(fields: dict[str, str]) -> None:
     assert all(not one.hears for one in audibility(view_of(fields)))

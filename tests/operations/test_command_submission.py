@@ -53,7 +53,7 @@ async def test_an_id_that_was_given_before_is_no_other_commands(giver, store, is
     assert await published(store) == before
 
 
-async def test_of_two_that_are_given_at_once_under_one_id_one_is_published(giver, store):
+async def test_one_of_two_concurrent_submissions_with_one_id_is_published(giver, store):
     commands = [{**END, "type": kind} for kind in ("end", "park", "convert")]
 
     told = await asyncio.gather(*(giver.submit(one, "c1") for one in commands), return_exceptions=True)
@@ -62,7 +62,7 @@ async def test_of_two_that_are_given_at_once_under_one_id_one_is_published(giver
     assert len(await published(store)) == 1
 
 
-async def test_a_session_is_looked_up_only_where_that_is_asked_for(giver, store):
+async def test_session_is_checked_only_on_request(giver, store):
     nobodys = {**END, "session": "CA9"}
 
     with pytest.raises(UnknownSession, match=r"^no call CA9 found$"):
@@ -85,7 +85,7 @@ async def test_a_call_that_has_opened_its_session_is_the_same_command_still(give
     assert await giver.submit(opens, "c7", check_session=True) == first
 
 
-async def test_the_outcome_of_another_command_is_not_told_as_ones_own(giver, store):
+async def test_outcome_of_another_command_is_not_returned_as_ones_own(giver, store):
     mine = await giver.submit(END, "c1")
     await take_up(store)
     await tell(store, "c1", "done")
@@ -96,14 +96,14 @@ async def test_the_outcome_of_another_command_is_not_told_as_ones_own(giver, sto
         await giver.wait_for_outcome(mine, 5)
 
 
-async def test_whoever_has_gone_is_not_waited_for(giver):
+async def test_outcome_is_not_awaited_for_a_client_that_is_gone(giver):
     given = await giver.submit(END)
 
     async with asyncio.timeout(60):
         assert (await giver.wait_for_outcome(given, 3600, lambda: True)).status == ""
 
 
-async def test_what_a_session_takes_is_told_by_its_calls_too(giver, store):
+async def test_allowed_commands_can_be_queried_by_any_call_of_the_session(giver, store):
     await store.set(KEYS.call(ALICE), CALLER)
 
     assert await giver.allowed_commands(ALICE) == await giver.allowed_commands(CALLER)

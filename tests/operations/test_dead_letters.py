@@ -50,7 +50,7 @@ async def test_letter_says_whence_what_and_whose_it_is_without_a_number(client, 
     assert whole.fields["to"] == NUMBER
 
 
-async def test_reasons_that_are_too_long_are_cut_alike_wherever_they_are_told(client, letters):
+async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
     """Who is shown a reason asks for its letters by what was shown."""
     await bury(client, 1, "a" * 501)
     await bury(client, 2, "a" * 10_000)
@@ -92,13 +92,13 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
     assert (whole.fields["said"], whole.type, whole.fields[value]) == (value, value, "x")
 
 
-async def test_session_that_is_named_by_a_number_is_told_by_its_last_digits(client, letters):
+async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters):
     await bury(client, 1, "missing field type", session=NUMBER)
     assert (await letters.list()).letters[0].session == "+…23"
     assert (await letters.list(full=True)).letters[0].session == NUMBER
 
 
-async def test_source_is_a_partition_or_whatever_stands_there(client, letters):
+async def test_source_is_shown_as_a_partition_or_verbatim(client, letters):
     await bury(client, 1, "odd", stream=KEYS.events(3))
     await bury(client, 2, "odd", stream="else\x1b[31m")
     assert [one.source for one in (await letters.list()).letters] == ["else\x1b[31m", "partition 3"]
@@ -136,7 +136,7 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
     assert await client.xlen(KEYS.commands) == 1
 
 
-async def test_what_somebody_else_has_taken_out_meanwhile_is_not_put_back(client, letters, monkeypatch):
+async def test_dead_letter_removed_by_someone_else_is_not_retried(client, letters, monkeypatch):
     for number in (1, 2):
         await bury(client, number, "odd", type="end", session="s")
     put_back = DeadLetterStore.retry

@@ -26,7 +26,7 @@ async def leased(client, key, holder, until_ms, **more):
 
 
 @pytest.mark.redis
-async def test_what_is_there_is_told_and_what_is_not_is_nothing(client):
+async def test_health_reports_existing_data_and_nothing_else(client):
     await leased(client, KEYS.lease(0), "7:w1", NOW_MS + 3_000, commit="12")
     await leased(client, KEYS.lease(1), "3:gone", NOW_MS - 1, commit="4", clock_offset="-60000")
     await leased(client, KEYS.commands_lease, "2:w1", NOW_MS + 1_000)
@@ -54,7 +54,7 @@ async def test_what_is_there_is_told_and_what_is_not_is_nothing(client):
 
 
 @pytest.mark.redis
-async def test_keys_of_somebody_else_are_nothing(client):
+async def test_foreign_keys_are_ignored(client):
     for key in (KEYS.lease(0), KEYS.events(0), KEYS.live(0), KEYS.outbox(0), KEYS.timers(0)):
         await client.set(key, "odd")
     await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "until": "soon", "commit": "many", "clock_offset": ""})
@@ -87,7 +87,7 @@ def looked(at_ms, **by_name):
     return Health(at_ms, (), LeaseHolder("", 0, 0), LeaseHolder("", 0, 0), there, 0, 0)
 
 
-def test_rates_are_of_processes_that_ran_at_both_looks():
+def test_rates_cover_processes_that_ran_at_both_reads():
     before = looked(
         1_000, a=ProcessStats(events=10, requests=4, failures={"21220": 1}), b=ProcessStats(events=500), old=None
     )
@@ -148,5 +148,5 @@ def test_figures_are_those_of_the_metrics():
         ({"failures": 5}, ProcessStats()),
     ],
 )
-def test_of_what_another_version_tells_the_rest_is_passed_over(told, read):
+def test_unknown_stats_of_another_version_are_ignored(told, read):
     assert process_stats.from_json(told) == read

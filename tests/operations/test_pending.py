@@ -25,7 +25,7 @@ def waits(story: Scenario) -> list[tuple[str, str, int]]:
     return [(one.by, one.for_, one.comes_at_ms and one.comes_at_ms - now_ms) for one in found]
 
 
-def test_a_ringing_agent_is_waited_for_until_twilio_is_asked() -> None:
+def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
     assert waits(Scenario().comes_in().call("agent", "ringing")) == [
         ("person", "agent to answer", 0),
         ("timer", "Conferral asks Twilio about the calls if no one has answered", 40_000),
@@ -39,7 +39,7 @@ def test_people_who_talk_are_waited_for() -> None:
     assert waits(Scenario().answered()) == [("person", told, 0), ("timer", OLD, 86_400_000), LOST]
 
 
-def test_who_is_on_the_way_into_the_conference_is_waited_for() -> None:
+def test_party_joining_the_conference_is_waited_for() -> None:
     assert waits(Scenario().answered().convert().joins("agent"))[:2] == [
         ("twilio", "customer to join the conference", 0),
         ("timer", "Conferral moves the missing party into the conference once more", 5_000),
@@ -57,7 +57,7 @@ def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
     assert found[0].since_ms == story.session.updated_at_ms
 
 
-def test_who_is_on_hold_is_waited_for_and_those_who_talk_meanwhile() -> None:
+def test_waits_list_held_parties_and_those_talking_meanwhile() -> None:
     two, three = ordering().hold("customer").confirms("customer"), added().hold("lawyer").confirms("lawyer")
 
     assert [what for by, what, _ in waits(two) if by == "person"] == ["someone to take customer off hold (unhold)"]
@@ -67,7 +67,7 @@ def test_who_is_on_hold_is_waited_for_and_those_who_talk_meanwhile() -> None:
     ]
 
 
-def test_a_parked_call_waits_for_somebody_to_take_it_up_and_goes_back_by_itself() -> None:
+def test_parked_call_waits_to_be_retrieved_and_returns_after_timeout() -> None:
     assert waits(parked())[:2] == [
         ("person", "someone to retrieve the parked call", 0),
         ("timer", "the parked call goes back to the agent who parked it", 300_000),
@@ -80,7 +80,7 @@ def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None
     assert waits(talking("warm"))[0] == ("person", "the agent to complete or cancel", 0)
 
 
-def test_what_was_asked_of_twilio_is_waited_for_even_at_the_end() -> None:
+def test_twilio_request_is_waited_for_even_at_the_end() -> None:
     asked = EffectRequest("e1", "hang_up_call", "agent", "hang up agent", 5)
 
     (wait,) = list_waits(view_of(session_codec.encode(conferenced().end().session)), 10, [asked])
@@ -116,7 +116,7 @@ def test_buttons_are_allowed_as_commands_are_and_those_that_are_not_say_why(name
     assert len(found) in (0, 18)
 
 
-def test_what_has_nothing_to_do_says_so_unless_that_is_in_doubt() -> None:
+def test_command_with_nothing_to_do_gives_the_reason_unless_that_is_uncertain() -> None:
     settled, asked = of(conferenced()), of(ordering().hold("customer"))
     held = of(ordering().hold("customer").confirms("customer"))
 
@@ -128,7 +128,7 @@ def test_what_has_nothing_to_do_says_so_unless_that_is_in_doubt() -> None:
     assert of(Scenario().answered())["convert"].allowed
 
 
-def test_buttons_stand_in_the_same_order_always() -> None:
+def test_buttons_always_have_the_same_order() -> None:
     orders = {tuple(of(begin())) for begin, _ in SITUATIONS.values() if begin().session.version}
 
     assert len(orders) == 1
@@ -147,7 +147,7 @@ def test_only_what_would_be_taken_can_be_chosen() -> None:
     assert of(conferenced())["hold"].fields[0].options == ("customer", "agent")
 
 
-def test_what_hangs_somebody_up_says_so() -> None:
+def test_command_that_hangs_someone_up_warns_of_it() -> None:
     found = of(conferenced())
 
     assert found["end"].danger == "the customer and the agent will be hung up"

@@ -31,7 +31,7 @@ def assert_same_at_every_version(log: list[LogEntry], sessions: list[Session]) -
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @given(st.data())
 @settings(max_examples=4, deadline=None, derandomize=True, phases=set(hypothesis.Phase) - {hypothesis.Phase.explain})
-def test_what_was_changed_folds_to_the_session_at_every_version(beginning: str, data: st.DataObject) -> None:
+def test_logged_changes_fold_to_the_session_at_every_version(beginning: str, data: st.DataObject) -> None:
     def play() -> Scenario:
         history = OrderHistory(BEGINNINGS[beginning](), data)
         for name in data.draw(st.lists(st.sampled_from([*MOVES, *ORDER_MOVES]), max_size=15)):
@@ -95,7 +95,7 @@ def test_without_the_beginning_of_the_log_what_was_never_changed_since_is_as_it_
     assert replay.at_version(late, sessions[-1].version, last)["transfer.mode"] == "warm"
 
 
-def test_what_was_asked_of_twilio_without_an_answer_is_pending() -> None:
+def test_twilio_request_without_an_answer_is_pending() -> None:
     log, sessions = told(lambda: Scenario().answered().convert())
 
     (asked,) = replay.pending_effects_at(log, sessions[-1].version)
@@ -118,7 +118,7 @@ def test_a_history_survives_its_file() -> None:
     "body",
     [b"", b"[]", b'{"session": {}}', b'{"session": {"id": 1}, "log": []}', b'{"session": {}, "log": [1]}', b"\xff"],
 )
-def test_what_is_no_history_is_refused(body: bytes) -> None:
+def test_invalid_history_is_refused(body: bytes) -> None:
     with pytest.raises(BadHistoryError):
         replay.parse_history(body)
 

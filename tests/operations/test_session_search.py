@@ -30,14 +30,14 @@ FIELDS = {
         "customer-1", "sip:+14155550167@example.com",
     ],
 )  # fmt: skip
-def test_what_people_know_of_a_call_fits(named):
+def test_any_known_identifier_matches_the_session(named):
     assert matcher(named)(view_of(FIELDS))
 
 
 @pytest.mark.parametrize(
     "named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "agent", "", "customer", "55550123x", "1"]
 )
-def test_what_is_known_of_none_does_not(named):
+def test_other_identifiers_do_not_match_the_session(named):
     assert not matcher(named)(view_of(FIELDS))
 
 
@@ -117,14 +117,14 @@ def test_the_name_of_an_added_party_fits_and_those_that_every_session_has_do_not
     assert not matcher("agent")(view_of(fields))
 
 
-def test_a_browser_that_is_named_by_a_number_is_told_by_its_last_digits():
+def test_browser_named_by_number_is_shown_by_its_last_digits():
     agent = {"party.agent.status": "connected", "party.agent.address": "client:14155550123"}
     told = describe_matches([view_of({"id": "S1", "state": "bridged", **agent})])
     assert told == "S1 (bridged, client:+…23)"
 
 
 @pytest.mark.redis
-async def test_nobody_known_is_told_without_the_number(reader, redis):
+async def test_unknown_session_is_reported_without_the_phone_number(reader, redis):
     put(redis, make_session())
     for named, told in (("99", "99"), ("+14155550199", "+…99"), ("14155550199", "(digits alone)"), ("bob", "bob")):
         with pytest.raises(UnknownSession) as unknown:

@@ -83,7 +83,7 @@ def parties(**statuses):
         ),
     ],
 )
-def test_who_talks_to_whom_is_told_in_words(fields, told):
+def test_participants_are_described_by_who_talks_to_whom(fields, told):
     assert session_summary.participants_line(view_of(fields)) == told
 
 
@@ -107,13 +107,13 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
         ({"transfer.status": "failed", "transfer.reason": "no-answer"}, "warm to client:bob failed (no-answer)"),
     ],
 )
-def test_a_transfer_is_told_with_mode_target_status_and_reason(more, told):
+def test_transfer_is_shown_with_mode_target_status_and_reason(more, told):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
     assert session_summary.transfer_line(view_of(fields)) == told
 
 
-def test_without_a_transfer_nothing_is_told_of_one():
+def test_nothing_is_shown_of_a_transfer_if_there_is_none():
     assert session_summary.transfer_line(view_of({})) == ""
     assert session_summary.dial_attempts(view_of({}), CREATED_MS) == []
 
@@ -124,7 +124,7 @@ def attempts(*tries):
     return session_codec.encode(make_session(transfer=transfer))["transfer.attempts"]
 
 
-def test_every_attempt_is_told_with_how_long_it_rang_and_how_long_the_party_was_there():
+def test_every_attempt_is_shown_with_ring_and_talk_durations():
     started_ms = CREATED_MS + 10_000
     busy = Attempt("target", "+14155550145", "d1", started_ms, ended_at_ms=started_ms + 2_500, result="busy")
     answered = Attempt("agent", "client:alice", "d2", started_ms, started_ms + 4_000, started_ms + 64_000, "answered")
@@ -148,7 +148,7 @@ def test_an_attempt_lasts_no_longer_than_its_session():
     assert session_summary.dial_attempts(view_of(fields), CREATED_MS + 60_000)[0][3:] == ("3.0 s", "6.0 s")
 
 
-def test_parties_stand_in_the_order_in_which_they_matter():
+def test_parties_are_ordered_by_importance():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
     told = view_of({f"party.{name}.status": "left" for name in names}).parties
@@ -165,7 +165,7 @@ def stored(**changes):
     return session_codec.encode(make_session(**changes))
 
 
-def test_a_parked_call_tells_until_when_it_waits():
+def test_parked_call_shows_when_parking_ends():
     fields = stored(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 61_000)
 
     assert session_summary.session_notes(view_of(fields)) == ["parked until 08:01:01 UTC"]
@@ -194,14 +194,14 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
         ("", [], []),
     ],
 )
-def test_a_recording_is_told_in_words(status, told, at_the_end):
+def test_recording_status_is_described_in_words(status, told, at_the_end):
     fields = stored(recording=Recording(recording_sid="RE1", status=status))
 
     assert session_summary.session_notes(view_of(fields)) == told
     assert session_summary.session_notes(view_of(fields | {"state": "ended"})) == at_the_end
 
 
-def test_commands_under_way_are_told_with_their_party():
+def test_pending_commands_are_shown_with_their_party():
     orders = (
         PendingCommand("c1", "add", "expert", to="+14155550145"),
         PendingCommand("c2", "announce", say="Hello, +14155550146"),
@@ -213,7 +213,7 @@ def test_commands_under_way_are_told_with_their_party():
     ]
 
 
-def test_in_few_words_customer_and_agent_are_told_only_when_they_do_not_talk():
+def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
     fields = parties(customer="held", agent="connected", target_1="ringing", expert="connected", guest="dialing")
     fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
     fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
@@ -233,7 +233,7 @@ def party_notes(fields, name):
     return session_summary.party_notes(session, session.parties[name])
 
 
-def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
+def test_party_notes_show_what_it_hears_and_why_it_left():
     fields = parties(customer="held", agent="left", supervisor="connected")
     fields |= {"party.customer.wait_audio": "music", "party.customer.muted": "true", "party.agent.left_reason": "busy"}
     fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
@@ -243,7 +243,7 @@ def test_notes_of_a_party_tell_what_it_hears_and_why_it_left():
     assert party_notes(fields, "supervisor") == ["is monitoring"]
 
 
-def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
+def test_agents_tried_before_the_current_one_are_shown_with_their_position():
     fields = {"agents": "client:a client:b client:c", "agent_number": "2"}
 
     assert session_summary.agent_attempts_note(view_of(fields)) == [
@@ -253,7 +253,7 @@ def test_those_who_were_tried_before_the_agent_are_told_with_their_place():
     assert session_summary.agent_attempts_note(view_of({**fields, "agent_number": "x"})) == []
 
 
-def test_who_has_left_a_call_that_goes_on_is_not_listed_with_it():
+def test_party_that_left_an_ongoing_call_is_not_listed_with_it():
     fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
 
     assert session_summary.connected_address(view_of(fields), "agent") == ""
@@ -263,7 +263,7 @@ def test_who_has_left_a_call_that_goes_on_is_not_listed_with_it():
     )
 
 
-def test_of_who_has_left_only_the_reason_is_noted():
+def test_only_the_reason_is_noted_for_a_party_that_left():
     fields = {"party.customer.status": "left", "party.customer.left_reason": "released"}
     fields |= {
         "party.customer.wait_audio": "music",

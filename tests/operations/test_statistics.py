@@ -25,7 +25,7 @@ def outcome(result, *answers_s, kind="transfer", **fields):
     return {"kind": kind, "result": result, "attempts": orjson.dumps(attempts).decode(), **fields}
 
 
-def test_live_ones_are_counted_by_state_with_those_in_trouble():
+def test_live_sessions_are_counted_by_state_and_need_for_attention():
     alone = {"party.agent.status": "left"}
     rows = [
         session("bridged"),
@@ -40,7 +40,7 @@ def test_live_ones_are_counted_by_state_with_those_in_trouble():
     assert statistics.count_sessions(judged) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
 
 
-def test_hour_without_transfers_tells_no_percentage():
+def test_hour_without_transfers_shows_no_percentage():
     assert statistics.transfer_stats_of([outcome("ended", kind="session")]) == TransferStats(0, 0, None, None)
 
 
@@ -50,7 +50,7 @@ def test_recalled_transfers_have_failed_and_cancelled_ones_have_not():
 
 
 @pytest.mark.parametrize(("count", "p95_s"), [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])
-def test_time_to_answer_is_one_that_somebody_has_waited(count, p95_s):
+def test_time_to_answer_is_one_that_actually_occurred(count, p95_s):
     found = [outcome("completed", *(float(one) for one in range(count, 0, -1)))]
     assert statistics.transfer_stats_of(found).answer_p95_s == p95_s
 
@@ -65,7 +65,7 @@ def test_outcome_that_can_not_be_understood_still_counts_as_a_transfer(attempts)
 
 
 @pytest.mark.redis
-async def test_only_the_last_hour_and_what_is_told_twice_once(redis_server):
+async def test_only_the_last_hour_counts_and_duplicates_count_once(redis_server):
     client = make_client(redis_server.url)
     told = [
         (NOW_MS - HOUR_MS - 1, outcome("failed", id="old")),

@@ -44,7 +44,7 @@ def test_a_rebalance_between_two_workers_that_run_is_no_takeover():
     assert takeovers.observe(held(3_000, ["two", "two"], ["one", "two"])) is None
 
 
-def test_what_no_worker_takes_over_is_shown_for_as_long_as_it_waits():
+def test_partition_no_worker_takes_over_is_shown_as_long_as_it_waits():
     takeovers = TakeoverDetector()
     takeovers.observe(held(1_000, ["one"], ["one"]))
     takeovers.observe(held(2_000, [""], []))
@@ -53,7 +53,7 @@ def test_what_no_worker_takes_over_is_shown_for_as_long_as_it_waits():
 
 
 @pytest.mark.redis
-async def test_who_holds_what_is_read_from_leases_and_signs_of_life(redis_server):
+async def test_partition_holders_are_read_from_leases_and_heartbeats(redis_server):
     keys = Keys("conferral", 2)
     client = make_client(redis_server.url)
     with redis_server.client() as redis:

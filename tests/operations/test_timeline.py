@@ -55,7 +55,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
         (held("is_unknown"), "unknown", 0, "no answer after 120 ms"),
     ],
 )
-def test_what_came_of_an_effect_stands_where_it_was_asked_for(
+def test_effect_result_is_shown_where_it_was_requested(
     play: Callable[[], Scenario], outcome: str, code: int, answer: str
 ) -> None:
     *_, asking, telling = timeline.build_timeline(told(play)[0])
@@ -67,7 +67,7 @@ def test_what_came_of_an_effect_stands_where_it_was_asked_for(
     assert (telling.gap_ms, telling.is_failure) == (120, outcome != "succeeded")
 
 
-def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_done() -> None:
+def test_retried_request_is_shown_where_it_was_requested_and_where_it_completed() -> None:
     failed_attempts = ("503 x2", "429 code 20429 x1", "no-answer x13")
     *_, asking, telling = timeline.build_timeline(
         told(held("succeeds", attempts=17, failed_attempts=failed_attempts))[0]
@@ -95,7 +95,7 @@ def test_repetition_of_a_request_is_told_where_it_was_asked_and_where_it_was_don
         (1, ("429 code 20429 x1",), "1 attempt: HTTP 429 (20429) once"),
     ],
 )
-def test_what_a_look_has_found_done_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
+def test_effect_found_done_by_a_read_says_so(attempts: int, failed_attempts: tuple[str, ...], line: str) -> None:
     *_, asking, telling = timeline.build_timeline(
         told(held("succeeds", attempts=attempts, failed_attempts=failed_attempts))[0]
     )
@@ -111,7 +111,7 @@ def test_nothing_was_there_of_what_has_failed() -> None:
 
 
 @pytest.mark.parametrize("attempts", ["", "0", "-1", "9999999", "three", "\u0663"])
-def test_count_of_attempts_that_makes_no_sense_tells_nothing(attempts: str) -> None:
+def test_invalid_attempt_count_shows_nothing(attempts: str) -> None:
     entry = LogEntry("1-0", {"event": "effect_succeeded", "attempts": attempts, "failed_attempts": '["503 x2"]'})
 
     assert (attempt_notes.attempt_count(entry), attempt_notes.describe_attempts(entry)) == (0, "")
@@ -145,7 +145,7 @@ def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full:
 
 
 @pytest.mark.parametrize("mode", ["consult", "warm"])
-def test_a_transfer_that_goes_on_is_not_called_done_before_it_is(mode: str) -> None:
+def test_running_transfer_is_not_reported_done_early(mode: str) -> None:
     log, _ = told(lambda: talking(mode).complete().leaves("agent"))
     moments = timeline.build_timeline(log)
 
@@ -166,7 +166,7 @@ def test_command_that_came_to_nothing_is_found_where_it_did() -> None:
     assert told_at == {"c2": "hold", "c1": "end"}
 
 
-def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() -> None:
+def test_effect_without_outcome_is_pending_and_the_end_drops_unsent_ones() -> None:
     before, _ = told(lambda: ordering().hold("customer"))
     after, _ = told(lambda: ordering().hold("customer").end())
 
@@ -197,7 +197,7 @@ def test_what_has_no_outcome_is_pending_and_the_end_drops_what_was_not_sent() ->
         ("participant_left", {"party": "target"}, {"reports": "[1"}, False),
     ],
 )
-def test_failures_are_told_from_what_goes_its_way(
+def test_failures_are_distinguished_from_normal_events(
     event: str, details: dict[str, object], more: dict[str, str], is_failure: bool
 ) -> None:
     entry = logged(event, {"from": "conferenced", "to": "conferenced", "outcome": "stayed"} | more, **details)
@@ -206,7 +206,7 @@ def test_failures_are_told_from_what_goes_its_way(
 
 
 @pytest.mark.parametrize("effects", ["{", "1", "[1]", "[{}]", '[{"kind": "hang_up_call"}]'])
-def test_an_entry_that_makes_no_sense_does_not_stand_in_the_way(effects: str) -> None:
+def test_invalid_log_entry_does_not_break_the_timeline(effects: str) -> None:
     entry = LogEntry("1-0", {"effects": effects, "version": "x", "at": "yesterday", "reports": "7"})
 
     (moment,) = timeline.build_timeline([entry])
@@ -245,7 +245,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
     assert since["Twilio's answer: start the recording"] == 0
 
 
-def test_who_is_on_hold_is_waited_for_since_the_hold_of_the_first_of_them() -> None:
+def test_held_parties_are_waited_for_since_the_first_hold() -> None:
     def play() -> Scenario:
         story = added().later(60_000).hold("lawyer").later(100).confirms("lawyer").later(7_000)
         return story.hold("customer", command_id="second").confirms("customer").later(2_000).unhold("nobody")
@@ -271,7 +271,7 @@ def busy() -> Scenario:
     return dialling("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
-def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
+def test_first_failure_is_never_a_refused_command() -> None:
     found = explained(busy)
 
     assert found.first_failure is not None
@@ -280,7 +280,7 @@ def test_what_failed_first_is_what_failed_and_no_refused_command() -> None:
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
 
 
-def test_a_refused_command_is_told_where_nothing_else_has_failed() -> None:
+def test_refused_command_is_reported_when_nothing_else_failed() -> None:
     found = explained(lambda: talking("warm").swap("no consult"))
 
     assert found.first_failure is not None
@@ -306,7 +306,7 @@ def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wr
     assert "4155550123" in f"{whole.text} {whole.guard}"
 
 
-def test_what_failed_before_the_newest_transfer_goes_before_a_command_refused_in_it() -> None:
+def test_failure_before_the_latest_transfer_outranks_a_command_refused_in_it() -> None:
     def play() -> Scenario:
         later = busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
         return later.swap("no consult")
@@ -333,7 +333,7 @@ def test_a_customer_who_leaves_in_a_consult_has_made_that_transfer_fail() -> Non
     assert timeline.build_timeline(log)[-1].is_failure
 
 
-def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> None:
+def test_last_failed_transfer_is_shown_if_nothing_failed_since() -> None:
     def play() -> Scenario:
         story = busy().later(60_000).transfer("consult", command_id="second").confirms("agent").confirms("customer")
         story.call("target", "no-answer").confirms("customer", "agent")
@@ -345,7 +345,7 @@ def test_where_nothing_failed_since_the_last_transfer_that_failed_is_told() -> N
     assert (found.text, found.is_earlier) == ("target did not answer", True)
 
 
-def test_nobody_reads_that_nothing_failed_since_of_a_transfer_that_failed_untold() -> None:
+def test_unreported_transfer_failure_is_not_explained_as_no_later_failure() -> None:
     log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
 
@@ -362,7 +362,7 @@ def test_a_code_of_twilios_leads_to_what_twilio_says_of_it() -> None:
     assert (found.twilio_code, found.link) == (21220, "https://www.twilio.com/docs/errors/21220")
 
 
-def test_of_several_transfers_the_newest_is_explained() -> None:
+def test_newest_of_several_transfers_is_explained() -> None:
     log, sessions = told(lambda: busy().later(60_000).transfer("warm", command_id="second").confirms("agent"))
     fields = session_codec.encode(sessions[-1])
     late = {"version": "99", "at": to_iso(9)}
@@ -374,7 +374,7 @@ def test_of_several_transfers_the_newest_is_explained() -> None:
     assert found.text == "target did not answer"
 
 
-def test_since_when_it_stands_so_and_when_its_timers_were_set_is_read_from_the_log() -> None:
+def test_start_of_state_and_timers_is_read_from_the_log() -> None:
     found = explained(lambda: Scenario().answered().later(3_000).convert().later(1_000).joins("agent"), later_ms=500)
 
     assert found.summary[0] == "Converting for 1 s (since 00:16:43 UTC)."
@@ -383,14 +383,14 @@ def test_since_when_it_stands_so_and_when_its_timers_were_set_is_read_from_the_l
     assert any("in 3 s: Conferral moves the missing party" in sentence for sentence in found.upcoming)
 
 
-def test_what_is_overdue_says_so_and_leads_to_check() -> None:
+def test_overdue_timer_says_so_and_suggests_check() -> None:
     found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
     assert "Overdue for 55 s: Conferral moves the missing party into the conference once more." in found.upcoming
     assert found.suggestions[0].line == "conferral check"
 
 
-def test_what_helps_is_what_the_session_would_take() -> None:
+def test_suggestions_are_commands_the_session_would_accept() -> None:
     assert lines(explained(parked)) == ["conferral retrieve", "conferral end", "conferral replay"]
     assert lines(explained(lambda: talking("consult")))[:4] == [
         "conferral complete", "conferral merge", "conferral swap", "conferral cancel",
@@ -408,7 +408,7 @@ def test_what_helps_is_what_the_session_would_take() -> None:
         ("command", "Ended by: agent left the conference"),
     ],
 )
-def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
+def test_end_summary_says_who_left_first(reason: str, told: str) -> None:
     fields = {"id": "S1", "state": "ended", "end_reason": reason}
     states = {"from": "conferenced", "to": "ended"}
     last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
@@ -418,7 +418,7 @@ def test_what_ended_it_says_who_left_first(reason: str, told: str) -> None:
     assert found.summary[1] == f"{told} (moderator ended)."
 
 
-def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> None:
+def test_consult_is_described_in_words_and_earlier_failure_is_marked() -> None:
     def later_well() -> Scenario:
         return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
 
@@ -430,7 +430,7 @@ def test_a_consult_is_told_in_words_and_an_earlier_failure_is_called_so() -> Non
     assert [one is not None and one.is_earlier for one in failures] == [False, True]
 
 
-def test_of_an_ended_session_is_told_why() -> None:
+def test_explanation_of_an_ended_session_says_why_it_ended() -> None:
     found = explained(lambda: conferenced().later(61_000).end())
 
     assert found.summary[0].endswith("UTC after 1 min 01 s: an operator ended it.")
@@ -439,7 +439,7 @@ def test_of_an_ended_session_is_told_why() -> None:
     assert [wait.by for wait in found.waits] == ["twilio"] * len(found.waits)
 
 
-def test_whom_to_call_back_is_typed_for_a_shell_and_numbers_are_left_out() -> None:
+def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
     fields = {"id": "S1", "state": "ended", "end_reason": "alone", "party.customer.status": "left",
               "party.customer.address": "+14155550123", "party.agent.status": "left",
               "party.agent.address": "client:a;reboot"}  # fmt: skip

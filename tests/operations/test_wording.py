@@ -89,11 +89,11 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_what_happens_in_a_transfer_is_told_in_words(event, told):
+def test_transfer_events_are_described_in_words(event, told):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == told
 
 
-def test_who_was_agent_before_is_not_told_as_the_agent():
+def test_former_agent_is_not_described_as_the_agent():
     assert wording.describe_entry(entry("participant_left", {"party": "agent-1"})) == "agent-1 left the conference"
 
 
@@ -108,7 +108,7 @@ def test_who_was_agent_before_is_not_told_as_the_agent():
         ([("hang_up_call", "agent"), ("read_calls", "")], "time to check on the transfer"),
     ],
 )
-def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
+def test_overdue_stage_is_described_by_its_effects(ordered, told):
     effects = orjson.dumps([{"kind": kind, "party": party} for kind, party in ordered]).decode()
 
     assert wording.describe_entry(entry("stage_overdue", effects=effects)) == told
@@ -151,17 +151,17 @@ def test_a_stage_that_is_over_is_told_by_what_it_led_to(ordered, told):
         ),
     ],
 )
-def test_how_somebody_takes_part_is_told_in_words(event, details, told):
+def test_participation_of_a_party_is_described_in_words(event, details, told):
     assert wording.describe_entry(entry(event, details)) == told
 
 
-def test_what_is_allowed_now_is_left_to_the_answer_of_the_command_that_was_refused():
+def test_refusal_description_omits_the_allowed_commands():
     refused = entry("swap", reason="no consult runs; allowed now: convert, end", outcome="refused")
 
     assert wording.describe_change(refused) == "refused (no consult runs)"
 
 
-def test_what_is_asked_of_twilio_stands_apart_from_the_state():
+def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
     effects = orjson.dumps([{"kind": "hang_up_call", "party": "agent"}]).decode()
 
     told = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
@@ -217,7 +217,7 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
         ),
     ],
 )
-def test_what_happens_in_a_conference_is_told_in_words(event, details, told):
+def test_conference_entries_are_described_in_words(event, details, told):
     assert wording.describe_entry(entry(event, details)) == told
 
 
@@ -274,7 +274,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
     ],
     ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
-def test_what_happens_in_a_room_is_told_in_words(event, told):
+def test_conference_events_are_described_in_words(event, told):
     assert wording.describe_entry(entry(event.name, log_entry.details(event, SESSION))) == told
 
 
@@ -299,20 +299,20 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
         ("redirect_to_url", "customer", "", "redirect customer to the URL for after the conference"),
     ],
 )
-def test_what_is_asked_of_twilio_is_told_in_words(kind, party, what, told):
+def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, told):
     effects = orjson.dumps([{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]).decode()
 
     assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {told}"
 
 
 @pytest.mark.parametrize("ask", ParticipantUpdate)
-def test_everything_that_can_be_asked_of_a_participant_has_words_of_its_own(ask):
+def test_every_participant_update_has_its_own_wording(ask):
     effects = orjson.dumps([{"kind": "update_participant", "party": "bob", "detail": ask.value}]).decode()
 
     assert "flags" not in wording.describe_change(entry("swap", effects=effects))
 
 
-def test_what_came_of_commands_is_told_with_what_followed():
+def test_command_outcomes_are_included_in_the_description_of_a_change():
     reports = [
         {"command": "c1", "type": "add", "status": "failed", "reason": "busy"},
         {"command": "c2", "type": "end", "status": "done", "reason": ""},
@@ -324,11 +324,11 @@ def test_what_came_of_commands_is_told_with_what_followed():
 
 
 @pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])
-def test_reports_that_make_no_sense_are_not_told(reports):
+def test_invalid_reports_are_not_shown(reports):
     assert wording.describe_change(entry("swap", reports=reports)) == ""
 
 
-def test_one_of_several_agents_is_told_by_his_place():
+def test_one_of_several_agents_is_named_by_position():
     assert (
         wording.describe_entry(entry("call_progressed", {"party": "agent", "status": "busy", "agent": 2, "agents": 3}))
         == "agent 2 of 3 was busy"

@@ -73,7 +73,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("way, is_busy, steps", EXAMPLES)
-async def test_successor_goes_on_with_whoever_waits(redis_server, tmp_path, way, is_busy, steps):
+async def test_successor_continues_with_the_waiting_party(redis_server, tmp_path, way, is_busy, steps):
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(step: Any) -> str:

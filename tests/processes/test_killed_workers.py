@@ -112,7 +112,7 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
     pytest.param("before_commit", "", marks=pytest.mark.soak), ("after_commit", ""),
     ("before_request", "end_conference"), pytest.param("after_request", "end_conference", marks=pytest.mark.soak),
 ])  # fmt: skip
-async def test_lone_customer_is_let_go_though_the_worker_dies(system, tmp_path, point, kind):
+async def test_lone_customer_is_released_even_when_the_worker_dies(system, tmp_path, point, kind):
     with start(system, tmp_path, "first", die_at=point, nth=1, kind=kind) as first:
         await holds_everything(system)
         with start(system, tmp_path, "second"):
@@ -125,7 +125,7 @@ async def test_lone_customer_is_let_go_though_the_worker_dies(system, tmp_path, 
             assert first.was_killed
 
 
-async def test_timer_that_falls_due_while_nobody_works_fires_once_after_take_over(system, tmp_path):
+async def test_timer_falling_due_without_workers_fires_once_after_takeover(system, tmp_path):
     system.end_calls_in_test()
     with start(system, tmp_path, "first") as first:
         customer, agent = await system.converted()
@@ -141,7 +141,7 @@ async def test_timer_that_falls_due_while_nobody_works_fires_once_after_take_ove
 
 
 @pytest.mark.soak
-async def test_entry_that_kills_three_workers_is_put_aside(system, tmp_path):
+async def test_entry_that_kills_three_workers_is_dead_lettered(system, tmp_path):
     """Poison is counted by workers' deaths, never by deliveries."""
     customer = None
     for number in range(4):

@@ -97,7 +97,7 @@ async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_after
 
 
 @pytest.mark.soak
-async def test_bridged_caller_is_moved_though_redis_dies_right_before_his_action(durable_redis):
+async def test_bridged_caller_is_moved_although_redis_dies_before_the_dial_action(durable_redis):
     """No one can be asked for the state: the action waits, asks again, then asks Twilio for the agent's leg."""
     async with LocalSystem(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=9) as system:
         customer, agent = await system.talking()

@@ -29,7 +29,7 @@ class SetClock:
         return self.wall
 
 
-def test_redis_time_goes_on_by_our_monotonic_clock():
+def test_redis_time_advances_by_our_monotonic_clock():
     clock = SetClock()
     store_clock = StoreClock(clock)
     store_clock.observe(5_000_000)
@@ -46,7 +46,7 @@ def test_step_of_our_wall_clock_changes_nothing():
 
 
 @pytest.mark.parametrize("step_ms", [1_000, -1_000, 3_600_000, -3_600_000])
-def test_redis_time_that_is_set_anew_is_noticed_and_not_followed(step_ms):
+def test_redis_time_step_is_detected_and_not_followed(step_ms):
     clock = SetClock()
     store_clock = StoreClock(clock)
     store_clock.observe(5_000_000)
@@ -122,7 +122,7 @@ def test_sigterm_sets_the_stop_and_nothing_is_cancelled():
     assert finished == [True]
 
 
-def test_sighup_does_what_was_asked_for_beside_everything_else():
+def test_sighup_handler_runs_alongside_everything_else():
     """In a thread: the loop goes on while it is done."""
     called = []
 
@@ -261,7 +261,7 @@ def test_process_without_memory_ends():
     assert lifecycle.run(main) == 1
 
 
-def test_stop_that_was_asked_for_ends_well():
+def test_requested_stop_exits_cleanly():
     async def main(stop: asyncio.Event) -> int:
         async def waits() -> None:
             await stop.wait()

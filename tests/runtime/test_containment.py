@@ -57,7 +57,7 @@ async def test_errors_that_the_caller_handles_and_those_that_end_a_process_pass(
     assert lines() == []
 
 
-async def test_cancellation_that_was_asked_for_passes(lines):
+async def test_requested_cancellation_propagates(lines):
     async def item():
         with contain(ItemKind.EFFECT, Metrics()):
             await asyncio.Event().wait()

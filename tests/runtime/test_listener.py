@@ -75,7 +75,7 @@ async def test_more_than_are_let_in_at_once_come_in_too(monkeypatch: pytest.Monk
     door.close()
 
 
-async def test_closed_door_lets_nobody_in_and_who_is_in_stays() -> None:
+async def test_closed_listener_refuses_new_connections_and_keeps_open_ones() -> None:
     door = await Listener.open(Echo, "127.0.0.1", 0)
     port = port_of(door)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -89,7 +89,7 @@ async def test_closed_door_lets_nobody_in_and_who_is_in_stays() -> None:
     writer.close()
 
 
-async def test_port_that_is_taken_is_told_and_nothing_is_left_open() -> None:
+async def test_port_in_use_is_reported_and_nothing_is_left_open() -> None:
     door = await Listener.open(Echo, "127.0.0.1", 0)
     with pytest.raises(OSError) as raised:
         await Listener.open(Echo, "127.0.0.1", port_of(door))
@@ -98,7 +98,7 @@ async def test_port_that_is_taken_is_told_and_nothing_is_left_open() -> None:
     door.close()
 
 
-async def test_process_with_too_many_files_open_goes_on_when_some_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_process_with_too_many_open_files_recovers_once_some_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "PAUSE_S", 0.02)
     door = await Listener.open(Echo, "127.0.0.1", 0)
     port, refusals = port_of(door), 3

@@ -48,13 +48,13 @@ def test_address_under_a_known_key_is_redacted(lines):
     assert line["level"] == "info"
 
 
-def test_key_that_nobody_decided_on_is_left_out(lines):
+def test_log_key_not_on_the_allow_list_is_omitted(lines):
     structlog.get_logger().info("call_came_in", phone="+14155550123")
     assert "phone" not in lines()[0]
 
 
 @pytest.mark.parametrize("key", ["call_token", "to", "agent", "customer", "brief", "digits", "caller_id", "fields"])
-def test_what_commands_and_dials_hold_has_no_key(lines, key):
+def test_contents_of_commands_and_dials_are_not_logged(lines, key):
     structlog.get_logger().info("dial_ordered", **{key: "+14155550123"}, session_id="CA1")
     (line,) = lines()
     assert key not in line
@@ -89,7 +89,7 @@ def test_number_is_masked_however_it_is_written(lines, written):
     "10.0.0.1/readyz answers 503", "127.0.0.1:6379 refused", "http://192.168.100.200/sessions", "port 8080, 12/60 s",
     "300 s of 3600", "version 0.1.0", "100,000 commands wait",
 ])  # fmt: skip
-def test_what_is_no_number_is_left_as_it_is(text):
+def test_text_without_phone_numbers_is_left_unchanged(text):
     assert redaction.mask_numbers(text) == text
 
 
@@ -97,7 +97,7 @@ def test_number_behind_a_host_is_masked():
     assert redaction.mask_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/+…23 refused"
 
 
-def test_the_example_of_our_own_words_is_nobodys_number(lines):
+def test_example_number_in_our_own_texts_is_not_redacted(lines):
     structlog.get_logger().error("directory_refused", reason=f"such as {redaction.EXAMPLE}, not +12025550146")
     assert lines()[0]["reason"] == "such as +12025550145, not +…46"
 
@@ -150,7 +150,7 @@ class NoSpaceLeft(io.StringIO):
 
 
 @pytest.mark.parametrize("says", [structlog.get_logger().error, logging.getLogger("aiohttp.server").error])
-def test_log_that_can_not_be_written_stops_nobody(says, capsys):
+def test_unwritable_log_blocks_no_one(says, capsys):
     log.configure("json", NoSpaceLeft(), cache_loggers=False)
     try:
         says("something_happened")

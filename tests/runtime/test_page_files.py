@@ -111,7 +111,7 @@ def test_every_text_can_be_read_on_every_ground(theme: int) -> None:
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_controls_and_focus_stand_out(theme: int) -> None:
+def test_controls_and_focus_have_sufficient_contrast(theme: int) -> None:
     of = colours(theme)
     poor = {
         f"{edge} on {ground}": round(found, 2)

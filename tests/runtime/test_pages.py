@@ -49,7 +49,7 @@ def test_libraries_are_unchanged_copies_with_their_licences(folder):
 
 
 @pytest.mark.parametrize("path", [*OURS, *LIBRARIES], ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_file_of_a_page_asks_anybody_else(path):
+def test_pages_load_nothing_from_other_hosts(path):
     if path.suffix not in (".js", ".mjs", ".css", ".svg", ".html"):
         pytest.fail(f"{path.suffix} is no kind of file that is served")
     text = _without_comments(path.read_text("utf-8"))
@@ -170,7 +170,7 @@ def test_a_document_names_its_files_by_relative_paths_alone():
     ],
     ids=str,
 )
-def test_a_request_of_somebody_elses_page_is_known(headers, ours):
+def test_cross_origin_request_is_detected(headers, ours):
     request = make_mocked_request("POST", "/commands", headers={"Host": "console.example", **headers})
     assert is_same_origin(request) is ours
 

@@ -45,7 +45,7 @@ def test_every_missing_setting_is_named_at_once():
     assert named == set(GOOD)
 
 
-def test_a_console_without_a_token_is_told_how_to_make_one():
+def test_console_without_a_token_explains_how_to_create_one():
     with pytest.raises(SettingsError) as wrong:
         load(ConsoleSettings, {})
     (problem,) = wrong.value.problems
@@ -111,7 +111,7 @@ def test_every_setting_has_an_example_that_is_valid(kind):
         load(kind, {**GOOD, "CONFERRAL_API_TOKEN": "x", **pair, name: example})
 
 
-def test_what_was_given_is_shown_without_secrets_and_numbers():
+def test_invalid_settings_are_shown_without_secrets_and_numbers():
     (line,) = problems(TWILIO_NUMBER="(415) 555-0100")
     assert line.startswith("TWILIO_NUMBER: ")
     assert "555" not in line.partition(";")[0]
@@ -136,7 +136,7 @@ def test_pace_may_be_a_fraction():
     assert load(ServiceSettings, {**GOOD, "CONFERRAL_CALLS_PER_SECOND": "0.5"}).calls_per_second == 0.5
 
 
-def test_what_conferences_and_the_api_need_is_read():
+def test_conference_and_api_settings_are_read():
     given = {
         "TWILIO_TWIML_APP_SID": "AP" + "0" * 32,
         "CONFERRAL_API_TOKEN": "abc-._~+/123==",

@@ -27,7 +27,7 @@ def test_everyone_who_asks_within_a_second_gets_one_answer() -> None:
     run(main)
 
 
-def test_question_that_takes_longer_than_its_answer_is_kept_is_not_asked_twice() -> None:
+def test_query_slower_than_its_cache_lifetime_is_not_issued_twice() -> None:
     async def main(_loop: VirtualLoop) -> None:
         asked = 0
 

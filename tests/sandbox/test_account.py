@@ -36,7 +36,7 @@ def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -
     )
 
 
-async def test_account_is_told_to_whoever_has_its_credentials(sandbox: Sandbox, twilio: Client) -> None:
+async def test_account_is_readable_only_with_its_credentials(sandbox: Sandbox, twilio: Client) -> None:
     account = await twilio.api.v2010.accounts(ACCOUNT_SID).fetch_async()
     assert (account.sid, account.status, account.type) == (ACCOUNT_SID, "active", "Full")
     with pytest.raises(TwilioRestException) as refused:
@@ -69,6 +69,6 @@ async def test_numbers_are_listed_by_a_part_of_them(
         assert (listed[0].voice_url, listed[0].voice_method) == ("https://calls.example/voice", "GET")
 
 
-async def test_what_can_be_no_number_is_refused(twilio: Client) -> None:
+async def test_invalid_phone_number_is_refused(twilio: Client) -> None:
     with pytest.raises(TwilioException, match='"code":21421'):
         await twilio.incoming_phone_numbers.list_async(phone_number="billing")

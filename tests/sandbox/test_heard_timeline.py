@@ -95,7 +95,7 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     assert "target" in listening.described(agent)
 
 
-async def test_who_waits_hears_the_tune_until_a_gated_target_has_pressed_the_key(
+async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
 ) -> None:
     app.on("/gate", GATE)

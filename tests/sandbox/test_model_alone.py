@@ -29,14 +29,14 @@ def test_alone_is_who_is_the_only_one_in_a_conference_whatever_plays() -> None:
     assert seconds(story) == pytest.approx((7.0, 13.0))
 
 
-def test_who_waits_with_music_is_alone_and_not_in_silence() -> None:
+def test_party_waiting_with_music_is_alone_and_not_in_silence() -> None:
     story = ModelScenario()
     story.member()
     story.passes(5.0)
     assert seconds(story) == pytest.approx((5.0, 0.0))
 
 
-def test_who_is_still_being_dialled_is_no_company() -> None:
+def test_waiting_party_is_alone_while_the_other_is_still_being_dialed() -> None:
     story = ModelScenario()
     customer = story.member("waitUrl=''")
     target = story.participant()
@@ -62,7 +62,7 @@ def test_calls_of_others_do_not_count() -> None:
     assert seconds(story) == (0.0, 0.0)
 
 
-def test_a_call_that_moves_from_room_to_room_is_counted_in_each() -> None:
+def test_call_moving_between_conferences_is_counted_in_each() -> None:
     story = ModelScenario()
     customer = story.member("waitUrl=''", name="first")
     story.passes(1.0)

@@ -21,7 +21,7 @@ def said(story: ModelScenario, sid: str) -> str:
     return heard.content
 
 
-def test_those_in_the_room_go_on_talking_until_the_document_has_come() -> None:
+def test_participants_keep_talking_until_the_announcement_document_arrives() -> None:
     story = ModelScenario()
     first, second = story.member(), story.member()
 
@@ -47,7 +47,7 @@ def test_held_participant_hears_the_hold_music_instead() -> None:
     assert (said(story, customer), story.hears(agent)) == ("We close soon", "silence")
 
 
-def test_announcement_to_all_names_no_participant_and_one_to_somebody_does() -> None:
+def test_announcement_callback_names_a_participant_only_when_sent_to_one() -> None:
     story = ModelScenario()
     first = story.member("participantLabel='customer'")
     story.member()
@@ -67,7 +67,7 @@ def test_announcement_to_all_names_no_participant_and_one_to_somebody_does() -> 
 
 
 @pytest.mark.parametrize(("method", "params"), [("POST", ()), ("GET", (("AnnounceMethod", "GET"),))])
-def test_document_is_asked_for_by_the_method_that_was_told(method: str, params: tuple[tuple[str, str], ...]) -> None:
+def test_document_is_fetched_with_the_requested_method(method: str, params: tuple[tuple[str, str], ...]) -> None:
     story = ModelScenario()
     story.member()
     story.member()
@@ -120,7 +120,7 @@ def test_second_announcement_takes_the_place_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("failure", ["connection", "status", "verb"])
-def test_announcement_that_cannot_be_had_is_told_to_have_failed(failure: str) -> None:
+def test_announcement_that_cannot_be_fetched_is_reported_failed(failure: str) -> None:
     story = ModelScenario()
     first, second = story.member(), story.member()
     announce(story)
@@ -138,7 +138,7 @@ def test_announcement_that_cannot_be_had_is_told_to_have_failed(failure: str) ->
     assert (story.hears(first), "CallSid" in told, len(story.errors)) == ({second}, False, 1)
 
 
-def test_failure_may_be_told_to_nobody() -> None:
+def test_announcement_failure_may_go_unreported() -> None:
     story = ModelScenario(Behavior(announcement_failure="unreported"))
     first, second = story.member(), story.member()
     announce(story)
@@ -148,7 +148,7 @@ def test_failure_may_be_told_to_nobody() -> None:
     assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
 
 
-def test_only_who_asked_for_announcements_is_told_of_them() -> None:
+def test_announcement_events_are_sent_only_on_subscription() -> None:
     story = ModelScenario()
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join leave'"
     for _ in range(2):
@@ -162,7 +162,7 @@ def test_only_who_asked_for_announcements_is_told_of_them() -> None:
 
 
 @pytest.mark.parametrize(("rule", "told"), [("ended", 1), ("unreported", 0)])
-def test_announcement_to_somebody_who_leaves_may_be_told_without_the_participant(rule: str, told: int) -> None:
+def test_announcement_end_may_omit_a_participant_who_left(rule: str, told: int) -> None:
     story = ModelScenario(Behavior(announcement_of_a_leaver=rule))
     first = story.member()
     story.member()
@@ -176,7 +176,7 @@ def test_announcement_to_somebody_who_leaves_may_be_told_without_the_participant
     assert (len(ends), any("CallSid" in it for it in ends)) == (told, False)
 
 
-def test_announcement_to_all_goes_on_when_its_first_listener_leaves() -> None:
+def test_announcement_to_all_continues_when_the_first_listener_leaves() -> None:
     story = ModelScenario()
     first, second = story.member(), story.member()
     announce(story)

@@ -115,7 +115,7 @@ def test_child_that_goes_sends_the_parent_to_its_action(act: str) -> None:
 
 
 @pytest.mark.parametrize("act", ["hang up", "complete"])
-def test_parent_that_goes_takes_the_child_along_and_the_action_is_asked_in_vain(act: str) -> None:
+def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(act: str) -> None:
     story = ModelScenario()
     parent, child = story.bridged()
 
@@ -135,7 +135,7 @@ def test_parent_that_goes_takes_the_child_along_and_the_action_is_asked_in_vain(
     ("refusal", "status", "sip_code"),
     [(PhoneBusy, "busy", "486"), (PhoneRejects, "busy", "603"), (PhoneFails, "failed", "404")],
 )
-def test_child_that_does_not_answer_is_told_to_the_action(refusal: type, status: str, sip_code: str) -> None:
+def test_unanswered_child_call_is_reported_to_the_action(refusal: type, status: str, sip_code: str) -> None:
     story = ModelScenario()
     noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
     parent = story.call_in(bridge_twiml(noun))
@@ -186,7 +186,7 @@ def test_last_of_several_to_fail_decides_the_dial_status() -> None:
     assert (action(story)["DialCallStatus"], action(story)["DialCallSid"]) == ("failed", bob)
 
 
-def test_dial_without_action_goes_on_with_the_next_verb() -> None:
+def test_dial_without_action_continues_with_the_next_verb() -> None:
     story = ModelScenario()
     parent = story.call_in("<Response><Dial><Client>alice</Client></Dial><Say>Goodbye</Say></Response>")
 

@@ -34,7 +34,7 @@ def test_coach_is_heard_by_all_once_the_coached_has_left() -> None:
     assert (shown["coaching"], shown["call_sid_to_coach"]) == (False, None)
 
 
-def test_muted_coach_is_heard_by_nobody_when_the_coached_leaves() -> None:
+def test_muted_coach_is_heard_by_no_one_when_the_coached_party_leaves() -> None:
     story = ModelScenario()
     customer, agent, lead = coached(story)
     update(story, lead, ("Muted", "true"))
@@ -44,7 +44,7 @@ def test_muted_coach_is_heard_by_nobody_when_the_coached_leaves() -> None:
     assert story.hears(customer) == "silence"
 
 
-def test_coach_of_one_who_left_may_be_heard_by_nobody() -> None:
+def test_coach_whose_agent_left_may_be_heard_by_no_one() -> None:
     story = ModelScenario(Behavior(orphaned_coach="unheard"))
     customer, agent, lead = coached(story)
 
@@ -53,7 +53,7 @@ def test_coach_of_one_who_left_may_be_heard_by_nobody() -> None:
     assert (story.hears(customer), story.hears(lead)) == ("silence", {customer})
 
 
-def test_coach_turns_to_the_next_agent_and_only_that_one_hears_him() -> None:
+def test_coach_switches_to_next_agent_and_is_heard_only_by_them() -> None:
     story = ModelScenario()
     customer, agent, lead = coached(story)
     successor = story.member()
@@ -65,7 +65,7 @@ def test_coach_turns_to_the_next_agent_and_only_that_one_hears_him() -> None:
     assert story.event("participant-modify")["CallSidToCoach"] == successor
 
 
-def test_callbacks_of_a_coach_carry_his_state() -> None:
+def test_coach_callbacks_carry_the_coaching_state() -> None:
     story = ModelScenario()
     _customer, agent, lead = coached(story)
 
@@ -79,7 +79,7 @@ def test_callbacks_of_a_coach_carry_his_state() -> None:
 
 
 @pytest.mark.parametrize("sid", ["nobody", "self", "ringing"])
-def test_coaching_somebody_who_is_not_there_to_be_coached_is_refused(sid: str) -> None:
+def test_coaching_self_or_a_ringing_or_unknown_call_is_refused(sid: str) -> None:
     story = ModelScenario()
     lead, _other = story.member(), story.member()
     ringing = story.participant()
@@ -89,7 +89,7 @@ def test_coaching_somebody_who_is_not_there_to_be_coached_is_refused(sid: str) -
     assert (status, body["code"], story.events().count("participant-modify")) == (400, 16028, 0)
 
 
-def test_coaching_somebody_who_is_held_is_refused() -> None:
+def test_coaching_a_held_participant_is_refused() -> None:
     story = ModelScenario()
     lead, agent = story.member(), story.member()
     update(story, agent, ("Hold", "true"))
@@ -144,7 +144,7 @@ def test_region_is_that_of_the_first_who_names_one() -> None:
 
 
 @pytest.mark.parametrize("change", [("BeepOnExit", "false"), ("WaitUrl", f"{APP}/wait")])
-def test_other_changes_are_told_as_modify(change: tuple[str, str]) -> None:
+def test_other_changes_are_reported_as_modify(change: tuple[str, str]) -> None:
     story = ModelScenario()
     sid = story.member()
     story.member()

@@ -27,7 +27,7 @@ def test_second_caller_starts_the_conference_and_both_talk() -> None:
     assert (story.hears(first), story.hears(second)) == ({second}, {first})
 
 
-def test_conference_waits_until_somebody_who_may_start_it_enters() -> None:
+def test_conference_waits_until_a_participant_who_may_start_it_joins() -> None:
     story = ModelScenario()
     first = story.member("startConferenceOnEnter='false'")
     second = story.member("startConferenceOnEnter='false'")
@@ -38,7 +38,7 @@ def test_conference_waits_until_somebody_who_may_start_it_enters() -> None:
     assert story.hears(first) == {second, third}
 
 
-def test_last_one_left_hears_silence_and_the_room_stays_open() -> None:
+def test_last_participant_hears_silence_and_the_conference_stays_open() -> None:
     story = ModelScenario()
     first = story.member()
     second = story.member()
@@ -72,7 +72,7 @@ def test_participant_with_end_conference_on_exit_takes_the_others_along_to_their
     assert "DialCallSid" not in action
 
 
-def test_redirected_member_leaves_and_its_flag_ends_the_room() -> None:
+def test_redirected_participant_leaves_and_its_flag_ends_the_conference() -> None:
     story = ModelScenario()
     stays = story.member()
     goes = story.member("endConferenceOnExit='true'")
@@ -130,7 +130,7 @@ def test_same_name_after_the_end_is_a_new_conference() -> None:
     assert story.event("participant-join")["SequenceNumber"] == "1"
 
 
-def test_conference_sid_joins_the_live_room() -> None:
+def test_conference_sid_joins_the_live_conference() -> None:
     story = ModelScenario()
     first = story.member()
 
@@ -140,7 +140,7 @@ def test_conference_sid_joins_the_live_room() -> None:
     assert len(story.exchange.state.conferences) == 1
 
 
-def test_conference_sid_of_an_ended_room_is_refused() -> None:
+def test_conference_sid_of_an_ended_conference_is_refused() -> None:
     story = ModelScenario()
     story.hangs_up(story.member())
 
@@ -162,7 +162,7 @@ def test_label_in_use_is_refused() -> None:
     assert story.events() == ["participant-join"]
 
 
-def test_label_that_looks_like_a_call_sid_is_refused() -> None:
+def test_label_resembling_a_call_sid_is_refused() -> None:
     story = ModelScenario()
 
     story.member(f"participantLabel='CA{'0' * 32}'")
@@ -170,7 +170,7 @@ def test_label_that_looks_like_a_call_sid_is_refused() -> None:
     assert [error.code for error in story.errors] == [16023]
 
 
-def test_coach_of_somebody_who_is_not_there_is_refused() -> None:
+def test_coaching_an_absent_call_is_refused() -> None:
     story = ModelScenario()
     story.member()
 
@@ -179,7 +179,7 @@ def test_coach_of_somebody_who_is_not_there_is_refused() -> None:
     assert [error.code for error in story.errors] == [13240]
 
 
-def test_full_conference_lets_nobody_in() -> None:
+def test_full_conference_admits_no_one() -> None:
     story = ModelScenario()
     for _ in range(2):
         story.member("maxParticipants='2'")
@@ -295,7 +295,7 @@ def test_conference_that_asks_for_a_recording_is_recorded_from_its_start() -> No
     )
 
 
-def test_room_member_is_told_by_its_own_twiml() -> None:
+def test_conference_participation_follows_the_participants_own_twiml() -> None:
     """A document without a Conference leaves no one in the room."""
     story = ModelScenario()
     sid = story.member()

@@ -38,7 +38,7 @@ def phone(act: Callable[[str], Input]) -> Callable[[ModelScenario, str], None]:
     ],
     ids=["busy", "refused", "failed", "hung up", "timed out"],
 )
-def test_who_does_not_answer_is_told_by_the_call_and_by_the_room(
+def test_unanswered_dial_is_reported_by_the_call_and_by_the_conference(
     fails: Callable[[ModelScenario, str], None], status: str, sip_code: str
 ) -> None:
     story = ModelScenario()
@@ -57,7 +57,7 @@ def test_who_does_not_answer_is_told_by_the_call_and_by_the_room(
     assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
 
 
-def test_every_event_that_was_asked_for_in_fields_of_its_own_is_told() -> None:
+def test_every_event_requested_in_separate_fields_is_reported() -> None:
     story = ModelScenario()
     story.member()
 
@@ -83,7 +83,7 @@ def test_ring_time_counts_from_the_ringing_and_may_have_twilios_buffer() -> None
     assert story.status(target) == "no-answer"
 
 
-def test_status_of_a_participant_goes_from_the_queue_to_the_room() -> None:
+def test_participant_status_goes_from_queued_to_connected() -> None:
     story = ModelScenario(Behavior(calls_per_second=1.0))
     story.member()
     story.dial("client:bob")
@@ -166,7 +166,7 @@ def test_early_join_that_is_never_answered_is_a_leave_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("moment", ["queued", "connecting", "ringing"])
-def test_target_who_is_still_being_dialled_is_completed_by_its_call(moment: str) -> None:
+def test_target_still_being_dialed_is_completed_through_its_call(moment: str) -> None:
     story = ModelScenario(Behavior(calls_per_second=1.0))
     story.member()
     if moment == "queued":
@@ -195,7 +195,7 @@ def test_label_is_free_again_once_its_leg_has_failed() -> None:
     assert story.event("participant-join")["ParticipantLabel"] == "target"
 
 
-def test_nobody_is_dialled_into_a_conference_that_has_ended() -> None:
+def test_no_one_is_dialed_into_an_ended_conference() -> None:
     story = ModelScenario()
     story.member()
     story.member()

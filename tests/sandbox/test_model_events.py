@@ -6,7 +6,7 @@ from conferral.sandbox.model import NoSubscriberError, PhoneFallsSilent, PhoneSp
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 
 
-def test_speaking_is_told_from_its_beginning_to_its_end() -> None:
+def test_speech_is_reported_from_start_to_stop() -> None:
     story = ModelScenario()
     first = story.member("participantLabel='customer'")
     story.member()
@@ -23,7 +23,7 @@ def test_speaking_is_told_from_its_beginning_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("change", ["Muted", "Hold"])
-def test_nothing_is_told_of_who_cannot_be_heard(change: str) -> None:
+def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(change: str) -> None:
     story = ModelScenario()
     first = story.member()
     story.member()
@@ -36,7 +36,7 @@ def test_nothing_is_told_of_who_cannot_be_heard(change: str) -> None:
     assert [it for it in story.events() if "speech" in it] == ["participant-speech-start"]
 
 
-def test_nobody_is_told_who_has_not_asked_for_speakers() -> None:
+def test_speaker_events_are_sent_only_on_subscription() -> None:
     story = ModelScenario()
     callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join'"
     sid = story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
@@ -46,7 +46,7 @@ def test_nobody_is_told_who_has_not_asked_for_speakers() -> None:
     assert story.events() == ["participant-join"]
 
 
-def test_nothing_is_told_of_who_waits_for_the_start() -> None:
+def test_no_speech_is_reported_before_the_conference_starts() -> None:
     story = ModelScenario()
     sid = story.member()
 
@@ -55,14 +55,14 @@ def test_nothing_is_told_of_who_waits_for_the_start() -> None:
     assert story.events() == ["participant-join"]
 
 
-def test_speech_outside_of_a_room_is_nobodys_business() -> None:
+def test_speech_outside_a_conference_is_not_reported() -> None:
     story = ModelScenario()
     parent, _child = story.bridged()
 
     assert story.happens(PhoneSpeaks(parent)).outputs == ()
 
 
-def test_event_that_nobody_knows_goes_where_the_conferences_events_go() -> None:
+def test_unknown_event_goes_to_the_conference_status_callback() -> None:
     story = ModelScenario()
     sid = story.member("participantLabel='customer'")
 
@@ -76,7 +76,7 @@ def test_event_that_nobody_knows_goes_where_the_conferences_events_go() -> None:
     assert story.callbacks[-1].url == f"{APP}/conference"
 
 
-def test_call_status_that_nobody_knows_goes_where_the_calls_events_go() -> None:
+def test_unknown_call_status_goes_to_the_call_status_callback() -> None:
     story = ModelScenario()
     sid = story.call_in("<Response><Pause length='9'/></Response>")
 
@@ -89,7 +89,7 @@ def test_call_status_that_nobody_knows_goes_where_the_calls_events_go() -> None:
     assert story.callbacks[-1].url == f"{APP}/status"
 
 
-def test_recording_status_that_nobody_knows_goes_where_its_events_go() -> None:
+def test_unknown_recording_status_goes_to_the_recording_callback() -> None:
     story = ModelScenario()
     sid = story.member()
     _, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", ("RecordingStatusCallback", f"{APP}/recording"))
@@ -100,7 +100,7 @@ def test_recording_status_that_nobody_knows_goes_where_its_events_go() -> None:
     assert (told["RecordingStatus"], told["ErrorCode"], told["RecordingSid"]) == ("failed", "16103", body["sid"])
 
 
-def test_there_must_be_somebody_to_tell() -> None:
+def test_event_without_a_subscriber_is_refused() -> None:
     story = ModelScenario()
     sid = story.dial()
 

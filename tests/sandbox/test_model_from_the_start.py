@@ -33,7 +33,7 @@ def test_lone_caller_hears_the_greeting_and_then_music_for_as_long_as_it_takes(s
 
 
 @pytest.mark.parametrize(("loops", "then"), [(True, ["/greeting"]), (False, [])])
-def test_wait_document_without_a_redirect_is_asked_for_again_or_leaves_silence(loops: bool, then: list[str]) -> None:
+def test_wait_document_without_a_redirect_is_requested_again_or_leaves_silence(loops: bool, then: list[str]) -> None:
     story = ModelScenario(Behavior(wait_documents_loop=loops))
     sid = story.member(WAITS)
     story.serve("/greeting", "<Response><Say>Welcome to all of you</Say></Response>")
@@ -54,7 +54,7 @@ def test_wait_document_that_redirects_to_itself_loops_in_either_case() -> None:
     assert story.asked_paths() == ["/greeting"]
 
 
-def test_failing_music_after_the_greeting_lets_the_leg_go_on_at_its_action() -> None:
+def test_leg_continues_at_its_action_when_music_fails_after_the_greeting() -> None:
     story = ModelScenario()
     sid = story.member(WAITS)
     story.serve("/greeting", "<Response><Say>Welcome</Say><Redirect>/music</Redirect></Response>")
@@ -94,7 +94,7 @@ def test_time_limit_takes_one_member_out_and_leaves_the_other() -> None:
     assert story.hears(stays) == "silence"
 
 
-def test_time_limit_of_a_dialled_participant_ends_its_call() -> None:
+def test_time_limit_of_a_dialed_participant_ends_its_call() -> None:
     story = ModelScenario()
     stays = story.member()
     sid = story.participant("client:carol", ("TimeLimit", "60"))
@@ -106,7 +106,7 @@ def test_time_limit_of_a_dialled_participant_ends_its_call() -> None:
     assert story.event("participant-leave", CallSid=sid)["ReasonParticipantLeft"] == "participant_hung_up"
 
 
-def test_action_may_redirect_to_a_document_of_somebody_else() -> None:
+def test_action_may_redirect_to_a_foreign_document() -> None:
     story = ModelScenario()
     sid = story.member()
     ends = story.member("endConferenceOnExit='true'")
@@ -161,7 +161,7 @@ def test_browser_brings_its_own_parameters_through_an_application() -> None:
     assert story.call(sid).activity == "conference"
 
 
-def test_browser_that_sends_no_address_calls_nobody_in_particular() -> None:
+def test_browser_call_without_an_address_has_an_empty_to() -> None:
     story = ModelScenario()
     story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
 

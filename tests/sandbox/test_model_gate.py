@@ -21,7 +21,7 @@ def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+141
     return str(body["sid"])
 
 
-def test_gate_is_asked_at_the_answer_and_lets_the_call_into_the_room() -> None:
+def test_gate_is_requested_on_answer_and_admits_the_call_to_the_conference() -> None:
     story = ModelScenario()
     customer = story.member()
     sid = dial_to_gate(story)
@@ -53,7 +53,7 @@ def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and
     assert (action["Digits"], action["FinishedOnKey"], action["CallStatus"]) == ("", "", "in-progress")
 
 
-def test_finishing_key_is_told() -> None:
+def test_finishing_key_is_reported() -> None:
     story = ModelScenario()
     sid = dial_to_gate(story)
     story.answers(sid)
@@ -165,7 +165,7 @@ def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
     assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
 
 
-def test_call_of_a_dial_is_found_by_whom_it_was_placed_to() -> None:
+def test_call_of_a_dial_is_found_by_its_destination() -> None:
     story = ModelScenario()
     for to in ("+14155550199", "client:bob", "sip:carol@sip.example.com"):
         story.dial(to)

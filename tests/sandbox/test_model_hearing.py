@@ -5,7 +5,7 @@ from conferral.sandbox.model.audibility import Sound
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, room_twiml
 
 
-def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:
+def test_seconds_of_silence_are_reported_for_any_period() -> None:
     story = ModelScenario()
     began_s = story.now_s
     parent = story.call_in()
@@ -27,7 +27,7 @@ def test_seconds_of_silence_are_told_for_any_stretch_of_time() -> None:
     assert round(hearing.silence_s(parent, began_s, began_s + 0.1), 3) == 0.1
 
 
-def test_a_file_of_ringing_is_told_as_ringing() -> None:
+def test_ringback_file_is_reported_as_ringback() -> None:
     assert str(Sound("music", content="http://127.0.0.1:8080/media/ringback.wav")) == "ringback"
     assert str(Sound("music", content="http://127.0.0.1:8080/ringback/music.wav")) == "music"
     assert str(Sound("music")) == "music"
@@ -50,7 +50,7 @@ def test_it_is_remembered_whether_one_ever_heard_the_other() -> None:
     assert hearing.has_heard(agent, target)
 
 
-def test_what_was_heard_can_be_asked_for_any_moment() -> None:
+def test_sounds_heard_can_be_queried_for_any_moment() -> None:
     story = ModelScenario()
     parent, child = story.bridged()
     bridged_s = story.now_s
@@ -72,7 +72,7 @@ def test_leg_that_was_not_answered_heard_nothing() -> None:
     assert story.exchange.audibility.intervals(story.rings[-1].call_sid) == ()
 
 
-def test_what_is_due_in_one_step_is_heard_at_its_own_time() -> None:
+def test_sounds_due_in_one_step_are_heard_at_their_own_times() -> None:
     story = ModelScenario()
     began_s = story.now_s
     sid = story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play><Pause length='3'/></Response>")
@@ -84,7 +84,7 @@ def test_what_is_due_in_one_step_is_heard_at_its_own_time() -> None:
     assert story.call(sid).ended_at_s == began_s + 10.0
 
 
-def test_it_is_told_which_tune_is_heard_and_what_is_said() -> None:
+def test_audio_and_speech_being_heard_are_reported() -> None:
     story = ModelScenario()
     caller = story.call_in("<Response><Say>Hello</Say><Play>/tune.mp3</Play><Hangup/></Response>")
 
@@ -122,7 +122,7 @@ def test_ringing_is_heard_beside_those_who_talk() -> None:
     assert (heard.parties, heard.ringing) == ({customer, target}, False)
 
 
-def test_what_lasted_no_time_does_not_cut_a_silence_in_two() -> None:
+def test_zero_length_sound_does_not_split_a_silence() -> None:
     story = ModelScenario()
     began_s = story.now_s
     caller = story.call_in()

@@ -29,7 +29,7 @@ def plays(story: ModelScenario, sid: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "params"), [("GET", ()), ("POST", (("HoldMethod", "POST"),))])
-def test_held_one_hears_what_the_hold_url_plays_and_it_is_asked_again(
+def test_held_participant_hears_the_hold_url_which_is_fetched_again(
     method: str, params: tuple[tuple[str, str], ...]
 ) -> None:
     story = ModelScenario()
@@ -94,7 +94,7 @@ def test_callbacks_of_updates_carry_how_the_participant_is_now() -> None:
     assert {(it["CallSid"], it["ParticipantLabel"], it["FriendlyName"]) for it in told} == {(agent, "agent", "room")}
 
 
-def test_lone_participant_can_be_held_before_the_room_has_started_where_that_is_taken() -> None:
+def test_lone_participant_can_be_held_before_the_start_where_twilio_accepts_that() -> None:
     story = ModelScenario(Behavior(update_before_start="taken"))
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     story.serve("/wait", "<Response><Play loop='0'>/music.wav</Play></Response>")
@@ -107,7 +107,7 @@ def test_lone_participant_can_be_held_before_the_room_has_started_where_that_is_
     assert plays(story, customer) == "/music.wav"
 
 
-def test_held_customer_whom_all_have_left_stays_and_hears_the_tune_until_the_next_answers() -> None:
+def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answers() -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
     update(story, customer, *HELD)
@@ -125,7 +125,7 @@ def test_held_customer_whom_all_have_left_stays_and_hears_the_tune_until_the_nex
 # ---- waiting -----------------------------------------------------------------------------------------------------
 
 
-def test_lone_participant_hears_the_wait_url_until_the_room_starts() -> None:
+def test_lone_participant_hears_the_wait_url_until_the_conference_starts() -> None:
     story = ModelScenario()
     customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
     assert story.asked("/wait").method == "POST"
@@ -145,7 +145,7 @@ def test_lone_participant_hears_the_wait_url_until_the_room_starts() -> None:
     assert story.hears(customer) == {target}
 
 
-def test_last_one_of_a_started_room_hears_no_wait_music_again() -> None:
+def test_last_participant_of_a_started_conference_hears_no_wait_music_again() -> None:
     story = ModelScenario()
     wait = f"waitUrl='{APP}/wait'"
     customer = story.member(f"startConferenceOnEnter='false' {wait}")
@@ -190,7 +190,7 @@ def test_wait_url_that_fails_lands_in_the_dials_action_which_can_join_once_more(
         ("kick", "participant_updated_via_api", "in-progress", "kicked"),
     ],
 )
-def test_whoever_ends_the_room_by_leaving_takes_everybody_along(
+def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
     goes_by: str, left_reason: str, call_status: str, how: str
 ) -> None:
     story = ModelScenario()
@@ -237,7 +237,7 @@ def test_flag_that_was_cleared_lets_the_others_stay() -> None:
     assert story.event("conference-end")["CallSidEndingConference"] == target
 
 
-def test_exit_flag_of_somebody_who_still_rings_ends_nothing() -> None:
+def test_exit_flag_of_a_ringing_participant_ends_nothing() -> None:
     story = ModelScenario()
     customer, agent = story.member(), story.member()
     target = story.participant("client:carol", ("EndConferenceOnExit", "true"), room=story.room())

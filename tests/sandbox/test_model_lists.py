@@ -73,7 +73,7 @@ def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours() -> None:
     assert story.status(foreign) == "completed"
 
 
-def test_foreign_conference_has_members_and_tells_nobody() -> None:
+def test_foreign_conference_has_participants_and_sends_no_callbacks() -> None:
     story = ModelScenario()
 
     room = story.exchange.add_foreign_conference("theirs", story.now_s, participant_count=3)

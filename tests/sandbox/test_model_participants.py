@@ -45,7 +45,7 @@ def test_create_answers_with_the_participant_as_twilio_describes_it() -> None:
     assert body["conference_sid"] == story.room()
 
 
-def test_unknown_name_makes_a_conference_that_ends_when_nobody_answers() -> None:
+def test_participant_for_a_new_conference_creates_it_and_no_answer_ends_it() -> None:
     story = ModelScenario()
     sid = story.participant(
         "client:carol", ("ConferenceStatusCallback", f"{APP}/c"), ("ConferenceStatusCallbackEvent", "leave"), room="new"
@@ -58,7 +58,7 @@ def test_unknown_name_makes_a_conference_that_ends_when_nobody_answers() -> None
     assert story.exchange.state.conferences[story.room("new")].status == "completed"
 
 
-def test_participant_who_refuses_is_told_as_busy_with_its_sip_code() -> None:
+def test_declining_participant_is_reported_as_busy_with_its_sip_code() -> None:
     story = ModelScenario()
     story.member()
     sid = story.participant("client:carol", ("StatusCallback", f"{APP}/dial"))
@@ -82,7 +82,7 @@ def test_participant_call_events_may_come_in_one_field_or_several(events: list[s
     assert story.events("call") == ["ringing", "answered"]
 
 
-def test_label_in_use_is_refused_and_nothing_is_dialled() -> None:
+def test_label_in_use_is_refused_and_nothing_is_dialed() -> None:
     story = ModelScenario()
     story.participant("client:carol", ("Label", "target"))
 
@@ -94,7 +94,7 @@ def test_label_in_use_is_refused_and_nothing_is_dialled() -> None:
     assert [ring.to for ring in story.rings] == ["client:carol"]
 
 
-def test_room_of_a_dead_sid_is_not_found() -> None:
+def test_conference_with_an_ended_sid_is_not_found() -> None:
     story = ModelScenario()
     story.hangs_up(story.member())
 
@@ -123,7 +123,7 @@ def test_participant_that_is_gone_is_not_found(gone: str) -> None:
         assert (status, body["code"]) == (404, 20404)
 
 
-def test_muted_participant_is_heard_by_nobody() -> None:
+def test_muted_participant_is_heard_by_no_one() -> None:
     story = ModelScenario()
     loud, quiet = story.member(), story.member()
 
@@ -135,7 +135,7 @@ def test_muted_participant_is_heard_by_nobody() -> None:
     assert story.events()[-1] == "participant-unmute"
 
 
-def test_held_participant_hears_music_and_nobody_hears_it() -> None:
+def test_held_participant_hears_music_and_is_heard_by_no_one() -> None:
     story = ModelScenario()
     agent, customer = story.member(), story.member()
 
@@ -148,7 +148,7 @@ def test_held_participant_hears_music_and_nobody_hears_it() -> None:
     assert (story.hears(agent), story.hears(customer)) == ({customer}, {agent})
 
 
-def test_hold_url_is_asked_by_get_and_again_when_it_ends() -> None:
+def test_hold_url_is_fetched_by_get_and_again_when_it_ends() -> None:
     story = ModelScenario()
     customer = story.member()
     story.member()
@@ -202,7 +202,7 @@ def test_monitor_becomes_coach_and_then_takes_part() -> None:
     assert story.events().count("participant-modify") == 2
 
 
-def test_coaching_somebody_who_is_not_in_the_room_is_refused() -> None:
+def test_coaching_a_participant_outside_the_conference_is_refused() -> None:
     story = ModelScenario()
     sid = story.member()
     story.member()
@@ -225,7 +225,7 @@ def test_exit_flag_can_be_cleared_before_the_member_goes() -> None:
     assert story.call(stays).activity == "conference"
 
 
-def test_removed_member_with_twiml_goes_on_at_its_action() -> None:
+def test_removed_participant_with_twiml_continues_at_its_action() -> None:
     story = ModelScenario()
     stays, goes = story.member(), story.member()
 
@@ -288,7 +288,7 @@ def test_participant_who_answers_after_the_end_is_hung_up() -> None:
     assert story.status(ringing) == "completed"
 
 
-def test_participant_who_answers_after_the_end_can_open_a_room_of_its_own() -> None:
+def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:
     story = ModelScenario(Behavior(late_answer="new-room"))
     story.member()
     story.member()
@@ -301,7 +301,7 @@ def test_participant_who_answers_after_the_end_can_open_a_room_of_its_own() -> N
     assert (story.call(ringing).activity, story.room() != old) == ("conference", True)
 
 
-def test_early_media_lets_the_room_hear_the_ringing() -> None:
+def test_early_media_lets_the_conference_hear_the_ringing() -> None:
     story = ModelScenario()
     agent, customer = story.member(), story.member()
     story.rest("POST", f"{members(story)}/{customer}.json", ("Hold", "true"))
@@ -312,7 +312,7 @@ def test_early_media_lets_the_room_hear_the_ringing() -> None:
     assert story.hears(agent) == "ringback"
 
 
-def test_without_early_media_the_room_hears_nothing_of_it() -> None:
+def test_conference_hears_no_ringing_without_early_media() -> None:
     story = ModelScenario()
     agent, customer = story.member(), story.member()
     story.rest("POST", f"{members(story)}/{customer}.json", ("Hold", "true"))
@@ -335,7 +335,7 @@ def test_early_media_may_count_as_a_join_once() -> None:
     assert story.events() == ["participant-join", "participant-join", "conference-start"]
 
 
-def test_announcement_to_all_is_heard_by_all_and_told_when_it_ends() -> None:
+def test_announcement_to_all_is_heard_by_all_and_its_end_is_reported() -> None:
     story = ModelScenario()
     first, second = story.member(), story.member()
 
@@ -348,7 +348,7 @@ def test_announcement_to_all_is_heard_by_all_and_told_when_it_ends() -> None:
     assert story.event("announcement-end")["AnnounceUrl"] == f"{APP}/announce"
 
 
-def test_announcement_to_one_that_fails_is_told() -> None:
+def test_failed_announcement_to_one_is_reported() -> None:
     story = ModelScenario()
     first = story.member()
     story.member()
@@ -371,7 +371,7 @@ def test_participants_are_listed_by_their_state() -> None:
     assert [it["call_sid"] for it in listed["participants"]] == [held]
 
 
-def test_ringing_participant_does_not_keep_an_empty_room_open() -> None:
+def test_ringing_participant_does_not_keep_an_empty_conference_open() -> None:
     story = ModelScenario()
     only = story.member()
     story.happens(PhoneRings(story.participant("client:carol")))
@@ -392,7 +392,7 @@ def test_creates_queue_at_the_accounts_calls_a_second() -> None:
     assert [ring.call_sid for ring in story.rings] == [first, second]
 
 
-def test_room_of_a_redirected_call_keeps_its_label_free_for_others() -> None:
+def test_redirected_call_frees_its_label_in_the_conference() -> None:
     story = ModelScenario()
     sid = story.member("participantLabel='agent'")
     story.member()

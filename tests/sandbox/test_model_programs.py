@@ -28,7 +28,7 @@ def test_pause_at_the_start_keeps_the_caller_ringing() -> None:
     assert story.status(sid) == "in-progress"
 
 
-def test_play_without_end_goes_on() -> None:
+def test_endless_play_continues() -> None:
     story = ModelScenario()
     sid = story.call_in("<Response><Play loop='0'>tune.mp3</Play></Response>")
 
@@ -68,7 +68,7 @@ def test_gather_stops_at_its_number_of_keys() -> None:
     assert dict(story.asked("/key").params)["Digits"] == "1"
 
 
-def test_gather_without_keys_goes_on_with_the_next_verb() -> None:
+def test_gather_without_keys_continues_with_the_next_verb() -> None:
     story = ModelScenario()
     sid = story.call_in(
         "<Response><Gather timeout='5' action='/key'><Say>Hi</Say></Gather><Say>Nothing</Say></Response>"
@@ -81,7 +81,7 @@ def test_gather_without_keys_goes_on_with_the_next_verb() -> None:
     assert (story.hears(sid), story.asked_paths()) == ("speech", [])
 
 
-def test_gather_tells_an_empty_result_where_it_is_asked_to() -> None:
+def test_gather_reports_an_empty_result_on_request() -> None:
     story = ModelScenario()
     story.call_in("<Response><Gather timeout='5' actionOnEmptyResult='true' action='/key'/></Response>")
 

@@ -104,7 +104,7 @@ def test_pause_with_silence_counts_as_length_but_has_no_voices() -> None:
     assert spans(recording) == [(0.0, 2.0, frozenset({sid}))]
 
 
-def test_conference_recording_has_nobody_who_is_muted_held_or_coaching() -> None:
+def test_conference_recording_excludes_muted_held_and_coaching_participants() -> None:
     story = ModelScenario()
     customer, agent = story.member(RECORDED), story.member()
     recording = only(story)
@@ -122,7 +122,7 @@ def test_conference_recording_has_nobody_who_is_muted_held_or_coaching() -> None
 
 
 @pytest.mark.parametrize(("track", "own", "other"), [("inbound", 1, 0), ("outbound", 0, 1), ("both", 1, 1)])
-def test_track_tells_which_side_is_recorded(track: str, own: int, other: int) -> None:
+def test_track_determines_which_side_is_recorded(track: str, own: int, other: int) -> None:
     story = ModelScenario()
     parent, child = story.bridged()
     recording = record(story, parent, ("RecordingTrack", track))
@@ -131,7 +131,7 @@ def test_track_tells_which_side_is_recorded(track: str, own: int, other: int) ->
     assert (recording.has_voice_of(parent), recording.has_voice_of(child)) == (bool(own), bool(other))
 
 
-def test_recording_goes_on_when_the_call_moves_into_a_room_and_ends_with_it() -> None:
+def test_recording_follows_the_call_into_a_conference_and_ends_with_it() -> None:
     story = ModelScenario()
     parent, child = story.bridged()
     recording = record(story, parent)
@@ -174,7 +174,7 @@ def test_participant_can_be_recorded_by_itself() -> None:
 # ---- callbacks ---------------------------------------------------------------------------------------------------
 
 
-def test_callbacks_tell_the_start_and_the_end_with_twilios_parameters() -> None:
+def test_callbacks_report_start_and_end_with_twilio_parameters() -> None:
     story = ModelScenario()
     sid = story.dial()
     story.answers(sid)
@@ -228,7 +228,7 @@ def test_first_participants_order_decides_about_the_conferences_recording() -> N
     assert story.exchange.state.recordings == {}
 
 
-def test_conference_record_of_a_dialled_participant_begins_when_two_are_in() -> None:
+def test_conference_recording_from_dialed_participant_starts_with_two_participants() -> None:
     story = ModelScenario()
     events = [("ConferenceRecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent")]
     first = story.participant(
@@ -300,7 +300,7 @@ def test_recording_of_a_bridged_child_may_be_shown_as_its_parents(rule: str, sho
     assert recording.ended_at_s is not None
 
 
-def test_bridged_child_may_be_refused_until_it_is_in_a_room() -> None:
+def test_child_call_recording_may_be_refused_until_it_joins_a_conference() -> None:
     story = ModelScenario(Behavior(recording_of_a_child="refused"))
     _parent, child = story.bridged()
 
@@ -311,7 +311,7 @@ def test_bridged_child_may_be_refused_until_it_is_in_a_room() -> None:
     assert record(story, child).call_sid == child
 
 
-def test_deleted_recording_is_gone_and_nobody_is_told_of_its_end() -> None:
+def test_deleted_recording_is_gone_and_its_end_is_not_reported() -> None:
     story = ModelScenario()
     customer = story.member()
     recording = record(story, customer)

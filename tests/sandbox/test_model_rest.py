@@ -30,7 +30,7 @@ def test_call_is_shown_as_twilio_describes_it() -> None:
     assert body["uri"].endswith(f"/Calls/{body['sid']}.json")
 
 
-def test_finished_call_tells_its_times_as_texts() -> None:
+def test_finished_call_returns_its_times_as_text() -> None:
     story = ModelScenario()
     sid = story.dial()
     story.answers(sid)
@@ -90,7 +90,7 @@ def test_call_events_default_to_the_end() -> None:
     assert story.events("call") == ["completed"]
 
 
-def test_status_callback_may_be_asked_for_by_get() -> None:
+def test_status_callback_may_be_requested_by_get() -> None:
     story = ModelScenario()
     _, body = story.rest(
         "POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial?x=1#rc=2"), ("StatusCallbackMethod", "GET")
@@ -161,7 +161,7 @@ def test_queued_call_is_completed() -> None:
     assert len(story.rings) == 1
 
 
-def test_update_changes_where_the_end_is_told() -> None:
+def test_update_changes_where_the_end_is_reported() -> None:
     story = ModelScenario()
     sid = story.call_in(bridge_twiml(attributes=""))
 

@@ -100,7 +100,7 @@ def test_entries_keep_their_numbers() -> None:
     assert [kept.numbered(number) for number in (0, 3, 4, 8, 9)] == [None, None, "e", "i", None]
 
 
-async def test_after_many_calls_the_newest_are_there_and_everything_goes_on(app: WebhookApp) -> None:
+async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: WebhookApp) -> None:
     app.on("/voice", STAYS, *(HANG_UP for _ in range(30)))
     async with Sandbox(speed=20.0, retention=KEEPS) as sandbox:
         sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
@@ -141,5 +141,5 @@ async def check_numbers(sandbox: Sandbox) -> None:
         assert (never.status, (await never.json())["error"]) == (404, f"no delivery {newest + 9}")
 
 
-def test_what_is_kept_is_said_in_words() -> None:
+def test_retention_is_described_in_words() -> None:
     assert str(Retention()) == ("2,000 finished calls and conferences, and 10,000 requests of each kind")

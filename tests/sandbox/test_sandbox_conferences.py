@@ -46,7 +46,7 @@ def room_of(members: list[CallHandle]) -> str:
 # ---- announcements -----------------------------------------------------------------------------------------------
 
 
-async def test_announcement_is_asked_for_with_a_signature_and_its_end_is_told(
+async def test_announcement_fetch_is_signed_and_its_end_is_reported(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
     listening = HeardTimeline(sandbox)
@@ -61,7 +61,7 @@ async def test_announcement_is_asked_for_with_a_signature_and_its_end_is_told(
         assert "said We close soon" in listening.whats(call), listening.described()
 
 
-async def test_announcement_that_fails_on_demand_is_told(
+async def test_injected_announcement_failure_is_reported(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
 ) -> None:
     sandbox.faults.fail_fetches("/announce", status=503)
@@ -149,7 +149,7 @@ async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Clie
     assert (refused.value.status, refused.value.code) == (408, 16114)
 
 
-async def test_tests_can_tell_that_a_consult_is_on_no_recording(
+async def test_tests_can_verify_that_a_consult_is_on_no_recording(
     sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
 ) -> None:
     listening = HeardTimeline(sandbox)
@@ -213,7 +213,7 @@ async def test_one_call_can_ask_at_another_address(app: WebhookApp, sandbox: San
     assert app.at("/voice") == []
 
 
-async def test_who_speaks_is_told_by_hand(
+async def test_speaker_can_be_set_by_hand(
     app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
 ) -> None:
     await control.post(f"/calls/{members[0].sid}/speak")
@@ -226,7 +226,7 @@ async def test_who_speaks_is_told_by_hand(
     assert (app.events().count("participant-speech-start"), app.events().count("participant-speech-stop")) == (2, 1)
 
 
-async def test_callback_that_nobody_knows_is_sent_signed(
+async def test_unknown_callback_is_sent_signed(
     app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
 ) -> None:
     status, _ = await control.post(
@@ -246,7 +246,7 @@ async def test_callback_that_nobody_knows_is_sent_signed(
 # ---- others in the account ---------------------------------------------------------------------------------------
 
 
-async def test_others_calls_are_in_the_lists_and_nobody_waits_for_them(
+async def test_foreign_calls_are_listed_and_not_waited_for(
     sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
 ) -> None:
     status, made = await control.post("/foreign", calls=3, conference="theirs", members=2, age_s=600)

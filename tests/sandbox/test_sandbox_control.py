@@ -123,7 +123,7 @@ async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Contro
         ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom must be an object"),
     ],
 )
-async def test_what_is_wrong_is_named(
+async def test_invalid_control_request_names_the_error(
     control: Control, path: str, body: dict[str, Any], status: int, named: str
 ) -> None:
     got, answer = await control.post(path, **body)
@@ -152,7 +152,7 @@ async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
     assert await first_sid("a") == await first_sid("a")
 
 
-async def test_phone_presses_its_key_when_asked_and_what_it_heard_is_shown(
+async def test_phone_presses_its_key_when_prompted_and_what_it_heard_is_shown(
     app: WebhookApp, sandbox: Sandbox, control: Control
 ) -> None:
     app.on("/voice", "<Response><Dial><Number url='/gate'>+15550111</Number></Dial></Response>")

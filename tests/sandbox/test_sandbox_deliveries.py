@@ -78,7 +78,7 @@ async def test_error_status_is_not_retried_by_default_and_goes_to_the_fallback(
     assert [error.code for error in sandbox.request_log.errors()] == [11200]
 
 
-async def test_refused_connection_is_retried_once_and_told_as_11205(sandbox: Sandbox) -> None:
+async def test_refused_connection_is_retried_once_and_reported_as_11205(sandbox: Sandbox) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         sandbox.add_number(BUSINESS, voice_url=f"http://127.0.0.1:{taken.getsockname()[1]}/voice")
@@ -106,7 +106,7 @@ async def test_slow_webhook_is_given_up_after_the_read_timeout(sandbox: Sandbox)
     assert [error.code for error in sandbox.request_log.errors()] == [11200]
 
 
-async def test_status_callback_is_not_retried_unless_asked_to(app: WebhookApp, sandbox: Sandbox) -> None:
+async def test_status_callback_is_retried_only_on_request(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
     app.on("/status", web.Response(status=500))
 
@@ -129,7 +129,7 @@ async def test_redirected_webhook_is_followed(app: WebhookApp, sandbox: Sandbox)
     assert [asked.path for asked in app.asked][:3] == ["/voice", "/moved/here", "/moved/next"]
 
 
-async def test_url_that_is_none_is_told_in_the_debugger(sandbox: Sandbox) -> None:
+async def test_invalid_url_is_logged_in_the_debugger(sandbox: Sandbox) -> None:
     sandbox.add_number(BUSINESS, voice_url="nonsense")
 
     await sandbox.call_in(CUSTOMER, BUSINESS)
@@ -138,7 +138,7 @@ async def test_url_that_is_none_is_told_in_the_debugger(sandbox: Sandbox) -> Non
     assert [error.code for error in sandbox.request_log.errors()] == [11100]
 
 
-async def test_wrong_retry_policy_is_told_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
+async def test_invalid_retry_policy_is_logged_in_the_debugger(app: WebhookApp, sandbox: Sandbox) -> None:
     app.on("/voice", HANG_UP)
     sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice#rp=always")
 

@@ -173,7 +173,7 @@ async def test_server_error_may_come_before_or_after_the_effect(
     assert (refused.value.status, len(sandbox.live_calls())) == (500, calls)
 
 
-async def test_path_pattern_matches_any_room(sandbox: Sandbox, twilio: Client) -> None:
+async def test_path_pattern_matches_any_conference(sandbox: Sandbox, twilio: Client) -> None:
     sandbox.faults.next_rest("POST", "/Conferences/*/Participants", status=500)
 
     with pytest.raises(TwilioRestException):
@@ -280,7 +280,7 @@ async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) 
         ("delay_callbacks", {"by_s": 0.02}, "delayed", 1),
     ],
 )
-async def test_hold_callback_of_one_call_alone_goes_astray(
+async def test_only_the_hold_callback_of_one_call_is_lost(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, fault: str, how: dict[str, float], named: str, times: int
 ) -> None:
     app.on("/voice", room(app).replace("join leave", "join leave hold"))

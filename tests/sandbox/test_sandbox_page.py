@@ -67,7 +67,7 @@ def bridging(app: WebhookApp) -> WebhookApp:
     return app
 
 
-async def test_a_call_is_played_by_what_the_page_is_told(
+async def test_sandbox_page_shows_the_progress_of_a_call(
     bridging: WebhookApp, page: Page, control: Control, sandbox: Sandbox
 ) -> None:
     await control.post("/phones", address=CUSTOMER, name="the customer", by_hand=True)
@@ -98,7 +98,7 @@ async def test_a_call_is_played_by_what_the_page_is_told(
     ]
 
 
-async def test_a_room_says_who_is_on_hold_and_what_plays(app: WebhookApp, page: Page, sandbox: Sandbox) -> None:
+async def test_conference_shows_who_is_on_hold_and_what_plays(app: WebhookApp, page: Page, sandbox: Sandbox) -> None:
     app.on("/voice", "<Response><Dial><Conference waitUrl=''>room</Conference></Dial></Response>")
     first = await sandbox.call_in(CUSTOMER, BUSINESS)
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "silence" and it.leg(CUSTOMER)["activity"] == "conference")
@@ -116,7 +116,7 @@ async def test_a_room_says_who_is_on_hold_and_what_plays(app: WebhookApp, page: 
     await page.until(lambda it: it.told["alone"].items() >= now.items())
 
 
-async def test_deliveries_are_told_with_answer_and_verdict(
+async def test_deliveries_are_shown_with_answer_and_result(
     app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
 ) -> None:
     app.on("/voice", "<Response><Say>Hello</Say><Hangup/></Response>")
@@ -163,7 +163,7 @@ async def test_a_delivery_is_sent_again_with_its_token_or_another_one(
         (7, {}, 404, "7"),
     ],
 )
-async def test_what_can_not_be_sent_again_is_named(
+async def test_delivery_that_cannot_be_resent_is_named(
     app: WebhookApp, sandbox: Sandbox, control: Control, number: int, body: dict[str, Any], status: int, named: str
 ) -> None:
     await sandbox.call_in(CUSTOMER, BUSINESS)
@@ -174,7 +174,7 @@ async def test_what_can_not_be_sent_again_is_named(
     assert len(sandbox.request_log.deliveries) == 1
 
 
-async def test_what_is_set_to_go_wrong_is_shown_and_taken_back(page: Page, control: Control, sandbox: Sandbox) -> None:
+async def test_configured_faults_are_shown_and_can_be_cleared(page: Page, control: Control, sandbox: Sandbox) -> None:
     once = [
         {"what": "lose_callbacks", "event": "participant-join", "CallSid": "CA1"},
         {"what": "duplicate_callbacks", "event": "*"},
@@ -240,7 +240,7 @@ async def test_taking_a_phone_that_is_about_to_ring_lets_it_ring(bridging: Webho
     assert sandbox.calls_of("client:alice")[0].status == "ringing"
 
 
-async def test_eight_tabs_are_told_the_same(bridging: WebhookApp, sandbox: Sandbox) -> None:
+async def test_eight_tabs_receive_the_same(bridging: WebhookApp, sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session:
         sockets = [await session.ws_connect(f"{sandbox.url}/sandbox/live") for _ in range(8)]
         pages = [Page(socket) for socket in sockets]

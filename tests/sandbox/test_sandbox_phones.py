@@ -53,7 +53,7 @@ async def test_phone_that_does_not_answer(
     assert (told["CallStatus"], told["SipResponseCode"]) == (status, sip_code)
 
 
-async def test_phone_without_a_script_rings_until_told(bridging: WebhookApp, sandbox: Sandbox) -> None:
+async def test_phone_without_a_script_rings_until_instructed(bridging: WebhookApp, sandbox: Sandbox) -> None:
     caller = await sandbox.call_in(CUSTOMER, BUSINESS)
     await sandbox.wait_until(lambda: sandbox.calls_of("client:alice"))
     (alice,) = sandbox.calls_of("client:alice")

@@ -119,7 +119,7 @@ async def test_recordings_of_the_account_are_listed_fetched_and_deleted(sandbox:
         ("DELETE", "/sandbox/calls", 405, 20004),
     ],
 )
-async def test_what_no_route_answers_is_answered_in_json(
+async def test_unrouted_request_is_answered_in_json(
     sandbox: Sandbox, method: str, path: str, status: int, code: int
 ) -> None:
     async with aiohttp.ClientSession() as session, session.request(method, sandbox.url + path) as answer:

@@ -53,9 +53,7 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
         ),
     ],
 )
-def test_what_is_heard_is_told_to_who_hears_it_and_to_who_looks_on(
-    heard: Sound, kind: str, words: str, sentence: str
-) -> None:
+def test_sounds_are_described_for_listener_and_observer(heard: Sound, kind: str, words: str, sentence: str) -> None:
     names = ["bob"] if heard.parties else []
     assert audio.sound_bubble(heard, names) == (kind, words)
     assert audio.sound_sentence("ann", heard, names) == sentence
@@ -70,7 +68,7 @@ def test_several_are_listed_as_one_says_it() -> None:
     ]
 
 
-async def test_a_rest_request_is_told_with_whose_call_it_is_about() -> None:
+async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
     sandbox = Sandbox(seed="views")
     sandbox.add_number("+15550100", voice_url="nonsense")
     call_sid = (await sandbox.call_in("client:ann", "+15550100")).sid
@@ -100,7 +98,7 @@ def test_an_answer_is_shown_line_by_line_where_it_can_be_read(answer: str, shown
     assert traffic.delivery_view(Sandbox(), 0, entry)["answer"] == shown
 
 
-def test_more_phones_than_are_shown_leave_those_that_somebody_plays() -> None:
+def test_phones_beyond_the_limit_are_hidden_except_manual_ones() -> None:
     sandbox = Sandbox()
     sandbox.phone("client:first").is_manual = True
     for number in range(phones.PHONES_MAX + 5):

@@ -48,7 +48,7 @@ def test_a_seed_repeats_to_the_last_callback(
     assert sha256(first).digest() == sha256(second).digest()
 
 
-def test_a_demoted_server_is_looked_for_again_after_simulated_time_however_fast_it_goes_by() -> None:
+def test_demoted_server_is_looked_up_again_after_simulated_time() -> None:
     async def looked_up(_: virtual_loop.VirtualLoop) -> list[int]:
         address, seen = Address(), []
         for pause_s in (0.0, REFRESH_EVERY_S / 2, REFRESH_EVERY_S):

@@ -25,7 +25,7 @@ from tests.support.decisions import Kept
 
 
 @pytest.mark.parametrize("changes", [{}, HARSH, CALM, {"redis_rewound_every_s": 60.0, "restart_s": (0.5, 1.0)}])
-def test_run_tells_how_it_is_played_again(changes: dict[str, float]) -> None:
+def test_run_shows_how_to_replay_it(changes: dict[str, float]) -> None:
     plan = replace(Plan(seed=7, sessions=50), **changes)  # type: ignore[arg-type]  # a float for each
     words = shlex.split(repeat_command(Run(plan)))
     told = dict(word.split("=", 1) for word in words[2:])
@@ -63,7 +63,7 @@ SUPERVISED = {
         (["monitor"], {b"refused_updates": b"4"}, {"CA1", "CA2"}),
     ],
 )
-def test_supervisor_is_heard_as_his_mode_says(
+def test_supervisor_is_heard_according_to_the_mode(
     modes: list[str], confirmed: dict[bytes, bytes], heard_by: set[str]
 ) -> None:
     known: Supervision | None = None
@@ -90,7 +90,7 @@ def test_customer_and_target_of_a_consult_do_not_hear_each_other() -> None:
 # ---- dialed twice ---------------------------------------------------------------------------------------------------
 
 
-def test_dial_whose_call_another_session_had_taken_is_known_when_redis_has_forgotten_it() -> None:
+def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_loss() -> None:
     keys = Keys("conferral", 4)
     dialled = {
         "taken": [Dialled("CA1", "s1", "taken"), Dialled("CA2", "s1", "taken")],

@@ -44,7 +44,7 @@ def test_a_time_limit_is_met_at_its_very_moment() -> None:
     assert run(main) == 1.5
 
 
-def test_who_waits_for_nothing_is_found() -> None:
+def test_wait_that_can_never_end_is_detected() -> None:
     async def main(loop: VirtualLoop) -> None:
         await loop.create_future()
 
@@ -74,7 +74,7 @@ def test_tasks_and_futures_hash_by_a_running_number() -> None:
     assert run(main) == run(main)
 
 
-def test_many_timers_that_were_cancelled_are_forgotten() -> None:
+def test_many_canceled_timers_are_dropped() -> None:
     async def main(loop: VirtualLoop) -> int:
         for _ in range(5_000):
             async with asyncio.timeout(1_000.0):
@@ -114,7 +114,7 @@ def test_nothing_of_a_killed_process_runs_on() -> None:
     assert run(main) == [1.0, 2.0]
 
 
-def test_what_a_process_has_started_is_of_it_too() -> None:
+def test_tasks_started_by_a_process_die_with_it() -> None:
     async def main(loop: VirtualLoop) -> list[float]:
         seen: list[float] = []
 
@@ -154,7 +154,7 @@ def test_a_process_can_be_killed_between_any_two_callbacks(steps: int) -> None:
     assert run(main) == steps
 
 
-def test_a_paused_process_goes_on_where_it_was() -> None:
+def test_paused_process_resumes_where_it_stopped() -> None:
     async def main(loop: VirtualLoop) -> list[float]:
         seen: list[float] = []
         process = Process(loop, "one")
@@ -170,7 +170,7 @@ def test_a_paused_process_goes_on_where_it_was() -> None:
     assert run(main) == [1.0, 7.5, 8.5]
 
 
-def test_who_asks_a_process_that_dies_is_told() -> None:
+def test_request_to_a_process_that_dies_raises() -> None:
     async def main(loop: VirtualLoop) -> str:
         async def answer() -> str:
             await asyncio.sleep(1.0)

@@ -249,7 +249,7 @@ async def _in_virtual_time(virtual: VirtualLoop, story: Story) -> Stage:
     [*STORIES, *(pytest.param(story, marks=pytest.mark.soak) for story in MORE_STORIES)],
     ids=lambda story: story.__name__,
 )
-def test_a_story_goes_as_over_real_sockets(story: Story) -> None:
+def test_flow_matches_the_one_over_real_sockets(story: Story) -> None:
     real = asyncio.run(_on_sockets(story))
     virtual = virtual_loop.run(lambda one: _in_virtual_time(one, story))
 

@@ -84,7 +84,9 @@ async def test_commands_of_operators_work_on_a_cluster(system: LocalSystem) -> N
     await system.settled()
 
 
-async def test_check_tells_what_calls_would_not_outlive(system: LocalSystem, running: ClusterServers) -> None:
+async def test_check_reports_node_failures_that_calls_would_not_survive(
+    system: LocalSystem, running: ClusterServers
+) -> None:
     client = make_client(system.redis_url)
     await client.config_set("cluster-require-full-coverage", "yes", target_nodes=client.ALL_NODES)
     primary = running.primaries()[0]
@@ -141,7 +143,7 @@ async def test_control_api_works_on_a_cluster(system: LocalSystem) -> None:
     await system.settled()
 
 
-async def test_commands_are_refused_soon_while_their_node_is_silent_and_go_on_behind_it(
+async def test_commands_are_refused_promptly_while_their_node_is_silent_and_resume_later(
     system: LocalSystem, running: ClusterServers
 ) -> None:
     """The stream of commands is one key: while its node is silent, none can be taken; each is refused at once."""
@@ -171,7 +173,7 @@ async def test_commands_are_refused_soon_while_their_node_is_silent_and_go_on_be
     await system.settled()
 
 
-async def test_commands_go_on_once_a_replica_has_their_stream(system: LocalSystem, running: ClusterServers) -> None:
+async def test_commands_resume_once_a_replica_owns_their_stream(system: LocalSystem, running: ClusterServers) -> None:
     caller, _ = await system.talking()
     async with control_api(system) as client:
         silent = running.owner_of(system.keys.commands)

@@ -29,7 +29,7 @@ def test_browser_whose_callee_is_rung_by_a_dial_is_bridged():
     assert not story.session.is_group
 
 
-def test_nothing_more_heard_of_it_leads_to_a_look():
+def test_missing_callbacks_lead_to_a_read():
     called().call("agent", "ringing", dial="").fires(RingOverdue).expect("bridged", "look")
 
 

@@ -38,7 +38,7 @@ def rings() -> Orders:
 # ---- as it should go ---------------------------------------------------------------------------------------------
 
 
-def test_somebody_is_dialled_when_nobodys_leaving_ends_the_conference_any_more():
+def test_party_is_dialed_once_no_leave_ends_the_conference_anymore():
     story = clearing().expect_timers("confirm", "pending_command").confirms("agent").expect("conferenced")
     story.confirms("customer").expect("conferenced", "dial lawyer").expect_timers()
     dial = story.last.effects[0]
@@ -47,19 +47,19 @@ def test_somebody_is_dialled_when_nobodys_leaving_ends_the_conference_any_more()
     story.expect_parties(customer="connected", agent="connected", lawyer="connected").expect_timers()
 
 
-def test_nobody_carries_the_flag_any_more_when_two_are_left():
+def test_no_one_carries_the_flag_once_only_two_are_left():
     story = added().leaves("lawyer").expect("conferenced").expect_timers()
     assert not any(party.desired_end_on_exit or party.end_on_exit for party in story.session.parties.values())
 
 
-def test_several_are_dialled_side_by_side():
+def test_several_parties_are_dialed_in_parallel():
     story = ordering().add().add("expert", "add-2", to=CAROL).expect("conferenced").confirms("customer", "agent")
     story.expect("conferenced", "dial lawyer", "dial expert")
     story.takes_part("expert").expect_command("add-2", "accepted", "done").expect_command("add-1", "accepted")
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done").expect_no_orders()
 
 
-def test_second_is_dialled_at_once_when_the_flags_are_clear():
+def test_second_party_is_dialed_at_once_when_the_flags_are_clear():
     story = added().add("expert", "add-2", to=CAROL).expect("conferenced", "dial expert")
     story.takes_part("expert").expect_command("add-2", "accepted", "done")
 
@@ -76,14 +76,14 @@ def test_outbound_call_is_converted_first():
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done")
 
 
-def test_several_that_come_while_it_converts_are_dialled_when_both_are_in():
+def test_several_parties_added_during_conversion_are_dialed_once_both_have_joined():
     story = ordering(Scenario().answered().convert).add().expect("converting").add("expert", "add-2")
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer", "dial expert")
     story.expect_command("convert-1", "accepted", "done")
 
 
 @pytest.mark.parametrize("options", [{"brief": "a case"}, {"confirm": True}, {"digits": "1"}], ids=str)
-def test_who_is_told_something_first_comes_by_our_gate(options):
+def test_added_party_that_hears_something_first_goes_through_the_gate(options):
     story = dialled(**options).expect("conferenced", "dial lawyer to the gate").takes_part("lawyer")
     story.expect_command("add-1", "accepted", "done")
 
@@ -103,7 +103,7 @@ def test_ring_time_of_the_command_holds():
 # ---- before the dial ---------------------------------------------------------------------------------------------
 
 
-def test_flag_that_twilio_does_not_clear_fails_it_and_nobody_is_dialled():
+def test_flag_not_cleared_by_twilio_fails_add_and_no_one_is_dialed():
     story = clearing().fires(ConfirmOverdue).expect("conferenced", "look").fires(PendingCommandOverdue)
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
     story.confirms("customer", "agent").expect("conferenced").expect_timers()
@@ -115,14 +115,14 @@ def test_flag_of_one_that_is_not_cleared_fails_it():
     story.expect_command("add-1", "accepted", "failed", reason="flag").expect_no_orders()
 
 
-def test_flags_whose_callbacks_are_lost_are_found_by_a_look():
+def test_flags_with_lost_callbacks_are_found_by_a_read():
     story = clearing().fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
     story.does("agent")
     story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "dial lawyer")
 
 
-def test_flag_that_twilio_refused_to_clear_is_asked_for_again_after_a_look():
+def test_flag_that_twilio_refused_to_clear_is_requested_again_after_a_read():
     story = clearing().confirms("agent").update_refused("customer").fires(ConfirmOverdue)
     story.reads(conference=ROOM, inside=("customer", "agent")).expect("conferenced", "unflag customer")
     story.confirms("customer").expect("conferenced", "dial lawyer")
@@ -135,13 +135,13 @@ def test_flag_that_is_just_being_set_is_cleared_before_the_dial():
     story.expect("conferenced", "unflag agent").confirms("customer", "agent").expect("conferenced", "dial lawyer")
 
 
-def test_customer_who_leaves_before_the_dial_ends_the_room_and_the_command():
+def test_customer_leaving_before_the_dial_ends_conference_and_command():
     story = clearing().leaves("customer").conference_ends(by="customer")
     story.expect("ended", "hang up agent", reason="customer-left")
     story.expect_command("add-1", "accepted", "failed", reason="customer-left")
 
 
-def test_agent_who_leaves_before_the_dial_leaves_the_customer_with_whoever_is_added():
+def test_agent_leaving_before_the_dial_leaves_customer_with_added_party():
     story = (
         clearing().confirms("agent").leaves("agent").expect("conferenced").expect_timers("confirm", "pending_command")
     )
@@ -168,7 +168,7 @@ def test_lone_customer_gets_company_by_an_add():
     [("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 0, "no-answer"), ("failed", 404, "failed"),
      ("canceled", 0, "failed")],
 )  # fmt: skip
-def test_phone_that_is_not_answered_fails_the_command_and_the_two_go_on(status, sip, reason):
+def test_unanswered_phone_fails_the_command_and_the_two_keep_talking(status, sip, reason):
     story = rings().call("lawyer", status, sip=sip).expect("conferenced").expect_timers()
     story.expect_command("add-1", "accepted", "failed", reason=reason).expect_no_orders()
 
@@ -178,7 +178,7 @@ def test_dial_that_twilio_refuses_fails_the_command():
     story.expect_command("add-1", "accepted", "failed", reason="failed")
 
 
-def test_straight_dial_of_unknown_outcome_fails_the_command_and_whoever_comes_late_is_let_go():
+def test_direct_dial_of_unknown_outcome_fails_the_command_and_a_late_call_is_hung_up():
     story = dialled().in_doubt("lawyer").expect_command("add-1", "accepted", "failed", reason="unknown")
     story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer").joins("lawyer")
     story.expect("conferenced", "hang up a call").expect_timers()
@@ -190,25 +190,25 @@ def test_gated_dial_of_unknown_outcome_is_searched_for():
     story.expect_command("add-1", "accepted", "failed", reason="unknown").expect_timers()
 
 
-def test_gated_dial_that_is_found_goes_on():
+def test_gated_dial_that_is_found_continues():
     story = dialled(confirm=True).in_doubt("lawyer").fires(DialOverdue).found("lawyer").gate("lawyer")
     story.gate("lawyer", "accepted").joins("lawyer").expect_command("add-1", "accepted", "done")
 
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation"])
-def test_gate_that_turns_somebody_away_fails_the_command(decision):
+def test_rejection_at_the_gate_fails_the_command(decision):
     story = dialled(confirm=True).placed("lawyer").gate("lawyer").expect("conferenced")
     assert story.session.parties["lawyer"].status == "confirming"
     story.gate("lawyer", decision).expect_command("add-1", "accepted", "failed", reason=decision)
 
 
-def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
+def test_dial_without_callbacks_is_read_and_given_up():
     story = dialled().placed("lawyer").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
     story.fires(DialOverdue).expect("conferenced", "hang up lawyer")
     story.expect_command("add-1", "accepted", "failed", reason="no-answer").expect_timers()
 
 
-def test_answer_and_join_whose_callbacks_are_lost_are_found_by_a_look():
+def test_added_party_without_answer_and_join_callbacks_is_found_by_a_read():
     story = dialled().placed("lawyer").fires(DialOverdue).expect("conferenced", "look")
     story.legs["lawyer"].in_conference = True
     story.reads(lawyer="in-progress", conference=ROOM, inside=("customer", "agent", "lawyer")).expect("conferenced")
@@ -221,7 +221,7 @@ def test_join_before_the_answer_and_before_the_outcome_of_the_dial_is_taken():
     story.call("lawyer", "in-progress").placed("lawyer").expect("conferenced").expect_timers()
 
 
-def test_doubled_callbacks_tell_the_command_once():
+def test_duplicate_callbacks_report_the_command_once():
     story = rings().call("lawyer", "busy", token="once").call("lawyer", "busy").call("lawyer", "completed")
     story.expect_command("add-1", "accepted", "failed", reason="busy")
 
@@ -261,13 +261,13 @@ def test_both_leave_while_it_rings():
 
 
 @pytest.mark.parametrize("first, second", [("agent", "customer"), ("customer", "agent")])
-def test_whoever_leaves_ends_nothing_until_one_is_left(first, second):
+def test_leaving_ends_nothing_until_one_party_is_left(first, second):
     story = added().leaves(first).expect("conferenced").expect_timers().leaves(second).expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=f"{first}-left")
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
-def test_who_was_added_and_left_is_not_the_one_who_ends_it(leaver):
+def test_added_party_that_left_is_not_the_one_that_ends_it(leaver):
     """`end_reason` tells which of the two has left first."""
     story = added().leaves("lawyer").leaves(leaver).expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
@@ -335,7 +335,7 @@ def small() -> Orders:
     return story.call("agent", "initiated").call("agent", "in-progress")
 
 
-def test_nobody_is_added_to_a_conference_that_is_full():
+def test_no_one_is_added_to_a_full_conference():
     story = small().add().add("expert", "late")
     refused_because(story, "late", "the conference is full")
     story.joins("agent").joins("customer").expect("conferenced", "dial lawyer").add("expert", "later")
@@ -343,15 +343,15 @@ def test_nobody_is_added_to_a_conference_that_is_full():
     story.placed("lawyer").call("lawyer", "busy").add("expert", "at-last").expect_command("at-last", "accepted")
 
 
-def test_nobody_is_added_before_the_agent_has_answered():
+def test_no_one_is_added_before_the_agent_has_answered():
     refused_because(ordering(Scenario().comes_in).add(), "add-1", "no one has answered yet")
 
 
-def test_nobody_is_added_while_a_transfer_runs():
+def test_no_one_is_added_during_a_transfer():
     refused_because(ordering(blind_from_bridge).add(), "add-1", "a transfer is in progress")
 
 
-def test_nobody_is_added_when_one_has_hung_up():
+def test_no_one_is_added_after_one_party_hung_up():
     story = ordering(Scenario().answered).call("agent", "completed").add()
     refused_because(story, "add-1", "one of the two parties has hung up")
 
@@ -372,7 +372,7 @@ def test_customer_who_leaves_while_it_converts_fails_the_command():
     story.expect_command("add-1", "accepted", "failed", reason="customer-left")
 
 
-def test_transfer_that_was_asked_for_too_begins_when_both_are_in_and_the_added_one_is_dialled():
+def test_transfer_and_added_party_requested_during_conversion_begin_when_both_have_joined():
     story = ordering(Scenario().answered().convert).add().transfer("warm").joins("agent").joins("customer")
     story.expect("transferring", "dial target", "dial lawyer")
     story.takes_part("lawyer").expect_command("add-1", "accepted", "done").takes_part("target")
@@ -394,7 +394,7 @@ def handing_over_blindly(policy: Policy | None = None) -> Orders:
 
 
 @pytest.mark.parametrize("fallback, tried", [("end", 0), ("recall", 2)])
-def test_customer_and_lawyer_go_on_though_nobody_takes_the_call(fallback, tried):
+def test_customer_and_lawyer_continue_although_no_one_answers(fallback, tried):
     story = handing_over_blindly(Policy(fallback=fallback)).call("target", "busy")
     for number in range(tried):
         story.placed("agent").call("agent", "no-answer")
@@ -406,19 +406,19 @@ def test_customer_and_lawyer_go_on_though_nobody_takes_the_call(fallback, tried)
     story.leaves("lawyer").fires(LoneOverdue).expect("ended", "end room")
 
 
-def test_customer_whom_the_lawyer_leaves_too_is_told_that_nobody_was_reached():
+def test_customer_left_by_the_lawyer_too_is_told_that_no_one_was_reached():
     story = handing_over_blindly(Policy(fallback="end")).call("target", "busy")
     story.expect("transferring", "unhold customer").leaves("lawyer")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
 
 
-def test_parked_customer_talks_to_the_lawyer_when_nobody_is_to_be_tried():
+def test_parked_customer_talks_to_the_lawyer_when_no_fallback_is_configured():
     story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent")
     story.expect("conferenced", phase="parked").fires(ParkOverdue).expect("conferenced", "unhold customer", phase="")
     story.confirms("customer").expect_timers()
 
 
-def test_parked_customer_whom_the_lawyer_has_left_is_told_that_nobody_was_reached():
+def test_parked_customer_hears_that_no_one_was_reached_after_the_lawyer_left():
     story = added(Policy(fallback="end")).command(Park, "park-1").confirms("customer").leaves("agent").leaves("lawyer")
     story.fires(ParkOverdue).expect("ended", "say goodbye to customer", reason="park-timeout")
 

@@ -24,7 +24,7 @@ def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[st
     return as_room(story.take(event))
 
 
-def test_two_who_talk_go_on_as_they_did():
+def test_two_talking_parties_continue_unchanged():
     both_end = {"end_on_exit": True}
     story = found(Scenario(), "customer", "agent", customer=both_end, agent=both_end).expect("conferenced", phase="")
     session = story.session
@@ -34,7 +34,7 @@ def test_two_who_talk_go_on_as_they_did():
     story.leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
-def test_flags_that_are_missing_are_asked_for():
+def test_missing_flags_are_requested():
     found(Scenario(), "customer", "agent").expect("conferenced", "flag customer", "flag agent")
 
 
@@ -48,12 +48,12 @@ def test_they_can_be_transferred():
 
 
 @pytest.mark.parametrize(("stays", "reason"), [("customer", "agent-left"), ("agent", "customer-left")])
-def test_one_who_is_alone_is_let_go_after_the_grace(stays: str, reason: str):
+def test_lone_party_is_released_after_the_grace(stays: str, reason: str):
     story = found(Scenario(), stays).expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
 
 
-def test_nobody_at_all_ends_it():
+def test_empty_conference_ends_the_session():
     found(Scenario()).expect("ended", "end room", reason="customer-left")
 
 
@@ -62,7 +62,7 @@ def with_target(story: Scenario) -> Scenario:
     return story
 
 
-def test_consult_goes_on_and_the_customer_hears_nothing_of_it():
+def test_consult_found_by_a_read_continues_unheard_by_the_customer():
     story = found(with_target(Scenario()), "customer", "agent", "target", customer={"held": True})
     story.legs["customer"].held = True
     story.expect("transferring", phase="consult").expect_held("customer")
@@ -85,13 +85,13 @@ def test_three_who_talk_are_a_warm_transfer():
     story.complete().expect("transferring", "hang up agent")
 
 
-def test_hold_of_which_nobody_knows_any_more_is_undone():
+def test_hold_unknown_to_the_session_is_undone():
     found(Scenario(), "customer", "agent", customer={"held": True}).expect(
         "conferenced", "unhold customer", "flag agent"
     )
 
 
-def test_two_targets_and_whoever_is_none_of_ours_are_guests_of_a_group():
+def test_two_targets_and_a_foreign_participant_become_guests_of_a_group():
     story = with_target(Scenario())
     story.legs["second"] = Leg("CA" + "9" * 32, "target", "target-3")
     story = found(story, "customer", "agent", "target", "second", "guest").expect("conferenced")
@@ -106,7 +106,7 @@ def test_target_who_talks_to_the_customer_alone_is_the_agent():
     assert story.session.dials == 2
 
 
-def test_whoever_rings_is_waited_for_and_looked_after():
+def test_ringing_party_is_waited_for_and_tracked():
     story = found(Scenario(), "customer", "agent", customer={"start_on_enter": False}, agent={"is_ringing": True})
     story.expect("conferenced").expect_parties(customer="connected", agent="ringing").expect_timers("dial")
     assert story.session.parties["customer"].waits_for_start
@@ -114,7 +114,7 @@ def test_whoever_rings_is_waited_for_and_looked_after():
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
 
 
-def test_whoever_rings_for_too_long_is_given_up():
+def test_party_that_rings_too_long_is_hung_up():
     story = found(Scenario(), "customer", "agent", agent={"is_ringing": True})
     story.fires(DialOverdue).expect("conferenced", "look")
     story.fires(DialOverdue).expect("conferenced", "hang up agent").expect_timers("lone")
@@ -139,7 +139,7 @@ def test_supervisor_is_no_company_and_heard_as_before(seen: dict[str, object], m
     assert "lone" in story.session.timers
 
 
-def test_somebody_under_another_label_is_company():
+def test_participant_under_another_label_counts_as_a_guest():
     story = found(Scenario(), "customer", "agent", agent={"label": "Boss"}).expect("conferenced")
     assert story.session.parties["agent"].is_gone
     assert story.session.parties["guest-1"].in_conference
@@ -153,7 +153,7 @@ def test_session_that_is_known_takes_nothing_from_it():
     assert story.session.parties == before.parties
 
 
-def test_session_that_is_known_by_its_bridge_is_looked_at():
+def test_session_recognized_by_its_bridge_is_read():
     found(Scenario().answered(), "customer").expect("bridged", "look")
 
 
@@ -166,7 +166,7 @@ def rewound() -> Scenario:
     return with_target(story)
 
 
-def test_customer_who_talks_to_whoever_took_the_call_is_not_let_go():
+def test_customer_talking_to_the_party_that_took_the_call_is_not_hung_up():
     story = rewound()
     story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", "flag customer", "flag agent", phase="")
@@ -175,7 +175,7 @@ def test_customer_who_talks_to_whoever_took_the_call_is_not_let_go():
     story.expect_parties(customer="connected", agent="connected")
 
 
-def test_transfer_that_was_running_goes_on():
+def test_running_transfer_continues():
     story = rewound()
     story.legs["customer"].held = True
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent", "target"))
@@ -188,19 +188,19 @@ def test_two_who_were_converted_are_so():
     story.expect("conferenced", "flag customer", "flag agent")
 
 
-def test_customer_who_is_alone_there_is_let_go():
+def test_customer_found_alone_is_hung_up():
     story = rewound()
     story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
     story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
-def test_bridge_whose_other_leg_is_still_on_its_way_is_looked_at_again():
+def test_bridge_with_the_other_leg_still_moving_is_read_again():
     story = rewound()
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "target"))
     story.expect("bridged")
 
 
-def test_consult_with_a_guest_goes_on_as_one_too():
+def test_consult_with_a_guest_also_continues_as_a_consult():
     story = with_target(Scenario())
     story = found(story, "customer", "agent", "target", "guest", customer={"held": True})
     story.expect("transferring", phase="consult").expect_held("customer")

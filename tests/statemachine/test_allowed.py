@@ -102,7 +102,7 @@ def party_of(story: Scenario, number: int) -> Party:
     return replace(story.session.parties["agent"], name=f"guest-{number}", call_sid=f"CA{number:032x}")
 
 
-def test_refusal_tells_what_is_allowed():
+def test_refusal_lists_what_is_allowed():
     story = ordering(Scenario().comes_in).add()
 
     assert story.reports["add-1"] == [("rejected", "no one has answered yet; allowed now: remove, end")]

@@ -36,13 +36,13 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 # ---- to all ------------------------------------------------------------------------------------------------------
 
 
-def test_everybody_hears_it_to_its_end():
+def test_everyone_hears_the_announcement_to_its_end():
     story = playing().expect_command("announce-1", "accepted").played().expect("conferenced").expect_timers()
     story.expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
 @pytest.mark.parametrize("what", [{"url": "https://example.com/a.wav"}, {"say": "Closing"}], ids=["url", "say"])
-def test_what_is_played_is_what_the_command_names(what):
+def test_announcement_plays_what_the_command_names(what):
     effect = ordering().announce(**what).last.effects[0]
     assert (effect.url, effect.command_id, effect.call_sid) == (what.get("url", ""), "announce-1", "")
 
@@ -92,13 +92,13 @@ def test_announcement_that_twilio_refuses_fails_the_command():
     story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
-def test_announcement_of_unknown_outcome_may_still_tell_of_its_end():
+def test_announcement_of_unknown_outcome_may_still_report_its_end():
     story = playing()
     story.is_unknown("play_announcement", "", story.effects[-1].effect_id).expect_command("announce-1", "accepted")
     story.played().expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
-def test_end_of_an_announcement_that_nobody_waits_for_changes_nothing():
+def test_unexpected_announcement_end_changes_nothing():
     ordering().played().expect("conferenced").expect_no_orders()
     playing().played("agent").expect_command("announce-1", "accepted")
 
@@ -114,7 +114,7 @@ def test_announcement_in_a_transfer_that_twilio_refuses_fails_the_command():
     story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
-def test_doubled_end_tells_it_once():
+def test_duplicate_end_is_reported_once():
     playing().played().played().expect_command("announce-1", "accepted", "done")
 
 
@@ -123,11 +123,11 @@ def test_party_that_leaves_meanwhile_does_not_end_it():
     story.fires(LoneOverdue).expect_command("announce-1", "accepted", "failed", reason="agent-left")
 
 
-def test_end_tells_of_an_announcement_under_way():
+def test_end_fails_a_pending_announcement():
     playing().end().expect("ended", "end room").expect_command("announce-1", "accepted", "failed", reason="command")
 
 
-def test_announcement_in_a_transfer_goes_on_when_that_ends():
+def test_announcement_continues_when_the_transfer_ends():
     story = ordering(talking, "warm").announce().expect("transferring", "play to all").leaves("agent")
     story.played().expect_command("announce-1", "accepted", "done")
 
@@ -135,12 +135,12 @@ def test_announcement_in_a_transfer_goes_on_when_that_ends():
 # ---- to each who is not on hold ----------------------------------------------------------------------------------
 
 
-def test_with_somebody_held_each_of_the_others_hears_it():
+def test_announcement_is_played_to_each_of_the_others_while_someone_is_held():
     story = playing_to_each().played("agent").expect_command("announce-1", "accepted").played("lawyer")
     story.expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
-def test_somebody_who_shall_be_held_does_not_hear_it():
+def test_party_about_to_be_held_does_not_hear_the_announcement():
     ordering().hold("customer").announce().expect("conferenced", "play to agent")
 
 
@@ -163,12 +163,12 @@ def test_party_that_leaves_meanwhile_is_not_waited_for():
     story.expect_command("announce-1", "accepted", "done")
 
 
-def test_party_that_has_left_before_it_was_asked_for_is_not_waited_for():
+def test_party_that_left_before_the_request_is_not_waited_for():
     story = refuse(playing_to_each(), 1, gone=True).expect_command("announce-1", "accepted").played("agent")
     story.expect_command("announce-1", "accepted", "done").expect_no_orders()
 
 
-def test_nobody_who_could_hear_it_is_left():
+def test_announcement_ends_when_no_one_is_left_to_hear_it():
     story = refuse(refuse(playing_to_each(), 0, gone=True), 1, gone=True)
     story.expect_command("announce-1", "accepted", "failed", reason="no one is there to hear it").expect_no_orders()
 
@@ -188,7 +188,7 @@ def test_one_at_a_time():
     playing().played().announce("next").expect("conferenced", "play to all")
 
 
-def test_nobody_hears_it_who_waits():
+def test_announcement_is_refused_while_everyone_waits():
     refused_because(ordering(blind_from_bridge).announce(), "announce-1", "no one is there to hear it")
 
 

@@ -13,7 +13,7 @@ COMPLETED = ("transfer", "completed", "")
 # ---- from the bridge, inbound: the agent is the child ------------------------------------------------------------
 
 
-def test_blind_transfer_of_an_inbound_call_moves_nobody_but_the_customer():
+def test_inbound_blind_transfer_moves_only_the_customer():
     story = Scenario().answered().transfer("blind").expect("transferring", "hang up agent", phase="blind")
     story.expect_timers("stage").expect_command("transfer-1", "accepted").dial_ends("completed").expect("transferring")
     story.call("agent", "completed").expect("transferring")
@@ -34,7 +34,7 @@ def test_order_of_the_agents_end_and_of_the_customers_arrival_does_not_matter():
     story.call("agent", "completed").expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
-def test_agent_whose_end_is_never_told_is_looked_at():
+def test_agent_hang_up_without_callback_is_verified():
     story = Scenario().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
@@ -56,13 +56,13 @@ def test_customer_who_comes_alone_as_one_who_starts_is_moved_to_hear_ringing():
     story.expect("conferenced", *FLAGS).expect_held()
 
 
-def test_customer_whose_arrival_is_not_told_is_found_by_a_look():
+def test_customer_arrival_without_callback_is_found_by_a_read():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").legs["customer"].starts = False
     story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "dial target")
 
 
-def test_customer_whom_a_look_finds_as_one_who_starts_is_moved():
+def test_customer_read_as_starting_the_conference_is_moved():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress", conference=ROOM, inside=("customer",)).expect("transferring", "move customer")
 
@@ -75,7 +75,7 @@ def test_hold_that_is_refused_before_the_start_is_not_repeated(code):
     story.conference_starts().expect("transferring", "hold customer")
 
 
-def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
+def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer").expect_timers("stage")
     (move,) = story.last.effects
@@ -91,7 +91,7 @@ def test_customer_who_is_moved_once_more_arrives():
     story.reads(customer="in-progress").joins("customer", starts=False).expect("transferring", "dial target")
 
 
-def test_customer_who_hung_up_before_the_room_is_found_by_a_look():
+def test_customer_hang_up_before_joining_is_found_by_a_read():
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="completed").expect("ended", reason="customer-left")
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
@@ -116,7 +116,7 @@ def test_customer_who_hangs_up_while_the_target_rings_stops_the_ringing():
 # ---- from the bridge, outbound: the customer is the child --------------------------------------------------------
 
 
-def test_blind_transfer_of_an_outbound_call_moves_the_customer_and_sends_the_agent_away_by_his_action():
+def test_outbound_blind_transfer_moves_customer_and_dial_action_hangs_up_agent():
     story = outbound().transfer("blind").expect("transferring", "move customer", phase="blind").expect_timers("stage")
     assert story.last.effects[-1].wait_audio == "ringback"
     story.succeeds("redirect_call", "customer", story.session.open_redirects[0])
@@ -163,7 +163,7 @@ def test_move_that_comes_too_late_because_the_customer_has_hung_up():
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
-def test_move_of_which_nobody_knows_is_looked_at():
+def test_move_of_unknown_outcome_is_verified():
     story = outbound().transfer("blind").is_unknown("redirect_call", "customer", "unheard")
     story.expect("transferring", "look").joins("customer", starts=False).expect("transferring", "dial target")
 
@@ -202,7 +202,7 @@ def test_agent_who_is_slow_to_leave_is_waited_for():
     story.expect_command("transfer-1", "accepted").leaves("agent").expect("conferenced", "flag customer", "flag agent")
 
 
-def test_agent_who_leaves_by_himself_is_not_hung_up():
+def test_agent_who_left_is_not_hung_up():
     story = conferenced().transfer("blind").leaves("agent").expect("transferring", "hold customer")
     story.confirms("customer").expect("transferring", "dial target")
 
@@ -214,7 +214,7 @@ def test_agent_who_leaves_by_himself_is_not_hung_up():
 @pytest.mark.parametrize("story", [lambda: Scenario().answered().transfer("blind"), blind_from_bridge,
                                    lambda: conferenced().transfer("blind")],
                          ids=["on-the-way", "dialled", "clearing"])  # fmt: skip
-def test_steps_are_refused_when_the_agent_is_let_go(story, command):
+def test_steps_are_refused_while_the_agent_is_being_released(story, command):
     story = getattr(story(), command)("late")
     story.expect_refused("late", "the agent is already being disconnected", "end")
 
@@ -246,6 +246,6 @@ def test_customer_who_hangs_up_as_the_target_is_dialed_has_left():
     story.call("customer", "completed").expect("ended", "end room", reason="customer-left")
 
 
-def test_target_whom_twilio_does_not_add_to_an_ended_conference_has_failed():
+def test_target_not_added_to_an_ended_conference_has_failed():
     story = refused_since_the_conference_is_over().expect("transferring", "look", phase="blind")
     story.fires(DialOverdue).expect_attempts((BOB, "failed"))

@@ -65,7 +65,7 @@ def test_caller_who_hangs_up_while_it_rings_ends_the_session(call_status):
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
-def test_caller_who_hangs_up_is_told_from_an_agent_who_does_by_the_dial_action():
+def test_dial_action_distinguishes_caller_hang_up_from_agent_hang_up():
     """Twilio hangs the agent's leg up too, and its callback may come first."""
     story = Scenario().answered()
     story.call("agent", "completed").expect("bridged").expect_timers("leave")
@@ -83,7 +83,7 @@ def test_caller_who_hangs_up_is_known_by_the_numbers_status_callback_alone():
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
-def test_both_callbacks_without_the_action_are_settled_by_a_look():
+def test_both_callbacks_without_the_dial_action_are_settled_by_a_read():
     story = Scenario().answered().call("agent", "completed").call("customer", "completed").expect("bridged")
     story.fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="completed").expect("ended", reason="agent-left")
@@ -95,7 +95,7 @@ def test_lost_action_after_the_agent_left_lets_the_customer_go():
     story.expect("ended", "hang up customer", reason="agent-left")
 
 
-def test_failed_look_is_repeated():
+def test_failed_read_is_repeated():
     story = Scenario().answered().call("agent", "completed").fires(LeaveOverdue)
     story.fails("read_calls", status=503).expect("bridged").expect_timers("leave")
     story.fires(LeaveOverdue).expect("bridged", "look")
@@ -109,17 +109,17 @@ def test_answer_whose_callback_was_lost_is_found_when_the_ring_time_is_over():
     story.convert().expect("converting", "move agent")
 
 
-def test_agent_who_rings_beyond_the_ring_time_is_looked_at_again():
+def test_agent_ringing_past_the_ring_timeout_is_read_again():
     story = Scenario().comes_in().call("agent", "ringing").fires(RingOverdue)
     story.reads(customer="ringing", agent="ringing").expect("bridged", phase="ringing").expect_timers("ring")
 
 
-def test_call_that_vanished_while_it_rang_is_found_by_the_look():
+def test_call_that_vanished_while_ringing_is_found_by_a_read():
     story = Scenario().comes_in().fires(RingOverdue)
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
-def test_look_older_than_what_is_known_is_not_taken():
+def test_read_older_than_the_bridged_session_is_discarded():
     story = Scenario().comes_in().fires(RingOverdue)
     version = story.session.version
     story.call("agent", "in-progress").expect("bridged", phase="connected")
@@ -212,7 +212,7 @@ def test_timer_that_was_cancelled_is_stale():
     story.expect("bridged", outcome="stale")
 
 
-def test_end_of_which_nobody_knows_whether_it_happened_has_failed():
+def test_end_of_unknown_outcome_has_failed():
     story = Scenario().answered().end()
     story.is_unknown("hang_up_call", "customer", story.last.effects[0].effect_id)
     assert story.reports["end-1"][-1] == ("failed", "unknown: Twilio gave no answer")

@@ -9,7 +9,7 @@ from tests.statemachine.scenario import ALICE, CUSTOMER_NUMBER, OTHER_ROOM, ROOM
 from tests.statemachine.transfer_scenarios import FLAGS
 
 
-def test_agent_comes_through_the_gate_and_the_customer_is_dialled():
+def test_agent_passes_the_gate_and_the_customer_is_dialed():
     story = calling(brief="a call for you", confirm=True)
     assert (story.last.effects[0].to, story.last.effects[0].is_urgent) == (ALICE, False)
     story = called_in()
@@ -25,7 +25,7 @@ def test_call_of_a_session_that_exists_is_refused():
 
 
 @pytest.mark.parametrize("sequence", ["gate last", "join only"])
-def test_join_may_be_told_before_what_the_gate_has_decided(sequence):
+def test_join_may_be_reported_before_the_gate_result(sequence):
     story = calling().placed("agent").joins("agent").expect("conferenced", "dial customer")
     if sequence == "gate last":
         story.gate("agent").gate("agent", "accepted").expect("conferenced", phase="ringing")
@@ -41,7 +41,7 @@ def test_join_may_be_told_before_what_the_gate_has_decided(sequence):
     ("no-answer", 487, "agent-no-answer"),
     ("failed",    404, "agent-failed"),
 ])  # fmt: skip
-def test_agent_who_does_not_take_the_call_ends_it_and_nobody_else_is_dialled(status, sip, reason):
+def test_unanswered_agent_ends_the_call_and_no_one_else_is_dialed(status, sip, reason):
     story = calling().placed("agent").call("agent", "ringing").call("agent", status, sip=sip)
     story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
 
@@ -58,7 +58,7 @@ def test_agent_who_hangs_up_at_the_gate_has_left():
     calling(confirm=True).placed("agent").gate("agent").call("agent", "completed").expect("ended", reason="agent-left")
 
 
-def test_agent_who_stands_at_the_gate_is_not_moved_past_it():
+def test_agent_at_the_gate_is_not_moved_past_it():
     """A look shows his call in progress and not in the conference, as it is to be."""
     story = calling(confirm=True).placed("agent").gate("agent").later(20_000).sweep_finds("call-missing", "agent")
     story.expect("conferenced", "look").reads(agent="in-progress").expect("conferenced", phase="ringing")
@@ -70,7 +70,7 @@ def test_dial_of_the_agent_that_is_refused_ends_it():
     calling().refused("agent").expect("ended", reason="agent-failed")
 
 
-def test_dial_of_the_agent_in_doubt_is_looked_for_and_never_repeated():
+def test_agent_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
     story = calling().in_doubt("agent").expect("conferenced").expect_timers("dial")
     story.fires(DialOverdue).expect("conferenced", "find agent").found("agent").expect("conferenced")
     story.gate("agent").gate("agent", "accepted").joins("agent").expect("conferenced", "dial customer")
@@ -123,18 +123,18 @@ def test_customer_who_does_not_press_1_ends_it(decision, reason):
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
-def test_last_one_is_let_go(leaver, reason):
+def test_last_party_is_released(leaver, reason):
     story = called_in().takes_part("customer").confirms("customer", "agent").leaves(leaver)
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason=reason)
 
 
-def test_agent_who_is_put_out_by_somebody_else_leaves_nobody_alone():
+def test_no_one_is_left_alone_when_the_agent_is_kicked_externally():
     story = called_in().takes_part("customer").confirms("customer", "agent")
     story.leaves("agent", status="in-progress", reason="participant_kicked").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", "hang up agent")
 
 
-def test_customer_of_a_lost_conference_is_dialled_into_the_next():
+def test_customer_of_a_lost_conference_is_dialed_into_the_next():
     story = called_in().placed("customer").conference_ends().expect("conferenced", "hang up customer")
     story.joins("agent", conference=OTHER_ROOM).expect("conferenced", "dial customer")
     story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", *FLAGS, phase="")

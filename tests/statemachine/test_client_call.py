@@ -10,7 +10,7 @@ from tests.statemachine.scenario import AGENT_CALL, BOB, CUSTOMER_NUMBER, OTHER_
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
 
-def test_browser_waits_with_ringback_while_the_callee_is_dialled():
+def test_browser_hears_ringback_while_the_callee_is_dialed():
     story = browser()
     dial = story.last.effects[0]
     assert (dial.to, dial.conference, dial.early_media, dial.is_urgent) == (CUSTOMER_NUMBER, ROOM, False, True)
@@ -20,7 +20,7 @@ def test_browser_waits_with_ringback_while_the_callee_is_dialled():
     story.expect_parties(customer="connected", agent="connected")
 
 
-def test_nobodys_leaving_is_made_to_end_the_conference():
+def test_no_party_is_set_to_end_the_conference_on_leaving():
     story = browser_talks()
     assert not any(effect.kind == "update_participant" for effect in story.effects)
 
@@ -64,18 +64,18 @@ def test_callee_who_does_not_take_it_ends_it(status, sip, reason):
     story.expect("ended", "say goodbye to agent", reason=reason)
 
 
-def test_sentence_that_could_not_be_said_hangs_the_caller_up_and_nobody_else():
+def test_failed_closing_message_hangs_up_only_the_caller():
     story = browser().placed("customer").call("customer", "busy").expect("ended", "say goodbye to agent")
     story.fails("say_and_hang_up", "agent", effect_id=story.last.effects[0].effect_id)
     story.expect("ended", "hang up agent")
     assert story.last.effects[0].call_sid == AGENT_CALL
 
 
-def test_callee_who_can_not_be_dialled_ends_it():
+def test_undialable_callee_ends_the_call():
     browser().refused("customer").expect("ended", "say goodbye to agent", reason="customer-failed")
 
 
-def test_callee_of_whom_nothing_is_heard_is_given_up():
+def test_callee_without_callbacks_is_given_up():
     story = browser().placed("customer").fires(DialOverdue).expect("conferenced", "look").fires(DialOverdue)
     story.expect("ended", "hang up customer", "say goodbye to agent", reason="customer-no-answer")
 
@@ -104,7 +104,7 @@ def test_failing_wait_url_leads_the_caller_into_another_conference():
     story.takes_part_in(OTHER_ROOM, "customer").expect("conferenced", phase="")
 
 
-def test_caller_who_does_not_arrive_is_looked_for():
+def test_caller_who_does_not_arrive_is_searched_for():
     story = Room(session_id=CLIENT_SESSION).calls_from_browser().fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(agent="in-progress", conference=ROOM, inside=("agent",)).expect("conferenced", "dial customer")
 
@@ -115,7 +115,7 @@ def test_removing_the_caller_before_the_callee_answers_ends_it():
     story.expect_command("remove-1", "accepted", "done")
 
 
-def test_callee_of_a_caller_who_was_removed_on_his_way_is_not_dialled():
+def test_callee_is_not_dialed_for_a_caller_removed_before_joining():
     story = Room(session_id=CLIENT_SESSION).calls_from_browser().remove("agent").expect("conferenced", "hang up agent")
     story.joins("agent").expect("conferenced").call("agent", "completed")
     story.expect("ended", "end room", reason="agent-left")
@@ -125,14 +125,14 @@ def test_callee_of_a_caller_who_was_removed_on_his_way_is_not_dialled():
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
-def test_last_one_is_let_go_after_the_grace(leaver, reason):
+def test_last_party_is_released_after_the_grace(leaver, reason):
     story = browser_talks().leaves(leaver).expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
     assert story.last.ended_lone_conference
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
-def test_with_three_in_it_anybody_may_leave(leaver):
+def test_anyone_may_leave_a_conference_of_three(leaver):
     story = browser_talks().joins("guest").leaves(leaver).expect("conferenced").expect_timers()
     story.leaves("guest").expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room")
 
@@ -141,14 +141,14 @@ def test_all_who_leave_at_once_end_it_at_once():
     browser_talks().leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
 
 
-def test_callee_who_is_put_out_by_somebody_else_is_not_waited_for():
+def test_callee_kicked_externally_is_not_waited_for():
     """He was dialed by REST, took part, and is out of the conference: that is not being dialed."""
     story = browser_talks().leaves("customer", status="in-progress", reason="participant_kicked")
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue)
     story.expect("ended", "end room", "hang up customer")
 
 
-def test_leaving_of_which_nobody_told_is_found_by_the_sweep():
+def test_leave_without_callbacks_is_found_by_the_sweep():
     story = browser_talks().later(30_000).sweep_finds("call-missing", "customer").expect("conferenced", "look")
     story.reads(agent="in-progress", customer="completed", conference=ROOM, inside=("agent",)).expect("conferenced")
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
@@ -158,7 +158,7 @@ def test_conference_that_is_over_is_the_end():
     browser_talks().conference_ends(by="customer").expect("ended", "hang up customer", "hang up agent")
 
 
-def test_callee_goes_on_with_what_the_directory_names():
+def test_callee_continues_at_the_url_from_the_directory():
     """He was dialed by REST; what is still told of his answer does not get him hung up."""
     story = Room(session_id=CLIENT_SESSION)
     story.calls_from_browser(attributes=ConferenceAttributes(after_url="https://example.com/survey")).joins("agent")

@@ -10,7 +10,7 @@ from tests.statemachine.scenario import OTHER_ROOM, ROOM
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
 
-def test_customer_who_goes_on_with_the_survey_leaves_the_agent_alone():
+def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
     story = received_with_survey().dial_ends("completed", dial="conference").expect("conferenced")
     customer = story.session.parties["customer"]
     assert (customer.in_conference, customer.left_reason) == (False, "redirected-away")
@@ -41,7 +41,7 @@ def test_late_join_does_not_bring_back_the_agent_who_has_left():
     assert not story.session.parties["agent"].in_conference
 
 
-def test_flag_from_before_it_was_asked_for_confirms_nothing():
+def test_flag_older_than_its_request_confirms_nothing():
     story = converted().later(10_000)
     story.legs["customer"].end_on_exit = True
     story.changes("customer", occurred_at_ms=story.now_ms - 15_000).expect("conferenced", outcome="stale")

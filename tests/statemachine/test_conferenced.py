@@ -10,14 +10,14 @@ from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted,
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])
-def test_last_one_is_let_go_after_the_grace(leaver, reason):
+def test_last_party_is_released_after_the_grace(leaver, reason):
     story = conferenced().leaves(leaver).expect("conferenced").expect_timers("lone")
     assert story.session.timers["lone"] == story.now_ms + 2_000
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
     assert story.last.ended_lone_conference
 
 
-def test_flag_whose_callback_is_lost_is_found_by_a_look():
+def test_flag_with_lost_callback_is_found_by_a_read():
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look").expect_timers("confirm")
     story.does("customer")
     story.does("agent")
@@ -35,7 +35,7 @@ def test_end_of_a_call_counts_though_the_read_that_shows_it_is_outdated():
     assert "lone" in story.session.timers
 
 
-def test_flag_that_a_look_does_not_show_is_asked_for_again():
+def test_flag_missing_from_a_read_is_requested_again():
     story = converted()
     for effect in story.last.effects:
         story.is_unknown("update_participant", effect.party, effect.effect_id)
@@ -52,12 +52,12 @@ def test_flag_that_twilio_does_not_set_is_given_up_and_fails_nothing():
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
-def test_lost_leave_callback_is_made_up_for_by_the_calls_own(leaver):
+def test_lost_leave_callback_is_recovered_by_the_call_callback(leaver):
     story = conferenced().call(leaver, "completed").expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
 
 
-def test_lost_callbacks_are_made_up_for_by_the_dial_action():
+def test_lost_callbacks_are_recovered_by_the_dial_action():
     story = conferenced().dial_ends("completed", call_status="completed", dial="conference", party="customer")
     story.expect("conferenced").expect_timers("lone")
 
@@ -80,7 +80,7 @@ def test_one_who_comes_back_within_the_grace_keeps_the_call():
     story.confirms("agent").expect("conferenced").expect_timers()
 
 
-def test_leg_that_somebody_else_moved_away_is_not_hung_up():
+def test_leg_moved_away_by_a_third_party_is_not_hung_up():
     story = conferenced().leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.fires(LoneOverdue).expect("ended", "end room")
 
@@ -99,7 +99,7 @@ def test_guest_who_moves_to_another_conference_of_the_name_is_not_hung_up():
     conferenced().joins("guest").joins("guest", conference=OTHER_ROOM).expect("conferenced")
 
 
-def test_guest_brought_in_by_somebody_else_counts_as_company():
+def test_externally_added_guest_counts_as_company():
     story = conferenced().joins("guest").expect("conferenced", "unflag customer", "unflag agent")
     assert "guest-1" in story.session.parties
     story.confirms("customer", "agent")
@@ -107,12 +107,12 @@ def test_guest_brought_in_by_somebody_else_counts_as_company():
     story.leaves("guest").expect("conferenced").expect_timers("lone")
 
 
-def test_conference_that_ended_lets_everybody_go():
+def test_ended_conference_hangs_up_everyone():
     story = conferenced().conference_ends(reason="conference-ended-via-api")
     story.expect("ended", "hang up customer", "hang up agent", reason="alone")
 
 
-def test_conference_that_ended_with_its_last_participant_names_him():
+def test_conference_ended_by_its_last_participant_names_the_party():
     story = conferenced().conference_ends(by="agent")
     assert story.session.end_reason == "agent-left"
 

@@ -23,7 +23,7 @@ def swapped() -> Scenario:
 # ---- to the target and together ----------------------------------------------------------------------------------
 
 
-def test_customer_is_held_before_the_target_is_dialled():
+def test_customer_is_held_before_the_target_is_dialed():
     story = conferenced().transfer("consult").expect("transferring", "unflag agent", phase="consult")
     story.confirms("agent").expect("transferring", "hold customer").expect_timers("confirm", "stage")
     assert story.last.effects[-1].wait_audio == "music"
@@ -98,7 +98,7 @@ def test_cancel_while_the_target_rings():
     story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")
 
 
-def test_cancel_while_the_customer_is_being_held_lets_him_back():
+def test_cancel_during_customer_hold_releases_the_hold():
     story = conferenced().transfer("consult").confirms("agent").cancel()
     story.expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_attempts().expect_command(
@@ -153,7 +153,7 @@ def test_agent_who_hangs_up_while_the_customer_is_being_held():
 
 
 @pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped, merged], ids=["talking", "swapped", "merged"])
-def test_customer_who_hangs_up_lets_everybody_go(begin):
+def test_customer_hanging_up_releases_everyone(begin):
     story = begin().leaves("customer").expect("ended", "end room", reason="customer-left")
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
 
@@ -168,7 +168,7 @@ def test_complete_while_the_target_rings_lets_the_agent_go():
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
 
 
-def test_hold_that_is_not_confirmed_fails_the_transfer_and_nobody_is_dialled():
+def test_unconfirmed_hold_fails_the_transfer_and_no_one_is_dialed():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(ConfirmOverdue).fires(StageOverdue).expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="hold-failed")
@@ -190,7 +190,7 @@ def test_hold_that_is_confirmed_too_late_is_undone():
     )
 
 
-def test_hold_whose_callback_is_lost_is_found_by_a_look():
+def test_hold_with_a_lost_callback_is_found_by_a_read():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("customer")
     story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target").expect_held(
@@ -198,14 +198,14 @@ def test_hold_whose_callback_is_lost_is_found_by_a_look():
     )
 
 
-def test_hold_that_twilio_refused_is_asked_for_again_after_a_look():
+def test_hold_refused_by_twilio_is_requested_again_after_a_read():
     story = conferenced().transfer("consult").confirms("agent")
     story.fails("update_participant", "customer", status=500, effect_id=story.unconfirmed[-1].effect_id)
     story.fires(ConfirmOverdue).expect("transferring", "look").reads(conference=ROOM, inside=("customer", "agent"))
     story.expect("transferring", "hold customer").confirms("customer").expect("transferring", "dial target")
 
 
-def test_unhold_that_is_not_confirmed_is_looked_at_until_it_is():
+def test_unconfirmed_unhold_is_read_until_confirmed():
     story = talking("consult").complete().expect("transferring", "unhold customer")
     for _ in range(12):
         story.fires(ConfirmOverdue).expect("transferring", "look").is_unknown("read_calls")
@@ -215,7 +215,7 @@ def test_unhold_that_is_not_confirmed_is_looked_at_until_it_is():
     story.confirms("customer").expect("transferring", "hang up agent")
 
 
-def test_swap_whose_hold_is_not_confirmed_puts_everybody_back():
+def test_swap_with_an_unconfirmed_hold_is_reverted():
     story = talking("consult").swap().fires(ConfirmOverdue).fires(StageOverdue)
     story.expect("transferring", "unhold target")
     story.expect_command("swap-1", "accepted", "failed", reason="hold-failed")
@@ -229,7 +229,7 @@ def test_swap_whose_hold_is_confirmed_too_late_is_undone():
     story.confirms("target").expect_held("customer").swap("swap-2").expect("transferring", "hold target")
 
 
-def test_customer_whose_hang_up_is_told_by_a_look_alone_ends_it():
+def test_customer_hang_up_seen_only_by_a_read_ends_the_call():
     story = talking("consult").complete().fires(ConfirmOverdue)
     story.reads(
         customer="completed", agent="in-progress", target="in-progress", conference=ROOM, inside=("agent", "target")
@@ -238,7 +238,7 @@ def test_customer_whose_hang_up_is_told_by_a_look_alone_ends_it():
 
 
 @pytest.mark.parametrize("step, told", [("swap", "target"), ("complete", ""), ("cancel", "")])
-def test_customer_who_is_out_of_the_room_without_an_end_is_looked_for(step, told):
+def test_customer_outside_the_conference_without_an_end_is_read(step, told):
     """His `<Dial>` is over and he can't be unheld; what became of his call is asked."""
     story = talking("consult").dial_ends("completed", dial="conference").expect("transferring")
     getattr(story, step)()
@@ -298,7 +298,7 @@ def test_nothing_to_swap_or_merge_when_all_talk(command):
     )
 
 
-def test_commands_of_a_consult_are_all_open_while_it_goes_on():
+def test_all_consult_commands_are_allowed_during_a_consult():
     story = talking("consult").transfer("warm", command_id="late")
     allowed = ("convert", "complete", "cancel", "swap", "merge", "end")
     story.expect_refused("late", "another transfer is in progress", *allowed)
@@ -307,7 +307,7 @@ def test_commands_of_a_consult_are_all_open_while_it_goes_on():
 # ---- what no one has told of -------------------------------------------------------------------------------------
 
 
-def test_customer_who_came_to_a_target_of_whose_joining_nobody_told_is_held_before_another_is_dialled():
+def test_customer_joined_to_an_unreported_target_is_held_before_the_next_dial():
     """Else he would count as one who hears his tune, and would hear the consult."""
     story = blind_from_bridge().placed("target").gate("target").gate("target", "accepted").fires(DialOverdue)
     story.reads(customer="in-progress", target="in-progress", conference=ROOM, inside=("customer", "target"))
@@ -338,7 +338,7 @@ def shows_all(story: Scenario, **given: int) -> Scenario:
     return story.reads(**dict.fromkeys(inside, "in-progress"), conference=ROOM, inside=tuple(inside), **given)
 
 
-def test_target_whom_a_forgotten_swap_holds_is_heard_after_the_second_read():
+def test_target_held_by_a_lost_swap_is_unheld_after_the_second_read():
     """A late callback tells a part of it, so the first read may be older than what is known."""
     story = rolled_back_to_before_swap()
     began = story.session.version
@@ -349,7 +349,7 @@ def test_target_whom_a_forgotten_swap_holds_is_heard_after_the_second_read():
 
 
 @pytest.mark.parametrize("begin", [rolled_back_to_before_swap, rolled_back_in_conference])
-def test_reads_after_a_rollback_go_on_until_one_is_newer_than_what_is_known(begin):
+def test_reads_after_a_rollback_continue_until_one_is_newer_than_the_session(begin):
     story = begin()
     state = story.session.state.value
     for _ in range(3):

@@ -43,7 +43,7 @@ def test_join_is_known_before_the_redirect_was_answered():
     converting().joins("agent").joins("customer").succeeds("redirect_call", "agent").expect("conferenced")
 
 
-def test_leg_is_told_by_its_label_when_its_call_is_not_known():
+def test_leg_with_an_unknown_call_is_identified_by_its_label():
     story = Scenario().comes_in().reads(customer="in-progress")
     story.take(story.last.session and _joined_by_label())
     assert story.session.parties["agent"].call_sid == AGENT_CALL
@@ -76,7 +76,7 @@ def test_convert_that_comes_too_late_because_the_customer_left():
     story.reads(customer="completed", agent="completed").expect("ended", reason="customer-left")
 
 
-def test_convert_that_comes_too_late_ends_with_the_customer_already_in_the_room():
+def test_late_convert_ends_the_call_with_only_the_customer_in_the_conference():
     story = converting().joins("customer").fails("redirect_call", "agent", gone=True, code=21220)
     story.reads(customer="in-progress", agent="completed", conference=ROOM, inside=("customer",))
     story.expect("ended", "end room", reason="agent-left")
@@ -93,18 +93,18 @@ def test_refused_redirect_after_the_dial_ended_is_left_to_the_repair():
     converting().dial_ends("completed").fails("redirect_call", "agent", status=400).expect("converting")
 
 
-def test_unknown_redirect_is_looked_at():
+def test_redirect_of_unknown_outcome_is_verified():
     converting().is_unknown("redirect_call", "agent").expect("converting", "look")
 
 
-def test_lost_joins_are_found_by_the_look():
+def test_lost_joins_are_found_by_the_conversion_read():
     story = converting().fires(ConvertOverdue).expect("converting", "look").expect_timers("repair")
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).expect_timers("confirm").expect_command("convert-1", "accepted", "done")
     assert story.session.conference_sid == ROOM
 
 
-def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
+def test_missing_customer_is_moved_once_into_the_conference_by_its_sid():
     story = redirected().joins("agent").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("converting", REDIRECT_CUSTOMER)
@@ -112,13 +112,13 @@ def test_missing_customer_is_moved_once_into_the_room_by_its_sid():
     story.joins("customer").expect("conferenced", *FLAGS)
 
 
-def test_with_nobody_in_the_room_it_is_the_agent_who_is_moved():
+def test_agent_is_redirected_if_no_one_is_in_the_conference():
     story = redirected().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
     story.expect("converting", REDIRECT_AGENT)
     assert story.last.effects[0].conference == CUSTOMER_CALL
 
 
-def test_repair_is_tried_once_and_then_everybody_is_let_go():
+def test_repair_is_tried_once_and_then_everyone_is_released():
     story = redirected().joins("agent").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
@@ -129,18 +129,18 @@ def test_repair_is_tried_once_and_then_everybody_is_let_go():
     story.expect_command("convert-1", "accepted", "failed")
 
 
-def test_conversion_ends_in_time_though_no_look_succeeds():
+def test_conversion_ends_in_time_although_every_read_fails():
     story = converting().joins("agent").fires(ConvertOverdue).fails("read_calls", status=500).expect("converting")
     story.fires(RepairOverdue).expect("ended", "end room", "hang up customer", reason="convert-failed")
 
 
-def test_look_that_shows_somebody_gone_ends_the_call():
+def test_read_showing_a_party_gone_ends_the_call():
     story = converting().joins("agent").fires(ConvertOverdue)
     story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect("ended", "end room", reason="customer-left")
 
 
-def test_look_older_than_a_join_is_asked_for_again():
+def test_read_older_than_a_join_is_requested_again():
     story = converting().fires(ConvertOverdue)
     version = story.session.version
     story.joins("agent")
@@ -158,7 +158,7 @@ def test_customer_who_hangs_up_while_converting_ends_it_without_grace(how):
     story.expect_command("convert-1", "accepted", "failed")
 
 
-def test_customer_who_hangs_up_before_anybody_is_in_the_room_lets_the_agent_go():
+def test_customer_hanging_up_before_anyone_joins_hangs_up_the_agent():
     story = converting().dial_ends("completed", call_status="completed")
     story.expect("ended", "hang up agent", reason="customer-left")
 
@@ -174,20 +174,20 @@ def test_agent_who_hangs_up_while_converting_ends_it_at_once(how):
     story.expect("ended", *hang_ups, reason="agent-left")
 
 
-def test_leg_that_leaves_the_room_without_hanging_up_is_waited_for():
+def test_leg_that_leaves_the_conference_without_hanging_up_is_waited_for():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.expect("converting")
     assert not story.session.participants
 
 
-def test_room_that_closed_is_replaced_by_the_one_that_a_late_leg_opens():
+def test_closed_conference_is_replaced_by_the_one_a_late_leg_opens():
     story = converting().joins("agent").leaves("agent", status="in-progress", reason="participant_updated_via_api")
     story.conference_ends().expect("converting")
     story.joins("customer", conference=OTHER_ROOM)
     assert story.session.conference_sid == OTHER_ROOM
 
 
-def test_leg_in_a_second_room_is_followed_since_the_first_one_must_be_over():
+def test_leg_in_a_second_conference_is_followed():
     """Legs join by name: with the first conference still there, it would have come into that."""
     story = converting().joins("agent").joins("customer", conference=OTHER_ROOM).expect("converting")
     assert story.session.conference_sid == OTHER_ROOM
@@ -195,7 +195,7 @@ def test_leg_in_a_second_room_is_followed_since_the_first_one_must_be_over():
     story.leaves("agent").expect("ended", "end room", reason="agent-left")
 
 
-def test_customer_of_a_transfer_who_is_in_a_second_room_waits_there_for_the_target():
+def test_transfer_customer_in_a_second_conference_waits_there_for_the_target():
     """The agent had hung up as soon as he was moved; his end is told last."""
     story = Scenario().answered().transfer("warm").joins("agent").dial_ends("completed")
     story.joins("customer", conference=OTHER_ROOM).expect("converting").call("agent", "completed")
@@ -257,7 +257,7 @@ def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too
     ).expect_timers("confirm")
 
 
-def test_repair_has_its_time_from_the_moment_it_is_asked_for():
+def test_repair_timer_starts_when_the_repair_is_requested():
     story = redirected().fires(ConvertOverdue).later(4_900)
     story.reads(customer="in-progress", agent="in-progress").expect("converting", REDIRECT_AGENT)
     assert story.session.timers["repair"] == story.now_ms + 5_000
@@ -277,13 +277,13 @@ def test_guest_who_hangs_up_while_converting_ends_nothing():
     )
 
 
-def test_guest_who_left_is_no_company_after_a_look_settled_the_conversion():
+def test_departed_guest_is_not_company_after_a_read_settled_the_conversion():
     story = converting().joins("guest").leaves("guest").fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS).leaves("agent").expect_timers("confirm", "lone")
 
 
-def test_conversion_that_redis_has_forgotten_goes_on_when_twilio_says_that_the_agent_lives():
+def test_lost_conversion_continues_when_twilio_reports_the_agent_live():
     story = (
         Scenario()
         .answered()
@@ -294,16 +294,16 @@ def test_conversion_that_redis_has_forgotten_goes_on_when_twilio_says_that_the_a
     story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
 
 
-def test_caller_who_left_in_a_forgotten_conversion_ends_it():
+def test_caller_leaving_during_a_lost_conversion_ends_it():
     story = Scenario().answered().dial_ends("completed", call_status="completed", other_side_is_live=True)
     story.expect("ended", "hang up agent", reason="customer-left")
 
 
-def test_look_of_an_earlier_try_moves_nobody_while_a_redirect_is_under_way():
+def test_read_of_an_earlier_attempt_moves_no_one_during_a_redirect():
     converting().reads(customer="in-progress", agent="in-progress").expect("converting")
 
 
-def test_look_that_was_asked_for_before_the_conversion_is_outdated():
+def test_read_requested_before_the_conversion_is_outdated():
     story = Scenario().answered()
     version = story.session.version
     story.convert().reads(customer="in-progress", agent="in-progress", version=version)
@@ -316,7 +316,7 @@ def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story.fires(RepairOverdue).expect("ended", "hang up customer", "hang up agent")
 
 
-def test_look_that_shows_both_in_another_conference_starts_its_count_anew():
+def test_read_showing_both_in_another_conference_resets_the_event_sequence():
     """The first conference's last event had a higher number than the second one's first ones have."""
     story = converting().joins("agent", sequence=5).fires(ConvertOverdue)
     story.reads(customer="in-progress", agent="in-progress", conference=OTHER_ROOM, inside=("customer", "agent"))
@@ -386,7 +386,7 @@ def test_transfer_survives_a_repair_that_crosses_with_a_late_dial_action():
     assert not story.session.parties["customer"].is_gone
 
 
-def test_customer_whom_someone_else_moves_away_after_a_repair_is_gone():
+def test_customer_moved_away_externally_after_a_repair_is_gone():
     story = repairing()
     story.succeeds("redirect_call", "customer", story_redirect(story)).joins("customer").later(11_000)
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api")

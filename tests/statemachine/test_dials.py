@@ -23,7 +23,7 @@ def dials(story: Scenario) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [{"brief": "a caller"}, {"confirm": True}, {"digits": "ww12"}])
-def test_what_needs_the_gate_goes_through_it(options):
+def test_dial_that_needs_the_gate_goes_through_it(options):
     story = dialling("warm", **options).expect("transferring", "dial target to the gate")
     story.takes_part("target").expect_transfer("merged")
 
@@ -57,7 +57,7 @@ def test_target_who_is_turned_away_at_the_gate(decision):
     story.call("target", "completed").expect("conferenced", outcome="stale")
 
 
-def test_call_at_the_gate_tells_that_the_dial_was_placed():
+def test_call_at_the_gate_proves_that_the_dial_was_placed():
     """Its callback may overtake the answer of the request."""
     story = dialling("warm", brief="a caller").gate("target").gate("target", "accepted").joins("target")
     story.expect_transfer("merged").placed("target").expect("transferring")
@@ -77,20 +77,20 @@ def test_join_before_the_answer_is_early_media():
     story.expect_command("transfer-1", "accepted").call("target", "in-progress").expect_transfer("merged")
 
 
-def test_early_media_of_somebody_who_then_does_not_answer():
+def test_early_media_of_a_target_that_then_does_not_answer():
     story = dialling("warm").placed("target").call("target", "ringing").joins("target")
     # Twilio says `busy` of a refusal too; the call's own callback tells them apart.
     story.leaves("target", status="busy", reason="participant_add_failed").expect("transferring").expect_timers("dial")
     story.call("target", "busy", sip=603).expect("conferenced", "flag agent").expect_transfer("failed", "rejected")
 
 
-def test_early_media_of_somebody_who_is_told_only_by_the_conference():
+def test_early_media_of_a_target_reported_only_by_the_conference():
     story = dialling("warm").placed("target").call("target", "ringing").joins("target")
     story.leaves("target", status="no-answer", reason="participant_add_failed").expect("conferenced", "flag agent")
     story.expect_transfer("failed", "no-answer")
 
 
-def test_busy_target_of_whom_the_conference_alone_tells_is_looked_at():
+def test_busy_target_reported_only_by_the_conference_is_read():
     story = dialling("warm").placed("target")
     story.leaves("target", status="busy", reason="participant_add_failed").fires(DialOverdue)
     story.expect("transferring", "look").reads(target="busy").expect("conferenced", "flag agent")
@@ -102,12 +102,12 @@ def test_answer_before_the_join_is_no_transfer_yet():
     story.joins("target").expect_command("transfer-1", "accepted", "done")
 
 
-def test_answer_whose_callback_is_lost_is_found_by_a_look():
+def test_answer_with_lost_callback_is_found_by_a_read():
     story = dialling("warm").placed("target").joins("target").fires(DialOverdue).expect("transferring", "look")
     story.reads(target="in-progress", conference=ROOM, inside=("customer", "agent", "target")).expect_transfer("merged")
 
 
-def test_look_that_takes_long_is_believed_though_the_dial_was_looked_after_meanwhile():
+def test_slow_read_is_accepted_although_the_dial_was_checked_meanwhile():
     story = dialling("warm").placed("target").call("target", "in-progress").fires(DialOverdue)
     story.expect("transferring", "look")
     began = story.session.version
@@ -120,7 +120,7 @@ def test_look_that_takes_long_is_believed_though_the_dial_was_looked_after_meanw
     story.expect_transfer("merged")
 
 
-def test_look_that_is_older_than_an_answer_is_not_believed():
+def test_read_older_than_an_answer_is_ignored():
     story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
     began = story.session.version
     story.call("target", "in-progress").reads(target="no-answer", version=began).expect("transferring")
@@ -135,14 +135,14 @@ def test_callbacks_of_a_dial_may_come_before_its_answer():
 # ---- who is not heard of -----------------------------------------------------------------------------------------
 
 
-def test_target_of_whom_nothing_is_heard_is_looked_at_and_then_given_up():
+def test_target_without_callbacks_is_verified_and_then_given_up():
     story = dialling("warm").placed("target").fires(DialOverdue).expect("transferring", "look").expect_timers("dial")
     story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
         "failed", "no-answer"
     )
 
 
-def test_target_whose_end_was_not_told_is_found_by_the_look():
+def test_target_with_a_lost_end_callback_is_found_by_the_read():
     story = dialling("warm").placed("target").fires(DialOverdue).reads(target="busy")
     story.expect("conferenced", "flag agent").expect_transfer("failed", "busy")
 
@@ -168,7 +168,7 @@ def test_straight_dial_of_unknown_outcome_has_failed():
     story.call("target", "completed").expect("conferenced", outcome="stale")
 
 
-def test_straight_dial_of_unknown_outcome_whose_callback_came_first_goes_on():
+def test_direct_dial_of_unknown_outcome_continues_when_its_callback_came_first():
     story = dialling("warm").call("target", "ringing").in_doubt("target").expect("transferring")
     story.call("target", "in-progress").joins("target").expect_transfer("merged")
 
@@ -178,7 +178,7 @@ def test_late_leg_of_a_dial_that_was_given_up_is_hung_up_when_it_joins():
     assert story.session.parties["target"].is_gone
 
 
-def test_gated_dial_of_unknown_outcome_is_told_by_a_callback():
+def test_gated_dial_of_unknown_outcome_is_resolved_by_a_callback():
     story = dialling("warm", confirm=True).in_doubt("target").expect("transferring").expect_timers("dial")
     assert story.session.timers["dial"] - story.now_ms == 5_000
     story.later(3_000).call("target", "ringing").expect("transferring").gate("target").gate("target", "accepted")
@@ -230,7 +230,7 @@ def test_several_targets_ring_and_the_first_to_take_it_wins():
     assert story.session.parties["agent"].address == CAROL
 
 
-def test_who_comes_second_hears_that_it_is_taken():
+def test_second_target_to_accept_has_the_result_taken():
     story = three().gate("target-1").gate("target-2").gate("target-2", "accepted").gate("target-1", "taken")
     story.expect("transferring").joins("target-2").expect("transferring", "hang up target-3")
     story.call("target-3", "completed")
@@ -251,7 +251,7 @@ def test_all_of_several_fail_and_the_last_ones_reason_counts():
     story.expect_transfer("failed", "busy")
 
 
-def test_one_of_several_who_may_not_have_been_dialled_is_not_waited_for_once_somebody_took_it():
+def test_possibly_undialed_target_is_not_waited_for_once_another_answered():
     story = dialling("warm", BOB, CAROL).placed("target-1").in_doubt("target-2").expect("transferring")
     story.takes_part("target-1").expect("transferring", "find target-2").expect_transfer("merged")
     assert story.session.parties["target-2"].is_gone
@@ -407,11 +407,11 @@ def test_other_refusals_are_not_about_the_number(status):
     story.expect_transfer("failed", "failed")
 
 
-def test_number_whose_dial_is_in_doubt_is_not_dialled_again():
+def test_number_dialed_with_unknown_outcome_is_not_dialed_again():
     assert dials(showing().in_doubt("target"))[:-1] == [BOB]
 
 
-def test_token_is_forgotten_at_the_end():
+def test_call_token_is_erased_at_the_end():
     assert showing().call("customer", "completed").expect("ended", "end room").session.call_token == ""
 
 
@@ -437,7 +437,7 @@ def test_target_of_the_earlier_transfer_who_shows_up_during_the_next_one():
     story.expect_parties(customer="connected", agent="connected", target="dialing")
 
 
-def test_leg_of_somebody_else_is_a_guest_and_no_target():
+def test_foreign_leg_becomes_a_guest_and_not_the_target():
     story = conferenced().transfer("warm").confirms("agent").joins("guest").expect("transferring", "unflag customer")
     story.expect_command("transfer-1", "accepted")
 

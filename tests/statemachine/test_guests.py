@@ -50,19 +50,19 @@ def test_either_who_hangs_up_ends_it(leaver: str, reason: str):
     story.fires(LoneOverdue).expect("ended", "end room", reason=reason)
 
 
-def test_whoever_took_over_can_transfer_in_turn_under_a_label_that_nobody_had():
+def test_new_agent_can_transfer_again_under_an_unused_label():
     story = shows(rewound(), "customer", "target")
     story.confirms("target").transfer("warm").expect("transferring", "unflag agent")
     story.confirms("target").expect("transferring", "dial target")
     assert story.last.effects[0].label == "target-2"
 
 
-def test_late_callback_of_whoever_took_over_hangs_nobody_up():
+def test_late_callback_of_the_party_that_took_over_hangs_up_no_one():
     story = shows(rewound(), "customer", "target")
     story.call("target", "in-progress", dial="some-dial").expect("conferenced", outcome="stale")
 
 
-def test_late_callback_of_a_guest_whom_we_have_dialled_hangs_nobody_up():
+def test_late_callback_of_a_guest_we_dialed_hangs_up_no_one():
     story = with_leg(rewound(), "lawyer", "lawyer-2", "9")
     story = with_leg(story, "second", "lawyer-3", "6")
     shows(story, "customer", "target", "lawyer", "second")
@@ -97,14 +97,14 @@ def test_target_who_still_rings_is_waited_for():
     story.joins("target").expect_parties(customer="connected", agent_1="left", agent="connected")
 
 
-def test_target_who_rings_for_too_long_is_given_up_and_the_customer_let_go():
+def test_target_ringing_too_long_is_given_up_and_the_customer_released():
     story = shows(rewound(is_ringing=True), "customer", "target")
     story.fires(DialOverdue).expect("conferenced", "look")
     story.fires(DialOverdue).expect("conferenced", "hang up agent")
     assert is_alone(story)
 
 
-def test_somebody_whom_we_dial_is_not_in_the_conference_while_a_look_shows_that_he_rings():
+def test_dialed_party_shown_ringing_by_a_read_is_not_in_the_conference():
     story = ringing("warm")
     story.legs["target"].is_ringing = True
     story.reads(customer="in-progress", agent="in-progress", target="ringing", conference=ROOM,
@@ -124,7 +124,7 @@ def test_supervisor_is_none(how: dict[str, object]):
     assert is_alone(story)
 
 
-def test_supervisor_stays_one_while_the_others_go_on():
+def test_supervisor_remains_one_while_the_others_continue():
     story = with_leg(rewound(), "supervisor", "supervisor-2", "9", muted=True)
     shows(story, "customer", "target", "supervisor")
     assert story.session.parties["supervisor"].supervises == "monitor"
@@ -133,7 +133,7 @@ def test_supervisor_stays_one_while_the_others_go_on():
     assert is_alone(story)
 
 
-def test_somebody_elses_muted_listener_is_none_until_he_is_heard():
+def test_muted_foreign_listener_does_not_count_until_audible():
     story = with_leg(rewound(), "listener", "Boss", "9", muted=True)
     shows(story, "customer", "listener")
     assert is_alone(story)
@@ -142,13 +142,13 @@ def test_somebody_elses_muted_listener_is_none_until_he_is_heard():
     assert not is_alone(story)
 
 
-def test_somebody_elses_call_that_is_heard_is_company():
+def test_audible_foreign_call_counts_as_a_participant():
     story = shows(rewound(), "customer", "guest")
     assert not is_alone(story)
     assert story.session.parties["guest-1"].call_sid == story.legs["guest"].call_sid
 
 
-def test_label_with_a_phone_number_is_nobodys_name():
+def test_label_with_a_phone_number_is_not_used_as_a_party_name():
     story = shows(with_leg(rewound(), "guest", "x1-415-555_0123-4", "9"), "customer", "guest")
     assert set(story.session.parties) == {"customer", "agent", "guest-1"}
 
@@ -156,7 +156,7 @@ def test_label_with_a_phone_number_is_nobodys_name():
 # ---- looks and leaves ------------------------------------------------------------------------------------------------
 
 
-def test_look_that_began_before_somebody_unknown_has_left_does_not_bring_him_back():
+def test_outdated_read_does_not_restore_an_unknown_participant():
     story = rewound()
     began = story.session.version
     story.leaves("target").expect("conferenced", outcome="unexpected")
@@ -164,14 +164,14 @@ def test_look_that_began_before_somebody_unknown_has_left_does_not_bring_him_bac
     assert set(story.session.parties) == {"customer", "agent"}
 
 
-def test_look_behind_its_time_does_not_bring_back_whoever_has_hung_up():
+def test_outdated_read_does_not_restore_a_party_that_hung_up():
     story = rewound()
     story.leaves("target")
     shows(story, "customer", "target")
     assert is_alone(story)
 
 
-def test_look_that_began_before_somebody_with_an_earlier_label_has_left_does_not_bring_him_back():
+def test_outdated_read_does_not_restore_a_party_with_an_earlier_label():
     story = shows(with_leg(rewound(), "second", "target-4", "9"), "customer", "second")
     story = with_leg(story, "third", "target-3", "6").sweep_finds("call-missing", "customer")
     began = story.session.version
@@ -190,7 +190,7 @@ def transferring() -> Room:
     return story
 
 
-def test_consult_that_is_forgotten_goes_on_and_the_customer_hears_nothing_of_it():
+def test_lost_consult_continues_unheard_by_the_customer():
     story = transferring()
     story.legs["customer"].held = True
     shows(story, "customer", "agent", "target", agent="in-progress").expect("transferring", phase="consult")
@@ -204,13 +204,13 @@ def consult_rings() -> Room:
     return as_room(story.expect_transfer("ringing").expect_held("customer"))
 
 
-def test_consult_whose_target_still_rings_goes_on_and_the_customer_hears_nothing_of_it():
+def test_lost_consult_with_ringing_target_continues_unheard_by_the_customer():
     story = consult_rings().call("target", "in-progress", dial="some-dial").joins("target")
     story.expect("transferring", phase="consult").expect_transfer("consulting").expect_held("customer")
     story.complete().expect("transferring", "unhold customer")
 
 
-def test_customer_talks_to_the_agent_again_when_the_target_of_a_forgotten_consult_is_not_reached():
+def test_customer_talks_to_agent_again_when_the_target_of_a_lost_consult_fails():
     story = consult_rings().call("target", "busy", dial="some-dial").expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent", phase="")
 
@@ -267,7 +267,7 @@ def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollba
 
 
 @pytest.mark.parametrize("winner", ["target", "second", "third"])
-def test_targets_of_a_forgotten_blind_transfer_stop_ringing_when_one_answers(winner: str):
+def test_targets_of_a_lost_blind_transfer_stop_ringing_when_one_answers(winner: str):
     """The agent is gone, and the customer waits: whoever answers first talks to the customer."""
     names = ("target", "second", "third")
     story = with_leg(rewound(is_ringing=True), "second", "target-2", "9", is_ringing=True)
@@ -279,7 +279,7 @@ def test_targets_of_a_forgotten_blind_transfer_stop_ringing_when_one_answers(win
     assert not is_alone(story)
 
 
-def test_targets_of_a_forgotten_blind_transfer_that_lost_to_another_are_hung_up():
+def test_losing_targets_of_a_lost_blind_transfer_are_hung_up():
     story = with_leg(rewound(), "second", "target-2", "9", is_ringing=True)
     shows(story, "customer", "target", "second")
     (hang_up,) = (one for one in story.last.effects if isinstance(one, HangUpCall))
@@ -304,21 +304,21 @@ def test_three_who_talk_beside_a_guest_are_a_group():
     assert {"guest-1", "guest-2"} <= set(story.session.parties)
 
 
-def test_two_who_by_all_that_is_known_are_on_their_way_are_in_a_transfer():
+def test_two_parties_still_joining_are_in_a_transfer():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     story.legs["customer"].held = True
     shows(story, "customer", "agent", "target", agent="in-progress")
     story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
 
 
-def test_customer_who_by_all_that_is_known_is_on_his_way_talks_to_whoever_took_over():
+def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
     story.expect_command("convert-1", "accepted", "done").expect_timers("confirm")
     assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
 
 
-def test_customer_who_is_on_his_way_and_meets_a_supervisor_alone_is_let_go():
+def test_moving_customer_who_meets_only_a_supervisor_is_hung_up():
     story = with_leg(Scenario().answered().convert(), "supervisor", "supervisor-1", muted=True)
     shows(story, "customer", "supervisor").expect("ended", "end room", "hang up customer", reason="agent-left")
 
@@ -334,7 +334,7 @@ def test_target_of_a_transfer_that_is_still_to_dial_is_found_by_that_dial():
     assert story.last.effects[0].label == "target-1"
 
 
-def test_dial_that_finds_whoever_came_in_before_it_was_decided_takes_his_place():
+def test_dial_found_as_an_early_guest_takes_the_place_of_that_guest():
     story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
     with_leg(story, "target", "target-1").joins("target")
     assert story.session.parties["guest-1"].in_conference
@@ -345,7 +345,7 @@ def test_dial_that_finds_whoever_came_in_before_it_was_decided_takes_his_place()
     story.complete().expect("transferring", "hang up agent")
 
 
-def test_guest_keeps_his_place_when_another_one_turns_out_to_be_the_target():
+def test_guest_keeps_their_place_when_another_turns_out_to_be_the_target():
     story = as_room(conferenced()).transfer("warm").expect("transferring", "unflag agent")
     story = with_leg(story, "target", "target-1").joins("target").joins("guest")
     story.confirms("agent").expect("transferring", "dial target")
@@ -357,7 +357,7 @@ def test_guest_keeps_his_place_when_another_one_turns_out_to_be_the_target():
     }  # fmt: skip
 
 
-def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
+def test_party_still_to_be_added_is_found_by_its_dial():
     story = as_room(conferenced())
     story.__class__ = Orders
     story.add().expect("conferenced", "unflag customer", "unflag agent")
@@ -368,7 +368,7 @@ def test_somebody_who_is_still_to_be_added_is_found_by_that_dial():
 # ---- a transfer that is known ----------------------------------------------------------------------------------------
 
 
-def test_customer_who_talks_to_somebody_unknown_is_not_let_go_when_the_transfer_fails():
+def test_customer_talking_to_an_unknown_party_is_not_hung_up_on_transfer_failure():
     story = with_leg(talking("warm"), "lawyer", "lawyer-7", "9")
     story.policy = Policy(fallback="end")
     story.reads(
@@ -380,7 +380,7 @@ def test_customer_who_talks_to_somebody_unknown_is_not_let_go_when_the_transfer_
     assert story.session.state == "ended" or is_alone(story)
 
 
-def test_consult_knows_a_supervisor_of_whom_it_has_forgotten():
+def test_lost_supervisor_is_recognized_when_a_read_shows_them():
     story = with_leg(dialling("warm"), "supervisor", "supervisor-4", "9", muted=True)
     shows(story, "customer", "agent", "supervisor", agent="in-progress")
     assert story.session.parties["supervisor"].is_supervisor
@@ -398,7 +398,7 @@ def test_caller_who_waits_talks_to_the_next_agent_already():
     assert not any(word.startswith("dial") for word in story.words())
 
 
-def test_parked_call_that_was_taken_up_is_so():
+def test_retrieved_call_is_no_longer_parked():
     story = parked()
     with_leg(story, "taker", "agent-5")
     story.legs["customer"].held = False
@@ -416,33 +416,33 @@ def with_gap(story: Room) -> Room:
     return story
 
 
-def test_whoever_is_alone_by_all_that_is_known_is_looked_for_when_something_was_not_heard():
+def test_party_alone_according_to_the_session_is_verified_after_a_missing_callback():
     story = with_leg(with_gap(as_room(conferenced())), "target", "target-1").leaves("agent").expect("conferenced")
     story.fires(LoneOverdue).expect("conferenced", "look")
     shows(story, "customer", "target")
     assert not is_alone(story)
 
 
-def test_whoever_is_alone_indeed_is_let_go_after_the_look():
+def test_party_confirmed_alone_by_a_read_is_hung_up():
     story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
     shows(story, "customer").expect("conferenced")
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
-def test_nobody_is_let_go_before_the_look_has_an_answer():
+def test_no_one_is_released_before_the_read_is_answered():
     story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
     story.fires(LoneOverdue).expect("conferenced")
     assert is_alone(story)
 
 
-def test_look_that_does_not_show_the_conference_tells_nothing_of_who_is_there():
+def test_read_without_the_conference_says_nothing_about_its_participants():
     story = with_gap(as_room(conferenced())).leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress").expect("conferenced")
     story.fires(LoneOverdue).expect("conferenced", "look")
     shows(story, "customer").fires(LoneOverdue).expect("ended", "end room")
 
 
-def test_whoever_is_alone_is_let_go_although_looks_fail_for_good():
+def test_party_left_alone_is_hung_up_even_if_reads_keep_failing():
     story = with_gap(as_room(conferenced())).leaves("agent")
     began_ms = story.now_ms
     while story.fires(LoneOverdue).session.state != "ended":
@@ -451,7 +451,7 @@ def test_whoever_is_alone_is_let_go_although_looks_fail_for_good():
     assert story.now_ms - began_ms > 25_000
 
 
-def test_parked_call_goes_back_although_looks_fail_for_good():
+def test_parked_call_returns_even_when_every_read_fails():
     story = with_gap(parked()).changes("customer")
     began_ms = story.session.timers["park"]
     while story.fires(ParkOverdue).session.state != "transferring":
@@ -460,13 +460,13 @@ def test_parked_call_goes_back_although_looks_fail_for_good():
     assert story.now_ms - began_ms > 25_000
 
 
-def test_what_a_look_has_made_up_for_needs_no_other():
+def test_gap_recovered_by_a_read_needs_no_other_read():
     story = with_gap(as_room(conferenced())).changes("customer").sweep_finds("call-missing", "agent")
     shows(story, "customer", "agent", agent="in-progress").leaves("agent")
     story.fires(LoneOverdue).expect("ended", "end room")
 
 
-def test_parked_call_is_looked_at_before_it_goes_back_when_something_was_not_heard():
+def test_parked_call_with_missing_callbacks_is_read_before_it_returns():
     story = with_leg(with_gap(parked()), "taker", "agent-5")
     story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
     story.legs["customer"].held = False
@@ -474,7 +474,7 @@ def test_parked_call_is_looked_at_before_it_goes_back_when_something_was_not_hea
     assert story.session.phase == ""
 
 
-def test_leg_of_ours_that_looks_like_a_guest_is_hung_up():
+def test_our_own_leg_resembling_a_guest_is_hung_up():
     """Redis has forgotten its dial; its label is one of ours."""
     story = with_leg(conferenced().transfer("warm").confirms("agent").placed("target"), "stray", "target-1").joins(
         "stray"

@@ -63,7 +63,7 @@ def test_bridged_call_is_converted_first(command):
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
-def test_what_is_asked_for_while_it_converts_is_done_when_both_are_in(command):
+def test_hold_or_mute_during_conversion_is_applied_when_both_have_joined(command):
     story = getattr(ordering(Scenario().answered().convert), command)("agent").expect("converting")
     story.joins("agent").joins("customer")
     story.expect("conferenced", "flag customer", "hold agent" if command == "hold" else "flag agent").confirms("agent")
@@ -72,23 +72,23 @@ def test_what_is_asked_for_while_it_converts_is_done_when_both_are_in(command):
     story.expect_command(f"{command}-1", "accepted", "done")
 
 
-def test_hold_and_mute_of_one_are_asked_for_one_after_the_other():
+def test_hold_and_mute_of_one_party_are_requested_one_after_the_other():
     story = ordering().hold("customer").mute("customer").expect("conferenced").confirms("customer")
     story.expect("conferenced", "mute customer").expect_command("hold-1", "accepted", "done")
     story.confirms("customer").expect_command("mute-1", "accepted", "done").expect_muted("customer")
 
 
-def test_everybody_may_be_muted():
+def test_every_party_may_be_muted():
     muted("customer").mute("agent", "mute-2").confirms("agent").expect_muted(*BOTH).expect_timers()
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
-def test_what_is_so_already_is_done(command):
+def test_command_already_in_effect_is_done(command):
     story = held() if command == "hold" else muted()
     getattr(story, command)("customer", "again").expect("conferenced").expect_command("again", "accepted", "done")
 
 
-def test_unmute_of_whoever_is_not_muted_is_done():
+def test_unmute_of_an_unmuted_party_is_done():
     ordering().unmute("customer").expect("conferenced").expect_command("unmute-1", "accepted", "done")
 
 
@@ -109,12 +109,12 @@ def test_second_of_three_may_be_held_but_not_the_third():
     refused_because(story, "late", "the last party that is not on hold can't be put on hold")
 
 
-def test_supervisor_is_nobody_who_could_be_talked_to():
+def test_supervisor_does_not_count_as_someone_to_talk_to():
     story = supervised().hold("customer").confirms("customer").hold("agent", "late")
     refused_because(story, "late", "the last party that is not on hold can't be put on hold")
 
 
-def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
+def test_holds_queued_during_conversion_leave_someone_who_can_hear():
     """While it converts both are accepted; the second would leave no one to talk to when both are in."""
     story = ordering(Scenario().answered).hold("customer").hold("agent", "hold-2").joins("agent").joins("customer")
     story.expect("conferenced", "hold customer", "flag agent")
@@ -124,25 +124,25 @@ def test_holds_that_wait_for_the_conversion_leave_somebody_who_hears():
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
-def test_supervisor_is_heard_as_his_mode_says(command):
+def test_supervisor_is_heard_according_to_the_mode(command):
     story = getattr(supervised(), command)("supervisor", "late")
     refused_because(story, "late", "not for a supervisor: use the modes of supervise")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute", "remove"])
-def test_nobody_of_that_name(command):
+def test_hold_or_mute_of_an_unknown_party_is_refused(command):
     story = getattr(ordering(), command)("lawyer", "late")
     refused_because(story, "late", "no such party; parties: customer, agent")
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
-def test_whoever_still_rings_is_not_in_the_conference(command):
+def test_ringing_party_is_not_in_the_conference(command):
     story = ordering().add().confirms(*BOTH).placed("lawyer").call("lawyer", "ringing")
     refused_because(getattr(story, command)("lawyer", "late"), "late", "the party is not in the conference")
 
 
 @pytest.mark.parametrize("command", ["unhold", "unmute"])
-def test_what_is_so_already_is_done_without_asking_twilio(command):
+def test_command_already_in_effect_is_done_without_asking_twilio(command):
     story = getattr(ordering(), command)("customer", "again").expect("conferenced").expect_no_orders()
     story.expect_command("again", "accepted", "done").expect_timers()
 
@@ -163,7 +163,7 @@ def test_nothing_to_undo_over_a_bridge(state, command, why):
 
 
 @pytest.mark.parametrize("command", ["hold", "unhold"])
-def test_who_is_held_is_a_transfers_matter_while_it_runs(command):
+def test_hold_is_left_to_the_transfer_while_it_is_in_progress(command):
     story = getattr(ordering(talking, "consult"), command)("customer", "late")
     refused_because(story, "late", "a transfer is in progress")
 
@@ -172,7 +172,7 @@ def test_who_is_held_is_a_transfers_matter_while_it_runs(command):
 
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
-def test_lost_callback_is_made_up_for_by_a_look(command):
+def test_lost_callback_is_recovered_by_a_read(command):
     story = getattr(ordering(), command)("customer").fires(ConfirmOverdue).expect("conferenced", "look")
     story.does("customer")
     story.reads(conference=ROOM, inside=BOTH).expect("conferenced")
@@ -181,7 +181,7 @@ def test_lost_callback_is_made_up_for_by_a_look(command):
 
 @pytest.mark.parametrize("command", ["hold", "mute"])
 @pytest.mark.parametrize("how", ["update_refused", "update_in_doubt"])
-def test_what_a_look_does_not_show_is_asked_for_again(command, how):
+def test_change_not_shown_by_a_read_is_requested_again(command, how):
     story = getattr(getattr(ordering(), command)("customer"), how)("customer").expect("conferenced")
     story.fires(ConfirmOverdue).reads(conference=ROOM, inside=BOTH).expect("conferenced", f"{command} customer")
     story.confirms("customer").expect_command(f"{command}-1", "accepted", "done").expect_timers()
@@ -194,7 +194,7 @@ def test_hold_that_never_comes_is_given_up_and_undone():
 
 
 @pytest.mark.parametrize("command, begin", [("unhold", held), ("mute", ordering), ("unmute", muted)])
-def test_what_twilio_never_confirms_fails_the_command(command, begin):
+def test_command_never_confirmed_by_twilio_fails(command, begin):
     story = getattr(begin(), command)("customer").fires(ConfirmOverdue).fires(PendingCommandOverdue)
     story.expect_command(f"{command}-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
     story.expect_no_orders()
@@ -245,7 +245,7 @@ def test_party_that_leaves_meanwhile_fails_the_command(command):
     story.expect_command(f"{command}-1", "accepted", "failed", reason="hung-up").expect_timers("lone")
 
 
-def test_party_that_is_not_in_the_conference_any_more_is_looked_for():
+def test_party_no_longer_in_the_conference_is_searched_for():
     story = ordering().hold("customer").update_refused("customer", gone=True).expect("conferenced", "look")
     story.reads(customer="completed", agent="in-progress", conference=ROOM, inside=("agent",))
     story.expect_command("hold-1", "accepted", "failed", reason="hung-up").fires(LoneOverdue)
@@ -258,7 +258,7 @@ def test_party_that_leaves_before_both_are_in_fails_the_command():
     story.expect_command("hold-1", "accepted", "failed", reason="customer-left")
 
 
-def test_held_customer_whom_the_agent_leaves_is_alone():
+def test_held_customer_is_alone_when_the_agent_leaves():
     story = held().leaves("agent").expect("conferenced").expect_timers("lone").fires(LoneOverdue)
     story.expect("ended", "end room", reason="agent-left")
 
@@ -267,14 +267,14 @@ def test_agent_alone_with_a_held_party_is_not_alone():
     held().later(60_000).call("agent", "in-progress").expect("conferenced").expect_timers()
 
 
-def test_held_parties_whom_the_last_one_leaves_hear_each_other():
+def test_held_parties_are_unheld_when_the_last_other_party_leaves():
     """No one would ever let them back: they would hear music until someone looks after them."""
     story = added().hold("customer").hold("lawyer", "hold-2").confirms("customer", "lawyer")
     story.leaves("agent").expect("conferenced", "unhold customer", "unhold lawyer")
     story.confirms("customer", "lawyer").expect_held().expect_timers()
 
 
-def test_held_customer_whom_nobody_is_left_with_but_a_phone_that_rings_waits_for_it():
+def test_held_customer_left_with_only_a_ringing_phone_waits_for_it():
     story = (
         held()
         .add()
@@ -288,7 +288,7 @@ def test_held_customer_whom_nobody_is_left_with_but_a_phone_that_rings_waits_for
     story.expect("conferenced").expect_command("add-1", "accepted", "done")
 
 
-def test_end_tells_of_a_hold_under_way():
+def test_end_fails_a_pending_hold():
     story = ordering().hold("customer").end().expect("ended", "end room")
     story.expect_command("hold-1", "accepted", "failed", reason="command")
 
@@ -302,12 +302,12 @@ def test_held_agent_is_unheld_before_a_transfer(mode):
     story.expect("transferring", "dial target" if mode == "warm" else "hold customer").expect_held()
 
 
-def test_held_agent_is_unheld_before_a_transfer_where_nobody_carries_a_flag():
+def test_held_agent_is_unheld_before_a_transfer_without_flags_to_clear():
     story = added().hold("agent").confirms("agent").transfer("warm").expect("transferring", "unhold agent")
     story.confirms("agent").expect("transferring", "dial target")
 
 
-def test_held_agent_whom_twilio_does_not_let_back_fails_the_transfer():
+def test_transfer_fails_when_twilio_does_not_unhold_the_agent():
     story = held("agent").transfer("warm").fires(ConfirmOverdue).fires(StageOverdue).expect("conferenced")
     story.expect_command("transfer-1", "accepted", "failed").expect_attempts()
     story.confirms("agent").expect("conferenced", "flag agent").expect_held()
@@ -338,7 +338,7 @@ def test_muted_customer_stays_muted_through_a_transfer():
     story.expect("conferenced", "flag agent").expect_muted("customer")
 
 
-def test_target_is_muted_in_a_transfer_and_goes_on_as_the_agent():
+def test_target_muted_during_a_transfer_continues_as_the_agent():
     story = ordering(talking, "warm").mute("target").expect("transferring", "mute target").leaves("agent")
     story.expect("conferenced").expect_command("mute-1", "accepted")
     story.confirms("target").expect_command("mute-1", "accepted", "done").expect_muted("agent")
@@ -352,11 +352,11 @@ def test_mute_of_an_agent_who_hands_over_meanwhile_fails_and_does_not_mute_the_n
 
 
 @pytest.mark.parametrize("mode", ["warm", "consult"])
-def test_somebody_who_rings_can_not_be_muted(mode):
+def test_ringing_party_cannot_be_muted(mode):
     refused_because(ordering(dialling, mode).mute("target"), "mute-1", "the party is not in the conference")
 
 
-def test_mute_is_done_while_a_consult_goes_on():
+def test_mute_works_during_a_consult():
     story = ordering(talking, "consult").mute("target").confirms("target").expect_muted("target")
     story.expect_command("mute-1", "accepted", "done").expect_held("customer").expect_timers()
 
@@ -392,7 +392,7 @@ def test_hold_and_unhold_overtake_a_flag():
 
 
 @pytest.mark.parametrize("command", ["add", "supervise"])
-def test_flag_that_a_held_party_still_has_keeps_nobody_out(command):
+def test_exit_flag_remaining_on_a_held_party_does_not_block_a_dial(command):
     """Twilio ignores a change of it, so a request for it would be repeated until the command fails."""
     story = ordering().hold("customer").confirms("customer")
     story.legs["customer"].end_on_exit = True

@@ -38,12 +38,12 @@ def test_exactly_what_no_state_asks_for_decides_nothing():
 
 
 @pytest.mark.parametrize("event", sorted(IGNORED_EVERYWHERE, key=lambda event: event.name), ids=lambda e: e.name)
-def test_what_decides_nothing_has_no_row(event: type[Event]):
+def test_ignored_event_has_no_table_row(event: type[Event]):
     assert not [row for row in TABLE if row.event is event]
 
 
 @pytest.mark.parametrize("situation", BEGINNINGS)
-def test_what_decides_nothing_changes_nothing_but_the_version(situation: str):
+def test_ignored_event_changes_only_the_version(situation: str):
     before = BEGINNINGS[situation]().session
     taken = step(before, noted(900, before.id), before.updated_at_ms + 1000)
 

@@ -46,7 +46,7 @@ def test_supervisor_is_no_company(begin, leaver):
 
 
 @BEGINNINGS
-def test_supervisor_who_is_left_behind_by_both_is_let_go_at_once(begin):
+def test_supervisor_left_behind_by_both_is_released_at_once(begin):
     with_supervisor(begin).leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
 
 
@@ -58,7 +58,7 @@ def test_supervisor_who_leaves_ends_nothing(begin):
 
 
 @BEGINNINGS
-def test_supervisor_who_is_being_dialled_is_not_waited_for(begin):
+def test_supervisor_being_dialed_is_not_waited_for(begin):
     story = orders(begin()).supervise("monitor")
     flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
     if flagged:
@@ -69,7 +69,7 @@ def test_supervisor_who_is_being_dialled_is_not_waited_for(begin):
     story.expect_command("supervise-1", "accepted", "failed", reason="agent-left")
 
 
-def test_supervisor_is_let_go_when_the_customer_goes_on_elsewhere():
+def test_supervisor_is_released_when_the_customer_continues_elsewhere():
     after = ConferenceAttributes(after_url="https://example.com/survey")
     story = orders(waiting(attributes=after).takes_part("agent").confirms("customer")).supervise("monitor")
     story.confirms("customer").takes_part("supervisor").leaves("agent").fires(LoneOverdue)
@@ -85,14 +85,14 @@ def test_held_party_is_company(begin):
 
 
 @BEGINNINGS
-def test_held_customer_whom_the_agent_leaves_is_alone(begin):
+def test_held_customer_is_alone_when_the_agent_leaves(begin):
     story = with_held_customer(begin).leaves("agent").expect("conferenced")
     assert "lone" in story.session.timers
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
 @BEGINNINGS
-def test_agent_whom_the_held_customer_leaves_is_alone(begin):
+def test_agent_is_alone_after_the_held_customer_leaves(begin):
     story = with_held_customer(begin).leaves("customer").expect("conferenced")
     story.fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
@@ -101,7 +101,7 @@ def test_agent_whom_the_held_customer_leaves_is_alone(begin):
 
 
 @BEGINNINGS
-def test_party_that_is_being_dialled_in_is_waited_for_and_not_beyond_its_failure(begin):
+def test_party_being_dialed_is_waited_for_until_the_dial_fails(begin):
     story = orders(begin()).add()
     flagged = [party.name for party in story.session.parties.values() if party.end_on_exit]
     if flagged:

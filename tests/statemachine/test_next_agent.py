@@ -86,13 +86,13 @@ def test_late_callbacks_of_the_first_agent_do_not_touch_the_next():
     assert story.session.parties["agent"].status == "ringing"
 
 
-def test_action_that_is_told_twice_rings_nobody_twice():
+def test_duplicate_action_does_not_ring_an_agent_again():
     story = rings(BOB, DAVE).dial_ends("busy", call_status="ringing")
     story.dial_ends("busy", call_status="ringing").expect("bridged", outcome="stale")
     assert story.session.agent_number == 1
 
 
-def test_next_agents_end_may_be_all_that_is_heard_of_him():
+def test_next_agent_may_report_nothing_but_the_end_of_their_call():
     story = rings().call("agent", "busy").next_agent().call("agent", "no-answer", agent_number=1).expect("bridged")
     story.dial_ends("no-answer", agent_number=1).expect("ended", reason="agent-no-answer")
 
@@ -109,20 +109,20 @@ def test_action_that_is_late_does_not_end_a_call_whose_next_agent_rings():
     story.expect_timers("ring").call("agent", "in-progress", agent_number=1).expect("bridged", phase="connected")
 
 
-def test_next_agent_who_has_answered_is_found_by_the_look():
+def test_next_agent_that_answered_is_found_by_the_read():
     story = rings().call("agent", "busy").fires(LeaveOverdue).next_agent()
     story.reads(customer="in-progress", **{"former agent": "busy"}, agent="in-progress")
     story.expect("bridged", phase="connected").expect_timers()
 
 
-def test_look_between_the_two_agents_ends_nothing():
+def test_read_between_two_agents_ends_nothing():
     """The action's answer is on its way; should it never come, Twilio hangs the caller up, and a look tells."""
     story = rings().call("agent", "busy").fires(LeaveOverdue).reads(customer="ringing", agent="busy")
     story.expect("bridged", phase="ringing").expect_timers("leave").fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="busy").expect("ended", reason="agent-busy")
 
 
-def test_look_after_the_last_agent_ends_it():
+def test_read_after_the_last_agent_ends_the_session():
     story = second_rings().call("agent", "busy", agent_number=1).fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="ringing", agent="busy").expect("ended", "hang up customer", reason="agent-busy")
 
@@ -141,7 +141,7 @@ def test_caller_who_hangs_up_while_the_second_rings():
     assert story.last.effects[0].call_sid == SECOND_CALL
 
 
-def test_caller_who_hangs_up_between_the_two_is_known_by_his_own_callback():
+def test_caller_hanging_up_between_two_agents_is_detected_by_their_callback():
     rings().dial_ends("busy", call_status="ringing").call("customer", "completed").expect(
         "ended", reason="customer-left"
     )
@@ -159,7 +159,7 @@ def test_commands_are_refused_until_one_has_answered():
 # ---- after the conference ----------------------------------------------------------------------------------------
 
 
-def test_agents_carry_no_flag_where_the_caller_goes_on_elsewhere():
+def test_agent_has_no_exit_flag_when_the_caller_continues_elsewhere():
     after = ConferenceAttributes(after_url="https://example.com/survey")
     story = as_room(Scenario().comes_in(attributes=after)).call("agent", "in-progress").convert().joins("agent")
     story.joins("customer").expect("conferenced", "flag customer").confirms("customer").expect_timers()
@@ -180,7 +180,7 @@ def phone_rings(*others):
 
 
 @pytest.mark.parametrize("is_told_first", [True, False])
-def test_same_agent_is_rung_again_as_if_he_were_the_next(is_told_first):
+def test_same_agent_is_rung_again_as_the_next_agent(is_told_first):
     story = phone_rings(BOB)
     if is_told_first:
         story.call("agent", "failed")

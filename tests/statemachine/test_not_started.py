@@ -32,7 +32,7 @@ def test_dial_whose_call_has_shown_itself_is_not_placed_again():
     waiting().call("agent", "ringing").refused("agent", code=16099).expect("conferenced", phase="ringing")
 
 
-def test_leave_of_a_caller_whose_call_goes_on_is_no_hang_up():
+def test_leave_of_a_caller_whose_call_continues_is_no_hang_up():
     """Twilio may report so that the wait document could not be fetched; the dial action leads the caller back."""
     story = waiting().placed("agent").leaves("customer", status="in-progress")
     story.expect("conferenced", phase="ringing").expect_timers("dial", "opening")

@@ -18,7 +18,7 @@ def taken(**options) -> Scenario:
     return story.expect("bridged", phase="ringing").expect_timers("ring")
 
 
-def test_agent_is_dialled_first_and_the_customer_by_the_gates_document():
+def test_agent_is_dialed_first_and_the_gate_document_dials_the_customer():
     story = called(brief="a customer", timeout_s=20, digits="w1").expect("bridged", "dial agent to the gate")
     effect = story.last.effects[0]
     assert (effect.to, effect.timeout_s, effect.digits, effect.is_urgent) == (ALICE, 20, "w1", False)
@@ -75,7 +75,7 @@ def test_refused_dial_ends_it():
     called().refused("agent").expect("ended", reason="agent-failed").expect_command("call-1", "accepted", "failed")
 
 
-def test_dial_of_unknown_outcome_is_told_by_a_callback():
+def test_dial_of_unknown_outcome_is_resolved_by_a_callback():
     story = called().in_doubt("agent").expect("bridged").later(1_000).call("agent", "ringing").expect("bridged")
     story.gate("agent").gate("agent", "accepted").call("customer", "in-progress").expect("bridged", phase="connected")
 
@@ -87,7 +87,7 @@ def test_dial_of_unknown_outcome_is_searched_for():
 
 @pytest.mark.parametrize("decision", ["", "accepted"])
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
-def test_agent_whom_a_rolled_back_history_ended_without_is_hung_up_at_the_gate(mode, decision):
+def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decision):
     """Redis has forgotten that the agent answered, and `end` is decided again before what the gate told."""
     story = called(mode=mode).in_doubt("agent").end().expect("ended", "find agent")
     story.gate("agent", decision).expect("ended", "hang up a call")
@@ -156,18 +156,18 @@ def test_check_after_a_rollback_searches_for_no_call_that_the_end_hung_up(mode):
 
 
 @pytest.mark.parametrize("decision", ["rejected", "no-confirmation", "taken", "too-late"])
-def test_agent_whom_the_gate_turned_away_after_the_end_is_not_hung_up_again(decision):
+def test_agent_rejected_at_the_gate_after_end_is_not_hung_up_again(decision):
     called().in_doubt("agent").end().gate("agent", decision).expect("ended", outcome="stale")
 
 
 @pytest.mark.parametrize("decision", ["", "accepted"])
-def test_agent_whom_the_end_hung_up_is_not_hung_up_again_at_the_gate(decision):
+def test_agent_hung_up_by_end_is_not_hung_up_again_at_the_gate(decision):
     story = called().placed("agent").call("agent", "ringing").end().expect("ended", "hang up agent")
     story.gate("agent", decision).expect("ended", outcome="stale")
 
 
 @pytest.mark.parametrize("decision", ["", "accepted"])
-def test_call_that_goes_on_elsewhere_is_not_hung_up_for_what_the_gate_told_late(decision):
+def test_late_gate_event_does_not_hang_up_a_call_that_continues_elsewhere(decision):
     story = called_in().leaves("agent", reason="participant_updated_via_api").expect("ended", "end room")
     story.gate("agent", decision).expect("ended", outcome="stale")
 
@@ -186,7 +186,7 @@ def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
     story.call("agent", "ringing").expect("ended", "hang up a call")
 
 
-def test_agent_of_whom_nothing_is_heard_is_looked_at_and_given_up():
+def test_agent_without_callbacks_is_read_and_given_up():
     story = called().placed("agent").fires(DialOverdue).expect("bridged", "look")
     story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-no-answer")
 
@@ -220,18 +220,18 @@ def test_either_may_hang_up_first(leaver, reason):
     assert story.session.end_reason == reason
 
 
-def test_customer_who_hung_up_is_found_by_a_look_when_the_action_is_lost():
+def test_customer_hang_up_is_found_by_a_read_when_the_action_is_lost():
     story = outbound().call("customer", "completed").fires(LeaveOverdue).expect("bridged", "look")
     story.reads(agent="in-progress", customer="completed").expect("ended", "hang up agent", reason="customer-left")
 
 
-def test_answer_of_the_customer_that_was_not_told_is_found_by_a_look():
+def test_customer_answer_without_callback_is_found_by_a_read():
     story = taken().call("customer", "ringing").fires(RingOverdue).expect("bridged", "look")
     story.reads(agent="in-progress", customer="in-progress").expect("bridged", phase="connected")
     story.expect_command("call-1", "accepted", "done")
 
 
-def test_outbound_call_converts_the_customer_first_because_he_is_the_child():
+def test_outbound_conversion_moves_the_customer_first_as_the_child_call():
     story = outbound().convert().expect("converting", "move customer").joins("customer")
     story.dial_ends("completed", party="agent").joins("agent").expect("conferenced", *FLAGS)
     story.expect_command("convert-1", "accepted", "done")
@@ -250,7 +250,7 @@ def test_former_agent_of_an_outbound_call_is_no_stranger():
     story.expect("conferenced", outcome="stale").expect_parties(customer="connected", agent="connected", agent_1="left")
 
 
-def test_end_while_the_agent_is_dialled_hangs_up_his_call_as_soon_as_it_shows_up():
+def test_end_during_the_agent_dial_hangs_up_the_call_once_it_appears():
     story = called().end().expect("ended", reason="command").call("agent", "ringing")
     story.expect("ended", "hang up a call").expect_command("call-1", "accepted", "failed", reason="command")
 

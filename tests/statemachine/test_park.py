@@ -24,7 +24,7 @@ DONE = ("transfer", "completed", "")
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
 
-def test_out_of_a_conference_the_agent_may_leave_and_the_customer_hears_music_before_he_does():
+def test_park_from_a_conference_plays_music_before_the_agent_leaves():
     story = parked()
     story.expect_concluded(DONE).expect_parties(customer="connected", agent="left")
     customer = story.session.parties["customer"]
@@ -39,13 +39,13 @@ def test_a_recall_is_still_of_the_one_who_parked():
     assert (story.session.transfer.number, story.session.transfer.by) == (2, "desk 7")
 
 
-def test_out_of_a_bridge_the_customer_waits_in_a_room_of_his_own():
+def test_park_from_a_bridge_puts_the_customer_in_a_separate_conference():
     customer = parked_from_bridge().expect_concluded(DONE).session.parties["customer"]
     assert customer.waits_for_start
     assert customer.wait_audio == "music"
 
 
-def test_out_of_an_outbound_bridge_the_customer_is_moved_and_the_agent_let_go_by_his_action():
+def test_park_from_an_outbound_bridge_moves_the_customer_and_releases_the_agent():
     story = as_room(outbound()).park().expect("transferring", "move customer", phase="park")
     assert story.last.effects[0].wait_audio == "music"
     story.joins("customer", starts=False).expect("transferring").call("agent", "completed")
@@ -66,14 +66,14 @@ def test_browser_may_park_too():
 
 
 @BOTH
-def test_nobody_is_alone_who_is_parked(begin):
+def test_parked_customer_does_not_count_as_alone(begin):
     begin().expect_timers("park")
 
 
 # ---- the agent ---------------------------------------------------------------------------------------------------
 
 
-def test_agent_who_hangs_up_before_the_flag_is_cleared_takes_the_room_along():
+def test_agent_hanging_up_before_the_flag_is_cleared_ends_the_conference():
     """The action of the customer's `<Dial>` leads him into another, with music."""
     story = as_room(conferenced()).park().conference_ends(by="agent").expect("transferring", phase="park")
     assert story.session.parties["customer"].wait_audio == "music"
@@ -104,7 +104,7 @@ def test_customer_who_came_alone_as_one_who_starts_is_moved_to_hear_the_music():
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
 
 
-def test_agent_of_whom_nothing_is_heard_is_hung_up_again_and_looked_at():
+def test_agent_without_callbacks_is_hung_up_again_and_read():
     story = as_room(conferenced()).park().confirms("agent").confirms("customer").expect("transferring", "hang up agent")
     story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
     story.fires(StageOverdue).expect("transferring", "look", "hang up agent").expect_timers("stage")
@@ -134,12 +134,12 @@ def test_agent_of_an_outbound_bridge_who_lingers_is_hung_up():
 # ---- what Twilio does not do -------------------------------------------------------------------------------------
 
 
-def test_flag_that_is_not_cleared_in_time_fails_it_and_the_two_go_on():
+def test_flag_not_cleared_in_time_fails_park_and_both_keep_talking():
     story = as_room(conferenced()).park().fires(StageOverdue).expect("conferenced", phase="")
     story.expect_command("park-1", "accepted", "failed", reason="flag").expect_concluded(("transfer", "failed", "flag"))
 
 
-def test_hold_that_is_not_confirmed_in_time_fails_it_and_nobody_is_hung_up():
+def test_unconfirmed_hold_fails_the_park_and_no_one_is_hung_up():
     story = (
         as_room(conferenced()).park().confirms("agent").fires(StageOverdue).expect("transferring", "unhold customer")
     )
@@ -153,7 +153,7 @@ def test_agent_who_leaves_when_the_park_has_failed_is_no_parked_call():
     assert "lone" in story.session.timers
 
 
-def test_agent_who_leaves_while_the_hold_is_being_undone_leaves_nobody_in_silence():
+def test_no_one_is_left_in_silence_when_agent_leaves_during_hold_rollback():
     story = as_room(conferenced()).park().confirms("agent").fires(StageOverdue).leaves("agent")
     story.expect("transferring", "dial agent to the gate", phase="recall")
 
@@ -181,7 +181,7 @@ def test_customer_is_moved_where_the_bridge_is_over_although_the_hang_up_has_no_
     story.reads(customer="in-progress", agent="completed").expect("transferring", "move customer")
 
 
-def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
+def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     story = as_room(Scenario().answered()).park().dial_ends("completed").call("agent", "completed").fires(StageOverdue)
     story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")
     assert story.last.effects[0].wait_audio == "music"
@@ -190,7 +190,7 @@ def test_customer_who_does_not_arrive_is_moved_once_and_then_let_go():
     story.expect_command("park-1", "accepted", "failed", reason="convert-failed")
 
 
-def test_conversion_that_brings_only_the_customer_parks_him():
+def test_conversion_that_brings_only_the_customer_parks_them():
     story = as_room(Scenario().answered().convert())
     story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).park().dial_ends("completed")
     story.joins("customer")
@@ -205,7 +205,7 @@ def test_conversion_that_brings_only_the_customer_parks_him():
 # ---- the customer ------------------------------------------------------------------------------------------------
 
 
-def test_customer_who_leaves_at_any_step_ends_it_and_lets_everybody_go():
+def test_customer_leaving_at_any_step_ends_the_call_for_everyone():
     steps = ["clearing", "holding", "parking", "parked"]
     for step in steps:
         story = as_room(conferenced()).park()
@@ -222,7 +222,7 @@ def test_customer_who_leaves_at_any_step_ends_it_and_lets_everybody_go():
         story.expect_command("park-1", "accepted", *told)
 
 
-def test_customer_who_leaves_on_his_way_out_of_the_bridge():
+def test_customer_leaves_while_moving_out_of_the_bridge():
     story = as_room(Scenario().answered()).park().call("customer", "completed")
     story.expect("ended", "hang up agent", reason="customer-left")
     story.expect_command("park-1", "accepted", "failed", reason="customer-left")
@@ -244,7 +244,7 @@ def test_customer_who_hangs_up_while_parked_ends_it(begin, told):
 
 
 @BOTH
-def test_conference_that_ends_while_he_waits_costs_him_the_music_and_not_the_call(begin):
+def test_parked_customer_survives_a_conference_end_but_loses_the_music(begin):
     story = begin().conference_ends().expect("conferenced", phase="parked").expect_timers("opening", "park")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("conferenced", phase="parked").expect_held()
     story.expect_timers("park")
@@ -260,7 +260,7 @@ def test_customer_who_comes_again_where_no_wait_music_plays_is_held_to_hear_it(b
 
 
 @BOTH
-def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
+def test_parked_customer_who_does_not_return_is_moved_then_hung_up(begin):
     story = begin().conference_ends().fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress").expect("conferenced", "move customer")
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(OpeningOverdue)
@@ -268,7 +268,7 @@ def test_customer_who_does_not_come_again_is_moved_and_then_let_go(begin):
 
 
 @BOTH
-def test_customer_whose_other_conference_nobody_told_of_is_found_by_the_sweep(begin):
+def test_customer_in_an_unreported_conference_is_found_by_the_sweep(begin):
     story = begin().later(30_000).sweep_finds("conference-missing").expect("conferenced", "look")
     leg = story.legs["customer"]
     leg.held = leg.end_on_exit = leg.starts = False
@@ -322,7 +322,7 @@ def test_agent_who_does_not_take_it_back_is_rung_twice_and_then_it_is_the_end():
     story.placed("agent").call("agent", "no-answer").expect("ended", "say goodbye to customer", reason="recall-failed")
 
 
-def test_fallback_destination_is_rung_in_place_of_him():
+def test_fallback_destination_is_rung_in_place_of_the_parking_agent():
     story = parked(Policy(fallback=CAROL)).fires(ParkOverdue).expect("transferring", "dial target", phase="blind")
     assert story.last.effects[0].to == CAROL
     story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
@@ -336,7 +336,7 @@ def test_fallback_destination_that_fails_is_the_end():
 
 
 @BOTH
-def test_where_nobody_is_to_be_tried_the_customer_is_told_and_let_go(begin):
+def test_park_timeout_without_a_fallback_says_goodbye_and_hangs_up(begin):
     story = begin(Policy(fallback="end")).fires(ParkOverdue)
     story.expect("ended", "say goodbye to customer", reason="park-timeout")
     assert story.last.effects[0].sentence == "transfer-failed"
@@ -347,7 +347,7 @@ def test_customer_who_leaves_while_the_agent_is_rung_again():
     story.expect("ended", "end room", "hang up agent", reason="customer-left")
 
 
-def test_customer_who_is_on_his_way_into_another_conference_when_it_was_too_long_is_not_forgotten():
+def test_customer_moving_to_another_conference_at_park_timeout_is_not_lost():
     story = parked().conference_ends().later(300_000).fires(ParkOverdue)
     story.expect("transferring", "dial agent to the gate", phase="recall")
     assert "stage" in story.session.timers
@@ -386,7 +386,7 @@ def test_removing_the_customer_ends_it():
     parked().remove("customer").expect("ended", "end room", reason="command")
 
 
-def test_end_while_the_agent_is_on_his_way_out():
+def test_end_while_the_agent_is_being_hung_up():
     story = as_room(Scenario().answered()).park().end().expect("ended", "hang up customer", "hang up agent")
     story.expect_command("park-1", "accepted", "failed", reason="command")
 
@@ -405,7 +405,7 @@ def test_repeated_confirmation_of_the_hold_changes_nothing():
     story.fires(ParkOverdue).expect("transferring", "dial agent to the gate")
 
 
-def test_hold_that_somebody_else_undoes_is_asked_for_again():
+def test_hold_undone_by_a_third_party_is_requested_again():
     story = parked()
     story.legs["customer"].held = False
     story.changes("customer", kind="participant-unhold").expect("conferenced", "hold customer")

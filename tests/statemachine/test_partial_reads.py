@@ -81,7 +81,7 @@ def test_all_calls_are_read_next_when_another_read_was_wanted_meanwhile() -> Non
     assert set(last_read(story).call_sids) == set(SIDS[:40]) | set(SIDS[50:])
 
 
-def test_of_an_outdated_read_only_ends_of_calls_are_kept() -> None:
+def test_outdated_read_contributes_only_ended_calls() -> None:
     """A call that was over is over, whatever has changed since; who is missing may have come."""
     story = crowded()
     reads(story, inside=1, over=SIDS[1:21], unread=SIDS[21:], version=0)

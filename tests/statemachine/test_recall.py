@@ -24,7 +24,7 @@ def failed_from_conference(policy: Policy | None = None) -> Scenario:
 # ---- the agent is rung again -------------------------------------------------------------------------------------
 
 
-def test_agent_is_rung_again_and_told_why():
+def test_agent_is_recalled_with_the_reason():
     story = failed_from_bridge().expect("transferring", "dial agent to the gate", phase="recall").expect_timers()
     story.expect_command("transfer-1", "accepted", "failed", reason="busy").expect_transfer("failed", "busy")
     agent = story.session.parties["agent"]
@@ -68,7 +68,7 @@ def test_agent_may_turn_the_recall_away_at_the_gate(decision):
     story.expect("transferring", phase="recall").expect_transfer("failed", f"busy, recall {decision}")
 
 
-def test_recall_of_which_nothing_is_heard_is_looked_at_and_given_up():
+def test_recall_without_callbacks_is_verified_and_given_up():
     story = failed_from_bridge().placed("agent").fires(DialOverdue).expect("transferring", "look")
     story.fires(DialOverdue).expect("transferring", "hang up agent").expect_timers("stage")
     story.expect_transfer("failed", "busy, recall no-answer")
@@ -119,7 +119,7 @@ def test_target_who_is_not_reached_after_complete_leads_to_a_recall():
     story.expect_command("transfer-1", "accepted", "failed", reason="no-answer")
 
 
-def test_target_who_fails_before_the_agent_let_go_is_gone():
+def test_target_failing_before_the_agent_is_released_is_dropped():
     """The agent is on his way out: he is rung again when he is out, or he would be busy."""
     story = ringing("warm").complete().confirms("customer").call("target", "busy").expect("transferring")
     story.expect_command("complete-1", "accepted").call("agent", "completed")
@@ -135,7 +135,7 @@ def test_target_who_hangs_up_before_the_customer_is_back_leads_to_a_recall():
 
 
 @pytest.mark.parametrize("first, second", [("agent", "target"), ("target", "agent")])
-def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second):
+def test_no_one_is_left_in_silence_when_agent_and_target_both_hang_up(first, second):
     story = talking("consult").leaves(first).leaves(second)
     if first == "agent":
         story.expect("transferring", "dial agent to the gate", phase="recall")
@@ -145,7 +145,7 @@ def test_agent_and_target_who_both_hang_up_leave_nobody_in_silence(first, second
     story.expect_transfer("failed", "hung-up" if first == "agent" else "target-left")
 
 
-def test_target_who_was_dialled_into_a_room_that_is_over_is_looked_after_until_he_is_gone():
+def test_target_dialed_into_an_ended_conference_is_tracked_until_gone():
     """The agent took the room along; the customer waits in another one, where the target can't come."""
     story = ringing("warm").leaves("agent").conference_ends().expect("transferring", "hang up target")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect_timers("stage")
@@ -181,7 +181,7 @@ def test_late_callback_of_the_first_target_does_not_touch_the_fallback():
 
 
 @pytest.mark.parametrize("begin", [failed_from_bridge, failed_from_conference])
-def test_customer_is_told_and_hung_up_where_nobody_is_to_be_tried(begin):
+def test_customer_is_told_and_hung_up_without_recall_when_fallback_is_end(begin):
     story = begin(END).expect("ended", "say goodbye to customer", reason="transfer-failed")
     assert story.last.effects[0].sentence == "transfer-failed"
     story.expect_concluded(("transfer", "failed", "busy"), ("session", "ended", "transfer-failed"))
@@ -199,7 +199,7 @@ def test_agent_who_is_still_leaving_is_waited_for_before_the_end():
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
 
 
-def test_unhold_for_the_recalled_agent_is_looked_after():
+def test_unhold_for_the_recalled_agent_is_verified():
     story = failed_from_conference().takes_part("agent").fires(ConfirmOverdue).expect("transferring", "look")
     update = story.unconfirmed[-1]
     story.does("customer")

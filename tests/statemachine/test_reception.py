@@ -15,7 +15,7 @@ TWO = {"other_agents": (BOB,)}
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
 
-def test_caller_waits_and_the_agent_is_dialled_when_he_is_in():
+def test_agent_is_dialed_once_the_waiting_caller_has_joined():
     story = waiting()
     dial = story.last.effects[0]
     assert (dial.to, dial.conference, dial.label, dial.early_media) == (ALICE, ROOM, "agent-1", False)
@@ -27,7 +27,7 @@ def test_caller_waits_and_the_agent_is_dialled_when_he_is_in():
     assert not story.session.parties["customer"].waits_for_start
 
 
-def test_join_alone_tells_of_the_answer_when_the_callbacks_are_lost():
+def test_join_alone_proves_the_answer_when_callbacks_are_lost():
     """Early media is off, so whoever shows up has answered."""
     waiting().joins("agent").expect("conferenced", *FLAGS, phase="").expect_timers("confirm")
 
@@ -69,14 +69,14 @@ def test_agent_who_leaves_or_caller_who_leaves_ends_it_after_the_grace():
     ("no-answer", 487, "agent-no-answer"),
     ("failed",    404, "agent-failed"),
 ])  # fmt: skip
-def test_caller_is_told_and_let_go_when_the_only_agent_is_not_reached(status, sip, reason):
+def test_caller_is_told_and_hung_up_when_the_only_agent_is_not_reached(status, sip, reason):
     story = waiting().placed("agent").call("agent", status, sip=sip)
     story.expect("ended", "say goodbye to customer", reason=reason)
     assert story.last.effects[0].sentence == "nobody-reached"
     story.expect_concluded(("session", "ended", reason))
 
 
-def test_next_agent_of_the_directory_is_dialled_and_then_the_next():
+def test_agents_of_the_directory_are_dialed_one_after_the_other():
     story = waiting(other_agents=(BOB, DAVE)).placed("agent").call("agent", "busy").expect("conferenced", "dial agent")
     assert (story.last.effects[0].to, story.last.effects[0].label) == (BOB, "agent-2")
     story.placed("agent").call("agent", "no-answer").expect("conferenced", "dial agent", phase="ringing")
@@ -97,7 +97,7 @@ def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
     story.expect("conferenced", outcome="stale").expect_parties(customer="connected", agent="ringing")
 
 
-def test_former_agent_whose_call_was_never_learnt_is_known_by_his_label():
+def test_former_agent_with_unknown_call_is_recognized_by_their_label():
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.leaves("former agent", status="busy", reason="participant_add_failed").expect("conferenced", outcome="stayed")
     story.call("former agent", "busy").expect("conferenced", outcome="stale")
@@ -106,12 +106,12 @@ def test_former_agent_whose_call_was_never_learnt_is_known_by_his_label():
     story.expect_parties(customer="connected", agent="dialing")
 
 
-def test_refused_dial_goes_on_to_the_next_agent():
+def test_refused_dial_continues_with_the_next_agent():
     waiting(**TWO).refused("agent").expect("conferenced", "dial agent").refused("agent")
     waiting().refused("agent").expect("ended", "say goodbye to customer", reason="agent-failed")
 
 
-def test_dial_of_which_nobody_knows_is_given_up_and_hung_up_when_it_shows_up():
+def test_unfound_dial_is_given_up_and_hung_up_when_it_appears():
     """A straight one was looked up by its label before that."""
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.call("former agent", "ringing").expect("conferenced", "hang up a call")
@@ -119,7 +119,7 @@ def test_dial_of_which_nobody_knows_is_given_up_and_hung_up_when_it_shows_up():
 
 
 @pytest.mark.parametrize("told", ["ringing", "in-progress"])
-def test_phone_that_was_given_up_is_hung_up_though_its_join_is_told_first(told):
+def test_phone_given_up_is_hung_up_even_when_its_join_comes_first(told):
     """Until its own callback names the dial, it looks like someone whom someone else has brought in."""
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.joins("former agent").expect_parties(customer="connected", agent="dialing", guest_1="connected")
@@ -128,24 +128,24 @@ def test_phone_that_was_given_up_is_hung_up_though_its_join_is_told_first(told):
     story.leaves("former agent").takes_part("agent").expect("conferenced", *FLAGS, phase="")
 
 
-def test_refusal_told_by_the_conference_waits_for_the_calls_own_word():
+def test_refusal_reported_by_the_conference_waits_for_the_call_status():
     story = waiting().placed("agent").leaves("agent", status="busy", reason="participant_add_failed")
     story.expect("conferenced").expect_timers("dial")
     story.call("agent", "busy", sip=603).expect("ended", "say goodbye to customer", reason="agent-rejected")
 
 
-def test_failure_told_by_the_conference_alone_is_enough():
+def test_dial_failure_reported_only_by_the_conference_is_enough():
     story = waiting().placed("agent").leaves("agent", status="no-answer", reason="participant_add_failed")
     story.expect("ended", "say goodbye to customer", reason="agent-no-answer")
 
 
-def test_dial_of_which_nothing_is_heard_is_looked_at_and_given_up():
+def test_dial_without_callbacks_is_read_and_given_up():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).expect("conferenced")
     story.fires(DialOverdue).expect("ended", "hang up agent", "say goodbye to customer", reason="agent-no-answer")
 
 
-def test_answer_and_join_whose_callbacks_are_lost_are_found_by_the_look():
+def test_agent_without_answer_and_join_callbacks_is_found_by_a_read():
     story = waiting().placed("agent").fires(DialOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS, phase="")
@@ -172,7 +172,7 @@ def test_caller_who_hangs_up_before_the_dial_was_placed_stops_it_when_it_shows_u
     story = waiting().call("customer", "completed").call("agent", "ringing").expect("ended", "hang up a call")
 
 
-def test_caller_who_hangs_up_on_the_way_into_the_conference_ends_it_before_anybody_is_dialled():
+def test_caller_hanging_up_before_joining_ends_it_before_anyone_is_dialed():
     called().call("customer", "completed").expect("ended", reason="customer-left").expect_concluded(
         ("session", "ended", "customer-left")
     )
@@ -215,7 +215,7 @@ def moved():
     return story.expect("conferenced", "move customer").expect_timers("opening")
 
 
-def test_caller_who_does_not_come_again_is_looked_for_and_moved_once():
+def test_caller_who_does_not_return_is_searched_for_and_moved_once():
     story = moved()
     assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
@@ -236,7 +236,7 @@ def test_move_that_has_come_to_nothing_ends_it():
     story.expect("ended", "hang up customer", reason="convert-failed")
 
 
-def test_caller_of_whom_nothing_was_heard_in_any_conference_is_not_moved():
+def test_caller_never_seen_in_any_conference_is_not_moved():
     """He may have been answered with another document, and talk; should he be in the conference, a look tells."""
     story = called().fires(OpeningOverdue).expect("conferenced", "look").expect_timers("opening")
     story.reads(customer="in-progress").expect("conferenced")
@@ -246,23 +246,23 @@ def test_caller_of_whom_nothing_was_heard_in_any_conference_is_not_moved():
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
-def test_caller_who_is_in_though_nobody_told_so_is_found():
+def test_caller_who_joined_without_callbacks_is_found():
     story = called().fires(OpeningOverdue).reads(customer="in-progress", conference=ROOM, inside=("customer",))
     story.expect("conferenced", "dial agent").expect_timers()
 
 
-def test_look_without_an_answer_is_repeated():
+def test_unanswered_read_is_repeated():
     story = called().fires(OpeningOverdue).fails("read_calls", status=503).expect_timers("opening")
     story.fires(OpeningOverdue).expect("conferenced", "look").is_unknown("read_calls").expect_timers("opening")
 
 
-def test_look_that_comes_early_does_not_take_the_caller_out_of_his_way():
+def test_early_read_does_not_divert_the_caller():
     """The action's document may just be leading him into the other conference."""
     story = lost().later(300).sweep_finds("conference-missing").expect("conferenced", "look")
     story.reads(customer="in-progress").expect("conferenced").expect_timers("opening")
 
 
-def test_move_of_which_nobody_knows_is_looked_at_before_it_counts_as_failed():
+def test_move_of_unknown_outcome_is_verified_before_it_counts_as_failed():
     story = moved()
     story.is_unknown("redirect_call", "customer", story.last.effects[0].effect_id).expect("conferenced", "look")
     story.reads(customer="in-progress", conference=OTHER_ROOM, inside=("customer",)).expect("conferenced", "dial agent")
@@ -277,7 +277,7 @@ def test_move_of_a_caller_who_has_hung_up_ends_it():
 # ---- music that could not be had ---------------------------------------------------------------------------------
 
 
-def test_failing_wait_url_costs_the_caller_his_conference_and_not_the_call():
+def test_failing_wait_url_costs_the_caller_the_conference_but_not_the_call():
     """Twilio ends it; the action of his `<Dial>` leads him into another, without music, and the agent is dialed."""
     story = called().joins("customer", starts=False).conference_ends().expect("conferenced").expect_timers("opening")
     story.placed("agent").expect("conferenced", "hang up agent")
@@ -305,7 +305,7 @@ def test_customers_number_is_not_what_the_dial_came_too_late_for():
     room_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
 
 
-def test_conference_that_is_there_after_all_is_dialled_into_once_more_and_no_more():
+def test_conference_found_alive_is_dialed_into_once_more_only():
     story = room_is_over(waiting()).fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(conference=ROOM, inside=("customer",), customer="in-progress").expect("conferenced", "dial agent")
     room_is_over(story).expect("ended", "say goodbye to customer", reason="agent-failed")
@@ -329,7 +329,7 @@ def test_callbacks_of_the_two_conferences_may_come_in_any_order(first):
     story.takes_part_in(OTHER_ROOM, "agent").expect("conferenced", *FLAGS, phase="")
 
 
-def test_agent_who_rings_at_our_gate_is_not_dialled_anew_for_another_conference():
+def test_agent_ringing_for_the_gate_is_not_redialed_for_another_conference():
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188").joins("customer", starts=False)
     story.expect("conferenced", "dial agent to the gate").placed("agent").conference_ends().expect("conferenced")
@@ -338,7 +338,7 @@ def test_agent_who_rings_at_our_gate_is_not_dialled_anew_for_another_conference(
     story.expect("conferenced", *FLAGS, phase="")
 
 
-def test_agent_who_was_busy_while_the_caller_was_on_his_way_is_not_rung_again():
+def test_agent_busy_while_the_caller_is_moving_is_not_rung_again():
     policy = Policy(confirm_phones=True)
     story = called(policy, agent_address="+14155550188", **TWO).joins("customer", starts=False)
     story.placed("agent").conference_ends().call("agent", "busy")
@@ -374,7 +374,7 @@ def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is
 # ---- commands and the end ----------------------------------------------------------------------------------------
 
 
-def test_transfers_are_refused_until_somebody_has_answered():
+def test_every_transfer_is_refused_before_anyone_has_answered():
     story = waiting()
     for mode in ("warm", "consult", "blind"):
         story.transfer(mode, command_id=mode).expect_refused(mode, "no one has answered yet", "convert", "end")
@@ -385,11 +385,11 @@ def test_end_hangs_up_both():
     waiting().placed("agent").end().expect("ended", "end room", "hang up agent", reason="command")
 
 
-def test_end_before_the_caller_is_in_hangs_him_up():
+def test_end_before_the_caller_joins_hangs_them_up():
     called().end().expect("ended", "hang up customer", reason="command")
 
 
-def test_removing_the_agent_who_rings_goes_on_to_the_next():
+def test_removing_the_ringing_agent_continues_with_the_next():
     story = waiting(**TWO).placed("agent").remove("agent").expect("conferenced", "hang up agent")
     story.call("agent", "canceled").expect("conferenced", "dial agent")
     story.expect_command("remove-1", "accepted", "done")
@@ -425,7 +425,7 @@ def with_survey():
     return story.confirms("customer").expect("conferenced").expect_timers()
 
 
-def test_caller_goes_on_with_what_the_directory_names_when_the_agent_has_left():
+def test_caller_continues_at_the_directory_url_after_agent_leaves():
     story = with_survey().leaves("agent").expect("conferenced").expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "send away customer", reason="agent-left")
     assert story.last.effects[0].url == "https://example.com/survey"
@@ -440,7 +440,7 @@ def test_caller_who_leaves_first_is_not_sent_anywhere():
 
 
 @pytest.mark.parametrize("told", ["conference end", "nothing"])
-def test_join_that_is_told_late_does_not_take_the_caller_away_from_what_he_goes_on_with(told):
+def test_late_join_callback_does_not_divert_a_caller_who_continues_elsewhere(told):
     """Of his join, of which a look has told, the callback comes minutes later."""
     story = with_survey().leaves("agent")
     if told == "nothing":
@@ -464,7 +464,7 @@ def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
     story.expect("ended", "end room")
 
 
-def test_held_caller_whom_the_agent_leaves_is_sent_on_too():
+def test_held_caller_also_continues_elsewhere_when_the_agent_leaves():
     story = with_survey().transfer("consult").expect("transferring", "hold customer").confirms("customer")
     story.placed("target").call("target", "busy").expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer").leaves("agent").fires(LoneOverdue).expect(
@@ -472,7 +472,7 @@ def test_held_caller_whom_the_agent_leaves_is_sent_on_too():
     )
 
 
-def test_caller_whom_nobody_answers_hears_the_sentence_and_no_survey():
+def test_caller_no_one_answers_hears_the_message_and_no_survey():
     story = waiting(**AFTER).placed("agent").call("agent", "busy")
     story.expect("ended", "say goodbye to customer", reason="agent-busy")
 

@@ -53,14 +53,14 @@ def test_bridged_call_is_recorded_without_a_conference(begin):
     ordering(begin).record("start").expect("bridged", "record customer").recorded().expect_recording("in-progress")
 
 
-def test_recording_goes_on_through_conversion_and_transfer():
+def test_recording_continues_through_conversion_and_transfer():
     story = ordering(Scenario().answered).record("start").recorded().convert().joins("agent").joins("customer")
     story.confirms("customer", "agent").transfer("warm").confirms("agent").expect("transferring", "dial target")
     story.takes_part("target").record("pause").expect("transferring", "paused recording").recorded()
     story.expect_command("record-pause", "accepted", "done")
 
 
-def test_one_that_was_stopped_is_begun_anew():
+def test_stopped_recording_is_started_again():
     story = running().record("stop").recorded().record("start", "again").expect("conferenced", "record customer")
     story.recorded(sid=OTHER_RECORDING).expect_command("again", "accepted", "done")
     assert story.session.recording.recording_sid == OTHER_RECORDING
@@ -74,13 +74,13 @@ def test_end_of_the_first_recording_is_not_taken_for_the_end_of_the_second():
 
 
 @pytest.mark.parametrize("action", ["start", "pause", "stop"])
-def test_what_twilio_refuses_fails_the_command(action):
+def test_record_command_refused_by_twilio_fails(action):
     story = (ordering() if action == "start" else running()).record(action, "it").not_recorded()
     story.expect_command("it", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)").expect_no_orders()
 
 
 @pytest.mark.parametrize("action", ["start", "pause", "stop"])
-def test_what_nobody_knows_fails_the_command(action):
+def test_record_command_of_unknown_outcome_fails(action):
     story = (ordering() if action == "start" else running()).record(action, "it").not_known_to_be_recorded()
     story.expect_command("it", "accepted", "failed", reason="unknown: Twilio gave no answer").expect_no_orders()
 
@@ -114,12 +114,12 @@ def test_recording_is_not_changed_while_another_change_is_under_way(begin):
     story.record("stop", "again").recorded().expect_command("again", "accepted", "done").expect_recording("stopped")
 
 
-def test_what_is_so_already_is_done():
+def test_command_already_in_effect_is_done():
     running().record("resume").expect("conferenced").expect_command("record-resume", "done")
     running().record("pause").recorded().record("pause", "again").expect_command("again", "done")
 
 
-def test_end_tells_of_a_recording_under_way():
+def test_end_fails_a_pending_recording():
     story = ordering().record("start").end().expect("ended", "end room")
     story.expect_command("record-start", "accepted", "failed", reason="command")
 
@@ -131,7 +131,7 @@ def test_consult_is_not_on_the_customers_own_recording():
 # ---- callbacks ---------------------------------------------------------------------------------------------------
 
 
-def test_callbacks_tell_where_it_is_and_how_long():
+def test_callbacks_report_recording_url_and_duration():
     story = running().recording("completed", of_conference=False, url="https://example.com/r", duration_s=7)
     recording = story.session.recording
     assert (recording.status, recording.url, recording.duration_s) == ("completed", "https://example.com/r", 7)
@@ -152,7 +152,7 @@ def test_late_callback_of_the_start_does_not_undo_a_pause():
     story.recording("in-progress", of_conference=False).expect_recording("paused")
 
 
-def test_recording_of_somebody_else_is_passed_over():
+def test_foreign_recording_is_ignored():
     story = running().recording("completed", sid=OTHER_RECORDING, of_conference=False)
     story.expect("conferenced", outcome="stale").expect_recording("in-progress")
 
@@ -193,7 +193,7 @@ def test_recording_that_is_refused_again_is_left_alone(begin):
     story.expect("conferenced", "flag customer", "flag agent").confirms("customer", "agent").expect_timers()
 
 
-def test_recording_that_nobody_knows_of_is_begun_once_converted():
+def test_recording_unknown_to_the_session_is_started_once_converted():
     story = recorded("customer").not_known_to_be_recorded().expect("bridged").convert().joins("agent")
     story.expect("converting", "record customer")
 
@@ -249,20 +249,20 @@ def test_consult_is_on_no_recording_though_the_customers_call_was_recorded_over_
     story.recorded().expect("transferring", "dial target")
 
 
-def test_recording_paused_over_the_bridge_stands_still_in_the_conference():
+def test_recording_paused_over_the_bridge_stays_paused_in_the_conference():
     story = recorded("true").record("start").recorded().record("pause").recorded()
     story.convert().joins("agent").joins("customer")
     story.expect("conferenced", "stopped recording", "paused recording", *FLAGS)
     story.recorded().expect_recording("paused")
 
 
-def test_recording_that_is_being_started_over_the_bridge_makes_room_for_the_conferences():
+def test_recording_being_started_over_the_bridge_is_stopped_for_the_conference_recording():
     story = recorded("true").record("start").convert().joins("agent").joins("customer")
     story.expect("conferenced", "stopped recording", *FLAGS)
     assert (story.last.effects[0].recording_sid, story.last.effects[0].call_sid) == ("", CUSTOMER_CALL)
 
 
-def test_recording_stands_still_in_a_consult():
+def test_recording_pauses_in_a_consult():
     story = consult(recorded_conference()).expect("transferring", "paused recording").expect_timers("stage")
     story.recorded().expect("transferring", "dial target").expect_recording("paused")
 
@@ -273,32 +273,32 @@ def goes_on(story: Orders) -> Orders:
     return story.recorded().expect_recording("in-progress")
 
 
-def test_recording_goes_on_when_all_talk():
+def test_recording_resumes_when_all_talk():
     goes_on(consulting_recorded().merge().confirms("customer"))
 
 
-def test_recording_goes_on_when_the_target_has_gone():
+def test_recording_resumes_when_the_target_has_left():
     goes_on(consulting_recorded().cancel().leaves("target").confirms("customer"))
 
 
-def test_recording_goes_on_when_the_agent_has_handed_over():
+def test_recording_resumes_when_the_agent_has_transferred_the_call():
     goes_on(consulting_recorded().complete().confirms("customer").leaves("agent"))
 
 
-def test_recording_goes_on_when_the_agent_has_hung_up():
+def test_recording_resumes_when_the_agent_has_hung_up():
     goes_on(consulting_recorded().leaves("agent").confirms("customer"))
 
 
-def test_recording_goes_on_when_nobody_answers():
+def test_recording_resumes_when_no_one_answers():
     story = consult(recorded_conference()).recorded().placed("target").call("target", "busy")
     goes_on(story.confirms("customer"))
 
 
-def test_recording_goes_on_when_the_agent_leaves_before_the_answer():
+def test_recording_resumes_when_the_agent_leaves_before_the_answer():
     goes_on(consult(recorded_conference()).recorded().leaves("agent"))
 
 
-def test_recording_that_is_being_paused_goes_on_when_the_agent_leaves():
+def test_recording_being_paused_resumes_when_the_agent_leaves():
     story = consult(recorded_conference()).leaves("agent").expect("transferring", "dial target").recorded()
     story.expect("transferring", "in-progress recording").recorded().expect_recording("in-progress")
 
@@ -319,7 +319,7 @@ def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how
     )
 
 
-def test_pause_without_an_answer_fails_the_transfer_and_the_recording_goes_on_when_it_comes():
+def test_unanswered_pause_fails_the_transfer_and_recording_resumes_once_paused():
     story = consult(recorded_conference()).fires(StageOverdue).expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").recorded()
     story.expect("conferenced", "in-progress recording")
@@ -350,7 +350,7 @@ def test_pause_by_command_that_twilio_refuses_keeps_the_consult_from_beginning()
 
 @pytest.mark.parametrize("begin", [recorded_conference, lambda: recorded_conference().record("pause").recorded()],
                          ids=["running", "paused"])  # fmt: skip
-def test_recording_may_not_go_on_in_a_consult(begin):
+def test_recording_cannot_be_resumed_in_a_consult(begin):
     story = consult(begin())
     if "paused recording" in story.words():
         story.recorded()
@@ -364,7 +364,7 @@ def test_pause_in_a_consult_lasts_beyond_it():
     goes_on(story.record("resume"))
 
 
-def test_recording_stopped_in_a_consult_does_not_go_on():
+def test_recording_stopped_in_a_consult_does_not_resume():
     story = consulting_recorded().record("stop").expect("transferring", "stopped recording").recorded()
     story.merge().confirms("customer").expect("transferring").expect_recording("stopped")
 
@@ -403,7 +403,7 @@ def test_conference_that_takes_the_place_of_another_has_a_recording_of_its_own()
     assert story.session.recording.recording_sid == ""
 
 
-def test_callback_tells_of_a_conference_that_is_recorded():
+def test_callback_reports_that_the_conference_is_recorded():
     story = ordering(conferenced).recording("in-progress").expect_recording("in-progress")
     consult(story).expect("transferring", "paused recording")
 
@@ -417,6 +417,6 @@ def test_end_while_the_recording_is_being_paused():
     consult(recorded_conference()).end().expect("ended", "end room", reason="command")
 
 
-def test_lone_customer_of_a_recorded_conference_is_let_go():
+def test_lone_customer_of_a_recorded_conference_is_released():
     story = recorded_conference().leaves("agent").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
     story.recording("completed", duration_s=3).expect_recording("completed")

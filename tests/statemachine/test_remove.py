@@ -33,7 +33,7 @@ def test_customer_who_is_removed_ends_a_bridged_call():
     assert story.session.end_reason == "command"
 
 
-def test_agent_who_is_removed_is_hung_up_and_the_bridge_goes_with_him():
+def test_removing_the_agent_hangs_them_up_and_ends_the_bridge():
     story = ordering(Scenario().answered).remove("agent").expect("bridged", "hang up agent").dial_ends("completed")
     story.expect("ended", reason="agent-left").expect_command("remove-1", "accepted", "done")
 
@@ -43,7 +43,7 @@ def test_agent_of_an_outbound_call_who_is_removed_takes_the_customer_along():
     story.expect("ended", "hang up customer", reason="agent-left").expect_command("remove-1", "accepted", "done")
 
 
-def test_agent_who_rings_is_hung_up_as_soon_as_his_call_is_known():
+def test_ringing_agent_is_hung_up_once_the_call_is_known():
     story = ordering(Scenario().comes_in).remove("agent").expect("bridged").call("agent", "initiated")
     story.expect("bridged", "hang up agent").call("agent", "canceled").dial_ends("no-answer")
     story.expect("ended").expect_command("remove-1", "accepted", "done")
@@ -94,7 +94,7 @@ def test_party_is_named_by_its_call_too():
     story.remove(story.legs["lawyer"].call_sid).expect("conferenced", "hang up lawyer")
 
 
-def test_somebody_whom_nobody_here_has_brought_in_may_be_removed():
+def test_participant_of_foreign_origin_may_be_removed():
     story = ordering().joins("guest").remove("guest-1").expect("conferenced", "hang up guest-1").leaves("guest")
     story.expect_command("remove-1", "accepted", "done")
 
@@ -112,13 +112,13 @@ def test_party_whose_call_is_not_known_yet_is_hung_up_as_soon_as_it_is():
     story.expect_command("remove-1", "accepted", "done").expect_timers()
 
 
-def test_party_whose_dial_is_in_doubt_is_let_go_at_once_and_hung_up_should_it_show_up():
+def test_removed_party_dialed_with_unknown_outcome_is_hung_up_if_it_appears():
     story = ordering().add(confirm=True).confirms("customer", "agent").in_doubt("lawyer").remove("lawyer")
     story.expect("conferenced", "find lawyer").expect_command("remove-1", "accepted", "done").expect_timers()
     story.call("lawyer", "ringing").expect("conferenced", "hang up lawyer")
 
 
-def test_party_that_stands_at_the_gate_is_hung_up():
+def test_party_at_the_gate_is_hung_up():
     story = ordering().add(confirm=True).confirms("customer", "agent").placed("lawyer").gate("lawyer").remove("lawyer")
     story.expect("conferenced", "hang up lawyer").gate("lawyer", "too-late")
     story.expect_command("remove-1", "accepted", "done").expect_timers()
@@ -130,7 +130,7 @@ def test_party_that_comes_in_although_it_is_to_go_is_hung_up_once_more():
     story.expect_command("remove-1", "accepted", "done").expect_timers()
 
 
-def test_hang_up_whose_callbacks_are_lost_is_looked_at():
+def test_hang_up_without_callbacks_is_verified():
     """The customer is not left alone for a lost callback."""
     story = (
         ordering()
@@ -144,7 +144,7 @@ def test_hang_up_whose_callbacks_are_lost_is_looked_at():
     story.expect_command("remove-1", "accepted", "done")
 
 
-def test_hang_up_that_a_look_does_not_show_either_is_given_up():
+def test_hang_up_that_a_read_does_not_show_either_is_given_up():
     story = ordering().remove("agent").fires(PendingCommandOverdue)
     story.reads(agent="in-progress", customer="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.fires(PendingCommandOverdue)
@@ -156,11 +156,11 @@ def test_second_remove_of_one_is_done_with_the_first():
     story.expect_command("remove-1", "accepted", "done").expect_command("again", "accepted", "done")
 
 
-def test_whoever_has_left_can_not_be_removed():
+def test_party_that_left_cannot_be_removed():
     refused_because(added().leaves("lawyer").remove("lawyer"), "remove-1", "no such party; parties: customer, agent")
 
 
-def test_end_has_removed_everybody():
+def test_end_completes_a_pending_remove():
     added().remove("lawyer").end().expect("ended", "end room").expect_command("remove-1", "accepted", "done")
 
 
@@ -217,7 +217,7 @@ def test_all_of_several_who_are_removed_fail_the_transfer():
 
 
 @pytest.mark.parametrize("name", ["agent", "target"])
-def test_nobody_but_the_customer_is_removed_when_the_agent_was_let_go(name):
+def test_only_the_customer_is_removed_after_the_agent_was_released(name):
     story = ordering(blind_from_bridge).placed("target").remove(name)
     why = "no such party; parties: customer, target" if name == "agent" else "the agent is already being disconnected"
     refused_because(story, "remove-1", why)
@@ -228,12 +228,12 @@ def test_customer_who_is_removed_ends_a_transfer():
     story.expect_transfer("cancelled", "command")
 
 
-def test_somebody_a_transfer_does_not_depend_on_is_just_hung_up():
+def test_party_the_transfer_does_not_depend_on_is_simply_hung_up():
     story = added().transfer("warm").takes_part("target").remove("lawyer").expect("transferring", "hang up lawyer")
     story.leaves("lawyer").expect("transferring").expect_command("remove-1", "accepted", "done")
     story.expect_transfer("merged")
 
 
-def test_transfer_that_completes_while_the_lawyer_is_let_go():
+def test_transfer_may_complete_while_the_lawyer_is_being_released():
     story = added().transfer("warm").takes_part("target").remove("lawyer").leaves("agent").expect("conferenced")
     story.leaves("lawyer").expect("conferenced").expect_command("remove-1", "accepted", "done").expect_timers()

@@ -19,7 +19,7 @@ def answers(story):
 # ---- the way it should go ----------------------------------------------------------------------------------------
 
 
-def test_out_of_a_room_the_customer_is_held_until_the_retriever_has_answered():
+def test_retrieve_from_a_conference_holds_the_customer_until_the_retriever_answers():
     story = answers(retrieving().expect_held("customer")).joins("agent").expect("transferring", "unhold customer")
     story.expect_command("retrieve-1", "accepted").confirms("customer").expect(
         "conferenced", "flag customer", "flag agent", phase=""
@@ -31,7 +31,7 @@ def test_out_of_a_room_the_customer_is_held_until_the_retriever_has_answered():
     story.expect_attempts((BOB, "answered"))
 
 
-def test_out_of_a_room_of_his_own_the_conference_starts_with_the_retriever():
+def test_retrieve_from_a_separate_conference_starts_it_with_the_retriever():
     story = answers(retrieving(parked_from_bridge)).joins("agent").expect("conferenced", *FLAGS, phase="")
     story.expect_command("retrieve-1", "accepted", "done").confirms("customer", "agent").expect_timers()
     assert not story.session.parties["customer"].waits_for_start
@@ -61,7 +61,7 @@ def test_options_are_the_retrievers():
     assert story.session.parties["agent"].status == "confirming"
 
 
-def test_call_that_was_taken_up_can_be_parked_and_taken_up_again():
+def test_retrieved_call_can_be_parked_and_retrieved_again():
     story = answers(retrieving(parked_from_bridge)).joins("agent").confirms("customer", "agent").park("park-2")
     story.confirms("agent").confirms("customer").leaves("agent").expect("conferenced", phase="parked")
     assert story.session.parked_by == BOB
@@ -73,7 +73,7 @@ def test_call_that_was_taken_up_can_be_parked_and_taken_up_again():
     assert len(set(labels)) == len(labels)
 
 
-def test_call_that_was_received_in_a_conference_can_be_parked_and_taken_up():
+def test_call_received_in_a_conference_can_be_parked_and_retrieved():
     story = received().park().confirms("agent").confirms("customer").leaves("agent").retrieve()
     answers(story).joins("agent").confirms("customer").expect("conferenced", "flag customer", "flag agent")
 
@@ -117,12 +117,12 @@ def test_retriever_who_hangs_up_at_the_gate_leaves_it_parked():
 
 
 @BOTH
-def test_retriever_who_hangs_up_as_he_comes_in_leaves_it_parked(begin):
+def test_retriever_that_hangs_up_on_joining_leaves_the_call_parked(begin):
     story = answers(retrieving(begin)).call("agent", "completed").expect("conferenced", phase="parked")
     story.expect_timers("park").expect_command("retrieve-1", *FAILED, reason="hung-up")
 
 
-def test_retriever_who_hangs_up_before_the_customer_is_back_leaves_him_with_music():
+def test_retriever_that_hangs_up_before_the_unhold_leaves_the_customer_with_music():
     story = answers(retrieving()).joins("agent").expect("transferring", "unhold customer").leaves("agent")
     story.expect("conferenced", phase="parked").confirms("customer").expect("conferenced", "hold customer")
     story.confirms("customer").expect_held("customer").expect_timers("park")
@@ -134,11 +134,11 @@ def test_retriever_who_takes_it_and_leaves_ends_an_ordinary_call():
     assert "lone" in story.session.timers
 
 
-def test_retriever_who_can_not_be_dialled_leaves_it_parked():
+def test_retriever_that_cannot_be_dialed_leaves_the_call_parked():
     retrieving().refused("agent").expect("conferenced", phase="parked").expect_command("retrieve-1", *FAILED)
 
 
-def test_dial_of_the_retriever_in_doubt_is_looked_for_and_never_repeated():
+def test_retrieve_dial_of_unknown_outcome_is_searched_for_and_never_repeated():
     story = retrieving().in_doubt("agent").expect("transferring").expect_timers("dial").fires(DialOverdue)
     story.expect("transferring", "find agent").found("agent").expect("transferring", phase="retrieve")
     story.gate("agent").gate("agent", "accepted").joins("agent").confirms("customer").expect(
@@ -152,7 +152,7 @@ def test_dial_of_the_retriever_that_is_not_found_leaves_it_parked():
     story.call("agent", "ringing").expect("conferenced", "hang up agent")
 
 
-def test_retriever_of_whom_nothing_is_heard_is_given_up():
+def test_retriever_without_callbacks_is_given_up():
     story = retrieving().placed("agent").fires(DialOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="ringing", conference=ROOM, inside=("customer",)).fires(DialOverdue)
     story.expect("conferenced", "hang up agent", phase="parked").expect_timers("park")
@@ -198,7 +198,7 @@ def test_customer_who_leaves_before_the_dial_was_placed():
 
 
 @BOTH
-def test_customer_who_loses_his_conference_meanwhile_is_led_into_another(begin):
+def test_customer_losing_their_conference_during_retrieve_is_led_into_another(begin):
     story = retrieving(begin).placed("agent").conference_ends().expect("transferring", phase="retrieve")
     story.legs["customer"].held = False
     story.joins("customer", conference=OTHER_ROOM, starts=False).gate("agent").gate("agent", "accepted")
@@ -209,7 +209,7 @@ def test_customer_who_loses_his_conference_meanwhile_is_led_into_another(begin):
 
 
 @BOTH
-def test_customer_who_does_not_come_again_is_looked_for_and_moved(begin):
+def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin):
     story = retrieving(begin).placed("agent").conference_ends().fires(StageOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="ringing").expect("transferring", "move customer").expect_timers(
         "dial", "stage"
@@ -227,7 +227,7 @@ def test_retriever_is_not_left_alone_with_a_customer_who_is_nowhere():
     story.expect("transferring", "move customer").joins("customer", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
 
 
-def test_retrieve_while_the_customer_is_on_his_way_into_another_conference():
+def test_retrieve_while_the_customer_moves_to_another_conference():
     story = (
         parked().conference_ends().retrieve().expect("transferring", "dial agent to the gate").expect_timers("stage")
     )
@@ -235,7 +235,7 @@ def test_retrieve_while_the_customer_is_on_his_way_into_another_conference():
     story.fires(OpeningOverdue).expect("conferenced", "look")
 
 
-def test_look_while_the_conference_is_lost_asks_after_the_retriever_too():
+def test_read_while_the_conference_is_lost_includes_the_retriever():
     story = retrieving(parked_from_bridge).placed("agent").conference_ends().fires(StageOverdue)
     read = story.last.effects[0]
     assert set(read.call_sids) == {CUSTOMER_CALL, story.legs["agent"].call_sid}
@@ -244,7 +244,7 @@ def test_look_while_the_conference_is_lost_asks_after_the_retriever_too():
 # ---- what Twilio does not confirm --------------------------------------------------------------------------------
 
 
-def test_unhold_whose_callback_is_lost_is_found_by_a_look():
+def test_unhold_with_a_lost_callback_is_found_by_a_read():
     story = answers(retrieving()).joins("agent").fires(ConfirmOverdue).expect("transferring", "look")
     update = story.unconfirmed[-1]
     story.does("customer")
@@ -254,7 +254,7 @@ def test_unhold_whose_callback_is_lost_is_found_by_a_look():
     ).expect_held()
 
 
-def test_join_whose_callback_is_lost_is_found_by_a_look():
+def test_join_with_a_lost_callback_is_found_by_a_read():
     story = answers(retrieving(parked_from_bridge)).fires(DialOverdue).expect("transferring", "look")
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", *FLAGS)
@@ -295,7 +295,7 @@ def test_time_out_that_comes_as_the_retrieve_is_taken_is_stale():
 
 
 @pytest.mark.parametrize("tells", ["join", "start"])
-def test_customer_whose_room_was_started_by_somebody_already_gone_is_held_to_hear_music(tells):
+def test_customer_in_a_conference_started_by_a_departed_party_is_held_for_music(tells):
     story = answers(retrieving(parked_from_bridge)).leaves("agent").expect("conferenced", phase="parked")
     if tells == "join":
         story.joins("agent").expect("conferenced", "hang up a call", "hold customer", phase="parked")

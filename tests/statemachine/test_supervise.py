@@ -29,7 +29,7 @@ def refused_because(story: Orders, command_id: str, why: str) -> None:
 # ---- as it should go ---------------------------------------------------------------------------------------------
 
 
-def test_supervisor_is_dialled_when_the_flags_are_clear_and_comes_in_muted():
+def test_supervisor_is_dialed_once_the_flags_are_clear_and_joins_muted():
     story = ordering().supervise().expect("conferenced", *UNFLAGS).confirms("customer").expect("conferenced")
     story.confirms("agent").expect("conferenced", "dial supervisor")
     dial = story.last.effects[0]
@@ -73,7 +73,7 @@ def test_switch_while_the_phone_rings_is_the_mode_that_counts():
     story.confirms("supervisor").expect_command("switch", "accepted", "done")
 
 
-def test_supervisor_who_is_told_something_first_comes_by_our_gate():
+def test_supervisor_with_a_brief_is_dialed_to_our_gate():
     dialled(brief="a hard case").expect("conferenced", "dial supervisor to the gate").takes_part("supervisor")
 
 
@@ -104,7 +104,7 @@ def test_one_who_is_heard_by_all_and_may_not_whisper_is_muted():
     story.confirms("supervisor").expect_muted("supervisor").expect_timers()
 
 
-def test_update_of_unknown_outcome_is_looked_at_and_repeated():
+def test_update_of_unknown_outcome_is_verified_and_retried():
     story = joined("whisper").update_in_doubt("supervisor").fires(ConfirmOverdue).expect("conferenced", "look")
     story.reads(conference=ROOM, inside=ALL).expect("conferenced", "whisper supervisor").confirms("supervisor")
     story.expect_command("supervise-1", "accepted", "done").expect_timers()
@@ -124,7 +124,7 @@ def test_first_update_that_is_never_confirmed_fails_the_command():
     story.expect_command("supervise-1", "accepted", "failed", reason="unknown: Twilio did not confirm it")
 
 
-def test_callback_that_does_not_tell_whom_he_coaches_is_made_up_for_by_a_look():
+def test_callback_without_the_coached_call_is_recovered_by_a_read():
     story = joined("whisper")
     story.legs["supervisor"].hides_coaching = True
     story.confirms("supervisor").expect("conferenced").expect_command("supervise-1", "accepted")
@@ -133,14 +133,14 @@ def test_callback_that_does_not_tell_whom_he_coaches_is_made_up_for_by_a_look():
     story.expect_command("supervise-1", "accepted", "done")
 
 
-def test_supervisor_who_is_not_in_the_conference_any_more_is_looked_for():
+def test_supervisor_no_longer_in_the_conference_is_searched_for():
     story = joined("barge").update_refused("supervisor", gone=True, code=20404).expect("conferenced", "look")
     story.reads(supervisor="completed", customer="in-progress", agent="in-progress", conference=ROOM, inside=ALL[:2])
     story.expect_command("supervise-1", "accepted", "failed", reason="hung-up")
     story.expect_parties(customer="connected", agent="connected", supervisor="left")
 
 
-def test_flag_that_is_not_cleared_fails_it_and_nobody_is_dialled():
+def test_uncleared_flag_fails_supervise_and_no_one_is_dialed():
     story = ordering().supervise().fires(PendingCommandOverdue)
     story.expect_command("supervise-1", "accepted", "failed", reason="flag").expect_no_orders()
     assert "supervisor" not in story.session.parties
@@ -199,7 +199,7 @@ def test_supervisor_is_no_company(mode, leaver):
     story.expect("ended", "end room", reason=f"{leaver}-left")
 
 
-def test_supervisor_alone_is_let_go():
+def test_lone_supervisor_is_released():
     supervised().leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
 
 
@@ -220,13 +220,13 @@ def whispering_in_company() -> Orders:
     return story.expect_command("supervise-1", "accepted", "done").expect_timers()
 
 
-def test_agent_who_leaves_by_himself_has_the_supervisor_muted_at_once():
+def test_supervisor_is_muted_at_once_when_agent_leaves():
     story = whispering_in_company().leaves("agent").expect("conferenced", "monitor supervisor").confirms("supervisor")
     story.expect("conferenced").expect_muted("supervisor").expect_timers()
     refused_because(story.supervise("whisper", "late"), "late", "there is no agent to whisper to")
 
 
-def test_agent_who_leaves_while_the_supervisor_begins_to_whisper_has_him_muted_at_once():
+def test_supervisor_starting_to_whisper_is_muted_at_once_when_agent_leaves():
     """What is under way would let everyone hear him."""
     story = added().supervise("whisper").takes_part("supervisor").leaves("agent")
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect_muted("supervisor")
@@ -244,19 +244,19 @@ def test_removed_agent_leaves_when_a_whisper_that_just_begins_is_muted():
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect("conferenced", "hang up agent")
 
 
-def test_removed_agent_leaves_when_callbacks_do_not_tell_whom_the_supervisor_coaches():
+def test_removed_agent_leaves_when_callbacks_hide_the_coached_party():
     story = whispering_in_company().remove("agent")
     story.legs["supervisor"].hides_coaching = True
     story.confirms("supervisor").expect("conferenced", "hang up agent")
 
 
-def test_agent_is_let_go_though_twilio_does_not_mute_the_supervisor():
+def test_agent_is_hung_up_although_the_supervisor_mute_is_unconfirmed():
     story = whispering_in_company().remove("agent").expect("conferenced", "monitor supervisor")
     story.fires(ConfirmOverdue).fires(ConfirmOverdue)
     assert "hang up agent" in story.words()
 
 
-def test_agent_is_let_go_though_twilio_refuses_to_mute_the_supervisor():
+def test_agent_is_hung_up_although_twilio_refuses_to_mute_the_supervisor():
     story = whispering_in_company().remove("agent")
     for _ in range(3):
         story.update_refused("supervisor").expect("conferenced", "monitor supervisor")
@@ -297,7 +297,7 @@ def test_end_lets_a_supervisor_go_who_still_rings():
     story.expect_command("supervise-1", "accepted", "failed", reason="command")
 
 
-def test_end_lets_a_supervisor_go_with_the_room():
+def test_end_releases_a_supervisor_with_the_conference():
     supervised().end().expect("ended", "end room")
 
 
@@ -305,7 +305,7 @@ def test_end_lets_a_supervisor_go_with_the_room():
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_nobody_whispers_to_an_agent_on_hold(confirmed):
+def test_no_one_whispers_to_an_agent_on_hold(confirmed):
     """Twilio refuses it (16027)."""
     story = ordering().hold("agent")
     refused_because((story.confirms("agent") if confirmed else story).supervise("whisper"), "supervise-1",
@@ -323,7 +323,7 @@ def test_one_supervisor_at_a_time():
     refused_because(story, "late", why)
 
 
-def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
+def test_supervisor_about_to_be_dialed_is_waited_for():
     why = "the supervisor is still being dialed"
     story = ordering().supervise().supervise("barge", "late")
     refused_because(story, "late", why)
@@ -332,11 +332,11 @@ def test_supervisor_who_is_about_to_be_dialled_is_waited_for():
     story.confirms("customer", "agent").expect("transferring", "dial target", "dial supervisor")
 
 
-def test_nobody_supervises_before_the_agent_has_answered():
+def test_no_one_supervises_before_the_agent_has_answered():
     refused_because(ordering(Scenario().comes_in).supervise(), "supervise-1", "no one has answered yet")
 
 
-def test_nobody_supervises_when_the_agent_is_let_go():
+def test_no_one_supervises_while_the_agent_is_being_released():
     refused_because(ordering(blind_from_bridge).supervise(), "supervise-1", "the agent is already being disconnected")
 
 
@@ -347,12 +347,12 @@ def test_supervisor_may_be_removed_in_each_state():
     story.leaves("supervisor").expect("transferring").expect_command("remove-1", "accepted", "done")
 
 
-def test_supervisor_who_is_let_go_while_his_phone_rings_fails_the_command():
+def test_supervisor_released_while_ringing_fails_the_command():
     story = dialled().placed("supervisor").remove("supervisor").expect("conferenced", "hang up supervisor")
     story.call("supervisor", "canceled").expect_command("remove-1", "accepted", "done")
     story.expect_command("supervise-1", "accepted", "failed", reason="cancelled")
     story.expect("conferenced", "flag customer", "flag agent")
 
 
-def test_nobody_supervises_in_a_conference_without_one():
+def test_no_one_supervises_a_session_without_a_conference():
     assert ordering(conferenced).session.parties.keys() == {"customer", "agent"}

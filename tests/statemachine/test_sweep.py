@@ -44,7 +44,7 @@ def later(story):
 
 @pytest.mark.parametrize("situation", LIVE)
 @pytest.mark.parametrize("finding", ["call-missing", "conference-missing"])
-def test_finding_is_a_suspicion_on_which_a_look_follows(situation, finding):
+def test_sweep_finding_is_a_suspicion_that_triggers_a_read(situation, finding):
     story = later(LIVE[situation]())
     before = story.session
     story.sweep_finds(finding, "customer" if finding == "call-missing" else "")
@@ -98,7 +98,7 @@ def test_customer_who_is_gone_without_a_word_ends_it_after_the_grace_at_the_late
     assert story.session.end_reason == "customer-left"
 
 
-def test_lone_participant_is_let_go_with_every_callback_lost():
+def test_lone_participant_is_released_with_every_callback_lost():
     """Within the grace and one interval of the sweep."""
     for begin in (conferenced, received, browser_talks):
         story = later(begin()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
@@ -106,7 +106,7 @@ def test_lone_participant_is_let_go_with_every_callback_lost():
         story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 
-def test_participant_who_has_left_the_conference_though_his_call_goes_on_is_seen():
+def test_read_shows_a_participant_gone_although_the_call_continues():
     story = later(conferenced()).sweep_finds("call-missing", "agent")
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer",))
     story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", "hang up agent")
@@ -125,7 +125,7 @@ def test_conference_that_has_just_begun_may_be_missing_in_a_list():
     story.expect("conferenced")
 
 
-def test_look_that_is_older_than_what_is_known_is_not_taken():
+def test_read_older_than_the_session_is_discarded_by_the_sweep():
     story = later(waiting().placed("agent")).sweep_finds("call-missing", "agent")
     version = story.session.version
     story.call("agent", "in-progress").joins("agent").confirms("customer", "agent")
@@ -133,14 +133,14 @@ def test_look_that_is_older_than_what_is_known_is_not_taken():
     story.expect("conferenced", phase="").expect_parties(customer="connected", agent="connected")
 
 
-def test_two_findings_make_one_look_and_then_another():
+def test_two_findings_cause_one_read_and_then_another():
     story = later(conferenced()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     story.sweep_finds("conference-missing").expect("conferenced")
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
     story.expect("conferenced", "look")
 
 
-def test_look_without_an_answer_does_not_stop_the_next_sweep():
+def test_unanswered_read_does_not_block_the_next_sweep():
     story = later(conferenced()).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     later(story).sweep_finds("call-missing", "agent").expect("conferenced", "look")
 
@@ -177,7 +177,7 @@ def test_customer_who_was_sent_on_is_left_alone():
     later(story.expect("ended", "send away customer")).sweep_finds("call-live", "customer").expect("ended")
 
 
-def test_leg_that_somebody_else_has_taken_away_is_left_alone():
+def test_leg_moved_away_by_a_third_party_is_ignored_by_the_sweep():
     story = conferenced().leaves("customer", status="in-progress", reason="participant_updated_via_api")
     later(story.fires(LoneOverdue).expect("ended", "end room")).sweep_finds("call-live", "customer").expect("ended")
 
@@ -193,7 +193,7 @@ def test_finding_without_a_name_changes_nothing():
     story.sweep_finds("call-live", conference="").expect("ended")
 
 
-def test_session_that_nobody_knows_takes_no_finding():
+def test_unknown_session_accepts_no_finding():
     story = Room().sweep_finds("call-live", "customer")
     assert story.session.version == 0
     assert story.last.outcome == "unexpected"
@@ -210,7 +210,7 @@ def test_agent_of_a_conference_call_who_waits_is_seen_gone():
 
 @pytest.mark.parametrize("situation", ["bridged", "outbound", "conferenced", "browser", "warm", "parked"])
 @pytest.mark.parametrize("way", ["fails", "is_unknown"])
-def test_look_that_came_to_nothing_is_repeated(situation, way):
+def test_failed_read_is_repeated(situation, way):
     story = later(LIVE[situation]())
     state = story.session.state.value
     story.sweep_finds("call-missing", "agent").expect(state, "look")

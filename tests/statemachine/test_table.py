@@ -66,18 +66,18 @@ def test_the_last_row_of_every_pair_and_no_other_has_no_guard(pair):
 
 
 @pytest.mark.parametrize("state", State)
-def test_what_is_asked_after_every_event_always_has_a_guard(state):
+def test_automatic_rows_always_have_a_guard(state):
     """Without one it would be taken for ever."""
     assert all(row.guard is not None for row in AUTOMATIC_ROWS[state])
     assert list(AUTOMATIC_ROWS[state]) == ALL_ROWS.get((state, Automatic), [])
 
 
-def test_nothing_is_asked_of_a_session_that_has_ended():
+def test_nothing_is_requested_for_an_ended_session():
     assert AUTOMATIC_ROWS[State.ENDED] == ()
 
 
 @pytest.mark.parametrize("pair", ALL_ROWS, ids=lambda pair: f"{pair[0]}-{pair[1].name}")
-def test_no_guard_is_asked_twice_for_one_pair(pair):
+def test_no_guard_appears_twice_for_one_pair(pair):
     asked = [(row.stages, row.guard) for row in ALL_ROWS[pair]]
 
     assert len(asked) == len(set(asked))
@@ -116,7 +116,7 @@ def test_every_event_decides_something_somewhere_unless_it_is_only_kept_for_the_
     assert {event.name for event in EVENTS} - {row.event.name for row in TABLE} == {"conference_event_ignored"}
 
 
-def test_what_is_asked_after_every_event_is_none_of_them():
+def test_automatic_is_not_an_event():
     assert Automatic not in EVENTS
     assert Automatic.name not in IGNORED_BECAUSE
 
@@ -226,7 +226,7 @@ def test_a_page_finds_every_state_and_edge_and_no_style_that_it_would_have_to_fo
     assert not list(drawing.iter("{http://www.w3.org/2000/svg}style"))
 
 
-def test_every_edge_tells_its_events_to_whoever_points_near_it():
+def test_every_edge_shows_its_events_when_the_pointer_is_near():
     svg = "{http://www.w3.org/2000/svg}"
     drawing = ElementTree.fromstring(diagram.svg(is_standalone=False))
     edges = {element.get("id", ""): element for element in drawing.iter(f"{svg}g")}

@@ -16,7 +16,7 @@ from tests.statemachine.transfer_scenarios import (
 )
 
 
-def test_customer_who_is_being_moved_is_not_moved_again_by_a_look_that_came_too_soon():
+def test_moving_customer_is_not_moved_again_after_an_early_read():
     """A second move would take him out of the room that he has just entered."""
     story = outbound().transfer("blind")
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
@@ -25,7 +25,7 @@ def test_customer_who_is_being_moved_is_not_moved_again_by_a_look_that_came_too_
     story.joins("customer", starts=False).expect("transferring", "dial target")
 
 
-def test_customer_whom_our_own_second_move_takes_out_of_the_room_is_waited_for():
+def test_customer_leaving_due_to_our_second_move_is_waited_for():
     """His action had let him in late, just when he was moved once more."""
     story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
     story.reads(customer="in-progress").expect("transferring", "move customer")
@@ -36,7 +36,7 @@ def test_customer_whom_our_own_second_move_takes_out_of_the_room_is_waited_for()
     story.joins("customer", starts=False).takes_part("target").expect("conferenced", *FLAGS)
 
 
-def test_phone_that_rings_in_the_room_takes_nothing_when_the_agent_leaves_meanwhile():
+def test_phone_ringing_in_the_conference_takes_nothing_over_when_the_agent_leaves():
     """It was dialed with early media, so its join proves no answer, whatever the transfer has become since."""
     story = ringing("warm").complete().expect("transferring", "hold customer").joins("target")
     story.confirms("customer").expect("transferring", "hang up agent").call("agent", "completed")
@@ -56,7 +56,7 @@ def test_customer_hears_music_in_the_pause_when_the_agent_has_come_back_and_gone
     assert story.session.parties["customer"].wait_audio == "music"
 
 
-def test_hold_callback_from_before_the_hold_was_asked_for_confirms_nothing():
+def test_hold_callback_from_before_the_hold_request_confirms_nothing():
     """It came late; until the new hold is confirmed the other one stays on hold."""
     story = talking("consult").swap().confirms("target").confirms("customer").expect_held("target")
     story.later(10_000).swap("swap-2").expect("transferring", "hold customer")
@@ -65,13 +65,13 @@ def test_hold_callback_from_before_the_hold_was_asked_for_confirms_nothing():
     story.expect_held("target").confirms("customer").expect("transferring", "unhold target")
 
 
-def test_look_is_not_ordered_while_one_is_open():
+def test_no_second_read_is_requested_while_one_is_pending():
     story = conferenced().transfer("consult").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(ConfirmOverdue).expect("transferring")
     story.is_unknown("read_calls").expect("transferring", "look").is_unknown("read_calls").expect("transferring")
 
 
-def test_look_that_is_never_answered_is_given_up():
+def test_unanswered_read_is_given_up():
     """Its outcome may have been dead-lettered, because deciding it failed."""
     story = talking("consult").complete().expect("transferring", "unhold customer")
     looks = 0
@@ -81,7 +81,7 @@ def test_look_that_is_never_answered_is_given_up():
     assert looks == 2
 
 
-def test_look_of_a_slow_conversion_is_repeated_until_the_move_is_through():
+def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
     """The two are not ended because the one look came while the redirect was still under way."""
     story = Scenario().answered().convert().expect("converting", "move agent")
     (move,) = story.last.effects
@@ -93,7 +93,7 @@ def test_look_of_a_slow_conversion_is_repeated_until_the_move_is_through():
     story.expect("converting", "move customer").joins("customer").expect("conferenced", *FLAGS)
 
 
-def test_target_of_whom_nothing_was_heard_yet_is_not_overdue_with_the_others():
+def test_target_not_yet_dialed_is_not_overdue_with_the_others():
     """The second one still waits for its turn."""
     story = dialling("warm", BOB, "client:carol").placed("target-1").fires(DialOverdue).expect("transferring", "look")
     assert story.session.parties["target-2"].dial_check == ""
@@ -105,7 +105,7 @@ def test_customer_is_not_taken_to_be_off_hold_before_the_hold_in_front_was_sent(
     story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring")
 
 
-def test_look_from_before_a_move_moves_nobody_again():
+def test_read_from_before_a_move_repeats_no_move():
     story = outbound().transfer("blind")
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
     story.fires(StageOverdue).expect("transferring", "look")
@@ -126,7 +126,7 @@ def test_join_of_a_conference_that_was_left_comes_late():
     story.joins("agent", conference=OTHER_ROOM).expect("conferenced", *FLAGS)
 
 
-def test_late_leave_does_not_change_why_somebody_was_not_reached():
+def test_late_leave_does_not_change_why_a_party_was_not_reached():
     story = ringing("consult").call("target", "busy", sip=603).expect("transferring", "unhold customer")
     story.leaves("target", status="busy", reason="participant_add_failed")
     assert story.session.parties["target"].left_reason == "rejected"
@@ -156,14 +156,14 @@ def test_convert_is_refused_while_the_customer_waits_alone():
     story.expect_refused("late", "the agent is already being disconnected", "end")
 
 
-def test_agent_took_the_room_along_though_twilio_does_not_say_who_ended_it():
+def test_agent_ending_the_conference_is_detected_without_a_named_participant():
     story = conferenced().transfer("warm")
     story.conference_ends(reason="participant-with-end-conference-on-exit-left").expect("transferring")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
 
 
 @pytest.mark.parametrize("comes_of_it", ["refused", "unknown"])
-def test_customer_who_can_not_be_told_goodbye_is_hung_up(comes_of_it):
+def test_customer_is_hung_up_when_the_goodbye_fails(comes_of_it):
     story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
     story.expect("ended", "say goodbye to customer", reason="transfer-failed")
     if comes_of_it == "refused":
@@ -173,12 +173,12 @@ def test_customer_who_can_not_be_told_goodbye_is_hung_up(comes_of_it):
     story.expect("ended", "hang up customer")
 
 
-def test_customer_who_is_gone_when_he_should_be_told_goodbye_is_left_alone():
+def test_customer_already_gone_before_the_goodbye_is_left_alone():
     story = blind_from_bridge(policy=Policy(fallback="end")).placed("target").call("target", "busy")
     story.fails("say_and_hang_up", "customer", gone=True).expect("ended")
 
 
-def test_recalled_agent_is_dialled_without_the_targets_digits_also_with_another_number():
+def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_number():
     story = conferenced(Policy(shows_customer_number=True), call_token="token").transfer(
         "blind", "+14155550199", digits="12"
     )
@@ -190,11 +190,11 @@ def test_recalled_agent_is_dialled_without_the_targets_digits_also_with_another_
     assert (recall.kind, recall.digits, recall.caller_id) == ("create_call", "", "")
 
 
-def test_call_that_a_dial_tells_of_after_the_end_is_hung_up():
+def test_call_reported_by_a_dial_after_the_end_is_hung_up():
     dialling("warm", BOB).end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
 
 
-def test_straight_target_who_was_answered_and_is_not_seen_is_looked_for_and_not_given_up():
+def test_directly_dialed_target_that_answered_but_is_missing_is_searched_for():
     story = dialling("warm").placed("target").call("target", "in-progress")
     for _ in range(3):
         story.fires(DialOverdue).expect("transferring", "look").is_unknown("read_calls")

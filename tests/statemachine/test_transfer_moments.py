@@ -153,13 +153,13 @@ def check_between(name: str, between: str, *, told_first: bool = False) -> None:
 
 @pytest.mark.parametrize("between", [one for one in BETWEEN if one.startswith(PEOPLE)])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_somebody_who_leaves_at_any_moment_and_is_told_of_last(name, between):
+def test_party_may_leave_at_any_moment_and_be_reported_last(name, between):
     check_between(name, between)
 
 
 @pytest.mark.parametrize("between", [one for one in BETWEEN if one.startswith(PEOPLE)])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_somebody_who_leaves_at_any_moment_and_is_told_of_first(name, between):
+def test_party_may_leave_at_any_moment_and_be_reported_first(name, between):
     check_between(name, between, told_first=True)
 
 

@@ -35,7 +35,7 @@ def test_warm_transfer_of_a_bridged_call_converts_first():
     story.expect_command("transfer-1", "accepted", "done")
 
 
-def test_transfer_that_is_asked_for_while_it_converts_begins_when_both_are_in():
+def test_transfer_requested_during_conversion_begins_when_both_have_joined():
     story = (
         Scenario().answered().convert().transfer("warm").expect("converting").expect_command("transfer-1", "accepted")
     )
@@ -43,7 +43,7 @@ def test_transfer_that_is_asked_for_while_it_converts_begins_when_both_are_in():
     story.expect_command("convert-1", "accepted", "done")
 
 
-def test_transfer_whose_conversion_is_found_by_a_look_begins_too():
+def test_transfer_also_begins_when_its_conversion_is_found_by_a_read():
     story = Scenario().answered().transfer("warm")
     story.legs["customer"].in_conference = story.legs["agent"].in_conference = True
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("customer", "agent"))
@@ -80,7 +80,7 @@ def test_agent_who_hangs_up_counts_as_complete():
     story.expect_parties(customer="connected", agent="connected", agent_1="left").expect_concluded(COMPLETED)
 
 
-def test_customer_who_hangs_up_lets_everybody_go():
+def test_customer_hanging_up_releases_everyone():
     story = talking("warm").leaves("customer").expect("ended", "end room", reason="customer-left")
     story.expect_transfer("failed", "customer-left")
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
@@ -133,7 +133,7 @@ def test_cancel_while_all_three_talk_lets_the_target_go():
     story.expect_concluded(("transfer", "cancelled", "command"))
 
 
-def test_cancel_before_anybody_was_dialled():
+def test_cancel_before_any_dial():
     story = conferenced().transfer("warm").cancel().expect("conferenced").expect_command("cancel-1", "accepted", "done")
     story.expect_concluded(("transfer", "cancelled", "command"))
     # The flag that was to be cleared is wanted again; what was asked is awaited first.
@@ -147,13 +147,13 @@ def test_cancel_while_it_converts_leaves_both_in_the_conference():
     story.expect_concluded(("transfer", "cancelled", "command"))
 
 
-def test_complete_while_it_converts_goes_on_as_blind():
+def test_complete_during_conversion_continues_as_blind():
     story = Scenario().answered().transfer("warm").complete().expect("converting").joins("agent").joins("customer")
     story.expect("transferring", "hold customer", phase="blind").confirms("customer")
     story.expect("transferring", "hang up agent", "dial target")
 
 
-def test_flag_that_twilio_does_not_confirm_fails_the_transfer_and_nobody_is_dialled():
+def test_flag_not_confirmed_by_twilio_fails_the_transfer_and_no_one_is_dialed():
     story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
     story.is_unknown("read_calls").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(StageOverdue).expect("conferenced")
@@ -161,13 +161,13 @@ def test_flag_that_twilio_does_not_confirm_fails_the_transfer_and_nobody_is_dial
     story.expect_concluded(("transfer", "failed", "flag"))
 
 
-def test_flag_whose_callback_is_lost_is_found_by_a_look():
+def test_flag_with_lost_callback_is_found_by_a_read():
     story = conferenced().transfer("warm").fires(ConfirmOverdue).expect("transferring", "look")
     story.does("agent")
     story.reads(conference=ROOM, inside=("customer", "agent")).expect("transferring", "dial target")
 
 
-def test_agent_who_hangs_up_before_his_flag_is_cleared_takes_the_room_along():
+def test_agent_hanging_up_before_their_flag_is_cleared_ends_the_conference():
     """The customer's action leads him into a fresh room, where he waits for the target."""
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
     story.expect_timers("stage").joins("customer", conference=OTHER_ROOM, starts=False).expect(
@@ -179,13 +179,13 @@ def test_agent_who_hangs_up_before_his_flag_is_cleared_takes_the_room_along():
     story.expect("conferenced", *FLAGS).expect_concluded(COMPLETED)
 
 
-def test_agent_whose_leaving_is_told_before_the_end_of_the_room():
+def test_agent_leave_may_be_reported_before_the_conference_end():
     story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
     story.conference_ends(by="agent").expect("transferring")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect("transferring", "dial target")
 
 
-def test_customer_whom_somebody_else_took_out_of_the_room_leaves_nobody_in_silence():
+def test_customer_moved_away_externally_leaves_no_one_in_silence():
     """His call goes on elsewhere, in someone else's hands: it is left alone, and everyone here is let go."""
     story = ringing("warm").leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.expect("ended", "end room", "hang up target", reason="customer-left")
@@ -207,7 +207,7 @@ def test_second_transfer_after_a_completed_one_is_the_new_agents():
     assert [one.id.rpartition(":")[2] for one in story.outcome_records] == ["transfer-1", "transfer-2"]
 
 
-def test_second_transfer_after_a_failed_one_dials_anew():
+def test_second_transfer_after_a_failed_one_dials_again():
     story = ringing("warm").call("target", "busy").confirms("agent")
     story.transfer("warm", command_id="transfer-2").confirms("agent").expect("transferring", "dial target")
     story.expect_parties(customer="connected", agent="connected", target="dialing")
@@ -262,7 +262,7 @@ def test_refused_without_a_transfer(story, command):
     story.expect_refused("late", "no transfer is in progress", "convert", "transfer", "end")
 
 
-def test_transfer_is_refused_until_somebody_has_answered():
+def test_transfer_is_refused_before_anyone_has_answered():
     Scenario().comes_in().transfer("warm").expect_refused("transfer-1", "no one has answered yet", "end")
 
 
@@ -271,7 +271,7 @@ def test_transfer_is_refused_when_the_agent_has_left_the_conference():
     story.expect_refused("transfer-1", "one of the two parties has hung up", "convert", "end")
 
 
-def test_end_of_a_running_transfer_hangs_up_everybody():
+def test_end_of_a_running_transfer_hangs_up_everyone():
     story = ringing("warm").end().expect("ended", "end room", "hang up target", reason="command")
     story.expect_command("transfer-1", "accepted", "failed", reason="command")
     story.expect_concluded(("transfer", "cancelled", "command"), ("session", "ended", "command"))

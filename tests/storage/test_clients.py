@@ -64,7 +64,7 @@ async def refused(asked: Awaitable[Any]) -> tuple[type[Exception], str]:
     return refusal.type, str(refusal.value)
 
 
-async def test_refusals_are_told_alike(alone: AnyServer, client: Client) -> None:
+async def test_refusals_are_reported_alike_by_all_servers(alone: AnyServer, client: Client) -> None:
     await client.set("s", "x")
     assert await refused(client.hget("s", "f")) == (ResponseError, WRONG_TYPE)
     assert await refused(client.xadd("x", {"f": 1}, id="0-0")) == (
@@ -74,7 +74,7 @@ async def test_refusals_are_told_alike(alone: AnyServer, client: Client) -> None
     assert (await refused(client.execute_command("NONSENSE", "x")))[1].startswith("unknown command")
 
 
-async def test_pipeline_tells_each_reply_and_raises_the_first_refusal(alone: AnyServer, client: Client) -> None:
+async def test_pipeline_returns_each_reply_and_raises_the_first_refusal(alone: AnyServer, client: Client) -> None:
     def filled() -> Any:
         pipeline = client.pipeline(transaction=False)
         pipeline.set("s", 1)
@@ -92,9 +92,7 @@ async def test_pipeline_tells_each_reply_and_raises_the_first_refusal(alone: Any
     assert await both.execute() == [1, 2]
 
 
-async def test_read_that_waits_is_woken_by_whoever_adds_an_entry(
-    alone: AnyServer, client: Client, blocking: Client
-) -> None:
+async def test_blocking_read_is_woken_by_an_appended_entry(alone: AnyServer, client: Client, blocking: Client) -> None:
     other = client_of(alone, blocking=True)
 
     async def by_pipeline() -> None:
@@ -131,7 +129,7 @@ async def test_read_that_waits_comes_back_empty_or_is_cut_short(
     assert await blocking.xread({"x": "0"}, block=20_000) == [[b"x", [(b"1-1", {b"n": b"1"})]]]
 
 
-async def test_who_listens_to_a_channel_hears_what_is_published_from_then_on(alone: AnyServer, client: Client) -> None:
+async def test_channel_subscriber_receives_what_is_published_afterwards(alone: AnyServer, client: Client) -> None:
     handled: list[Any] = []
     assert await client.publish("news", "nobody hears it") == 0
     listening = client.pubsub()

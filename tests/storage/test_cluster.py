@@ -90,7 +90,7 @@ async def eventually(act: Any, timeout_s: float = FAILOVER_S) -> Any:
 # ---- a primary dies --------------------------------------------------------------------------------------------------
 
 
-async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_has_taken_over(
+async def test_only_partitions_of_a_dead_primary_wait_for_failover(
     cluster: ClusterServers, client: Client, publisher: BatchingIngest
 ) -> None:
     """And webhooks, which send nothing but pipelines, find the replica as well."""
@@ -115,9 +115,7 @@ async def test_of_a_dead_primary_only_its_own_partitions_wait_until_the_replica_
 
 
 @pytest.mark.soak
-async def test_of_a_silent_primary_only_its_own_partitions_wait(
-    cluster: ClusterServers, publisher: BatchingIngest
-) -> None:
+async def test_only_partitions_of_a_silent_primary_wait(cluster: ClusterServers, publisher: BatchingIngest) -> None:
     """As when its machine is gone: no one refuses the connection, and it takes the whole deadline to notice."""
     (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
@@ -136,7 +134,7 @@ async def test_of_a_silent_primary_only_its_own_partitions_wait(
 
 
 @pytest.mark.soak
-async def test_commits_and_leases_go_on_at_the_replica(cluster: ClusterServers, client: Client) -> None:
+async def test_commits_and_leases_continue_at_the_replica(cluster: ClusterServers, client: Client) -> None:
     clock, partition = SystemClock(), 0
     key = KEYS.lease(partition)
     lease, _ = await leases.acquire(client, key, "one", clock)
@@ -230,7 +228,7 @@ async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours(
     await client.aclose()
 
 
-async def test_url_is_asked_again_when_all_nodes_have_other_addresses(client: Client) -> None:
+async def test_cluster_url_is_resolved_again_when_all_nodes_have_new_addresses(client: Client) -> None:
     """As after a move of the whole cluster: its name leads to the new nodes."""
     await client.set("a", 1)
     gone = ClusterNode("127.0.0.1", 9, **client.connection_kwargs)

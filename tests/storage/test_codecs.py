@@ -136,14 +136,14 @@ def test_attributes_of_an_effect_are_nested_and_left_out_where_the_directory_say
     assert orjson.loads(effect_codec.encode(OutboxEntry(special, 1)))["attributes"]["beep"] == "true"
 
 
-def test_what_stands_in_the_table_for_always_is_never_stored():
+def test_automatic_table_rows_are_never_stored():
     with pytest.raises(KeyError):
         event_codec.encode(Automatic(session_id="s"))
     with pytest.raises(BadEntryError, match=r"^unknown type$"):
         event_codec.decode({"type": Automatic.name, "session": "s"}, "1-0")
 
 
-def test_what_is_stored_shows_nobodys_number_when_it_is_shown():
+def test_stored_types_hide_phone_numbers_when_shown():
     token = "%7B%22parentCallInfoToken%22%7D"
     effect = CreateCall(effect_id="e", session_id="s", to=NUMBER, timeout_s=30, caller_id=NUMBER, call_token=token)
     session = Session("s", version=1, call_token=token, parties={"customer": Party("customer", "c", address=NUMBER)},
@@ -163,7 +163,7 @@ def test_mark_of_a_done_effect_is_no_order():
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"nonsense", b'{"kind":"redirect_call","committed_at_ms":1}',
                                   b'{"kind":"unknown","committed_at_ms":1}'])  # fmt: skip
-def test_outbox_entry_that_makes_no_sense_is_told(body):
+def test_invalid_outbox_entry_is_reported(body):
     with pytest.raises(BadEntryError):
         effect_codec.decode(body)
 
@@ -192,7 +192,7 @@ def test_every_session_can_be_read_back(session, chance):
 
 
 @given(sessions, sessions, st.data())
-def test_hash_that_is_made_from_an_earlier_one_is_the_same_as_if_made_anew(before, other, data):
+def test_hash_derived_from_an_earlier_one_equals_a_fresh_encoding(before, other, data):
     # What is not taken from the other is the very same object, as it is after a decision.
     names = [field.name for field in dataclasses.fields(Session) if field.name not in {"id", "parties"}]
     taken = data.draw(st.lists(st.sampled_from(names), unique=True))
@@ -294,7 +294,7 @@ def test_transfer_reads_as_people_expect():
     assert {name: fields.get(f"party.target.{name}") for name in inner} == inner
 
 
-def test_what_only_the_worker_needs_is_left_out_while_it_is_empty():
+def test_empty_worker_only_fields_are_omitted():
     fields = session_codec.encode(Session("CA1", version=1, transfer=TransferState(1, TransferMode.WARM, "client:a")))
     assert {"call_token", "options", "former_calls", "dials", "transfer.attempts", "transfer.options"}.isdisjoint(
         fields
@@ -382,7 +382,7 @@ def test_attributes_that_are_the_default_are_left_out_of_an_entry():
     assert event_codec.encode(event) == fields
 
 
-def test_type_that_nobody_knows_how_to_store_is_found_at_the_start():
+def test_type_without_a_codec_is_detected_at_startup():
     @dataclasses.dataclass
     class Odd:
         weight: float = 0.0
@@ -435,14 +435,14 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
         field: text}, f"invalid field {field}")
       for field, text in (("attributes", "{"), ("attributes", "[]"), ("other_agents", "{}"), ("other_agents", "[5]"))),
 ])  # fmt: skip
-def test_entry_that_makes_no_sense_is_told_by_its_field(entry, reason):
+def test_invalid_entry_is_reported_with_its_field(entry, reason):
     with pytest.raises(BadEntryError) as bad:
         event_codec.decode(entry, "1-0")
     assert bad.value.reason == reason
 
 
 @given(st.dictionaries(st.sampled_from(["type", "session", "sequence", "at", "due_ms", "calls", "gone"]), TEXT))
-def test_any_entry_is_an_event_or_told(entry):
+def test_every_entry_decodes_to_an_event_or_is_reported(entry):
     with contextlib.suppress(BadEntryError):
         assert event_codec.decode(entry, "1-0").name == entry["type"]
 

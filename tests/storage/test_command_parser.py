@@ -93,11 +93,11 @@ NAMES = ", ".join(sorted(COMMANDS_BY_NAME))
       for named in ({}, {"type": ""})),
     ({"type": ["end"], "session": "s"}, f"unknown type (unprintable); one of: {NAMES}"),
 ])  # fmt: skip
-def test_command_that_is_wrong_is_told_in_words(fields, words):
+def test_invalid_command_is_explained(fields, words):
     assert refusal(fields) == words
 
 
-def test_of_several_faults_that_of_the_session_is_told_first_then_strange_fields():
+def test_session_fault_is_reported_first_then_unknown_fields():
     assert refusal({**ADD, "session": "a b", "strange": "1", "to": ""}).startswith("session must be")
     assert refusal({**ADD, "strange": "1", "odd": "2", "to": ""}).startswith("add has no field 'odd'")
     assert refusal({**ADD, "to": "", "digits": "x"}).startswith('add: missing field "to"')
@@ -125,13 +125,13 @@ def test_timeout_is_a_number_or_digits(given):
     assert parsed.entry()["timeout"] == "30"
 
 
-def test_what_was_not_given_stands_in_no_entry():
+def test_empty_fields_are_left_out_of_the_entry():
     parsed = parse({**ADD, "brief": "", "id": ""})
     assert parsed.entry() == ADD
     assert parsed.values == {"to": NUMBER, "party": "lawyer"}
 
 
-def test_command_shows_nobodys_number_or_name():
+def test_command_repr_shows_no_number_or_name():
     parsed = parse({**ADD, "brief": "Mrs Smith calls", "id": "c1"})
     assert repr(parsed) == f"ParsedCommand(event_type={Add!r}, session='s', id='c1')"
     assert "Smith" not in str(parsed)

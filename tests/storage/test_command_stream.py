@@ -77,7 +77,7 @@ TYPES = (
      ("call has no field 'to'; "
      "it takes session, agent, customer, mode, brief, confirm, timeout, digits, caller_id and id")),
 ])  # fmt: skip
-def test_command_that_is_wrong_is_told_in_words(fields, words):
+def test_invalid_command_is_explained(fields, words):
     with pytest.raises(BadCommandError) as refused:
         parse(fields)
     assert str(refused.value) == words
@@ -93,7 +93,7 @@ def test_transfer_is_taken_with_all_its_options():
     )  # fmt: skip
 
 
-def test_call_needs_no_session_and_is_a_bridge_unless_told_otherwise():
+def test_call_needs_no_session_and_defaults_to_bridge():
     parsed = parse({**CALL, "confirm": "false", "id": "c1"})
     assert (parsed.event_type, parsed.session) == (Call, "")
     expected = Call(session_id="CS1", token="c1", agent="client:alice", customer=NUMBER)
@@ -169,7 +169,7 @@ async def test_outcome_only_moves_forward(client, keys):
 
 
 @pytest.mark.redis
-async def test_command_id_belongs_to_the_entry_that_asked_first(client, keys):
+async def test_command_id_belongs_to_the_entry_that_claimed_it_first(client, keys):
     async def claim(entry, session="s", digest="d"):
         owner, claimed_for = await scripts.claim_command(client, [keys.command("c")], [entry, session, digest, 100])
         return int(owner), claimed_for.decode()
@@ -202,7 +202,7 @@ async def test_waiting_ends_with_the_outcome_or_with_the_time(client, keys):
 
 
 @pytest.mark.redis
-async def test_nobody_waits_for_the_outcome_of_another_command(client, keys):
+async def test_outcome_of_another_command_is_not_waited_for(client, keys):
     await scripts.claim_command(client, [keys.command("c")], ["1-0", "s", command_stream.digest_of(TRANSFER), 100])
     digest = command_stream.digest_of(CALL)
     async with asyncio.timeout(5):
@@ -212,11 +212,11 @@ async def test_nobody_waits_for_the_outcome_of_another_command(client, keys):
 
 
 @pytest.mark.parametrize("changes", [{"to": "client:bob"}, {"mode": "blind"}, {"confirm": "true"}, {"session": "t"}])
-def test_digest_tells_one_command_from_another(changes):
+def test_digest_distinguishes_commands(changes):
     assert command_stream.digest_of(TRANSFER | changes) != command_stream.digest_of(TRANSFER)
 
 
-def test_digest_is_of_what_is_asked_for_alone():
+def test_digest_covers_only_the_requested_fields():
     same = {"id": "c1", "brief": "", **dict(reversed(TRANSFER.items()))}
     assert command_stream.digest_of(same) == command_stream.digest_of(TRANSFER)
     assert re.fullmatch("[0-9a-f]{16}", command_stream.digest_of(TRANSFER))

@@ -122,7 +122,7 @@ async def test_same_epoch_under_another_name_is_another_holder(store, client, ke
         await store.commit(partition, lease, Batch())
 
 
-async def test_expired_lease_that_nobody_took_still_commits(store, client, keys, partition, lease):
+async def test_expired_lease_that_was_not_taken_over_still_commits(store, client, keys, partition, lease):
     await client.hset(keys.lease(partition), "until", 1)
     assert await store.commit(partition, lease, Batch(sessions=[opened()])) is CommitResult.OK
 
@@ -336,7 +336,7 @@ async def test_group_is_made_again_after_everything_was_flushed(store, client, k
     assert (await client.xinfo_groups(keys.events(partition)))[0]["last-delivered-id"].decode() == ids[0]
 
 
-async def test_forgotten_scripts_are_sent_again(store, client, keys, partition, lease):
+async def test_flushed_scripts_are_sent_again(store, client, keys, partition, lease):
     await store.commit(partition, lease, Batch())
     await client.script_flush()
     assert await store.commit(partition, lease, Batch()) is CommitResult.OK
@@ -362,7 +362,7 @@ async def refused_write(client, keys, partition):
         await client.xadd(keys.events(partition), {"type": "x"})
 
 
-async def test_broken_record_is_told_from_a_missing_one(store, client, keys):
+async def test_broken_record_differs_from_a_missing_one(store, client, keys):
     await client.hset(keys.session("half"), mapping={"version": "1", "id": "half"})
     await client.set(keys.session("odd"), "text")
     await client.hset(keys.session("bytes"), mapping={"version": b"\xff"})

@@ -26,7 +26,7 @@ async def test_number_of_partitions_is_fixed_at_first_use(client):
     assert (await config.load(client, "test")).partitions == 8
 
 
-async def test_level_of_the_first_version_that_comes_stands(client):
+async def test_schema_version_of_the_first_process_persists(client):
     older = SCHEMA_VERSION - 1
     assert (await config.ensure(client, "test", 8, schema_version=older)).schema_version == older
     assert (await config.ensure(client, "test", 8)).schema_version == older
@@ -34,12 +34,12 @@ async def test_level_of_the_first_version_that_comes_stands(client):
     assert (await config.ensure(client, "fresh", 8)).schema_version == SCHEMA_VERSION
 
 
-async def test_newer_level_is_told(client):
+async def test_newer_schema_version_is_returned(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
     assert (await config.ensure(client, "test", 8)).schema_version == 99
 
 
-async def test_set_up_that_is_somebody_elses_is_refused(client):
+async def test_foreign_configuration_is_refused(client):
     await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
     with pytest.raises(SettingsError, match="does another program use this prefix"):
         await config.ensure(client, "test", 8)
@@ -68,7 +68,7 @@ async def test_level_never_goes_back(client):
     assert await config.read_schema_version(client, "test") == 2
 
 
-async def test_level_of_a_prefix_that_nobody_has_used_is_told(client):
+async def test_schema_version_of_an_unused_prefix_is_reported_as_not_initialized(client):
     with pytest.raises(config.NotInitializedError):
         await config.read_schema_version(client, "nobody")
 
@@ -100,7 +100,7 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 
 
-async def test_prefix_that_nobody_has_used_is_told(client):
+async def test_unused_prefix_is_reported_as_not_initialized(client):
     with pytest.raises(config.NotInitializedError):
         await config.load(client, "nobody")
 
@@ -132,7 +132,7 @@ async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):
         assert not await blocking.xread({"nothing": "0"}, block=20)
 
 
-def test_cluster_is_asked_for_in_the_url():
+def test_cluster_is_selected_in_the_url():
     assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
 
 

@@ -203,7 +203,7 @@ async def test_only_what_is_stored_is_acknowledged_while_states_change(
         ("ERR something of tomorrow", "refuses (ERR)", False),
     ],
 )  # fmt: skip
-async def test_words_of_redis_are_told_as_states(tmp_path: Path, words: str, state: str, passes: bool):
+async def test_redis_error_messages_are_mapped_to_states(tmp_path: Path, words: str, state: str, passes: bool):
     answering: set[asyncio.StreamWriter] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -247,7 +247,7 @@ def fail_over(relay: Relay, old: RedisServer, new: RedisServer) -> None:
     relay.lead_to(new.socket, cut=False)
 
 
-async def test_what_is_refused_by_a_demoted_server_is_stored_at_the_new_one(
+async def test_events_refused_by_a_demoted_primary_are_stored_on_the_new_one(
     after_failover: tuple[Relay, RedisServer, RedisServer], keys: Keys, clock: SystemClock
 ):
     relay, old, new = after_failover
@@ -287,7 +287,7 @@ async def test_blocking_reads_leave_a_demoted_server_when_a_write_has_met_it(
         await each.aclose()
 
 
-async def test_address_that_still_leads_to_the_demoted_server_is_asked_again_but_not_all_the_time(
+async def test_address_still_leading_to_demoted_server_is_resolved_again_at_intervals(
     after_failover: tuple[Relay, RedisServer, RedisServer],
 ):
     relay, old, new = after_failover

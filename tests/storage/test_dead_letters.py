@@ -51,7 +51,7 @@ async def test_event_goes_back_as_it_was_and_its_letter_is_gone(client, keys, le
     assert await letters.count() == 0
 
 
-async def test_command_that_has_failed_by_being_put_aside_is_open_again(client, keys, letters):
+async def test_command_failed_by_dead_lettering_is_reopened_on_retry(client, keys, letters):
     stream, fields = converting(keys)
     await scripts.claim_command(client, [keys.command("c1")], CLAIM)
     await scripts.report_command(client, [keys.command("c1")], ["failed", f"{DEAD_LETTERED}odd", SESSION, 60])
@@ -107,7 +107,7 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
         ("elsewhere", None, "Conferral does not read the stream it came from"),
     ],
 )
-async def test_what_would_be_put_aside_again_says_so_and_stays(client, keys, letters, stream, fields, told):
+async def test_letter_that_would_be_dead_lettered_again_says_so_and_stays(client, keys, letters, stream, fields, told):
     of_partition, good = converting(keys)
     streams = {"commands": keys.commands, "events": of_partition, "elsewhere": "other:{0}:events"}
     await put_aside(client, keys, streams[stream], good if fields is None else fields)
@@ -128,6 +128,6 @@ async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, let
     assert await letters.count() == CHUNK + 1
 
 
-async def test_one_that_somebody_has_put_there_without_a_reason_has_one_to_be_asked_for_by(client, keys, letters):
+async def test_dead_letter_without_a_reason_gets_a_searchable_one(client, keys, letters):
     await client.xadd(keys.dead, {"type": "end"})
     assert (await only(letters)).reason == NO_REASON

@@ -48,7 +48,7 @@ async def entry(client, keys) -> OutboxEntry | None:
 
 
 @pytest.mark.usefixtures("ordered")
-async def test_first_mark_is_written_and_the_second_is_told(client, keys, dials, lease):
+async def test_first_mark_is_written_and_a_second_is_reported(client, keys, dials, lease):
     assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
     assert await dials.mark_sent(PARTITION, lease, "d1", 8_000) is MarkResult.ALREADY_MARKED
 
@@ -64,7 +64,7 @@ async def test_mark_is_what_the_codec_writes(client, keys, dials, lease):
 
 
 @pytest.mark.usefixtures("ordered")
-async def test_who_lost_the_lease_marks_nothing(client, keys, clock, dials, lease):
+async def test_worker_that_lost_the_lease_marks_nothing(client, keys, clock, dials, lease):
     await client.hset(keys.lease(PARTITION), "until", 1)
     await leases.acquire(client, keys.lease(PARTITION), "two", clock)
 
@@ -72,7 +72,7 @@ async def test_who_lost_the_lease_marks_nothing(client, keys, clock, dials, leas
     assert await entry(client, keys) == ENTRY
 
 
-async def test_what_nobody_waits_for_is_not_marked(client, keys, dials, lease):
+async def test_dial_no_one_waits_for_is_not_marked(client, keys, dials, lease):
     assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
     assert not await client.exists(keys.outbox(PARTITION))
 
@@ -103,14 +103,14 @@ async def test_call_is_whose_notes_it_first(client, keys, dials):
 
 
 @pytest.mark.parametrize("state, has_ended", [("transferring", False), ("ended", True), (None, True)])
-async def test_session_has_ended_or_is_forgotten(client, keys, dials, state, has_ended):
+async def test_session_counts_as_ended_when_ended_or_missing(client, keys, dials, state, has_ended):
     if state is not None:
         await client.hset(keys.session("S1"), "state", state)
 
     assert await dials.has_ended("S1") is has_ended
 
 
-async def test_order_without_a_commit_stands_in_the_outbox_once(client, keys, dials):
+async def test_effect_without_a_commit_appears_in_the_outbox_once(client, keys, dials):
     await dials.append_job(PARTITION, DIAL, 1_000)
     await dials.append_job(PARTITION, DIAL, 2_000)
 
@@ -137,7 +137,7 @@ async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials,
     assert await dials.dial_status("S1", "d1") == standing
 
 
-async def test_calls_that_the_session_knows_are_told_with_a_dial(client, keys, dials):
+async def test_dial_status_includes_the_calls_known_to_the_session(client, keys, dials):
     parties = {"agent": Party("agent", label="agent-1", call_sid="CA1"), PARTY.name: PARTY}
     session = Session("S1", state=State.TRANSFERRING, parties=parties, former_calls=("CA2", "CA3"))
     await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
@@ -145,7 +145,7 @@ async def test_calls_that_the_session_knows_are_told_with_a_dial(client, keys, d
     assert (await dials.dial_status("S1", "d1")).known_calls == {"CA1", "CA2", "CA3"}
 
 
-async def test_dial_of_a_forgotten_session_is_not_wanted(dials):
+async def test_dial_of_an_unknown_session_is_not_wanted(dials):
     assert await dials.dial_status("S1", "d1") == DialStatus(is_wanted=False)
 
 
@@ -161,7 +161,7 @@ async def asks(dials: DialClaims, name: str, *, urgent: bool = True) -> bool:
     return await dials.acquire_dial_permit(name, 0.01, urgent=urgent) == 0.0
 
 
-async def test_turns_are_as_far_apart_as_was_asked_for(client, keys, dials):
+async def test_dial_permits_are_spaced_as_requested(client, keys, dials):
     assert await dials.acquire_dial_permit("one", 2, urgent=True) == 0.0
     assert 0.4 < await dials.acquire_dial_permit("one", 2, urgent=True) <= 0.5
     assert 0.4 < await dials.acquire_dial_permit("two", 2, urgent=True) <= 0.5
@@ -179,7 +179,7 @@ async def test_pause_saves_no_turns(client, keys, dials):
     assert not await asks(dials, "one")
 
 
-async def test_who_asks_a_little_late_does_not_slow_the_pace(client, keys, dials):
+async def test_slightly_late_request_does_not_slow_the_dial_rate(client, keys, dials):
     assert await asks(dials, "one")
     assert not await asks(dials, "one")
     seconds, micros = await client.time()
@@ -212,7 +212,7 @@ async def test_workers_take_turns(client, keys, dials):
     assert {name: got.count(name) for name in names} == dict.fromkeys(names, 10)
 
 
-async def test_dial_that_nobody_waits_for_gets_no_turn_while_a_caller_waits(client, keys, dials):
+async def test_dial_without_a_waiting_caller_gets_no_turn_before_one_with(client, keys, dials):
     assert await asks(dials, "one")
     assert not await asks(dials, "one", urgent=False)
     assert not await asks(dials, "two", urgent=True)
@@ -227,7 +227,7 @@ async def test_dial_that_nobody_waits_for_gets_no_turn_while_a_caller_waits(clie
     assert await asks(dials, "one", urgent=False)
 
 
-async def test_who_stops_asking_is_forgotten(client, keys, dials):
+async def test_dial_that_stops_asking_loses_its_place(client, keys, dials):
     assert await asks(dials, "one")
     assert not await asks(dials, "gone", urgent=True)
     await becomes_due(client, keys)
@@ -240,7 +240,7 @@ async def test_who_stops_asking_is_forgotten(client, keys, dials):
     assert not await client.hexists(keys.dial_rate, "gone")
 
 
-async def test_clock_that_went_back_or_a_pace_that_was_raised_holds_nobody_up(client, keys, dials):
+async def test_clock_set_back_or_raised_rate_delays_no_dial(client, keys, dials):
     seconds, _ = await client.time()
     await client.hset(keys.dial_rate, "next", (seconds + 86_400) * 1_000_000)
     await client.hset(keys.dial_rate, "gone", f"0 {(seconds + 86_000) * 1_000_000} {(seconds + 86_400) * 1_000_000}")
@@ -256,7 +256,7 @@ async def test_nonsense_in_the_key_is_passed_over(client, keys, dials):
     assert await asks(dials, "one")
 
 
-async def test_pace_that_nobody_needs_any_more_is_forgotten(client, keys, dials):
+async def test_unused_dial_rate_state_expires(client, keys, dials):
     await dials.acquire_dial_permit("one", 1, urgent=True)
 
     assert 0 < await client.pttl(keys.dial_rate) <= 3_000
@@ -271,7 +271,7 @@ async def test_turns_are_given_when_redis_is_full(client, dials):
         await client.config_set("maxmemory", "0")
 
 
-async def test_of_many_who_ask_at_once_one_gets_the_turn(server, keys):
+async def test_one_of_many_concurrent_requesters_gets_the_dial_permit(server, keys):
     clients = [client_of(server) for _ in range(8)]
     try:
         answers = [

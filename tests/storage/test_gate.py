@@ -28,7 +28,7 @@ async def test_a_dial_belongs_to_the_call_that_asks_first_however_often_it_asks(
     assert claims == [GateClaim.OURS, GateClaim.ANOTHER_CALL] * 2
 
 
-async def test_of_calls_that_ask_at_once_one_has_the_dial(publisher):
+async def test_one_of_several_concurrent_calls_claims_the_dial(publisher):
     calls = [f"CA{number}" for number in range(20)]
     claims = await asyncio.gather(*(publisher.claim_gate(SESSION, ONE, call) for call in calls))
 
@@ -62,7 +62,7 @@ async def test_a_contest_whose_winner_has_left_goes_to_the_next_who_asks(publish
     assert await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST, gone) is expected
 
 
-async def test_who_was_told_of_a_loss_is_told_so_again_even_when_the_winner_has_left(publisher):
+async def test_claim_lost_once_stays_lost_even_after_the_winner_has_left(publisher):
     await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
     await publisher.claim_gate(SESSION, TWO, "CA3", CONTEST)
 
@@ -79,7 +79,7 @@ async def test_a_contest_that_was_taken_over_stays_with_the_new_winner(publisher
     assert await publisher.claim_gate(SESSION, THREE, "CA4", CONTEST, [ONE]) is GateClaim.LOST
 
 
-async def test_of_all_who_take_over_at_once_one_wins(publisher):
+async def test_one_of_several_concurrent_takeovers_wins(publisher):
     await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
     heirs = [str(number) * 20 for number in range(9)]
 
@@ -116,13 +116,13 @@ async def test_contests_dials_and_sessions_do_not_disturb_each_other(publisher):
         assert await publisher.claim_gate(session, TWO, f"CB-{session}", ONE) is GateClaim.OURS
 
 
-async def test_claims_are_forgotten_after_the_longest_session(publisher, client, keys):
+async def test_gate_claims_expire_after_the_longest_session(publisher, client, keys):
     await publisher.claim_gate(SESSION, ONE, "CA2", CONTEST)
 
     assert GATES_TTL_S - 5 <= await client.ttl(keys.gates(SESSION)) <= GATES_TTL_S
 
 
-async def test_a_script_that_redis_has_forgotten_is_sent_again(publisher, client):
+async def test_script_lost_by_redis_is_sent_again(publisher, client):
     await publisher.claim_gate(SESSION, ONE, "CA2")
     await client.script_flush()
 
@@ -156,7 +156,7 @@ async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_aw
     await client.aclose()
 
 
-async def test_a_full_redis_lets_nobody_pass(publisher, client, keys):
+async def test_full_redis_rejects_gate_claims(publisher, client, keys):
     await client.config_set("maxmemory", "100kb")
     try:
         with pytest.raises(StoreUnreachableError):

@@ -101,7 +101,7 @@ async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publ
     await other.close()
 
 
-async def test_calls_of_an_identity_are_forgotten_after_a_minute_and_no_key_holds_it(publisher, client, keys):
+async def test_calls_of_an_identity_expire_after_a_minute_and_no_key_contains_it(publisher, client, keys):
     identity = "sip:+14155550123@example.com"
     assert not await publisher.exceeds_call_limit(identity, "CA1", 1)
     key = publisher._identity_key(identity)
@@ -179,7 +179,7 @@ async def test_refusal_of_one_event_does_not_touch_the_others(publisher, client,
     assert results[1] is None
 
 
-async def test_full_redis_is_told_as_out_of_reach(publisher, client):
+async def test_full_redis_is_reported_as_unreachable(publisher, client):
     await client.config_set("maxmemory", "100kb")
     try:
         with pytest.raises(StoreUnreachableError):
@@ -258,7 +258,7 @@ async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, 
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
 
 
-async def test_refusal_that_does_not_pass_is_told_at_the_deadline(publisher, client):
+async def test_persistent_refusal_is_reported_at_the_deadline(publisher, client):
     await client.config_set("min-replicas-to-write", 9)
     try:
         with pytest.raises(StoreUnreachableError):

@@ -26,7 +26,7 @@ async def test_free_lease_is_taken(client, clock):
     assert lease.is_valid(clock)
 
 
-async def test_held_lease_is_not_taken_and_tells_its_holder(client, clock):
+async def test_held_lease_is_not_acquired_and_its_holder_is_returned(client, clock):
     await take(client, clock, "one")
     other = await take(client, clock, "two")
     assert isinstance(other, LeaseInfo)
@@ -53,7 +53,7 @@ async def test_released_lease_is_taken_at_once_and_known_as_clean(client, clock)
     assert other.sent_until_ms == other.acquired_at_ms
 
 
-async def test_number_of_the_last_commit_goes_on_under_the_next_holder(client, clock):
+async def test_commit_number_continues_under_the_next_holder(client, clock):
     lease = await take(client, clock, "one")
     await client.hset(KEY, "commit", 41)
     await leases.release(client, lease)
@@ -95,7 +95,7 @@ async def test_lease_that_ran_out_by_our_own_clock_is_not_sure(client, clock):
     assert not lease.is_valid(clock)
 
 
-async def test_of_many_who_ask_at_once_one_gets_it(client, clock):
+async def test_one_of_many_concurrent_acquirers_gets_the_lease(client, clock):
     taken = await asyncio.gather(*(take(client, clock, f"worker-{n}") for n in range(20)))
     assert sum(isinstance(lease, Lease) for lease in taken) == 1
 
@@ -111,7 +111,7 @@ async def test_full_redis_still_renews_and_hands_over(client, clock):
         await client.config_set("maxmemory", "0")
 
 
-async def test_own_lease_is_taken_anew_when_the_answer_that_gave_it_was_lost(client, clock):
+async def test_own_lease_is_acquired_again_when_the_reply_was_lost(client, clock):
     first = await take(client, clock, "one")
     again = await take(client, clock, "one")
     assert (first.holder, again.holder) == ("1:one", "2:one")
@@ -242,7 +242,7 @@ async def test_lease_that_was_given_back_is_free_whatever_was_seen_before(client
 
 
 @pytest.mark.parametrize("set_ms", [3_600_000, -3_600_000])
-async def test_next_holder_goes_on_with_the_time_of_the_one_before(client, clock, set_ms):
+async def test_next_holder_continues_with_the_time_of_the_previous_one(client, clock, set_ms):
     """Redis's clock shows an hour less or more than the partition's time."""
     lease = await take(client, clock, "one")
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms + set_ms)

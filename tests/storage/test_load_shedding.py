@@ -67,7 +67,7 @@ def test_session_has_fifty_events_a_second_in_the_long_run():
     assert rates.try_acquire("quiet")
 
 
-def test_only_so_many_sessions_are_kept(monkeypatch):
+def test_number_of_tracked_sessions_is_limited(monkeypatch):
     monkeypatch.setattr(load_shedding, "SESSIONS_MAX", 10)
     rates = SessionRates(Hands())
     for number in range(1_000):
@@ -91,7 +91,7 @@ def test_session_that_is_too_fast_loses_what_decides_nothing_and_nothing_else():
 
 @pytest.mark.parametrize("event", [deciding(), noted()], ids=lambda event: event.name)
 @pytest.mark.parametrize("reason", Reason)
-def test_what_decides_is_left_out_for_no_reason(event: Event, reason: Reason, monkeypatch):
+def test_deciding_events_are_never_shed(event: Event, reason: Reason, monkeypatch):
     metrics = Metrics()
     watched = LoadShedding(Hands(), metrics)
     if reason is Reason.SESSION:
@@ -104,7 +104,7 @@ def test_what_decides_is_left_out_for_no_reason(event: Event, reason: Reason, mo
     assert shed(metrics) == ({reason.value: 1} if event.ignored_because else {})
 
 
-def test_log_tells_what_was_left_out_once_in_a_while():
+def test_shed_events_are_logged_once_in_a_while():
     clock = Hands()
     watched = LoadShedding(clock, Metrics())
     with capture_logs() as lines:
@@ -159,7 +159,7 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
 
 
 @pytest.mark.redis
-async def test_length_of_a_stream_is_asked_for_once_a_second(publisher: BatchingIngest, metrics: Metrics, monkeypatch):
+async def test_stream_length_is_read_once_a_second(publisher: BatchingIngest, metrics: Metrics, monkeypatch):
     hands, sent = Hands(), Counter[str]()
     publisher._shedding = LoadShedding(hands, metrics)
     run = publisher._batcher.run
@@ -222,7 +222,7 @@ async def test_bytes_of_those_who_gave_up_are_free_again(server: AnyServer, keys
 
 
 @pytest.mark.redis
-async def test_those_in_front_who_gave_up_hold_nobody_up(
+async def test_abandoned_operations_do_not_block_those_behind_them(
     publisher: BatchingIngest, client: Client, keys: Keys, monkeypatch
 ):
     """A whole pipeline of operations that no one waits for any more, and behind it one that someone does."""

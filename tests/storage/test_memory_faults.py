@@ -72,7 +72,7 @@ async def test_fault_of_one_command(
     assert await client.get("k") == (b"v" if is_done else None)
 
 
-async def test_scripts_are_asked_for_by_their_names(memory: MemoryServer, client: Client) -> None:
+async def test_scripts_are_reported_by_name(memory: MemoryServer, client: Client) -> None:
     asked: list[str] = []
     memory.fault = asked.append
     await claim(client)
@@ -191,7 +191,7 @@ async def test_killed_client_hears_nothing_any_more_and_sends_nothing(memory: Me
     assert await other.publish("news", "x") == 0
 
 
-async def test_command_of_somebody_who_was_cancelled_is_done_all_the_same(memory: MemoryServer, client: Client) -> None:
+async def test_command_of_a_cancelled_client_is_still_executed(memory: MemoryServer, client: Client) -> None:
     for latency in (None, lambda _: (0.01, 0.01)):
         memory.latency = latency
         writing = asyncio.ensure_future(client.xadd("s", {"n": 1}))
@@ -204,7 +204,7 @@ async def test_command_of_somebody_who_was_cancelled_is_done_all_the_same(memory
     assert await client.xlen("s") == 2
 
 
-async def test_paused_server_does_later_what_nobody_waits_for_any_more(memory: MemoryServer, client: Client) -> None:
+async def test_paused_server_executes_abandoned_commands_later(memory: MemoryServer, client: Client) -> None:
     memory.pause()
     with pytest.raises(RedisTimeoutError):
         await client.set("k", "v")
@@ -251,7 +251,7 @@ async def test_ids_never_go_back_and_keys_expire_by_the_clock(client: Client, ha
     assert await client.dbsize() == 1
 
 
-async def test_time_goes_on_within_a_millisecond(client: Client, hands: Hands) -> None:
+async def test_time_advances_within_a_millisecond(client: Client, hands: Hands) -> None:
     times = [await client.time() for _ in range(1_200)]
     assert times == sorted(times)
     assert len(set(times)) == 1_000

@@ -43,7 +43,7 @@ async def ignoring_silence(work: Awaitable[Any]) -> None:
         return
 
 
-def test_no_more_than_so_many_commands_are_at_one_node() -> None:
+def test_concurrent_commands_per_node_are_limited() -> None:
     async def body(client: SplitClient, _clock: ClusterClock) -> None:
         limits, at, most = NodeLimits(client, 3), {"a": 0, "b": 0}, {"a": 0, "b": 0}
 

@@ -34,7 +34,7 @@ TRANSFER = OutcomeRecord(
 SESSION = OutcomeRecord("CA1:session", "session", "CA1", "ended", "agent-left", started_at_ms=1, ended_at_ms=2)
 
 
-def test_transfer_is_told_with_everybody_it_tried_to_reach():
+def test_transfer_is_reported_with_every_party_it_tried_to_reach():
     fields = encode_outcome(TRANSFER)
     attempts = orjson.loads(fields.pop("attempts"))
     assert fields == {
@@ -83,7 +83,7 @@ async def published(client, keys) -> list[bytes]:
 
 
 @pytest.mark.redis
-async def test_what_was_ordered_is_told_and_leaves_the_outbox(ordered, access, client, keys):
+async def test_requested_outcomes_are_published_and_leave_the_outbox(ordered, access, client, keys):
     for body in (await access.outbox(0)).values():
         await access.finish_write(0, decode(body).work, session_ttl_s=60)
     assert sorted(await published(client, keys)) == [b"CA1:session", b"CA1:transfer:1"]
@@ -111,7 +111,7 @@ async def test_outcome_stays_in_the_outbox_while_redis_is_full(ordered, access, 
 
 
 @pytest.mark.redis
-async def test_outcome_stays_in_the_outbox_when_the_key_is_somebody_elses(ordered, access, client, keys):
+async def test_outcome_stays_in_the_outbox_when_the_key_is_foreign(ordered, access, client, keys):
     await client.set(keys.outcomes, "somebody else's")
     with pytest.raises(StoreError):
         await access.finish_write(0, PublishOutcome(TRANSFER), session_ttl_s=60)
@@ -142,7 +142,7 @@ async def test_outcomes_and_dead_letters_are_kept_for_so_long(client, keys):
 
 
 @pytest.mark.redis
-async def test_calls_are_forgotten_with_their_session(access, client, keys):
+async def test_calls_expire_with_their_session(access, client, keys):
     for call_sid in ("CA1", "CA2"):
         await client.set(keys.call(call_sid), "CA1")
     await access.finish_write(0, ExpireCalls("CA1", ("CA1", "CA2", "CA3")), session_ttl_s=60)

@@ -57,7 +57,7 @@ async def test_own_hint_is_passed_over(server, client, keys):
         assert two.heard == 2
 
 
-async def test_listening_goes_on_after_the_connection_broke(single, client, keys):
+async def test_listening_resumes_after_a_broken_connection(single, client, keys):
     async with listening(single, keys, "one") as one:
         await client.client_kill_filter(_type="pubsub")
         await until(lambda: one.heard >= 2)

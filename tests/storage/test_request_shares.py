@@ -129,7 +129,7 @@ async def test_where_workers_outnumber_a_pool_they_take_turns(client, keys, time
     assert await workers[0].ask() == request_shares.REFRESH_SOON_S
 
 
-async def test_what_a_dead_worker_held_is_free_when_its_time_is_up(client, keys, time):
+async def test_share_of_a_dead_worker_is_freed_when_it_expires(client, keys, time):
     await client.hset(
         keys.request_shares, mapping={"dead": "20 8 1", "odd": "?", "clock_offset": "24 8 99999999999999"}
     )
@@ -143,7 +143,7 @@ async def test_what_a_dead_worker_held_is_free_when_its_time_is_up(client, keys,
 @pytest.mark.parametrize(
     ("count", "then"), [(1, BUDGET), (3, Share(8, 2)), (9, Share(2, 0)), (30, Share(1, 0))], ids=str
 )
-async def test_silent_node_with_the_shares_stops_nobody(client, keys, time, monkeypatch, count, then):
+async def test_unreachable_share_node_blocks_no_worker(client, keys, time, monkeypatch, count, then):
     """Each keeps an even part of the budget, by the number of workers at the end."""
     workers = workers_of(client, keys, time, count)
     for _ in range(4):

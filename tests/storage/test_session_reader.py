@@ -87,7 +87,7 @@ async def test_only_sessions_of_a_state_are_listed(reader, client, keys, limit):
 
 
 @pytest.mark.redis
-async def test_page_looks_at_no_more_sessions_than_it_may(reader, client, keys, monkeypatch):
+async def test_page_reads_no_more_sessions_than_its_limit(reader, client, keys, monkeypatch):
     monkeypatch.setattr(session_reader, "CHUNK", 2)
     monkeypatch.setattr(session_reader, "SCANNED_MAX", 4)
     await add_live(client, keys, *(f"b{n}" for n in range(20)))
@@ -171,7 +171,7 @@ async def test_logs_are_followed_from_the_last_entry_seen(reader, client, keys):
 
 
 @pytest.mark.redis
-async def test_somebody_elses_key_costs_its_own_session_alone(reader, client, keys):
+async def test_foreign_key_affects_only_its_own_session(reader, client, keys):
     await add_live(client, keys, "S1", "S2")
     await client.delete(keys.session("S1"))
     await client.set(keys.session("S1"), "text")
@@ -180,14 +180,14 @@ async def test_somebody_elses_key_costs_its_own_session_alone(reader, client, ke
 
 
 @pytest.mark.redis
-async def test_what_redis_refuses_is_told(reader, client, keys):
+async def test_redis_refusal_is_raised_as_a_store_error(reader, client, keys):
     await client.set(keys.log("S1"), "text")
     with pytest.raises(StoreError):
         await reader.read_log("S1")
 
 
 @pytest.mark.redis
-async def test_page_shows_nobodys_number(reader, client, keys):
+async def test_page_shows_no_phone_numbers(reader, client, keys):
     await add_live(client, keys, "S1")
     assert "0123" not in repr(await reader.list_sessions())
 
@@ -219,13 +219,13 @@ def test_cursor_leads_back_to_its_place(place):
     cursors._encode(["live", "0", ""]), cursors._encode(["ended", None, "S1"]), cursors._encode(["ended", 1.5, "a"]),
     cursors._encode(["ended", 2**60, "a"]), LogCursor("1-0").text,
 ])  # fmt: skip
-def test_what_is_no_cursor_of_sessions_is_refused(text):
+def test_invalid_session_cursor_is_refused(text):
     with pytest.raises(BadCursorError, match=r"^cursor must be that of the page before$"):
         cursors.read_cursor(text)
 
 
 @pytest.mark.parametrize("entry_id", ["", "5", "-", "1-0 +", "(1-0", "1-0\n"])
-def test_what_is_no_entry_is_no_cursor_of_a_log(entry_id):
+def test_invalid_entry_id_is_refused_as_a_log_cursor(entry_id):
     with pytest.raises(BadCursorError):
         cursors.read_log_cursor(LogCursor(entry_id).text)
 
@@ -258,7 +258,7 @@ async def test_events_are_appended_to_their_sessions_partitions_in_order(client,
 
 
 @pytest.mark.redis
-async def test_refused_append_is_told(client, keys):
+async def test_refused_append_is_reported(client, keys):
     await client.set(keys.events(keys.partition_of("s1")), "of a wrong type")
     with pytest.raises(StoreError):
         await event_writer.append_events(client, keys, [Convert(session_id="s1", token="c")])

@@ -35,7 +35,7 @@ SESSION = Session(
 )
 
 
-def test_session_is_told_as_it_was_stored():
+def test_session_is_returned_as_stored():
     facts = view_of(session_codec.encode(SESSION))
     assert facts == SessionView(
         "conferenced", conference_sid="CF1", phase="ringing", end_reason="agent-left", mode="conference",
@@ -52,7 +52,7 @@ def test_session_is_told_as_it_was_stored():
     assert "close soon" not in repr(facts)
 
 
-def test_what_was_left_out_is_what_the_session_says_it_is_at_first():
+def test_omitted_fields_have_the_initial_values_of_the_session():
     facts = view_of(session_codec.encode(Session("S1", version=1)))
     assert facts == SessionView("bridged", phase="ringing", conference_name="S1", id="S1", version=1)
     told = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
@@ -71,7 +71,7 @@ def test_what_was_left_out_is_what_the_session_says_it_is_at_first():
     ("transfer.attempts", '{"party": 1}'), ("transfer.attempts", '[{"started_at_ms": "x"}]'),
     ("party.agent.address", NUMBER),  # a party has a status
 ])  # fmt: skip
-def test_what_makes_no_sense_counts_as_not_told(field, text):
+def test_invalid_field_counts_as_missing(field, text):
     assert view_of({"state": "bridged", field: text}) == view_of({"state": "bridged"})
 
 
@@ -84,5 +84,5 @@ def test_attributes_of_a_newer_version_are_passed_over():
                                         "agent_number", "party.agent.supervises", "party.agent.wait_audio", "party.",
                                         "party.agent.status", "transfer.attempts", "timers", "\ufffd", "."]),
                        st.text(max_size=40)))  # fmt: skip
-def test_any_hash_with_a_state_is_told(record):
+def test_any_hash_with_a_state_is_shown(record):
     assert view_of({"state": "bridged", **record}).state == "bridged"

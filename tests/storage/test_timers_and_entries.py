@@ -99,7 +99,7 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
     }  # fmt: skip
 
 
-async def test_suspects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
+async def test_suspects_are_counted_and_cleared_with_their_commit(access, store, client, keys, lease):
     from conferral.storage.partition.session_store import Batch
 
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
@@ -116,7 +116,7 @@ async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, k
     assert [await access.mark_suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
 
 
-async def test_deaths_over_effects_are_counted_and_forgotten_with_their_commit(access, store, client, keys, lease):
+async def test_worker_deaths_over_effects_are_counted_and_cleared_on_commit(access, store, client, keys, lease):
     from conferral.storage.partition.session_store import Batch
 
     assert await access.count_deaths(P, [], 2) == {}

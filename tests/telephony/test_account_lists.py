@@ -142,7 +142,7 @@ async def test_list_that_ends_with_its_bound_is_whole_and_one_that_was_not_begun
     assert (account.has_all_calls, account.calls) == (False, frozenset())
 
 
-async def test_refusal_for_load_is_waited_out_and_the_same_page_asked_for_again() -> None:
+async def test_rate_limited_page_is_requested_again_after_a_pause() -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
     reader, pauses = reader_of(http)
     http.faults.extend([ProviderBusyError(http_status=429, retry_after_s=3.0), ProviderBusyError(http_status=429)])
@@ -155,7 +155,7 @@ async def test_refusal_for_load_is_waited_out_and_the_same_page_asked_for_again(
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknownError(http_status=503), ProviderUnreachableError()])
-async def test_page_that_could_not_be_had_is_asked_for_again(error: ProviderError) -> None:
+async def test_page_that_failed_to_load_is_requested_again(error: ProviderError) -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(1_500)})
     reader, pauses = reader_of(http)
     http.faults.extend([error] * FAILURES_MAX)
@@ -208,7 +208,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
     assert account.has_all_calls is (calls == "{}")
 
 
-async def test_reading_ends_before_the_next_request_when_it_is_told_to() -> None:
+async def test_reading_stops_before_the_next_request_on_demand() -> None:
     http = ListingHttp({("Calls", "in-progress"): calls(5_000)})
     reader, _ = reader_of(http)
 

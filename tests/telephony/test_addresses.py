@@ -63,13 +63,13 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
 
 
 @pytest.mark.parametrize("text", ["5551234", "4155550123", "14155550123", "+0123456"])
-def test_a_number_that_is_not_in_full_is_told_how_to_write_it(text):
+def test_incomplete_number_error_explains_the_format(text):
     with pytest.raises(AddressError, match=r"^must be \+, country code and number, such as \+12025550145, "):
         parse_address(text)
 
 
 @pytest.mark.parametrize("text", ["911", "112", "555123", "+1911", "+141555"])
-def test_a_short_number_is_told_that_it_is_never_dialled(text):
+def test_short_number_error_says_it_is_never_dialed(text):
     with pytest.raises(AddressError, match=r"^short and emergency numbers are never dialed$"):
         parse_address(text)
 
@@ -83,7 +83,7 @@ def test_no_text_raises_anything_but_our_error(text):
     assert not re.search(r"\s", address.text)
 
 
-def test_an_address_shows_nobody_in_its_repr():
+def test_address_repr_hides_the_number():
     assert repr(parse_address("+14155550123")) == "<Address number>"
 
 
@@ -146,7 +146,7 @@ def test_a_region_follows_the_numbering_plan_even_for_reserved_numbers(number, r
         ("sip:example.com", "sip:+14155550123@example.com", False),  # a gateway would dial it
     ],
 )
-def test_only_what_the_list_names_may_be_dialled(setting, text, allowed):
+def test_only_destinations_on_the_allow_list_may_be_dialed(setting, text, allowed):
     allow_list = AllowList.from_setting(setting, OWN_NUMBER)
 
     assert allow_list.allows(parse_address(text)) is allowed
@@ -262,7 +262,7 @@ def test_no_agent_is_no_error():
         ({"CONFERRAL_ALLOWED_DESTINATIONS": "everything"}, "CONFERRAL_ALLOWED_DESTINATIONS"),
     ],
 )
-def test_an_agent_who_may_not_be_dialled_stops_the_start(changes, setting):
+def test_disallowed_agent_prevents_startup(changes, setting):
     with pytest.raises(SettingsError) as caught:
         resolve_agent(load(ServiceSettings, ENVIRON | changes))
 

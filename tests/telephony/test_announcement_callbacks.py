@@ -15,7 +15,7 @@ from tests.telephony.test_callback_events import conference, fields
         ("", "", ""),
     ],
 )
-def test_what_was_announced_is_told_by_its_url(url, command, played):
+def test_announcement_is_identified_by_its_url(url, command, played):
     event = conference(fields("announcement_ends", AnnounceUrl=url))
 
     assert (event.command, event.url) == (command, played)

@@ -97,7 +97,7 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
     )  # fmt: skip
 
 
-def test_a_call_that_waits_in_a_conference_tells_how_it_is_set_up_and_who_else_is_tried():
+def test_waiting_conference_call_event_carries_attributes_and_other_agents():
     attributes = ConferenceAttributes(beep="onEnter", after_url="https://example.com/survey")
 
     event = call_received(
@@ -110,7 +110,7 @@ def test_a_call_that_waits_in_a_conference_tells_how_it_is_set_up_and_who_else_i
     )  # fmt: skip
 
 
-def test_somebody_who_calls_from_a_browser_is_the_agent_of_a_session_that_he_may_name():
+def test_browser_caller_is_the_agent_of_a_session_they_may_name():
     event = client_call(fields("browser_calls_somebody"))
 
     assert event == ClientCallReceived(
@@ -133,7 +133,7 @@ def test_a_session_name_that_is_no_id_is_refused(named):
 
 
 @pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 256)])
-def test_whom_a_browser_calls_is_what_it_wrote(to, expected):
+def test_callee_of_a_browser_call_is_what_the_browser_sent(to, expected):
     assert callee_of(fields("browser_calls_somebody", To=to)) == expected
 
 
@@ -161,7 +161,7 @@ def test_a_caller_need_not_have_a_number(moment, customer):
     assert call_received(fields(moment), "client:bob").customer_address == customer
 
 
-def test_an_agent_who_rings_is_told_by_party_sequence_and_time():
+def test_ringing_agent_event_has_party_sequence_and_time():
     event = progressed(fields("agent_rings"))
 
     assert event == CallProgressed(
@@ -185,14 +185,14 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
     assert (event.status, event.sequence, event.sip_response_code, event.is_final) == (status, sequence, sip, final)
 
 
-def test_a_call_that_was_placed_by_rest_is_told_by_its_dial():
+def test_call_placed_by_rest_is_identified_by_its_dial():
     event = call_progressed(fields("target_rings"), CallCallback(CALLER, "target", "d1"), OWN_NUMBER)
 
     assert (event.party, event.dial, event.call_sid, event.status) == ("target", "d1", TARGET, "ringing")
     assert event.address == "+14155550177"
 
 
-def test_which_of_several_agents_rings_is_told_by_the_url():
+def test_ringing_agent_of_several_is_identified_by_the_url():
     event = call_progressed(fields("agent_rings"), CallCallback(CALLER, "agent", agent_number=2), OWN_NUMBER)
 
     assert (event.party, event.agent_number) == ("agent", 2)
@@ -212,7 +212,7 @@ def test_the_numbers_status_callback_is_the_callers(known, session):
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
 
 
-def test_without_a_sequence_the_token_tells_the_event():
+def test_token_names_the_event_if_there_is_no_sequence():
     event = progressed(fields("agent_rings", SequenceNumber=None))
 
     assert (event.sequence, event.token) == (None, f"call_progressed:{AGENT}:ringing")
@@ -227,7 +227,7 @@ def test_a_dial_that_ends_keeps_both_statuses():
     )  # fmt: skip
 
 
-def test_an_action_that_is_asked_again_tells_of_the_same_end():
+def test_repeated_dial_action_reports_the_same_end():
     action = DialAction(CALLER, "customer", DialKind.BRIDGE)
     first = dial_ended(fields("dial_ends_answered"), action)
 
@@ -299,7 +299,7 @@ def test_each_conference_callback_is_an_event(moment, expected):
     assert conference(fields(moment)) == expected
 
 
-def test_somebody_who_joins_starts_the_conference_unless_twilio_says_otherwise():
+def test_joining_participant_starts_the_conference_unless_twilio_says_otherwise():
     event = conference(fields("agent_joins", StartConferenceOnEnter=None))
 
     assert isinstance(event, ParticipantJoined)
@@ -317,7 +317,7 @@ def test_somebody_who_joins_starts_the_conference_unless_twilio_says_otherwise()
         ("participant-modify", False, False),
     ],
 )  # fmt: skip
-def test_a_change_without_flags_is_told_by_its_name(kind, held, muted, flags):
+def test_participant_change_without_flags_uses_the_event_name(kind, held, muted, flags):
     event = conference(fields("customer_is_held", StatusCallbackEvent=kind, **flags))
 
     assert isinstance(event, ParticipantChanged)
@@ -328,7 +328,7 @@ def test_a_change_without_flags_is_told_by_its_name(kind, held, muted, flags):
     ("coaching", "to_coach", "coaches"),
     [("true", AGENT, AGENT), (None, AGENT, AGENT), ("false", AGENT, ""), ("true", None, ""), ("true", "", "")],
 )
-def test_whom_somebody_coaches_is_told_only_while_he_does(coaching, to_coach, coaches):
+def test_coached_party_is_reported_only_while_being_coached(coaching, to_coach, coaches):
     event = conference(fields("supervisor_whispers", Coaching=coaching, CallSidToCoach=to_coach))
 
     assert isinstance(event, ParticipantChanged)
@@ -343,7 +343,7 @@ def test_other_conference_events_are_noted(kind):
     assert (event.kind, event.call_sid) == (kind, AGENT)
 
 
-def test_a_gate_that_is_reached_is_the_same_event_however_often_it_is_asked():
+def test_repeated_gate_requests_produce_the_same_event():
     first = gate_reached(fields("target_answers_at_the_gate"), GATE)
 
     assert first == GateReached(
@@ -352,7 +352,7 @@ def test_a_gate_that_is_reached_is_the_same_event_however_often_it_is_asked():
     assert gate_reached(fields("target_answers_at_the_gate"), GATE.next_request("")) == first
 
 
-def test_what_the_gate_decides_is_told_by_dial_call_and_decision():
+def test_gate_decision_is_identified_by_dial_call_and_decision():
     assert gate_decided(fields("target_presses_a_key"), Gate(CALLER, "d1", 2), GateDecision.ACCEPTED) == GateDecided(
         session_id=CALLER, token=f"gate_decided:d1:{TARGET}:accepted", dial="d1", call_sid=TARGET, decision="accepted",
     )  # fmt: skip
@@ -369,7 +369,7 @@ def test_what_the_gate_decides_is_told_by_dial_call_and_decision():
         ({}, GATE.next_request("*"), "other"),
     ],
 )
-def test_a_key_is_told_by_the_first_request_and_remembered_by_those_that_follow(form, gate, digits):
+def test_key_from_the_first_request_is_kept_in_later_ones(form, gate, digits):
     assert digits_of(form, gate) == digits
 
 
@@ -389,7 +389,7 @@ def test_a_conference_event_of_a_later_day_is_kept_by_its_name():
     assert event.kind == "participant-levitate"
 
 
-def test_a_conference_event_without_sequence_is_told_by_its_token():
+def test_conference_event_without_sequence_is_identified_by_its_token():
     tokens = {
         conference(fields(moment, SequenceNumber=None)).token
         for moment in ("agent_joins", "agent_leaves", "conference_starts", "conference_ends")

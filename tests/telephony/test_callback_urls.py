@@ -112,7 +112,7 @@ def test_the_next_question_of_a_gate_forgets_what_came_before():
     assert gate.next_question() == Gate("CA1", "d1", question=2)
 
 
-def test_a_gate_remembers_that_the_brief_was_said_however_often_it_is_asked_again():
+def test_gate_remembers_across_requests_that_the_brief_was_said():
     gate = Gate("CA1", "d1").next_request("").after_brief()
 
     assert gate == Gate("CA1", "d1", briefed=True)
@@ -122,7 +122,7 @@ def test_a_gate_remembers_that_the_brief_was_said_however_often_it_is_asked_agai
 @pytest.mark.parametrize(
     ("pressed", "key"), [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")]
 )
-def test_a_gate_that_is_asked_again_remembers_the_key(pressed, key):
+def test_repeated_gate_request_remembers_the_key(pressed, key):
     again = Gate("CA1", "d1", question=2).next_request(pressed)
 
     assert again == Gate("CA1", "d1", question=2, request_number=2, key=key)
@@ -266,7 +266,7 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
     assert (1 + int(asked["rc"])) * (int(asked["ct"]) + int(asked["rt"])) <= 15_000
 
 
-def test_a_first_question_does_not_mention_how_often_it_was_asked():
+def test_first_request_url_has_no_request_number():
     url = URLS.dial_action(DialAction("CA1", "customer", DialKind.BRIDGE))
 
     assert url.startswith(

@@ -60,7 +60,7 @@ def heard_by(line: SandboxCallLine, call_sid: str) -> frozenset[str]:
     return hears.parties if hears else frozenset()
 
 
-async def test_who_comes_in_is_greeted_once_and_then_hears_the_tune(line: SandboxCallLine) -> None:
+async def test_waiting_customer_is_greeted_once_and_then_hears_audio(line: SandboxCallLine) -> None:
     line.greets = True
 
     await customer_waits(line)
@@ -72,7 +72,7 @@ async def test_who_comes_in_is_greeted_once_and_then_hears_the_tune(line: Sandbo
     assert any("Welcome to the shop" in interval.sound.content for interval in line.caller.sounds_heard)
 
 
-async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says_so(line: SandboxCallLine) -> None:
+async def test_supervisor_is_heard_only_by_the_intended_parties_and_twilio_confirms_it(line: SandboxCallLine) -> None:
     conference, customer, agent = await two_talk(line)
     supervisor = await joins(line, "supervisor", SUPERVISOR, conference, supervises=True)
     update = UpdateParticipant(
@@ -100,7 +100,7 @@ async def test_a_supervisor_is_heard_by_those_who_shall_hear_him_and_twilio_says
     assert (seen[supervisor].coaches, seen[supervisor].muted) == ("", True)
 
 
-async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: SandboxCallLine) -> None:
+async def test_no_one_coaches_a_party_that_is_not_in_the_conference(line: SandboxCallLine) -> None:
     conference, _, _ = await two_talk(line)
     supervisor = await joins(line, "supervisor", SUPERVISOR, conference, supervises=True)
     update = UpdateParticipant(
@@ -115,7 +115,9 @@ async def test_nobody_coaches_somebody_who_is_not_in_the_conference(line: Sandbo
 
 
 @pytest.mark.parametrize("to_one", [False, True])
-async def test_a_sentence_is_heard_by_all_or_by_one_and_its_end_is_told(line: SandboxCallLine, to_one: bool) -> None:
+async def test_announced_sentence_is_heard_by_all_or_one_and_its_end_is_reported(
+    line: SandboxCallLine, to_one: bool
+) -> None:
     conference, customer, agent = await two_talk(line)
     line.sentences["c1"] = "We close at six"
 
@@ -179,7 +181,7 @@ async def test_a_conference_is_recorded_from_its_start_and_paused_by_its_name(li
     await line.until(lambda: len(line.of(RecordingChanged)) == 2)
 
 
-async def test_who_speaks_is_noted(line: SandboxCallLine) -> None:
+async def test_speaker_is_noted(line: SandboxCallLine) -> None:
     _, customer, _ = await two_talk(line)
 
     line.sandbox.call(customer).speak()
@@ -189,7 +191,7 @@ async def test_who_speaks_is_noted(line: SandboxCallLine) -> None:
     assert (noted.kind, noted.call_sid) == ("participant-speech-start", customer)
 
 
-async def test_an_event_that_nobody_knows_is_noted_by_its_name(line: SandboxCallLine) -> None:
+async def test_unknown_conference_event_is_recorded_by_name(line: SandboxCallLine) -> None:
     conference, customer, _ = await two_talk(line)
 
     line.sandbox.send_callback(conference, "participant-levitate", {"CallSid": customer, "Height": "3 m"})
@@ -198,7 +200,7 @@ async def test_an_event_that_nobody_knows_is_noted_by_its_name(line: SandboxCall
     assert [event.kind for event in line.of(ConferenceEventIgnored)] == ["participant-levitate"]
 
 
-async def test_the_customer_goes_on_elsewhere_after_the_conference(line: SandboxCallLine) -> None:
+async def test_customer_continues_elsewhere_after_the_conference(line: SandboxCallLine) -> None:
     _, customer, _ = await two_talk(line)
     survey = line.public_url + "/survey"
 

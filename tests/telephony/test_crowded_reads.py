@@ -49,7 +49,7 @@ async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() 
     assert event_codec.decode(entry, "1-0") == replace(read, entry_id="1-0")
 
 
-async def test_of_many_who_are_not_in_the_conference_a_bounded_number_is_read_and_the_rest_is_named() -> None:
+async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed() -> None:
     calls, http = calls_with(
         {"GET Conferences": page("conferences", ROOM), INSIDE: _participants(1)}
         | {f"GET Calls/{sid}": call(sid, "completed") for sid in EVERYONE}

@@ -67,7 +67,7 @@ DIALS = [(PARTICIPANT, TO_PARTICIPANTS), (CALL, TO_CALLS)]
 PLACED = {"sid": "CA7", "call_sid": "CA7", "queue_time": "1500"}
 
 
-async def test_somebody_is_dialled_straight_into_the_conference() -> None:
+async def test_party_is_dialed_directly_into_the_conference() -> None:
     calls, http = calls_with({TO_PARTICIPANTS: PLACED}, SETUP)
 
     assert await calls.perform(PARTICIPANT) == PlacedCall("CA7", queue_ms=1500)
@@ -94,7 +94,7 @@ async def sent_for(effect: CreateParticipant, setup: CallSetup = SETUP) -> dict[
     return dict(sent)
 
 
-async def test_somebody_is_dialled_into_a_room_that_is_set_up_as_the_directory_says() -> None:
+async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
     attributes = ConferenceAttributes(
         record="true", beep="onExit", jitter_buffer_size="off", region="de1", trim="do-not-trim", max_participants=9,
         wait_url="https://example.com/a.wav", greeting="Hello", time_limit_s=60, hangup_on_star=True,
@@ -111,13 +111,13 @@ async def test_somebody_is_dialled_into_a_room_that_is_set_up_as_the_directory_s
 
 
 @pytest.mark.parametrize("record", ["false", "customer"])
-async def test_somebody_who_is_dialled_into_a_room_that_is_not_recorded_does_not_change_that(record: str) -> None:
+async def test_dialing_into_an_unrecorded_conference_does_not_start_recording(record: str) -> None:
     attributes = ConferenceAttributes(record=record, trim="do-not-trim")
 
     assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT)
 
 
-async def test_a_supervisor_is_dialled_muted_and_starts_nothing() -> None:
+async def test_supervisor_is_dialed_muted_and_does_not_start_the_conference() -> None:
     effect = replace(PARTICIPANT, party="supervisor", label="supervisor-3", early_media=False)
 
     assert await sent_for(replace(effect, supervises=True)) == await sent_for(effect) | {
@@ -125,7 +125,7 @@ async def test_a_supervisor_is_dialled_muted_and_starts_nothing() -> None:
     }  # fmt: skip
 
 
-async def test_somebody_who_is_dialled_asks_for_the_same_events_as_those_who_join() -> None:
+async def test_dialed_party_subscribes_to_the_same_events_as_a_joining_one() -> None:
     documents = TwimlBuilder(URLS, language="en-US", voice=None, with_speaker_events=True)
 
     sent = await sent_for(PARTICIPANT, replace(SETUP, twiml=documents))
@@ -135,7 +135,7 @@ async def test_somebody_who_is_dialled_asks_for_the_same_events_as_those_who_joi
     ]  # fmt: skip
 
 
-async def test_somebody_is_dialled_to_the_gate() -> None:
+async def test_party_is_dialed_to_the_gate() -> None:
     calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
 
     assert await calls.perform(replace(CALL, digits="ww12#")) == PlacedCall("CA7", queue_ms=1500)
@@ -203,9 +203,7 @@ async def test_a_dial_whose_answer_names_no_call_has_an_unknown_outcome(effect: 
     from_status(400, 16025), from_status(400, 16024), from_status(400, 21211), from_status(400, 21210),
     from_status(403, 20403), GONE, from_status(429, 20429), from_status(503), OutcomeUnknownError(),
 ])  # fmt: skip
-async def test_what_twilio_says_to_a_dial_is_raised_as_it_is_after_one_request(
-    effect: Dial, name: str, error: ProviderError
-) -> None:
+async def test_dial_error_is_raised_unchanged_after_one_request(effect: Dial, name: str, error: ProviderError) -> None:
     calls, http = calls_with({name: error}, SETUP)
 
     with pytest.raises(type(error)) as caught:
@@ -231,7 +229,7 @@ def test_a_label_that_twilio_does_not_take_is_refused_for_good(code: int) -> Non
     "+4420794600", "+442079460018", "+18765550123", "911", "+19005550123", "alice", "", "sip:bob@example.com",
     "client:alice?admin=true", " +14155550177",
 ])  # fmt: skip
-async def test_who_is_not_on_the_allow_list_is_never_dialled(effect: Dial, _name: str, to: str) -> None:
+async def test_party_not_on_the_allow_list_is_never_dialed(effect: Dial, _name: str, to: str) -> None:
     calls, http = calls_with({}, SETUP)
 
     with pytest.raises(ProviderRefusedError) as caught:
@@ -257,7 +255,7 @@ async def test_a_refusal_is_logged_without_the_address() -> None:
 
 
 @pytest.mark.parametrize("effect, _name", DIALS)
-async def test_a_setup_without_a_list_dials_nobody(effect: Dial, _name: str) -> None:
+async def test_setup_without_an_allow_list_dials_no_one(effect: Dial, _name: str) -> None:
     calls, http = calls_with({}, CallSetup(URLS, DOCUMENTS, own_number=OWN))
 
     with pytest.raises(ProviderRefusedError):
@@ -278,7 +276,7 @@ def test_a_setup_shows_no_number() -> None:
     ([{"call_sid": "CA1", "label": "customer-1"}], ""),
     ([{"call_sid": "CA1", "label": None}, {"call_sid": "CA7", "label": "target-3", "status": "ringing"}], "CA7"),
 ])  # fmt: skip
-async def test_a_dial_is_looked_for_by_its_label(inside: list[dict[str, Any]], expected: str) -> None:
+async def test_dial_is_searched_for_by_its_label(inside: list[dict[str, Any]], expected: str) -> None:
     calls, http = calls_with({"GET Conferences/CF1/Participants": page("participants", *inside)})
 
     assert await calls.find_dial(PARTICIPANT) == expected
@@ -286,13 +284,13 @@ async def test_a_dial_is_looked_for_by_its_label(inside: list[dict[str, Any]], e
     assert len(http.requests) == 1
 
 
-async def test_nobody_is_being_dialled_into_a_conference_that_is_over() -> None:
+async def test_ended_conference_has_no_dial_to_find() -> None:
     calls, _ = calls_with({"GET Conferences/CF1/Participants": GONE})
 
     assert await calls.find_dial(PARTICIPANT) == ""
 
 
-async def test_trouble_with_a_look_is_not_taken_for_nobody() -> None:
+async def test_failed_read_is_not_taken_as_no_dial() -> None:
     error = from_status(503)
     calls, _ = calls_with({"GET Conferences/CF1/Participants": error})
 
@@ -326,7 +324,7 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
     assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
 
 
-async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> None:
+async def test_ended_calls_that_may_belong_to_a_dial_are_listed() -> None:
     listed = [
         placed("CA1"),
         placed("CA2") | {"status": "busy"},
@@ -358,7 +356,7 @@ async def test_calls_that_may_have_come_of_a_dial_and_are_over_are_listed() -> N
     ({"end_on_exit": False}, {"Hold": "false", "EndConferenceOnExit": "false"}),
     ({"hold": False, "end_on_exit": True}, {"Hold": "false", "EndConferenceOnExit": "true"}),
 ])  # fmt: skip
-async def test_of_a_participant_only_what_is_named_is_changed(changes: dict[str, Any], sent: dict[str, str]) -> None:
+async def test_participant_update_changes_only_named_attributes(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"}}, SETUP)
 
     assert await calls.perform(replace(UPDATE, **changes)) is None
@@ -400,7 +398,7 @@ async def test_a_sentence_is_sent_inline() -> None:
 
 
 @pytest.mark.parametrize("error", [GONE, OVER])
-async def test_nobody_is_left_to_be_told_anything_on_a_call_that_is_over(error: ProviderError) -> None:
+async def test_message_on_an_ended_call_is_no_error(error: ProviderError) -> None:
     calls, _ = calls_with({"POST Calls/CA1": error}, SETUP)
 
     assert await calls.perform(SAY) is None

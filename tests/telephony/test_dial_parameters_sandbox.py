@@ -27,7 +27,7 @@ def participant(conference: str, **changes: Any) -> CreateParticipant:
 CALL = CreateCall(effect_id="d2", session_id=SESSION, party="target", to="client:alice", timeout_s=60)
 
 
-async def test_who_waits_is_heard_of_as_somebody_who_does_not_start_the_room(line: SandboxCallLine) -> None:
+async def test_waiting_party_is_reported_as_not_starting_the_conference(line: SandboxCallLine) -> None:
     conference = await customer_waits(line)
 
     (joined,) = line.of(ParticipantJoined)
@@ -37,13 +37,13 @@ async def test_who_waits_is_heard_of_as_somebody_who_does_not_start_the_room(lin
     assert (read.conference_sid, [seen.label for seen in read.participants]) == (conference, ["customer-1"])
 
 
-async def test_the_tune_is_asked_for_again_when_it_has_been_played(line: SandboxCallLine) -> None:
+async def test_wait_audio_is_requested_again_when_it_ends(line: SandboxCallLine) -> None:
     await customer_waits(line)
 
     await line.until(lambda: len(line.waits) >= 3)
 
 
-async def test_somebody_who_is_dialled_straight_is_heard_of_by_the_dial(line: SandboxCallLine) -> None:
+async def test_callbacks_of_a_directly_dialed_party_carry_the_dial(line: SandboxCallLine) -> None:
     conference = await customer_waits(line)
     line.sandbox.phone(TARGET).script(answer_after_s=2)
 
@@ -59,7 +59,7 @@ async def test_somebody_who_is_dialled_straight_is_heard_of_by_the_dial(line: Sa
     assert (joined.call_sid, joined.label, joined.start_on_enter) == (dialled.call_sid, "target-2", True)
 
 
-async def test_somebody_who_is_still_ringing_is_found_by_the_label(line: SandboxCallLine) -> None:
+async def test_ringing_party_is_found_by_the_label(line: SandboxCallLine) -> None:
     conference = await customer_waits(line)
     line.sandbox.phone(TARGET).script(answer_after_s=None)
     effect = participant(conference)
@@ -82,7 +82,7 @@ async def test_a_label_that_is_in_use_leaves_the_outcome_to_be_read(line: Sandbo
     assert [call.sid for call in line.sandbox.calls_of(TARGET)] == []
 
 
-async def test_nobody_is_dialled_into_a_room_that_does_not_exist(line: SandboxCallLine) -> None:
+async def test_no_one_is_dialed_into_a_nonexistent_conference(line: SandboxCallLine) -> None:
     with pytest.raises(ProviderGoneError):
         await line.calls.perform(participant("CF" + "0" * 32))
 
@@ -114,7 +114,7 @@ async def test_hold_and_flag_are_confirmed_by_a_callback_and_by_a_read(line: San
     )
 
 
-async def test_somebody_at_the_gate_hears_the_brief_presses_1_and_joins(line: SandboxCallLine) -> None:
+async def test_party_at_the_gate_hears_the_brief_presses_1_and_joins(line: SandboxCallLine) -> None:
     line.conference, line.gate_asks = await customer_waits(line), True
     line.sandbox.phone("client:alice").script(answer_after_s=1, keys="1")
 
@@ -129,7 +129,7 @@ async def test_somebody_at_the_gate_hears_the_brief_presses_1_and_joins(line: Sa
 
 
 @pytest.mark.parametrize("key, told", [("#", "#"), ("7", "7"), ("", "")])
-async def test_any_other_key_or_none_is_told_too(line: SandboxCallLine, key: str, told: str) -> None:
+async def test_other_key_or_no_key_is_reported_too(line: SandboxCallLine, key: str, told: str) -> None:
     line.gate_asks = True
     line.sandbox.phone("client:alice").script(answer_after_s=0, keys=key)
 
@@ -171,7 +171,7 @@ async def test_a_call_whose_answer_was_lost_is_found_and_only_once(line: Sandbox
     assert await line.calls.perform(find) == PlacedCall("")
 
 
-async def test_who_is_told_a_sentence_is_hung_up_after_it(line: SandboxCallLine) -> None:
+async def test_party_is_hung_up_after_hearing_a_sentence(line: SandboxCallLine) -> None:
     await customer_waits(line)
     assert line.caller is not None
     say = SayAndHangUp(

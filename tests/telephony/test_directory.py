@@ -123,7 +123,7 @@ def test_a_file_may_say_nothing(path, settings, text):
     assert found.inbound("client:somebody").agents == ("client:alice",)
 
 
-def test_without_a_file_and_an_agent_there_is_nobody():
+def test_directory_is_empty_without_a_file_and_an_agent():
     bare = {name: value for name, value in ENVIRON.items() if name != "CONFERRAL_AGENT"}
     found = load_directory(load(ServiceSettings, bare))
     assert found == Directory()
@@ -141,14 +141,14 @@ def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
 # ---- names in settings and commands ------------------------------------------------------------------------------
 
 
-def test_settings_may_name_somebody(path, settings):
+def test_settings_may_use_directory_names(path, settings):
     path.write_text(WHOLE, "utf-8")
     found = load_directory(settings(CONFERRAL_AGENT="2nd-line", CONFERRAL_TRANSFER_FALLBACK="billing"))
     assert found.inbound("+14155550100").agents == ("client:bob",)
     assert found.fallback == NUMBER
 
 
-def test_settings_that_name_nobody_are_told_together(path, settings):
+def test_settings_with_invalid_names_are_reported_together(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError) as wrong:
         load_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
@@ -158,7 +158,7 @@ def test_settings_that_name_nobody_are_told_together(path, settings):
 
 
 @pytest.mark.parametrize("word", ["recall", "end"])
-def test_words_of_the_fallback_name_nobody(settings, word):
+def test_fallback_keywords_are_not_resolved_as_names(settings, word):
     assert resolve_fallback(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
 
 
@@ -192,7 +192,7 @@ def test_reason_repeats_no_number(text, reason):
 # ---- faults ------------------------------------------------------------------------------------------------------
 
 
-def test_every_fault_is_told_at_once_with_its_key(faults):
+def test_all_directory_errors_are_reported_at_once_with_their_keys(faults):
     text = """# our numbers
 [destinations]
 billing = "+18765550123"
@@ -304,7 +304,7 @@ def test_a_file_that_is_not_there(tmp_path, settings):
         assert wrong.value.problems == (f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)
 
 
-def test_a_wrong_allow_list_is_told_by_its_own_name(path, settings):
+def test_invalid_allow_list_is_reported_under_its_setting(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError, match=r"^CONFERRAL_ALLOWED_DESTINATIONS: entry 1 "):
         load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="nowhere"))
@@ -324,7 +324,7 @@ def test_a_file_that_has_changed_is_read_again(path, settings):
     assert logs == [{"event": "directory_read", "log_level": "info", "destinations": 1, "numbers": 0}]
 
 
-def test_a_broken_file_keeps_the_old_one_and_is_told_with_its_key(path, settings):
+def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings):
     path.write_text(WHOLE, "utf-8")
     file = DirectoryFile(settings())
     before = file.current

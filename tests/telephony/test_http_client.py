@@ -177,7 +177,7 @@ async def test_base_url_is_replaced_and_path_and_query_are_kept(twilio: Scripted
     )
 
 
-async def test_host_that_is_not_twilios_is_never_asked(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
     with pytest.raises(OutcomeUnknownError):
         await http.request("GET", "https://elsewhere.example/2010-04-01/x.json", auth=("AC1", "secret"))
 
@@ -323,7 +323,7 @@ HTML = b"<html><body>Bad gateway</body></html>"
         pytest.param(answered(302, b"", "Location: /other"), ProviderRefusedError, 302, 0, 0, id="a redirect"),
     ],
 )
-async def test_each_trouble_is_one_request_and_one_error_of_ours(
+async def test_each_transport_error_is_one_request_and_one_provider_error(
     twilio: ScriptedTwilio,
     http: PooledHttpClient,
     metrics: Metrics,
@@ -348,7 +348,7 @@ async def test_each_trouble_is_one_request_and_one_error_of_ours(
     assert metrics.registry.get_sample_value("conferral_rest_request_seconds_count", counted) == 1
 
 
-async def test_failures_are_counted_by_what_failed_and_there_are_only_so_many(
+async def test_failures_are_counted_by_cause_with_a_limited_number_of_labels(
     twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "FAILURES_MAX", 4)

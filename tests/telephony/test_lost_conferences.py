@@ -60,7 +60,7 @@ async def test_conference_that_is_over_is_none(answer: Answer) -> None:
     assert len(http.requests) == 1
 
 
-async def test_of_several_of_one_name_the_live_one_is_taken() -> None:
+async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     over = CONFERENCE | {"sid": "CF" + "4" * 32, "status": "completed"}
     waiting = CONFERENCE | {"status": "init"}
     reader, http = finder(Conferences=page("conferences", over, waiting, over))
@@ -75,6 +75,6 @@ async def test_no_live_conference_of_a_name_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", [f"Conferences/{ROOM}", f"Conferences/{ROOM}/Participants", f"Calls/{NAME}"])
-async def test_what_fails_is_told(name: str) -> None:
+async def test_lookup_error_is_raised(name: str) -> None:
     with pytest.raises(ProviderError):
         await finder(**{name: OutcomeUnknownError(http_status=500)})[0].by_sid(ROOM)

@@ -38,7 +38,7 @@ TO_ONE = replace(TO_ALL, party="customer", call_sid="CA1")
     ({"supervises": "barge"}, {"Muted": "false", "Coaching": "false"}),
     ({"supervises": "barge", "hold": False}, {"Muted": "false", "Coaching": "false", "Hold": "false"}),
 ])  # fmt: skip
-async def test_by_whom_a_supervisor_is_heard_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
+async def test_supervisor_audibility_change_is_one_request(changes: dict[str, Any], sent: dict[str, str]) -> None:
     calls, http = calls_with({TO_SUPERVISOR: {"call_sid": "CA5"}}, SETUP)
 
     assert await calls.perform(replace(SUPERVISOR, **changes)) is None
@@ -46,7 +46,7 @@ async def test_by_whom_a_supervisor_is_heard_is_one_request(changes: dict[str, A
     assert http.requests == [(TO_SUPERVISOR, sent)]
 
 
-async def test_nobody_whispers_without_somebody_who_hears_it() -> None:
+async def test_whisper_requires_someone_who_hears_it() -> None:
     calls, http = calls_with({}, SETUP)
 
     with pytest.raises(ProviderRefusedError):
@@ -65,7 +65,7 @@ async def test_mode_that_only_a_newer_version_knows_is_refused() -> None:
 
 
 @pytest.mark.parametrize("code", [13240, 16028])
-async def test_a_coach_of_somebody_who_is_not_in_the_room_is_refused_but_not_gone(code: int) -> None:
+async def test_coaching_a_participant_outside_the_conference_is_refused_but_not_gone(code: int) -> None:
     error = from_status(400, code)
     calls, _ = calls_with({TO_SUPERVISOR: error}, SETUP)
 
@@ -93,9 +93,7 @@ async def test_a_sentence_is_announced_by_a_document_of_ours(effect: PlayAnnounc
 @pytest.mark.parametrize("effect, name", [
     (TO_ALL, "POST Conferences/CF1"), (TO_ONE, "POST Conferences/CF1/Participants/CA1"),
 ])  # fmt: skip
-async def test_somebody_elses_audio_is_announced_as_the_file_that_it_may_be(
-    effect: PlayAnnouncement, name: str
-) -> None:
+async def test_external_audio_is_announced_by_a_get_request(effect: PlayAnnouncement, name: str) -> None:
     calls, http = calls_with({name: {"sid": "CF1"}}, SETUP)
 
     await calls.perform(replace(effect, url="https://example.com/a.wav"))
@@ -104,7 +102,7 @@ async def test_somebody_elses_audio_is_announced_as_the_file_that_it_may_be(
 
 
 @pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])
-async def test_an_announcement_is_asked_for_once_whatever_comes_of_it(error: ProviderError) -> None:
+async def test_announcement_is_requested_once_whatever_the_result(error: ProviderError) -> None:
     calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": error}, SETUP)
 
     with pytest.raises(type(error)) as caught:

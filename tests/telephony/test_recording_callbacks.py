@@ -7,7 +7,7 @@ from conferral.telephony.callback_events import MalformedCallbackError
 from tests.telephony.test_callback_events import CALLER, CONFERENCE, RECORDING, fields, recording
 
 
-def test_a_recording_of_the_customers_call_is_told_by_its_call():
+def test_customer_call_recording_is_identified_by_its_call():
     assert recording(fields("customers_call_was_recorded")) == RecordingChanged(
         session_id=CALLER, token=f"recording_changed:{RECORDING}:completed", recording_sid=RECORDING,
         status="completed", call_sid=CALLER, duration_s=42,
@@ -15,7 +15,7 @@ def test_a_recording_of_the_customers_call_is_told_by_its_call():
     )  # fmt: skip
 
 
-def test_a_recording_of_the_conference_is_told_by_its_conference():
+def test_conference_recording_is_identified_by_its_conference():
     event = recording(fields("conference_is_recorded"))
 
     assert (event.of_conference, event.conference_sid, event.call_sid) == (True, CONFERENCE, "")
@@ -31,7 +31,7 @@ def test_a_recording_of_the_conference_is_told_by_its_conference():
         ("customers_call_was_recorded", "OutboundAPI", False),
     ],
 )
-def test_what_is_recorded_is_told_by_the_source_or_by_whose_sid_there_is(moment, source, of_conference):
+def test_recording_of_a_conference_is_recognized_by_source_or_sid(moment, source, of_conference):
     assert recording(fields(moment, RecordingSource=source)).of_conference is of_conference
 
 

@@ -66,7 +66,7 @@ async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
 
 
 @pytest.mark.parametrize("error", [GONE, from_status(403, 20403), from_status(408), from_status(429, 20429)])
-async def test_what_twilio_says_to_a_start_is_raised_as_it_is(error: ProviderError) -> None:
+async def test_recording_start_error_is_raised_unchanged(error: ProviderError) -> None:
     calls, http = calls_with({TO_CALL: error}, SETUP)
 
     with pytest.raises(type(error)) as caught:
@@ -145,7 +145,9 @@ def recording(sid: str, status: str, source: str | None = "StartCallRecordingAPI
     ([recording("RE1", "in-progress", None)], "RE1"),
     ([recording("{x}", "in-progress")], ""),
 ])  # fmt: skip
-async def test_a_recording_is_looked_for_among_those_of_the_call(listed: list[dict[str, Any]], expected: str) -> None:
+async def test_recording_is_searched_for_among_recordings_of_its_call(
+    listed: list[dict[str, Any]], expected: str
+) -> None:
     calls, http = calls_with({"GET Calls/CA1/Recordings": page("recordings", *listed)})
 
     assert await calls.find_recording(START) == expected
@@ -160,7 +162,7 @@ async def test_a_call_that_is_over_is_not_recorded(error: ProviderError) -> None
     assert await calls.find_recording(START) == ""
 
 
-async def test_trouble_with_a_look_is_not_taken_for_no_recording() -> None:
+async def test_failed_read_is_not_taken_as_no_recording() -> None:
     calls, _ = calls_with({"GET Calls/CA1/Recordings": ProviderBusyError(http_status=429)})
 
     with pytest.raises(ProviderBusyError):

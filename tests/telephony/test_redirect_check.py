@@ -24,5 +24,5 @@ from conferral.telephony.redirect_check import RedirectResult, RedirectSeen, che
         ("unheard-of",  False, 9.0, RedirectResult.WAIT),
     ],
 )  # fmt: skip
-def test_verdict(call_status: str, in_conference: bool, since_s: float, expected: RedirectResult) -> None:
+def test_redirect_check_result(call_status: str, in_conference: bool, since_s: float, expected: RedirectResult) -> None:
     assert check_redirect(RedirectSeen(call_status=call_status, in_conference=in_conference), since_s) is expected

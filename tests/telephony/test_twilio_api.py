@@ -138,7 +138,7 @@ PICTURE: dict[str, Answer] = {
 }  # fmt: skip
 
 
-async def test_read_tells_calls_and_conference() -> None:
+async def test_read_returns_calls_and_conference() -> None:
     calls, http = calls_with(PICTURE)
 
     read = await calls.perform(READ)
@@ -174,7 +174,7 @@ async def test_read_of_calls_only_asks_for_no_conference() -> None:
     assert {name for name, _ in http.requests} == {"GET Calls/CA1", "GET Calls"}
 
 
-async def test_read_tells_other_calls_too_each_once() -> None:
+async def test_read_returns_each_other_call_once() -> None:
     calls, http = calls_with(
         PICTURE
         | {
@@ -218,7 +218,7 @@ async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
 
 
 @pytest.mark.parametrize("status, is_found", [("init", True), ("in-progress", True), ("completed", False)])
-async def test_only_a_live_conference_is_told(status: str, is_found: bool) -> None:
+async def test_only_a_live_conference_is_returned(status: str, is_found: bool) -> None:
     calls, _ = calls_with(PICTURE | {"GET Conferences": page("conferences", ROOM | {"status": status})})
 
     read = await calls.perform(READ)
@@ -227,7 +227,7 @@ async def test_only_a_live_conference_is_told(status: str, is_found: bool) -> No
     assert read.conference_sid == ("CF1" if is_found else "")
 
 
-async def test_of_two_live_rooms_the_fullest_is_told() -> None:
+async def test_fullest_of_two_live_conferences_is_returned() -> None:
     second = ROOM | {"sid": "CF2"}
     calls, _ = calls_with(
         PICTURE
@@ -244,7 +244,7 @@ async def test_of_two_live_rooms_the_fullest_is_told() -> None:
     assert read.conference_sid == "CF1"
 
 
-async def test_of_two_rooms_alike_the_one_that_has_started_is_told() -> None:
+async def test_started_one_of_two_equal_conferences_is_returned() -> None:
     waiting = ROOM | {"sid": "CF2", "status": "init"}
     ours = page("participants", {"call_sid": "CA1", "label": "customer-1"})
     calls, _ = calls_with(
@@ -285,7 +285,7 @@ async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_a
     assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
 
 
-async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None:
+async def test_conference_ending_between_reads_has_no_participants() -> None:
     calls, _ = calls_with(PICTURE | {"GET Conferences/CF1/Participants": GONE})
 
     read = await calls.perform(READ)
@@ -295,7 +295,7 @@ async def test_conference_that_ends_between_the_reads_has_nobody_in_it() -> None
 
 
 @pytest.mark.parametrize("name", list(PICTURE))
-async def test_trouble_with_any_part_of_a_read_is_raised_as_it_is(name: str) -> None:
+async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> None:
     error = ProviderBusyError(http_status=429, retry_after_s=3)
     calls, _ = calls_with(PICTURE | {name: error})
 
@@ -415,7 +415,7 @@ async def test_child_status_is_that_of_the_newest_child(children: list[dict[str,
         ([],             False),  # a list may lag
     ],
 )  # fmt: skip
-async def test_whoever_is_alone_in_a_conference_is_its_only_participant(inside: list[str], expected: bool) -> None:
+async def test_call_alone_in_a_conference_is_its_only_participant(inside: list[str], expected: bool) -> None:
     there = page("participants", *({"call_sid": sid, "label": "x-1"} for sid in inside))
     calls, _ = calls_with({"GET Conferences/CF1/Participants": there})
 
@@ -449,7 +449,7 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
     assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
 
 
-async def test_look_goes_straight_into_a_room_that_the_list_misses() -> None:
+async def test_read_fetches_a_conference_missing_from_the_list_directly() -> None:
     known = RedirectCall(
         effect_id="e1", session_id="S1", party="agent", call_sid="CA2", conference="CF7", label="agent-1"
     )
@@ -464,7 +464,7 @@ async def test_look_goes_straight_into_a_room_that_the_list_misses() -> None:
     assert (await calls.find_redirect(known)).in_conference
 
 
-async def test_look_at_a_call_that_twilio_does_not_know_sees_it_completed() -> None:
+async def test_read_of_a_call_unknown_to_twilio_shows_it_completed() -> None:
     calls, _ = calls_with({"GET Calls/CA2": OVER, "GET Conferences": page("conferences")})
 
     assert await calls.find_redirect(REDIRECT) == RedirectSeen(call_status="completed", in_conference=False)

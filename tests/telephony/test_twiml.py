@@ -91,7 +91,7 @@ def test_a_caller_without_a_number_is_shown_as_our_own_number(caller):
     assert bridge(caller=caller).find("Dial").get("callerId") == "+14155550100"
 
 
-def test_the_next_agent_is_told_by_the_action_and_by_the_callbacks_of_the_call():
+def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
     dial = bridge(agent="client:carol", agent_number=2).find("Dial")
 
     expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
@@ -99,7 +99,7 @@ def test_the_next_agent_is_told_by_the_action_and_by_the_callbacks_of_the_call()
     assert parse_call(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
 
 
-def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
+def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
     document = ET.fromstring(DOCUMENTS.join_conference(SESSION, "agent", label="agent-1", conference="CF1", attempt=2))
 
     dial = document.find("Dial")
@@ -115,7 +115,7 @@ def test_a_leg_joins_the_room_silently_and_its_leaving_ends_nothing():
 
 
 @pytest.mark.parametrize("wait_audio", ["ringback", "music"])
-def test_who_waits_hears_a_tune_and_does_not_start_the_room(wait_audio):
+def test_waiting_party_hears_audio_and_does_not_start_the_conference(wait_audio):
     join = DOCUMENTS.join_conference(SESSION, "customer", label="customer-1", conference=SESSION, wait_audio=wait_audio)
 
     conference = ET.fromstring(join).find("Dial/Conference")
@@ -137,14 +137,14 @@ def test_tune_that_only_a_newer_version_knows_is_music():
     assert parse_wait(query_of(conference.get("waitUrl"))).wait_audio is WaitAudio.MUSIC
 
 
-def test_who_calls_from_a_browser_starts_the_room_and_hears_ringback_until_somebody_joins():
+def test_browser_caller_starts_the_conference_and_hears_ringback_until_someone_joins():
     _, conference = join("agent", label="agent-1", conference=SESSION, start_on_enter=True, wait_audio="ringback")
 
     assert conference.get("startConferenceOnEnter") == "true"
     assert parse_wait(query_of(conference.get("waitUrl"))) == Wait(SESSION, "agent", WaitAudio.RINGBACK)
 
 
-def test_the_agent_of_a_call_whom_the_gate_lets_in_may_wait_with_ringback_too():
+def test_agent_admitted_by_the_gate_may_also_wait_with_ringback():
     (dial,) = ET.fromstring(
         DOCUMENTS.join_conference(
             SESSION,
@@ -163,7 +163,7 @@ def test_the_agent_of_a_call_whom_the_gate_lets_in_may_wait_with_ringback_too():
     assert ET.tostring(dial[0]) == ET.tostring(conference)
 
 
-def test_who_waits_in_a_conference_is_greeted_first():
+def test_waiting_party_is_greeted_first_in_a_conference():
     _, conference = join(conference=SESSION, wait_audio="music", with_greeting=True)
 
     assert conference.get("startConferenceOnEnter") == "false"
@@ -172,7 +172,7 @@ def test_who_waits_in_a_conference_is_greeted_first():
     )
 
 
-def test_in_silence_nobody_is_greeted():
+def test_silent_wait_plays_no_greeting():
     _, conference = join(start_on_enter=False, with_greeting=True)
 
     assert conference.get("waitUrl") == ""
@@ -193,7 +193,7 @@ def test_a_supervisor_who_comes_by_the_gate_is_muted_too():
     assert dial[0].attrib == join("supervisor", label="supervisor-3", supervises=True)[1].attrib
 
 
-def test_a_room_is_set_up_as_the_directory_says():
+def test_conference_is_set_up_as_the_directory_says():
     dial, conference = join(attributes=SET_UP)
     plain = join()[1].attrib
 
@@ -208,7 +208,7 @@ def test_a_room_is_set_up_as_the_directory_says():
 
 
 @pytest.mark.parametrize("record", ["false", "customer"])
-def test_a_room_that_is_not_recorded_says_nothing_of_recordings(record):
+def test_unrecorded_conference_has_no_recording_attributes(record):
     _, conference = join(attributes=ConferenceAttributes(record=record, trim="do-not-trim"))
 
     assert conference.attrib == join()[1].attrib
@@ -222,7 +222,7 @@ def test_only_the_customers_time_is_bounded(party):
     assert conference.get("region") == "ie1"
 
 
-def test_who_speaks_is_told_only_where_it_is_asked_for():
+def test_speaker_events_are_sent_only_where_requested():
     documents = TwimlBuilder(URLS, language="en-US", voice=None, with_speaker_events=True)
 
     _, conference = join(documents=documents)
@@ -323,7 +323,7 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
     assert parse_call(query_of(noun.get("statusCallback"))) == CallCallback(SESSION, "customer")
 
 
-def test_the_agent_of_a_call_is_told_what_it_is_about_first():
+def test_agent_hears_the_brief_first():
     say, dial = ET.fromstring(
         DOCUMENTS.bridge_to_customer(
             SESSION, parse_address("+14155550123"), own_number="+14155550100", ring_timeout_s=25, brief="A new order"
@@ -333,7 +333,7 @@ def test_the_agent_of_a_call_is_told_what_it_is_about_first():
     assert (say.tag, say.text, dial.tag) == ("Say", "A new order", "Dial")
 
 
-def test_whom_the_gate_lets_in_joins_the_room_and_starts_it():
+def test_party_admitted_by_the_gate_joins_the_conference_and_starts_it():
     (dial,) = ET.fromstring(DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1"))
 
     join = DOCUMENTS.join_conference(SESSION, "target", label="target-3", conference="CF1")
@@ -365,7 +365,7 @@ def test_the_gate_says_what_it_is_about_before_the_join_or_the_question(brief, r
     assert [say.text for say in gather] == [*said, sentence_in(Phrase.PRESS_ONE, "en")]
 
 
-def test_the_gate_takes_one_key_and_is_told_of_none_too():
+def test_gate_takes_one_key_and_is_also_notified_of_none():
     (gather,) = ET.fromstring(DOCUMENTS.ask_for_key(GATE))
 
     assert gather.attrib | {"action": ""} == {
@@ -381,7 +381,7 @@ def test_each_question_of_the_gate_leads_to_the_next(asked):
     assert parse_gate(query_of(gather.get("action"))) == Gate(SESSION, "d1", asked + 1)
 
 
-def test_the_gate_is_asked_for_the_way_in_once_the_brief_was_heard():
+def test_brief_redirects_to_the_gate_once_heard():
     redirect = ET.fromstring(DOCUMENTS.gate_brief(GATE, brief="About an invoice")).find("Redirect")
 
     assert redirect.get("method") == "POST"
@@ -404,7 +404,7 @@ def test_words_that_no_document_could_hold_do_not_break_it():
     assert gather[0].text == "Smith & <Sons>   "
 
 
-def test_a_tune_is_played_once_and_then_asked_for_again():
+def test_wait_audio_is_played_once_then_requested_again():
     wait = Wait(SESSION, "customer", WaitAudio.MUSIC)
 
     play, redirect = ET.fromstring(DOCUMENTS.wait(wait, audio_url="https://example.com/a.wav?x=1&y=2"))
@@ -414,7 +414,7 @@ def test_a_tune_is_played_once_and_then_asked_for_again():
     assert parse_wait(query_of(redirect.text)) == wait
 
 
-def test_a_greeting_is_said_once_and_then_the_tune_is_asked_for():
+def test_greeting_is_said_once_before_wait_audio_is_requested():
     wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
     documents = TwimlBuilder(URLS, language="de-DE", voice="Polly.Vicki")
 
@@ -425,7 +425,7 @@ def test_a_greeting_is_said_once_and_then_the_tune_is_asked_for():
     assert parse_wait(query_of(redirect.text)) == Wait(SESSION, "customer", WaitAudio.MUSIC)
 
 
-def test_without_a_greeting_the_tune_is_asked_for_at_once():
+def test_wait_audio_is_requested_at_once_without_a_greeting():
     wait = Wait(SESSION, "customer", WaitAudio.MUSIC, with_greeting=True)
 
     (redirect,) = ET.fromstring(DOCUMENTS.greeting(wait, ""))
@@ -445,7 +445,7 @@ def test_an_announcement_of_nothing_is_a_moment_of_silence():
     assert (pause.tag, pause.attrib) == ("Pause", {"length": "1"})
 
 
-def test_a_call_goes_on_elsewhere_by_post():
+def test_redirect_to_another_url_uses_post():
     (redirect,) = ET.fromstring(DOCUMENTS.redirect("https://example.com/survey?x=1&y=2"))
 
     assert (redirect.tag, redirect.text) == ("Redirect", "https://example.com/survey?x=1&y=2")
@@ -478,7 +478,7 @@ def test_there_are_words_for_everything_in_every_language(phrase, language):
     assert sentence_in(phrase, language)
 
 
-def test_whoever_is_turned_away_hears_why():
+def test_every_gate_rejection_has_a_sentence():
     assert set(GATE_REJECTIONS) == set(GateDecision) - {GateDecision.ACCEPTED}
 
 

@@ -19,7 +19,7 @@ def kept(form):
     return json.loads(summarize_unknown(form, KNOWN) or "{}")
 
 
-def test_what_is_known_is_not_kept_and_everything_else_is():
+def test_only_unknown_parameters_are_kept():
     assert kept({"CallSid": "CA1"}) == {}
     assert kept({"CallSid": "CA1", "Mood": "cheerful", "Altitude": "", "Ünit": "m"}) == {
         "Altitude": "", "Mood": "cheerful", "Ünit": "m",
@@ -46,7 +46,7 @@ def test_numbers_and_secrets_are_not_carried_on_be_they_value_or_name(value, sho
 
 
 @pytest.mark.parametrize("sign", ["a", ":", "1", "1-", "+"])
-def test_a_word_as_long_as_a_body_keeps_nobody_waiting(sign):
+def test_oversized_parameter_is_parsed_quickly(sign):
     word = sign * (64 * 1024 // len(sign))
     started_s = time.perf_counter()
     form = fields("announcement_to_one_fails", ReasonAnnouncementFailed=word, Mood=word)
@@ -55,7 +55,7 @@ def test_a_word_as_long_as_a_body_keeps_nobody_waiting(sign):
     assert (len(event.reason) <= 200, len(json.loads(event.other)["Mood"]) <= 200) == (True, True)
 
 
-def test_what_is_too_much_is_counted():
+def test_parameters_over_the_limit_are_counted():
     found = summarize_unknown({f"Name{number:03}": "v" * 100 for number in range(300)}, KNOWN)
     assert len(found.encode()) <= STORED_BYTES_MAX
     last = json.loads(found).popitem()
@@ -86,7 +86,7 @@ def test_every_callback_of_a_conference_or_recording_keeps_them():
 
 
 @pytest.mark.parametrize("body", sorted(body.stem for body in BODIES.glob("*.txt")))
-def test_what_twilio_documents_is_known(body):
+def test_parameters_documented_by_twilio_are_known(body):
     form = fields(body)
     if "StatusCallbackEvent" in form:
         assert conference_event(form, ConferenceCallback(CALLER)).other == ""

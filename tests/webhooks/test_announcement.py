@@ -40,7 +40,7 @@ async def test_it_says_the_sentence_of_its_command(client, ingest, ask):
 
 
 @pytest.mark.parametrize("known", [None, facts("conferenced"), facts("conferenced", pending_commands=SAYS[1:])])
-async def test_what_nobody_waits_for_is_an_error_so_that_twilio_tells_that_it_has_failed(client, ingest, lines, known):
+async def test_unexpected_announcement_gets_an_error_so_that_twilio_reports_the_failure(client, ingest, lines, known):
     ingest.facts = known
 
     assert await asked(client, TARGET) == (404, "")
@@ -49,7 +49,7 @@ async def test_what_nobody_waits_for_is_an_error_so_that_twilio_tells_that_it_ha
 
 
 @pytest.mark.parametrize("fault", ["away", "hangs", "refuses"])
-async def test_without_redis_it_is_asked_for_again(client, ingest, metrics, lines, monkeypatch, fault):
+async def test_announcement_is_requested_again_without_redis(client, ingest, metrics, lines, monkeypatch, fault):
     monkeypatch.setattr(announcement, "_STORE_DEADLINE_S", 0.01)
     ingest.error = StoreError if fault == "refuses" else ingest.error
     setattr(ingest, "hangs" if fault == "hangs" else "away", True)
@@ -63,7 +63,7 @@ async def test_without_redis_it_is_asked_for_again(client, ingest, metrics, line
     "target",
     [f"/voice/announcement?session={CALLER}", "/voice/announcement?session=a%0A&command=c1", f"{TARGET}&command=c2"],
 )
-async def test_what_is_malformed_gets_400(client, ingest, target):
+async def test_malformed_request_gets_400(client, ingest, target):
     assert await asked(client, target) == (400, "")
     assert ingest.reads == 0
 

@@ -29,7 +29,7 @@ def loudness(part):
 
 @pytest.mark.parametrize("prefix", ["", "/conferral"])
 @pytest.mark.parametrize("path", FILES)
-async def test_anybody_may_fetch_it_and_keep_it(open_client, prefix, path):
+async def test_audio_files_are_public_and_cacheable(open_client, prefix, path):
     client = await open_client(CONFERRAL_PUBLIC_URL=PUBLIC_URL + prefix)
 
     async with client.get(prefix + path) as response:

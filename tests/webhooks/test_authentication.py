@@ -220,7 +220,7 @@ async def open_slowly(client, sent):
     return reader, writer
 
 
-async def test_of_many_large_bodies_that_trickle_in_the_slowest_makes_room(client, ingest, lines):
+async def test_slowest_of_many_trickling_large_bodies_is_evicted(client, ingest, lines):
     trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 3)]
     answers = [asyncio.ensure_future(reader.readline()) for reader, _ in trickling]
     while not all(answer.done() for answer in answers[:3]):
@@ -290,7 +290,7 @@ async def test_the_second_token_is_accepted_while_tokens_are_rotated(open_client
     assert len(ingest.events) == 2
 
 
-async def test_what_a_request_says_of_its_host_is_never_believed(client):
+async def test_host_claimed_by_a_request_is_never_trusted(client):
     forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
 
     accepted, _ = await post(client, AGENT_CALL, fields("agent_rings"), headers=forged)
@@ -365,7 +365,7 @@ async def test_a_packed_body_is_not_unpacked(client, ingest, lines, encoding):
 
 
 @pytest.mark.parametrize("body", [b"CallSid=\xff", b"CallSid=%FF", b"&".join([b"a=1"] * 600)])
-async def test_a_body_that_is_no_form_gets_400_before_its_signature_is_looked_at(client, ingest, lines, body):
+async def test_malformed_form_body_gets_400_before_signature_check(client, ingest, lines, body):
     status, _ = await send(client, AGENT_CALL, body, {"Content-Type": FORM})
 
     assert (status, rejections(lines)) == (400, [(400, "malformed-body")])
@@ -381,7 +381,7 @@ async def test_a_field_of_ours_that_is_sent_twice_gets_400_though_it_is_signed(c
     assert rejections(lines) == [(400, "repeated-field")]
 
 
-async def test_a_field_of_a_strangers_that_is_sent_twice_is_no_matter(client, ingest):
+async def test_duplicate_unknown_field_is_accepted(client, ingest):
     twice = [("colour", "red"), ("colour", "blue"), ("colour", "red"), ("CallSid", fields("agent_rings")["CallSid"])]
     status, _ = await post(client, AGENT_CALL, Repeated([*fields("agent_rings").items(), *twice]))
 
@@ -479,7 +479,7 @@ def test_the_parser_in_use_is_the_compiled_one():
     assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
 
 
-async def test_the_session_in_the_url_stands_whatever_the_form_says(client, ingest):
+async def test_session_in_the_url_prevails_over_the_form(client, ingest):
     await post(client, ROOM, fields("agent_joins", FriendlyName="another"))
 
     assert ingest.events[0].session_id == CALLER

@@ -112,7 +112,7 @@ async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_c
     assert [event.name for event in ingest.events] == ["call_received"]
 
 
-async def test_a_repeated_request_gets_the_same_answer_and_tells_nothing_new(client, ingest):
+async def test_repeated_request_gets_the_same_answer_and_no_new_event(client, ingest):
     first = await post(client, "/voice/conference", fields("call_arrives"))
 
     assert await post(client, "/voice/conference", fields("call_arrives")) == first
@@ -172,7 +172,7 @@ async def test_the_called_number_decides_who_answers_and_how(
     assert (room(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
 
 
-async def test_the_conferences_attributes_stand_on_the_join(open_client, write_directory):
+async def test_conference_attributes_are_set_on_the_join(open_client, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
 
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
@@ -197,7 +197,7 @@ async def test_a_number_that_is_not_named_goes_by_the_settings(open_client, inge
 
 
 @pytest.mark.parametrize("speaks", [True, False])
-async def test_speaker_events_are_asked_for_by_setting(open_client, speaks):
+async def test_speaker_events_are_requested_only_by_setting(open_client, speaks):
     client = await open_client(CONFERRAL_SPEAKER_EVENTS=str(speaks).lower())
 
     _, document = await post(client, "/voice/conference", fields("call_arrives"))

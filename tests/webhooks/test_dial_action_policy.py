@@ -122,7 +122,7 @@ def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, stat
     ("status", "expected"),
     [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE), ("canceled", UNREACHABLE)],
 )
-def test_in_an_outbound_session_the_agent_is_told_why_the_customer_was_not_reached(status, expected):
+def test_outbound_session_tells_the_agent_why_the_customer_was_not_reached(status, expected):
     given = facts("bridged", direction="outbound")
 
     assert decide(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
@@ -133,7 +133,7 @@ def test_in_an_outbound_session_the_agent_is_told_why_the_customer_was_not_reach
 @pytest.mark.parametrize("status", ["completed", "busy", ""])
 @pytest.mark.parametrize("wait_audio", [WaitAudio.NONE, WaitAudio.MUSIC])
 @pytest.mark.parametrize("old", [True, False])
-def test_whoever_is_to_be_out_is_hung_up_in_every_state(state, dial, status, wait_audio, old):
+def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old):
     given = facts(state, customer=customer(is_leaving=True, wait_audio=wait_audio))
 
     assert decide(outcome(dial, status), given, may_be_old=old) is HANG_UP
@@ -174,7 +174,7 @@ def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
         ("of-tomorrow",    BRIDGE, "completed", ASK),
     ],
 )  # fmt: skip
-def test_twilio_is_asked_when_redis_does_not_know_or_may_have_forgotten(known, dial, status, expected):
+def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, status, expected):
     given = facts(known) if known else None
 
     assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
@@ -264,7 +264,7 @@ def test_the_next_agent_is_rung_without_redis_too(status, more, call, expected):
         ("outbound", CALLER, "customer", 1, HANG_UP),
     ],
 )  # fmt: skip
-def test_who_waits_for_the_other_goes_back_once(opening, direction, sid, party, attempt, expected):
+def test_waiting_party_returns_to_the_conference_once(opening, direction, sid, party, attempt, expected):
     given = facts("conferenced", direction=direction, mode="conference", opening=opening.value)
     asking = outcome(CONF, "answered", sid=sid, party=party, attempt=attempt)
 
@@ -272,7 +272,7 @@ def test_who_waits_for_the_other_goes_back_once(opening, direction, sid, party, 
 
 
 @pytest.mark.parametrize(("direction", "expected"), [("inbound", "customer"), ("outbound", "agent")])
-def test_who_waits_first_is_who_has_called(direction, expected):
+def test_first_waiting_party_is_the_caller(direction, expected):
     given = facts("conferenced", direction=direction, opening="dialing")
 
     assert first_waiting_party(given) == expected
@@ -300,7 +300,7 @@ def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_
         ("customer", 2, REDIS_READS_MAX, HANG_UP),
     ],
 )
-def test_a_session_that_nobody_has_decided_upon_yet_is_waited_for(party, attempt, asked, expected):
+def test_dial_action_waits_for_an_undecided_session(party, attempt, asked, expected):
     asking = outcome(CONF, "answered", party=party, attempt=attempt, asked=asked)
 
     assert decide(asking, None, may_be_old=False) is expected
@@ -362,14 +362,14 @@ SURVEY = ConferenceAttributes(after_url="https://example.com/survey")
         ("transferring", "",                CONF,   "answered",  IN_ANOTHER),
     ],
 )  # fmt: skip
-def test_a_customer_whom_the_others_have_left_goes_on(state, reason, dial, status, expected):
+def test_customer_continues_elsewhere_after_the_others_leave(state, reason, dial, status, expected):
     given = facts(state, end_reason=reason, attributes=SURVEY)
 
     assert decide(outcome(dial, status), given, may_be_old=False) is expected
 
 
 @pytest.mark.parametrize("state", ["ended", "conferenced", "bridged"])
-def test_nobody_else_goes_on_and_nobody_where_nothing_is_named(state):
+def test_only_the_customer_continues_elsewhere_and_only_with_a_configured_url(state):
     named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, ConferenceAttributes()))
 
     assert decide(outcome(CONF, sid=AGENT, party="agent"), named, may_be_old=False) is HANG_UP
@@ -377,14 +377,14 @@ def test_nobody_else_goes_on_and_nobody_where_nothing_is_named(state):
     assert decide(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
 
 
-def test_a_customer_who_is_to_be_out_does_not_go_on():
+def test_customer_being_removed_is_hung_up_instead_of_continuing():
     given = facts("conferenced", attributes=SURVEY, customer=customer(is_leaving=True))
 
     assert decide(outcome(CONF), given, may_be_old=False) is HANG_UP
 
 
 @pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])
-def test_the_other_side_decides_first_whether_the_customer_goes_on(child, expected):
+def test_other_leg_decides_first_whether_the_customer_continues(child, expected):
     assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY)) is expected
 
 
@@ -403,7 +403,7 @@ def test_the_other_side_decides_first_whether_the_customer_goes_on(child, expect
         (AGENT,  "agent",    "transferring", {"agent": PartyView("", dial_id="d")}, ""),       # another agent is rung
     ],
 )  # fmt: skip
-def test_a_call_tells_its_party_and_else_the_url_does(sid, party, state, known, expected):
+def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, known, expected):
     given = SessionView(state, parties=known)
 
     assert party_of(outcome(sid=sid, party=party), given) == expected

@@ -60,7 +60,7 @@ def test_names_are_signed_by_code_point_and_values_of_a_name_once_each():
 
 
 @pytest.mark.parametrize("body", [b"a=\xff", b"a=%FF", b"%C3=1", b"&".join([b"a=1"] * 513)])
-def test_what_is_not_text_or_far_too_much_is_refused(body):
+def test_binary_or_oversized_form_is_refused(body):
     with pytest.raises(ValueError):
         parse_form(body)
 

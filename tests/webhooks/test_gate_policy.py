@@ -78,7 +78,7 @@ def test_a_conference_lets_in_who_was_added_and_who_supervises(state, party, dir
         ("inbound",   "agent",    Opening.OVER,       NOWHERE),
     ],
 )  # fmt: skip
-def test_a_conference_from_the_start_lets_in_whom_it_waits_for(direction, party, opening, expected):
+def test_conference_from_the_start_admits_the_expected_party(direction, party, opening, expected):
     given = {"mode": "conference", "opening": opening.value, "direction": direction, party: dialled()}
 
     assert route_of(facts("conferenced", **given), DIAL) is expected
@@ -87,7 +87,7 @@ def test_a_conference_from_the_start_lets_in_whom_it_waits_for(direction, party,
 
 @pytest.mark.parametrize("status", PartyStatus)
 @pytest.mark.parametrize("is_leaving", [True, False])
-def test_whoever_has_left_or_is_to_leave_is_not_waited_for(status, is_leaving):
+def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
     target = dialled(status=status.value, is_leaving=is_leaving)
     lost = is_leaving or status is PartyStatus.LEFT
 
@@ -107,14 +107,14 @@ def test_whoever_has_left_or_is_to_leave_is_not_waited_for(status, is_leaving):
         (PartyView(call_sid=AGENT, status="left"),                                        False),
     ],
 )  # fmt: skip
-def test_of_those_who_ring_for_the_same_call_some_may_have_gone(rival, is_gone):
+def test_released_targets_are_ring_group_rivals_that_have_left(rival, is_gone):
     given = facts("transferring", target_1=dialled(ring_group="word"), target_2=rival)
 
     assert released_targets(given, DIAL) == (("e1",) if is_gone else ())
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_dial_that_is_nobodys_leads_nowhere(state):
+def test_gate_rejects_a_dial_of_no_party(state):
     assert route_of(facts(state, target=PartyView(dial_id="e" * 20)), DIAL) is NOWHERE
     assert route_of(facts(state), DIAL) is NOWHERE
     assert route_of(None, DIAL) is NOWHERE
@@ -149,13 +149,13 @@ def test_a_dial_that_is_nobodys_leads_nowhere(state):
         (False, True,  3, "",      SILENT),
     ],
 )  # fmt: skip
-def test_the_key_decides_where_one_was_asked_for(waited_for, confirm, asked, pressed, expected):
+def test_key_decides_where_one_was_requested(waited_for, confirm, asked, pressed, expected):
     given = facts("transferring" if waited_for else "ended", target=dialled(confirm=confirm))
 
     assert decide(given, DIAL, question=asked, pressed=pressed) is expected
 
 
-def test_the_agent_of_a_call_is_asked_like_everybody_else():
+def test_agent_is_prompted_at_the_gate_like_everyone_else():
     def decided(asked, pressed, *, confirm):
         given = facts("bridged", direction="outbound", agent=dialled(confirm=confirm))
         return decide(given, DIAL, question=asked, pressed=pressed)
@@ -166,7 +166,7 @@ def test_the_agent_of_a_call_is_asked_like_everybody_else():
 
 
 @pytest.mark.parametrize("pressed", ["", "1"])
-def test_a_call_of_a_session_that_nobody_knows_is_too_late(pressed):
+def test_gate_of_an_unknown_session_decides_too_late(pressed):
     assert decide(None, DIAL, question=1, pressed=pressed) is LATE
     assert decide(None, DIAL, question=2, pressed=pressed) is LATE
 
@@ -183,7 +183,7 @@ def test_a_call_of_a_session_that_nobody_knows_is_too_late(pressed):
         (LATE,     PartyView(CALLER, status="left"), "outbound", Phrase.TOO_LATE),                  # is no caller
     ],
 )  # fmt: skip
-def test_who_is_turned_away_hears_why(decision, customer, direction, expected):
+def test_rejected_target_hears_why(decision, customer, direction, expected):
     given = facts("ended", direction=direction, customer=customer, agent=PartyView(AGENT, status="left"))
 
     assert refusal_phrase(decision, given) is expected

@@ -42,7 +42,7 @@ def decisions(ingest):
 
 
 @pytest.mark.parametrize("first", [DIAL, OTHER_DIAL])
-async def test_of_several_who_take_it_the_first_wins_and_the_others_are_told(client, ingest, first):
+async def test_first_to_accept_wins_and_the_others_hear_so(client, ingest, first):
     ingest.facts = facts(
         "transferring",
         target_1=target(label="target-1", confirm=True, ring_group="word"),
@@ -62,7 +62,7 @@ async def test_of_several_who_take_it_the_first_wins_and_the_others_are_told(cli
     assert decided == [(first, "accepted"), (second, "taken")]
 
 
-async def test_who_hears_a_brief_beside_others_has_won_nothing_until_it_is_over(client, ingest, lines):
+async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, ingest, lines):
     ingest.facts = facts("transferring", **two_targets())
 
     way_in = await briefed(client, DIAL, TARGET)
@@ -79,7 +79,7 @@ async def test_who_hears_a_brief_beside_others_has_won_nothing_until_it_is_over(
 
 
 @pytest.mark.parametrize("brief", ["", "About an invoice."])
-async def test_who_is_asked_for_a_key_hears_the_brief_with_the_question(client, ingest, brief):
+async def test_target_asked_for_a_key_hears_the_brief_with_the_prompt(client, ingest, brief):
     ingest.facts = facts("transferring", target_1=target(confirm=True, ring_group="word", brief=brief))
 
     _, document = await post(client, GATE, answered())
@@ -104,7 +104,7 @@ async def test_without_others_or_without_a_brief_one_request_is_enough(client, i
 
 
 @pytest.mark.parametrize("asked_again", ["brief", "way in"])
-async def test_brief_and_way_in_are_the_same_however_often_they_are_asked_for(client, ingest, asked_again):
+async def test_brief_and_admission_are_the_same_for_repeated_requests(client, ingest, asked_again):
     ingest.facts = facts("transferring", **two_targets())
     url = GATE if asked_again == "brief" else await briefed(client, DIAL, TARGET)
 
@@ -116,7 +116,7 @@ async def test_brief_and_way_in_are_the_same_however_often_they_are_asked_for(cl
 
 
 @pytest.mark.parametrize("gone", [{"status": "left"}, {"is_leaving": True}])
-async def test_who_has_won_and_left_does_not_keep_others_from_taking_the_call(client, ingest, gone):
+async def test_winner_that_left_does_not_keep_others_from_taking_the_call(client, ingest, gone):
     ingest.facts = facts("transferring", **two_targets(brief=""))
     _, document = await post(client, GATE, answered())
     assert verbs(document) == ["Dial"]
@@ -128,7 +128,7 @@ async def test_who_has_won_and_left_does_not_keep_others_from_taking_the_call(cl
     assert decisions(ingest) == [(DIAL, "accepted"), (OTHER_DIAL, "accepted")]
 
 
-async def test_who_has_lost_hears_so_again_when_the_winner_has_left_since(client, ingest):
+async def test_losing_target_hears_so_again_after_the_winner_has_left(client, ingest):
     ingest.facts = facts("transferring", **two_targets())
     ways_in = {call: await briefed(client, dial, call) for dial, call in ((DIAL, TARGET), (OTHER_DIAL, OTHER))}
     await post(client, ways_in[TARGET], answered())
@@ -150,7 +150,7 @@ async def test_who_has_lost_hears_so_again_when_the_winner_has_left_since(client
     ],
     ids=["ended", "cancelled", "let go", "unknown"],
 )
-async def test_a_call_that_nobody_waits_for_any_more_after_the_brief_is_told_so(client, ingest, given, decision, words):
+async def test_call_no_longer_wanted_after_the_brief_hears_why(client, ingest, given, decision, words):
     ingest.facts = facts("transferring", **two_targets())
     way_in = await briefed(client, DIAL, TARGET)
     ingest.facts = given
@@ -162,7 +162,7 @@ async def test_a_call_that_nobody_waits_for_any_more_after_the_brief_is_told_so(
     assert told(ingest) == ["gate_reached", decision]
 
 
-async def test_being_asked_wins_nothing_yet(client, ingest):
+async def test_reaching_the_gate_does_not_yet_win_the_ring_group(client, ingest):
     ingest.facts = facts("transferring", target_1=target(confirm=True, ring_group="word"))
 
     await post(client, GATE, answered())

@@ -15,7 +15,7 @@ from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, next_
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
 
 
-async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines):
+async def test_target_that_need_not_confirm_joins_the_conference_at_once(client, ingest, lines):
     ingest.facts = facts("transferring", target=target(brief="About an invoice."))
 
     status, document = await post(client, GATE, answered())
@@ -39,7 +39,7 @@ async def test_who_need_not_confirm_joins_the_room_at_once(client, ingest, lines
     assert (line["session_id"], line["call_sid"], line["outcome"]) == (CALLER, TARGET, "accepted")
 
 
-async def test_before_the_conference_is_known_the_room_is_joined_by_name(client, ingest):
+async def test_conference_is_joined_by_name_before_its_sid_is_known(client, ingest):
     ingest.facts = facts("transferring", conference_sid="", target=target())
 
     _, document = await post(client, GATE, answered())
@@ -67,7 +67,7 @@ async def test_an_agent_who_is_rung_again_hears_why(client, ingest):
         (["", ""],       "no-confirmation", "No key"),
     ],
 )  # fmt: skip
-async def test_who_must_confirm_is_asked_twice_at_most(client, ingest, keys, decision, words):
+async def test_target_that_must_confirm_is_asked_at_most_twice(client, ingest, keys, decision, words):
     ingest.facts = facts("transferring", target=target(confirm=True, brief="About an invoice."))
 
     _, document = await post(client, GATE, answered())
@@ -87,7 +87,7 @@ async def test_who_must_confirm_is_asked_twice_at_most(client, ingest, keys, dec
     ("confirm", "steps"),
     [(False, [(1, None)]), (True, [(1, None), (2, "1")]), (True, [(1, None), (2, ""), (3, "")]), (True, [(2, "5")])],
 )
-async def test_a_request_that_is_repeated_gets_the_same_answer_and_tells_nothing_new(client, ingest, confirm, steps):
+async def test_repeated_gate_request_gets_the_same_answer_and_no_new_event(client, ingest, confirm, steps):
     ingest.facts = facts("transferring", target=target(confirm=confirm, ring_group="word"))
 
     for asked, key in steps:
@@ -100,7 +100,7 @@ async def test_a_request_that_is_repeated_gets_the_same_answer_and_tells_nothing
         assert set(ingest.events) == events
 
 
-async def test_another_call_with_the_same_dial_is_hung_up_and_not_told_of(client, ingest):
+async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, ingest):
     ingest.facts = facts("transferring", target=target(confirm=True))
     await post(client, GATE, answered())
 
@@ -126,7 +126,7 @@ async def test_another_call_with_the_same_dial_is_hung_up_and_not_told_of(client
         (None, "no longer waiting"),
     ],
 )
-async def test_a_call_that_nobody_waits_for_is_told_so(client, ingest, given, words):
+async def test_unwanted_call_hears_why_at_the_gate(client, ingest, given, words):
     ingest.facts = given
 
     _, document = await post(client, GATE, answered())
@@ -136,7 +136,7 @@ async def test_a_call_that_nobody_waits_for_is_told_so(client, ingest, given, wo
     assert told(ingest) == ["gate_reached", "too-late"]
 
 
-async def test_what_redis_may_have_forgotten_is_waited_for(client, ingest):
+async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
     ingest.old, ingest.facts = True, facts("transferring")
 
     _, document = await post(client, GATE, answered())
@@ -202,7 +202,7 @@ async def test_the_agent_of_a_call_may_have_to_confirm(client, ingest):
 
 
 @pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
-async def test_a_customer_who_may_not_be_dialled_is_not(client, ingest, lines, address):
+async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address):
     ingest.facts = called(customer=address)
 
     _, document = await post(client, GATE, answered())
@@ -251,7 +251,7 @@ async def test_a_supervisor_comes_in_muted_and_starts_nothing(client, ingest, st
     assert told(ingest) == ["gate_reached", "accepted"]
 
 
-async def test_who_was_added_comes_in_with_the_conferences_attributes(client, ingest):
+async def test_added_party_joins_with_the_attributes_of_the_conference(client, ingest):
     ingest.facts = facts(
         "conferenced", attributes=ConferenceAttributes(beep="onEnter", time_limit_s=60), expert=target(label="expert-1")
     )
@@ -293,7 +293,7 @@ async def test_the_key_is_kept_while_redis_is_waited_for(client, ingest, key, de
     assert told(ingest) == ([decision] if decision else [])
 
 
-async def test_a_decision_that_cannot_be_stored_lets_nobody_in(client, ingest, monkeypatch):
+async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client, ingest, monkeypatch):
     ingest.facts = facts("transferring", target=target())
 
     async def refuses(event, *, call_sid=""):
@@ -350,7 +350,7 @@ async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, inges
         (GATE, answered(CallSid="*")),
     ],
 )
-async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, lines, target_url, form):
+async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, lines, target_url, form):
     assert await post(client, target_url, form) == (400, "")
     assert (ingest.events, ingest.gates) == ([], {})
     (line,) = [line for line in lines if line["event"] == "webhook_rejected"]

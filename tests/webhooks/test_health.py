@@ -56,7 +56,7 @@ async def test_they_are_found_under_the_public_urls_path_too(open_client):
 
 
 @pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeTwilioQueries, TwilioQueries)])
-def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
+def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
     for name, method in inspect.getmembers(real, inspect.isfunction):
         if name.startswith("_") or not hasattr(fake, name):
             continue  # the webhooks use a few of Twilio's reads
@@ -64,7 +64,7 @@ def test_the_fakes_have_the_shape_of_what_they_stand_for(fake, real):
         assert inspect.iscoroutinefunction(getattr(fake, name)) == inspect.iscoroutinefunction(method)
 
 
-async def test_however_many_ask_redis_and_the_metrics_are_asked_once(client, ingest, metrics, monkeypatch):
+async def test_concurrent_health_checks_query_redis_and_the_metrics_once(client, ingest, metrics, monkeypatch):
     asked = {"redis": 0, "metrics": 0}
     trouble, exposition = ingest.redis_error, metrics.exposition
 

@@ -70,7 +70,7 @@ async def test_they_ring_in_their_order_and_at_last_a_sentence_is_said(client, i
     assert len({event.token for event in ingest.events}) == 3
 
 
-async def test_a_repeated_request_rings_the_same_agent_and_tells_nothing_new(client, ingest):
+async def test_repeated_request_rings_the_same_agent_and_adds_no_event(client, ingest):
     ingest.facts = facts("bridged", agents=AGENTS)
     first = await post(client, action_of(1), unanswered())
 
@@ -82,14 +82,14 @@ async def test_a_repeated_request_rings_the_same_agent_and_tells_nothing_new(cli
     assert len(set(ingest.events)) == 1
 
 
-async def test_a_session_that_nobody_has_decided_upon_yet_goes_by_the_directory(open_client, ingest, write_directory):
+async def test_undecided_session_uses_the_directory(open_client, ingest, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
 
     assert rung((await post(client, action_of(1), unanswered()))[1]) == "+14155550124"
     assert verbs((await post(client, action_of(2), unanswered()))[1]) == ["Say", "Hangup"]
 
 
-async def test_where_the_session_knows_of_nobody_else_nobody_else_rings(open_client, ingest, write_directory):
+async def test_no_one_else_rings_if_the_session_knows_no_other_agent(open_client, ingest, write_directory):
     """One that was rebuilt from callbacks ends here: a call that went on would be no one's."""
     client = await open_client(**write_directory(DIRECTORY))
     ingest.facts = facts("bridged")
@@ -106,7 +106,7 @@ async def test_without_redis_the_directory_says_who_follows(open_client, ingest,
     assert rung((await post(client, action_of(0), unanswered("busy")))[1]) == "bob"
 
 
-async def test_what_the_session_was_begun_with_counts_more_than_the_directory(open_client, ingest, write_directory):
+async def test_agents_stored_in_the_session_override_the_directory(open_client, ingest, write_directory):
     client = await open_client(**write_directory(DIRECTORY))
     ingest.facts = facts("bridged", agents=("client:alice",))
 
@@ -114,7 +114,7 @@ async def test_what_the_session_was_begun_with_counts_more_than_the_directory(op
 
 
 @pytest.mark.parametrize("refused", ["+19005550123", "+442071234567", "nobody"])
-async def test_an_agent_who_may_not_be_dialled_any_more_is_left_out(client, ingest, lines, refused):
+async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     ingest.facts = facts("bridged", agents=("client:alice", refused, "client:bob"))
 
     _, document = await post(client, action_of(0), unanswered())
@@ -136,13 +136,13 @@ async def test_an_agent_who_may_not_be_dialled_any_more_is_left_out(client, inge
         (facts("bridged", agents=AGENTS, customer=PartyView(CALLER, is_leaving=True)), unanswered()),
     ],
 )  # fmt: skip
-async def test_nobody_rings_for_a_caller_who_is_not_waiting(client, ingest, known, form):
+async def test_no_agent_is_rung_for_a_caller_who_is_not_waiting(client, ingest, known, form):
     ingest.facts = known
 
     assert "Dial" not in verbs((await post(client, action_of(0), form))[1])
 
 
-async def test_in_an_outbound_session_nobody_else_is_tried(client, ingest):
+async def test_outbound_session_tries_no_next_agent(client, ingest):
     ingest.facts = facts("bridged", direction="outbound", agents=AGENTS)
     target = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
@@ -158,7 +158,7 @@ async def test_the_fallback_of_an_action_rings_the_next_agent_too(client, ingest
 
 
 @pytest.mark.parametrize("number", ["100", "-1", "x", ""])
-async def test_a_number_that_is_none_gets_400(client, ingest, number):
+async def test_invalid_agent_number_gets_400(client, ingest, number):
     assert await post(client, f"{DIAL_ACTION}&agent={number}", unanswered()) == (400, "")
     assert ingest.events == []
 
@@ -226,7 +226,7 @@ async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repet
         ("failed", {"CallStatus": "completed"}, PHONE),
     ],
 )
-async def test_nobody_else_is_rung_again(open_client, ingest, status, changes, agent):
+async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agent):
     client = await open_client(CONFERRAL_AGENT=agent)
     ingest.facts = facts("bridged", phase="ringing", agents=(agent,))
 

@@ -93,7 +93,7 @@ async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
     assert room(document).get("participantLabel") == "customer-1"
 
 
-async def test_the_caller_who_leaves_is_told_of_and_not_sent_back(client, ingest):
+async def test_caller_leaving_is_reported_and_not_sent_back(client, ingest):
     ingest.facts = facts("conferenced", mode="conference", opening="dialing")
 
     _, document = await post(client, left("customer"), form(CallStatus="completed"))
@@ -103,7 +103,7 @@ async def test_the_caller_who_leaves_is_told_of_and_not_sent_back(client, ingest
 
 
 @pytest.mark.parametrize("party", ["customer", "agent"])
-async def test_when_both_have_talked_the_end_of_the_room_is_the_end(client, ingest, party):
+async def test_conference_end_after_both_have_talked_hangs_up(client, ingest, party):
     ingest.facts = facts("conferenced", mode="conference")
 
     _, document = await post(client, left(party), form(CALLER if party == "customer" else AGENT))
@@ -158,7 +158,7 @@ SURVEY = "https://example.com/survey?a=1&b=2"
         ("ended", "agent-left", "dial=bridge&attempt=1", "dial_ends_answered"),
     ],
 )
-async def test_the_customer_goes_on_where_the_directory_says(client, ingest, state, reason, ended, moment):
+async def test_customer_continues_where_the_directory_says(client, ingest, state, reason, ended, moment):
     ingest.facts = facts(state, end_reason=reason, attributes=ConferenceAttributes(after_url=SURVEY))
     target = f"/voice/dial-action?session={CALLER}&party=customer&{ended}"
 
@@ -194,7 +194,7 @@ async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(
     assert ET.fromstring(document).find("Dial").get("timeLimit") == "90"
 
 
-async def test_a_supervisor_who_was_refused_by_the_room_comes_in_muted_the_second_time_too(client, ingest):
+async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ingest):
     supervisor = PartyView("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
     ingest.facts = facts("converting", supervisor=supervisor)
 
@@ -203,9 +203,7 @@ async def test_a_supervisor_who_was_refused_by_the_room_comes_in_muted_the_secon
     assert (room(document).get("muted"), room(document).get("startConferenceOnEnter")) == ("true", "false")
 
 
-async def test_of_a_session_that_redis_has_lost_the_directory_tells_the_attributes(
-    open_client, child_lookup, write_directory
-):
+async def test_directory_supplies_the_attributes_of_a_session_lost_by_redis(open_client, child_lookup, write_directory):
     client = await open_client(**write_directory('[inbound."+14155550100"]\nbeep = "onEnter"\n'))
     child_lookup.status = "in-progress"
     target = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"

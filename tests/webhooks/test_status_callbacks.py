@@ -55,7 +55,7 @@ async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_h
         (RECORDING, "conference_is_recorded"),
     ],
 )
-async def test_a_callback_that_cannot_be_stored_is_asked_for_again(client, ingest, metrics, lines, target, moment):
+async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest, metrics, lines, target, moment):
     ingest.away = True
 
     status, _ = await post(client, target, fields(moment))
@@ -80,7 +80,7 @@ async def test_after_a_restart_of_redis_the_index_is_written_again(client, inges
     assert ingest.indexed == [(AGENT, CALLER)] * 2
 
 
-async def test_what_was_not_stored_is_not_taken_as_indexed(client, ingest):
+async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, ingest):
     ingest.away = True
     await post(client, AGENT_CALL, fields("agent_is_called"))
     ingest.away = False
@@ -131,7 +131,7 @@ async def test_a_conference_event_of_a_later_day_is_kept_under_its_name(client, 
 
 
 @pytest.mark.parametrize("status", ["in-progress", "completed", "absent", "of-tomorrow"])
-async def test_a_recordings_status_is_told_once_however_often_it_comes(client, ingest, status):
+async def test_repeated_recording_status_is_reported_once(client, ingest, status):
     form = fields("customers_call_was_recorded", RecordingStatus=status, RecordingChannels="7", SomethingNew="x")
     for _ in range(2):
         await post(client, RECORDING, form)
@@ -165,7 +165,7 @@ async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
         ("/voice/status", fields("caller_has_hung_up", CallSid=None)),
     ],
 )
-async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, target, form):
+async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, target, form):
     status, body = await post(client, target, form)
 
     assert (status, body) == (400, "")

@@ -86,7 +86,7 @@ async def test_without_an_agent_a_sentence_is_said_and_nothing_published(open_cl
     assert ingest.events == []
 
 
-async def test_an_agent_who_may_not_be_dialled_stops_the_start(open_client):
+async def test_disallowed_agent_prevents_startup(open_client):
     with pytest.raises(SettingsError):
         await open_client(CONFERRAL_AGENT="+19005550123")
 
@@ -95,7 +95,7 @@ async def test_an_agent_who_may_not_be_dialled_stops_the_start(open_client):
     ("status", "words"),
     [("busy", "busy"), ("no-answer", "not answering"), ("failed", "not be reached"), ("canceled", "not be reached")],
 )
-async def test_who_does_not_get_through_hears_a_fitting_sentence(client, ingest, status, words):
+async def test_unconnected_caller_hears_a_fitting_sentence(client, ingest, status, words):
     ingest.facts = facts("bridged")
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_busy", DialCallStatus=status))
@@ -104,7 +104,7 @@ async def test_who_does_not_get_through_hears_a_fitting_sentence(client, ingest,
     assert words in ET.fromstring(document).find("Say").text
 
 
-async def test_when_the_agent_hangs_up_the_caller_is_let_go(client, ingest):
+async def test_caller_is_hung_up_when_the_agent_hangs_up(client, ingest):
     ingest.facts = facts("bridged")
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
@@ -150,7 +150,7 @@ async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(
 
 @pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)])
 @pytest.mark.parametrize("wait_audio", [WaitAudio.RINGBACK, WaitAudio.MUSIC])
-async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, ingest, wait_audio, sid, expected):
+async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, ingest, wait_audio, sid, expected):
     ingest.facts = facts(
         "transferring", conference_sid=sid, customer=PartyView(CALLER, label="customer-1", wait_audio=wait_audio)
     )
@@ -169,9 +169,7 @@ async def test_a_customer_whose_agent_was_let_go_waits_in_the_room(client, inges
     ("wait_audio", "heard"),
     [(WaitAudio.MUSIC, "music"), (WaitAudio.RINGBACK, "ringback"), (WaitAudio.NONE, "ringback")],
 )
-async def test_a_customer_whose_room_has_ended_waits_in_another_then_with_twilios_music(
-    client, ingest, wait_audio, heard
-):
+async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_music(client, ingest, wait_audio, heard):
     ingest.facts = facts("transferring", customer=PartyView(CALLER, label="customer-2", wait_audio=wait_audio))
     url, joined = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1", []
 
@@ -222,7 +220,7 @@ async def test_a_customer_whose_tune_can_never_be_had_hears_twilios_music_and_is
     assert room(document).text == CALLER
 
 
-async def test_while_a_transfer_is_converted_both_start_the_room(client, ingest):
+async def test_both_parties_start_the_conference_while_a_transfer_is_converted(client, ingest):
     ingest.facts = facts("transferring")
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
@@ -240,7 +238,7 @@ async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client
     assert [event.party for event in ingest.events] == ["agent"]
 
 
-async def test_in_an_outbound_call_twilio_is_asked_for_the_agents_child(client, ingest, child_lookup):
+async def test_outbound_call_looks_up_the_agents_child_call_at_twilio(client, ingest, child_lookup):
     ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
     action = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
 
@@ -311,7 +309,7 @@ async def test_when_redis_is_back_the_second_question_is_answered_from_it(client
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_after_a_restart_of_redis_and_for_unknown_sessions_twilio_is_asked_at_once(
+async def test_twilio_is_queried_at_once_after_redis_restart_or_for_unknown_sessions(
     client, ingest, child_lookup, known
 ):
     ingest.old, ingest.facts = known, facts("bridged") if known else None
@@ -323,7 +321,7 @@ async def test_after_a_restart_of_redis_and_for_unknown_sessions_twilio_is_asked
     assert child_lookup.asked == [CALLER]
 
 
-async def test_when_twilio_cannot_be_asked_either_the_caller_is_let_go(client, ingest, child_lookup, lines):
+async def test_caller_is_hung_up_when_twilio_cannot_be_asked_either(client, ingest, child_lookup, lines):
     child_lookup.error = ProviderUnreachableError()
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
@@ -334,7 +332,7 @@ async def test_when_twilio_cannot_be_asked_either_the_caller_is_let_go(client, i
 
 @pytest.mark.parametrize("error", [OverflowError, TypeError, KeyError, UnicodeDecodeError("ascii", b"x", 0, 1, "x")])
 @pytest.mark.parametrize("is_fallback", [False, True])
-async def test_an_unforeseen_error_while_twilio_is_asked_still_gets_twiml(
+async def test_unexpected_error_while_querying_twilio_still_returns_twiml(
     client, ingest, child_lookup, lines, error, is_fallback
 ):
     child_lookup.error = error
@@ -417,7 +415,7 @@ async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ing
         (DIAL_ACTION + "&party=agent", fields("dial_ends_answered")),
     ],
 )
-async def test_what_is_malformed_gets_400_and_publishes_nothing(client, ingest, lines, target, form):
+async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, lines, target, form):
     status, body = await post(client, target, form)
 
     assert (status, body) == (400, "")

@@ -83,7 +83,7 @@ async def test_the_settings_say_how_the_conference_is_recorded(open_client, inge
         ("client:bob", "client:bob"),
     ],
 )  # fmt: skip
-async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_directory, callee, expected):
+async def test_sip_phone_call_uses_the_dialed_destination(open_client, ingest, write_directory, callee, expected):
     allowed = {"CONFERRAL_ALLOWED_DESTINATIONS": "US,client:,sip:phones.example.com"}
     client = await open_client(**allowed, **write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
 
@@ -122,7 +122,7 @@ async def test_a_sip_phone_calls_what_it_has_dialled(open_client, ingest, write_
         ({"SessionID": "cs" + "aF" * 16}, "has the form of a SID"),
     ],
 )  # fmt: skip
-async def test_whoever_may_not_call_or_be_called_hears_a_sentence_and_nothing_is_published(
+async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_published(
     client, ingest, lines, changes, words
 ):
     status, document = await post(client, "/voice/client", calls(**changes))
@@ -271,7 +271,7 @@ async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
     assert refusals(lines) == ["the session already exists"]
 
 
-async def test_of_two_calls_with_one_new_id_the_first_has_it(client, ingest):
+async def test_first_of_two_calls_gets_the_new_session_id(client, ingest):
     first = await post(client, "/voice/client", calls(SessionID=NAMED))
     _, second = await post(client, "/voice/client", calls(SessionID=NAMED, CallSid=AGENT))
 
@@ -293,7 +293,7 @@ async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(c
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 @pytest.mark.parametrize("session_id", [None, NAMED])
-async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
+async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     client, ingest, metrics, lines, monkeypatch, fault, session_id
 ):
     monkeypatch.setattr(voice_client, "_STORE_DEADLINE_S", 0.01)
@@ -312,7 +312,7 @@ async def test_without_redis_the_callee_is_dialled_by_an_ordinary_dial(
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
-async def test_without_redis_nobody_is_dialled_who_may_not_be(client, ingest):
+async def test_forbidden_callee_is_not_dialed_without_redis(client, ingest):
     ingest.away = True
 
     _, document = await post(client, "/voice/client", calls(To="+19005550123"))

@@ -62,7 +62,7 @@ async def get(client, target, *, token="12345", **changes):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("ask", [get, lambda client, target: post(client, target, FORM)], ids=["get", "post"])
-async def test_who_waits_hears_what_the_session_says_now(client, ingest, ask, given, asked_for, expected):
+async def test_waiting_party_hears_what_the_session_says_now(client, ingest, ask, given, asked_for, expected):
     ingest.facts = given
 
     status, document = await ask(client, waiting(asked_for))
@@ -71,7 +71,7 @@ async def test_who_waits_hears_what_the_session_says_now(client, ingest, ask, gi
     assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
 
 
-async def test_a_party_that_nobody_knows_hears_what_the_url_says(client, ingest):
+async def test_unknown_party_hears_the_audio_named_in_the_url(client, ingest):
     ingest.facts = hears(WaitAudio.MUSIC)
 
     _, document = await get(client, waiting(party="target"))
@@ -79,7 +79,7 @@ async def test_a_party_that_nobody_knows_hears_what_the_url_says(client, ingest)
     assert played(document) == RINGBACK
 
 
-async def test_when_it_is_played_the_same_is_asked_for_again(client, ingest):
+async def test_same_wait_audio_is_requested_again_after_playing(client, ingest):
     ingest.facts = hears(WaitAudio.MUSIC)
     _, document = await get(client, waiting())
 
@@ -239,7 +239,7 @@ def test_audio_that_is_no_url_stops_the_start(name, value):
         (f"{waiting()}&greeting=2", {}, 400),
     ],
 )  # fmt: skip
-async def test_what_is_not_twilios_or_malformed_is_turned_away(client, ingest, target, changes, status):
+async def test_foreign_or_malformed_request_is_rejected(client, ingest, target, changes, status):
     assert await get(client, target, **changes) == (status, "")
     assert ingest.reads == 0
 
@@ -272,7 +272,7 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_caller_of_whom_nobody_knows_any_more_opens_his_session_again(client, ingest, child_lookup):
+async def test_caller_without_a_session_reopens_it(client, ingest, child_lookup):
     status, document = await post(client, OPENING, FORM | CALLED)
 
     assert (status, played(document)) == (200, MUSIC)
@@ -284,9 +284,7 @@ async def test_a_caller_of_whom_nobody_knows_any_more_opens_his_session_again(cl
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", ["in-company", "twilio-away", "twilio-odd", "redis-away"])
-async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_again(
-    client, ingest, child_lookup, monkeypatch, fault
-):
+async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(client, ingest, child_lookup, monkeypatch, fault):
     child_lookup.alone = fault != "in-company"
     child_lookup.error = {"twilio-away": ProviderUnreachableError(), "twilio-odd": TypeError()}.get(fault)
     if fault == "redis-away":
@@ -301,7 +299,7 @@ async def test_where_somebody_may_be_called_for_him_already_nobody_is_called_aga
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", ["", "no-conference", "redis-away"])
-async def test_workers_search_for_the_session_of_a_held_party_that_nobody_knows(client, ingest, monkeypatch, fault):
+async def test_workers_search_for_the_unknown_session_of_a_held_party(client, ingest, monkeypatch, fault):
     if fault == "redis-away":
         monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError("away")))
     changes = {"ConferenceSid": ""} if fault == "no-conference" else {}
@@ -324,7 +322,7 @@ async def test_workers_search_for_the_session_of_a_held_party_that_nobody_knows(
     ],
     ids=["known", "ended", "other-call", "no-conference"],
 )  # fmt: skip
-async def test_nothing_is_told_again_of_anybody_else(client, ingest, known, target, changes):
+async def test_wait_request_of_a_known_or_foreign_call_reports_no_event(client, ingest, known, target, changes):
     ingest.facts = known
 
     status, document = await post(client, target, FORM | CALLED | changes)

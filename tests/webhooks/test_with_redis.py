@@ -82,7 +82,7 @@ async def test_a_call_from_its_arrival_to_its_end_is_on_the_stream_in_order(real
     assert await store.get(KEYS.call(AGENT)) == CALLER.encode()
 
 
-async def test_whoever_is_turned_away_leaves_no_key_behind(real_client, store):
+async def test_rejected_request_leaves_no_key_behind(real_client, store):
     await post(real_client, AGENT_CALL, fields("agent_rings"), token="another")
     await post(real_client, AGENT_CALL, fields("agent_rings", AccountSid="AC" + "9" * 32))
     await post(real_client, AGENT_CALL, fields("agent_rings", CallSid="{x}"))
@@ -149,7 +149,7 @@ async def decided(store):
 
 @pytest.mark.usefixtures("transferring")
 @pytest.mark.parametrize(("first", "second"), [(ONE, ANOTHER), (ANOTHER, ONE)])
-async def test_of_two_calls_with_one_dial_the_first_is_asked_and_the_other_hung_up(real_client, store, first, second):
+async def test_first_of_two_calls_with_one_dial_is_prompted_and_the_second_hung_up(real_client, store, first, second):
     dial = DIALS[ONE]
     for _ in range(2):  # whoever asks again hears the same
         assert verbs(await at_gate(real_client, first, 1, dial=dial)) == ["Gather"]
@@ -163,7 +163,7 @@ async def test_of_two_calls_with_one_dial_the_first_is_asked_and_the_other_hung_
 
 
 @pytest.mark.usefixtures("transferring")
-async def test_of_calls_with_one_dial_that_ask_at_once_one_is_asked(real_client, store):
+async def test_only_one_of_several_calls_with_the_same_dial_is_prompted(real_client, store):
     calls = [f"CA{number:032}" for number in range(10)]
     answers = await asyncio.gather(*(at_gate(real_client, call, 1, dial=DIALS[ONE]) for call in calls))
 
@@ -174,7 +174,7 @@ async def test_of_calls_with_one_dial_that_ask_at_once_one_is_asked(real_client,
 
 @pytest.mark.usefixtures("transferring")
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
-async def test_of_two_who_take_the_call_the_first_has_it_however_often_they_ask(real_client, store, first, second):
+async def test_first_of_two_acceptors_keeps_the_call_however_often_they_retry(real_client, store, first, second):
     for call in (first, second):
         await at_gate(real_client, call, 1)
 
@@ -189,7 +189,7 @@ async def test_of_two_who_take_the_call_the_first_has_it_however_often_they_ask(
 
 
 @pytest.mark.usefixtures("transferring")
-async def test_of_two_who_take_the_call_at_once_one_has_it(real_client, store):
+async def test_one_of_two_concurrent_acceptors_gets_the_call(real_client, store):
     answers = await asyncio.gather(*(at_gate(real_client, call, 2, "1") for call in (ONE, TWO)))
 
     assert sorted(verbs(answer)[0] for answer in answers) == ["Dial", "Say"]
@@ -197,7 +197,7 @@ async def test_of_two_who_take_the_call_at_once_one_has_it(real_client, store):
 
 
 @pytest.mark.usefixtures("transferring")
-async def test_whoever_declines_leaves_the_call_to_the_other(real_client, store):
+async def test_target_that_declines_leaves_the_call_to_the_other(real_client, store):
     assert verbs(await at_gate(real_client, ONE, 2, "5")) == ["Say", "Hangup"]
     assert verbs(await at_gate(real_client, TWO, 2, "1")) == ["Dial"]
 
@@ -205,7 +205,7 @@ async def test_whoever_declines_leaves_the_call_to_the_other(real_client, store)
 
 
 @pytest.mark.usefixtures("transferring")
-async def test_whoever_waits_hears_the_tune_of_the_session(real_client, store):
+async def test_waiting_party_hears_the_audio_of_the_session(real_client, store):
     await store.hset(KEYS.session(CALLER), "party.customer.wait_audio", "music")
 
     target = f"/voice/wait?session={CALLER}&party=customer&audio=ringback"
@@ -225,7 +225,7 @@ async def test_a_caller_who_waits_is_on_the_stream_with_what_the_conference_is_t
     assert ET.fromstring(document).find("Dial/Conference").text == CALLER
 
 
-async def test_of_browsers_that_ask_for_one_new_session_at_once_one_opens_it(real_client, store):
+async def test_one_of_several_browsers_opens_the_same_new_session(real_client, store):
     calls = [f"CA{number:032}" for number in range(10)]
     form = {call: fields("browser_calls_somebody", CallSid=call, SessionID="order-17") for call in calls}
 
@@ -270,7 +270,7 @@ async def test_an_announcement_is_read_from_the_session(real_client, store):
     assert ET.fromstring(document).find("Say").text == "We close."
 
 
-async def test_without_redis_the_caller_is_bridged_and_callbacks_are_asked_for_again(lookup):
+async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis(lookup):
     client = make_client("redis://127.0.0.1:1/0")
     publisher = BatchingIngest(client, KEYS, SystemClock(), deadline_s=0.2)
     web = TestClient(TestServer(make_app(settings(), publisher, lookup, Metrics(), SystemClock())))

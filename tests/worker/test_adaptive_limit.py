@@ -78,7 +78,7 @@ def test_busy_halves_what_is_sent_and_it_grows_back_one_a_round():
     assert bounds.slots == (32, 24)
 
 
-def test_what_was_refused_together_is_one_sign():
+def test_requests_rejected_together_count_as_one_signal():
     bounds = Bounds()
     bounds.time.s += 10
     bounds.answer(429)
@@ -156,7 +156,7 @@ def test_pause_grows_with_every_try_that_fails_up_to_a_bound():
     [(401, 20003, True), (401, 0, True), (403, 20003, True), (403, 0, True), (403, 20403, False), (403, 21215, False),
      (404, 20404, False), (200, 0, False)],
 )  # fmt: skip
-def test_refused_credentials_are_told_from_a_refused_destination(status: int, code: int, is_meant: bool):
+def test_refused_credentials_are_distinguished_from_a_refused_destination(status: int, code: int, is_meant: bool):
     assert refuses_credentials(RequestResult(status, code, 0.0, 0.0)) == is_meant
 
 
@@ -235,7 +235,7 @@ async def test_in_a_pause_endings_begin_and_others_when_it_is_over():
     assert lanes.in_use == 0
 
 
-async def test_whoever_s_time_is_up_in_a_pause_is_let_through_without_a_slot():
+async def test_request_past_its_deadline_in_a_pause_proceeds_without_a_slot():
     time = FakeTime()
     bounds = Open(time)
     bounds.paused_until_s = 60.0
@@ -252,7 +252,7 @@ async def test_whoever_s_time_is_up_in_a_pause_is_let_through_without_a_slot():
     assert lanes.in_use == 0
 
 
-async def test_whoever_is_cancelled_in_a_pause_leaves_nothing_behind():
+async def test_request_canceled_during_a_pause_leaves_nothing_behind():
     time = FakeTime()
     time.gate = asyncio.Event()
     bounds = Open(time)

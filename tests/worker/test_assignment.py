@@ -53,7 +53,7 @@ def test_quotas_differ_by_one_at_most_and_add_up(seed: int):
     assert max(shares.values()) - min(shares.values()) <= 1
 
 
-def test_who_holds_more_is_to_hold_more():
+def test_workers_holding_more_partitions_keep_more():
     assert target_counts({"a": 5, "b": 6, "dead": 5}, ["a", "b", "c"], 16) == {"b": 6, "a": 5, "c": 5}
     assert target_counts({"b": 1}, ["a", "b"], 1) == {"b": 1, "a": 0}
 
@@ -97,7 +97,7 @@ def test_more_workers_than_partitions_leave_some_without_and_nothing_moves():
     of_team(story, partitions=4)
 
 
-def test_what_a_worker_that_stops_gives_back_is_shared_at_once():
+def test_partitions_released_by_a_stopping_worker_are_redistributed_at_once():
     async def story(team: WorkerCluster) -> None:
         first, *_ = [team.join() for _ in range(3)]
         await team.until_fair(2 * AT_ONCE_S)
@@ -109,7 +109,7 @@ def test_what_a_worker_that_stops_gives_back_is_shared_at_once():
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
+def test_partitions_of_a_killed_worker_are_taken_over_evenly(number: int):
     async def story(team: WorkerCluster) -> None:
         members = [team.join() for _ in range(3)]
         await team.until_fair(2 * AT_ONCE_S)
@@ -122,7 +122,7 @@ def test_what_a_killed_worker_held_is_taken_over_in_equal_parts(number: int):
 
 
 @pytest.mark.parametrize("other_redis", [False, True])
-def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sent(other_redis: bool):
+def test_worker_taking_over_after_redis_changed_verifies_before_sending(other_redis: bool):
     """Whoever died may not have lived to notice that Redis had forgotten what he had done."""
 
     async def story(team: WorkerCluster) -> None:
@@ -142,7 +142,7 @@ def test_who_takes_over_after_redis_was_another_one_looks_before_anything_is_sen
     of_team(story)
 
 
-def test_worker_that_starts_after_redis_was_rolled_back_looks_before_anything_is_sent():
+def test_worker_started_after_a_redis_rollback_verifies_before_sending():
     """It has never seen the server before: the lease names it."""
 
     async def story(team: WorkerCluster) -> None:
@@ -222,7 +222,7 @@ def test_without_pub_sub_looking_suffices():
     of_team(story)
 
 
-def test_what_has_something_under_way_at_twilio_is_given_back_last_and_waited_for():
+def test_partitions_with_requests_in_flight_are_released_last_and_drained():
     async def story(team: WorkerCluster) -> None:
         first = team.join()
         await team.until_fair(AT_ONCE_S)
@@ -239,7 +239,7 @@ def test_what_has_something_under_way_at_twilio_is_given_back_last_and_waited_fo
 
 
 @pytest.mark.parametrize("when", ["before its work has ended", "while what is under way is waited for"])
-def test_what_is_lost_while_it_is_given_back_is_not_counted_as_held_for_ever(when: str):
+def test_partition_lost_during_release_is_not_counted_as_held_forever(when: str):
     async def story(team: WorkerCluster) -> None:
         first = team.join()
         await team.until_fair(AT_ONCE_S)
@@ -269,7 +269,7 @@ def test_what_is_lost_while_it_is_given_back_is_not_counted_as_held_for_ever(whe
     of_team(story)
 
 
-def test_who_is_listed_but_takes_nothing_leaves_no_partition_without_a_holder():
+def test_listed_worker_that_takes_nothing_leaves_no_partition_without_a_holder():
     """Whoever lacks some does not want them: another takes them after a while, and keeps them for a minute."""
 
     async def story(team: WorkerCluster) -> None:

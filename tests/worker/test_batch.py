@@ -63,7 +63,7 @@ def test_conclusions_are_chores_of_the_same_commit(decided):
     assert len({chore.write_id for chore in decided.post_commit_writes}) == len(decided.post_commit_writes)
 
 
-def test_calls_of_parties_that_were_replaced_are_forgotten_too(decided):
+def test_calls_of_replaced_parties_expire_too(decided):
     (chore,) = [chore for chore in decided.post_commit_writes if isinstance(chore, ExpireCalls)]
     assert chore.call_sids == ("CA1", "CA3", "CA2")
     assert chore.write_id in decided.batch.outbox_put
@@ -125,7 +125,7 @@ def test_end_drops_all_but_endings_that_it_does_not_order_itself(ends, request, 
     assert open_after(ends(earlier, of_the_end), earlier, batch) == left
 
 
-def test_log_tells_what_came_of_commands_but_not_that_one_was_accepted(monkeypatch):
+def test_log_records_command_results_but_not_acceptance(monkeypatch):
     session = replace(SESSION, pending_commands=(PendingCommand("c1", "add", "expert"),))
     reports = (
         CommandReport("c1", CommandStatus.FAILED, "busy"),

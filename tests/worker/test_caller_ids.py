@@ -38,7 +38,7 @@ async def test_a_number_that_the_settings_name_needs_no_question():
     assert http.requests == []
 
 
-async def test_another_number_is_taken_if_the_account_has_it_and_is_not_asked_for_again_at_once():
+async def test_other_caller_id_owned_by_the_account_is_accepted_and_cached():
     caller_ids, http, clock = account_with(OWN, OTHER)
 
     await caller_ids.check(OTHER)

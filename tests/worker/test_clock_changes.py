@@ -76,7 +76,7 @@ def test_no_lease_changes_hands(by_s: float):
 
 @pytest.mark.parametrize("by_s", STEPS_S)
 @pytest.mark.parametrize("after_s", [0.0, 0.6, 2.0])
-def test_what_a_worker_held_that_dies_then_is_taken_over_in_time(by_s: float, after_s: float):
+def test_dead_workers_partitions_are_taken_over_in_time_after_a_clock_change(by_s: float, after_s: float):
     async def story(team: WorkerCluster) -> None:
         await three(team)
         team.set_clock(by_s)
@@ -103,7 +103,7 @@ def test_timer_fires_when_it_would_have(by_s: float):
 @pytest.mark.parametrize("by_s", [HOUR_S, -HOUR_S])
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 @pytest.mark.parametrize("after_s", [0.0, 5.0])
-def test_next_holder_goes_on_with_the_same_time(by_s: float, how: str, after_s: float):
+def test_next_holder_continues_with_the_same_time(by_s: float, how: str, after_s: float):
     """Also when the clock is set in the second before a clean stop. Of a death in that second: see below."""
 
     async def story(team: WorkerCluster) -> None:
@@ -135,7 +135,7 @@ def test_worker_that_dies_before_it_has_seen_the_clock_go_back_makes_no_timer_la
     of_team(story)
 
 
-def test_all_restart_after_the_clock_was_set_while_nobody_looked():
+def test_all_workers_restart_after_the_clock_changed_while_stopped():
     """Back: the time goes on from where it was. Forwards can't be told from time that has passed: overdue at once."""
 
     async def back(team: WorkerCluster) -> None:
@@ -161,7 +161,7 @@ def test_all_restart_after_the_clock_was_set_while_nobody_looked():
     of_team(forwards)
 
 
-def test_timer_that_falls_due_while_nobody_works_fires_once():
+def test_timer_falling_due_without_workers_fires_once():
     async def story(team: WorkerCluster) -> None:
         await three(team)
         await set_timer(team, 5.0)
@@ -228,7 +228,7 @@ def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(stalled
 
 
 @pytest.mark.parametrize("by_s, earlier_s", [(-HOUR_S, HOUR_S), (HOUR_S, 0.0), (0.0, 0.0)])
-def test_call_is_looked_for_from_the_earlier_of_two_times_on(by_s: float, earlier_s: float):
+def test_call_search_starts_at_the_earlier_of_two_times(by_s: float, earlier_s: float):
     """Twilio's list goes by Twilio's clock; no one knows whether ours or Redis's agrees with it."""
 
     async def story(team: WorkerCluster) -> None:

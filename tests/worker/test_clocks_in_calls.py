@@ -75,7 +75,7 @@ async def ends_well(system: LocalSystem, customer: Any) -> None:
 
 
 @pytest.mark.parametrize("by_ms", [48 * HOUR_MS, for_long(HOUR_MS), for_long(-HOUR_MS)])
-async def test_people_who_talk_or_ring_go_on(system: LocalSystem, redis: SetRedis, by_ms: int) -> None:
+async def test_talking_and_ringing_calls_continue(system: LocalSystem, redis: SetRedis, by_ms: int) -> None:
     """Not even a session's greatest age, a day, has passed because the clock says so."""
     customer, agent = await system.talking()
     system.agent_phone.script(answer_after_s=None)
@@ -96,7 +96,7 @@ async def test_people_who_talk_or_ring_go_on(system: LocalSystem, redis: SetRedi
 @pytest.mark.parametrize("by_ms, restart", [
     (HOUR_MS, False), (-HOUR_MS, True), for_long(HOUR_MS, True), for_long(-HOUR_MS, False),
 ])  # fmt: skip
-async def test_who_is_left_alone_is_let_go_in_time(
+async def test_party_left_alone_is_hung_up_in_time_despite_clock_changes(
     system: LocalSystem, redis: SetRedis, by_ms: int, restart: bool
 ) -> None:
     system.end_calls_in_test()
@@ -132,7 +132,7 @@ async def test_parked_call_goes_back_to_the_agent_in_time(system: LocalSystem, r
 
 
 @pytest.mark.soak
-async def test_when_nobody_is_left_the_time_is_redis_s_again(system: LocalSystem, redis: SetRedis) -> None:
+async def test_clock_offset_returns_to_zero_when_no_call_is_left(system: LocalSystem, redis: SetRedis) -> None:
     customer, _ = await system.talking()
     redis.set_clock(-HOUR_MS)
     await seen(system)

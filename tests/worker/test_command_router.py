@@ -133,7 +133,7 @@ async def test_commands_beyond_the_limit_are_routed_shown_and_logged(routing, mo
     assert "conferral_commands_waiting 3.0" in routing.metrics.exposition().decode()
 
 
-async def test_transfer_reaches_its_session_with_all_that_was_asked_for(routing):
+async def test_transfer_reaches_its_session_with_all_requested_options(routing):
     await routing.know("mine")
     await routing.client.set(routing.keys.call(CALL_SID), "mine")
     options = {"brief": "a caller", "confirm": "true", "timeout": "20", "digits": "12", "caller_id": OWN_NUMBER}
@@ -219,7 +219,7 @@ async def test_names_of_the_directory_become_addresses(routing, name):
     ("jamaica", "country JM is not on the allow-list"),
     ("911", "short and emergency numbers are never dialed"),
 ])  # fmt: skip
-async def test_whoever_can_not_be_dialled_is_turned_away_whatever_the_command(routing, name, to, reason):
+async def test_undialable_party_is_rejected_by_every_command(routing, name, to, reason):
     await routing.know(CALL_SID)
     routing.names = {"jamaica": "+18765550123"}
     field = "agent" if name == "call" else "to"
@@ -227,7 +227,7 @@ async def test_whoever_can_not_be_dialled_is_turned_away_whatever_the_command(ro
     await is_turned_away(routing, name, f"{field}: {reason}")
 
 
-async def test_directory_is_asked_anew_for_each_command(routing):
+async def test_directory_is_read_again_for_each_command(routing):
     await routing.know(CALL_SID)
     for address in ("client:bob", "client:carol"):
         routing.names = {"desk": address}
@@ -235,7 +235,7 @@ async def test_directory_is_asked_anew_for_each_command(routing):
     assert [event.to for event in await routing.events()] == ["client:bob", "client:carol"]
 
 
-async def test_command_with_a_name_that_is_given_again_is_a_repetition_whoever_has_the_name_by_then(routing):
+async def test_repeated_command_id_is_a_repetition_although_the_name_now_points_elsewhere(routing):
     await routing.know(CALL_SID)
     for address in ("client:bob", "client:carol"):
         routing.names = {"desk": address}
@@ -283,7 +283,7 @@ async def test_call_takes_no_id_that_is_in_use(routing, what):
     assert await routing.events() == []
 
 
-async def test_call_whose_own_id_is_in_use_is_told_to_take_another(routing):
+async def test_call_with_its_own_id_in_use_asks_for_another_id(routing):
     """The outcome of a command is forgotten after a day, its session may live longer."""
     await routing.know(command_stream.session_id_of("c1"))
     await routing.give(**CALL, id="c1")
@@ -349,7 +349,7 @@ async def test_same_command_with_the_same_id_is_a_repetition(routing):
     assert told == ["command_routed", "command_deduplicated"]
 
 
-async def test_unknown_session_is_told(routing):
+async def test_unknown_session_is_reported_as_not_found(routing):
     await routing.give(**TRANSFER, id="c1")
     assert await routing.outcome("c1") == ("rejected", f"no call {CALL_SID} found", "")
     assert await routing.events() == []

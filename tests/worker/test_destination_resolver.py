@@ -34,7 +34,7 @@ def transfer(to: str, allowed: AllowList = ALLOWED, **options: str) -> str:
 
 
 @pytest.mark.parametrize("to", [NUMBER, "client:alice", "sip:bob@example.com", f"{NUMBER},client:alice"])
-def test_those_on_the_list_may_be_dialled(to):
+def test_destinations_on_the_allow_list_may_be_dialed(to):
     assert transfer(to) == to
 
 
@@ -47,12 +47,12 @@ def test_names_become_addresses_and_everything_else_stays():
 
 
 @pytest.mark.parametrize("to", [f"office,{NUMBER}", f"{NUMBER},office"])
-def test_nobody_rings_twice_at_once_under_two_names(to):
+def test_same_destination_under_two_names_is_refused(to):
     with pytest.raises(BadCommandError, match=r"^to, destination 2 of 2: is the same as one before$"):
         transfer(to)
 
 
-def test_commands_that_dial_nobody_pass():
+def test_commands_without_a_dial_pass_unchanged():
     parsed = parse({"type": "end", "session": "s"})
     assert resolve_destinations(parsed, NAMES, AllowList()) is parsed
 
@@ -81,7 +81,7 @@ def test_both_parties_of_a_call_are_held_against_the_list(field):
         checked(type="call", **fields)
 
 
-def test_empty_list_allows_nobody():
+def test_empty_allow_list_allows_no_one():
     with pytest.raises(BadCommandError, match=r"^to: the allow-list has no entry client:$"):
         transfer("client:alice", AllowList())
 
@@ -105,13 +105,13 @@ def test_digits_are_for_the_agent_of_a_call_alone():
 
 
 @pytest.mark.parametrize("fallback", ["recall", "end", NUMBER, "client:desk"])
-def test_fallback_is_a_word_or_somebody_on_the_list(fallback):
+def test_fallback_is_a_keyword_or_an_allowed_destination(fallback):
     settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
     assert make_policy(settings).fallback == fallback
 
 
 @pytest.mark.parametrize("fallback", ["+18765550123", "nobody", "Recall", "911"])
-def test_fallback_that_may_not_be_dialled_stops_the_start(fallback):
+def test_disallowed_fallback_prevents_startup(fallback):
     settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_TRANSFER_FALLBACK": fallback})
     with pytest.raises(SettingsError) as wrong:
         make_policy(settings)

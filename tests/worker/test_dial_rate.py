@@ -127,7 +127,7 @@ async def test_callers_who_wait_come_first_in_the_order_in_which_they_came(
     assert dials.got == ["caller-1", "caller-2", "others-1", "others-2"]
 
 
-async def test_whoever_gives_up_makes_room(dials: Dials, gates: Gates, ticks: Ticks) -> None:
+async def test_canceled_dials_free_their_places(dials: Dials, gates: Gates, ticks: Ticks) -> None:
     for name in "abc":
         dials.add(name)
     await settle()
@@ -155,7 +155,7 @@ async def test_redis_that_is_away_is_waited_for(dials: Dials, gates: Gates, tick
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_no_turn_is_lost_whoever_gives_up(dials: Dials, gates: Gates, ticks: Ticks, seed: int) -> None:
+async def test_no_permit_is_lost_when_waiters_give_up(dials: Dials, gates: Gates, ticks: Ticks, seed: int) -> None:
     chance = random.Random(seed)
     given = 0
     for number in range(60):
@@ -250,7 +250,7 @@ async def test_one_dial_of_all_workers_goes_at_each_turn_and_workers_take_turns(
 
 
 @pytest.mark.redis
-async def test_callers_who_wait_at_any_worker_go_before_dials_that_nobody_waits_for(shared: Shared) -> None:
+async def test_waiting_callers_at_any_worker_precede_dials_without_a_waiting_caller(shared: Shared) -> None:
     one = shared.workers["one"]
     one.add("first")
     await shared.everybody_sleeps()

@@ -126,7 +126,7 @@ async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_
         assert dialled(system) == []
 
 
-async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redis_server: RedisServer) -> None:
+async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:
     """It has left the list of participants long before it is looked for."""
     async with talking(redis_server) as (system, customer):
         system.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
@@ -153,7 +153,7 @@ async def test_busy_target_is_not_dialled_again_because_the_answer_was_lost(redi
         ("after_request", "create_call", "done", 1),
     ],
 )
-async def test_successor_dials_nobody_twice(
+async def test_successor_dials_no_one_twice(
     redis_server: RedisServer, point: str, kind: str, status: str, calls: int
 ) -> None:
     system = LocalSystem(redis_server.url, policy={"dial_unknown_wait_ms": 300})

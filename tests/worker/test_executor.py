@@ -146,7 +146,7 @@ async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(syste
         ([REFUSED], [("effect_given_up", "error")]),
     ],
 )
-async def test_log_tells_what_became_of_an_effect(
+async def test_effect_result_is_logged(
     system: ExecutorHarness, script: list[Step], expected: list[tuple[str, str]]
 ) -> None:
     system.calls.script["a"].extend(script)
@@ -159,7 +159,7 @@ async def test_log_tells_what_became_of_an_effect(
     assert all((line["effect_id"], line["session_id"], line["party"]) == ("a", "S1", "agent") for line in lines)
 
 
-async def test_checkpoints_stand_around_every_request() -> None:
+async def test_checkpoints_surround_every_request() -> None:
     passed: list[str] = []
 
     async def checkpoint(point: str, effect: Effect) -> None:
@@ -173,7 +173,7 @@ async def test_checkpoints_stand_around_every_request() -> None:
     assert passed == ["before_request a 0", "after_request a 1", "before_request a 1", "after_request a 2"]
 
 
-async def test_repr_tells_the_counts(system: ExecutorHarness) -> None:
+async def test_repr_shows_the_counts(system: ExecutorHarness) -> None:
     await system.run(redirect("a"))
 
     assert (

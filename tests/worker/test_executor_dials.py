@@ -45,7 +45,7 @@ async def system() -> AsyncIterator[ExecutorHarness]:
 
 
 @both_ways
-async def test_success_tells_the_call_and_how_long_it_is_queued(system: ExecutorHarness, dial: Dial) -> None:
+async def test_success_returns_the_call_and_its_queue_time(system: ExecutorHarness, dial: Dial) -> None:
     system.calls.script["d"].append(PlacedCall("CA7", queue_ms=1500))
 
     assert await system.run(dial) == succeeded(dial, "CA7", 1500)
@@ -73,7 +73,7 @@ async def test_refusal_is_final(system: ExecutorHarness, dial: Dial, error: Prov
 
 @both_ways
 @pytest.mark.parametrize("error", [BUSY, AWAY])
-async def test_what_certainly_did_not_happen_is_repeated(
+async def test_dial_that_certainly_did_not_happen_is_retried(
     system: ExecutorHarness, dial: Dial, error: ProviderError
 ) -> None:
     system.calls.script["d"].extend([error, error, PlacedCall("CA7")])
@@ -95,7 +95,7 @@ async def test_busy_until_the_deadline_is_a_failure(system: ExecutorHarness, dia
 
 
 @pytest.mark.parametrize("effect", [update("e"), say("e"), find("e")])
-async def test_what_may_happen_twice_is_simply_repeated(system: ExecutorHarness, effect: Effect) -> None:
+async def test_idempotent_effect_is_simply_retried(system: ExecutorHarness, effect: Effect) -> None:
     system.calls.script["e"].extend([UNKNOWN, UNKNOWN, None])
 
     assert await system.run(effect, may_have_been_sent=True) == succeeded(effect, "")
@@ -103,7 +103,7 @@ async def test_what_may_happen_twice_is_simply_repeated(system: ExecutorHarness,
     assert system.calls.asked == ["e", "e", "e"]
 
 
-async def test_search_tells_the_call_that_it_found(system: ExecutorHarness) -> None:
+async def test_search_returns_the_call_it_found(system: ExecutorHarness) -> None:
     system.calls.script["f"].append(PlacedCall("CA7"))
 
     assert await system.run(find("f")) == succeeded(find("f"), "CA7")
@@ -121,7 +121,7 @@ async def test_search_that_finds_the_call_of_another_session_has_found_none(syst
 # ---- straight: looked up before it is repeated -----------------------------------------------------------------------
 
 
-async def test_dial_whose_label_is_in_the_room_is_not_repeated(system: ExecutorHarness) -> None:
+async def test_dial_with_its_label_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
     system.calls.looks["d"].append("CA7")
 
@@ -151,7 +151,7 @@ async def test_dial_that_shows_late_is_not_repeated(system: ExecutorHarness) -> 
     assert system.calls.asked.count("d") == 1
 
 
-async def test_dial_that_was_over_before_it_was_looked_for_is_known_by_its_callback(system: ExecutorHarness) -> None:
+async def test_dial_that_ended_before_verification_is_identified_by_its_callback(system: ExecutorHarness) -> None:
     """Busy at once: it has left the list of participants, but a callback has told the session which call it was."""
     system.calls.script["d"].append(UNKNOWN)
     system.calls.looks["d"].append("")
@@ -174,7 +174,7 @@ async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(system:
 
 
 @pytest.mark.parametrize("since_ms, asked_ms", [(None, START_MS), (START_MS - 9_000, START_MS - 9_000)])
-async def test_dial_of_a_history_that_is_forgotten_is_looked_for_since_its_entry_was_there(
+async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
     system: ExecutorHarness, since_ms: int | None, asked_ms: int
 ) -> None:
     system.calls.looks["d"].extend([""] * 9)
@@ -188,7 +188,7 @@ async def test_dial_of_a_history_that_is_forgotten_is_looked_for_since_its_entry
 
 
 @pytest.mark.parametrize("whose", ["another session's", "of an earlier dial"])
-async def test_call_that_is_gone_and_is_somebody_elses_is_not_the_dials(system: ExecutorHarness, whose: str) -> None:
+async def test_gone_or_foreign_call_is_not_taken_for_the_dial(system: ExecutorHarness, whose: str) -> None:
     system.calls.script["d"].extend([UNKNOWN, PlacedCall("CA8")])
     system.calls.looks["d"].extend([""] * 9)
     system.calls.gone_calls = ("CA7",)
@@ -202,7 +202,7 @@ async def test_call_that_is_gone_and_is_somebody_elses_is_not_the_dials(system: 
     assert system.calls.asked.count("d") == 2
 
 
-async def test_dial_that_nobody_wants_any_more_is_not_sent_again(system: ExecutorHarness) -> None:
+async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
     system.calls.looks["d"].append("")
     system.records.standings["d"] = UNWANTED
@@ -222,7 +222,7 @@ async def test_dial_that_stays_in_doubt_is_unknown_at_the_deadline(system: Execu
     assert 7 < system.time.s <= 10
 
 
-async def test_dial_that_hangs_is_cut_and_looked_up() -> None:
+async def test_hanging_dial_request_is_cut_and_verified() -> None:
     short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
     system = ExecutorHarness(ExecutorPolicy(create_participant=short))
     system.calls.script["d"].append(asyncio.Event())
@@ -233,7 +233,7 @@ async def test_dial_that_hangs_is_cut_and_looked_up() -> None:
     assert system.calls.asked == ["d", "look d"]
 
 
-async def test_straight_dial_taken_over_is_looked_up_before_it_is_sent(system: ExecutorHarness) -> None:
+async def test_direct_dial_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
     system.calls.looks["d"].append("CA7")
 
     assert await system.run(straight("d"), may_have_been_sent=True) == succeeded(straight("d"), "CA7")
@@ -331,7 +331,7 @@ async def test_gated_dial_whose_mark_may_be_lost_is_not_sent(system: ExecutorHar
     assert system.calls.asked == []
 
 
-async def test_gated_dial_that_somebody_marked_before_is_not_sent(system: ExecutorHarness) -> None:
+async def test_gated_dial_already_marked_is_not_sent(system: ExecutorHarness) -> None:
     system.records.marked.add("d")
 
     assert isinstance(await system.run(gated("d")), EffectUnknown)
@@ -369,7 +369,7 @@ async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent()
 
 
 @pytest.mark.parametrize("seed", range(30))
-async def test_nobody_is_dialled_twice_whatever_happens(seed: int) -> None:
+async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     """Every request of the script that may have taken effect places a call, which then is to be found by its label."""
     system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
     chance = random.Random(seed)

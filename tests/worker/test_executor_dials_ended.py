@@ -81,7 +81,7 @@ async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(system
     assert isinstance(system.outcomes[-1], EffectSucceeded)
 
 
-async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(system: ExecutorHarness) -> None:
+async def test_dial_of_unknown_outcome_and_ended_session_is_searched_for_and_hung_up(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
     system.calls.looks["d"].extend(["", "CA7"])
     system.time.gate = asyncio.Event()
@@ -96,7 +96,7 @@ async def test_dial_in_doubt_whose_session_ended_is_looked_for_to_be_hung_up(sys
     assert system.calls.asked == ["d", "look d", "look d", "stray CA7"]
 
 
-async def test_hang_up_of_a_dial_that_nobody_waits_for_touches_nothing_else(system: ExecutorHarness) -> None:
+async def test_hang_up_of_an_unwanted_dial_affects_nothing_else(system: ExecutorHarness) -> None:
     system.records.gone.add("d")
     system.submit(straight("d"))
     system.submit(update("u"))

@@ -135,7 +135,7 @@ async def test_redirect_in_doubt_is_not_sent_again_after_an_ending(system: Execu
     assert isinstance(system.outcomes[-1], EffectFailed)
 
 
-async def test_session_goes_on_after_an_ending_effect(system: ExecutorHarness) -> None:
+async def test_session_continues_after_a_hang_up_effect(system: ExecutorHarness) -> None:
     system.submit(redirect("a"))
     system.submit(hang_up("h"))
     system.submit(read("b"))
@@ -173,7 +173,7 @@ async def test_nothing_is_sent_without_the_lease(system: ExecutorHarness) -> Non
     assert system.counts == (0, 0, 0, 2)
 
 
-async def test_lease_is_asked_for_before_every_request(system: ExecutorHarness) -> None:
+async def test_lease_is_checked_before_every_request(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([BUSY, UNKNOWN, None])
     system.calls.looks["a"].append(ELSEWHERE)
 

@@ -69,7 +69,7 @@ async def paced() -> AsyncIterator[Paced]:
 
 
 @both_looks
-async def test_nothing_waits_behind_a_slow_look_and_no_look_behind_anything(system: ExecutorHarness, look) -> None:
+async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(system: ExecutorHarness, look) -> None:
     slow, answer = asyncio.Event(), asyncio.Event()
     system.calls.script["look"].append(slow)
     system.calls.script["u"].append(answer)
@@ -89,7 +89,7 @@ async def test_nothing_waits_behind_a_slow_look_and_no_look_behind_anything(syst
     assert system.finished[4:] == ["look"]
 
 
-async def test_looks_leave_the_slots_of_endings_free() -> None:
+async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
     answer = asyncio.Event()
     for number in range(5):
@@ -104,7 +104,7 @@ async def test_looks_leave_the_slots_of_endings_free() -> None:
 
 
 @both_looks
-async def test_look_that_was_not_sent_when_the_session_ended_is_never_sent(look) -> None:
+async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(look) -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
     answer = asyncio.Event()
     system.calls.script["u"].append(answer)
@@ -121,7 +121,7 @@ async def test_look_that_was_not_sent_when_the_session_ended_is_never_sent(look)
     assert system.counts == (1, 0, 0, 1)
 
 
-async def test_look_under_way_is_not_repeated_when_the_session_has_ended(system: ExecutorHarness) -> None:
+async def test_read_in_flight_is_not_repeated_after_the_session_ended(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
     system.calls.script["r"].extend([answer, BUSY])
     system.submit(read("r"))
@@ -161,7 +161,7 @@ async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
 
 
 @both_ways
-async def test_dial_that_waited_for_a_slot_is_asked_as_well(dial: Dial) -> None:
+async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
     answer = asyncio.Event()
     system.calls.script["r"].append(answer)
@@ -196,9 +196,7 @@ async def test_dial_that_did_not_wait_is_sent_without_another_question(system: E
 
 @both_ways
 @unwanted
-async def test_dial_that_nobody_wants_any_more_fails_without_waiting_for_its_turn(
-    paced: Paced, dial: Dial, changed: Session
-) -> None:
+async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, dial: Dial, changed: Session) -> None:
     paced.submit(dial)
     paced.submit(straight("other", "S2"))
     await paced.settle()
@@ -217,7 +215,7 @@ async def test_dial_that_nobody_wants_any_more_fails_without_waiting_for_its_tur
 
 @both_ways
 @unwanted
-async def test_dial_that_nobody_wants_any_more_fails_before_its_line_has_moved(
+async def test_unwanted_dial_fails_before_its_queue_has_moved(
     system: ExecutorHarness, dial: Dial, changed: Session
 ) -> None:
     answer = asyncio.Event()
@@ -268,7 +266,7 @@ async def test_dial_that_was_taken_back_in_the_moment_in_which_its_turn_came_is_
 
 
 @both_ways
-async def test_dial_that_is_wanted_goes_on_waiting(paced: Paced, dial: Dial) -> None:
+async def test_wanted_dial_keeps_waiting(paced: Paced, dial: Dial) -> None:
     paced.submit(dial)
     await paced.settle()
 

@@ -34,7 +34,7 @@ async def paced() -> AsyncIterator[Paced]:
 
 
 @both_ways
-async def test_dial_waits_for_its_turn_and_everything_else_goes_on(paced: Paced, dial: Dial) -> None:
+async def test_dial_waits_for_its_turn_while_everything_else_continues(paced: Paced, dial: Dial) -> None:
     paced.submit(dial)
     paced.submit(update("u"))
     paced.submit(hang_up("h", "S2"))
@@ -65,7 +65,7 @@ async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() ->
     assert outcome == succeeded(straight("d"), "CA7", queue_ms=3_600_000)
 
 
-async def test_dial_that_nobody_wants_any_more_when_its_turn_comes_is_not_sent(paced: Paced) -> None:
+async def test_dial_unwanted_by_its_turn_is_not_sent(paced: Paced) -> None:
     paced.records.standings["d"] = UNWANTED
     paced.submit(gated("d"))
     await paced.settle()
@@ -94,7 +94,7 @@ async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -
     assert paced.calls.asked == ["h", "other"]
 
 
-async def test_session_that_ends_in_the_moment_in_which_its_turn_comes_dials_nobody(paced: Paced) -> None:
+async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) -> None:
     paced.submit(straight("d"))
     await paced.settle()
 

@@ -40,7 +40,7 @@ async def system() -> AsyncIterator[ExecutorHarness]:
 # ---- the start of a recording: looked up before it is repeated -------------------------------------------------------
 
 
-async def test_recording_that_has_begun_is_told(system: ExecutorHarness) -> None:
+async def test_started_recording_is_reported(system: ExecutorHarness) -> None:
     assert await system.run(recording("r")) == succeeded(recording("r"), recording_sid="RE-r")
 
     assert system.records.written == ["outcome r"]
@@ -75,7 +75,7 @@ async def test_recording_that_stays_in_doubt_is_unknown_at_the_deadline(system: 
     assert 7 < system.time.s <= 10
 
 
-async def test_recording_taken_over_is_looked_up_before_it_is_begun(system: ExecutorHarness) -> None:
+async def test_recording_taken_over_is_verified_before_it_is_started(system: ExecutorHarness) -> None:
     system.calls.looks["r"].append("RE7")
 
     assert await system.run(recording("r"), may_have_been_sent=True) == succeeded(recording("r"), recording_sid="RE7")
@@ -130,7 +130,7 @@ async def test_refused_change_of_a_recording_has_failed_unless_it_may_have_happe
     assert isinstance(await system.run(change("c")), outcome)
 
 
-async def test_change_of_a_recording_that_is_gone_is_told_as_gone(system: ExecutorHarness) -> None:
+async def test_change_of_a_gone_recording_is_reported_as_gone(system: ExecutorHarness) -> None:
     system.calls.script["c"].extend([UNKNOWN, GONE])
 
     outcome = await system.run(change("c"))
@@ -139,7 +139,7 @@ async def test_change_of_a_recording_that_is_gone_is_told_as_gone(system: Execut
     assert outcome.gone
 
 
-async def test_change_of_a_recording_keeps_nobody_waiting_for_long(system: ExecutorHarness) -> None:
+async def test_recording_change_retries_only_briefly(system: ExecutorHarness) -> None:
     """A consult begins when its recording is paused, or stopped because it could not be."""
     system.calls.script["c"].append(AWAY)
 

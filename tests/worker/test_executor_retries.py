@@ -81,7 +81,7 @@ async def test_effect_that_may_happen_twice_is_simply_repeated(system: ExecutorH
     assert system.calls.asked == ["a", "a", "a"]
 
 
-async def test_outcome_tells_how_many_requests_it_took_and_what_the_others_came_to(system: ExecutorHarness) -> None:
+async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([UNKNOWN, BUSY, UNKNOWN, AWAY, None])
 
     await system.run_all(hang_up("a"), hang_up("b", session="S2"))
@@ -89,7 +89,7 @@ async def test_outcome_tells_how_many_requests_it_took_and_what_the_others_came_
     assert system.records.tried == {"a": (5, ("429 code 20429 x1", "503 x2", "no-answer x1")), "b": (None, ())}
 
 
-async def test_outcome_tells_a_request_that_was_looked_up_but_not_a_refusal_twice(system: ExecutorHarness) -> None:
+async def test_outcome_counts_a_verified_request_but_reports_a_refusal_once(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].append(IN_ROOM)
     system.calls.script["b"].extend([BUSY, REFUSED])
@@ -178,7 +178,7 @@ async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_se
 # ---- a redirect in doubt ---------------------------------------------------------------------------------------------
 
 
-async def test_redirect_that_is_found_in_the_room_is_not_repeated(system: ExecutorHarness) -> None:
+async def test_redirect_found_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].append(IN_ROOM)
 
@@ -240,7 +240,7 @@ async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(sys
     assert system.time.s <= 8.0
 
 
-async def test_trouble_while_looking_is_waited_out(system: ExecutorHarness) -> None:
+async def test_errors_during_verification_are_waited_out(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].extend([BUSY, UNKNOWN, IN_ROOM])
 
@@ -249,14 +249,14 @@ async def test_trouble_while_looking_is_waited_out(system: ExecutorHarness) -> N
     assert system.calls.asked == ["a", "look a", "look a", "look a"]
 
 
-async def test_look_that_is_refused_leaves_the_outcome_unknown(system: ExecutorHarness) -> None:
+async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].append(DENIED)
 
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
 
-async def test_request_that_hangs_is_cut_and_looked_up() -> None:
+async def test_hanging_request_is_cut_off_and_verified() -> None:
     system = ExecutorHarness(quick())
     system.calls.script["a"].append(asyncio.Event())
     system.calls.looks["a"].append(IN_ROOM)
@@ -267,7 +267,7 @@ async def test_request_that_hangs_is_cut_and_looked_up() -> None:
     assert system.calls.at_once == 0
 
 
-async def test_look_that_hangs_is_cut_and_repeated() -> None:
+async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     system = ExecutorHarness(quick())
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
@@ -278,7 +278,7 @@ async def test_look_that_hangs_is_cut_and_repeated() -> None:
     assert system.calls.asked == ["a", "look a", "look a"]
 
 
-async def test_order_taken_over_is_looked_up_before_it_is_sent(system: ExecutorHarness) -> None:
+async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
     system.calls.looks["a"].append(IN_ROOM)
 
     assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
@@ -295,7 +295,7 @@ async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(sy
     assert system.time.s == 2.0
 
 
-async def test_order_of_a_worker_that_stopped_long_ago_is_sent_after_one_look(system: ExecutorHarness) -> None:
+async def test_effect_of_a_long_stopped_worker_is_sent_after_one_verification(system: ExecutorHarness) -> None:
     system.calls.looks["a"].append(ELSEWHERE)
 
     outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - 2_000)

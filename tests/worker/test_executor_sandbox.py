@@ -200,7 +200,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_both_are_in_the_room_after_one_redirect_whatever_happens_to_the_request(
+async def test_one_redirect_brings_both_into_the_conference_whatever_happens_to_it(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
     if fault:
@@ -311,7 +311,7 @@ async def test_straight_dial_into_a_conference_that_is_over_fails_as_gone(scene:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_gated_dial_is_one_call_at_most_and_a_search_tells_which(scene: Scene, fault: dict[str, Any]) -> None:
+async def test_gated_dial_is_at_most_one_call_and_a_search_finds_it(scene: Scene, fault: dict[str, Any]) -> None:
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
 
@@ -343,7 +343,7 @@ async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(scene:
     assert len(scene.dialled()) == 1
 
 
-async def test_address_that_is_not_allowed_is_refused_before_twilio_is_asked(scene: Scene) -> None:
+async def test_disallowed_address_is_refused_before_any_request_to_twilio(scene: Scene) -> None:
     outcome = await scene.carry_out(replace(gated(), to="+15550100009"))
 
     assert isinstance(outcome, EffectFailed)
@@ -413,7 +413,7 @@ async def test_recording_taken_over_is_the_one_that_runs(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_recording_is_paused_goes_on_and_is_stopped_whatever_happens_to_the_requests(
+async def test_recording_is_paused_resumed_and_stopped_under_any_request_fault(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
     await scene.room()
@@ -435,9 +435,7 @@ async def test_recording_is_paused_goes_on_and_is_stopped_whatever_happens_to_th
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_announcement_is_asked_for_once_at_most_whatever_happens_to_the_request(
-    scene: Scene, fault: dict[str, Any]
-) -> None:
+async def test_announcement_is_requested_at_most_once_whatever_happens(scene: Scene, fault: dict[str, Any]) -> None:
     room = await scene.room()
     if fault:
         scene.sandbox.faults.next_rest("POST", "/Conferences/*", **fault)
@@ -479,7 +477,7 @@ async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scen
 
 
 @pytest.mark.parametrize("mode, flags", [("monitor", (True, "")), ("whisper", (False, "CA")), ("barge", (False, ""))])
-async def test_supervisor_has_the_mode_that_was_asked_for(scene: Scene, mode: str, flags: tuple[bool, str]) -> None:
+async def test_supervisor_has_the_requested_mode(scene: Scene, mode: str, flags: tuple[bool, str]) -> None:
     scene.sandbox.phone(TARGET).script(answer_after_s=0)
     room = await scene.room()
     dialled = await scene.carry_out(replace(straight(room), party="supervisor", label="supervisor-1", supervises=True))

@@ -39,7 +39,7 @@ async def shared(system: LocalSystem, *wanted: int) -> None:
     await system.eventually(fair, f"shares are {wanted}")
 
 
-async def test_calls_go_on_while_workers_come_and_go(system: LocalSystem) -> None:
+async def test_calls_continue_while_workers_start_and_stop(system: LocalSystem) -> None:
     """Each conversion is asked of Twilio once, whoever of the workers has the call in hand when."""
     calls = await asyncio.gather(*(system.talking() for _ in range(CALLS)))
     # Requests take their time, so that some are under way whenever a partition is given back.

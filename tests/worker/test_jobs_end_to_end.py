@@ -77,7 +77,7 @@ async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer,
 
 
 @pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
-async def test_successor_makes_nobody_hear_an_announcement_twice(
+async def test_successor_plays_an_announcement_to_no_one_twice(
     redis_server: RedisServer, point: str, outcome: str, times: int
 ) -> None:
     """It was marked before it was to be sent: whether it was, no one can know, unless Twilio tells of its end."""

@@ -53,7 +53,7 @@ def test_request_is_not_sent_when_the_lease_turns_out_to_be_lost() -> None:
     run(story)
 
 
-def test_lease_that_is_lost_while_it_is_given_back_is_forgotten_and_left_alone() -> None:
+def test_lease_lost_while_being_released_is_dropped_and_left_alone() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
         member = team.join()

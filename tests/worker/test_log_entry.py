@@ -115,7 +115,7 @@ PRIVATE = frozenset({"customer_address", "agent_address", "address", "call_token
                         end_on_exit=True), {"party": "agent-1", "muted": True, "end_on_exit": True}),
     (StageOverdue(session_id="s", due_ms=5), {}),
 ])  # fmt: skip
-def test_event_is_told_in_a_few_words(event, words):
+def test_event_is_summarized_in_a_few_words(event, words):
     assert details(event, Session("s")) == words
 
 
@@ -124,7 +124,7 @@ def test_event_is_told_in_a_few_words(event, words):
     ("CA2", "target"),
     ("CA3", "call"),
 ], ids=["now-the-agent", "the-target", "gone-before"])  # fmt: skip
-def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
+def test_call_is_logged_under_the_current_name_of_its_party(call_sid, words):
     """Who was dialed as target and is agent now still reports as target."""
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("target", "target-2", "CA2")]}  # fmt: skip
@@ -132,7 +132,7 @@ def test_call_is_told_under_the_name_that_its_party_has_now(call_sid, words):
     assert details(event, Session("s", parties=parties)) == {"party": words, "status": "completed"}
 
 
-def test_what_a_look_shows_is_told_with_the_names_of_the_parties():
+def test_read_results_are_described_with_party_names():
     parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("customer", "CA1"), ("agent", "CA2")]}
     seen = CallsRead(
         session_id="s", effect_id="e", read_version=1, conference_sid="CF1",
@@ -181,11 +181,11 @@ PROGRESS = {"session_id": "s", "party": "agent", "call_sid": "CA2", "status": "b
                call_status="in-progress", agent_number=1),
      {"party": "customer", "dial": "bridge", "status": "busy", "agent": 2, "agents": 3}),
 ], ids=["second", "first", "by-rest", "by-rest-given-up", "refuses", "customer", "bridge"])  # fmt: skip
-def test_of_several_agents_it_is_told_which_one_is_meant(event, words):
+def test_log_shows_which_of_several_agents_is_meant(event, words):
     assert details(event, TRIED) == words
 
 
-def test_bridge_whose_agent_is_known_to_have_refused_is_not_told_as_busy():
+def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
     agent = Party("agent", "agent-1", "CA2", status=PartyStatus.LEFT, left_reason="rejected")
     event = DialEnded(session_id="s", party="customer", call_sid="CA1", dial="bridge", dial_call_status="busy",
                       call_status="in-progress")  # fmt: skip
@@ -196,7 +196,7 @@ def test_bridge_whose_agent_is_known_to_have_refused_is_not_told_as_busy():
     ("c1", "retrieve"), ("c2", "cancel"), ("c3", "convert"), ("c4", "call"), ("c5", "end"), ("c6", "add"),
     ("c7", "hold"), ("c8", ""),
 ])  # fmt: skip
-def test_outcome_of_a_command_is_told_with_the_commands_name(command_id, name):
+def test_command_outcome_is_logged_with_the_command_name(command_id, name):
     transfer = TransferState(1, TransferMode.RETRIEVE, NUMBER, command_id="c1", step_command_id="c2",
                              step_name="cancel")  # fmt: skip
     session = Session("s", transfer=transfer, convert_command_ids=("c3",), call_command_id="c4", end_command_id="c5",
@@ -214,7 +214,7 @@ def test_command_of_a_transfer_is_named_by_its_way(mode, name):
     ("CA2", "agent"),
     ("CA9", "CA9"),
 ])  # fmt: skip
-def test_coach_is_told_with_whom_he_helps(coaches, words):
+def test_coach_event_is_logged_with_the_coached_party(coaches, words):
     parties = {name: Party(name, f"{name}-1", sid) for name, sid in [("supervisor", "CA3"), ("agent", "CA2")]}
     event = ParticipantChanged(**ROOM, call_sid="CA3", kind="participant-modify", coaches=coaches)
     found = details(event, Session("s", parties=parties))
@@ -233,7 +233,7 @@ ROOM = {"session_id": "s", "conference_sid": "CF1"}
     (ParticipantJoined(**ROOM, call_sid="CA2", label="agent-1"), "agent-1"),
     (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
 ], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
-def test_participant_is_told_under_the_name_that_the_party_has_now(event, words):
+def test_participant_is_logged_under_the_current_party_name(event, words):
     """The label stays what it was when the leg was dialed, and tells strangers alone."""
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("agent-1", "agent-1", "CA2"), ("target", "target-3", "")]}  # fmt: skip
@@ -241,7 +241,7 @@ def test_participant_is_told_under_the_name_that_the_party_has_now(event, words)
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_no_event_tells_whom_it_is_about(kind):
+def test_no_event_reveals_an_address_or_secret(kind):
     """Every field that holds an address or a secret is filled with a number; the words hold none of it."""
     values = {}
     for field, hint in get_type_hints(kind).items():

@@ -131,7 +131,7 @@ async def test_call_of_a_session_that_has_ended_is_hung_up_also_by_a_successor(
     assert len(await desk.told()) == 1
 
 
-async def test_outcome_that_was_taken_already_hangs_nobody_up(desk: Desk) -> None:
+async def test_outcome_already_processed_hangs_up_no_one(desk: Desk) -> None:
     """Its first writing was answered late, and the decision has taken it out of the outbox."""
     await desk.is_in_state("transferring")
 
@@ -183,7 +183,7 @@ async def test_order_that_is_in_no_outbox_is_not_to_be_sent(desk: Desk) -> None:
         await desk.recorder().mark_sent(gated("d"))
 
 
-async def test_order_of_a_partition_that_somebody_else_has_is_not_to_be_sent(desk: Desk) -> None:
+async def test_effect_of_a_partition_held_by_another_worker_is_not_sent(desk: Desk) -> None:
     await desk.order(gated("d"))
     await desk.client.hset(desk.keys.lease(0), "holder", "2:two")
     with pytest.raises(JobObsoleteError):
@@ -205,7 +205,7 @@ async def test_call_is_noted_for_its_session(desk: Desk) -> None:
     assert await desk.client.get(desk.keys.call("CA7")) == b"S1"
 
 
-async def test_key_that_is_somebody_elses_holds_no_outcome_up(desk: Desk) -> None:
+async def test_foreign_key_does_not_block_an_outcome(desk: Desk) -> None:
     await desk.client.lpush(desk.keys.call("CA7"), "?")
 
     assert await desk.recorder().claim_call("S1", "CA7")

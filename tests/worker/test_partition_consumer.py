@@ -34,7 +34,7 @@ async def ends_well(system: LocalSystem, customer) -> None:
     ({"type": "convert"}, b"missing field session"),
     ({"type": "call_received", "session": "s", "call_sid": "x" * 70_000}, b"larger than 64 KiB"),
 ])  # fmt: skip
-async def test_event_that_makes_no_sense_is_put_aside_whole_and_the_worker_goes_on(system, entry, reason):
+async def test_invalid_event_is_dead_lettered_whole_and_the_worker_continues(system, entry, reason):
     customer, _ = await system.talking()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
     await system.client.xadd(stream, entry)
@@ -51,7 +51,7 @@ async def test_event_that_makes_no_sense_is_put_aside_whole_and_the_worker_goes_
     {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
     {"type": "calls_read", "session": "broken", "effect_id": "e1", "read_version": "1", "calls": "[]"},
 ], ids=["unreadable", "of a broken session"])  # fmt: skip
-async def test_outcome_that_is_put_aside_leaves_no_mark_in_the_outbox(system, entry):
+async def test_dead_lettered_outcome_leaves_no_mark_in_the_outbox(system, entry):
     keys = system.keys
     await system.client.hset(keys.session("broken"), "state", "flying")
     outbox, stream = (name(keys.partition_of(entry["session"])) for name in (keys.outbox, keys.events))
@@ -66,7 +66,7 @@ async def test_outcome_that_is_put_aside_leaves_no_mark_in_the_outbox(system, en
 
 
 @pytest.mark.parametrize("entry", [{"foo": "bar"}, {"type": b"\xff"}, {"type": "convert", "session": "x" * 70_000}])
-async def test_command_that_is_not_even_fields_of_ours_is_put_aside_and_the_router_goes_on(system, entry):
+async def test_malformed_command_is_dead_lettered_and_the_router_continues(system, entry):
     customer, _ = await system.talking()
     await system.client.xadd(system.keys.commands, entry)
     assert (await system.command("convert", customer.sid)).status == "done"
@@ -130,7 +130,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
         await system.settled()
 
 
-async def test_forgotten_scripts_are_no_matter(system):
+async def test_flushed_scripts_do_not_affect_calls(system):
     customer, _ = await system.talking()
     for _ in range(3):
         await system.client.script_flush()
@@ -160,7 +160,7 @@ async def test_lost_answers_of_redis_are_recognised(redis_server, script):
         assert relay.cut_off or script == "claim_command"
 
 
-async def test_flushed_redis_goes_on_with_new_calls(system):
+async def test_flushed_redis_accepts_new_calls(system):
     """Everything is gone: sessions that were live are no longer known, and the next call is taken as ever."""
     old, _ = await system.talking()
     await system.client.flushall()
@@ -184,7 +184,7 @@ async def test_stopped_worker_leaves_its_leases_free(redis_server):
         await ends_well(system, customer)
 
 
-async def test_what_is_left_of_an_ended_call_expires(system):
+async def test_keys_of_an_ended_call_expire(system):
     customer, agent = await system.converted()
     await ends_well(system, customer)
     client, keys = system.client, system.keys

@@ -91,7 +91,7 @@ async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
     await ordinary.leave()
 
 
-async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on() -> None:
+async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
     lanes = lanes_of(slots=1, reserved_for_endings=0)
     first, second, third = await holders(lanes, "ooo")
 
@@ -107,7 +107,7 @@ async def test_slot_given_to_somebody_who_was_cancelled_meanwhile_is_passed_on()
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_no_slot_is_lost_whoever_is_cancelled(seed: int) -> None:
+async def test_no_slot_is_lost_on_cancellation(seed: int) -> None:
     chance = random.Random(seed)
     lanes = lanes_of(slots=3, reserved_for_endings=1)
     those: list[Holder] = []
@@ -152,5 +152,5 @@ async def order_of(lanes: PriorityLimiter, kinds: str) -> str:
         ("lllooooooo",  "ooolooolol"),
     ],
 )  # fmt: skip
-async def test_whoever_acts_comes_before_whoever_looks_but_looks_get_their_turn(waiting: str, expected: str) -> None:
+async def test_effects_go_before_reads_but_reads_get_their_turn(waiting: str, expected: str) -> None:
     assert await order_of(lanes_of(slots=1, reserved_for_endings=0), waiting) == expected

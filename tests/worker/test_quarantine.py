@@ -64,7 +64,7 @@ async def letters(team: WorkerCluster) -> list[dict[bytes, bytes]]:
     return [letter for _, letter in await team.client.xrange(team.keys.dead)]
 
 
-def test_effect_over_which_five_workers_died_is_put_aside_and_reported() -> None:
+def test_effect_that_killed_five_workers_is_dead_lettered_and_reported() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
         effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
@@ -219,7 +219,7 @@ def test_suspects_of_several_sessions_are_tried_together_at_first() -> None:
     run(story)
 
 
-def test_whom_a_worker_died_over_is_tried_after_all_others() -> None:
+def test_effect_that_killed_a_worker_is_tried_last() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
         await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))

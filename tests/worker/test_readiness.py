@@ -22,7 +22,7 @@ pytestmark = pytest.mark.redis
 LEASE_MS = 5_000
 
 
-async def test_partition_that_nobody_holds_is_counted_at_once_and_told_when_it_lasts(redis_server: RedisServer):
+async def test_unassigned_partition_is_counted_at_once_and_reported_when_it_persists(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 3), FakeTime(), Metrics()
     store_clock = StoreClock(time)
 

@@ -8,7 +8,7 @@ from tests.support.local_system import LocalSystem
 pytestmark = pytest.mark.redis
 
 
-async def test_commits_go_on_while_every_connection_for_commands_is_in_use(redis_server) -> None:
+async def test_commits_continue_while_all_command_connections_are_in_use(redis_server) -> None:
     shared: list[Client] = []
 
     def make(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:

@@ -58,7 +58,7 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
     await ends_well(system, customer)
 
 
-async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, monkeypatch):
+async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):
     from conferral.worker.consumer import batch_processor as module
 
     customer, agent = await system.talking()
@@ -84,7 +84,7 @@ async def test_command_that_was_put_aside_is_done_when_it_is_put_back(system, mo
     await ends_well(system, customer)
 
 
-async def test_outcome_that_is_put_aside_leaves_nothing_in_the_outbox(system, monkeypatch):
+async def test_dead_lettered_outcome_leaves_nothing_in_the_outbox(system, monkeypatch):
     """It used to leave its effect there for ever."""
     from conferral.worker.consumer import batch_processor as module
 
@@ -138,7 +138,7 @@ async def test_command_whose_id_is_in_another_unit_is_as_good_as_any(system, ent
     await ends_well(system, customer)
 
 
-async def test_command_whose_key_is_somebody_elses_holds_up_no_other(system):
+async def test_command_with_a_foreign_key_blocks_no_other(system):
     customer, _ = await system.talking()
     await system.client.set(system.keys.command("taken"), "somebody else's")
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "taken"})
@@ -204,7 +204,7 @@ async def test_full_redis_is_taken_over_and_drained(system):
     await system.settled()
 
 
-async def test_timer_set_while_due_ones_are_moved_is_not_forgotten(system, monkeypatch):
+async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatch):
     """The answer "the next one is due tomorrow" came after a commit had set one for in two seconds."""
     system.end_calls_in_test()
     customer, agent = await system.converted()
@@ -251,7 +251,7 @@ async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     await ends_well(system, customer)
 
 
-async def test_rewound_history_is_looked_up_before_anything_is_sent_again(system):
+async def test_rolled_back_history_is_verified_before_anything_is_sent_again(system):
     """Redis is set back to before the conversion: the same effect is decided again, and found to have been done."""
     customer, agent = await system.talking()
     partition = system.keys.partition_of(customer.sid)
@@ -304,9 +304,7 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
     "repetitions_ms, result",
     [pytest.param(60_000, ("failed", "unknown"), marks=pytest.mark.soak), (100, ("done", ""))],
 )
-async def test_whoever_is_dialled_a_while_after_a_rewind_is_dialled_for_the_first_time(
-    system, monkeypatch, repetitions_ms, result
-):
+async def test_dial_some_time_after_a_rollback_counts_as_the_first(system, monkeypatch, repetitions_ms, result):
     """It used to be in doubt, and so was not dialed, for as long as the same worker held the partition."""
     monkeypatch.setattr("conferral.worker.consumer.dispatcher.REDELIVERY_WINDOW_MS", repetitions_ms)
     system.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)

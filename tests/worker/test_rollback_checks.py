@@ -71,7 +71,7 @@ def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None
     story(tell)
 
 
-def test_same_rollback_is_told_under_the_same_token() -> None:
+def test_same_rollback_is_reported_under_the_same_token() -> None:
     async def tell(access: Access, checks: RollbackChecks) -> None:
         told: list[AccountSwept] = []
 

@@ -92,7 +92,7 @@ def story(body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> None:
     run(main)
 
 
-def test_commands_for_healthy_nodes_go_on_while_another_node_is_silent() -> None:
+def test_commands_for_healthy_nodes_continue_while_another_node_is_silent() -> None:
     async def body(cluster: Cluster) -> None:
         cluster.client.silent = {"a"}
         for number in range(300):
@@ -162,7 +162,7 @@ def test_same_id_given_for_two_sessions_belongs_to_the_first() -> None:
     story(body)
 
 
-def test_entry_that_stands_before_the_last_one_read_is_not_skipped() -> None:
+def test_entry_with_an_id_below_the_last_read_one_is_not_skipped() -> None:
     """A failover may set ids back."""
 
     async def body(cluster: Cluster) -> None:

@@ -44,7 +44,7 @@ async def ask(client, method, path, **options):
     ],
     ids=["none", "wrong", "longer", "shorter", "scheme", "bare", "empty", "bytes"],
 )
-async def test_without_the_token_nothing_is_told(open_api, sent):
+async def test_api_returns_nothing_without_the_token(open_api, sent):
     client = await open_api(headers=sent)
 
     for route in CLOSED:
@@ -137,7 +137,7 @@ async def test_the_descriptions_need_no_token(open_api):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_a_path_tells_which_methods_it_has(api, method):
+async def test_wrong_method_response_lists_allowed_methods(api, method):
     for path in {path_of(route) for route in OURS}:
         methods = [route.method for route in OURS if path_of(route) == path]
 
@@ -160,7 +160,7 @@ async def test_the_paths_are_found_under_the_public_urls_path_too(open_api):
     assert (await ask(client, "GET", "/openapi.json"))[1]["servers"] == [{"url": "https://example.com/conferral"}]
 
 
-async def test_nothing_that_is_told_is_kept_by_anybody(api):
+async def test_responses_are_never_cached(api):
     for path in ("/sessions", "/sessions/CS1"):
         assert (await ask(api, "GET", path))[2]["Cache-Control"] == "no-store"
 
@@ -179,7 +179,7 @@ async def test_nothing_that_is_told_is_kept_by_anybody(api):
         ("colour=red", "unknown query parameter; allowed: state, limit, cursor"),
     ],
 )
-async def test_a_wrong_query_is_told_in_words(api, query, reason):
+async def test_invalid_query_is_explained(api, query, reason):
     status, told, _ = await ask(api, "GET", f"/sessions?{query}")
 
     assert (status, told["error"]) == (422, refusal("invalid", reason))

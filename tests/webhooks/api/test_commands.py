@@ -103,7 +103,7 @@ async def test_a_session_may_be_named_by_any_of_its_calls(api, store):
 
 
 @pytest.mark.parametrize("named", ["CS1", "14155550199"])
-async def test_a_session_that_nobody_knows_takes_no_command(api, store, named):
+async def test_unknown_session_accepts_no_command(api, store, named):
     status, told = await ask(api, f"/sessions/{named}/commands", {"type": "end", "id": "c1"})
 
     assert (status, told["error"]["type"]) == (404, "unknown")
@@ -163,7 +163,7 @@ async def test_a_wrong_field_is_refused_in_the_words_of_the_stream(api, store, f
     ],
 )
 @pytest.mark.usefixtures("bridged")
-async def test_what_stands_in_the_path_is_not_given_again(api, store, path, fields, reason):
+async def test_field_given_in_the_path_is_refused_in_the_body(api, store, path, fields, reason):
     status, told = await ask(api, path, fields)
 
     assert (status, told["error"]["reason"]) == (422, reason)
@@ -171,7 +171,7 @@ async def test_what_stands_in_the_path_is_not_given_again(api, store, path, fiel
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_no_address_that_was_sent_is_logged_or_told(api, lines):
+async def test_requested_address_is_neither_logged_nor_returned(api, lines):
     told = [
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "cold"}),
         await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "warm"}),
@@ -186,7 +186,7 @@ async def test_no_address_that_was_sent_is_logged_or_told(api, lines):
 # ---- a new session -----------------------------------------------------------------------------------------------
 
 
-async def test_a_call_is_told_the_id_that_its_session_will_have(api, store):
+async def test_call_response_includes_the_future_session_id(api, store):
     body = {"agent": "client:alice", "customer": "+14155550199", "mode": "conference", "timeout": 40}
 
     status, told = await ask(api, "/sessions", body)
@@ -230,7 +230,7 @@ async def test_the_same_command_under_the_same_id_is_answered_the_same(api, stor
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_the_same_id_serves_when_the_session_is_forgotten(api, store):
+async def test_same_id_still_works_when_the_session_has_expired(api, store):
     body = {"type": "end", "id": "night-17"}
     await ask(api, COMMANDS, body)
     await take_up(store)
@@ -258,7 +258,7 @@ async def test_another_command_under_that_id_is_refused(api, store, is_taken_up)
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_of_two_commands_at_once_under_one_id_one_is_published(api, store):
+async def test_one_of_two_concurrent_api_commands_with_one_id_is_published(api, store):
     bodies = [{"type": name, "id": "night-17"} for name in ("end", "convert", "park", "swap", "merge")]
 
     answers = await asyncio.gather(*(ask(api, COMMANDS, body) for body in bodies))
@@ -268,7 +268,7 @@ async def test_of_two_commands_at_once_under_one_id_one_is_published(api, store)
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_what_was_announced_and_never_published_is_published_when_it_is_given_again(api, store, monkeypatch):
+async def test_command_that_failed_to_publish_is_published_when_sent_again(api, store, monkeypatch):
     body = {"type": "end", "id": "night-17"}
 
     async def fails(*_arguments):
@@ -297,7 +297,7 @@ async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
     assert await asked(api, told["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
 
 
-async def test_the_outcome_of_a_command_from_the_stream_is_told_too(api, store):
+async def test_outcome_of_a_command_from_the_stream_is_also_returned(api, store):
     await put(store, session())
     command_id = await command_stream.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
     await take_up(store)
@@ -312,7 +312,7 @@ async def test_the_outcome_of_a_command_from_the_stream_is_told_too(api, store):
 @pytest.mark.parametrize(
     ("named", "shown"), [("c1", "c1"), ("14155550199", "(digits alone)"), ("a%20b", "with this id")]
 )
-async def test_a_command_that_nobody_knows_is_not_found(api, named, shown):
+async def test_unknown_command_is_not_found(api, named, shown):
     status, told = await asked(api, named)
 
     assert (status, told["error"]["reason"]) == (404, f"no command {shown} found; outcomes are kept for 24 h")
@@ -371,7 +371,7 @@ async def test_when_the_time_is_up_the_command_is_only_named(api, store):
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_at_the_stop_of_the_process_nobody_is_kept_waiting(api, store):
+async def test_process_shutdown_releases_waiting_requests(api, store):
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
     await eventually(lambda: take_up(store))
 
@@ -382,7 +382,7 @@ async def test_at_the_stop_of_the_process_nobody_is_kept_waiting(api, store):
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_beyond_many_who_wait_nobody_waits(api, store, monkeypatch):
+async def test_requests_beyond_the_waiter_limit_return_at_once(api, store, monkeypatch):
     monkeypatch.setattr(commands, "WAITERS_MAX", 1)
     waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=60", {"type": "end", "id": "c1"}))
     await eventually(lambda: take_up(store))
@@ -394,7 +394,7 @@ async def test_beyond_many_who_wait_nobody_waits(api, store, monkeypatch):
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_whoever_has_gone_is_waited_for_no_longer(store, metrics, monkeypatch):
+async def test_wait_for_outcome_stops_when_the_client_disconnects(store, metrics, monkeypatch):
     over = asyncio.Event()
     wait_for_outcome = commands.ApiCommands.wait_for_outcome
 

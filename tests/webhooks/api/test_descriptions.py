@@ -105,7 +105,7 @@ def test_the_routes_are_those_of_the_contract():
     }  # fmt: skip
 
 
-def test_what_needs_no_token_says_so():
+def test_api_description_marks_routes_that_need_no_token():
     for route in ROUTES:
         operation = HTTP["paths"][route.path][route.method.lower()]
 

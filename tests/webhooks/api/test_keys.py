@@ -35,7 +35,7 @@ async def test_the_same_request_is_one_command_and_answered_the_same(api, store,
     assert await published(store) == []
 
 
-async def test_of_many_at_once_one_is_done(api, store):
+async def test_one_of_several_concurrent_requests_with_the_same_key_is_executed(api, store):
     answers = await asyncio.gather(*(ask(api, COMMANDS, {"type": "end"}, KEY) for _ in range(8)))
 
     assert answers == [(202, {"command": KEY})] * 8

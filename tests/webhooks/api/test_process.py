@@ -12,7 +12,7 @@ from tests.webhooks.api.api_helpers import BEARER, CALLER, TOKEN, put, session, 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 
 
-async def test_the_program_serves_it_and_stops_while_somebody_waits(redis_server, store, tmp_path):
+async def test_program_serves_requests_and_stops_while_a_client_waits(redis_server, store, tmp_path):
     port = free_port()
     given = {**SERVICE, "REDIS_URL": redis_server.url, "CONFERRAL_API_TOKEN": TOKEN, "CONFERRAL_PARTITIONS": "4"}
     with start("webhooks", "--port", str(port), cwd=tmp_path, env=given) as program:

@@ -31,7 +31,7 @@ async def all_pages(client, query):
 # ---- one ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_session_is_told_as_it_stands_in_redis(api, store):
+async def test_session_is_returned_as_stored_in_redis(api, store):
     await put(store, session())
 
     status, told = await get(api, f"/sessions/{CALLER}")
@@ -49,14 +49,14 @@ async def test_a_session_is_found_by_any_of_its_calls(api, store):
     assert (await get(api, f"/sessions/{ALICE}"))[1]["id"] == CALLER
 
 
-async def test_the_call_token_is_told_to_nobody(api, store):
+async def test_call_token_is_never_returned(api, store):
     await put(store, replace(session(), call_token="a-token-with-a-number"))
 
     for path in (f"/sessions/{CALLER}", "/sessions"):
         assert "a-token-with-a-number" not in str(await get(api, path))
 
 
-async def test_fields_of_a_later_version_are_told_too(api, store):
+async def test_fields_of_a_later_version_are_returned_too(api, store):
     await put(store, session())
     await store.hset(KEYS.session(CALLER), mapping={"mood": "good", "party.customer.mood": "better"})
 
@@ -77,14 +77,14 @@ async def test_fields_of_a_later_version_are_told_too(api, store):
         ("%00", "with this id"),
     ],
 )
-async def test_a_session_that_nobody_knows_is_not_found(api, path, named, shown):
+async def test_unknown_session_is_not_found(api, path, named, shown):
     status, told = await get(api, path.format(named))
 
     assert status == 404
     assert told["error"] == refusal("unknown", f"no call {shown} found")
 
 
-async def test_a_key_that_is_somebody_elses_is_no_session(api, store):
+async def test_foreign_redis_key_is_not_a_session(api, store):
     await store.set(KEYS.session(CALLER), "text")
 
     assert (await get(api, f"/sessions/{CALLER}"))[0] == 404
@@ -144,7 +144,7 @@ def entry(number, **fields):
     return told | fields
 
 
-async def test_a_log_is_told_page_by_page_oldest_first(api, store):
+async def test_log_is_returned_page_by_page_oldest_first(api, store):
     await put(store, session())
     for number in range(7):
         await store.xadd(KEYS.log(CALLER), entry(number))
@@ -156,7 +156,7 @@ async def test_a_log_is_told_page_by_page_oldest_first(api, store):
     assert (len(first["entries"]), second["cursor"]) == (4, "")
 
 
-async def test_an_entry_of_a_log_is_told_with_all_its_fields(api, store):
+async def test_log_entry_is_returned_with_all_its_fields(api, store):
     await put(store, session())
     effects = [{"id": "e1", "kind": "hang_up_call", "party": "agent", "target": ALICE}]
     reports = [{"command": "c1", "type": "hold", "status": "done"}]
@@ -186,7 +186,7 @@ async def test_effects_that_cannot_be_understood_are_left_out(api, store, effect
     assert (status, told["entries"][0]["effects"]) == (200, [])
 
 
-async def test_effects_with_other_values_than_text_do_not_stand_in_the_way(api, store):
+async def test_effects_with_non_text_values_do_not_break_the_log(api, store):
     await put(store, session())
     await store.xadd(KEYS.log(CALLER), entry(4, effects='[{"id": 1, "kind": null}]'))
 

@@ -23,7 +23,7 @@ async def read(client, method, path, **options):
 # ---- turns -------------------------------------------------------------------------------------------------------
 
 
-async def test_only_so_many_are_under_way_at_a_time():
+async def test_concurrent_redis_operations_are_limited():
     turns, running, most = RedisLimiter(CONCURRENT_MAX), 0, 0
 
     async def act():
@@ -39,7 +39,7 @@ async def test_only_so_many_are_under_way_at_a_time():
     await turns.close()
 
 
-async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_turn():
+async def test_no_one_waits_past_the_deadline_and_started_work_keeps_its_turn():
     turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.05), asyncio.Event()
 
     for _ in range(CONCURRENT_MAX):
@@ -53,7 +53,7 @@ async def test_nobody_waits_beyond_the_deadline_and_what_was_begun_keeps_its_tur
     assert await turns(gate.wait()) is True
 
 
-async def test_a_failure_is_told_and_gives_the_turn_back():
+async def test_failure_is_raised_and_frees_the_slot():
     turns = RedisLimiter(CONCURRENT_MAX)
 
     async def fails():
@@ -64,7 +64,7 @@ async def test_a_failure_is_told_and_gives_the_turn_back():
             await turns(fails())
 
 
-async def test_a_failure_that_nobody_waits_for_any_more_is_no_trouble(caplog):
+async def test_failure_after_the_caller_gave_up_is_not_logged(caplog):
     turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.01), asyncio.Event()
 
     async def fails():
@@ -110,7 +110,7 @@ async def test_a_redis_that_does_not_answer_is_not_waited_for(open_api, redis_se
 
 
 @pytest.mark.redis
-async def test_what_redis_refuses_is_no_error_of_ours(api, store):
+async def test_redis_refusal_is_reported_as_a_store_error(api, store):
     await store.set(KEYS.commands, "text")
     await put(store, session())
 

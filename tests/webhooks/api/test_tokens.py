@@ -14,7 +14,7 @@ async def ask(client, body):
         return response.status, await response.json()
 
 
-async def test_a_token_lets_somebody_call_and_be_called_for_an_hour(api):
+async def test_token_allows_incoming_and_outgoing_calls_for_an_hour(api):
     status, told = await ask(api, {"identity": "alice_2"})
 
     held = jwt.decode(told["token"], ENVIRON["TWILIO_API_SECRET"], algorithms=["HS256"], options={"require": ["exp"]})
@@ -57,7 +57,7 @@ async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
         ({"identity": "a", "ttl": 9}, "an access token takes the field identity and no other"),
     ],
 )
-async def test_a_token_is_asked_for_by_its_identity_alone(api, body, reason):
+async def test_token_request_accepts_only_an_identity(api, body, reason):
     status, told = await ask(api, body)
 
     assert (status, told["error"]["reason"]) == (422, reason)
@@ -83,7 +83,7 @@ async def test_settings_that_are_missing_are_named(open_api, without, named):
     assert told["error"]["reason"] == f"access tokens need settings that are not set: {named}"
 
 
-async def test_a_token_stands_in_no_log(api, lines):
+async def test_token_is_never_logged(api, lines):
     _, told = await ask(api, {"identity": "alice"})
 
     assert told["token"] not in str(lines)

@@ -45,7 +45,7 @@ async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
     return asked, lines
 
 
-async def test_any_error_at_any_point_of_a_sweep_is_made_up_for(sea: SweepHarness) -> None:
+async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", room="CF2"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
     sea.account.participants = {"CF3": []}

@@ -40,15 +40,13 @@ def test_session_without_a_conference_and_without_calls_misses_nothing() -> None
         (AccountSnapshot(), (Difference.CALL_MISSING, "CA1")),
     ],
 )
-def test_session_that_misses_something_is_told_of_once(
-    account: AccountSnapshot, missing: tuple[Difference, str]
-) -> None:
+def test_session_missing_something_is_reported_once(account: AccountSnapshot, missing: tuple[Difference, str]) -> None:
     """One look at the session follows, and is at all of it."""
     difference, sid = missing
     assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
 
 
-def test_call_that_was_answered_though_it_rings_by_all_that_is_known_is_told_of() -> None:
+def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
     rings = LiveSession("s1", QUIET_MS, "", ("CA1", "CA2"), ringing_sids=("CA2",))
     both = frozenset({"CA1", "CA2"})
     assert compared(AccountSnapshot(both, answered=frozenset({"CA1"})), rings).findings == []
@@ -66,7 +64,7 @@ def test_session_that_has_just_changed_is_left_alone_but_its_calls_are_known() -
 
 
 @pytest.mark.parametrize("before, told", [(set(), []), ({"CA9"}, []), ({"CA2"}, ["CA2"])])
-def test_what_a_session_misses_is_told_of_when_it_was_missed_before(before: set[str], told: list[str]) -> None:
+def test_missing_call_is_reported_only_if_it_was_missing_before(before: set[str], told: list[str]) -> None:
     comparison = AccountDiff(replace(IN_ORDER, calls=frozenset({"CA1"})), QUIET_MS, before)
 
     comparison.compare_live(replace(SESSION, updated_at_ms=QUIET_MS + 1))
@@ -75,11 +73,11 @@ def test_what_a_session_misses_is_told_of_when_it_was_missed_before(before: set[
     assert comparison.unconfirmed == {"CA2"}
 
 
-def test_what_a_quiet_session_misses_is_not_doubtful() -> None:
+def test_calls_missing_from_a_quiet_session_are_not_unconfirmed() -> None:
     assert compared(AccountSnapshot(), SESSION).unconfirmed == set()
 
 
-def test_what_was_not_read_to_its_end_misses_nobody() -> None:
+def test_incomplete_listing_reports_nothing_as_missing() -> None:
     cut = AccountSnapshot(has_all_calls=False)
     assert [finding.difference for finding in compared(cut, SESSION).findings] == [Difference.CONFERENCE_MISSING]
     cut = AccountSnapshot(has_all_conferences=False)
@@ -97,7 +95,7 @@ def test_second_conference_of_a_live_session_stays_strange() -> None:
 
 
 @pytest.mark.parametrize("ended_at_ms, is_told", [(QUIET_MS, True), (QUIET_MS + 1, False)])
-def test_what_goes_on_after_its_session_is_told_of_unless_the_end_is_on_its_way(
+def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progress(
     ended_at_ms: int, is_told: bool
 ) -> None:
     comparison = compared(AccountSnapshot())

@@ -66,13 +66,13 @@ async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHa
 
 
 @pytest.mark.parametrize("noted", ["", "CF1", "CF1:soon CF2:1:2 CF3:7", b"\xff:1"])
-async def test_notes_that_make_no_sense_stop_nobody(sea: SweepHarness, noted: str | bytes) -> None:
+async def test_invalid_stored_notes_do_not_block_the_sweep(sea: SweepHarness, noted: str | bytes) -> None:
     await sea.client.hset(sea.keys.sweep_lease, "unknown", noted)
     await sea.sweep()
 
 
 @pytest.mark.parametrize("record", ["live", "ended"])
-async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: SweepHarness, record: str) -> None:
+async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, record: str) -> None:
     make = sea.session if record == "live" else sea.ended
     await sea.store(make(NAME, "CA" + "8" * 32))
     sea.account.account = AccountSnapshot(frozenset({"CA" + "8" * 32}), conferences={"CF1": NAME}, own_calls=OWN)
@@ -81,7 +81,7 @@ async def test_conference_of_a_session_that_is_known_is_not_asked_about(sea: Swe
     assert await adopted(sea) == []
 
 
-async def test_conference_of_somebody_else_is_asked_about_once_and_never_again(sea: SweepHarness) -> None:
+async def test_foreign_conference_is_queried_only_once(sea: SweepHarness) -> None:
     sea.account.account = AccountSnapshot(conferences={"CF1": NAME, "CF2": "standup"}, own_calls=OWN)
     sea.account.participants = {"CF1": [STRANGER]}
     await sea.sweep(sweeps=6, times=sea.times(quiet_s=0.0))
@@ -89,7 +89,7 @@ async def test_conference_of_somebody_else_is_asked_about_once_and_never_again(s
     assert await adopted(sea) == []
 
 
-async def test_so_many_are_asked_about_in_one_sweep(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_orphan_checks_per_sweep_are_limited(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "ORPHANS_MAX", 3)
     names = {f"CF{number}": f"CS{number:032x}" for number in range(10)}
     sea.account.account = AccountSnapshot(conferences=names, own_calls=OWN)
@@ -114,7 +114,7 @@ async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     await running
 
 
-async def test_partition_that_nobody_decides_for_is_left_out(sea: SweepHarness) -> None:
+async def test_partition_without_a_holder_is_left_out_of_the_orphan_check(sea: SweepHarness) -> None:
     await sea.client.delete(*(sea.keys.lease(number) for number in range(PARTITIONS)))
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
@@ -150,7 +150,7 @@ def test_memory_forgets_what_is_known_or_over() -> None:
     assert rooms.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
 
 
-def test_memory_goes_on_where_somebody_else_has_left_off() -> None:
+def test_orphan_tracking_continues_where_the_previous_sweeper_stopped() -> None:
     rooms = OrphanedConferences()
     rooms.restore({"CF1": 10, "CF2": 900}, 100)
     assert rooms.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"

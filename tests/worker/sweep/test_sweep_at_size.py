@@ -18,7 +18,7 @@ FOREIGN = 10_000
 PAGES_MAX, LOOK_MAX = 16, 8
 
 
-async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_so_many_requests(
+async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_requests(
     redis_server: RedisServer, tell_figure: Callable[[str], None]
 ) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:

@@ -72,7 +72,7 @@ async def test_conference_and_calls_that_outlive_their_session_are_ended(redis_s
 
 
 @pytest.mark.soak
-async def test_calls_in_order_are_asked_about_by_nobody(redis_server: RedisServer) -> None:
+async def test_healthy_calls_are_never_queried_by_the_sweep(redis_server: RedisServer) -> None:
     async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
         customers = [(await system.talking())[0] for _ in range(3)]
         before = len(system.sandbox.request_log.rest)

@@ -79,7 +79,7 @@ async def swept(sea: SweepHarness, ago_s: int | None) -> None:
     await sea.client.hset(sea.keys.sweep_lease, "swept", when)
 
 
-async def test_sweep_that_has_looked_at_everybody_is_noted_for_the_next_holder(sea: SweepHarness) -> None:
+async def test_complete_sweep_is_recorded_for_the_next_holder(sea: SweepHarness) -> None:
     await sea.client.hset(sea.keys.lease(1), "until", 1)
     await sea.sweep()
     assert await sea.client.hget(sea.keys.sweep_lease, "swept") is None, "one partition had no holder"
@@ -108,7 +108,7 @@ async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: SweepHarness) -
     await running
 
 
-async def test_whoever_has_lost_the_lease_publishes_nothing(sea: SweepHarness) -> None:
+async def test_sweeper_that_lost_the_lease_publishes_nothing(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     sea.account.waits = asyncio.Event()
     stop = asyncio.Event()

@@ -55,7 +55,7 @@ async def test_parties_that_have_left_are_not_missed(sea: SweepHarness) -> None:
     assert await sea.told() == set()
 
 
-async def test_call_and_conference_that_outlive_their_session_are_told_of(sea: SweepHarness) -> None:
+async def test_call_and_conference_outliving_their_session_are_reported(sea: SweepHarness) -> None:
     over = sea.ended("over", "CA1", "CA2", room="CF1")
     await sea.store(over, sea.ended("just-over", "CA3", room="CF3", ago_ms=1_000))
     conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over"}  # CF2 only has the name of a session of ours
@@ -66,7 +66,7 @@ async def test_call_and_conference_that_outlive_their_session_are_told_of(sea: S
     assert await sea.told() == {("call-live", "over", "CA1", ""), ("conference-live", "over", "", "CF1")}
 
 
-async def test_what_belongs_to_nobody_here_is_left_alone(sea: SweepHarness) -> None:
+async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -> None:
     """Others use the account too; and a session that Redis does not know (yet) is none to be judged."""
     await sea.store(sea.session("live", "CA1", room="CF1"))
     await sea.client.set(sea.keys.call("CA8"), "not-decided-yet")
@@ -92,7 +92,7 @@ async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness
     assert await sea.told() == {("call-missing", "old", "CA2", "")}
 
 
-async def test_session_that_is_never_quiet_is_told_of_once_it_has_missed_a_call_for_as_long(sea: SweepHarness) -> None:
+async def test_continuously_active_session_is_reported_after_missing_a_call_long_enough(sea: SweepHarness) -> None:
     """Where Twilio tells who speaks, something changes with every sentence."""
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     stop = asyncio.Event()
@@ -157,7 +157,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     assert ("call-live", "over", "CAx", "") in told
 
 
-async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: SweepHarness) -> None:
+async def test_calls_outliving_their_session_are_reported_less_and_less_often(sea: SweepHarness) -> None:
     """Each time it is hung up again; and a customer who was sent on somewhere else stays as long as he likes."""
     live = Finding(Difference.CALL_LIVE, "over", "CA1")
     missing = Finding(Difference.CALL_MISSING, "s1", "CA2")
@@ -171,7 +171,7 @@ async def test_what_outlives_its_session_is_told_of_ever_more_seldom(sea: SweepH
     assert sweeper._select_findings([live], 302) == [live]
 
 
-async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
+async def test_findings_over_the_limit_are_reported_in_the_next_sweep(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
@@ -181,7 +181,7 @@ async def test_what_could_not_be_told_of_is_told_of_in_the_next_sweep(
     assert [sweeper._select_findings([first, second], number) for number in (0, 1, 2)] == [[first], [first], [second]]
 
 
-async def test_everybodys_turn_comes_when_there_is_more_to_be_told(
+async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conferral.worker.sweep.sweeper.FINDINGS_MAX", 1)
@@ -197,7 +197,7 @@ async def test_everybodys_turn_comes_when_there_is_more_to_be_told(
 # ---- partitions that are behind --------------------------------------------------------------------------------------
 
 
-async def test_partition_that_nobody_holds_is_left_out(sea: SweepHarness) -> None:
+async def test_unassigned_partition_is_left_out_of_the_sweep(sea: SweepHarness) -> None:
     """Its sessions say what was: whatever has happened since waits on the stream."""
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
     await sea.store(*(sea.ended(f"e{number}", f"CB{number}") for number in range(40)))
@@ -331,7 +331,7 @@ async def test_partition_that_was_behind_is_swept_soon(sea: SweepHarness) -> Non
 # ---- who rings ------------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_was_called_and_has_answered_is_told_of_and_whoever_calls_is_not(sea: SweepHarness) -> None:
+async def test_answered_callee_is_reported_and_the_caller_is_not(sea: SweepHarness) -> None:
     """A caller's own call is answered by the document, though he hears ringing."""
     session = sea.session("s1", phase=Phase.RINGING, state=State.TRANSFERRING)
     parties = {
