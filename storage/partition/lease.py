@@ -7,6 +7,7 @@ Holders use their own monotonic clocks, and so do workers that wait for a lease 
 clock, in which `until` is written, may be set forward or back at any moment.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -24,9 +25,13 @@ RENEW_EVERY_S = 1.5
 FIRST_READ_MIN_FRACTION = 0.4
 #: How long effects are verified before they are sent after a rollback, or a suspected one, seconds.
 VERIFY_AFTER_FAILOVER_S = 60.0
-#: The server named in a lease while that server may lack earlier writes. No server has this run id, so the next holder
-#: verifies, too.
+#: Holders that take over within that time verify for as long again, but not later than this after the first one noticed
+#: the rollback, seconds: if workers are killed again and again, verification must end.
+VERIFY_AT_MOST_S = 180.0
+#: Prefix of the server named in a lease while that server may lack earlier writes; then the time of the rollback, Unix
+#: milliseconds of Redis's clock. No server has such a run id, so the next holder verifies, too.
 UNKNOWN = "-"
+_ROLLED_BACK_AT = re.compile(UNKNOWN + r"([0-9]{1,15})")
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Lease:
     redis_up_s: int | None = None
     #: Until when this server may lack writes made on another one, monotonic seconds.
     rolled_back_until_s: float = 0.0
+    #: When the first holder noticed that, Unix milliseconds of Redis's clock.
+    rolled_back_at_ms: int = 0
 
     @property
     def was_released(self) -> bool:
@@ -68,10 +75,16 @@ class Lease:
         """The last moment at which the previous holder could have sent a REST request, in partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
 
-    def note_redis(self, redis: str, now_s: float) -> None:
-        """Note the current server: a new one may have lost writes."""
+    def note_redis(self, redis: str, now_s: float, now_ms: int) -> None:
+        """Note the current server: a new one may have lost writes.
+
+        Args:
+            now_s: Monotonic seconds.
+            now_ms: Unix milliseconds of Redis's clock.
+        """
         if redis and self.redis and redis != self.redis:
             self.rolled_back_until_s = now_s + VERIFY_AFTER_FAILOVER_S
+            self.rolled_back_at_ms = now_ms
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
@@ -188,14 +201,23 @@ async def acquire(
         redis=answer[7].decode(errors="replace"),
         redis_up_s=int(answer[8]) if answer[8] else None,
     )
+    lease.rolled_back_at_ms = _rolled_back_at_ms(lease)
     lease.rolled_back_until_s = _rolled_back_until_s(lease)
     return lease, now_ms
+
+
+def _rolled_back_at_ms(lease: Lease) -> int:
+    found = _ROLLED_BACK_AT.fullmatch(lease.redis_before)
+    return int(found[1]) if found else lease.acquired_at_ms
 
 
 def _rolled_back_until_s(lease: Lease) -> float:
     """Return until when Redis may lack the previous holders' writes, monotonic seconds; 0 if it lacks none."""
     if lease.redis_before and lease.redis:
-        return lease.requested_at_s + VERIFY_AFTER_FAILOVER_S if lease.redis != lease.redis_before else 0.0
+        if lease.redis == lease.redis_before:
+            return 0.0
+        passed_s = max(0, lease.acquired_at_ms - lease.rolled_back_at_ms) / 1000
+        return lease.requested_at_s + min(VERIFY_AFTER_FAILOVER_S, max(0.0, VERIFY_AT_MOST_S - passed_s))
     # If the previous holders stored no server, only an unclean end counts: a new Redis starts with its first workers.
     if lease.was_released or lease.redis_up_s is None:
         return 0.0
@@ -242,7 +264,7 @@ async def renew(
     if int(answer[0]) == 0:
         lease.valid_until_s = 0.0
         return Renewal.LOST, int(answer[1])
-    lease.note_redis(answer[3].decode(errors="replace"), clock.monotonic_s())
+    lease.note_redis(answer[3].decode(errors="replace"), clock.monotonic_s(), int(answer[1]))
     if int(answer[2]) < commits_before:
         lease.valid_until_s = 0.0
         return Renewal.ROLLED_BACK, int(answer[1])
@@ -253,7 +275,7 @@ async def renew(
 def _server_to_note(lease: Lease, now_s: float) -> str:
     if not lease.redis:
         return ""
-    return lease.redis if lease.rolled_back_until_s <= now_s else UNKNOWN
+    return lease.redis if lease.rolled_back_until_s <= now_s else f"{UNKNOWN}{lease.rolled_back_at_ms}"
 
 
 async def release(client: Client, lease: Lease, own_now_ms: int | None = None) -> bool:

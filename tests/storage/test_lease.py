@@ -153,7 +153,7 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_in_doubt_mea
     lease = await take(client, clock, "two")
     assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == b"-"
+    assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}".encode()
     lease.rolled_back_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()
@@ -165,7 +165,27 @@ async def test_holder_that_meets_another_server_does_not_note_it_at_once(client,
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == b"another"
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == b"-"
+    assert await client.hget(KEY, "redis") == f"-{lease.rolled_back_at_ms}".encode()
+    assert lease.rolled_back_at_ms >= lease.acquired_at_ms
+
+
+@pytest.mark.parametrize("passed_s, left_s", [(10, 60), (130, 50), (600, 0)])
+async def test_verification_ends_even_if_holders_die_again_and_again(client, clock, passed_s, left_s):
+    first = await take(client, clock, "one")
+    rolled_back_at_ms = first.acquired_at_ms - 1_000 * passed_s
+    await client.hset(KEY, mapping={"redis": f"-{rolled_back_at_ms}", "until": 1})
+    lease = await take(client, clock, "two")
+    assert lease.rolled_back_at_ms == rolled_back_at_ms
+    assert lease.rolled_back_until_s == pytest.approx(clock.monotonic_s() + left_s, abs=5)
+
+
+@pytest.mark.parametrize("noted", ["-", "-soon", "-" + "9" * 5_000])
+async def test_unreadable_rollback_time_counts_as_now(client, clock, noted):
+    await take(client, clock, "one")
+    await client.hset(KEY, mapping={"redis": noted, "until": 1})
+    lease = await take(client, clock, "two")
+    assert lease.rolled_back_at_ms == lease.acquired_at_ms
+    assert lease.rolled_back_until_s > clock.monotonic_s()
 
 
 @pytest.mark.parametrize("until, is_careful", [(0, False), (1, True)])
