@@ -88,7 +88,7 @@ def _overdue(session: SessionView, now_ms: int) -> str:
     name = min(timers, key=timers.__getitem__)
     if now_ms - timers[name] <= OVERDUE_AFTER_MS:
         return ""
-    return f"overdue for {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
+    return f"overdue by {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
 
 
 def _failed_transfer(session: SessionView, now_ms: int) -> str:

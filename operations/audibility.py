@@ -35,7 +35,7 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
         there[in_conference[0].name] = replace(in_conference[0], waits_for_start=True)
     later = next_dialed_party(session)
     return tuple(
-        AudibleParties(name, (), f"{name} is dialed next")
+        AudibleParties(name, (), f"{name} will be dialed next")
         if name == later
         else _audible_in_bridge(name, there)
         if is_ringing_caller(session, party)

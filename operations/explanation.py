@@ -131,7 +131,7 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
         return None
     helps = (
         Suggestion(
-            "dead", "processes what has arrived meanwhile, once the field is repaired", f"{command_line} dead retry"
+            "dead", "processes what has arrived in the meantime, once the field is repaired", f"{command_line} dead retry"
         ),
         Suggestion(
             "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"
@@ -165,7 +165,7 @@ def _summary(
 
 def _end(session: SessionView, moments: Sequence[TimelineEntry], *, full: bool) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
-    why = wording.END_REASONS.get(reason, reason) or "no reason is recorded"
+    why = wording.END_REASONS.get(reason, reason) or "no reason was recorded"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
     sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
@@ -234,9 +234,9 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
         lasts = f" (requested {wording.format_age(wait.since_ms, now_ms)} ago)" if wait.since_ms else ""
-        return f"Any moment, from Twilio: {wait.for_}{lasts}."
+        return f"Expected any moment from Twilio: {wait.for_}{lasts}."
     if wait.comes_at_ms < now_ms:
-        return f"Overdue for {wording.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
+        return f"Overdue by {wording.format_age(wait.comes_at_ms, now_ms)}: {wait.for_}."
     until = wording.format_age(now_ms, wait.comes_at_ms)
     if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
         return f"In {until}: {wait.for_}."

@@ -11,7 +11,7 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.codecs.timestamps import to_iso
 
-_NEXT_NOTE = "is dialed next"
+_NEXT_NOTE = "will be dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
 #: Phases in which a customer has no one to talk to.
@@ -118,8 +118,10 @@ def session_notes(session: SessionView) -> list[str]:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = session.recording.status
     if status and (not session.is_ended or status in _RECORDING_OVER):
-        found.append(f"recording {wording.RECORDING.get(status, status)}")
-    return found + [f"{command} in progress" for command in pending_command_notes(session.pending_commands)]
+        found.append(f"recording {wording.RECORDING.get(status, status).removeprefix('is ')}")
+    return found + [
+        f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands
+    ]
 
 
 def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:

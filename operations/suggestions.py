@@ -20,7 +20,7 @@ _RESULT_WORDS = {
     "retrieve": "retrieved",
     "add": "added",
     "remove": "removed",
-    "hold": "held",
+    "hold": "on hold",
     "unhold": "off hold",
     "mute": "muted",
     "unmute": "unmuted",

@@ -49,7 +49,7 @@ LEFT_REASONS = {
     "participant_hung_up": "hung up",
     "released": "disconnected by Conferral",
     "redirected-away": "continues with your app",
-    "not-ours": "continues outside of this session",
+    "not-ours": "continues outside this session",
     "taken": "someone else took the call",
     "cancelled": "no longer needed",
 }
@@ -63,7 +63,7 @@ END_REASONS = {
     "recall-failed": "the transfer failed after the agent had left, and the agent could not be called back",
     "fallback-failed": "the transfer failed after the agent had left, and so did the fallback",
     "park-timeout": "no one retrieved the parked call in time",
-    "alone": "one party was left in the conference",
+    "alone": "only one party was left in the conference",
     "convert-failed": "customer and agent could not be joined in a conference",
     "command": "an operator ended it",
     "too-old": "it reached the limit of 24 h",
@@ -113,17 +113,17 @@ _UPDATES = {
 } | {mode: (f"switch {{party}} to {mode}", f"{{party}} {text}") for mode, text in SUPERVISION.items()}
 #: Statuses of a recording.
 RECORDING = {
-    "in-progress": "is running",
+    "in-progress": "is in progress",
     "paused": "is paused",
     "stopped": "was stopped",
     "processing": "was stopped",
     "completed": "is available",
-    "absent": "is empty",
+    "absent": "contains no audio",
     "failed": "has failed",
 }
 _SWEEP_FINDINGS = {
-    "call-missing": "sweep: Twilio's list of live calls lacks one of its calls",
-    "conference-missing": "sweep: Twilio's list of live conferences lacks its conference",
+    "call-missing": "sweep: Twilio no longer lists one of the session's calls as live",
+    "conference-missing": "sweep: Twilio no longer lists the session's conference as live",
     "call-answered": "sweep: Twilio lists a ringing call as answered",
     "call-live": "sweep: Twilio still lists a call, although the session has ended",
     "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
@@ -133,7 +133,7 @@ _SWEEP_FINDINGS = {
 _CALLED_PARTY = "the called party"
 _GATE = _NOT_REACHED | {
     "accepted": "{who} was admitted",
-    "taken": "{who} answered second: someone else had taken the call",
+    "taken": "{who} answered too late: someone else had already taken the call",
     "too-late": "{who} answered too late",
 }
 _EFFECTS = {
@@ -146,8 +146,8 @@ _EFFECTS = {
     "start_recording": "record {party}'s call",
     "change_recording": "change the recording",
     "say_and_hang_up": "play a message to {party} and hang up",
-    "redirect_to_url": "redirect {party} to the URL for after the conference",
-    "hang_up_call": "hang up {party}",
+    "redirect_to_url": "redirect {party} to the after-conference URL",
+    "hang_up_call": "hang up {party}'s call",
     "end_conference": "end the conference",
     "read_calls": "report the state of the calls",
 }
@@ -234,9 +234,11 @@ def join_names(names: Sequence[str]) -> str:
     """Join names in a sentence.
 
     >>> join_names(["a", "b", "c"])
-    'a, b and c'
+    'a, b, and c'
     """
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    if len(names) > 2:
+        return f"{', '.join(names[:-1])}, and {names[-1]}"
+    return " and ".join(names)
 
 
 def describe_entry(entry: LogEntry) -> str:
@@ -339,7 +341,7 @@ def _calls_read(entry: LogEntry) -> str:
 
 def _recording_changed(of: Details) -> str:
     whose = "conference" if of["of_conference"] else "call"
-    text = f"the recording of the {whose} {RECORDING.get(of['status'], of['status'])}"
+    text = f"the {whose}'s recording {RECORDING.get(of['status'], of['status'])}"
     return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
 
 
@@ -438,7 +440,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
         _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)
     ),
     "dial_ended": _dial_ended,
-    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered at the gate",
+    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered and reached the gate",
     "gate_decided": lambda of: _call_status(of["party"] or _CALLED_PARTY, of["decision"], _GATE),
     "participant_joined": lambda of: f"{of['party']} joined the conference",
     "participant_left": _left,
@@ -447,10 +449,11 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
     "account_swept": lambda of: _SWEEP_FINDINGS.get(
-        of["finding"], _with_notes("sweep: Twilio's lists differ", of["finding"])
+        of["finding"], _with_notes("sweep: Twilio's lists differ from the session", of["finding"])
     ),
     "conference_found": lambda of: (
-        f"found one of our conferences that no session knew, with {of['participants']} in it"
+        f"found a Conferral conference without a session, with {of['participants']} "
+        f"participant{'s' if of['participants'] != '1' else ''}"
     ),
     "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
     "effect_failed": lambda of: _effect_outcome("Twilio refused", of),

@@ -144,7 +144,7 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         (["retrieve", *TYPED["retrieve"][0]], "retrieved"),
         (["add", *TYPED["add"][0]], "added"),
         (["remove", CALL, "--party", "agent"], "removed"),
-        (["hold", CALL, "--party", "agent"], "held"),
+        (["hold", CALL, "--party", "agent"], "on hold"),
         (["unhold", CALL, "--party", "agent"], "off hold"),
         (["mute", CALL, "--party", "agent"], "muted"),
         (["unmute", CALL, "--party", "agent"], "unmuted"),

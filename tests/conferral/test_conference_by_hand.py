@@ -32,7 +32,7 @@ async def test_typed_command_shows_who_hears_whom_and_what_comes_next(redis_serv
         added = await typed("add", sid, "--to", EXPERT, "--party", "expert")
         assert added.out.splitlines() == [
             f"added; {sid} is now conferenced",
-            "customer +…23, agent client:alice and expert client:expert are talking",
+            "customer +…23, agent client:alice, and expert client:expert are talking",
         ]
         assert f"remove {sid} --party expert; " in added.err
 
@@ -50,7 +50,7 @@ async def test_typed_command_shows_who_hears_whom_and_what_comes_next(redis_serv
         listening = await typed("supervise", sid, "--to", DAVE, "--mode", "monitor")
         assert listening.out.endswith("are talking; supervisor client:dave is monitoring\n")
         recording = await typed("record", sid, "--action", "start")
-        assert recording.out.endswith("\nrecording is running\n")
+        assert recording.out.endswith("\nrecording in progress\n")
         listed = await typed("sessions")
         assert "expert is connected; supervisor is monitoring; recording" in listed.out
 

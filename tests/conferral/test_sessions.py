@@ -59,7 +59,7 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     heading, *rows = ran.out.splitlines()
     assert heading.split()[:4] == ["session", "state", "attention", "duration"]
     assert [line.split()[0] for line in rows] == [overdue, OTHER, CALL, failed]
-    assert "overdue for " in rows[0]
+    assert "overdue by " in rows[0]
     assert "transfer failed: target was busy" in rows[3], "it has recovered: it is marked, and comes in its place"
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
@@ -324,7 +324,7 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     ]
     assert told[3] == "s" * 64 + "  conferenced"
     assert told[4].startswith("parked  ")
-    assert told[-1] == "  parked until 08:05:00 UTC; recording is running"
+    assert told[-1] == "  parked until 08:05:00 UTC; recording in progress"
 
 
 def test_where_it_fits_the_list_is_a_table(run, redis, terminal):
@@ -354,6 +354,6 @@ def test_recording_and_commands_in_progress_are_shown(run, redis):
 
     told = run("show", CALL).out.splitlines()
 
-    assert "notes           recording is available; hold customer in progress" in told
+    assert "notes           recording available; hold (customer) in progress" in told
     assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in told
     assert "now             customer +…23 and agent client:alice are talking" in told

@@ -204,7 +204,7 @@ async def test_need_for_attention_is_shown_when_it_appears_changes_and_ends(read
     await lines.show_changes([])
     await lines.show_changes([])  # the same trouble, for longer: nothing new
     (told,) = capsys.readouterr().out.splitlines()
-    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue for ", told)
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue by ", told)
     redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
     await lines.show_changes([])
     assert capsys.readouterr().out.endswith("  S1  no longer needs attention, or has ended\n")
@@ -287,7 +287,7 @@ def wait_for(terminal, text):
 def test_piped_watch_reports_errors_and_exits_cleanly_on_ctrl_c(redis, redis_server, tmp_path):
     put(redis, make_session(timers={"ring": 1}))
     with start("watch", "--trouble", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
-        assert f"  {CALL}  overdue for " in program.stdout.readline()
+        assert f"  {CALL}  overdue by " in program.stdout.readline()
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert (program.returncode, "Traceback" in err) == (0, False)

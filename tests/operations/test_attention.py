@@ -50,7 +50,7 @@ def test_a_timer_that_is_long_due_is_the_worst() -> None:
     found = attention_of(view_of(fields), due_ms + 14_000)
     assert found is not None
     assert found.rank == OVERDUE
-    assert found.text.startswith("overdue for 14 s: Conferral asks Twilio about the calls")
+    assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
 
 
 def test_a_live_session_without_any_timer_waits_for_nothing() -> None:

@@ -42,7 +42,7 @@ def parties(**statuses):
         ),
         (
             parties(customer="connected", agent="connected", target="connected"),
-            "customer, agent and target are talking",
+            "customer, agent, and target are talking",
         ),
         (
             parties(customer="held", agent="connected", target="dialing"),
@@ -59,7 +59,7 @@ def parties(**statuses):
         ({}, ""),
         (
             parties(customer="connected", agent="connected", expert="connected"),
-            "customer, agent and expert are talking",
+            "customer, agent, and expert are talking",
         ),
         (parties(customer="waits", agent="left"), "customer is waiting"),
         (
@@ -184,11 +184,11 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
 @pytest.mark.parametrize(
     ("status", "told", "at_the_end"),
     [
-        ("in-progress", ["recording is running"], []),
-        ("paused", ["recording is paused"], []),
+        ("in-progress", ["recording in progress"], []),
+        ("paused", ["recording paused"], []),
         ("stopped", ["recording was stopped"], []),
-        ("completed", ["recording is available"], ["recording is available"]),
-        ("absent", ["recording is empty"], ["recording is empty"]),
+        ("completed", ["recording available"], ["recording available"]),
+        ("absent", ["recording contains no audio"], ["recording contains no audio"]),
         ("failed", ["recording has failed"], ["recording has failed"]),
         ("hummed", ["recording hummed"], []),
         ("", [], []),
@@ -208,7 +208,7 @@ def test_pending_commands_are_shown_with_their_party():
     )
 
     assert session_summary.session_notes(view_of(stored(pending_commands=orders))) == [
-        "add expert in progress",
+        "add (expert) in progress",
         "announce in progress",
     ]
 
@@ -224,7 +224,7 @@ def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
         "expert is connected",
         "guest is being dialed",
         "supervisor is monitoring",
-        "recording is running",
+        "recording in progress",
     ]
 
 
@@ -284,15 +284,15 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
         told.append(session_summary.participants_line(view_of(fields)))
-        assert party_notes(fields, "customer") == ["is dialed next"]
-        assert "customer is dialed next" in [one.text for one in audibility(view_of(fields))]
+        assert party_notes(fields, "customer") == ["will be dialed next"]
+        assert "customer will be dialed next" in [one.text for one in audibility(view_of(fields))]
         waits = [one.for_ for one in list_waits(view_of(fields), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert told == [
-        "agent client:alice is being dialed; customer +…23 is dialed next",
-        "agent client:alice is ringing; customer +…23 is dialed next",
-        "agent client:alice is ringing; customer +…23 is dialed next",
+        "agent client:alice is being dialed; customer +…23 will be dialed next",
+        "agent client:alice is ringing; customer +…23 will be dialed next",
+        "agent client:alice is ringing; customer +…23 will be dialed next",
     ]
 
 

@@ -386,7 +386,7 @@ def test_start_of_state_and_timers_is_read_from_the_log() -> None:
 def test_overdue_timer_says_so_and_suggests_check() -> None:
     found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
-    assert "Overdue for 55 s: Conferral moves the missing party into the conference once more." in found.upcoming
+    assert "Overdue by 55 s: Conferral moves the missing party into the conference once more." in found.upcoming
     assert found.suggestions[0].line == "conferral check"
 
 

@@ -55,10 +55,10 @@ EFFECT = {"session_id": CALL, "effect_id": "e1", "party": "target"}
             "the conference ends when target leaves",
         ),
         (ParticipantChanged(**CHANGED, kind="participant-hummed", muted=True), "target participant-hummed (muted)"),
-        (GateReached(**CALLED), "target answered at the gate"),
+        (GateReached(**CALLED), "target answered and reached the gate"),
         (
             GateDecided(**CALLED, decision="taken"),
-            "target answered second: someone else had taken the call",
+            "target answered too late: someone else had already taken the call",
         ),
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
         (EffectUnknown(**EFFECT, kind="create_call"), "no answer from Twilio: dial target"),
@@ -156,9 +156,9 @@ def test_participation_of_a_party_is_described_in_words(event, details, told):
 
 
 def test_refusal_description_omits_the_allowed_commands():
-    refused = entry("swap", reason="no consult runs; allowed now: convert, end", outcome="refused")
+    refused = entry("swap", reason="no transfer is in progress; allowed now: convert, end", outcome="refused")
 
-    assert wording.describe_change(refused) == "refused (no consult runs)"
+    assert wording.describe_change(refused) == "refused (no transfer is in progress)"
 
 
 def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
@@ -166,7 +166,7 @@ def test_effects_requested_from_twilio_are_listed_apart_from_the_state():
 
     told = wording.describe_change(entry("complete", effects=effects, to="conferenced"))
 
-    assert told == "-> conferenced; asks Twilio to hang up agent"
+    assert told == "-> conferenced; asks Twilio to hang up agent's call"
 
 
 def test_every_event_has_words_of_its_own():
@@ -188,7 +188,7 @@ def test_every_effect_has_words_of_its_own():
 
 
 def test_party_at_the_gate_that_is_not_known_is_called_that():
-    assert wording.describe_entry(entry("gate_reached")) == "the called party answered at the gate"
+    assert wording.describe_entry(entry("gate_reached")) == "the called party answered and reached the gate"
 
 
 @pytest.mark.parametrize("decision", GateDecision)
@@ -207,13 +207,13 @@ def test_every_decision_of_the_gate_has_words_of_its_own(decision):
         (
             "account_swept",
             {"finding": "call-missing", "call_sid": "CA1"},
-            "sweep: Twilio's list of live calls lacks one of its calls",
+            "sweep: Twilio no longer lists one of the session's calls as live",
         ),
-        ("account_swept", {"finding": "made-up"}, "sweep: Twilio's lists differ (made-up)"),
+        ("account_swept", {"finding": "made-up"}, "sweep: Twilio's lists differ from the session (made-up)"),
         (
             "conference_found",
             {"conference_sid": "CF1", "participants": 2},
-            "found one of our conferences that no session knew, with 2 in it",
+            "found a Conferral conference without a session, with 2 participants",
         ),
     ],
 )
@@ -236,13 +236,13 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
         ),
         (
             RecordingChanged(**RECORDED, status="in-progress", of_conference=True),
-            "the recording of the conference is running",
+            "the conference's recording is in progress",
         ),
         (
             RecordingChanged(**RECORDED, status="completed", duration_s=61),
-            "the recording of the call is available (61 s)",
+            "the call's recording is available (61 s)",
         ),
-        (RecordingChanged(**RECORDED, status="hummed"), "the recording of the call hummed"),
+        (RecordingChanged(**RECORDED, status="hummed"), "the call's recording hummed"),
         (
             ParticipantChanged(**CHANGED, kind="participant-modify", coaches=TARGET_CALL),
             "target is heard only by target",
@@ -282,8 +282,8 @@ def test_conference_events_are_described_in_words(event, told):
 def test_every_status_of_a_recording_has_words_of_its_own(status):
     told = wording.describe_entry(entry("recording_changed", {"status": status.value}))
 
-    assert told.startswith("the recording of the call ")
-    assert told != f"the recording of the call {status.value}"
+    assert told.startswith("the call's recording ")
+    assert told != f"the call's recording {status.value}"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_every_status_of_a_recording_has_words_of_its_own(status):
         ("change_recording", "", "paused", "pause the recording"),
         ("play_announcement", "", "", "play an announcement to everyone"),
         ("play_announcement", "bob", "", "play an announcement to bob"),
-        ("redirect_to_url", "customer", "", "redirect customer to the URL for after the conference"),
+        ("redirect_to_url", "customer", "", "redirect customer to the after-conference URL"),
     ],
 )
 def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, told):
