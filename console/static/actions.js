@@ -170,7 +170,7 @@ async function send(address, body) {
     });
   } catch (error) {
     const late = error.name === "TimeoutError";
-    const words = late ? "the server does not answer; the change may have taken effect" : "the server can't be reached";
+    const words = late ? "the server is not responding; the change may have taken effect" : "the server can't be reached";
     throw RefusedError.ofUnknown(words, 0);
   }
 }

@@ -5,7 +5,7 @@ export const ONLY = {
   trouble: ["needing attention", (row) => Boolean(row.trouble?.attention)],
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
   lone: ["left alone", (row) => row.lone],
-  transfers: ["in or after transfer", (row) => row.transfer !== ""],
+  transfers: ["being transferred or already transferred", (row) => row.transfer !== ""],
   failed: ["last transfer failed", (row) => row.transfer_status === "failed"],
 };
 
@@ -18,7 +18,7 @@ const earliest = (moment) => (one, other) => {
 /** Sort orders besides attention: label, and comparison. */
 export const SORTS = {
   age: ["longest call", earliest((row) => row.state !== "ended" && row.created_at)],
-  state: ["longest in its state", earliest((row) => row.state !== "ended" && row.since)],
+  state: ["longest in current state", earliest((row) => row.state !== "ended" && row.since)],
   held: ["longest wait or hold", earliest((row) => row.held?.since)],
 };
 

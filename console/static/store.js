@@ -34,7 +34,7 @@ export const staleReason = computed(() => {
   if (link.value.state !== "open") {
     return "the console is not connected";
   }
-  return redisError.value ? "there is no news from Redis" : "";
+  return redisError.value ? "there are no updates from Redis" : "";
 });
 /** Whether the displayed data may be stale. */
 export const isStale = computed(() => staleReason.value !== "");

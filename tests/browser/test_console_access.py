@@ -66,12 +66,12 @@ async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis_server,
     page = await browser_actions.signed_in(windows, console)
     await expect(browser_actions.sessions(page)).to_have_count(3)
     await console.stop()
-    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await expect(page.get_by_text("Disconnected for")).to_be_visible()
     await expect(page.get_by_role("alert").first).to_contain_text("lost")
     await expect(browser_actions.sessions(page)).to_have_count(3)
     fill(redis_server, 2, first=3)
     await console.start()
-    await expect(page.get_by_text("Disconnected since")).to_have_count(0, timeout=40_000)
+    await expect(page.get_by_text("Disconnected for")).to_have_count(0, timeout=40_000)
     await expect(browser_actions.sessions(page)).to_have_count(5)
 
 
@@ -79,7 +79,7 @@ async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(re
     windows.allow(GONE)
     page = await browser_actions.signed_in(windows, console)
     await console.stop()
-    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await expect(page.get_by_text("Disconnected for")).to_be_visible()
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("Token")).to_be_visible()
     await expect(page.get_by_role("alert")).to_contain_text("This browser is still signed in")
@@ -99,7 +99,7 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis_server, c
     await browser_actions.open_session(page, session_id(0))
     before = await told(page)
     await console.stop()
-    await expect(page.get_by_text("Disconnected since")).to_be_visible()
+    await expect(page.get_by_text("Disconnected for")).to_be_visible()
     await console.start()
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_contain_text(session_id(0))
@@ -113,8 +113,8 @@ async def test_lost_redis_is_reported(redis_server, console, windows):
     await expect(browser_actions.sessions(page)).to_have_count(1)
     with redis_server.client() as redis:
         redis.execute_command("CLIENT", "PAUSE", 6_000)
-        await expect(page.get_by_text("No news from Redis")).to_be_visible()
-        await expect(page.get_by_text("No news from Redis")).to_have_count(0, timeout=40_000)
+        await expect(page.get_by_text("No updates from Redis")).to_be_visible()
+        await expect(page.get_by_text("No updates from Redis")).to_have_count(0, timeout=40_000)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

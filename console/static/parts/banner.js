@@ -16,7 +16,7 @@ export function Banner() {
     <div role="alert">
       ${link.value.state === "open" && redisError.value
         ? html`<p class="banner is-bad">
-            <strong>No news from Redis.</strong>
+            <strong>No updates from Redis.</strong>
             <span>Data as of ${clock(asOf.value) || "never"}. <${Text} value=${redisError.value} /></span>
           </p>`
         : null}
@@ -25,7 +25,7 @@ export function Banner() {
     <div role="alert">
       ${refused.value
         ? html`<p class="banner is-bad">
-            <strong>Not done:</strong> <${Text} value=${refused.value} />
+            <strong>Action failed:</strong> <${Text} value=${refused.value} />
             <button type="button" onClick=${() => (refused.value = "")}>Close</button>
           </p>`
         : null}
@@ -47,7 +47,7 @@ function Takeover({ found }) {
     <span>
       ${found.waiting.length
         ? `${found.waiting.length} of ${all} are waiting for another worker.`
-        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} with all calls.`}
+        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
     </span>
   </p>`;
 }
@@ -57,9 +57,9 @@ function Lost() {
   const nowMs = now.value && Date.now();
   const { sinceMs, retryMs } = link.value;
   const inMs = retryMs - nowMs;
-  const next = inMs > 0 ? `next try in ${span(inMs + 999)}` : "trying now";
+  const next = inMs > 0 ? `retrying in ${span(inMs + 999)}` : "trying now";
   return html`<p class="banner is-bad">
-    <strong>Disconnected since ${span(nowMs - sinceMs)},</strong>
+    <strong>Disconnected for ${span(nowMs - sinceMs)};</strong>
     <span>data as of ${clock(asOf.value) || "never"}; ${next}</span>
     <button type="button" onClick=${retryNow}>Try now</button>
   </p>`;

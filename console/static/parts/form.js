@@ -17,18 +17,18 @@ const LABELS = {
   action: "Action",
   party: "Party",
   say: "Say",
-  url: "Or play from this URL",
+  url: "Or play audio from a URL",
   brief: "Say to the dialed party first",
   confirm: "Dialed party must press 1",
   timeout: "Ring for (seconds)",
-  digits: "Digits after the answer (DTMF)",
+  digits: "Digits to send after answer (DTMF)",
   caller_id: "Caller ID",
 };
 const HINTS = {
   destination: "+E.164, client:NAME, sip:URI, or a name from the directory; separate multiple values with commas",
   seconds: "5 to 600",
-  digits: "digits; w waits half a second",
-  caller_id: "+E.164, a number in the account",
+  digits: "digits; w pauses for half a second",
+  caller_id: "+E.164; must be one of the account's numbers",
 };
 /** Rarely used fields. */
 const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);

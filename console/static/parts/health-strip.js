@@ -12,14 +12,14 @@ const number = (value, digits = 0) =>
     ? value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
     : "–";
 
-const NOT_THE_SAME = "Counts the transfers that finished within the last hour. The link opens";
+const NOT_THE_SAME = "Counts transfers that finished in the last hour. The link shows";
 
 const calls = (count) => (count === 1 ? "call" : "calls");
 
 /** Below this many transfers, a failure rate says too little to be red (count). */
 const RED_FROM = 5;
 
-const WITH_ONE = "all calls with a transfer, at any time.";
+const WITH_ONE = "every call that ever had a transfer.";
 
 /**
  * Returns the tiles: label, value, unit, link, whether it is bad, and a note if the link's rows differ from the count.
@@ -44,7 +44,7 @@ function tiles({ counts, hour, dead }) {
       hour.transfers ? `of ${number(hour.transfers)} (last hour)` : "last hour",
       to("sessions", "", { ended: "1", only: "failed" }),
       hour.failed_percent >= 10 && hour.transfers >= RED_FROM ? "bad" : hour.failed ? "warn" : "",
-      `${NOT_THE_SAME} all calls whose last transfer failed, at any time.`,
+      `${NOT_THE_SAME} every call whose last transfer failed.`,
     ],
     [
       "Time to answer (p95)",

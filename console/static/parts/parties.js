@@ -39,7 +39,7 @@ function Party({ party, link }) {
     ${party.words ? html`<p><${Text} value=${party.words} /></p>` : null}
     <p class="small muted">
       <${Copyable} value=${party.call_sid} what="the call SID" />
-      ${link ? html` <a href=${link} target="_blank" rel="noopener noreferrer">at Twilio</a>` : null}
+      ${link ? html` <a href=${link} target="_blank" rel="noopener noreferrer">view in Twilio</a>` : null}
       ${party.label ? html` label <${Copyable} value=${party.label} what="the label" />` : null}
     </p>
   </li>`;

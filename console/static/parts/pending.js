@@ -8,7 +8,7 @@ import { age, now, shortSpan, span, toMs } from "../shared/time.js";
 /** What the server reports while the parties just talk. */
 const CONVERSATION = "the parties, who are talking, to hang up";
 /** Who or what acts next, in a word. */
-const BY = { timer: "automatic", twilio: "Twilio", person: "people", sweep: "sweep" };
+const BY = { timer: "automatic", twilio: "Twilio", person: "a person", sweep: "sweep" };
 
 /**
  * What the session waits for; the first item is large.
@@ -36,7 +36,7 @@ export function PendingList({ waits, isOver }) {
 function One({ wait }) {
   const since = toMs(wait.since);
   const comes = toMs(wait.comes_at);
-  const notes = [BY[wait.by] ?? wait.by, since && `since ${age(since)}`, comes && comesIn(comes)].filter(Boolean);
+  const notes = [BY[wait.by] ?? wait.by, since && `for ${age(since)}`, comes && comesIn(comes)].filter(Boolean);
   return html`<span><${Text} value=${wait.for} /> <span class="muted small">(${notes.join(", ")})</span></span>`;
 }
 

@@ -85,7 +85,7 @@ function announceList() {
   }
   const gone = [...before.keys()].filter((id) => !now.has(id)).length;
   before = now;
-  const parts = [fresh && `${fresh} new`, troubled && `${troubled} need attention`, gone && `${gone} over`].filter(Boolean);
+  const parts = [fresh && `${fresh} new`, troubled && `${troubled} ${troubled === 1 ? "needs" : "need"} attention`, gone && `${gone} ended`].filter(Boolean);
   if (parts.length) {
     line.value = parts.join(", ");
   }

@@ -34,7 +34,7 @@ export function Dead() {
         Messages that could not be processed. They don't block anything. Retry puts them back in their queue.
       </p>
     </div>
-    ${why ? html`<p class="small" id="dead-why">Read-only: ${why}.</p>` : null}
+    ${why ? html`<p class="small" id="dead-why">${why[0].toUpperCase()}${why.slice(1)}.</p>` : null}
     <p role="status">${result.value}</p>
     <${Groups} found=${found} reason=${reason} why=${why} />
     <${Letters} found=${found} reason=${reason} why=${why} />
@@ -103,7 +103,7 @@ function Letters({ found, reason, why }) {
             what=${{ ids: picked }}
             canRetry=${found.letters.some((letter) => picked.includes(letter.id) && !letter.not_retryable_reason)}
           />`
-        : html`<span class="small muted">select several to act on them together</span>`}
+        : html`<span class="small muted">Select messages to retry or delete them together</span>`}
     </div>
     <ul class="letters">
       ${found.letters.map((letter) => html`<${Letter} key=${letter.id} letter=${letter} why=${why} />`)}
@@ -167,7 +167,7 @@ function Confirm({ what, why }) {
       const refusals = Object.values(answer.refused ?? {});
       result.value = [
         `${counted(answer.done, "message")} ${done}, ${answer.left} remaining.`,
-        refusals.length && `${refusals.length} not: ${refusals[0]}.`,
+        refusals.length && `${refusals.length} failed: ${refusals[0]}.`,
       ]
         .filter(Boolean)
         .join(" ");

@@ -59,7 +59,7 @@ const rate = (value) => value.toLocaleString("en", { maximumFractionDigits: valu
 
 function Rates({ rates }) {
   if (!rates) {
-    return html`<p class="muted small">Rates appear after a second reading.</p>`;
+    return html`<p class="muted small">Rates appear after the next update.</p>`;
   }
   const tiles = [
     ["Events", rates.events],
@@ -107,7 +107,7 @@ function Partitions({ partitions }) {
       </table>
     </div>
     <p class="small muted">
-      Lease: time until it expires; workers renew it early. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers.
+      Lease: time until it expires; workers renew it early. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers past due.
       Last commit: its number; each batch of events is one commit.
     </p>
   </section>`;
@@ -160,7 +160,7 @@ function Processes({ processes }) {
 /** Counters since the process's start, which depend on its kind. */
 function Figures({ figures }) {
   if (!figures) {
-    return html`; no figures`;
+    return html`; no statistics yet`;
   }
   const known = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
   return known.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");

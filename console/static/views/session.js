@@ -109,10 +109,10 @@ function Head({ session: of, links, state, phase }) {
     <${State} state=${state} phase=${phase} />
     <${Trouble} trouble=${of.trouble} />
     <p class="small muted">
-      ${fields.direction}, began <${Time} at=${fields.created_at} />${end}
+      ${fields.direction}, started <${Time} at=${fields.created_at} />${end}
       ${conference ? html`, conference <${Copyable} value=${conference} what="the conference SID" />` : null}
       ${links[conference]
-        ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">at Twilio</a>`
+        ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">view in Twilio</a>`
         : null}
     </p>
   </header>`;

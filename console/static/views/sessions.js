@@ -167,7 +167,7 @@ function Nothing() {
   const text = !rowsKnown.value
     ? "Loading calls …"
     : total || find
-      ? "No call matches."
+      ? "No matching calls."
       : "No live calls. The next one appears here automatically.";
   return html`<p class="nothing muted">${text}</p>
     ${rowsKnown.value && find ? html`<${Elsewhere} find=${find} />` : null}`;
