@@ -43,7 +43,7 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 install: $(VENV)/runtime.done   ## install only the command: .venv/bin/conferral
 	@echo "installed: $(BIN)/conferral"
 
-demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one up for you to transfer
+demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer
 	@$(BIN)/conferral demo
 
 # The processes of the tests share what the first one has compiled, even where the environment forbids it.
