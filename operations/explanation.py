@@ -131,7 +131,9 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
         return None
     helps = (
         Suggestion(
-            "dead", "processes what has arrived in the meantime, once the field is repaired", f"{command_line} dead retry"
+            "dead",
+            "processes what has arrived in the meantime, once the field is repaired",
+            f"{command_line} dead retry",
         ),
         Suggestion(
             "forget", "erases the session; its calls continue", f"{command_line} forget {session.id or 'SESSION'}"

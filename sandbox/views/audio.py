@@ -57,9 +57,11 @@ def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Join names: `alice, bob and carol`.
+    """Join names: `alice, bob, and carol`.
 
     >>> join_names(["alice", "bob", "carol"])
-    'alice, bob and carol'
+    'alice, bob, and carol'
     """
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else "no one"
+    if len(names) > 2:
+        return f"{', '.join(names[:-1])}, and {names[-1]}"
+    return " and ".join(names) or "no one"

@@ -64,7 +64,7 @@ def test_several_are_listed_as_one_says_it() -> None:
         "no one",
         "a",
         "a and b",
-        "a, b and c",
+        "a, b, and c",
     ]
 
 

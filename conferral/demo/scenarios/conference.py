@@ -55,11 +55,11 @@ async def parties(theatre: ScenarioRunner) -> None:
             await play.set_people(**{name: characters.name(address)})
             await play.submit("add", to=address, party=name)
         await play.expect_heard(
-            customer="alice, bob, carol and dave",
-            alice="bob, carol, dave and the customer",
-            bob="alice, carol, dave and the customer",
-            carol="alice, bob, dave and the customer",
-            dave="alice, bob, carol and the customer",
+            customer="alice, bob, carol, and dave",
+            alice="bob, carol, dave, and the customer",
+            bob="alice, carol, dave, and the customer",
+            carol="alice, bob, dave, and the customer",
+            dave="alice, bob, carol, and the customer",
         )
         for name in ("trainee", "lead"):
             await play.announce(f"alice removes {play.narrator.people[name]}: remove --party {name}")
