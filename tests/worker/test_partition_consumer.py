@@ -5,7 +5,9 @@ import asyncio
 
 import pytest
 
+from conferral.statemachine.events import Convert
 from conferral.storage import scripts
+from conferral.storage.codecs import event_codec
 from tests.support.local_system import LocalSystem
 from tests.support.tcp_relay import Relay
 
@@ -98,6 +100,23 @@ async def test_record_changed_behind_the_workers_back_is_loaded_again(system):
     assert b'conferral_commits_total{result="conflict"}' in system.workers[0].metrics.exposition()
     assert not await letters(system)
     await ends_well(system, customer)
+
+
+async def test_damaged_session_is_dead_lettered_once_though_its_batch_conflicts(system):
+    healthy, _ = await system.talking()
+    keys, partition = system.keys, system.keys.partition_of(healthy.sid)
+    broken = next(name for name in map("broken{}".format, range(100)) if keys.partition_of(name) == partition)
+    await system.client.hset(keys.session(broken), "state", "flying")
+    await system.client.hset(keys.session(healthy.sid), "version", 40)
+    pipeline = system.client.pipeline(transaction=True)  # the worker reads both at once
+    for session in (broken, healthy.sid):
+        entry = event_codec.encode(Convert(session_id=session))
+        pipeline.xadd(keys.events(partition), entry)
+    await pipeline.execute()
+    await system.until(healthy.sid, state="conferenced")
+    assert b'conferral_commits_total{result="conflict"} 1' in system.workers[0].metrics.exposition()
+    assert [letter[b"session"] for letter in await letters(system)] == [broken.encode()]
+    await ends_well(system, healthy)
 
 
 async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alone(system):

@@ -55,9 +55,9 @@ class BatchProcessor:
 
     async def process(self, entries: Iterable[Entry]) -> None:
         """Decide entries together; if that fails, session by session."""
-        events = await self._parse(entries)
+        events, sessions = await self._load_sessions(await self._parse(entries))
         try:
-            await self._decide_and_commit(events)
+            await self._decide_and_commit(events, sessions)
         except (CommitConflictError, DecisionFailedError) as error:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
@@ -89,8 +89,9 @@ class BatchProcessor:
 
     async def _process_session(self, events: Events) -> None:
         """Decide one session alone, freshly loaded; dead-letter its entries if that fails too."""
+        events, sessions = await self._load_sessions(events)
         try:
-            await self._decide_and_commit(events)
+            await self._decide_and_commit(events, sessions)
         except DecisionFailedError as error:
             if len(events) > 1:
                 for one in events:
@@ -105,14 +106,10 @@ class BatchProcessor:
             self._cache.drop({event.session_id for _, event in events})
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
-    async def _decide_and_commit(self, events: Events) -> None:
-        sessions = await self._load_sessions(event.session_id for _, event in events)
-        if corrupt := [entry for entry, event in events if event.session_id not in sessions]:
-            await self.dead_letter(corrupt, "the session's stored state is damaged")
-        known = [event for _, event in events if event.session_id in sessions]
-        if not known:
+    async def _decide_and_commit(self, events: Events, sessions: dict[str, StoredSession]) -> None:
+        if not events:
             return
-        decided = self._decide(known, sessions)
+        decided = self._decide([event for _, event in events], sessions)
         await self._context.checkpoint("before_commit", self._partition)
         await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
@@ -129,11 +126,15 @@ class BatchProcessor:
         assert deciding.unexpected is not None
         raise DecisionFailedError("deciding failed") from deciding.unexpected.error
 
-    async def _load_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
-        """Return the sessions, from the cache or in one round trip; leave out corrupt ones."""
+    async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, StoredSession]]:
+        """Load the sessions, from the cache or in one round trip; dead-letter the entries of corrupt ones.
+
+        Returns:
+            The other entries, and their sessions.
+        """
         sessions: dict[str, StoredSession] = {}
         missing = []
-        for session_id in dict.fromkeys(session_ids):
+        for session_id in dict.fromkeys(event.session_id for _, event in events):
             found = self._cache.get(session_id)
             if found is None:
                 missing.append(session_id)
@@ -147,7 +148,9 @@ class BatchProcessor:
                     )
                 else:
                     sessions[session_id] = loaded
-        return sessions
+        if corrupt := [entry for entry, event in events if event.session_id not in sessions]:
+            await self.dead_letter(corrupt, "the session's stored state is damaged")
+        return [(entry, event) for entry, event in events if event.session_id in sessions], sessions
 
     async def _commit(self, batch: Batch) -> None:
         """Commit a batch; retry with the same commit number while the result is unknown."""
