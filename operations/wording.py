@@ -329,7 +329,7 @@ def _calls_read(entry: LogEntry) -> str:
     if inside:
         parts.append(f"{join_names(list(inside))} {'are' if len(inside) > 1 else 'is'} in the conference")
         for who, flags in inside.items():
-            if marks := [word for flag, word in _FLAGS.items() if flag in flags]:
+            if marks := [word for flag, word in _FLAGS.items() if isinstance(flags, list) and flag in flags]:
                 parts.append(f"{who} is {' and '.join(marks)}")
     elif found.get("conference_sid"):
         parts.append("the conference is empty")

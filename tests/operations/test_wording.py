@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
@@ -337,3 +339,28 @@ def test_one_of_several_agents_is_named_by_position():
         wording.describe_entry(entry("call_progressed", {"party": "agent", "status": "rejected"}))
         == "agent declined the call"
     )
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["held", "busy", "{x}"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["agent", "held"]), inner, max_size=2),
+    max_leaves=4,
+)
+DETAILS = (
+    "agent", "agents", "calls", "coaches", "code", "conference_sid", "detail", "dial", "http_status", "kind",
+    "left_reason", "mode", "participants", "party", "reason", "status", "targets",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from([event.name for event in EVENTS]),
+    st.dictionaries(st.sampled_from(DETAILS), JSON, max_size=4) | JSON,
+)
+@example("calls_read", {"participants": {"agent": 5}})
+@example("calls_read", {"participants": {"agent": None}, "calls": {"agent": {}}})
+def test_every_event_with_odd_details_is_described(event, details):
+    assert wording.describe_entry(entry(event, details))
