@@ -40,8 +40,16 @@ class Parameter:
         return schema | ({"default": self.default} if isinstance(self.default, int) else {})
 
 
+def _count(text: str) -> str:
+    """Check a count: one to three digits; pydantic alone also accepts `+5` and `5.0`."""
+    if not re.fullmatch(r"[0-9]{1,3}", text):
+        raise ValueError("not one to three digits")
+    return text
+
+
 def _number(text: str) -> str:
-    if not re.fullmatch(r"[0-9.eE+-]{1,32}", text):
+    """Check a number: as in JSON. Source: RFC 8259, section 6."""
+    if len(text) > 32 or not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", text):
         raise ValueError("not a number in JSON")
     return text
 
@@ -57,7 +65,7 @@ LIMIT = Parameter(
     "limit",
     "maximum number of entries",
     f"must be a whole number, 1 to {LIMIT_MAX}",
-    TypeAdapter(Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_number)]),
+    TypeAdapter(Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_count)]),
     LIMIT_DEFAULT,
 )
 CURSOR = Parameter(
