@@ -1,7 +1,8 @@
 """Event codec: events to and from the fields of a stream entry.
 
 Every entry consists of text fields: `type`, `session`, and the event's attributes under the names of the classes in
-`statemachine/events/`. Those that equal the class's default are omitted.
+`statemachine/events/`. Those that equal the class's default are omitted. An empty number, boolean, or JSON text counts
+as absent.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,10 @@ _CODECS = {
     )
     for name, event in _BY_NAME.items()
 }
+_TEXT_FIELDS = {
+    name: frozenset(field for field, (_, decode_field) in codec.decoders.items() if decode_field is str)
+    for name, codec in _CODECS.items()
+}
 
 
 def encode(event: Event) -> dict[str, str]:
@@ -63,6 +68,9 @@ def decode(entry: Mapping[str, str], entry_id: str) -> Event:
     event = _BY_NAME.get(name)
     if event is None:
         raise BadEntryError("unknown type")
+    if "" in entry.values():
+        texts = _TEXT_FIELDS[name]
+        entry = {field: text for field, text in entry.items() if text or field in texts}
     try:
         values = _CODECS[name].decode(entry)
     except CorruptHashError as error:

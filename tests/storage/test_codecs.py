@@ -136,6 +136,16 @@ def test_attributes_of_an_effect_are_nested_and_left_out_where_the_directory_say
     assert orjson.loads(effect_codec.encode(OutboxEntry(special, 1)))["attributes"]["beep"] == "true"
 
 
+@given(st.one_of([built(event) for event in EVENTS]))
+def test_empty_field_that_is_not_text_counts_as_absent(event):
+    entry = event_codec.encode(event)
+    for field in dataclasses.fields(event):
+        if get_type_hints(type(event))[field.name] is not str and field.default is not dataclasses.MISSING:
+            entry["at" if field.name == "occurred_at_ms" else field.name] = ""
+            event = dataclasses.replace(event, **{field.name: field.default})
+    assert event_codec.decode(entry, event.entry_id) == event
+
+
 def test_automatic_table_rows_are_never_stored():
     with pytest.raises(KeyError):
         event_codec.encode(Automatic(session_id="s"))
@@ -431,6 +441,7 @@ def test_record_without_a_field_that_is_always_there_is_broken(field):
     ({"type": "lone_overdue", "session": "s", "due_ms": "soon"}, "invalid field due_ms"),
     ({"type": "effect_failed", "session": "s", "effect_id": "e", "kind": "k", "gone": "maybe"}, "invalid field gone"),
     ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": "{"}, "invalid field calls"),  # noqa: E501
+    ({"type": "calls_read", "session": "s", "effect_id": "e", "read_version": "1", "calls": ""}, "missing field calls"),
     *(({"type": "call_received", "session": "s", "call_sid": "CA1", "customer_address": "x", "agent_address": "y",
         field: text}, f"invalid field {field}")
       for field, text in (("attributes", "{"), ("attributes", "[]"), ("other_agents", "{}"), ("other_agents", "[5]"))),
