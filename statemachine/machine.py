@@ -5,8 +5,8 @@ which is also the lightweight model that the library moves. Rows are tried in or
 and its action changes the draft. A Step is built only if nothing raised. The library can't distinguish "no row", "no
 guard held", and "ignored", so `step` checks ignored pairs before it triggers the machine.
 
-After a change to the table, update the codec in `storage/`, `docs/statemachine.md` (generated), and the stories in
-`tests/statemachine/`.
+After a change to the table, update the stories in `tests/statemachine/` and `docs/statemachine.md` (`make docs`). The
+codecs in `storage/` follow from the types of the attributes.
 """
 
 from collections.abc import Iterator

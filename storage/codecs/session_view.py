@@ -130,8 +130,8 @@ class SessionView:
 
     @property
     def is_known(self) -> bool:
-        """Whether the hash is a session's: it may have expired, or another program may have written it."""
-        return "id" in self.fields and "state" in self.fields
+        """Whether the hash is a session's."""
+        return is_session(self.fields)
 
     @property
     def is_live(self) -> bool:
@@ -160,6 +160,11 @@ class SessionView:
     def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if there is none, or none any more."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
+
+
+def is_session(fields: Mapping[str, str]) -> bool:
+    """Whether a hash is a session's: it may have expired, or another program may have written it."""
+    return "id" in fields and "state" in fields
 
 
 def view_of(fields: dict[str, str]) -> SessionView:

@@ -16,11 +16,12 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_public_changes
+from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.commands import command_parser, command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 from conferral.storage.keys import Keys
-from conferral.storage.queries.session_reader import Fields, LogEntry
+from conferral.storage.queries.session_reader import LogEntry
 from conferral.webhooks.api import asyncapi, models, openapi
 from conferral.webhooks.api.access_tokens import AccessTokens
 from conferral.webhooks.api.commands import ApiCommands
@@ -84,13 +85,13 @@ class Handlers:
     async def list_sessions(self, request: ApiRequest) -> web.Response:
         """List sessions, optionally in one state."""
         page = await self._limiter(self._reader.list_sessions(**request.query))
-        sessions = [models.Session.model_validate(fields) for fields in page.items if _is_session(fields)]
+        sessions = [models.Session.model_validate(fields) for fields in page.items if is_session(fields)]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
         fields = await self._limiter(self._reader.read_session(await self._session_id(request)))
-        if not _is_session(fields):
+        if not is_session(fields):
             raise _unknown_session(request)
         return _response(200, models.Session.model_validate(fields))
 
@@ -173,11 +174,6 @@ class Handlers:
 
 def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
     return json_response(content.model_dump(by_alias=True) if isinstance(content, BaseModel) else content, status)
-
-
-def _is_session(fields: Fields) -> bool:
-    """Whether a hash is a session's; an expired or foreign one lacks even these fields."""
-    return "id" in fields and "state" in fields
 
 
 def _unknown_session(request: ApiRequest) -> RequestError:

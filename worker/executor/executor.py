@@ -126,7 +126,7 @@ class Executor:
         self._out_of_band: dict[str, set[_Task]] = {}
         self._dials = (
             DialQueue(acquire_dial_permit, self._context, self.counts, self._start_dial)
-            if acquire_dial_permit
+            if acquire_dial_permit is not None
             else None
         )
         self._read_queue = ReadQueue(policy.requests_max)
@@ -149,7 +149,7 @@ class Executor:
     def waiting(self) -> int:
         """Jobs queued behind another one of their session, dials without a permit, and unsent reads (count)."""
         return (
-            (len(self._dials) if self._dials else 0)
+            (len(self._dials) if self._dials is not None else 0)
             + len(self._read_queue)
             + sum(len(queue.waiting) for queue in self._queues.values())
         )
@@ -213,7 +213,7 @@ class Executor:
             session = sessions.get(effect.session_id) if isinstance(effect, Dial) else None
             return session is not None and not is_dial_wanted(session, effect.effect_id)
 
-        unwanted = self._dials.take(is_unwanted) if self._dials else []
+        unwanted = self._dials.take(is_unwanted) if self._dials is not None else []
         for session_id in sessions:
             queue = self._queues.get(session_id)
             if queue is not None and queue.waiting:
@@ -268,7 +268,7 @@ class Executor:
         self._stopped = True
         # The next holder requests its own dial permits.
         self.counts.dropped += self._read_queue.drop_all(lambda _order: True)
-        if self._dials:
+        if self._dials is not None:
             await self._dials.close()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
@@ -313,7 +313,7 @@ class Executor:
         (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
 
     def _drop_dials(self, matches: Callable[[Job], bool]) -> None:
-        if self._dials:
+        if self._dials is not None:
             self.counts.dropped += len(self._dials.take(matches))
 
     def _on_done(self, task: _Task) -> None:
