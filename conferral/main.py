@@ -47,6 +47,7 @@ for module in (
 
 
 def _print_version(wanted: bool) -> None:
+    """Print the version and exit, if `--version` was given."""
     if wanted:
         from importlib.metadata import version
 

@@ -52,7 +52,10 @@ class CommandForm:
 
 
 def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
-    """Return every command, always in the same order; none if the hash can't be decoded."""
+    """Return every command, always in the same order; none if the hash can't be decoded.
+
+    Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
+    """
     try:
         session = session_codec.decode(view.fields)
         tried = command_refusals(session)

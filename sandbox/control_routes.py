@@ -126,7 +126,7 @@ class ControlRoutes:
         return json_response({"address": address, **script_fields, **body}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
-        """Show a notice at the top of the phones' page; an empty text removes it."""
+        """Show a notice at the top of the phones' page instead of the last one; `text` must not be empty."""
         body = await read_json_object(request, ("text",), ())
         text = body["text"]
         if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:

@@ -1,4 +1,4 @@
-"""Deduplication of events in bounded space: a duplicate callback changes nothing."""
+"""Deduplicates events in bounded space: a duplicate callback changes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -176,7 +176,11 @@ def _is_in_ring_group(gate: Gate, view: SessionView | None) -> bool:
 
 
 def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
-    """Return what to say to the call first: once, before the first prompt, or before joining without a prompt."""
+    """Return what to say to the call right after it answers: the brief and the recall reason; empty texts for nothing.
+
+    It is said once: before the first prompt for a key, or, without prompts, before the call joins. `Gate.question`
+    above 1 means that a prompt has been played, `Gate.briefed` that a document without one has.
+    """
     party = view.parties.get(view.dialed_by(gate.dial)) if view else None
     if party is None or gate.question > 1 or gate.briefed:
         return {"brief": "", "recall_reason": ""}

@@ -186,7 +186,10 @@ def _clear_coach(transaction: Transaction, coach: Participant) -> None:
 
 
 def set_speaking(transaction: Transaction, call: Call, *, starts: bool) -> None:
-    """Start or stop a participant's speech; no event while muted, on hold, or before the start."""
+    """Start or stop a participant's speech, and send the event.
+
+    Does nothing while the participant is muted or on hold, or before the conference has started.
+    """
     conference = transaction.live_conference(call.conference_sid) if call.conference_sid else None
     participant = conference.participants.get(call.sid) if conference is not None else None
     if conference is None or participant is None or not participant.is_in or participant.is_speaking == starts:

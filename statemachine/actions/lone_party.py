@@ -1,4 +1,4 @@
-"""Lone-participant rule: the grace period of a party that is alone, and the end of an empty conference."""
+"""Lone party (lone-participant rule): its grace period, and the end of an empty conference."""
 
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.session_end import end_session, reason_by_first_to_leave

@@ -100,7 +100,7 @@ def is_empty(draft: Draft, _event: Event) -> bool:
 
 
 def is_alone(draft: Draft) -> bool:
-    """Whether one party is alone in the conference and no one is being dialed."""
+    """Whether a lone party, or no one, is in the conference, and no one is being dialed."""
     session = draft.session
     return waiting_party(draft) is None and len(present_parties(session)) < 2 and not someone_is_being_dialed(session)
 

@@ -1,4 +1,4 @@
-"""Commands: when each is refused ("no transfer is in progress"), and what each begins.
+"""Commands: when each is refused, for instance with no transfer in progress, and what each begins.
 
 A refusal names its reason, or the function that returns it. `ANY` means every command but `call`.
 """

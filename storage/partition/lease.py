@@ -1,7 +1,8 @@
-"""Lease of a partition, or of a task for a single worker; fences commits, and has no TTL.
+"""Lease of a partition, or of a task for a single worker, with fencing: after a takeover, the old holder can't commit.
 
-A holder may commit until another worker takes over, even late: the commit compares the whole `holder`. The time only
-says when others may acquire the lease, and until when the holder may send REST requests, which nothing else can fence.
+A lease has no TTL. Its holder may commit until a takeover, even late: the commit compares the whole `holder`. The time
+only says when others may acquire the lease, and until when the holder may send REST requests, which nothing else can
+fence.
 
 Holders use their own monotonic clocks, and so do workers that wait for a lease to expire (`LeaseMonitor`). Redis's
 clock, in which `until` is written, may be set forward or back at any moment.
@@ -158,7 +159,7 @@ async def acquire(
     duration_ms: int = LEASE_MS,
     monitor: LeaseMonitor | None = None,
 ) -> tuple[Lease | LeaseInfo, int]:
-    """Acquire a free or expired lease.
+    """Acquire a free lease, or take over an expired one (the takeover from a dead worker).
 
     Args:
         monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.

@@ -54,6 +54,7 @@ local function write_in_chunks(command, key, values)
 end
 
 -- Check everything before the first write: Redis does not roll back a script that fails halfway.
+-- Fencing: after a takeover, a commit by the former holder writes nothing.
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local last = tonumber(redis.call('HGET', lease, 'commit') or '0')
 if last == tonumber(number) then return {2} end

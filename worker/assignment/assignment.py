@@ -181,12 +181,16 @@ class PartitionAssigner:
         return consumer is not None and not consumer.is_lost and consumer.lease.is_valid(self._clock)
 
     async def may_send(self, partition: int) -> bool:
-        """Whether a REST request may be sent for a partition now; waits until that is certain."""
+        """Whether a REST request may be sent for a partition now.
+
+        Waits while the lease is about to expire and Redis doesn't answer its renewal. False: the partition is lost.
+        """
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
             margin_s = self._lease_ms / 1000 * LEASE_MARGIN
             if consumer.lease.is_valid(self._clock, margin_s):
                 return True
             # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
+            # `_for_each` logs Redis's errors instead of raising them.
             await _for_each([partition], self.renew)
             if not consumer.lease.is_valid(self._clock, margin_s):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
@@ -213,7 +217,9 @@ class PartitionAssigner:
     # ---- rebalance ------------------------------------------------------------------------------------------------
 
     async def _rebalance(self, around: WorkerContext, executor: Executor) -> None:
-        """Acquire missing partitions, or hand one surplus partition over.
+        """Acquire unassigned (free) partitions up to this worker's share, or hand one surplus partition over.
+
+        A partition that stays unclaimed for `UNCLAIMED_S` is acquired even above the share.
 
         If this version can't read the schema, acquire nothing and hand everything over to newer versions.
         """
@@ -258,6 +264,7 @@ class PartitionAssigner:
             missing -= len(self.consumers) - before
 
     async def _acquire(self, partition: int, around: WorkerContext) -> None:
+        """Acquire an unassigned partition, or take over the expired lease of a dead worker; start its consumer."""
         monitor = self._peer_leases.monitor(partition)
         lease, _ = await leases.acquire(
             self._client, self._keys.lease(partition), self._name, self._clock, self._lease_ms, monitor
@@ -353,6 +360,7 @@ class PartitionAssigner:
 
 
 async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[None]]) -> None:
+    """Run the action for all partitions, `CONCURRENCY_MAX` at a time; log Redis's errors, and raise others."""
     for start in range(0, len(partitions), CONCURRENCY_MAX):
         results = await asyncio.gather(
             *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True

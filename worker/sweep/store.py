@@ -158,7 +158,8 @@ class SweepStore:
         """Publish a lost session's conference, and index its calls.
 
         Returns:
-            False if a call's node does not respond; then nothing is published.
+            False if the Redis Cluster node that has a call's index did not answer in this sweep; then nothing is
+            published, and the next sweep finds the conference again.
         """
         calls = [self._keys.call(participant.call_sid) for participant in found.participants]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):

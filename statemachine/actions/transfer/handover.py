@@ -1,4 +1,4 @@
-"""Handover: the takeover of a call by a target or one of a ring group, and what follows if no one answers."""
+"""Handover of a call to the target, or to the first of a ring group to answer; and what follows if no one answers."""
 
 from dataclasses import replace
 

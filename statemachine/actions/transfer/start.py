@@ -187,7 +187,7 @@ def release_agent(draft: Draft, _event: Event) -> None:
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
-    """Dial all targets, straight into the conference if no gate is needed."""
+    """Dial the target, or all targets as a ring group; straight into the conference if no gate is needed."""
     transfer = draft.transfer
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
