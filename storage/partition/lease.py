@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import Client, store_errors, to_store_error
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
@@ -229,16 +230,25 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | N
     """Read the holders and expiry times of leases, in one round trip.
 
     Returns:
-        An entry per key: an empty name and 0 for a lease that was never held; None for an invalid one, which `acquire`
-            reports.
+        An entry per key: an empty name and 0 for a lease that was never held; None for one that is invalid or that
+            Redis refuses for good, which `acquire` reports. One key's error does not hide the other leases.
+
+    Raises:
+        StoreUnreachableError: Redis did not answer, or refused temporarily: nothing is known about the leases.
     """
-    return [
-        _parse_info(one) for one in await run_each(client, keys, lambda pipe, key: pipe.hmget(key, "holder", "until"))
-    ]
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(key, "holder", "until")
+        answers = await pipeline.execute(raise_on_error=False)
+    return [_parse_info(answer) for answer in answers]
 
 
-def _parse_info(answer: tuple[bytes | None, bytes | None] | None) -> LeaseInfo | None:
-    if answer is None:
+def _parse_info(answer: list[bytes | None] | Exception) -> LeaseInfo | None:
+    if isinstance(answer, Exception):
+        error = to_store_error(answer)
+        if isinstance(error, StoreUnreachableError):
+            raise error from answer
         return None
     holder, until = answer
     try:

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from redis.exceptions import BusyLoadingError
 
-from conferral.storage.connection.client import server_identity
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection.client import make_client, server_identity
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, LeaseInfo, LeaseMonitor, Renewal
 
@@ -304,3 +306,29 @@ async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(clie
     found = await leases.read_leases(client, [KEY, "test:{1}:lease", "test:{2}:lease", "test:{3}:lease"])
     assert found[0] == LeaseInfo("1:one", int(await client.hget(KEY, "until")))
     assert found[1:] == [None, None, LeaseInfo("", 0)]
+
+
+async def test_lease_whose_key_is_forbidden_does_not_hide_the_others(single, client, clock):
+    await take(client, clock, "one")
+    await client.acl_setuser("limited", enabled=True, passwords=["+x"], keys=["test:{0}:*"], commands=["+@all"])
+    limited = make_client(f"unix://limited:x@{single.socket}")
+    try:
+        found, forbidden = await leases.read_leases(limited, [KEY, "test:{1}:lease"])
+    finally:
+        await limited.aclose()
+        await client.acl_deluser("limited")
+    assert found is not None
+    assert found.holder == "1:one"
+    assert forbidden is None
+
+
+async def test_leases_are_unknown_while_redis_refuses_for_a_while(client, monkeypatch):
+    refusal = [None, None], BusyLoadingError("Redis is loading the dataset in memory")
+
+    async def execute(_pipeline, raise_on_error=True):
+        assert not raise_on_error
+        return list(refusal)
+
+    monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
+    with pytest.raises(StoreUnreachableError, match="LOADING"):
+        await leases.read_leases(client, [KEY, "test:{1}:lease"])
