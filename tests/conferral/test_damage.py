@@ -22,6 +22,19 @@ def test_show_and_explain_name_the_damaged_field_and_what_to_do(damaged, run):
     assert "foo connected" not in run("explain", CALL).out
 
 
+def test_invalid_boolean_of_a_party_is_damage_as_well(redis, run):
+    put(redis, make_session())
+    redis.hset(KEYS.session(CALL), "party.customer.held", "yes")
+
+    for command in ("show", "explain"):
+        out = " ".join(run(command, CALL).out.split())
+        assert "party.customer.held" in out
+        assert "until the field is repaired" in out
+    assert run("sessions").code == 0
+    (line,) = [line for line in run("check", "--json", "--offline", **SERVICE).json if line["name"] == "sessions"]
+    assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
+
+
 def test_check_fails_and_names_the_session(damaged, run):
     ran = run("check", "--json", "--offline", **SERVICE)
 

@@ -76,17 +76,21 @@ async def test_malformed_command_is_dead_lettered_and_the_router_continues(syste
     await ends_well(system, customer)
 
 
-async def test_broken_record_costs_its_own_session_alone(system):
+@pytest.mark.parametrize("name, damaged, valid", [
+    ("state", "flying", "bridged"),
+    ("party.customer.held", "yes", "false"),
+])  # fmt: skip
+async def test_broken_record_costs_its_own_session_alone(system, name, damaged, valid):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].assigner.consumers.values():
         held._batches._cache.clear()
-    await system.client.hset(system.keys.session(broken.sid), "state", "flying")
+    await system.client.hset(system.keys.session(broken.sid), name, damaged)
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     (letter,) = await letters(system)
     assert letter[b"dead_reason"] == b"the session's stored state is damaged"
-    await system.client.hset(system.keys.session(broken.sid), "state", "bridged")
+    await system.client.hset(system.keys.session(broken.sid), name, valid)
     await system.command("end", broken.sid)
     await ends_well(system, healthy)
 
