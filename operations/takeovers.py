@@ -1,4 +1,4 @@
-"""Takeover detection: notices dead workers and which workers acquire their partitions."""
+"""Takeovers for display: notices dead workers, and which workers acquire their leases (`storage.partition.lease`)."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Restart the demo's workers when they die, and report each takeover."""
+"""Restart the demo's workers when they die, and report which one took over."""
 
 import asyncio
 import signal
