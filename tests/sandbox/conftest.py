@@ -11,6 +11,7 @@ from twilio.rest import Client
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from tests.sandbox.control_client import Control
 from tests.sandbox.webhook_app import WebhookApp
+from tests.support.fair_time import LoopSandbox
 
 BUSINESS = "+15550100"
 
@@ -30,7 +31,7 @@ async def app() -> AsyncIterator[WebhookApp]:
 
 @pytest.fixture
 async def sandbox(app: WebhookApp) -> AsyncIterator[Sandbox]:
-    async with Sandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret")) as it:
+    async with LoopSandbox(speed=20.0, api_key=("SK" + "1" * 32, "key-secret")) as it:
         it.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         yield it
 

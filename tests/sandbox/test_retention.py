@@ -12,6 +12,7 @@ from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, room_twiml
 from tests.sandbox.webhook_app import WebhookApp
+from tests.support.fair_time import LoopSandbox
 
 HANG_UP = "<Response><Hangup/></Response>"
 STAYS = "<Response><Pause length='3600'/></Response>"
@@ -102,7 +103,7 @@ def test_entries_keep_their_numbers() -> None:
 
 async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: WebhookApp) -> None:
     app.on("/voice", STAYS, *(HANG_UP for _ in range(30)))
-    async with Sandbox(speed=20.0, retention=KEEPS) as sandbox:
+    async with LoopSandbox(speed=20.0, retention=KEEPS) as sandbox:
         sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", status_callback=f"{app.url}/status")
         viewer = PageState(sandbox)
         live = await sandbox.call_in(CUSTOMER, BUSINESS)

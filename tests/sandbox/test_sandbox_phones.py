@@ -4,6 +4,7 @@ import pytest
 
 from conferral.sandbox import PhoneScript, Sandbox
 from tests.sandbox.webhook_app import WebhookApp
+from tests.support.fair_time import LoopSandbox
 
 BUSINESS = "+15550100"
 CUSTOMER = "+14155550123"
@@ -96,7 +97,7 @@ async def _first(sandbox: Sandbox, address: str):
 
 
 async def test_all_phones_can_have_a_script_by_default(bridging: WebhookApp) -> None:
-    async with Sandbox(speed=20.0, default_script=PhoneScript(answer_after_s=0.1)) as sandbox:
+    async with LoopSandbox(speed=20.0, default_script=PhoneScript(answer_after_s=0.1)) as sandbox:
         sandbox.add_number(BUSINESS, voice_url=f"{bridging.url}/voice")
 
         caller = await sandbox.call_in(CUSTOMER, BUSINESS)

@@ -23,6 +23,7 @@ from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
+from tests.support.fair_time import LoopSandbox
 
 OWN, CALLER, TARGET = "+14155550100", "+14155550199", "+14155550177"
 SESSION = "S1"
@@ -119,7 +120,7 @@ async def open_line() -> AsyncIterator[SandboxCallLine]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with Sandbox(speed=20) as sandbox:
+    async with LoopSandbox(speed=20) as sandbox:
         sandbox.add_number(OWN, voice_url=f"{public_url}/voice")
         values = {
             "TWILIO_ACCOUNT_SID": sandbox.account_sid,

@@ -46,6 +46,7 @@ from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.executor.executor import Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from tests.support.fair_time import LoopSandbox
 from tests.worker.executor_harness import FakeRecords
 
 NUMBER, CALLER = "+15550100000", "+15550100001"
@@ -153,7 +154,7 @@ async def scene() -> AsyncIterator[Scene]:
     async def may_send(_partition: int) -> bool:
         return True
 
-    async with Sandbox(speed=20) as sandbox:
+    async with LoopSandbox(speed=20) as sandbox:
         sandbox.add_number(NUMBER, voice_url=webhooks + "/voice")
         sandbox.phone("client:alice").script(answer_after_s=0)
         values = {
