@@ -75,6 +75,8 @@ class FairLoop(asyncio.SelectorEventLoop):
         self._asked_s = time.monotonic()
         #: By how much its clock is behind the machine's, and what is still to be taken off, seconds.
         self._behind_s = self._owed_s = 0.0
+        #: The latest time told: what is taken off later must not turn the clock back.
+        self._latest_s = 0.0
         super().__init__()
 
     def time(self) -> float:
@@ -87,7 +89,8 @@ class FairLoop(asyncio.SelectorEventLoop):
             paid_s = min(self._owed_s, passed_s * (1 - _LEAST))
             self._owed_s -= paid_s
             self._behind_s += paid_s
-        return now_s - self._behind_s
+        self._latest_s = max(self._latest_s, now_s - self._behind_s)
+        return self._latest_s
 
     def _others_more_s(self) -> float:
         if self._waits.keys() != self._others:
