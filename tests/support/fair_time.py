@@ -125,6 +125,13 @@ class LoopSandbox(Sandbox):
         self._clock = LoopClock()
         self._started = self._clock.monotonic_s()
 
+    def catch_up(self) -> None:
+        """Sets its calendar to the machine's, if it is behind.
+
+        A worker takes its partitions' time from Redis, once. Callbacks with an earlier time count as out of date.
+        """
+        self._epoch_s += max(0.0, time.time() - self.now_s)
+
     @property
     def now_s(self) -> float:
         return self._epoch_s + (self._clock.monotonic_s() - self._started) * self.speed

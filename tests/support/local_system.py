@@ -153,6 +153,7 @@ class LocalSystem:
         for _ in range(self._worker_count):
             self.start_worker()
         await self.eventually(self._partitions_are_held, "every partition has a holder")
+        self.sandbox.catch_up()
 
     async def __aexit__(self, *_exc: object) -> None:
         with self._steady_time:
