@@ -79,8 +79,8 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     await sandbox.wait_until(lambda: listening.has_heard(customer, target))
 
     listening.name(target=target)
-    assert listening.whats(agent, held_s)[-4:] == [
-        "silence", "ringing", frozenset({target.sid}), frozenset({target.sid, customer.sid}),
+    assert listening.whats(agent, held_s)[-3:] == [
+        "ringing", frozenset({target.sid}), frozenset({target.sid, customer.sid}),
     ], listening.described()  # fmt: skip
     assert listening.seconds(agent, "ringing") > 0
     assert listening.never_heard(customer, target, held_s, merged_s)
