@@ -126,9 +126,8 @@ class ControlRoutes:
         return json_response({"address": address, **script_fields, **body}, 201)
 
     async def notice(self, request: web.Request) -> web.Response:
-        """Show a notice at the top of the phones' page instead of the last one; `text` must not be empty."""
-        body = await read_json_object(request, ("text",), ())
-        text = body["text"]
+        """Show a notice at the top of the phones' page instead of the last one; an empty `text` removes it."""
+        text = (await read_json_object(request, allowed=("text",))).get("text")
         if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:
             raise ControlError(422, f"text must be a text of at most {NOTICE_LENGTH_MAX} characters")
         self._sandbox.request_log.notice = text

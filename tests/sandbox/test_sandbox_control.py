@@ -99,6 +99,12 @@ async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Contro
     assert {"about": "notice", "text": "worker-1 was killed"} in told
 
 
+async def test_an_empty_notice_removes_the_last_one(sandbox: Sandbox, control: Control) -> None:
+    await control.post("/notice", text="worker-1 was killed")
+    status, _ = await control.post("/notice", text="")
+    assert (status, sandbox.request_log.notice) == (201, "")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "named"),
     [

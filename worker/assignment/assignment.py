@@ -76,14 +76,14 @@ class PartitionAssigner:
         self._lease_ms = lease_ms
         self._renew_every_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
         self._schema = schema or SchemaVersion()
-        self.membership = Membership(client, keys, name, clock, store_clock, self._wake_up, self._schema, lease_ms)
-        self._peer_leases = PeerLeases(client, keys, name, clock, store_clock, lease_ms)
         self._wake = asyncio.Event()
+        self.membership = Membership(client, keys, name, clock, store_clock, self._wake.set, self._schema, lease_ms)
+        self._peer_leases = PeerLeases(client, keys, name, clock, store_clock, lease_ms)
         self._handover_task: asyncio.Task[None] | None = None
         self._handover_backoff = HandoverBackoff(clock)
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        #: Until when a partition's effects may repeat ones that were executed before a rollback, monotonic seconds.
+        #: Until when a partition's effects may repeat ones executed before a rollback, monotonic seconds.
         self._verify_until_s: dict[int, float] = {}
         #: Partitions that were rolled back under this worker's lease and whose sessions are not being checked yet.
         self._unchecked_partitions: set[int] = set()
@@ -98,9 +98,6 @@ class PartitionAssigner:
     def workers_alive(self) -> int:
         """Live workers, including this one (count)."""
         return self.membership.count
-
-    def _wake_up(self) -> None:
-        self._wake.set()
 
     async def run(self, stop: asyncio.Event, around: WorkerContext, executor: Executor) -> None:
         """Renew and rebalance until the process stops, then finish the batches in hand.
@@ -287,7 +284,7 @@ class PartitionAssigner:
         else:
             await executor.drain_partition(consumer.number, HANDOVER_TIMEOUT_S)
             await self._release_one(consumer)
-        self._wake_up()
+        self._wake.set()
 
     def _active_consumers(self) -> list[PartitionConsumer]:
         """Return the consumers that may be handed over: their sessions are loaded, and their effects are verified."""
