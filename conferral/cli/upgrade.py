@@ -19,7 +19,7 @@ def upgrade(
         bool, typer.Option("--force", help="Upgrade even if a running process does not support the schema version.")
     ] = False,
 ) -> None:
-    """Raise the storage schema to this version's level.
+    """Raise the storage schema to the newest version that this release supports.
 
     \b
     Examples:
@@ -49,8 +49,8 @@ def upgrade(
     output.print_line(
         f"schema version {'would be' if check else 'was'} raised from {old_version} to {new_version}; new:"
     )
-    for level in range(old_version + 1, new_version + 1):
-        output.print_line(f"  {level}: {SCHEMA_VERSIONS[level]}")
+    for version in range(old_version + 1, new_version + 1):
+        output.print_line(f"  {version}: {SCHEMA_VERSIONS[version]}")
 
 
 async def _upgrade(*, check: bool, force: bool) -> "tuple[int, int, list[Process]]":

@@ -75,7 +75,7 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 def _process(name: str, data: bytes, seen_ms: int) -> Process:
     try:
         fields = orjson.loads(data)
-        kind, level, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])
+        kind, schema_version, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])
     except (ValueError, KeyError, TypeError):
         return Process(name, "", 0, "", last_seen_ms=seen_ms)
-    return Process(name, kind, level, version, process_stats.from_json(fields.get("stats")), seen_ms)
+    return Process(name, kind, schema_version, version, process_stats.from_json(fields.get("stats")), seen_ms)
