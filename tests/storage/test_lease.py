@@ -134,6 +134,13 @@ async def test_history_that_went_back_is_noticed_by_the_renewal(client, clock):
     assert not lease.is_valid(clock)
 
 
+async def test_renewal_is_valid_for_its_duration_and_no_longer(client, clock):
+    lease = await take(client, clock, "one")
+    requested_at_s = clock.monotonic_s()
+    await leases.renew(client, lease, clock, 5_000)
+    assert lease.valid_until_s == pytest.approx(requested_at_s + 5.0, abs=1.0)
+
+
 # ---- another server --------------------------------------------------------------------------------------------------
 
 
