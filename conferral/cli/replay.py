@@ -221,7 +221,7 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
         }
         output.print_json(document)
         return
-    print_fields(session, full=full)
+    print_fields(session, full=full, is_stored=False)
     print_parties(session, full=full)
     _print_section("Who heard whom", [one.text for one in heard])
     _print_section(

@@ -170,14 +170,18 @@ PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
 LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
-def print_fields(session: "SessionView", *, full: bool) -> None:
-    """Print the session-level fields, one per line."""
-    for line in field_lines(session, full=full):
+def print_fields(session: "SessionView", *, full: bool, is_stored: bool = True) -> None:
+    """Print the session-level fields, one per line; see `field_lines`."""
+    for line in field_lines(session, full=full, is_stored=is_stored):
         output.print_fitted(line, _NAME_WIDTH + 1)
 
 
-def field_lines(session: "SessionView", *, full: bool) -> list[str]:
-    """Return the session-level fields as lines."""
+def field_lines(session: "SessionView", *, full: bool, is_stored: bool = True) -> list[str]:
+    """Return the session-level fields as lines.
+
+    Args:
+        is_stored: Whether these are all fields of the stored hash, which may be damaged. A replay has only public ones.
+    """
     from conferral.operations import session_summary, wording
     from conferral.operations.damage import REPAIR, damaged_field
 
@@ -192,7 +196,7 @@ def field_lines(session: "SessionView", *, full: bool) -> list[str]:
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{session.recording.sid} {session.recording.url}".strip(),
         "version": fields.get("version", ""),
-        "damaged": f"field {field}: {REPAIR}" if (field := damaged_field(fields)) else "",
+        "damaged": f"field {field}: {REPAIR}" if is_stored and (field := damaged_field(fields)) else "",
     }
     return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
 

@@ -19,7 +19,7 @@ def upgrade(
         bool, typer.Option("--force", help="Upgrade even if a running process does not support the schema version.")
     ] = False,
 ) -> None:
-    """Raise the storage schema to the newest version that this release supports.
+    """Raise the storage schema to this release's version.
 
     \b
     Examples:
