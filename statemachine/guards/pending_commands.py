@@ -10,13 +10,14 @@ from conferral.statemachine.events import (
     Hold,
     PartyCommand,
     Supervise,
+    Transfer,
 )
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.left_reasons import reported_reason
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
-from conferral.statemachine.states import Phase, SuperviseMode
+from conferral.statemachine.states import Phase, SuperviseMode, TransferMode
 from conferral.statemachine.step import CommandStatus
 
 #: Refused requests of one kind before Conferral stops trying (count).
@@ -95,7 +96,7 @@ def name_is_in_use(draft: Draft, event: Add) -> bool:
     )
 
 
-def is_full(draft: Draft, _event: Add | Supervise) -> bool:
+def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
     """Whether the conference has reached its limit of participants."""
     session = draft.session
     most = session.attributes.max_participants or PARTICIPANTS_MAX
@@ -104,6 +105,11 @@ def is_full(draft: Draft, _event: Add | Supervise) -> bool:
         for command in session.pending_commands
     )
     return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
+
+
+def target_has_no_room(draft: Draft, event: Transfer) -> bool:
+    """Whether the conference is full while the target is dialed; in a blind transfer, the agent leaves first."""
+    return event.mode != TransferMode.BLIND and is_full(draft, event)
 
 
 #: Source: Twilio docs, TwiML `<Conference>`, `maxParticipants`.

@@ -80,6 +80,15 @@ def test_no_one_whispers_to_an_agent_who_is_on_hold():
     )
 
 
+@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
+def test_target_is_dialed_into_a_full_conference_only_after_the_agent_leaves(mode):
+    story = ordering(conferenced, attributes=ConferenceAttributes(max_participants=2)).transfer(mode)
+    if mode == "blind":
+        story.expect_command("transfer-1", "accepted")
+    else:
+        story.expect_refused("transfer-1", "the conference is full", "convert", "transfer", "end")
+
+
 def test_no_one_supervises_a_full_conference():
     story = (
         ordering(conferenced, attributes=ConferenceAttributes(max_participants=3)).transfer("warm").confirms("agent")
