@@ -107,7 +107,7 @@ def is_full(draft: Draft, _event: Add | Supervise | Transfer) -> bool:
     return sum(not party.is_gone for party in session.parties.values()) + waiting >= most
 
 
-def target_has_no_room(draft: Draft, event: Transfer) -> bool:
+def cannot_take_target(draft: Draft, event: Transfer) -> bool:
     """Whether the conference is full while the target is dialed; in a blind transfer, the agent leaves first."""
     return event.mode != TransferMode.BLIND and is_full(draft, event)
 

@@ -61,7 +61,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      (Transfer, Park, Retrieve),    None,                              "another transfer is in progress"),
     Refuse(V,                      (Transfer, Park),              when.transfer_awaits_conversion,   "another transfer is in progress"),
     Refuse(C,                      (Transfer, Park),              when.lacks_agent_or_customer,      refusals.one_side_is_gone),
-    Refuse(C,                      Transfer,                      when.target_has_no_room,           "the conference is full"),
+    Refuse(C,                      Transfer,                      when.cannot_take_target,           "the conference is full"),
     Refuse(V,                      Complete,                      when.park_awaits_conversion,       "no transfer is in progress"),
     Refuse(V,                      (Swap, Merge),                 when.transfer_awaits_conversion,   "the target has not answered yet"),
     Refuse(B|V|C,                  Add,                           when.name_is_in_use,               "a party with this name is already on the call"),
