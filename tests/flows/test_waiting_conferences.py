@@ -199,6 +199,7 @@ async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
         opening = await opened(system, "waiting")
         agent = await dialled(system.sandbox, AGENT)
         await waits(opening)
+        await until_hears(system, opening.waiter, "music")
         agent.answer()
         await opening.talks()
         assert sounds(system, opening.waiter) == ["said Welcome to us.", "music", frozenset([agent.sid])]
