@@ -17,6 +17,7 @@ from conferral.statemachine.events import (
     EffectOutcome,
     Event,
     ParticipantChanged,
+    ParticipantSeen,
 )
 from conferral.statemachine.guards.participants import next_update
 from conferral.statemachine.guards.supervision import confirmed_supervise_mode
@@ -174,15 +175,7 @@ def note_participant_changed(draft: Draft, event: ParticipantChanged) -> None:
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None:
         return
-    draft.change_party(
-        party,
-        held=event.held,
-        muted=event.muted,
-        end_on_exit=event.end_on_exit,
-        coaches=event.coaches,
-        is_muted_guest=party.is_muted_guest and event.muted,
-        conference_sequence=event.sequence if event.sequence is not None else party.conference_sequence,
-    )
+    _take_attributes(draft, party, event, event.sequence)
     reports_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=reports_undone)
 
@@ -193,16 +186,23 @@ def apply_participants(draft: Draft, event: CallsRead) -> None:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone:
             continue
-        draft.change_party(
-            party,
-            held=seen.held,
-            muted=seen.muted,
-            end_on_exit=seen.end_on_exit,
-            coaches=seen.coaches,
-            is_muted_guest=party.is_muted_guest and seen.muted,
-        )
+        _take_attributes(draft, party, seen)
         # A request still in progress may not show yet.
         _settle_update(draft, party.name, is_certain=not party.update_effect_id, shows_undone=False)
+
+
+def _take_attributes(
+    draft: Draft, party: Party, seen: ParticipantChanged | ParticipantSeen, sequence: int | None = None
+) -> None:
+    draft.change_party(
+        party,
+        held=seen.held,
+        muted=seen.muted,
+        end_on_exit=seen.end_on_exit,
+        coaches=seen.coaches,
+        is_muted_guest=party.is_muted_guest and seen.muted,
+        conference_sequence=party.conference_sequence if sequence is None else sequence,
+    )
 
 
 def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: bool) -> None:
