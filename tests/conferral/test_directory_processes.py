@@ -24,7 +24,7 @@ def agent(name):
 
 
 def answer(url):
-    """What Twilio is told when someone calls."""
+    """The TwiML that answers an incoming call."""
     form = {
         "AccountSid": SERVICE["TWILIO_ACCOUNT_SID"],
         "CallSid": CALL,

@@ -145,7 +145,7 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         await all_hang_up(system, outage_s=AWAY_S, is_rewound=True)
 
 
-#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and after how long no one is let go for it any more.
+#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and the time after which it disconnects no one anymore.
 GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
 
 

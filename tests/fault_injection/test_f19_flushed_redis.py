@@ -1,4 +1,4 @@
-"""Someone empties Redis in the middle of calls: they go on, and whoever is in a conference is known again."""
+"""Redis is emptied during calls: the calls continue, and Conferral recovers the parties in conferences."""
 
 import pytest
 

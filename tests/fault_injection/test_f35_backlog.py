@@ -99,7 +99,7 @@ async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> 
 async def goes_on_beside(
     system: FaultSystem, customer: CallHandle, agent: CallHandle, last: "asyncio.Task[object]"
 ) -> float:
-    """Someone in another partition is left alone: how long until he is let go, seconds."""
+    """Return how long a lone party in another partition waits until it is disconnected, seconds."""
     began_s = time.monotonic()
     agent.hang_up()
     await system.until(customer.sid, state="ended")

@@ -114,7 +114,7 @@ async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once
 
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
-    """When someone who is alone is to be let go, Unix milliseconds."""
+    """When the lone party is due to be disconnected, Unix milliseconds."""
     return int((await system.session(session_id))["timers"].partition("lone=")[2].split()[0])
 
 

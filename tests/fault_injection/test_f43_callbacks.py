@@ -19,7 +19,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 SWEEP_S = 0.5
-#: Whoever is dialed and of whom no one tells is looked for when he has rung for so long.
+#: After this ring time without callbacks, Conferral searches for the dialed party's call.
 POLICY = {"ring_timeout_ms": 1_000}
 SEEDS = range(12)
 

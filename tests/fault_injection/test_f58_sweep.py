@@ -52,7 +52,7 @@ async def swept(system: FaultSystem) -> float:
 
 
 async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: FaultSystem) -> None:
-    """Whoever was dialed while the list was on its way is not in it."""
+    """A party dialed while the list was on its way is missing from it."""
     customer, agent = await system.converted()
     lists = Held(system, "/Calls.json", status="in-progress")
     await asyncio.wait_for(lists.taken.wait(), 10)
