@@ -81,17 +81,15 @@ def connected_address(session: SessionView, name: str, *, full: bool = False) ->
 
 def party_notes(session: SessionView, party: PartyView) -> list[str]:
     """Return notes on a party besides its status."""
-    if party.is_gone:
-        return (
-            [wording.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))]
-            if party.left_reason
-            else []
-        )  # earlier hold and mute no longer matter
+    if party.is_gone:  # earlier hold and mute no longer matter
+        former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
+        left_reason = wording.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
+        return [*former, *filter(None, (left_reason,))]
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
     if party.supervises and party.is_connected:
         return [_activity_note(party)]
-    found = [mark for mark, is_set in (("held", party.held), ("muted", party.muted)) if is_set]
+    found = [mark for mark, is_set in (("on hold", party.held), ("muted", party.muted)) if is_set]
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
     return found

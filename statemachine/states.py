@@ -116,8 +116,8 @@ class Opening(StrEnum):
     CALLING = "calling"
     #: The waiting party is on the way into the conference.
     ARRIVING = "arriving"
-    #: The other party is being dialed.
-    DIALING = "dialing"
+    #: The other party is being dialed. No other stage has this value: members of a `StrEnum` equal their text.
+    DIALING = "dialing-party"
     #: Nothing: the opening is over, or the session began as a bridge.
     OVER = ""
 

@@ -175,7 +175,7 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     assert "transfer        consult to +…45 failed (no-answer)" in told
     rows = [line.split(maxsplit=5) for line in told if line.startswith(("customer ", "target "))]
     assert rows == [
-        ["customer", "connected", "+…23", CALL, "customer-1", "held, hears music"],
+        ["customer", "connected", "+…23", CALL, "customer-1", "on hold, hears music"],
         ["target", "left", "+…45", TARGET_CALL, "target-2", "no answer"],
     ]
 

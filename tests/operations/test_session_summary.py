@@ -238,8 +238,11 @@ def test_party_notes_show_what_it_hears_and_why_it_left():
     fields |= {"party.customer.wait_audio": "music", "party.customer.muted": "true", "party.agent.left_reason": "busy"}
     fields |= {"party.supervisor.supervises": "monitor", "party.supervisor.muted": "true"}
 
-    assert party_notes(fields, "customer") == ["held", "muted", "hears music"]
+    assert party_notes(fields, "customer") == ["on hold", "muted", "hears music"]
     assert party_notes(fields, "agent") == ["busy"]
+    assert party_notes(parties(agent_1="left") | {"party.agent-1.left_reason": "completed"}, "agent-1") == [
+        "former agent", "hung up",
+    ]  # fmt: skip
     assert party_notes(fields, "supervisor") == ["is monitoring"]
 
 

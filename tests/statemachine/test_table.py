@@ -359,3 +359,8 @@ def test_columns_of_the_table_are_aligned(path):
 
 def test_the_table_is_small_enough_to_be_read():
     assert len(ROWS) <= 345
+
+
+def test_no_opening_equals_a_stage_of_a_transfer() -> None:
+    # Members of two `StrEnum` classes are equal if their text is.
+    assert not {*Opening} & {*TransferStage}

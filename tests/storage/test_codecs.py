@@ -341,7 +341,7 @@ def test_conference_from_the_start_reads_as_people_expect():
         parked_until_ms=1_795_165_380_677,
     )  # fmt: skip
     fields = session_codec.encode(session)
-    inner = {"mode": "conference", "opening": "dialing", "agents": f"client:alice {NUMBER}",
+    inner = {"mode": "conference", "opening": "dialing-party", "agents": f"client:alice {NUMBER}",
              "parked_by": "client:alice", "parked_until": "2026-11-20T09:03:00.677Z"}  # fmt: skip
     assert {name: fields[name] for name in inner} == inner
     assert orjson.loads(fields["attributes"]) == {"record": "true", "beep": "onEnter", "max_participants": 5}

@@ -39,7 +39,7 @@ def test_session_is_returned_as_stored():
     facts = view_of(session_codec.encode(SESSION))
     assert facts == SessionView(
         "conferenced", conference_sid="CF1", phase="ringing", end_reason="agent-left", mode="conference",
-        opening="dialing", attributes=SESSION.attributes, agents=("client:alice", NUMBER),
+        opening="dialing-party", attributes=SESSION.attributes, agents=("client:alice", NUMBER),
         agent_number=1, id="S1", version=4, conference_name="S1",
         pending_commands=(
             PendingCommand("c1", "announce", say="We close soon."),

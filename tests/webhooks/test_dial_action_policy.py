@@ -273,7 +273,7 @@ def test_waiting_party_returns_to_the_conference_once(opening, direction, sid, p
 
 @pytest.mark.parametrize(("direction", "expected"), [("inbound", "customer"), ("outbound", "agent")])
 def test_first_waiting_party_is_the_caller(direction, expected):
-    given = facts("conferenced", direction=direction, opening="dialing")
+    given = facts("conferenced", direction=direction, opening="dialing-party")
 
     assert first_waiting_party(given) == expected
     assert first_waiting_party(facts("conferenced", direction=direction)) == ""

@@ -36,7 +36,7 @@ def own_action(document):
     return f"{url.path}?{url.query}"
 
 
-@pytest.mark.parametrize("opening", ["arriving", "dialing"])
+@pytest.mark.parametrize("opening", ["arriving", "dialing-party"])
 @pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
 async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, ingest, party, sid, direction, opening):
     attributes = ConferenceAttributes(max_participants=7)
@@ -56,7 +56,7 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
 
 @pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
 async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, ingest, party, sid, direction):
-    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing")
+    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing-party")
     _, document = await post(client, left(party), form(sid))
 
     _, document = await post(client, own_action(document), form(sid))
@@ -94,7 +94,7 @@ async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
 
 
 async def test_caller_leaving_is_reported_and_not_sent_back(client, ingest):
-    ingest.facts = facts("conferenced", mode="conference", opening="dialing")
+    ingest.facts = facts("conferenced", mode="conference", opening="dialing-party")
 
     _, document = await post(client, left("customer"), form(CallStatus="completed"))
 

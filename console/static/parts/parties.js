@@ -29,7 +29,7 @@ export function Parties({ parties, links }) {
 }
 
 function Party({ party, link }) {
-  const marks = [party.status, party.held && "held", party.muted && "muted"].filter(Boolean);
+  const marks = [party.status, party.held && "on hold", party.muted && "muted"].filter(Boolean);
   return html`<li class=${party.status === "left" ? "party is-over" : "party"}>
     <div class="party-head">
       <strong><${Text} value=${party.name} /></strong>
@@ -101,7 +101,7 @@ function Arc({ line, above }) {
 function Box({ party, x, y }) {
   const isThere = party.status === "connected";
   const name = printable(party.name);
-  const mark = party.held ? "held" : party.muted ? "muted" : isThere ? "" : party.status;
+  const mark = party.held ? "on hold" : party.muted ? "muted" : isThere ? "" : party.status;
   return html`<g class=${isThere ? "hearer" : "hearer is-away"}>
     <rect x=${x + 6} y=${y} width=${WIDE - 12} height=${HIGH} rx="6" />
     <text x=${x + WIDE / 2} y=${y + (mark ? 13 : 19)}>${name.length > 16 ? `${name.slice(0, 15)}…` : name}</text>
