@@ -10,6 +10,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import api_page  # noqa: E402
 import errors_page  # noqa: E402
 import faults_page  # noqa: E402
+import log_events_page  # noqa: E402
 import reference_pages  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
@@ -34,7 +35,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": reference_pages.settings_page,
     "docs/reference/metrics.md": reference_pages.metrics_page,
     "docs/reference/redis.md": reference_pages.redis_page,
-    "docs/reference/log-events.md": reference_pages.log_events_page,
+    "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
     errors.PAGE: lambda: errors_page.errors_page(_refusals()),

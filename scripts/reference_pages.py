@@ -5,15 +5,14 @@ import importlib.util
 import inspect
 import re
 import textwrap
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
-from source_notes import ROOMS, ROOT, header_of, log_calls, modules
+from source_notes import ROOT, header_of
 
-from conferral.runtime import log, setting_errors
+from conferral.runtime import setting_errors
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
 from conferral.statemachine.pending_command import Recording
@@ -256,40 +255,6 @@ def _example() -> Session:
         session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
         conference_sid="CF" + "0" * 30 + "c3", parties=parties,
     )  # fmt: skip
-
-
-# ---- log events --------------------------------------------------------------------------------------------------
-
-
-def log_events_page() -> str:
-    """Return every log event with its level and source."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for path in modules(*ROOMS):
-        for call in log_calls(path):
-            if call.name is not None:
-                found[call.name, call.level].add(path.relative_to(ROOT).as_posix())
-    rows = [
-        (f"`{name}`", level, ", ".join(f"`{place}`" for place in sorted(places)))
-        for (name, level), places in sorted(found.items())
-    ]
-    intro = _prose(
-        "Logs go to standard error, one line each, as JSON unless it is a terminal (`CONFERRAL_LOG_FORMAT`). The field "
-        "`event` is one of the names below and never varies; variable data is in the keys listed at the end. "
-        "`warning` means: check this week. `error` means: check now."
-    )
-    about_keys = _prose(
-        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list; any other "
-        "is removed before the line is written."
-    )
-    personal = "These hold personal data, and are cut to their last two digits: "
-    return _page(
-        "the calls of the logger", "# Log events\n", intro, _table(("Event", "Level", "Where"), rows),
-        "## Keys\n", about_keys, _prose(_listed(log.KEYS)), _prose(personal + _listed(log.REDACTED_KEYS) + "."),
-    )  # fmt: skip
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 # ---- the command line --------------------------------------------------------------------------------------------

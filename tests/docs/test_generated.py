@@ -49,6 +49,14 @@ def test_the_page_of_redis_names_every_key():
         assert f"| `{key}` |" in page
 
 
+def test_the_page_of_log_events_says_what_each_event_means():
+    module = load_script("log_events_page")
+
+    assert module.MEANINGS.keys() == module.levels_and_places().keys()
+    for meaning in module.MEANINGS.values():
+        assert meaning.endswith(".")
+
+
 def test_docs_check_reports_a_stale_page_without_writing_it(monkeypatch, tmp_path, capsys):
     generate_docs = load_script("generate_docs")
     monkeypatch.setattr(generate_docs, "ROOT", tmp_path)

@@ -1,0 +1,141 @@
+"""Generate the reference page of the log events: what each one means, its level, and which modules log it."""
+
+from collections import defaultdict
+
+from reference_pages import _page, _prose, _table
+from source_notes import ROOMS, ROOT, log_calls, modules
+
+from conferral.runtime import log
+
+#: What each event means, in one sentence.
+MEANINGS = {
+    "account_swept": "A sweep compared Twilio's live calls and conferences with the sessions; `findings` differed.",
+    "announcement_unknown": "Twilio requested an announcement that is no longer pending; it got a 404.",
+    "api_refused": "The control API refused a request; `reason` is the error's type.",
+    "api_token_refused": "An address sent a wrong API token, the first one within a minute.",
+    "api_token_weak": "`CONFERRAL_API_TOKEN` is easy to guess; `reason` says why.",
+    "api_tokens_limited": "An address sent too many wrong API tokens; it gets 429 for more of them.",
+    "call_index_conflict": "The index key of a call holds a foreign value, so the call could not be indexed.",
+    "child_lookup_failed": "Twilio did not say in time whether the other side of a `<Dial>` is still on the line.",
+    "client_call_refused": "A browser or app user's call was refused with a spoken sentence; `reason` says why.",
+    "command_deduplicated": "A command arrived again with the same id and content; it ran only once.",
+    "command_id_reused": "A different command arrived with an id that is already taken; it was not run.",
+    "command_limit_exceeded": "More commands wait for the router than the stream may hold; new ones are refused.",
+    "command_published": "A command was accepted and written to the command stream.",
+    "command_rejected": "The router rejected a command before any session saw it.",
+    "command_routed": "The router passed a command on to its session's event stream.",
+    "commit_conflicted": "A commit found a session changed by another writer; its events are decided again one by one.",
+    "conference_recovered": "The sweep found a conference of Conferral's without a session, and recovered the session.",
+    "connections_refused": "The process is out of file descriptors and stops accepting connections for `wait_s`.",
+    "console_refused": "The console refused a request; `reason` is the error's type.",
+    "console_started": "The console listens on `host` and `port`.",
+    "console_stopped": "The console has stopped.",
+    "credentials_refused": "Twilio refused the credentials; requests pause, except for hang-ups.",
+    "dead_letters_handled": "An operator retried or dropped dead letters on the console.",
+    "debugger_entry_added": "The sandbox added an entry to its debugger, as Twilio would.",
+    "destination_not_allowed": "The allow-list or a fixed rule forbids an address, so it was not dialed.",
+    "dial_action_answered": "A `<Dial>` ended, and its action got TwiML; `outcome` says what the call does next.",
+    "directory_absent": "`CONFERRAL_DIRECTORY` is not set, so there was no directory to reload.",
+    "directory_read": "The directory was loaded.",
+    "directory_refused": "The directory has an error, which `reason` locates; the previous one stays in use.",
+    "effect_dead_lettered": "An effect could not be read or kept crashing workers, so it became a dead letter.",
+    "effect_given_up": "A request to Twilio failed for good; the session decides what follows.",
+    "effect_performed": "A request to Twilio succeeded, or a check showed that it had taken effect.",
+    "effect_retried": "A request to Twilio failed and will be repeated after `wait_s`.",
+    "entry_dead_lettered": "An event or a command could not be processed, so it became a dead letter.",
+    "event_applied": "An event was applied; state and phase stayed the same.",
+    "event_loop_error": "The event loop reported an error of a connection; only that connection is affected.",
+    "event_refused": "A session refused a command; `reason` says why.",
+    "event_stale": "A duplicate or outdated event was ignored.",
+    "event_unexpected": "An event that no row of the state table expects was ignored.",
+    "events_shed": "Speaker events were dropped under load; `count` of them since the last line.",
+    "gate_answered": "A called party answered and got TwiML at the gate; `outcome` says which.",
+    "lease_acquired": "This process acquired the lease of a partition or of a task.",
+    "lease_lost": "Another process acquired a lease before this one renewed it.",
+    "lease_released": "A stopping or rebalancing worker released a partition's lease.",
+    "library_logged": "A library logged a warning or an error; its text is left out because it may quote a request.",
+    "parent_call_mismatch": "A callback names another parent call than its signed URL; the URL counts.",
+    "partition_abandoned": "A worker gave a partition up because Redis refuses a key or lost writes.",
+    "post_commit_write_failed": "A write that follows a commit failed for good; the session itself is stored.",
+    "probe_answered": "A webhook answered a request of `conferral check`.",
+    "pubsub_unavailable": "Redis refuses the rebalance channel, so rebalancing takes some seconds longer.",
+    "rebalance_notify_failed": "A worker could not announce a change of the membership; the others find it by polling.",
+    "redis_clock_stepped": "Redis's clock jumped by `duration_ms`; timers continue on the partition's own time.",
+    "redis_rollback_detected": "Redis lost acknowledged writes; the worker reloads and checks the partition.",
+    "requests_malformed": "The HTTP server refused requests that it could not parse; `count` since the last line.",
+    "rest_completed": "Twilio answered a REST request.",
+    "rest_failed": "A REST request was sent, but no answer arrived, so its outcome is unknown.",
+    "rest_limit_reduced": "Twilio answered 429; this worker now sends at most `count` requests at a time.",
+    "rest_limit_restored": "Twilio answers again, so the circuit breaker closed; `reason` is why it had opened.",
+    "rollback_checked": "After a rollback, each of the partition's sessions was queued for a check against Twilio.",
+    "sandbox_started": "The sandbox listens on `port`.",
+    "sandbox_stopped": "The sandbox has stopped.",
+    "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no leases.",
+    "session_forgotten": "`conferral forget` erased a session.",
+    "session_hash_corrupt": "A session's stored state can't be read; `reason` names the field.",
+    "session_moved": "A session's state changed (`info`), or only its phase (`debug`).",
+    "session_not_found": "A request names a session that Redis does not have, and the attempt to recover it failed.",
+    "session_reopened": "A session that Redis had lost was reopened from its caller's request.",
+    "setting_unknown": "An environment variable looks like a setting but is none; `reason` suggests a name.",
+    "signed_in": "Someone signed in to the console.",
+    "stop_requested": "The process received a signal and is stopping.",
+    "store_reachable": "Redis answers again after an outage of `duration_ms`.",
+    "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",
+    "sweep_given_up": "A sweep failed; the next one covers what it missed.",
+    "task_ended": "A task of the process ended without being asked to; the process stops with code 1.",
+    "task_failed": "A task of the process failed; the process stops with code 1.",
+    "transfer_concluded": "A transfer is over; `outcome` and `reason` say how it ended.",
+    "twilio_unreachable": "Ten requests in a row got no answer or a 5xx; requests pause, except for hang-ups.",
+    "unexpected_error": "A defect: one item was lost, and everything else continues; `where` says which kind.",
+    "webhook_accepted": "A request from Twilio was answered.",
+    "webhook_rejected": "A webhook rejected a request; `reason` says why.",
+    "webhook_replayed": "A signed voice request of an old call was sent again; the answer only hangs up.",
+    "webhooks_listening": "The webhooks listen on `host` and `port`.",
+    "webhooks_stopped": "The webhooks have stopped.",
+    "worker_started": "The worker is running.",
+    "worker_stopped": "The worker has stopped and released its leases.",
+}
+
+
+def levels_and_places() -> dict[str, tuple[set[str], set[str]]]:
+    """Return each event that the code logs, with its levels and the modules that log it."""
+    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for path in modules(*ROOMS):
+        for call in log_calls(path):
+            if call.name is not None:
+                levels, places = found[call.name]
+                levels.add(call.level)
+                places.add(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def log_events_page() -> str:
+    """Return every log event with its meaning, level, and source."""
+    rows = [
+        (
+            f"`{name}`",
+            MEANINGS.get(name, ""),
+            ", ".join(sorted(levels)),
+            ", ".join(f"`{place}`" for place in sorted(places)),
+        )
+        for name, (levels, places) in sorted(levels_and_places().items())
+    ]
+    intro = _prose(
+        "Logs go to standard error, one line each, as JSON unless it is a terminal (`CONFERRAL_LOG_FORMAT`). The field "
+        "`event` is one of the names below and never varies; variable data is in the keys listed at the end. "
+        "`warning` means: check this week. `error` means: check now."
+    )
+    about_keys = _prose(
+        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list; any other "
+        "is removed before the line is written."
+    )
+    personal = "These hold personal data, and are cut to their last two digits: "
+    return _page(
+        "the calls of the logger and scripts/log_events_page.py", "# Log events\n", intro,
+        _table(("Event", "Meaning", "Level", "Where"), rows),
+        "## Keys\n", about_keys, _prose(_listed(log.KEYS)), _prose(personal + _listed(log.REDACTED_KEYS) + "."),
+    )  # fmt: skip
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
