@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from conferral.runtime.clock import Clock, StoreClock
-from conferral.runtime.errors import StoreError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
@@ -35,7 +35,7 @@ class PartitionCoverage:
         self._unassigned_since_s: dict[int, float] = {}
 
     async def refresh(self) -> None:
-        """Read the leases of all partitions and update the gauge.
+        """Read the leases of all partitions and update the gauge; a lease that can't be read stays as last read.
 
         Raises:
             StoreError: Redis failed.
@@ -45,6 +45,8 @@ class PartitionCoverage:
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
         for number, info in zip(numbers, infos, strict=True):
             monitor = self._monitors[number]
+            if isinstance(info, StoreUnreachableError):
+                continue
             if info is not None:
                 monitor.update(info, now_s, info.until_ms - store_now_ms)
             if info is None or monitor.is_expired(now_s):

@@ -8,6 +8,7 @@ Holders use their own monotonic clocks, and so do workers that wait for a lease 
 clock, in which `until` is written, may be set forward or back at any moment.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors, to_store_error
+from conferral.storage.connection.node_limits import grouped_by_node
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000
@@ -226,30 +228,48 @@ def _rolled_back_until_s(lease: Lease) -> float:
     return lease.requested_at_s + max(0.0, VERIFY_AFTER_FAILOVER_S - lease.redis_up_s)
 
 
-async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | None]:
-    """Read the holders and expiry times of leases, in one round trip.
+async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | StoreUnreachableError | None]:
+    """Read the holders and expiry times of leases, in one round trip to each node.
 
     Returns:
         An entry per key: an empty name and 0 for a lease that was never held; None for one that is invalid or that
-            Redis refuses for good, which `acquire` reports. One key's error does not hide the other leases.
+            Redis refuses for good, which `acquire` reports; an error for one whose node did not answer, or refused
+            temporarily. One key's error does not hide the other leases, nor does a cluster's silent node.
 
     Raises:
-        StoreUnreachableError: Redis did not answer, or refused temporarily: nothing is known about the leases.
+        StoreUnreachableError: Nothing is known about any lease.
     """
-    with store_errors():
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.hmget(key, "holder", "until")
-        answers = await pipeline.execute(raise_on_error=False)
-    return [_parse_info(answer) for answer in answers]
+    groups = grouped_by_node(client, keys)
+    if len(groups) == 1:
+        parts = [await _read_group(client, groups[0])]
+    else:
+        parts = await asyncio.gather(*(_read_group(client, own) for own in groups))
+    found = dict(pair for part in parts for pair in part)
+    infos = [found[key] for key in keys]
+    errors = [info for info in infos if isinstance(info, StoreUnreachableError)]
+    if errors and len(errors) == len(infos):
+        raise errors[0]
+    return infos
 
 
-def _parse_info(answer: list[bytes | None] | Exception) -> LeaseInfo | None:
+async def _read_group(
+    client: Client, keys: Sequence[str]
+) -> list[tuple[str, LeaseInfo | StoreUnreachableError | None]]:
+    try:
+        with store_errors():
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hmget(key, "holder", "until")
+            answers = await pipeline.execute(raise_on_error=False)
+    except StoreUnreachableError as error:
+        return [(key, error) for key in keys]
+    return [(key, _parse_info(answer)) for key, answer in zip(keys, answers, strict=True)]
+
+
+def _parse_info(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnreachableError | None:
     if isinstance(answer, Exception):
         error = to_store_error(answer)
-        if isinstance(error, StoreUnreachableError):
-            raise error from answer
-        return None
+        return error if isinstance(error, StoreUnreachableError) else None
     holder, until = answer
     try:
         return LeaseInfo((holder or b"").decode(errors="replace"), int(until or 0))

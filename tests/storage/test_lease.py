@@ -330,12 +330,25 @@ async def test_lease_whose_key_is_forbidden_does_not_hide_the_others(single, cli
 
 
 async def test_leases_are_unknown_while_redis_refuses_for_a_while(client, monkeypatch):
-    refusal = [None, None], BusyLoadingError("Redis is loading the dataset in memory")
+    refusal = BusyLoadingError("Redis is loading the dataset in memory")
 
     async def execute(_pipeline, raise_on_error=True):
         assert not raise_on_error
-        return list(refusal)
+        return [refusal, refusal]
 
     monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
     with pytest.raises(StoreUnreachableError, match="LOADING"):
         await leases.read_leases(client, [KEY, "test:{1}:lease"])
+
+
+async def test_lease_that_redis_refuses_for_a_while_hides_no_other(client, monkeypatch):
+    refusal = BusyLoadingError("Redis is loading the dataset in memory")
+
+    async def execute(_pipeline, raise_on_error=True):
+        assert not raise_on_error
+        return [[b"1:one", b"5"], refusal]
+
+    monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
+    found, unknown = await leases.read_leases(client, [KEY, "test:{1}:lease"])
+    assert found == LeaseInfo("1:one", 5)
+    assert isinstance(unknown, StoreUnreachableError)

@@ -1,11 +1,13 @@
 """Fair shares: workers that join, leave and die, in virtual time, on a Redis in memory."""
 
 import random
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from conferral.storage.connection.client import COMMAND_TIMEOUT_S
 from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
 from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
@@ -19,11 +21,15 @@ TAKE_OVER_S = 7.0
 AT_ONCE_S = 1.0
 
 
-def of_team(story: Callable[[WorkerCluster], Coroutine[Any, Any, None]], partitions: int = 16) -> None:
+def of_team(
+    story: Callable[[WorkerCluster], Coroutine[Any, Any, None]],
+    partitions: int = 16,
+    node_of: Callable[[str], str] = lambda _key: "",
+) -> None:
     """Plays a story in virtual time."""
 
     async def main(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions)
+        team = WorkerCluster(loop, partitions, node_of)
         try:
             await story(team)
             assert loop.faults == []
@@ -287,6 +293,48 @@ def test_listed_worker_that_takes_nothing_leaves_no_partition_without_a_holder()
         assert sum(await team.epochs()) - 16 - moved <= 2, "it gives back and takes again for ever"
 
     of_team(story)
+
+
+# ---- a Redis node that does not answer -------------------------------------------------------------------------------
+
+
+def _node_of(key: str) -> str:
+    """The even partitions are on one node, everything else on the other."""
+    found = re.search(r"\{(\d+)\}", key)
+    return "even" if found and int(found[1]) % 2 == 0 else "other"
+
+
+def test_partitions_on_healthy_nodes_are_taken_over_while_a_node_is_silent():
+    async def story(team: WorkerCluster) -> None:
+        first, second = team.join(), team.join()
+        await team.until_fair(2 * AT_ONCE_S)
+        lost = {number for number in second.keeper.consumers if number % 2}
+        assert lost
+        epochs = await team.epochs()
+        team.silent.add("even")
+        team.kill(second)
+        waited_s = 0.0
+        while not lost <= first.keeper.consumers.keys():
+            assert waited_s < TAKE_OVER_S + 2 * COMMAND_TIMEOUT_S  # each read waits for the silent node
+            waited_s += 0.1
+            await team.passes(0.1)
+        team.silent.clear()
+        await team.until_fair(2 * TAKE_OVER_S)
+        assert sum(await team.epochs()) - sum(epochs) == 8, "no partition changes hands that need not"
+
+    of_team(story, node_of=_node_of)
+
+
+def test_free_partitions_on_healthy_nodes_are_acquired_while_a_node_is_silent():
+    async def story(team: WorkerCluster) -> None:
+        team.silent.add("even")
+        first = team.join()
+        await team.passes(2 * COMMAND_TIMEOUT_S)
+        assert first.keeper.consumers.keys() == set(range(1, 16, 2))
+        team.silent.clear()
+        await team.until_fair(2 * COMMAND_TIMEOUT_S)
+
+    of_team(story, node_of=_node_of)
 
 
 # ---- whatever happens ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.executor import no_checkpoint
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
+from tests.support.split_redis import SplitClient
 
 #: The world's Unix time at its beginning, milliseconds.
 EPOCH_MS = 1_800_000_000_000
@@ -86,12 +87,17 @@ class ClusterMember:
 class WorkerCluster:
     """All workers and their Redis."""
 
-    def __init__(self, loop: VirtualLoop, partitions: int = 16) -> None:
+    def __init__(
+        self, loop: VirtualLoop, partitions: int = 16, node_of: Callable[[str], str] = lambda _key: ""
+    ) -> None:
         self.loop = loop
         self.server_set_ms = 0
         self.server = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000) + self.server_set_ms)
         self.keys = Keys("test", partitions)
-        self.client = self.server.client()
+        self._node_of = node_of
+        #: The Redis nodes that do not answer.
+        self.silent: set[str] = set()
+        self.client = self._connect()
         self.alive: dict[str, ClusterMember] = {}
         self._joined = 0
 
@@ -106,7 +112,7 @@ class WorkerCluster:
         self._joined += 1
         name = f"worker-{(self._joined * 7919) % 1000:03}"
         process = Process(self.loop, name)
-        client, blocking = self.server.client(), self.server.client(blocking=True)
+        client, blocking = self._connect(), self._connect(blocking=True)
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics)
@@ -130,6 +136,11 @@ class WorkerCluster:
         member = ClusterMember(name, process, keeper, work, clock, metrics, stop, [process.start(one) for one in works])
         self.alive[name] = member
         return member
+
+    def _connect(self, *, blocking: bool = False) -> SplitClient:
+        client = SplitClient(self.server, self._node_of, blocking=blocking)
+        client.silent = self.silent
+        return client
 
     def kill(self, member: ClusterMember) -> None:
         member.kill()

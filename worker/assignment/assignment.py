@@ -17,6 +17,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
+from conferral.storage.connection.node_limits import node_of
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import (
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 
 #: Interval at which the worker searches for free and expired leases, seconds.
 ACQUIRE_EVERY_S = 0.5
+#: How long the rebalance waits for renewals, seconds; on a cluster, a silent node answers none.
+RENEWAL_WAIT_S = 0.5
 #: Concurrent lease requests, count: no burst on Redis at start, and few waits in sequence while Redis does not respond.
 CONCURRENCY_MAX = 64
 #: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
@@ -83,6 +86,8 @@ class PartitionAssigner:
         self._handover_backoff = HandoverBackoff(clock)
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        #: Renewals that have not been answered yet, by partition.
+        self._slow_renewals: dict[int, asyncio.Task[None]] = {}
         #: Until when a partition's effects may repeat ones executed before a rollback, monotonic seconds.
         self._verify_until_s: dict[int, float] = {}
         #: Partitions that were rolled back under this worker's lease and whose sessions are not being checked yet.
@@ -116,7 +121,7 @@ class PartitionAssigner:
             self._collect_finished(drop)
             if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await _for_each(list(self.consumers), self.renew)
+                await self._renew_all()
             if self.membership.is_loaded.is_set():
                 await self._rebalance(around, executor)
             self._metrics.partitions_held.set(len(self.consumers))
@@ -132,6 +137,22 @@ class PartitionAssigner:
             await asyncio.wait(self._tasks.values())
         self._collect_finished(drop)
         await self.release(except_for=executor.busy_partitions)
+
+    async def _renew_all(self) -> None:
+        """Renew all leases. A cluster's silent node must not delay the rebalance, so slow renewals run on alone."""
+        due = [number for number in self.consumers if number not in self._slow_renewals]
+        if not node_of(self._client, self._keys.lease(0)):  # a single server
+            await _for_each(due, self.renew)
+            return
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(due), CONCURRENCY_MAX):
+            started = {number: loop.create_task(self.renew(number)) for number in due[start : start + CONCURRENCY_MAX]}
+            self._slow_renewals |= started
+            await asyncio.wait(started.values(), timeout=RENEWAL_WAIT_S)
+        for number, task in list(self._slow_renewals.items()):
+            if task.done():
+                del self._slow_renewals[number]
+                _raise_unless_store_error(task.exception())
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
         """Release leases, so the next holder need not wait for them to expire."""
@@ -231,6 +252,8 @@ class PartitionAssigner:
         except StoreError as error:
             log_unreachable(error, task="leases")
             return
+        if peers.error is not None:
+            log_unreachable(peers.error, task="leases")
         counts = Counter({**peers.counts, self._name: len(self.consumers)})
         targets = target_counts(counts, self.membership.names, self._keys.partitions)
         surplus_or_deficit = targets.pop(self._name) - len(self.consumers)
@@ -246,6 +269,7 @@ class PartitionAssigner:
             await _for_each(unclaimed[:batch], lambda number: self._acquire(number, around))
         elif (
             surplus_or_deficit < 0
+            and peers.error is None
             and peers_deficit > len(peers.free)
             and self._handover_backoff.is_over
             and self._handover_task is None
@@ -363,10 +387,14 @@ async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[Non
             *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True
         )
         for result in results:
-            if isinstance(result, StoreError):
-                log_unreachable(result)
-            elif isinstance(result, BaseException):
-                raise result
+            _raise_unless_store_error(result)
+
+
+def _raise_unless_store_error(result: BaseException | None) -> None:
+    if isinstance(result, StoreError):
+        log_unreachable(result)
+    elif isinstance(result, BaseException):
+        raise result
 
 
 async def _wait_for_any(events: Collection[asyncio.Event], timeout_s: float) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from conferral.runtime.clock import Clock, StoreClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
@@ -44,10 +45,13 @@ class PeerLeases:
         self._monitors: dict[int, LeaseMonitor] = {}
         #: Since when each free partition has been free, monotonic seconds.
         self._free_since_s: dict[int, float] = {}
-        self._read_at_s: float | None = None
+        #: When each partition's lease was last read, monotonic seconds.
+        self._read_at_s: dict[int, float] = {}
+        #: Why some leases could not be read; None if all were.
+        self.error: StoreUnreachableError | None = None
         #: Partitions that seem free. Each worker has its own order, so that two workers rarely request the same ones.
         self.free: list[int] = []
-        #: Partitions that each other worker holds (count).
+        #: Partitions that each other worker holds, as far as known (count).
         self.counts: Counter[str] = Counter()
 
     def monitor(self, number: int) -> LeaseMonitor:
@@ -57,6 +61,7 @@ class PeerLeases:
     def reset(self, number: int) -> None:
         """Forget the observations: this worker holds the lease, or just lost it."""
         self._monitors.pop(number, None)
+        self._read_at_s.pop(number, None)
         self._free_since_s.pop(number, None)
 
     def unclaimed_s(self, number: int) -> float:
@@ -66,24 +71,32 @@ class PeerLeases:
     async def read(self, numbers: Sequence[int], max_gap_s: float) -> None:
         """Read the leases of all partitions that this worker does not hold.
 
+        If only some nodes answer, the other leases stay as last read, and none of them counts as free.
+
         Args:
             numbers: Those partitions.
-            max_gap_s: If the last read is older than this, seconds, holders get time to renew: Redis was unreachable,
-                or this process was suspended.
+            max_gap_s: If a lease was last read longer ago than this, seconds, its holder gets time to renew: Redis was
+                unreachable, or this process was suspended.
 
         Raises:
             StoreError: Redis failed.
         """
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
-        had_gap = self._read_at_s is not None and now_s - self._read_at_s > max_gap_s
-        self._read_at_s = now_s
-        if had_gap:
-            self._free_since_s.clear()
         self.counts = Counter()
+        self.error = None
         free = []
         for number, info in zip(numbers, infos, strict=True):
             monitor = self._monitors.setdefault(number, LeaseMonitor(self._lease_ms))
+            if isinstance(info, StoreUnreachableError):
+                self.error = info
+                if monitor.last_info is not None and monitor.last_info.until_ms:
+                    self.counts[_worker_name(monitor.last_info)] += 1
+                continue
+            had_gap = now_s - self._read_at_s.get(number, now_s) > max_gap_s
+            self._read_at_s[number] = now_s
+            if had_gap:
+                self._free_since_s.pop(number, None)
             if info is not None:
                 monitor.update(info, now_s, info.until_ms - store_now_ms)
                 if had_gap:
