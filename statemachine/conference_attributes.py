@@ -1,10 +1,9 @@
 """Conference attributes of a session: what the directory sets for the called number."""
 
-from dataclasses import dataclass, field
+from conferral.statemachine.record import BaseRecord, Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class ConferenceAttributes:
+class ConferenceAttributes(BaseRecord, frozen=True):
     """Attributes fixed when the session begins. Empty values leave the choice to the settings, or to Twilio.
 
     Source: Twilio docs, TwiML `<Conference>` and `<Dial>`, whose attributes these are.
@@ -24,7 +23,7 @@ class ConferenceAttributes:
     #: URL of the wait audio, instead of `CONFERRAL_MUSIC`.
     wait_url: str = ""
     #: What a caller who waits in a conference hears first, instead of `CONFERRAL_GREETING`.
-    greeting: str = field(default="", repr=False)
+    greeting: Hidden[str] = ""
     #: Most participants (count, 2 to 250); 0 for Twilio's own limit.
     max_participants: int = 0
     #: Seconds after which the customer is removed from the conference; 0 for Twilio's own limit.

@@ -1,8 +1,11 @@
 """Deduplicates events in bounded space: a duplicate callback changes nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import field
+
+from conferral.statemachine.record import BaseRecord
 
 if TYPE_CHECKING:  # the events need the session's names of parties
     from conferral.statemachine.events import Event
@@ -15,8 +18,7 @@ TOKENS_MAX = 128
 SOURCES_MAX = 512
 
 
-@dataclass(frozen=True, slots=True)
-class SeenEvents:
+class SeenEvents(BaseRecord, frozen=True):
     """Seen sequence numbers per call or conference (the highest and a window below it) and the last tokens."""
 
     #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest).

@@ -1,29 +1,15 @@
 """Draft of a step: the mutable copy on which one event is worked out. Discarded if anything raises."""
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
-from operator import attrgetter
 from typing import Any
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord
 from conferral.statemachine.transfer import TransferState
-
-_NAMES = tuple(field.name for field in fields(Session))
-_INDEXES = {name: place for place, name in enumerate(_NAMES)}
-_values_of = attrgetter(*_NAMES)
-
-
-def with_changes(session: Session, changes: Mapping[str, Any]) -> Session:
-    """Return a changed copy, like `dataclasses.replace` in half the time. A session changes several times per event."""
-    values = list(_values_of(session))
-    for name, value in changes.items():
-        values[_INDEXES[name]] = value
-    return Session(*values)
 
 
 class Draft:
@@ -61,7 +47,7 @@ class Draft:
 
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""
-        self.session = with_changes(self.session, changes)
+        self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
         """Change fields of one party."""

@@ -1,11 +1,11 @@
 """Effects: the Twilio requests that follow from a step. The worker executes them after the commit."""
 
 import hashlib
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.record import BaseRecord, Hidden
 
 
 def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str) -> str:
@@ -25,8 +25,7 @@ def effect_id(session_id: str, entry_id: str, index: int, kind: str, target: str
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(BaseRecord, frozen=True, kw_only=True):
     """Base class of effects."""
 
     kind: ClassVar[str] = ""
@@ -52,8 +51,7 @@ class Effect:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedirectCall(Effect):
+class RedirectCall(Effect, frozen=True, kw_only=True):
     """Redirect a live call to inline TwiML that joins it to the session's conference. Twilio fetches no document."""
 
     kind: ClassVar[str] = "redirect_call"
@@ -75,27 +73,25 @@ class RedirectCall(Effect):
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dial(Effect):
+class Dial(Effect, frozen=True, kw_only=True):
     """Base class of the two ways to dial a party. Its `effect_id` is the dial's id.
 
     Its success carries the call SID and Twilio's expected queue time.
     """
 
     #: `+E.164`, `client:NAME` or `sip:URI`.
-    to: str = field(repr=False)
+    to: Hidden[str]
     #: Seconds to ring.
     timeout_s: int
     #: The caller ID; empty for `TWILIO_NUMBER`.
-    caller_id: str = field(default="", repr=False)
+    caller_id: Hidden[str] = ""
     #: Twilio's CallToken, which allows showing the inbound caller's number. Contains a number.
-    call_token: str = field(default="", repr=False)
+    call_token: Hidden[str] = ""
     #: Whether a party is waiting for this dial; such dials take precedence in the rate limiter.
     is_urgent: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateParticipant(Dial):
+class CreateParticipant(Dial, frozen=True, kw_only=True):
     """Dial a party into the conference with `Participants.create`.
 
     If the outcome is unknown, the worker searches for the label before it retries.
@@ -113,8 +109,7 @@ class CreateParticipant(Dial):
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateCall(Dial):
+class CreateCall(Dial, frozen=True, kw_only=True):
     """Dial a party with `Calls.create` to the gate, which decides whether the call may join the conference.
 
     The request can't be verified, so it is sent at most once.
@@ -126,8 +121,7 @@ class CreateCall(Dial):
     digits: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindCall(Effect):
+class FindCall(Effect, frozen=True, kw_only=True):
     """Search Twilio's call list for the call of a gated dial whose outcome is unknown.
 
     Its success carries the call SID, or none.
@@ -138,15 +132,14 @@ class FindCall(Effect):
 
     #: Id of the dial.
     dial_id: str
-    to: str = field(repr=False)
+    to: Hidden[str]
     #: When the dial was emitted, Unix milliseconds.
     since_ms: int
     #: The caller ID used; empty for `TWILIO_NUMBER`.
-    caller_id: str = field(default="", repr=False)
+    caller_id: Hidden[str] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateParticipant(Effect):
+class UpdateParticipant(Effect, frozen=True, kw_only=True):
     """Hold or mute a participant, set `EndConferenceOnExit`, or set whom it coaches. Safe to retry."""
 
     kind: ClassVar[str] = "update_participant"
@@ -179,8 +172,7 @@ class UpdateParticipant(Effect):
         return "set-end-on-exit" if self.end_on_exit else "clear-end-on-exit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SayAndHangUp(Effect):
+class SayAndHangUp(Effect, frozen=True, kw_only=True):
     """Play a sentence to a call, then hang it up. A call that is already over counts as done."""
 
     kind: ClassVar[str] = "say_and_hang_up"
@@ -201,8 +193,7 @@ class Sentence(StrEnum):
     NO_ONE_REACHED = "nobody-reached"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedirectToUrl(Effect):
+class RedirectToUrl(Effect, frozen=True, kw_only=True):
     """Redirect the customer's call to your app's TwiML once the others have left. This ends the session."""
 
     kind: ClassVar[str] = "redirect_to_url"
@@ -214,8 +205,7 @@ class RedirectToUrl(Effect):
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayAnnouncement(Effect):
+class PlayAnnouncement(Effect, frozen=True, kw_only=True):
     """Play audio to the whole conference or to one participant. Never retried: it would be heard twice."""
 
     kind: ClassVar[str] = "play_announcement"
@@ -224,7 +214,7 @@ class PlayAnnouncement(Effect):
     #: SID of the participant's call; empty for the whole conference.
     call_sid: str = ""
     #: URL of the audio; empty if Conferral's own document says the command's sentence.
-    url: str = field(default="", repr=False)
+    url: Hidden[str] = ""
     #: Id of the `announce` command.
     command_id: str
 
@@ -234,8 +224,7 @@ class PlayAnnouncement(Effect):
         return self.call_sid or self.conference_sid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRecording(Effect):
+class StartRecording(Effect, frozen=True, kw_only=True):
     """Record a call in two channels. Verified before a retry. Its success carries the recording SID."""
 
     kind: ClassVar[str] = "start_recording"
@@ -244,8 +233,7 @@ class StartRecording(Effect):
     call_sid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRecording(Effect):
+class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
 
     kind: ClassVar[str] = "change_recording"
@@ -270,8 +258,7 @@ class ChangeRecording(Effect):
         return self.status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangUpCall(Effect):
+class HangUpCall(Effect, frozen=True, kw_only=True):
     """End one call, whatever its status. A call that is already over counts as done."""
 
     kind: ClassVar[str] = "hang_up_call"
@@ -281,8 +268,7 @@ class HangUpCall(Effect):
     call_sid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndConference(Effect):
+class EndConference(Effect, frozen=True, kw_only=True):
     """Complete the conference. A conference that is already over counts as done."""
 
     kind: ClassVar[str] = "end_conference"
@@ -292,8 +278,7 @@ class EndConference(Effect):
     conference_sid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadCalls(Effect):
+class ReadCalls(Effect, frozen=True, kw_only=True):
     """Read the session's calls and conference from Twilio. The result is a `CallsRead` event."""
 
     kind: ClassVar[str] = "read_calls"

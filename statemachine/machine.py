@@ -10,12 +10,11 @@ codecs in `storage/` follow from the types of the attributes.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from transitions import EventData, Machine, Transition
 
-from conferral.statemachine.draft import Draft, with_changes
+from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import (
     COMMANDS,
@@ -37,6 +36,7 @@ from conferral.statemachine.events.commands import own_fields, variant_field
 from conferral.statemachine.former_parties import prune
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
@@ -136,7 +136,7 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         if session.timers.get(event.timer) != event.due_ms:
             return _ignored(session, event, Outcome.STALE, "the timer was canceled or reset")
         rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
-        return _decide(with_changes(session, {"timers": rest}), event, now_ms, policy, before=session)
+        return _decide(replace(session, timers=rest), event, now_ms, policy, before=session)
     return _decide(session, event, now_ms, policy, before=session)
 
 
@@ -195,14 +195,14 @@ def _close_read(session: Session, event: CallsRead | EffectOutcome) -> Session:
     is_current = isinstance(event, CallsRead) and session.facts_version <= event.read_version
     unread = event.unread if isinstance(event, CallsRead) and is_current and not session.reread_wanted else ()
     reread_wanted = session.reread_wanted or bool(unread)
-    return with_changes(session, {"open_read_id": "", "reread_wanted": reread_wanted, "unread_calls": unread})
+    return replace(session, open_read_id="", reread_wanted=reread_wanted, unread_calls=unread)
 
 
 def _close_hang_up(session: Session, event: EffectOutcome) -> Session:
     """Return the session with a hangup closed. If the party is still there later, it is hung up again."""
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
-    return with_changes(session, {"parties": {**session.parties, **over}}) if over else session
+    return replace(session, parties={**session.parties, **over}) if over else session
 
 
 def _opens_session(session: Session, event: Event) -> bool:
@@ -221,7 +221,7 @@ def _unknown_session(session: Session, event: Event) -> Step:
 
 
 def _ignored(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    taken = with_changes(session, {"version": session.version + 1, "seen": session.seen.with_event(event)})
+    taken = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
     return Step(taken, outcome, reason)
 
 
@@ -268,17 +268,18 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
     reports_leaving = isinstance(event, ParticipantLeft) and outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
-    changes = {
-        "state": draft.state,
-        "phase": phase,
-        "state_since_ms": draft.now_ms if moved or phase is not before.phase else before.state_since_ms,
-        "version": version,
-        "updated_at_ms": draft.now_ms,
-        "facts_version": version if is_news or moved else after.facts_version,
-        "seen": after.seen.with_event(event),
-    }
-    after = with_changes(after, changes)
-    after = with_changes(after, prune(after, before))
+    after = replace(
+        after,
+        state=draft.state,
+        phase=phase,
+        state_since_ms=draft.now_ms if moved or phase is not before.phase else before.state_since_ms,
+        version=version,
+        updated_at_ms=draft.now_ms,
+        facts_version=version if is_news or moved else after.facts_version,
+        seen=after.seen.with_event(event),
+    )
+    if changes := prune(after, before):
+        after = replace(after, **changes)
     timers = (
         {
             *(name for name, due in after.timers.items() if before.timers.get(name) != due),

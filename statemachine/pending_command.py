@@ -1,12 +1,12 @@
 """Pending commands (accepted and unfinished, other than transfers), and the session's recording."""
 
-from dataclasses import dataclass, field
+from msgspec import field
 
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.transfer import DialOptions
 
 
-@dataclass(frozen=True, slots=True)
-class PendingCommand:
+class PendingCommand(BaseRecord, frozen=True):
     """One of `add`, `remove`, `hold`, `unhold`, `mute`, `unmute`, `supervise`, `announce` and `record`."""
 
     command_id: str
@@ -15,15 +15,15 @@ class PendingCommand:
     #: Name of the party concerned.
     party: str = ""
     #: The destination to dial.
-    to: str = field(default="", repr=False)
+    to: Hidden[str] = ""
     options: DialOptions = field(default_factory=DialOptions)
     #: `supervise` only: a `SuperviseMode`.
     mode: str = ""
     #: `record` only: a `RecordAction`.
     action: str = ""
     #: `announce` only: what to play, or what to say.
-    url: str = field(default="", repr=False)
-    say: str = field(default="", repr=False)
+    url: Hidden[str] = ""
+    say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
     is_queued: bool = False
     #: Waits for Twilio to confirm that no party's leaving ends the conference; then the party is dialed.
@@ -38,8 +38,7 @@ class PendingCommand:
     effects: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(BaseRecord, frozen=True):
     """The newest recording of a session."""
 
     #: Empty until Twilio reports it; a running recording can be addressed without it.

@@ -1,12 +1,15 @@
 """Session: everything known about one conversation. Immutable; each change makes a new one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import field
+from msgspec.structs import force_setattr
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
 from conferral.statemachine.transfer import DialOptions, TransferState
 
@@ -50,8 +53,7 @@ class ParticipantUpdate(StrEnum):
 END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(BaseRecord, frozen=True):
     """A party of the session."""
 
     name: str
@@ -59,7 +61,7 @@ class Party:
     label: str
     call_sid: str = ""
     #: E.164, `client:NAME`, `sip:URI`, or Twilio's word for a caller who withholds the number.
-    address: str = field(default="", repr=False)
+    address: Hidden[str] = ""
     status: PartyStatus = PartyStatus.DIALING
     held: bool = False
     muted: bool = False
@@ -105,7 +107,7 @@ class Party:
     #: that had ended.
     dial_check: str = ""
     #: The caller ID; empty for `TWILIO_NUMBER`.
-    caller_id: str = field(default="", repr=False)
+    caller_id: Hidden[str] = ""
     #: Twilio refused the dial with another caller ID, so this one is the last.
     caller_id_refused: bool = False
 
@@ -165,8 +167,7 @@ class Party:
         return bool(self.supervises)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(BaseRecord, frozen=True):
     """One conversation, as far as it is known."""
 
     id: str
@@ -203,13 +204,13 @@ class Session:
     #: How to set up the conference.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: The agents to ring, in order: the next rings when one fails.
-    agents: tuple[str, ...] = field(default=(), repr=False)
+    agents: Hidden[tuple[str, ...]] = ()
     #: Index of the agent that is ringing or has answered, from 0.
     agent_number: int = 0
     #: Accepted commands, other than transfers, that have not finished.
     pending_commands: tuple[PendingCommand, ...] = ()
     #: Address of the agent who parked the call; empty if it is not parked.
-    parked_by: str = field(default="", repr=False)
+    parked_by: Hidden[str] = ""
     #: When a parked call is sent back to that agent, Unix milliseconds; 0 if not parked, and once it is sent back.
     parked_until_ms: int = 0
 
@@ -221,9 +222,9 @@ class Session:
     dials: int = 0
     #: CallToken of the inbound call, which allows showing its number to others. It contains a number: never logged,
     #: never shown, removed when the session ends.
-    call_token: str = field(default="", repr=False)
+    call_token: Hidden[str] = ""
     #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.
-    called_number: str = field(default="", repr=False)
+    called_number: Hidden[str] = ""
     #: Id of the `call` command until customer and agent talk.
     call_command_id: str = ""
     #: How to dial the agent of a `call`.
@@ -274,7 +275,7 @@ class Session:
     def __post_init__(self) -> None:
         """Use the id as the conference name unless another is given."""
         if not self.conference_name:
-            object.__setattr__(self, "conference_name", self.id)
+            force_setattr(self, "conference_name", self.id)
 
     @property
     def conference_to_join(self) -> str:

@@ -1,9 +1,9 @@
 """Result of one step: the changed session, effects, timers, command reports, and the event's outcome."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conferral.statemachine.effects import Effect
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.session import Session
 from conferral.statemachine.transfer import Attempt
 
@@ -32,8 +32,7 @@ class CommandStatus(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandReport:
+class CommandReport(BaseRecord, frozen=True):
     """Status report for the sender of a command."""
 
     command_id: str
@@ -42,8 +41,7 @@ class CommandReport:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeRecord:
+class OutcomeRecord(BaseRecord, frozen=True):
     """Record for other systems: a finished transfer or an ended session."""
 
     #: Deterministic: deciding the same entry again gives the same id.
@@ -56,7 +54,7 @@ class OutcomeRecord:
     reason: str = ""
     #: Transfers only: the mode, the destinations as given, and the attempts to reach them.
     mode: str = ""
-    to: str = field(default="", repr=False)
+    to: Hidden[str] = ""
     attempts: tuple[Attempt, ...] = ()
     #: Unix milliseconds.
     started_at_ms: int = 0
@@ -65,8 +63,7 @@ class OutcomeRecord:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TimerChange:
+class TimerChange(BaseRecord, frozen=True):
     """A timer that is set or canceled."""
 
     timer: str
@@ -74,8 +71,7 @@ class TimerChange:
     due_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(BaseRecord, frozen=True):
     """Result of applying one event to a session."""
 
     #: The session afterwards. Its version is one higher unless the session is unknown.

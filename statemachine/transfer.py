@@ -1,16 +1,17 @@
 """Transfer of a session: the request, its progress, and every attempt to reach a target."""
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import field
+
+from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
 
 
-@dataclass(frozen=True, slots=True)
-class DialOptions:
+class DialOptions(BaseRecord, frozen=True):
     """How to dial a party, as the command requests."""
 
     #: Said to the dialed party before it joins; empty for nothing.
@@ -22,15 +23,14 @@ class DialOptions:
     #: DTMF sent after the answer.
     digits: str = ""
     #: The caller ID, a number in the account, E.164; empty for the default.
-    caller_id: str = field(default="", repr=False)
+    caller_id: Hidden[str] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(BaseRecord, frozen=True):
     """One attempt to reach a party. Times are Unix milliseconds, 0 if not reached yet."""
 
     party: str
-    to: str = field(repr=False)
+    to: Hidden[str]
     #: Id of the dial; the party carries it too.
     dial_id: str
     started_at_ms: int
@@ -40,15 +40,14 @@ class Attempt:
     result: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TransferState:
+class TransferState(BaseRecord, frozen=True):
     """The newest transfer of a session. It stays readable when it is over."""
 
     #: Number of this transfer within the session, from 1.
     number: int
     mode: TransferMode
     #: The destinations as given, comma-separated.
-    to: str = field(repr=False)
+    to: Hidden[str]
     status: TransferStatus = TransferStatus.DIALING
     #: Why it failed or was canceled, comma-separated: the target's reason, then those of the recalls.
     reason: str = ""

@@ -1,7 +1,6 @@
 """Dialing a party by REST, and what becomes of the dial until it joins or fails."""
 
 import re
-from dataclasses import replace
 
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft
@@ -21,6 +20,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.ended_session import is_unknown_dial
 from conferral.statemachine.guards.supervision import may_hang_up
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, TransferStage, TransferStatus
 from conferral.statemachine.transfer import Attempt, DialOptions

@@ -4,7 +4,6 @@ They become parties, so a customer who talks to one that Redis lost is never rel
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from conferral.statemachine.actions.conference import mark_started_if_shown
 from conferral.statemachine.actions.dials import hang_up_party
@@ -23,6 +22,7 @@ from conferral.statemachine.guards.guests import (
 )
 from conferral.statemachine.guards.recovery import conference_found, label_number, name_from_label
 from conferral.statemachine.guards.waiting_party import present_parties
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, GUEST, SUPERVISOR, TARGET
 from conferral.statemachine.states import Phase, State
 

@@ -1,12 +1,12 @@
 """Pending commands: accepting, changing, and reporting them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, PendingCommandOverdue, Remove
 from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.record import replace
 from conferral.statemachine.step import CommandStatus
 
 

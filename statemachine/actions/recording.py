@@ -1,6 +1,5 @@
 """Recording of a session: starts with the conversation or by command, and never contains a consult."""
 
-from dataclasses import replace
 from typing import Any
 
 from conferral.statemachine.actions.pending_commands import accept_command, finish_command
@@ -17,6 +16,7 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.guards.recording import is_of_our_recording, is_recorded
 from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
 from conferral.statemachine.step import CommandStatus, Outcome

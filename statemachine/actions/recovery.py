@@ -1,7 +1,5 @@
 """Recovery of a conference or transfer that Redis lost in a rollback: its participants keep talking."""
 
-from dataclasses import replace
-
 from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.reports import report_call
@@ -21,6 +19,7 @@ from conferral.statemachine.guards.recovery import (
     label_number,
     recovered_dial_id,
 )
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, SUPERVISOR, TARGET, Party, first_label
 from conferral.statemachine.states import (
     Opening,

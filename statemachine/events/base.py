@@ -1,11 +1,11 @@
 """Base classes of events, and the pseudo-event of automatic rows."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from conferral.statemachine.record import BaseRecord
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+
+class Event(BaseRecord, frozen=True, kw_only=True):
     """Base class of events."""
 
     name: ClassVar[str] = ""
@@ -31,8 +31,7 @@ class Event:
     conference_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Automatic(Event):
+class Automatic(Event, frozen=True, kw_only=True):
     """Event of automatic rows ("as soon as this holds"): tried after every applied event, never stored.
 
     Source: W3C, State Chart XML, section 3.13 (eventless transitions).

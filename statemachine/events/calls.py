@@ -1,18 +1,17 @@
 """Facts from Twilio about calls and the `<Dial>`s between them."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.record import Hidden
 from conferral.statemachine.states import FINAL_CALL_STATUSES
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallReceived(Event):
+class CallReceived(Event, frozen=True, kw_only=True):
     """An inbound call fetched its document and got a `<Dial>` to the agent."""
 
     name: ClassVar[str] = "call_received"
@@ -20,38 +19,36 @@ class CallReceived(Event):
 
     call_sid: str
     #: The caller as Twilio names it: E.164, `client:`, `sip:`, or a word such as `anonymous`.
-    customer_address: str = field(repr=False)
+    customer_address: Hidden[str]
     #: The address that the `<Dial>` rings.
-    agent_address: str = field(repr=False)
+    agent_address: Hidden[str]
     #: CallToken, which allows showing the caller's number to others. Contains a number; empty if Twilio sends none.
     #: Source: Twilio docs, Call resource, `CallToken`.
-    call_token: str = field(default="", repr=False)
+    call_token: Hidden[str] = ""
     #: The called number, E.164; empty if it is `TWILIO_NUMBER` or not a number.
-    called_number: str = field(default="", repr=False)
+    called_number: Hidden[str] = ""
     #: A `SessionMode`; `conference` if the caller waits in a conference and no `<Dial>` rings the agent.
     mode: str = "bridge"
     #: The agents to ring next, in order, if this one fails.
-    other_agents: tuple[str, ...] = field(default=(), repr=False)
+    other_agents: Hidden[tuple[str, ...]] = ()
     #: What the directory sets for the called number.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCallReceived(Event):
+class ClientCallReceived(Event, frozen=True, kw_only=True):
     """A browser or app user fetched a document to call someone, and was put into a conference to wait."""
 
     name: ClassVar[str] = "client_call_received"
 
     call_sid: str
     #: Address of the caller.
-    agent_address: str = field(repr=False)
+    agent_address: Hidden[str]
     #: Address to call.
-    customer_address: str = field(repr=False)
+    customer_address: Hidden[str]
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallProgressed(Event):
+class CallProgressed(Event, frozen=True, kw_only=True):
     """A call's status callback. Source: Twilio docs, Call resource, `StatusCallback`."""
 
     name: ClassVar[str] = "call_progressed"
@@ -64,9 +61,9 @@ class CallProgressed(Event):
     #: SIP response code at the end of the call, 0 if absent. Distinguishes a refusal (603) from busy (486).
     sip_response_code: int = 0
     #: The party's address, for rebuilding a session from callbacks.
-    address: str = field(default="", repr=False)
+    address: Hidden[str] = ""
     #: The caller's address, for the same purpose.
-    customer_address: str = field(default="", repr=False)
+    customer_address: Hidden[str] = ""
     #: Id of the dial that placed the call, from the callback URL; empty for calls not placed by REST.
     dial: str = ""
     #: Index of the agent that a `<Dial>` rings, from 0.
@@ -83,8 +80,7 @@ class CallProgressed(Event):
         return "rejected" if self.is_final and self.sip_response_code in _REFUSALS else self.status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialEnded(Event):
+class DialEnded(Event, frozen=True, kw_only=True):
     """A `<Dial>` of Conferral's ended and Twilio requested its action URL. Source: Twilio docs, TwiML `<Dial>`,
     `action`.
     """

@@ -1,14 +1,13 @@
 """Facts from Twilio about the conference and its participants."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.record import Hidden
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceEvent(Event):
+class ConferenceEvent(Event, frozen=True, kw_only=True):
     """Base class of conference callbacks. Source: Twilio docs, TwiML `<Conference>`, statusCallbackEvent."""
 
     conference_sid: str
@@ -16,15 +15,13 @@ class ConferenceEvent(Event):
     other: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceStarted(ConferenceEvent):
+class ConferenceStarted(ConferenceEvent, frozen=True, kw_only=True):
     """The conference has started: two are in. Informational; decisions rely on joins."""
 
     name: ClassVar[str] = "conference_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceEnded(ConferenceEvent):
+class ConferenceEnded(ConferenceEvent, frozen=True, kw_only=True):
     """The conference is over; Twilio may reuse its name for another one."""
 
     name: ClassVar[str] = "conference_ended"
@@ -36,8 +33,7 @@ class ConferenceEnded(ConferenceEvent):
     call_sid_ending: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParticipantJoined(ConferenceEvent):
+class ParticipantJoined(ConferenceEvent, frozen=True, kw_only=True):
     """A call joined the conference."""
 
     name: ClassVar[str] = "participant_joined"
@@ -49,8 +45,7 @@ class ParticipantJoined(ConferenceEvent):
     start_on_enter: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParticipantLeft(ConferenceEvent):
+class ParticipantLeft(ConferenceEvent, frozen=True, kw_only=True):
     """A call left the conference; `call_status` says whether the call is over."""
 
     name: ClassVar[str] = "participant_left"
@@ -74,8 +69,7 @@ class ParticipantLeft(ConferenceEvent):
         return self.call_status == CallStatus.IN_PROGRESS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParticipantChanged(ConferenceEvent):
+class ParticipantChanged(ConferenceEvent, frozen=True, kw_only=True):
     """A participant was held, unheld, muted, unmuted, or modified; carries the current values."""
 
     name: ClassVar[str] = "participant_changed"
@@ -93,8 +87,7 @@ class ParticipantChanged(ConferenceEvent):
     coaches: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnouncementEnded(ConferenceEvent):
+class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
     """An announcement finished or failed."""
 
     name: ClassVar[str] = "announcement_ended"
@@ -105,14 +98,13 @@ class AnnouncementEnded(ConferenceEvent):
     #: Id of the `announce` command whose text it says; empty for other audio.
     command: str = ""
     #: URL of the audio; empty for a text, or if Twilio does not send it.
-    url: str = field(default="", repr=False)
+    url: Hidden[str] = ""
     failed: bool = False
     #: ReasonAnnouncementFailed in Twilio's words.
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceEventIgnored(ConferenceEvent):
+class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
     """A conference event that decides nothing in this version; only logged."""
 
     name: ClassVar[str] = "conference_event_ignored"
@@ -124,8 +116,7 @@ class ConferenceEventIgnored(ConferenceEvent):
     call_sid: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingChanged(Event):
+class RecordingChanged(Event, frozen=True, kw_only=True):
     """A recording's status callback. Source: Twilio docs, Recordings resource, `RecordingStatusCallback`."""
 
     name: ClassVar[str] = "recording_changed"

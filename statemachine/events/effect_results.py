@@ -1,9 +1,9 @@
 """Effect outcomes (succeeded, failed, unknown), and what reads of Twilio show."""
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import CallStatus
 
 #: Twilio's error codes for requests that need a conference in progress; usually the conference has not started.
@@ -11,8 +11,7 @@ from conferral.statemachine.states import CallStatus
 NOT_STARTED = frozenset({16001, 16099})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectOutcome(Event):
+class EffectOutcome(Event, frozen=True, kw_only=True):
     """Base class of the three outcomes of an effect."""
 
     effect_id: str
@@ -28,8 +27,7 @@ class EffectOutcome(Event):
     failed_attempts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectSucceeded(EffectOutcome):
+class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     """Twilio did what the effect requested."""
 
     name: ClassVar[str] = "effect_succeeded"
@@ -43,8 +41,7 @@ class EffectSucceeded(EffectOutcome):
     recording_sid: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectFailed(EffectOutcome):
+class EffectFailed(EffectOutcome, frozen=True, kw_only=True):
     """Twilio refused for good: the effect did not happen."""
 
     name: ClassVar[str] = "effect_failed"
@@ -72,8 +69,7 @@ class EffectFailed(EffectOutcome):
         return f"Twilio refused (HTTP {self.http_status}, code {self.code})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectUnknown(EffectOutcome):
+class EffectUnknown(EffectOutcome, frozen=True, kw_only=True):
     """It is unknown whether the effect happened: its time ran out, and verification did not help."""
 
     name: ClassVar[str] = "effect_unknown"
@@ -81,8 +77,7 @@ class EffectUnknown(EffectOutcome):
     reason_text: ClassVar[str] = "unknown: Twilio gave no answer"
 
 
-@dataclass(frozen=True, slots=True)
-class CallSeen:
+class CallSeen(BaseRecord, frozen=True):
     """A call as a read shows it."""
 
     call_sid: str
@@ -91,11 +86,10 @@ class CallSeen:
     #: SID of the call whose `<Dial>` made it; empty for the parent itself.
     parent_call_sid: str = ""
     #: Destination of the call, as Twilio names it.
-    to: str = field(default="", repr=False)
+    to: Hidden[str] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantSeen:
+class ParticipantSeen(BaseRecord, frozen=True):
     """A participant as a read or a sweep shows it."""
 
     call_sid: str
@@ -112,8 +106,7 @@ class ParticipantSeen:
     start_on_enter: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallsRead(Event):
+class CallsRead(Event, frozen=True, kw_only=True):
     """A read of the session's calls and conference through Twilio's REST API."""
 
     name: ClassVar[str] = "calls_read"
@@ -145,8 +138,7 @@ class CallsRead(Event):
         return CallStatus.RINGING if seen.is_ringing else CallStatus.IN_PROGRESS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSwept(Event):
+class AccountSwept(Event, frozen=True, kw_only=True):
     """The sweep found that the account's live calls and conferences differ from this session.
 
     Only a suspicion, since Twilio's lists may lag: a read follows.
@@ -163,18 +155,16 @@ class AccountSwept(Event):
     conference_sid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantFound(ParticipantSeen):
+class ParticipantFound(ParticipantSeen, frozen=True):
     """A participant of a recovered conference."""
 
     #: Address of the other end, as Twilio names it: E.164, `client:NAME`, `sip:URI`.
-    address: str = field(default="", repr=False)
+    address: Hidden[str] = ""
     #: Whether the call is inbound.
     came_in: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceFound(Event):
+class ConferenceFound(Event, frozen=True, kw_only=True):
     """A sweep found a live conference of Conferral's whose session Redis has lost. Its participants keep talking."""
 
     name: ClassVar[str] = "conference_found"

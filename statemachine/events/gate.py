@@ -1,6 +1,5 @@
 """Facts from the gate (call screening between a dialed call's answer and the conference)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
@@ -22,8 +21,7 @@ class GateDecision(StrEnum):
     TOO_LATE = "too-late"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateReached(Event):
+class GateReached(Event, frozen=True, kw_only=True):
     """A call placed by REST was answered and fetched its document from the gate."""
 
     name: ClassVar[str] = "gate_reached"
@@ -33,8 +31,7 @@ class GateReached(Event):
     call_sid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateDecided(Event):
+class GateDecided(Event, frozen=True, kw_only=True):
     """The gate admitted a call or turned it away."""
 
     name: ClassVar[str] = "gate_decided"

@@ -1,7 +1,5 @@
 """Handover of a call to the target, or to the first of a ring group to answer; and what follows if no one answers."""
 
-from dataclasses import replace
-
 from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
 from conferral.statemachine.actions.outcome_records import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.participants import (
@@ -18,6 +16,7 @@ from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOv
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.left_reasons import reported_reason
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus

@@ -1,0 +1,89 @@
+"""Records: what they hide, and what `dataclasses` can do with them."""
+
+import copy
+import pickle
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import replace as dataclass_replace
+
+import pytest
+from rich.pretty import pretty_repr
+
+from conferral.statemachine.effects import EFFECTS, CreateCall
+from conferral.statemachine.events import COMMANDS, EVENTS, Call, CallReceived
+from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.record import BaseRecord, replace
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.step import OutcomeRecord
+from conferral.statemachine.transfer import Attempt, TransferMode, TransferState
+
+
+def kinds(of=BaseRecord):
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+#: Fields that hold phone numbers, messages, or tokens, whatever record they are in.
+PRIVATE = {"address", "customer_address", "agent_address", "agent", "customer", "caller_id", "call_token",
+           "called_number", "other_agents", "agents", "parked_by", "to", "say", "greeting"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*kinds()], ids=lambda kind: kind.__name__)
+def test_no_repr_shows_a_private_field(kind):
+    hidden = {field.name for field in fields(kind) if not field.repr}
+
+    assert {field.name for field in fields(kind)} & PRIVATE <= hidden
+
+
+@pytest.mark.parametrize("record", [
+    Party("agent", "agent-1", address="SECRET", caller_id="SECRET"),
+    Session("CA1", agents=("SECRET",), parked_by="SECRET", call_token="SECRET", called_number="SECRET",
+            parties={"agent": Party("agent", "agent-1", address="SECRET")}),
+    TransferState(1, TransferMode.WARM, "SECRET", attempts=(Attempt("target", "SECRET", "D1", 1),)),
+    PendingCommand("c1", "announce", to="SECRET", url="SECRET", say="SECRET"),
+    OutcomeRecord("o1", "transfer", "CA1", "completed", to="SECRET"),
+    Call(agent="SECRET", customer="SECRET", caller_id="SECRET"),
+    CallReceived(session_id="CA1", call_sid="CA1", customer_address="SECRET", agent_address="SECRET"),
+    CreateCall(effect_id="E1", session_id="CA1", to="SECRET", timeout_s=30, caller_id="SECRET", call_token="SECRET"),
+], ids=lambda record: type(record).__name__)  # fmt: skip
+def test_a_repr_shows_everything_but_what_is_private(record):
+    shown = repr(record)
+
+    assert "SECRET" not in shown
+    assert "SECRET" not in pretty_repr(record)
+    assert shown.startswith(f"{type(record).__name__}(")
+    assert all(f"{field.name}={getattr(record, field.name)!r}" in shown for field in fields(record) if field.repr)
+
+
+@pytest.mark.parametrize("kind", [*EVENTS, *EFFECTS, Session, Party], ids=lambda kind: kind.__name__)
+def test_dataclasses_knows_the_fields_of_a_record(kind):
+    needed = {field.name: "x" for field in fields(kind) if field.default is field.default_factory is MISSING}
+    record = kind(**needed)
+
+    assert is_dataclass(record)
+    assert tuple(field.name for field in fields(kind)) == kind.__struct_fields__
+    assert asdict(record).keys() == set(kind.__struct_fields__)
+    assert dataclass_replace(record) == replace(record) == record
+
+
+def test_a_record_is_equal_only_to_one_of_its_kind_with_the_same_values():
+    ends = [kind(session_id="CA1") for kind in COMMANDS if kind.name in ("end", "merge")]
+
+    assert ends[0] != ends[1]
+    assert {Party("a", "a-1"), Party("a", "a-1"), Party("a", "a-2")} == {Party("a", "a-1"), Party("a", "a-2")}
+
+
+def test_a_record_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Party("a", "a-1").held = True
+
+
+def test_a_record_can_be_copied_and_pickled():
+    session = Session("CA1", parties={"agent": Party("agent", "agent-1", address="+14155550123")})
+
+    assert copy.deepcopy(session) == pickle.loads(pickle.dumps(session)) == session
+
+
+def test_a_changed_copy_needs_fields_that_exist():
+    with pytest.raises(TypeError):
+        replace(Party("a", "a-1"), hold=True)
