@@ -20,7 +20,7 @@ pytest_plugins = (
     "tests.support.row_coverage",
     "tests.support.soak_summary",
 )
-# Lets the assertions of stories say what differs; named here, since tests of several rooms take them.
+# Rewrites the assertions of scenarios, so that they show differences. Here, because several packages use them.
 pytest.register_assert_rewrite(*(f"tests.statemachine.{name}" for name in ("story", "stages", "rooms", "ordering")))
 
 # No test may fail because the machine is busy: neither an example nor the making of examples is timed.

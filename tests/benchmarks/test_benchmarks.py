@@ -1,4 +1,4 @@
-"""Every benchmark runs, in a size that measures nothing: so that none rots. What it prints is not looked at closely."""
+"""Every benchmark runs, in a tiny size, so that none breaks unnoticed. Its output is hardly checked."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""Rules of accessibility, looked at by axe-core in the page itself."""
+"""Accessibility rules, checked by axe-core in the page itself."""
 
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ async def troubles(page: Page, what: str) -> list[str]:
     """Everything that keeps someone from using a page as it is now (lines).
 
     Args:
-        page: Where to look.
+        page: The page to check.
         what: What is to be seen there.
     """
     return [f"{what}: {line}" for line in [*await violations(page), *await too_wide(page)]]

@@ -15,7 +15,7 @@ def phone(page: Page, name: str) -> Locator:
 
 
 def key(on: Locator, label: str) -> Locator:
-    """A button of a phone. Its label comes first, then what only listeners are told, then why it can't be pressed."""
+    """A button of a phone. Its label comes first, then the text for screen readers, then why it is disabled."""
     return on.get_by_role("button", name=re.compile(rf"^{label}\b"))
 
 

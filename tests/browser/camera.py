@@ -72,7 +72,7 @@ class Camera:
 
     @staticmethod
     async def _settled(page: Page) -> None:
-        """The page has drawn what it was told last."""
+        """Wait until the page has drawn the last message."""
         await page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         await asyncio.sleep(0.2)  # a delay: the browser composites after the frame
 

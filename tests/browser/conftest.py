@@ -74,7 +74,7 @@ async def windows(browser: Browser, request: pytest.FixtureRequest) -> AsyncIter
 
 @pytest.fixture
 def camera() -> Camera:
-    """Takes pictures only where it is told a folder for them."""
+    """Takes pictures only if the command line names a folder for them."""
     folder = os.environ.get("CONFERRAL_TEST_PICTURES", "")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

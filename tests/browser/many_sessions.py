@@ -25,12 +25,12 @@ HOSTILE = (
 
 
 def put_all(redis: Redis, sessions: list[Session], keys: Keys = KEYS) -> None:
-    """Sessions as a worker leaves them, and a commit in each partition, which is what a console looks for.
+    """Sessions as a worker leaves them, and a commit in each partition, which a console polls for.
 
     Args:
         redis: Where to, set up for these keys.
         sessions: Live or ended.
-        keys: Of whoever looks.
+        keys: The console's Redis keys.
     """
     with redis.pipeline(transaction=False) as pipeline:
         for session in sessions:

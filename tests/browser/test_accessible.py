@@ -21,7 +21,7 @@ PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
 
 @dataclass(frozen=True)
 class Views:
-    """What is to be looked at: everything that can go on goes on."""
+    """The system to check: everything that can happen is happening."""
 
     stage: BrowserEnvironment
     console: Page

@@ -1,4 +1,4 @@
-"""What someone sees who looks after a busy shift: trouble first, and numbers that are the others' too."""
+"""What an operator sees after a busy shift: trouble first, and the same numbers as everywhere else."""
 
 from playwright.async_api import expect
 

@@ -86,7 +86,7 @@ async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(re
 
 
 async def told(page: Page) -> list[str]:
-    """What a session's page tells in lists, without how long ago."""
+    """The list items of a session's page, without their ages."""
     lines = page.get_by_role("main").get_by_role("listitem")
     await expect(lines.filter(has_text="customer").first).to_be_visible()
     return [re.sub(r"\b\d+ (ms|s|min)\b", "a while", text) for text in await lines.all_inner_texts()]

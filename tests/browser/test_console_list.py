@@ -118,7 +118,7 @@ async def test_the_list_is_used_by_keys_alone(redis_server, console, windows):
         newest = replace(make_session(session_id(900)), created_at_ms=await now_ms(redis) + 1)
         put_all(redis, [newest])
     await page.keyboard.press("Escape")
-    # At once, though an order was made a moment ago: whoever comes back has to see the call that came meanwhile.
+    # At once, although the list was sorted a moment ago: a returning operator must see the new call.
     await expect(rows_of(page)).to_have_count(13, timeout=1500)
     await page.keyboard.press("/")
     await expect(page.get_by_role("searchbox")).to_be_focused()
@@ -167,7 +167,7 @@ async def test_digits_find_the_end_of_a_phone_number_and_not_the_middle_of_a_sid
 
 @pytest.mark.soak
 async def test_many_changes_a_second_leave_the_page_free(redis_server, console, windows, tell_figure):
-    """60 changes a second of 5,000 sessions; how long the page's own thread is held up is told, not judged."""
+    """60 changes a second of 5,000 sessions; how long they block the page's thread is reported, not asserted."""
     with redis_server.client() as redis:
         people = crowd(MANY, await now_ms(redis))
         await asyncio.to_thread(put_all, redis, people)

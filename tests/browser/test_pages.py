@@ -1,4 +1,4 @@
-"""What pages of ours may do in a browser: use their libraries, and nothing else whatsoever."""
+"""What our pages may do in a browser: use their libraries, and nothing else."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The watch over windows and the look at accessibility find what they are there for."""
+"""The window monitor and the accessibility check find planted faults."""
 
 import pytest
 from playwright.async_api import expect

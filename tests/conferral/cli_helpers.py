@@ -144,7 +144,7 @@ def consult(redis, session_id=CALL, **changes):
 
 
 def process_variables(**variables):
-    """The environment of a process: nothing of ours but what is given."""
+    """The environment of a process: no settings of ours except the given ones."""
     ours = ("TWILIO_", "CONFERRAL_", "REDIS_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "TERM": "xterm", **variables}

@@ -1,4 +1,4 @@
-"""The commands that ask something of a session: published, waited for, and told."""
+"""The commands that change a session: they are published, awaited, and reported."""
 
 import re
 

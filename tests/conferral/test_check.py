@@ -52,7 +52,7 @@ def test_a_good_set_up_passes(checked, redis):
         code, lines = checked()
 
     assert code == 0
-    # The oldest Redis that is supported is warned of: it does not tell how far workers are behind.
+    # The oldest Redis that is supported causes a warning: it does not report the workers' lag.
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",

@@ -1,4 +1,4 @@
-"""The demo, whole: it tells its story, its commands run as printed, and nothing is left however it ends."""
+"""The demo, whole: it narrates its call, its commands run as printed, and it always cleans up."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Every story of the demo, against everything between the phones: what it tells comes true."""
+"""Every story of the demo, against the whole system: what it narrates comes true."""
 
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,7 +50,7 @@ LAST_LINES = {
 
 #: One of each kind; the others are in the long run.
 USUAL = ("convert", "consult", "blind", "recall", "record")
-#: What a story is about, and has to be told in it.
+#: What a story is about and must mention.
 TOLD = {
     "after": ["the conference ends, and the survey begins [ended, agent-left]"],
     "record": ["the recording is paused", "recorded during the consult: no voice", "the recording resumes"],

@@ -22,7 +22,7 @@ FORMER = "CA" + "9" * 32
 ROOM = "CF" + "7" * 32
 NUMBER, NAME = "+14155550123", "alice"
 TARGET = "+14155550199"
-#: Everything by which the session could be told, and who was in it.
+#: Everything that identifies the session and its parties.
 TELLING = (CALL, AGENT_CALL, FORMER, ROOM, NUMBER, NUMBER[1:], NAME, TARGET)
 COUNTS = {
     "session": 1, "log_entries": 2, "gates": 2, "calls": 3, "commands": 2, "outcomes": 1, "dead_letters": 2,

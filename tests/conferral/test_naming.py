@@ -80,7 +80,7 @@ def test_end_applies_to_the_session_that_was_confirmed(run, redis, monkeypatch):
 
 
 def completed(redis_url, shell, cwd, typed):
-    """What a shell is told on Tab."""
+    """What a shell gets on Tab."""
     words = typed.split()
     variables = {
         # Behind a space the word that is to be completed is an empty one.

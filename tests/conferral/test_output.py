@@ -188,7 +188,7 @@ def on_terminal(redis_url, cwd, **variables):
     try:
         while part := os.read(ours, 65536):
             sent += part
-    except OSError:  # how Linux tells that the other side is closed
+    except OSError:  # how Linux reports that the other side is closed
         pass
     os.close(ours)
     assert program.wait(30) == 0

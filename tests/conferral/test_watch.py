@@ -77,7 +77,7 @@ async def test_slow_reads_make_watch_read_less_often(monkeypatch):
     monkeypatch.setattr("conferral.runtime.lifecycle.pause", pause)
     await command._follow(Slow(), Nowhere(), "here", asyncio.Event())
 
-    assert paused_s[0] >= 0.3  # three times as long as the look took
+    assert paused_s[0] >= 0.3  # three times as long as the poll took
 
 
 async def test_new_session_is_reported_from_its_first_event(reader, redis):

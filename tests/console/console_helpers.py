@@ -59,7 +59,7 @@ def commit(redis, session, *log):
 
 
 class Page:
-    """A page that looks at one thing, and keeps what it is told as the real one does."""
+    """A page that shows one view, and keeps its messages as the real one does."""
 
     def __init__(self, socket):
         self.socket = socket

@@ -1,4 +1,4 @@
-"""Who is let in: signing in, cookies, foreign pages, headers, and a console that only looks."""
+"""Access: signing in, cookies, foreign pages, headers, and a read-only console."""
 
 import re
 
@@ -215,7 +215,7 @@ async def test_console_accepts_only_allowed_host_names(open_console, allowed_hos
     body = {"token": TOKEN}
     signed_in = [(await browser.post("/sign-in", json=body, headers={"Host": name})).status for name in NAMES]
     assert signed_in == [204 if fine else 403 for fine in answered]
-    # Whoever looks after the process asks by its address, and is told nothing.
+    # A supervisor probes the process by its address, and learns nothing.
     assert [(await browser.get("/healthz", headers={"Host": name})).status for name in NAMES] == [200] * 6
 
 

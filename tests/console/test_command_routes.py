@@ -1,4 +1,4 @@
-"""Commands and dead letters from the page: what is published, what is refused, and outcomes as Redis tells them."""
+"""Commands and dead letters from the page: what is published, what is refused, and outcomes as Redis has them."""
 
 import pytest
 
@@ -115,7 +115,7 @@ async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(consol
     end = {"type": "end", "session": CALL, "id": "once"}
 
     first = await console.post("/commands", json=end)
-    redis.hset(KEYS.command("once"), "entry", "1-0")  # it was taken up
+    redis.hset(KEYS.command("once"), "entry", "1-0")  # it was processed
     again = await console.post("/commands", json=end)
 
     assert [(one.status, await one.json()) for one in (first, again)] == [(202, {"command": "once"})] * 2

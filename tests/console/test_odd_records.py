@@ -1,4 +1,4 @@
-"""Records that none of ours has written: whatever stands in Redis, a page is told something and nothing falls over.
+"""Records that Conferral did not write: whatever Redis holds, a page gets an answer, and nothing fails.
 
 The list of sessions is made for everyone at once, so that one odd record must not take it from all.
 """

@@ -33,7 +33,7 @@ def running(folder, redis_url, *arguments, stderr, said):
 
     Args:
         stderr: Where its standard error goes.
-        said: Tells all that has arrived there.
+        said: Returns everything that has arrived there.
     """
     for _ in range(TRIES):
         port = free_port()

@@ -93,7 +93,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
 @pytest.mark.parametrize(("read_only", "told"), [(False, TOKEN), (True, "")])
 async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_console, read_only, told):
-    """Who may only look at a screen must not read there what lets anyone steer."""
+    """Someone who only sees the screen must not read a token there."""
     page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
 
     assert (await page.next("hello"))["shown_token"] == told
@@ -172,7 +172,7 @@ async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis,
 
 
 async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
-    """A log may have thousands of entries: each is made into a moment once, however many look."""
+    """A log may have thousands of entries: each is converted once, however many pages show it."""
     made = []
     make = timeline._entry
     monkeypatch.setattr(
@@ -201,7 +201,7 @@ def _place(entry):
 
 async def test_entries_removed_from_the_log_are_shown_to_no_one(console, redis, quick_ticks):
     """After a failover Redis may be an older copy, and a session can be forgotten: a page that is open meanwhile must
-    not keep it alive for whoever looks later."""
+    not keep it alive for later viewers."""
     known = make_session()
     events = ("call_received", "convert", "hold")
     commit(redis, known, *(log_entry(event, 1_800_000_000_000 + number) for number, event in enumerate(events)))

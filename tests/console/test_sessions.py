@@ -1,4 +1,4 @@
-"""The list of sessions over the socket: what is told first, what follows, and that all pages are told the same."""
+"""The list of sessions over the socket: what is sent first, what follows, and that all pages get the same."""
 
 import asyncio
 from dataclasses import replace

@@ -211,7 +211,7 @@ async def test_a_page_that_takes_its_time_gets_fewer_and_larger_messages(console
     taken, send = asyncio.Event(), web.WebSocketResponse.send_frame
 
     async def send_when_taken(socket, message, *arguments):
-        if b"+14155550123" in message:  # only the slow page is told whole numbers
+        if b"+14155550123" in message:  # only the slow page gets full numbers
             await taken.wait()
         await send(socket, message, *arguments)
 

@@ -24,7 +24,7 @@ BLOCK = re.compile(
 READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
-#: Programs that people are told to start, next to our own.
+#: Programs that the docs tell people to start, besides our own.
 PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
@@ -152,7 +152,7 @@ def test_programs_in_python_run_as_far_as_they_define_something(
 
 
 def _imports_what_there_is(node: ast.AST) -> bool:
-    """Of a program of ours only what is meant for others: a name of `__all__`."""
+    """Of our own modules, only public names: those in `__all__`."""
     if not isinstance(node, ast.ImportFrom) or node.module not in ("conferral", "sandbox"):
         return True
     offered = __import__(node.module).__all__

@@ -1,4 +1,4 @@
-"""What the pages tell people to type exists, and what they show is what the code says."""
+"""The commands in the docs exist, and the output they show is the code's."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""The directory's page: its example is one that is read, its table names every key, and its faults are told so."""
+"""The directory's page: its example is valid, its table names every key, and its errors are the code's."""
 
 import re
 

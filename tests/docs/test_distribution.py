@@ -13,7 +13,7 @@ PACKAGES = (
     *("conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage"),
     *("telephony", "webhooks", "worker"),
 )
-#: A project that uses names of ours for modules of its own, and the same names that python-statemachine has.
+#: A project whose modules have the same names as ours, and the same names that python-statemachine has.
 NEIGHBOR = {
     "runtime/__init__.py": "OWNER = 'the neighbor'",
     "worker/__init__.py": "OWNER = 'the neighbor'",

@@ -35,7 +35,7 @@ UNITS = {it.relative_to(SYSTEMD).as_posix(): it.read_text("utf-8") for it in SYS
 
 
 def port_of(command: str) -> str:
-    """The port on which a process listens when it is not told another."""
+    """The port on which a process listens by default."""
     return next(str(one.default) for one in TREE.commands[command].params if one.name == "port")
 
 
@@ -123,7 +123,7 @@ def test_nginx_passes_the_headers_the_console_needs_and_allows_long_waits() -> N
         assert f"proxy_set_header {header};" in console
     assert "proxy_set_header Connection $connection_upgrade;" in console
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", webhooks)[0]) > WAIT_S_MAX
-    # A socket on which nothing is said is not closed: it is asked for a sign of life in time.
+    # A socket on which nothing is said is not closed: a heartbeat is sent in time.
     assert HEARTBEAT_S < NGINX_WAITS_S
 
 

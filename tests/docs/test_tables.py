@@ -9,7 +9,7 @@ DELIMITER = re.compile(r"\|(?: *:?-+:? *\|)+")
 
 
 def torn(text: str) -> list[str]:
-    """First lines of what looks like a table and has no header, or no line of dashes below it."""
+    """First lines of apparent tables that have no header, or no line of dashes below it."""
     plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     found, rows = [], []
     for line in [*plain.splitlines(), ""]:

@@ -55,5 +55,5 @@ def stream_of(keys: Keys, session_id: str) -> str:
 
 
 def events_of(log: Iterable[dict[str, str]], name: str) -> list[dict[str, str]]:
-    """The entries of a session's log that tell of one kind of event."""
+    """The entries of a session's log about one kind of event."""
     return [entry for entry in log if entry["event"] == name]

@@ -89,7 +89,7 @@ class FaultSystem(LocalSystem):
         twilio_url: str = "",
         **doom: Any,
     ) -> ForkedWorker:
-        """A worker process, which may be told to die: its ways to Redis and Twilio may be its own."""
+        """A worker process that may be made to die, and may have its own connections to Redis and Twilio."""
         policy = asdict(replace(make_policy(self.settings), **FAST))
         decisions = folder / f"{name}.decisions"
         self.decisions.files.append(decisions)
@@ -139,7 +139,7 @@ class FaultSystem(LocalSystem):
 
 
 def elsewhere(real_url: str) -> Any:
-    """Makes clients that go to another address than they are told."""
+    """Makes clients that connect to another address than the configured one."""
 
     def make(_url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
         return make_client(real_url, blocking=blocking, max_connections=max_connections)

@@ -5,7 +5,7 @@
 2. One dial an intent, by the sandbox's ledger.
 3. A session's log has no gap, each entry begins where the one before has ended, and the last is what is stored.
 4. The log replays: what was decided, decided again from nothing, comes to the very fields that are stored;
-   and what its entries say was changed comes to those that people look at.
+   and the changes in its entries add up to the fields that people read.
 5. Versions grow one by one, and only the holder of the lease has written any, as Redis itself carried it out.
 6. No one was alone, and no one in silence, for longer than the grace and a sweep.
 """

@@ -13,7 +13,7 @@ from tests.flows.flow_helpers import TARGET, begins, done, outcome_of
 from tests.support.phones import dialled, rings
 from tests.support.redis_server import RedisServer
 
-#: How long it takes at most until Redis is back and what is missing was looked for, seconds.
+#: How long it takes at most until Redis is back and the lost writes were searched for, seconds.
 AWAY_S = 3.0
 #: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
 SWEEP_S = 0.5
@@ -96,7 +96,7 @@ class Life:
 
 
 async def comes_to_rest(system: FaultSystem) -> None:
-    """Waits until Redis is back, nothing is undecided or under way, and two sweeps have looked."""
+    """Waits until Redis is back, nothing is undecided or in progress, and two sweeps have run."""
     swept = system.workers[0].metrics.sweeps.labels("done")._value
     before = swept.get()
     await system.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")

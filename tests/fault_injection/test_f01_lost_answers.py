@@ -1,4 +1,4 @@
-"""What Redis has carried out and no one learned of, and what it was told twice: all of it counts once."""
+"""Commands that Redis ran without an answer, and commands that it got twice: each one counts once."""
 
 import signal
 from collections.abc import Callable

@@ -37,7 +37,7 @@ async def transfer_survives(
         folder: For what the processes write.
         first_url: How the first worker reaches Redis.
         arm: Called when from now on it shall die.
-        confirm: `true` for a target that is dialed by `POST /Calls`, which can't be looked up.
+        confirm: `true` for a target that is dialed by `POST /Calls`, which can't be found by a read.
         doom: Where it dies.
     """
     with system.worker_process(folder, "first", redis_url=first_url, **doom) as first:

@@ -75,7 +75,7 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_fault_10_worker_stopped_inside_a_request(system, tmp_path):
-    """Twilio has done it and answers when someone else has looked it up long ago."""
+    """Twilio has done it, and answers long after another worker has verified it."""
     stopped, may_answer = asyncio.Event(), asyncio.Event()
 
     async def hold_back(moment: RestHookEvent) -> None:
@@ -233,7 +233,7 @@ async def nothing_undecided(system: FaultSystem) -> bool:
 
 
 async def convert_of(system: FaultSystem, session_id: str) -> int:
-    """The version at which a session was told to convert."""
+    """The version at which a session got the command to convert."""
     (entry,) = [entry for entry in await system.log(session_id) if entry["event"] == "convert"]
     return int(entry["version"])
 

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
 
 async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[str, object]]:
-    """Makes one commit; tells how many bytes of the file it took, and all that there is without and with it."""
+    """Makes one commit; returns how many bytes of the file it took, and all data without and with it."""
     client, keys = make_client(server.url), Keys("test", 4)
     partition = keys.partition_of(SESSION)
     lease, _ = await leases.acquire(client, keys.lease(partition), "one", SystemClock())
@@ -152,7 +152,7 @@ GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
 @pytest.mark.soak
 @pytest.mark.parametrize("back", ["bridged", "converted", "ringing", "all talk"])
 async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp_path, back):
-    """By the older copy the agent has left and the customer is alone; a look shows to whom he talks."""
+    """By the older copy the agent has left and the customer is alone; a read shows whom the customer talks to."""
     options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
     async with FaultSystem(durable_redis, **options) as system:
         life = Life(system)
@@ -168,7 +168,7 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
 
 @pytest.mark.soak
 async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path):
-    """No call is missing, so no one looks before the agent hangs up; then what was not heard is made up for."""
+    """No call is missing, so nothing is read before the agent hangs up; the read then fills the gap."""
     options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
     async with FaultSystem(durable_redis, **options) as system:
         life = Life(system)

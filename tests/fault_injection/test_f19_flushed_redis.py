@@ -13,7 +13,7 @@ pytestmark = pytest.mark.redis
 
 @pytest.mark.parametrize("step", ["converted", pytest.param("all talk", marks=pytest.mark.soak)])
 async def test_fault_19_redis_is_flushed_during_a_conference(redis_server, step):
-    """The sweep finds the room, whose name is the session's id, and takes it on with those who are in it."""
+    """The sweep finds the conference, whose name is the session's id, and recovers it with its participants."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
         life = Life(system)
         await life.go_to(step)
@@ -60,7 +60,7 @@ async def groups_of(system: FaultSystem, partition: int) -> list[dict[str, bytes
 
 @pytest.mark.parametrize("leaves", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
 async def test_fault_19_redis_is_flushed_during_a_bridge(redis_server, leaves):
-    """Nothing can be known of it any more, and nothing is needed: whoever stays is let go by what Twilio says."""
+    """The session is lost, and is not needed: Twilio's own rules disconnect the remaining party."""
     async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
         customer, agent = await system.talking()
         await system.client.flushall()

@@ -49,7 +49,7 @@ async def test_fault_21_scripts_are_flushed_repeatedly(redis_server):
 
         async def forget() -> None:
             nonlocal forgotten
-            # Until it is told: a cancellation can get lost inside the Redis client on Python 3.11.
+            # Until it is reported: a cancellation can get lost inside the Redis client on Python 3.11.
             while goes_on:
                 await system.client.script_flush()
                 forgotten += 1
@@ -88,7 +88,7 @@ async def test_fault_26_redis_is_slow(redis_server, delay_s):
 
 
 def busy_script(client: "redis.Redis") -> str:
-    """Keeps Redis from everything else until it is killed; tells how it ended."""
+    """Blocks Redis until it is killed; returns how it ended."""
     try:
         client.eval("while true do end", 0)
     except redis.ResponseError as error:
@@ -115,7 +115,7 @@ async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
 
 @pytest.fixture
 def newer_redis() -> Iterator[RedisServer]:
-    """One that can be told which keys a command is forbidden for."""
+    """A user for whom a command can be forbidden for certain keys."""
     program = found_programs().get("on-path")
     if program is None:
         pytest.skip("no redis-server on PATH")
@@ -154,7 +154,7 @@ async def has_tried(system: FaultSystem, count: int) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("path", ["/Calls/", "/Participants.json"], ids=["redirect", "dial"])
 async def test_fault_60_outcome_can_not_be_written_for_seconds(newer_redis, path):
-    """Twilio has done it, and no one can be told: it stays in the outbox, and is not done again.
+    """Twilio has done it, but the outcome can't be stored: it stays in the outbox, and is not done again.
 
     Callbacks are lost meanwhile: that the target takes part is known when it should have answered long ago.
     """

@@ -26,7 +26,7 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.redis
 #: Twilio waits for a document this long, seconds. Source: Twilio docs, "Webhooks connection overrides".
 TWILIO_WAITS_S = 15.0
-#: What our slowest answer takes: Redis is silent, and then Twilio is looked at; twice that for a busy machine.
+#: What our slowest answer takes: Redis is silent, and then Twilio is read; twice that for a busy machine.
 ANSWERS_WITHIN_S = 7.4
 #: How long Redis is in trouble in these tests, with what it takes until everyone has noticed that it is over, seconds.
 TROUBLE_S = 6.0

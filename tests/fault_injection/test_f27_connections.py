@@ -23,7 +23,7 @@ from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
-#: Names whose answers can be told apart, and are longer than any place at which a reply is cut.
+#: Names whose answers are distinct, and longer than any point at which a reply is cut.
 NAMES = [letter * 64 for letter in "abcdefgh"]
 #: Of these many bytes at most a reply comes through before it is cut.
 CUT_MAX = 500
@@ -31,7 +31,7 @@ SEEDS = 10_000
 
 
 class Desk:
-    """Everything of ours that asks Redis, each with an answer that belongs to no one else."""
+    """Every component that queries Redis, each with an answer of its own."""
 
     def __init__(self, url: str) -> None:
         self.client: Client = make_client(url, max_connections=8)

@@ -17,7 +17,7 @@ SWEEP_S = 0.5
 
 @pytest.fixture
 async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    # The answer to a look may be among what is lost; it is waited for half a second instead of half a minute.
+    # The answer to a read may be among the lost entries; it is waited for half a second instead of half a minute.
     policy = {"read_timeout_ms": 500}
     async with FaultSystem(redis_server, policy=policy, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
         yield system
@@ -55,7 +55,7 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
 
 
 async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alone(system: FaultSystem) -> None:
-    """Someone has written into a session's hash by hand; what comes of it does not stop its neighbours."""
+    """Someone has edited a session's hash by hand; the damage does not stop its neighbors."""
     broken, _ = await system.talking()
     healthy, agent = await system.talking()
     key = system.keys.session(broken.sid)
@@ -108,7 +108,7 @@ async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:
 
 
 async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(system: FaultSystem) -> None:
-    """All that tells of the end of a call, and a command, vanish undecided; nothing in Redis remembers them."""
+    """All callbacks about a call's end, and a command, vanish undecided; nothing in Redis remembers them."""
     customer, agent = await system.converted()
     stream = stream_of(system.keys, customer.sid)
     await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is left to be confirmed")
@@ -124,7 +124,7 @@ async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(syste
 
     system.start_worker()
 
-    await system.until(customer.sid, state="ended")  # who went first, no one can tell any more
+    await system.until(customer.sid, state="ended")  # who left first is unknown by now
     log = await system.log(customer.sid)
     assert events_of(log, "account_swept"), "the sweep has found it"
     await all_hang_up(system)

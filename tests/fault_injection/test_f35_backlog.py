@@ -25,7 +25,7 @@ GROWS_MAX_KIB = 128 * 1024
 
 
 class QuietWorld(FaultSystem):
-    """Without its history: Redis would tell every command of a million decisions."""
+    """Without its history: Redis would report every command of a million decisions."""
 
     async def __aenter__(self) -> "QuietWorld":
         await LocalSystem.__aenter__(self)
@@ -69,7 +69,7 @@ async def test_fault_35_million_entries_are_decided_in_order_while_others_contin
 
 
 async def two_partitions(system: FaultSystem) -> tuple[tuple[CallHandle, CallHandle], tuple[CallHandle, CallHandle]]:
-    """Two calls whose sessions are in different partitions; the others are let go."""
+    """Two calls whose sessions are in different partitions; the others are hung up."""
     first, *rest = await many_talk(system, 8)
     number = system.keys.partition_of(first[0].sid)
     second = next(talk for talk in rest if system.keys.partition_of(talk[0].sid) != number)
@@ -81,7 +81,7 @@ async def two_partitions(system: FaultSystem) -> tuple[tuple[CallHandle, CallHan
 
 
 async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> None:
-    """What tells of the agent's call over and over, and of calls of sessions that no one knows any more."""
+    """Repeated callbacks about the agent's call, and callbacks about calls of unknown sessions."""
     stream, partition = stream_of(system.keys, customer.sid), system.keys.partition_of(customer.sid)
     about = {"type": "call_progressed", "party": "agent", "call_sid": agent.sid, "source": agent.sid}
     names = [f"gone-{number}" for number in range(400)]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.redis
 _T = TypeVar("_T")
 BOB, EVE = "client:bob", "client:eve"
 CUSTOMER = "+14155550145"
-#: What becomes of the first request, as the sandbox is told, and whether it took effect.
+#: The sandbox's fault for the first request, and whether the request took effect.
 TROUBLES: dict[str, tuple[dict[str, Any], bool]] = {
     "429": ({"status": 429, "retry_after_s": 1}, False),
     "429 without Retry-After": ({"status": 429, "retry_after_s": 0}, False),
@@ -52,7 +52,7 @@ async def converts(system: FaultSystem, customer: CallHandle) -> None:
 
 
 async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
-    """A `call` whose first dial meets a fault; returns what comes of the command."""
+    """A `call` whose first dial meets a fault; returns the command's outcome."""
     system.sandbox.phone(BOB).script_in_turn(answers())
     system.sandbox.phone(EVE).script_in_turn(answers())
     system.sandbox.faults.next_rest("POST", "/Calls.json", To=BOB, **fault)
@@ -60,7 +60,7 @@ async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
 
 
 async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_more(system: FaultSystem) -> None:
-    """A dial by `POST /Calls` can't be looked for, so it is never sent again."""
+    """A dial by `POST /Calls` can't be verified, so it is never sent again."""
     (converted, agent), (joined, _) = await many_talk(system, 2)
     await converts(system, joined)
     system.sandbox.phone(TARGET).script_in_turn(answers())

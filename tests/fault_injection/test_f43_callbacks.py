@@ -67,7 +67,7 @@ class Storm(Faults):
 
 
 async def agrees_with_twilio(system: FaultSystem, session_id: str) -> bool:
-    """Whether the session believes of every party what is so at Twilio: on the phone or not, in the room or not."""
+    """Whether the session agrees with Twilio about each party: on the phone or not, in the conference or not."""
     session, state = await system.session(session_id), system.sandbox.model.state
     for field, call_sid in session.items():
         if not field.endswith(".call_sid") or not call_sid:
@@ -100,7 +100,7 @@ async def plays_a_transfer(system: FaultSystem) -> CallHandle:
 
 @pytest.mark.soak
 async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
-    """But for those by which the session becomes known: looks, timers and the sweep make up for all others."""
+    """Except for callbacks that open the session: reads, timers, and the sweep replace all others."""
     customer, agent = await system.talking()
     system.sandbox.faults.callback_loss = 1.0
 
@@ -232,7 +232,7 @@ async def test_fault_44_callbacks_of_another_account_are_turned_away(system: Fau
 
 
 async def test_fault_44_callbacks_of_an_unknown_session_restore_it(system: FaultSystem) -> None:
-    """What told of the call was lost undecided; the agent's own callbacks tell enough."""
+    """The call's events were lost undecided; the agent's own callbacks say enough."""
     await system.stop_worker()
     customer = await system.customer_calls()
     stream = stream_of(system.keys, customer.sid)

@@ -214,7 +214,7 @@ async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: Faul
 @pytest.mark.soak
 @pytest.mark.timeout(120)
 async def test_fault_47_calls_are_bridged_and_end_while_redis_is_away(redis_program: Path) -> None:
-    """Killed, and silent: the caller talks to the agent, and is let go when the agent hangs up."""
+    """Killed, and silent: the caller talks to the agent, and is disconnected when the agent hangs up."""
     with RedisServer(redis_program, append_only=True) as server:
         async with FaultSystem(server) as system:
             before, _ = await system.talking()

@@ -64,7 +64,7 @@ def of_agent(system: FaultSystem, customer: CallHandle) -> list[DeliveryEntry]:
 async def sends(
     system: FaultSystem, session: aiohttp.ClientSession, base: str, customer: CallHandle, answered: set[str]
 ) -> None:
-    """Tells of calls of a session that no one knows, until no one listens any more; notes whose were answered."""
+    """Sends callbacks about calls of an unknown session until no process listens; records which were answered."""
     seen = of_agent(system, customer)[0]
     while True:
         call_sid, unknown = f"CA{secrets.token_hex(16)}", f"CA{secrets.token_hex(16)}"
@@ -81,7 +81,7 @@ async def sends(
 
 
 async def stored_calls(system: FaultSystem) -> set[str]:
-    """SIDs of the calls that entries on the streams tell of."""
+    """SIDs of the calls in the streams' entries."""
     found: set[str] = set()
     for number in range(system.keys.partitions):
         entries = await system.client.xrange(system.keys.events(number))
@@ -138,7 +138,7 @@ async def test_fault_50_all_workers_are_restarted_in_turn_under_load(redis_serve
             assert await system.stop_worker(index) == 0
         await work
         assert len(times_s) == len(talks) * len(STEPS)
-        # A lease lasts a minute here: whoever waited less was handed over.
+        # A lease lasts a minute here: a shorter wait means a handover.
         assert max(times_s) < 30
         assert {call.status for talk in talks for call in talk} == {"in-progress"}
         assert all(system.redirects_of(agent) == 1 for _, agent in talks)

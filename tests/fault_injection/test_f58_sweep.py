@@ -24,7 +24,7 @@ async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
 
 
 class Held:
-    """Twilio's answers to some reads: made at once, given only when someone lets them go."""
+    """Twilio's answers to some reads: prepared at once, but delivered only when the test releases them."""
 
     def __init__(self, system: FaultSystem, path: str, status: str = "") -> None:
         self.taken, self._go = asyncio.Event(), asyncio.Event()
@@ -72,7 +72,7 @@ async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: F
 
 
 async def test_fault_58_read_older_than_a_leave_brings_no_one_back(system: FaultSystem) -> None:
-    """The sweep suspects something, the session looks; before the picture comes, someone leaves who is in it."""
+    """The sweep suspects something, and the session reads Twilio; a participant leaves before the answer arrives."""
     customer, agent = await system.converted()
     target = await transferred(system, customer)
     looks = Held(system, "/Participants.json")

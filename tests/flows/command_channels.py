@@ -27,7 +27,7 @@ Fields = Mapping[str, str]
 
 
 class ReportedOutcome(NamedTuple):
-    """What whoever gave a command is told of it in the end."""
+    """The final outcome of a command, as its sender sees it."""
 
     status: str
     reason: str
@@ -37,7 +37,7 @@ class CommandChannel(Protocol):
     """One way of giving a command."""
 
     async def give(self, fields: Fields) -> ReportedOutcome:
-        """Gives a command, fields as the stream has them, and waits until nothing more will come of it."""
+        """Gives a command, fields as the stream has them, and waits for its final status."""
         ...
 
     async def publish(self, fields: Fields) -> None:
@@ -46,7 +46,7 @@ class CommandChannel(Protocol):
 
 
 class RedisChannel:
-    """`redis-cli XADD`, and a look at the hash."""
+    """`redis-cli XADD`, then `HGETALL` of the command's hash."""
 
     def __init__(self, system: LocalSystem) -> None:
         self._world = system
@@ -85,7 +85,7 @@ class HttpChannel:
         return await self.outcome(told["command"]) if status == 202 else ReportedOutcome(told["status"], told["reason"])
 
     async def outcome(self, command_id: str) -> ReportedOutcome:
-        """Asks until nothing more will come of it."""
+        """Polls until the status is final."""
         while True:
             _, told = await self.ask("GET", f"/commands/{command_id}")
             if told["status"] in ("done", "failed", "rejected"):
@@ -118,7 +118,7 @@ class CliChannel:
         error = json.loads(err)["error"]
         if code == 1:
             return ReportedOutcome(error["status"], error["reason"])
-        # What is wrong with one argument is told behind the name that it has on the command line.
+        # An error in one argument is reported under its name on the command line.
         found = re.fullmatch(r"Invalid value(?: for '(?:--)?(\w+)')?: (.*)", error["reason"], re.DOTALL)
         assert found is not None, error
         return ReportedOutcome("rejected", f"{found[1].lower()} {found[2]}" if found[1] else found[2])

@@ -28,7 +28,7 @@ class StartChannel(NamedTuple):
     awaited: str
     phone: str
     tune: str
-    #: Whether whoever leaves ends nothing until one is left.
+    #: Whether the conference survives each leave until one party is left.
     is_group: bool = False
 
 
@@ -108,12 +108,12 @@ class ConferenceStart:
         return await outcome_of(self.system, self.command_id) if self.command_id else None
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset(), rooms: int = 1) -> dict[str, str]:
-        """It is over for that reason: nothing is left, no one was dialed twice, and others were told of it once.
+        """It is over for that reason: nothing is left, no one was dialed twice, and one outcome was published.
 
         Args:
             reason: `end_reason`.
             debugger: As in `everybody_is_gone`.
-            rooms: How many conferences one after the other there may have been (count): a straight dial leads into one
+            rooms: How many conferences there may have been in sequence (count): a straight dial leads into one
                 of them, so it is given up with it and placed again.
         """
         ended = await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
@@ -126,7 +126,7 @@ class ConferenceStart:
         return ended
 
     async def fails(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
-        """The other one was not reached: whoever waits is told so, then let go, and so is whoever gave the command."""
+        """The other party was not reached: the waiting one hears why and is hung up; the command reports it."""
         await self.ends(reason, debugger=debugger)
         heard = self.system.listening.whats(self.waiter)
         assert heard[-1] == "said We could not reach anybody. Please try again later. Goodbye.", heard
@@ -176,7 +176,7 @@ async def in_conference(system: LocalSystem, way: str) -> tuple[ConferenceStart,
 
 
 async def waits(opening: ConferenceStart) -> None:
-    """Waits until whoever is to wait hears the tune."""
+    """Waits until the waiting party hears the wait audio."""
 
     async def does() -> bool:
         return bool(hears(opening.system, opening.waiter) == opening.way.tune)

@@ -16,8 +16,8 @@ SECOND = "+14155550178"
 CAROL = "client:carol"
 #: Twilio's code for a `<Conference>` whose SID is that of one that is over.
 CONFERENCE_OVER = 13236
-#: The longest that a customer may hear nothing between one voice or tune and the next, real seconds: a REST request, a
-#: webhook or two, and room for a busy machine.
+#: The longest that a customer may hear nothing between one voice or audio and the next, real seconds: a REST request, a
+#: webhook or two, and a margin for a busy machine.
 GAP_MAX_S = 0.3
 
 
@@ -30,7 +30,7 @@ class Talk(NamedTuple):
 
 
 async def talking(system: LocalSystem, direction: str = "inbound", *, in_room: bool = False) -> Talk:
-    """Brings customer and agent together, whoever called whom.
+    """Connects customer and agent, in either direction.
 
     Args:
         system: Where.
@@ -94,12 +94,12 @@ async def begins(system: LocalSystem, kind: str, session: str, **fields: str) ->
 
 
 async def outcome_of(system: LocalSystem, command_id: str) -> CommandOutcome:
-    """Waits until nothing more comes of a command."""
+    """Waits until a command's status is final."""
     return await command_stream.wait_for_outcome(system.client, system.keys, command_id, DEADLINE_S)
 
 
 async def outcomes(system: LocalSystem) -> list[dict[str, str]]:
-    """What other systems were told, oldest first."""
+    """The entries of the outcomes stream, oldest first."""
     entries = await system.client.xrange(system.keys.outcomes)
     return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
 
@@ -159,7 +159,7 @@ async def everybody_is_gone(
     assert ended["end_reason"] == reason, ended
     await system.settled()
     entries = system.sandbox.request_log.errors()
-    # Who comes by a document of ours, because no one is added before the start, may come right after the end.
+    # A party who joins by our TwiML, because no one is added before the start, may join right after the end.
     may_come_late = {CONFERENCE_OVER} if system.sandbox.model.behavior.add_before_start == "refused" else set()
     assert {entry.code for entry in entries} - may_come_late == debugger - may_come_late, entries
     return ended
@@ -172,7 +172,7 @@ async def ended_by_command(system: LocalSystem, session: str) -> None:
 
 
 async def goes_on_and_ends(system: LocalSystem, customer: CallHandle, agent: CallHandle) -> None:
-    """Customer and agent talk as if nothing had happened, until they are let go."""
+    """Customer and agent talk as before, until they are hung up."""
     await until_hears(system, customer, [agent])
     await until_hears(system, agent, [customer])
     await system.until(customer.sid, state="conferenced", phase="")
@@ -180,6 +180,6 @@ async def goes_on_and_ends(system: LocalSystem, customer: CallHandle, agent: Cal
 
 
 async def talks_and_ends(system: LocalSystem, customer: CallHandle, agent: CallHandle, target: CallHandle) -> None:
-    """All three talk, until they are let go."""
+    """All three talk, until they are hung up."""
     await until_hears(system, target, [customer, agent])
     await ended_by_command(system, customer.sid)

@@ -151,7 +151,7 @@ class GroupCall:
         await self.party(party, status="left")
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
-        """It is over for that reason, nothing is left of it, and others were told of it once."""
+        """It is over for that reason, nothing is left of it, and one outcome was published."""
         await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
         for command_id in self.given:
             assert (await outcome_of(self.system, command_id)).is_final

@@ -81,9 +81,9 @@ class SmallSystem:
                 call.hang_up()
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> list[dict[str, str]]:
-        """It is over for that reason, and nothing is left; returns what other systems were told of the transfer.
+        """It is over for that reason, and nothing is left; returns the transfer's published outcomes.
 
-        No one was dialed twice, what was answered is still the answer, and of each thing that is over was told once.
+        No one was dialed twice, final statuses stayed the same, and each end was published once.
         """
         before = await self.answers()
         await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
@@ -95,7 +95,7 @@ class SmallSystem:
         return [entry for entry in told if entry["kind"] == "transfer"]
 
     async def company(self) -> str:
-        """Waits until everything is at rest; tells who talks with the customer then, and lets the customer hang up.
+        """Waits until everything is idle; returns who talks with the customer then, and hangs the customer up.
 
         `agent` is who had the call at first, `target` whom the transfer dialed, `recalled` the agent rung again, and
         `no one` where it is all over.
@@ -129,7 +129,7 @@ class SmallSystem:
         return (await self.system.session(self.id)).get("transfer.stage") == "over"
 
     async def told(self) -> tuple[str, str]:
-        """What other systems were told of the one transfer: its result and reason."""
+        """The published outcome of the only transfer: its result and reason."""
         (entry,) = [entry for entry in await outcomes(self.system) if entry["kind"] == "transfer"]
         return entry["result"], entry["reason"]
 
@@ -233,7 +233,7 @@ class Stage:
         return seen
 
     async def play_at_every_step(self) -> None:
-        """The story without interruption tells how many steps there are; then one story for each."""
+        """The scenario without interruption shows how many steps there are; then one scenario for each."""
         steps = await self.play(0)
         assert steps > 1
         places = asyncio.Semaphore(AT_ONCE)
@@ -283,6 +283,6 @@ def says(kind: str) -> Act:
 
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers take events one by one, and answers are looked for more often."""
+    """Workers process events one by one, and poll for answers more often."""
     monkeypatch.setattr("conferral.worker.consumer.partition_consumer.BATCH_MAX", 1)
     monkeypatch.setattr("conferral.storage.commands.command_stream.POLL_EVERY_S", 0.01)

@@ -154,7 +154,7 @@ async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(red
 
 
 async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):
-    """Twilio has tried it again by then, and the fallback is not told how the `<Dial>` has ended."""
+    """Twilio has retried it by then, and the fallback request does not say how the `<Dial>` ended."""
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as system:
         system.agent_phone.script_in_turn(busy())
         system.sandbox.faults.fail_fetches("/voice/dial-action", status=503)

@@ -82,7 +82,7 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
 
 
 async def test_target_is_dialed_directly_into_the_conference_without_audible_ringing(system):
-    """Whoever waits has our ring-back. By the conference's SID, so that a late leg can't open a second room."""
+    """The waiting party hears our ringback. By the conference's SID, so that a late leg can't open a second one."""
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(answers())
     await done(system, "transfer", talk.session, to=TARGET, mode="blind")
@@ -174,7 +174,7 @@ async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 async def test_call_is_handed_on_and_on(system, direction):
-    """Whoever has taken it is the agent then, and may hand it over as well."""
+    """The party that took the call is the agent then, and may transfer it, too."""
     talk = await talking(system, direction)
     for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
         system.sandbox.phone(address).script_in_turn(answers())
@@ -223,7 +223,7 @@ async def test_customer_hanging_up_while_being_moved_leaves_no_one_behind(system
     at_request(system, step, path, talk.customer.hang_up, **params)
     await failed(system, "customer-left", "transfer", talk.session, to=TARGET, mode="blind")
     await everybody_is_gone(system, talk.session, "customer-left")
-    # Where he had reached the room, the target's phone may have rung for a moment.
+    # If the customer had reached the conference, the target's phone may have rung for a moment.
     assert dials_to(system, TARGET) <= 1
 
 

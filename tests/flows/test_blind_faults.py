@@ -93,7 +93,7 @@ async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(sys
     await is_handed_over(system, talk)
 
 
-# ---- the customer's way into the room, where he has called -----------------------------------------------------------
+# ---- an inbound customer's way into the conference -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"cut": "before"}, {"cut": "after"}, {"status": 429}])
@@ -131,7 +131,7 @@ async def test_customer_join_without_callback_is_found_by_a_read(system, directi
     await is_handed_over(system, talk)
 
 
-# ---- the tune that he waits with -------------------------------------------------------------------------------------
+# ---- the wait audio --------------------------------------------------------------------------------------------------
 
 
 @BOTH_DIRECTIONS
@@ -141,7 +141,7 @@ async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
 
-    Whoever is dialed into the one that is over can't reach him, so the agent is rung again. He is told why, which
+    A party dialed into the ended one can't reach them, so the agent is rung again. The agent hears why, which
     takes time: so the local Twilio's clock runs faster.
     """
     async with LocalSystem(redis_server.url, speed=20) as system:
@@ -159,7 +159,7 @@ async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_
         await system.until(talk.session, state="ended", end_reason="customer-left")
         await system.settled()
         assert dials_to(system, TARGET) <= 1
-        # Where the end is told late, the agent may be led into the conference that is over, and is rung a second time.
+        # If the end is reported late, the agent may join the ended conference, and is rung a second time.
         may_be = {11200, 13236} if late == "conference-end" else {11200}
         assert {entry.code for entry in system.sandbox.request_log.errors()} <= may_be
 

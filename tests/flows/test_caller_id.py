@@ -33,7 +33,7 @@ WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["strai
 
 
 def showing_customers(redis_server, **options):
-    """A world in which Twilio checks who may be shown, as in earnest."""
+    """A system in which Twilio checks the caller ID, as in production."""
     rules = Behavior(verify_callers=True, **options)
     return LocalSystem(redis_server.url, speed=20, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer")
 

@@ -22,7 +22,7 @@ async def system(redis_server):
 
 
 async def refused(system, call):
-    """A browser's call is not placed: it hears so and is let go, and no one was dialed for it."""
+    """A browser's call is not placed: the user hears so and is hung up, and no one was dialed."""
     await system.sandbox.wait_until(lambda: call.status == "completed", 10)
     assert sounds(system, call) == [NOT_PLACED]
     assert not await system.session(call.sid)

@@ -1,4 +1,4 @@
-"""What Twilio tells of conferences and recordings: understood where it can be, else kept in the session's log."""
+"""Twilio's callbacks about conferences and recordings: parsed if possible, else kept in the session's log."""
 
 import json
 

@@ -67,7 +67,7 @@ async def test_completed_consult_was_never_heard_by_the_customer(system, start):
     await trio.only_two_talk("customer", "target")
     assert trio.agent.status == "completed"
     session = await trio.until(**{"party.agent.end_on_exit": "true"})
-    # Whom the customer talks to is the agent now, and leaving ends the room as it did before.
+    # The party that talks to the customer is the agent now, and leaving ends the conference as before.
     assert trio.asked()[-2:] == ["unhold customer", "hang up agent"]
     assert parties(session) == {
         "customer": ("customer-1", "connected"),
@@ -138,7 +138,7 @@ async def test_swap_changes_the_agents_counterpart_and_complete_connects_the_oth
         before = len(trio.asked())
         await trio.done("swap")
         first, second = ("customer", "target") if number % 2 else ("target", "customer")
-        # The one is held before the other is let back, so that they never hear each other in between.
+        # The one is held before the other is unheld, so that they never hear each other in between.
         assert trio.asked()[before:] == [f"hold {first}", f"unhold {second}"]
         await trio.only_two_talk("agent", second)
         await trio.hear(**{first: "music"})

@@ -46,7 +46,7 @@ async def test_customer_who_can_not_be_held_is_not_talked_about(system):
 
 
 async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
-    """Twilio holds him but answers with errors, and neither callback nor look shows it in time."""
+    """Twilio holds the customer but answers with errors, and neither callback nor read shows it in time."""
     trio = await two(system)
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=500, moment="after")
     system.sandbox.faults.lose_callbacks("participant-hold", count=20)

@@ -81,7 +81,7 @@ async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, s
 
 
 async def test_session_requested_again_under_the_same_id_is_opened_once(system, api):
-    """As whoever had no answer does; and another under the session's id is refused, whether it has begun or not."""
+    """As a client without an answer does; another `call` with the same id is refused, begun or not."""
     system.sandbox.phone(CUSTOMER).script_in_turn(answers())
     body = {"agent": AGENT, "customer": CUSTOMER, "session": "order-7", "id": "job-7"}
     answered = await asyncio.gather(*(api.ask("POST", "/sessions", json=body) for _ in range(3)))
@@ -143,7 +143,7 @@ async def test_list_has_each_session_that_stays_once_while_others_come_and_go(sy
         left.hang_up()
         await system.until(left.sid, state="ended")
     assert sorted(name for name, _ in seen if name in staying) == sorted(staying)
-    # Each row was true when it was told: whoever was told of as live may have ended since.
+    # Each row was true when it was read: a session listed as live may have ended since.
     assert len(set(seen)) == len(seen)
     assert not state or {shown for _, shown in seen} == {state}
 

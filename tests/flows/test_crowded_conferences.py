@@ -1,4 +1,4 @@
-"""Conferences of up to 250, the most that Twilio allows, of whose guests only a read tells."""
+"""Conferences of up to 250, the most that Twilio allows, whose guests only a read shows."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

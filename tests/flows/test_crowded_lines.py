@@ -1,4 +1,4 @@
-"""What waits in a line keeps no one waiting: withdrawn dials, slow looks, hang-ups that take their time."""
+"""Queued requests delay no others: withdrawn dials, slow reads, slow hang-ups."""
 
 import asyncio
 import time
@@ -40,7 +40,7 @@ async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_custome
 
 
 async def test_customer_returns_to_the_agent_while_a_read_hangs(redis_server) -> None:
-    """Whoever is in the room by early media alone is looked at now and then."""
+    """A party in the conference by early media alone is read now and then."""
     async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
         talk = await talking(system, in_room=True)

@@ -123,7 +123,7 @@ async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
     first = await dialled(system.sandbox, TARGET)
     for kind, named in (("swap", first.sid), ("swap", agent.sid), ("complete", first.sid)):
         assert (await done(system, kind, named)).session == customer.sid
-    # The call of someone who has left still tells the session.
+    # The call of a party that has left still identifies the session.
     await done(system, "transfer", agent.sid, to=SECOND, mode="warm")
     second = await dialled(system.sandbox, SECOND)
     await done(system, "end", second.sid)

@@ -1,4 +1,4 @@
-"""Dialling someone by REST: what Twilio is asked, and never twice, whatever becomes of requests and callbacks."""
+"""Dialing by REST: which requests Twilio gets, and none twice, whatever happens to requests and callbacks."""
 
 import pytest
 
@@ -64,7 +64,7 @@ async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mod
     target = (await dialled(system.sandbox, TARGET)).record
     room = system.sandbox.model.state.conferences[session["conference_sid"]]
     assert target.sid in room.participants
-    # Every join but the first names the room by its SID, so that no one can open a second one.
+    # Every join but the first names the conference by its SID, so that no one can open a second one.
     assert len(system.sandbox.model.state.conferences) == 1
     await ended_by_command(system, customer.sid)
 
@@ -165,7 +165,7 @@ async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_th
 
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
-    """Neither callback nor list tells of it in time; the phone is picked up when no one waits any more."""
+    """Neither callback nor list reports it in time; the phone is answered when no one waits any more."""
     async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:
         system.sandbox.phone(TARGET).script_in_turn(rings())
         customer, agent = await system.converted()
@@ -273,7 +273,7 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system,
     await talks_and_ends(system, customer, agent, await dialled(system.sandbox, TARGET))
 
 
-# ---- one room ----------------------------------------------------------------------------------------------------
+# ---- one conference --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{}, {"brief": "Mrs Weber."}], ids=["straight", "gated"])

@@ -37,7 +37,7 @@ def path(tmp_path):
 
 
 class Elsewhere:
-    """Someone else's server: a survey, and a tune."""
+    """A foreign server: a survey, and wait music."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -177,7 +177,7 @@ max_participants = 5
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however_it_comes_in(redis_server, path, mode):
-    """By TwiML: both legs of a conversion, whoever waits, a gated target. By REST: a straight target."""
+    """By TwiML: both legs of a conversion, a waiting party, a gated target. By REST: a straight target."""
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "{mode}"\nagents = ["desk"]\n{ATTRIBUTES}')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         for address in (TARGET, CAROL):

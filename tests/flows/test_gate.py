@@ -1,4 +1,4 @@
-"""The gate: whoever is dialed hears what it is about and takes the call, or not; no one else hears any of it."""
+"""The gate: the dialed party hears the brief and takes the call, or not; no one else hears any of it."""
 
 import asyncio
 import signal
@@ -402,7 +402,7 @@ async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_serv
 
 
 async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server):
-    """No one can tell whether someone else has taken the call, so no one is let in."""
+    """Whether someone else has taken the call is unknown, so no one is admitted."""
     system.sandbox.phone(TARGET).script_in_turn(rings())
     customer, agent = await system.converted()
     command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")

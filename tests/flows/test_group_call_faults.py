@@ -1,6 +1,6 @@
 """Parties come and go while Twilio's answers and callbacks go wrong, workers die over requests, and people leave.
 
-Whoever whispers is never heard by the customer, and no one is dialed twice.
+The customer never hears a whispering supervisor, and no one is dialed twice.
 """
 
 import asyncio
@@ -233,7 +233,7 @@ async def test_anything_may_happen_at_any_step(redis_server, act):
 
 
 async def test_everything_about_an_added_party_may_be_lost(redis_server):
-    """A look at Twilio tells of the answer, and the end reaches a party of whom no callback ever told."""
+    """A read shows the answer, and the end reaches a party that no callback ever reported."""
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100}) as system:
         crowd = await two(system)
         for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):

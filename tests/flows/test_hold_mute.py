@@ -60,7 +60,7 @@ async def test_held_party_hears_music_and_is_heard_by_no_one_until_unheld(system
     assert (await crowd.shown("held"))[who] == "true"
     held_s = system.listening.now()
     await crowd.rejected("", "hold", party=other)
-    # A held party is company: no one is let go.
+    # A held party counts as present: no one is disconnected.
     assert "lone" not in (await crowd.session()).get("timers", "")
     assert system.listening.never_heard(crowd[who], crowd[other], held_s)
     await crowd.done("unhold", party=crowd[who].sid)
@@ -210,7 +210,7 @@ async def test_refused_change_has_failed_and_leaves_everything_as_it_was(redis_s
         status, _ = await crowd.outcome(await crowd.say(kind, party="customer"))
         assert status == "failed"
         system.sandbox.faults.clear()
-        # A hold that came to nothing is not kept in mind; whoever is to hear again is let back all the same.
+        # A failed hold is forgotten; the unhold is sent all the same.
         if kind == "unhold":
             await crowd.talk()
         elif kind in ("hold", "mute"):
@@ -257,7 +257,7 @@ async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(sys
 @pytest.mark.parametrize("held", ["customer", "agent", "bob"])
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_transfer_with_a_held_party(system, held, mode):
-    """Whoever is held is let back where the transfer needs it; in a warm one and a consult that is everyone."""
+    """Held parties are unheld if the transfer needs it; in a warm one and a consult that is everyone."""
     crowd = await two(system)
     if held == "bob":
         await crowd.add("bob", BOB)

@@ -172,7 +172,7 @@ async def test_inbound_party_hanging_up_around_the_redirect_leaves_no_one_behind
 
     system.sandbox.on_rest = hang_up
     outcome = await system.command("convert", customer.sid)
-    # After the redirect both may have been in the room for a moment: then the conversion was done.
+    # After the redirect both may have been in the conference for a moment: then the conversion was done.
     assert outcome.status in ("failed", "done")
     session = await system.until(customer.sid, state="ended")
     assert session["end_reason"] == f"{leaver}-left"
@@ -249,7 +249,7 @@ async def test_failed_dial_action_is_requested_again_by_twilio(system):
 
 
 async def test_customer_who_never_arrives_is_moved_once_and_the_call_continues(system):
-    """No URL of ours answers Twilio, so the action can't bring him in; he is moved while Twilio still tries."""
+    """None of our URLs answers Twilio, so the action can't move the caller; a redirect does while Twilio retries."""
     customer, _ = await system.talking()
     system.sandbox.faults.fail_fetches("/voice/", status=0, count=8)
     outcome = await system.command("convert", customer.sid)

@@ -1,4 +1,4 @@
-"""Redis forgets everything while people talk: conferences of ours are found by the sweep, and no one is left alone."""
+"""Redis loses everything while people talk: the sweep finds our conferences, and no one is left alone."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ async def test_conferences_of_others_are_left_alone_though_they_are_named_as_our
 
 
 async def waits(system: LocalSystem) -> CallHandle:
-    """A caller waits in a conference; nothing that tells of him arrives, but for what his own wait URL asks for."""
+    """A caller waits in a conference; no callback about them arrives except requests to the wait URL."""
     system.sandbox.add_number(NUMBER, voice_url=f"{system.public_url}/voice/conference")
     return await system.sandbox.call_in(CUSTOMER, NUMBER)
 

@@ -80,7 +80,7 @@ async def test_hanging_up_an_unconverted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound")
     {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
     await everybody_is_gone(system, talk.session, f"{leaver}-left")
-    # The action's document hangs the agent up where the customer goes first; no one is told anything.
+    # The action's TwiML hangs the agent up if the customer leaves first; no one hears a sentence.
     assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
     assert not any(str(what).startswith("said") for what in sounds(system, talk.agent))
 

@@ -26,7 +26,7 @@ OF_AGENT, OF_CUSTOMER = {"To": AGENT}, {"To": CUSTOMER}
 
 @pytest.fixture
 async def system(redis_server):
-    # No one rings for that long: it makes the looks at Twilio come soon.
+    # No one rings for that long: it makes the reads come soon.
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
         system.sandbox.phone(CUSTOMER).script_in_turn(answers())
         yield system
@@ -85,7 +85,7 @@ async def test_refusal_of_the_agents_dial_ends_it(system, status):
 
 @pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
 async def test_callbacks_of_the_agent_that_are_lost_change_nothing(system, event):
-    """The gate tells that he has answered."""
+    """The gate reports that the agent has answered."""
     system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_AGENT)
     await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
 

@@ -1,4 +1,4 @@
-"""What other systems are told: one entry for each finished transfer and one for each session that has ended."""
+"""The outcomes stream: one entry for each finished transfer and one for each ended session."""
 
 from datetime import datetime
 
@@ -34,7 +34,7 @@ async def system(redis_server):
 
 
 async def told(system):
-    """What was told, oldest first, once everything is over; without the entries that are repetitions."""
+    """The published entries, oldest first, once everything is over; without repetitions."""
     entries = {}
     for entry in await outcomes(system):
         assert list(entry) == FIELDS

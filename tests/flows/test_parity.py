@@ -69,7 +69,7 @@ def read(words: list[str]) -> Fields:
 
 
 TYPED = [read(words) for words in example_lines("From a terminal")]
-#: What the examples are told, but for those that are done, in the session that they lead through.
+#: The outcomes of the examples, except for successes, in the session that they go through.
 REFUSED = {"cancel": "no transfer is in progress; allowed now: "}
 
 
@@ -90,7 +90,7 @@ def everybody_answers(system: LocalSystem) -> None:
 
 @pytest.mark.parametrize("name", WAYS)
 async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, name):
-    """One session is led through all of them, and whoever gives them is told the same whichever way it is."""
+    """One session goes through all of them, and each channel gets the same outcomes."""
     async with world_of(redis_server, speed=FAST) as system, every_channel(system, name) as ways:
         everybody_answers(system)
         session = f"order-{name}"
@@ -198,7 +198,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "say": (LONG, BELL),
     "action": ("", "rewind"),
 }
-#: Ids of no session, and how they are told again: never a number.
+#: Ids of no session, and how errors show them: never a number.
 NOBODYS = {"CA404": "CA404", "14155550199": "(digits alone)"}
 #: Well formed, and yet no one may be dialed so: each is turned away where commands are routed.
 MAY_NOT: tuple[Fields, ...] = ({"to": "+19005550100"}, {"to": "nobody"}, {"to": "911"}, {"to": "sip:x@example.com"})
@@ -248,7 +248,7 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
 async def told_of(
     ways: dict[str, CommandChannel], kind: str, changed: Fields, session: str
 ) -> dict[str, ReportedOutcome]:
-    """What every way is told of a command with something wrong in it; `digits` are not for every phone."""
+    """The outcome that every channel gets for an invalid command; `digits` are not for every phone."""
     whole = {"session": "order-7" if kind == "call" else session, **WHOLE[kind], "digits": "", **changed}
     fields = {"type": kind} | {name: text for name, text in whole.items() if text or name in changed}
     # `--confirm` has no value.

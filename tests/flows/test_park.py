@@ -63,18 +63,18 @@ async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
 
 
 def tunes(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
-    """What someone has heard, whatever plays again and again told once."""
+    """What a party has heard; looped audio counts once."""
     return [what for what, _ in groupby(sounds(system, call, since_s))]
 
 
 async def transfers(system: LocalSystem) -> list[tuple[str, str, str, str]]:
-    """What other systems were told of parking, of each retrieve and of each recall."""
+    """The published outcomes of parking, of each retrieve, and of each recall."""
     told = [entry for entry in await outcomes(system) if entry["kind"] == "transfer"]
     return [(entry["mode"], entry["to"], entry["result"], entry["reason"]) for entry in told]
 
 
 async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
-    """The customer hangs up, whoever was with him is let go, and nothing is left."""
+    """The customer hangs up, the other party is disconnected, and nothing is left."""
     talk.customer.hang_up()
     await everybody_is_gone(system, talk.session, "customer-left")
 

@@ -59,13 +59,13 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
     await everybody_is_gone(system, talk.session, "customer-left", debugger=debugger)
 
 
-# ---- park: what Twilio does not tell -----------------------------------------------------------------------------
+# ---- park: callbacks that Twilio does not send -----------------------------------------------------------------------
 
 
 @STARTS
 @pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
 async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server, direction, in_room, fault):
-    """Of every one that tells of joining, holding, leaving and of the agent's end."""
+    """Every callback about joining, holding, leaving, and the agent's end."""
     async with LocalSystem(redis_server.url) as system:
         system.sandbox.phone(TARGET).script_in_turn(answers())
         talk = await talking(system, direction, in_room=in_room)
@@ -154,7 +154,7 @@ async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_
         await everybody_is_gone(system, talk.session, "agent-left")
 
 
-# ---- the tune ----------------------------------------------------------------------------------------------------
+# ---- the wait audio --------------------------------------------------------------------------------------------------
 
 
 @BOTH_DIRECTIONS
@@ -241,7 +241,7 @@ async def parks(cast: SmallSystem) -> None:
 
 
 async def all_is_well(cast: SmallSystem, expected: Sequence[tuple[str, ...]]) -> None:
-    """The customer talks to whoever took the call up, or hears music, or all is over, each as the commands say."""
+    """The customer talks to the retriever, or hears music, or all is over, each as the commands say."""
     found = await cast.answers()
 
     async def at_rest() -> bool:
@@ -254,7 +254,7 @@ async def all_is_well(cast: SmallSystem, expected: Sequence[tuple[str, ...]]) ->
     session = await cast.system.session(cast.id)
     heard = cast.system.listening.hears(cast.customer)
     if session["state"] == "ended":
-        # Whoever was let in at our gate may come to the conference when it is just over.
+        # A party admitted at our gate may reach the conference when it has just ended.
         codes = {entry.code for entry in cast.system.sandbox.request_log.errors()}
         await cast.ends(session["end_reason"], debugger=frozenset(codes & {13236}))
         shown = session["end_reason"]

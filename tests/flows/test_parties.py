@@ -173,7 +173,7 @@ async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system
     await crowd.let_go()
 
 
-# ---- whoever hangs up while it rings -----------------------------------------------------------------------------
+# ---- a party hangs up while another is dialed ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("leaver, stays", [("customer", "agent"), ("agent", "customer")])
@@ -183,7 +183,7 @@ async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_u
     added, bob = await crowd.rings("bob", BOB, rings())
     await crowd.party("bob", status="ringing")
     await crowd.leaves(leaver)
-    # No one is let go while someone is being dialed.
+    # No one is disconnected while someone is being dialed.
     assert crowd[stays].status == "in-progress"
     crowd.people["bob"] = bob
     if answered:

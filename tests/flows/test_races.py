@@ -30,7 +30,7 @@ __all__ = ["one_by_one"]
 
 
 async def customer_leaves(cast: SmallSystem) -> None:
-    """Twilio tells of the customer's end before that of a target who is put out by it."""
+    """Twilio reports the customer's end before that of a target who is disconnected by it."""
     cast.system.sandbox.faults.delay_callbacks("completed", 0.1, To=TARGET)
     cast.hang_up("customer")
 
@@ -60,7 +60,7 @@ async def test_customer_leaving_at_any_step_hangs_up_everyone(redis_server, plot
 
 #: A consult without the steps in between.
 SHORT: Sequence[Command] = (CONSULT[0], CONSULT[-1])
-#: Why a transfer of these stories can fail, in the words that commands and other systems are told.
+#: Why a transfer of these scenarios can fail, as commands and the outcomes stream report it.
 REASONS = {"", "no-answer", "hung-up", "target-left", "agent-left", "customer-left", "cancelled", "command"}
 
 
@@ -116,7 +116,7 @@ async def rings_for_consult(cast: SmallSystem) -> None:
 
 
 async def target_answers(cast: SmallSystem) -> None:
-    """Twilio tells of the join a moment later than of the answer."""
+    """Twilio reports the join a moment later than the answer."""
     cast.system.sandbox.faults.delay_callbacks("participant-join", 0.05)
     cast.target.answer()
     await cast.is_quiet()

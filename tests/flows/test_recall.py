@@ -40,7 +40,7 @@ SPEED = 20
 
 
 def quick_world(redis_server, **settings):
-    # A second of real time, so that whoever picks up does so in time on a busy machine as well.
+    # A second of real time, so that an answer comes in time on a busy machine, too.
     return LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=20, **settings)
 
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 
 @dataclass(frozen=True)
 class Trouble:
-    """A Redis that takes no writes: how it comes about, how it is fixed, and how it is told."""
+    """A Redis that refuses writes: how to cause it, how to fix it, and how it is reported."""
 
     state: str
     begin: Callable[[RedisServer], None]

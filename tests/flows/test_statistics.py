@@ -1,4 +1,4 @@
-"""What is counted in several places comes to the same, and processes tell what they have done."""
+"""Figures counted in several places are equal, and processes report what they have done."""
 
 import pytest
 
@@ -48,7 +48,7 @@ async def test_counts_agree_wherever_they_are_shown(redis_server: RedisServer) -
         measured = rates(before, after)
         assert measured is not None
         assert measured.events > 0
-        # Whoever hangs up takes the other one along, so our own request for that may come too late.
+        # A party that hangs up ends the other's call, so our own request for that may come too late.
         assert measured.failures.keys() <= {"21220"}
         (worker,) = after.processes
         assert (worker.kind, worker.name) == ("worker", system.workers[0].name)

@@ -1,4 +1,4 @@
-"""Supervisors: what each party hears of whom in each mode, whoever leaves, whatever Twilio refuses."""
+"""Supervisors: who hears whom in each mode, after each leave, and whatever Twilio refuses."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.support.phones import answers, busy, dialled, presses, refuses, rings
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
 MODES = ("monitor", "whisper", "barge")
-#: From the leaving of a coached agent to the mute of whoever coached him: a callback, a request and a busy machine.
+#: From the leave of a coached agent to the mute of the coach: a callback, a request and a busy machine.
 AWAY_S = 0.5
 #: What Twilio is asked so that a mode comes true.
 ASKED = {
@@ -65,7 +65,7 @@ async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system,
     assert asked["Coaching"] in ("", "false")
     assert asked["EarlyMedia"] == asked["StartConferenceOnEnter"] == "false"
     crowd["customer"].hang_up()
-    # A supervisor is no company: whoever is left with one is let go.
+    # A supervisor doesn't count as a party: someone left with one is disconnected.
     await crowd.ends("customer-left")
 
 
@@ -142,7 +142,7 @@ async def test_party_left_with_a_supervisor_is_alone(system, mode, leaver):
     system.end_calls_in_test()
     crowd[leaver].hang_up()
     await crowd.ends(f"{leaver}-left")
-    # Of an agent who hangs up no one knows before: until that is told, Twilio lets all hear who whispered to him.
+    # A hang-up is not known in advance: until it is reported, Twilio lets everyone hear the whispering supervisor.
     heard_s = system.listening.seconds(customer, supervisor)
     assert mode == "barge" or heard_s < (AWAY_S if (mode, leaver) == ("whisper", "agent") else 0.001)
 
@@ -249,7 +249,7 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
     # Twilio lets all hear him from the agent's leaving on; what lies between is a callback and a request.
     assert system.listening.seconds(crowd["customer"], crowd["supervisor"], left_s) < AWAY_S, crowd.heard()
 
-    async def is_muted() -> bool:  # where no one hears him before either, hearing tells nothing of it
+    async def is_muted() -> bool:  # if no one hears the supervisor before either, hearing proves nothing
         return (await crowd.member("supervisor")).muted
 
     await system.eventually(is_muted, "the supervisor is muted")

@@ -1,4 +1,4 @@
-"""Whoever is alone is found by the account's lists when nothing is told any more, and no one else is touched."""
+"""The account's lists find lone parties when callbacks are lost, and no one else is touched."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -147,11 +147,11 @@ FLOWS = {
 }
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- what is reported ------------------------------------------------------------------------------------------------
 
 
 def lose_conference_events(system: LocalSystem) -> None:
-    """No one is told any more who comes into a conference and who leaves it."""
+    """No callback reports any more who joins or leaves a conference."""
     for event in CONFERENCE_EVENTS:
         system.sandbox.faults.lose_callbacks(event, count=10_000)
 
@@ -194,7 +194,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
 
 
 async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
-    """Someone hangs up, of which no one is told: the grace and one sweep later everything is over."""
+    """Someone hangs up without a callback: the grace and one sweep later everything is over."""
     system = crowd.system
     began_s = system.clock.monotonic_s()
     crowd[flow.leaver].hang_up()
@@ -208,7 +208,7 @@ async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
 
 
 async def nothing_is_left(crowd: GroupCall, reason: str) -> None:
-    """No call, no timer, no effect; and others were told of the end once."""
+    """No call, no timer, no effect; and the end was published once."""
     await crowd.system.settled()
     told = [entry for entry in await outcomes(crowd.system) if entry["kind"] == "session"]
     assert [(entry["session"], entry["reason"]) for entry in told] == [(crowd.id, reason)]
@@ -239,7 +239,7 @@ async def test_lone_participant_is_found_without_any_callbacks(system, name):
     "name", [name if name == "waiting-agent" else pytest.param(name, marks=pytest.mark.soak) for name in FLOWS]
 )
 async def test_lone_participant_is_released_without_any_conference_events(system, name):
-    """What comes of calls is enough; no one is dialed twice on the way."""
+    """The calls' own callbacks are enough; no one is dialed twice on the way."""
     flow = FLOWS[name]
     others = foreigners(system)
     system.end_calls_in_test()
@@ -349,7 +349,7 @@ async def survey(sentence: str) -> AsyncIterator[str]:
 @pytest.mark.soak
 @pytest.mark.processes
 async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_server, tmp_path):
-    """No one is told of the leaving, and the worker that would have found it dies in the same moment."""
+    """No callback reports the leave, and the worker that would have found it dies at the same moment."""
     lease_ms = 1_000
     async with LocalSystem(redis_server.url, workers=0, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
         policy = asdict(replace(make_policy(system.settings), **FAST))

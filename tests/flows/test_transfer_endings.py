@@ -1,4 +1,4 @@
-"""Whoever hangs up while a transfer runs, however far it has come: who is let go, and who goes on with whom."""
+"""A party hangs up at any point of a transfer: who is disconnected, and who continues with whom."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def go_on(halt: Halt | None) -> None:
 
 
 async def is_told(trio: ThreePartyCall, status: str, reason: str = "") -> None:
-    """Whoever asked for the transfer, before it was done, is told so; no one is told twice."""
+    """The transfer's sender gets this outcome if the transfer was unfinished; none is reported twice."""
     if trio.transfer_id:
         outcome = await outcome_of(trio.system, trio.transfer_id)
         assert (outcome.status, outcome.reason) == (status, reason)
@@ -71,14 +71,14 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     go_on(halt)
     target = trio.target = await dialled(system.sandbox, TARGET)
     session = await trio.until(phase="blind", transfer_status="ringing")
-    # Whoever is on hold already may hear his music to its end before he hears ringing.
+    # A party on hold may hear the music to its end before the ringing.
     await trio.hears_a_tune("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
     assert held(session) <= {"customer"}
     target.answer()
     await trio.only_two_talk("customer", "target")
     await is_handed_over(trio)
     await is_told(trio, "done")
-    # Twilio's own way from one room or document to the next, and once more for a hold.
+    # Twilio's own time from one conference or document to the next, and once more for a hold.
     assert trio.customer_was_never_in_silence(GAP_S + LATE_S), trio.heard()
     trio.target.hang_up()
     await everybody_is_gone(system, trio.id, "agent-left")

@@ -1,7 +1,7 @@
 """Twilio's answers go wrong or get lost in the middle of a consult and of a blind transfer, each request and callback.
 
 Whatever happens, each command has one answer, no one is dialed twice, and the customer never hears the consult. A lost
-`participant-leave` of a conference that has settled is not told here: there is no transfer left that would look.
+`participant-leave` of a settled conference is not covered here: no transfer is left that would read it.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ REQUESTS: dict[str, tuple[Sequence[Command], bool, str, str, dict[str, str]]] = 
 }
 
 
-#: Dials that can't succeed: one that Twilio refuses, and one that is never sent again since it can't be looked up.
+#: Dials that can't succeed: one that Twilio refuses, and one that is never resent because it can't be verified.
 FAILURES: dict[tuple[str, str], Told] = {
     ("404", "consult: dial"): ("agent", "failed", "rejected", "rejected", "failed", "failed"),
     ("404", "blind: dial"): ("recalled", "failed", "recalled", "failed"),
@@ -140,7 +140,7 @@ async def test_fault_of_any_request_costs_time_or_fails_the_transfer_for_one_rea
     ]),
 ], ids=["consult", "consult-from-bridge", "blind", "blind-gated", "blind-from-room"])  # fmt: skip
 async def test_transfer_comes_to_its_end_though_any_one_callback_is_lost(redis_server, plot, converted, lost):
-    """Timers and looks at Twilio take its place."""
+    """Timers and reads replace it."""
 
     def arming(event: str, who: str) -> Arm:
         of_call = {"target": {"To": TARGET}, "agent": {"To": AGENT}, "customer": {"To": NUMBER}}

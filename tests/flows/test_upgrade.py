@@ -1,4 +1,4 @@
-"""Versions side by side: the old level is written until it is raised, and who can't read the new one stands aside."""
+"""Versions side by side: the old schema is written until the upgrade; a worker without the new one takes no lease."""
 
 import aiohttp
 import pytest

@@ -60,15 +60,15 @@ async def test_one_waits_with_the_tune_until_the_other_answers_and_then_they_tal
     called = await opening.called()
     assert called is None or called.status == "done"
     await until_hears(system, opening.waiter, [leg])
-    # Who waits has heard the tune and nothing else before, without a gap between it and the voice.
+    # The waiting party has heard only the wait audio before, without a gap between it and the voice.
     assert sounds(system, opening.waiter)[-2:] == [opening.way.tune, frozenset([leg.sid])]
     assert longest_gap_s(system, opening.waiter, 0) < GAP_MAX_S
-    # No one is moved: the two were in one room from the start, and the other one was dialed into it by its SID.
+    # No one is moved: the two were in one conference from the start; the other was dialed into it by its SID.
     assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
     room = await system.sandbox_room()
     assert room.sid == (await opening.session())["conference_sid"]
     (dial, *again) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
-    # Where Twilio adds no one before the start, they join by a document of ours.
+    # Where Twilio adds no one before the start, they join by our TwiML.
     assert [(dial.code, one.path) for one in again] in ([], [(16099, "/Calls.json")])
     assert room.sid in dial.path
     assert dial.get("EarlyMedia") == "false"

@@ -105,7 +105,7 @@ async def test_refused_dial_fails_the_call_of_the_waiting_party(redis_server, wa
 
 @by_way("waiting")
 async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, way):
-    """Twilio refuses the document with which he would be told: he is hung up without."""
+    """Twilio refuses the TwiML with the spoken sentence: the caller is hung up without it."""
     system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
     system.sandbox.faults.next_rest("POST", "/Calls/*", status=400, Twiml="*")
     opening = await opened(system, way)
@@ -183,7 +183,7 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
     await opening.ends("command", debugger=frozenset({11200}))
 
 
-# ---- no one tells anything -------------------------------------------------------------------------------------------
+# ---- no callbacks ----------------------------------------------------------------------------------------------------
 
 
 @by_way("call")

@@ -132,7 +132,7 @@ async def test_two_transfers_one_after_the_other(system, way):
 
 
 async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
-    """In a call of a browser's whoever leaves ends nothing, before and after a transfer."""
+    """In a browser's call, no leave ends the conference, before or after a transfer."""
     trio = await starts(system, "client")
     system.sandbox.phone(CAROL).script_in_turn(answers())
     await done(system, "add", trio.id, to=CAROL, party="expert")

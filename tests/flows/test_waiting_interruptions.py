@@ -85,7 +85,7 @@ def reasons(way: str, act: Any) -> set[str]:
     waiter, awaited = WAYS[way].waiter, WAYS[way].awaited
     left = {f"{waiter}-left"}
     turned_away = {f"{awaited}-left", f"{awaited}-rejected", f"{awaited}-busy"}
-    # Of a `call`, whoever is to wait may refuse before he does.
+    # In a `call`, the party who is to wait may decline first.
     refuses = {"agent-rejected"} if way == "call" else set()
     return {
         waiter_leaves: left | refuses | {"command"},

@@ -15,7 +15,7 @@ SEEDS = range(12)
 
 
 async def play(redis_url, way, seed):
-    """One call; whoever was dialed hangs up after a while, if he was reached."""
+    """One call; the dialed party, if reached, hangs up after a while."""
     async with small_world(
         redis_url, speed=10, policy={"ring_timeout_ms": 1_000}, CONFERRAL_SWEEP_INTERVAL=5
     ) as system:

@@ -29,7 +29,7 @@ from tests.support.phones import answers, busy, dialled, refuses, rings, unreach
 
 pytestmark = pytest.mark.redis
 
-#: What Twilio is asked before the dial, by where the call was. A bridged agent was never tied to the room.
+#: The requests before the dial, by where the call was. A bridged agent never had EndConferenceOnExit.
 BEFORE_DIAL = {"bridged": ["move agent"], "conferenced": ["move agent", "free agent"]}
 
 
@@ -40,7 +40,7 @@ async def system(redis_server):
 
 
 async def talk_on(trio: ThreePartyCall, **transfer: str) -> None:
-    """Customer and agent go on as before the transfer, which stands like this; leaving ends the room again."""
+    """Customer and agent continue as before the transfer, which has this status; leaving ends the conference again."""
     fields = {f"transfer.{name}": value for name, value in transfer.items()}
     ends = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
     session = await trio.until(state="conferenced", phase="", **fields, **ends)

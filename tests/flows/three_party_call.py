@@ -11,7 +11,7 @@ from tests.support.phones import answers, dialled, rings
 
 #: Where a call can be when a transfer is asked for.
 STARTS = ("bridged", "conferenced")
-#: Longest silence that the way into a conference may cost the customer. Twilio needs most of it; the rest is room for
+#: Longest silence that the way into a conference may cost the customer. Twilio needs most of it; the rest is slack for
 #: a busy machine.
 GAP_S = 0.35
 #: How long callbacks are late that keep a transfer waiting where a test wants it: less than Twilio is asked after.
@@ -78,7 +78,7 @@ class ThreePartyCall:
     def asked(self) -> list[str]:
         """What Twilio was asked to do so far, in words: `hold customer`, `dial target`, `hang up agent`...
 
-        Without `bind`, that someone's leaving ends the room: that second net is set whenever there is time for it.
+        Without `bind`, EndConferenceOnExit may be unset: that safety net is set whenever there is time for it.
         """
         names, requests = self.names(), self.system.sandbox.request_log.requests("POST")
         words = [_word(entry.path, dict(entry.params), names) for entry in requests]
@@ -176,7 +176,7 @@ async def joined_by_target(trio: ThreePartyCall, mode: str, **fields: str) -> Th
 
 
 async def told(system: LocalSystem, count: int) -> list[dict[str, str]]:
-    """What other systems are told, once it is so many entries; they come a moment after what they tell of."""
+    """The outcomes stream, once it has so many entries; they come a moment after the events."""
 
     async def has_come() -> bool:
         return len(await outcomes(system)) >= count
@@ -208,7 +208,7 @@ _HALTS = {"converting": "move agent", "clearing": "free agent", "holding": "hold
 
 
 async def reached(system: LocalSystem, mode: str, phase: str) -> tuple[ThreePartyCall, Halt | None]:
-    """A transfer that has come so far and no farther: until the target is told to answer, or the halt to let go.
+    """A transfer paused at this point, until the target answers or the pause is released.
 
     The target's phone rings until `answer` where it has not answered yet.
     """

@@ -1,6 +1,6 @@
 """Values in one plain form, whatever way they came about: what is equal has the same digest.
 
-All moments are told as seen from now: an exploration never ends, so its clock must not tell how long it has gone on.
+All moments are relative to now: an exploration never ends, so its clock must not show how long it has run.
 `NOW_MS` is what every clock shows, and what time passes is taken off all moments instead.
 """
 
@@ -19,12 +19,12 @@ from conferral.statemachine.transfer import Attempt, TransferState
 
 _T = TypeVar("_T")
 
-#: What every clock shows: a whole second, since Twilio tells no less.
+#: What every clock shows: a whole second, since Twilio reports no fractions.
 NOW_S = 1_000_000.0
 NOW_MS = 1_000_000_000
 #: What is longer ago than this differs in nothing from what is this long ago.
 LONG_AGO_MS = NOW_MS - 120_000
-#: The version of a session that exists, and the one at which its facts are taken to have changed last. A look that was
+#: The version of a session that exists, and the one at which its facts are taken to have changed last. A read that was
 #: ordered then is as new as they are; one that is older has `OLD`.
 VERSION, FRESH, OLD = 10, 5, 1
 

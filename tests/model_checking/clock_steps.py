@@ -84,7 +84,7 @@ def _letter_later(system: ModelInputs, letter: CallbackInTransit, by_ms: int) ->
 def difference(
     system: ModelInputs, place: Place, quiet_before_ms: int, missed: frozenset[str] = frozenset()
 ) -> list[Finding]:
-    """What the sweep would tell of, or doubts."""
+    """What the sweep would report, or suspects."""
     session = system.sessions.known[place.session]
     if not session.version:
         return []

@@ -1,6 +1,6 @@
 """Explores every flow: `make explore`.
 
-What it shows of a flow: places seen, moves made, and how many unusual things there are in the runs that it was looking
+What it shows of a flow: places seen, moves made, and how many unusual things there are in the runs that it searched
 at when it was left: a fault, a hang-up, a command, or a move out of the usual order. All runs with fewer were seen.
 
 Examples:

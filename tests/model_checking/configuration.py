@@ -165,7 +165,7 @@ class ModelInputs:
         self._facts_known: dict[bytes, int] = {}
 
     def facts_number(self, session: int) -> int:
-        """What webhooks read of a session, as a number: many sessions look the same to them."""
+        """What webhooks read of a session, as a number: many sessions are the same to them."""
         if session not in self._facts:
             key = digest(flat(self.sessions.facts(session)))
             self._facts[session] = self._facts_known.setdefault(key, len(self._facts_known))

@@ -1,4 +1,4 @@
-"""The real ways in and out of the service: webhooks' handlers, requests to Twilio, looks at it, the sweep's lists.
+"""The real ways in and out of the service: webhooks' handlers, requests to Twilio, reads, the sweep's lists.
 
 Nothing in here remembers a run: what the handlers read is handed in, and what they store is handed back. A pause of
 theirs takes no time.
@@ -57,7 +57,7 @@ def settings_of(**changes: str) -> ServiceSettings:
 
 
 class _NoWait(selectors.DefaultSelector):
-    """Nothing comes from outside: instead of waiting, time is told to have passed."""
+    """Nothing comes from outside: instead of waiting, the clock is advanced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> Directo
 
 
 class _TwilioQueries(TwilioQueries):
-    """Tells that Twilio was asked: then the answer depends on Twilio, too."""
+    """Records that Twilio was read: then the answer depends on Twilio, too."""
 
     def __init__(self, way: "ServicePath") -> None:
         self._way = way
@@ -202,7 +202,7 @@ class ServicePath:
     # ---- in --------------------------------------------------------------------------------------------------------
 
     def event_of(self, callback: CallbackRequest) -> Event:
-        """What a callback puts onto the stream; those routes look at nothing but the request."""
+        """What a callback puts onto the stream; those routes depend on the request alone."""
         found = self._callbacks.get(callback)
         if found is None:
             found = self._callbacks[callback] = self._event_of(callback)
@@ -250,5 +250,5 @@ class ServicePath:
             return error
 
     def look(self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int) -> Verification:
-        """Looks whether an effect has happened that may have been sent."""
+        """Verifies whether an effect that may have been sent has happened."""
         return self._run(verify(effect, self.calls, since_s, settle_s, committed_at_ms), visit)

@@ -100,7 +100,7 @@ def _transfer(name: str, mode: str, **given: Any) -> dict[str, Making]:
 
 
 def _flow(name: str, about: str, begun: str, first: str, commands: Mapping[str, Making], **given: Any) -> Flow:
-    """A flow that begins with a command, when two talk: `bridged`, or in the `room`."""
+    """A flow that begins with a command, when two talk: `bridged`, or in a conference (`room`)."""
     before = _IN_ROOM if begun == "room" else BOTH_TALK
     all_commands = {**commands, **_CONVERSION, **_END}
     return Flow(name, about, before=(*before, *given.pop("then", ())), first=first, commands=all_commands, **given)
@@ -181,7 +181,7 @@ ALL: tuple[Flow, ...] = (
     Flow("call-convert", "an outbound call is moved", call=command(Call, agent=AGENT, customer=CUSTOMER),
          before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="convert", commands={**_CONVERSION, **_END}),
 )  # fmt: skip
-#: The same where Twilio adds no one before a conference starts, and a failed wait document looks like a hang-up.
+#: The same where Twilio adds no one before a conference starts, and a failed wait document resembles a hang-up.
 AWAITED = tuple(
     replace(
         flow,

@@ -8,7 +8,7 @@ from tests.model_checking.configuration import AloneParty, ModelInputs, Place
 from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.twilio_states import Leg
 
-#: How long someone may be left alone, milliseconds: the grace, one sweep, and the looks that follow from it.
+#: How long someone may be left alone, milliseconds: the grace, one sweep, and the reads that follow from it.
 LONELY_MAX_MS = 30_000
 _OPEN = frozenset({"accepted"})
 _AT_REST = "and nothing happens any more"
@@ -106,7 +106,7 @@ def _check_consult(system: ModelInputs, place: Place) -> None:
     legs = {leg.sid: leg for leg in system.exchanges.legs[place.exchange]}
     targets = {party.call_sid for party in session.targets if party.call_sid}
     if agent.call_sid not in legs:
-        return  # he has hung up: then the two shall hear each other, and no one may have told us yet
+        return  # he has hung up: then the two shall hear each other, and no callback may have reported it yet
     heard = legs[customer.call_sid].whom if customer.call_sid in legs else ()
     if not targets.isdisjoint(heard):
         raise BrokenLawError("the customer never hears a consult", f"stage {transfer.stage}")

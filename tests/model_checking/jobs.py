@@ -1,4 +1,4 @@
-"""Orders on their way to Twilio, as plain values, and what comes of them: what `worker.carrying` does, step by step."""
+"""Orders on their way to Twilio, as plain values, and their outcomes: what `worker.executor` does, step by step."""
 
 from dataclasses import replace
 from enum import IntEnum
@@ -27,7 +27,7 @@ from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
-#: After how long a look counts that shows nothing, milliseconds.
+#: After how long a read that shows nothing counts, milliseconds.
 SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)
 #: How long no one decides when a worker dies: its lease has to run out first, milliseconds.
 TAKE_OVER_MS = 5_000
@@ -38,7 +38,7 @@ class JobState(IntEnum):
 
     #: Not at Twilio, or to be repeated.
     UNSENT = 0
-    #: It may have happened and is looked up.
+    #: It may have happened and is being verified.
     VERIFYING = 1
     #: Twilio's answer is on its way, or was lost for good: the outcome is known, and not on the stream.
     ANSWERED = 2
@@ -52,16 +52,16 @@ class Job(NamedTuple):
     outcome: JobOutcome | None = None
     #: How many entries of the stream come before the outcome (count).
     ahead: int = 0
-    #: Since when it is in doubt, and whether it was looked up once.
+    #: Since when its outcome is unknown, and whether it was verified once.
     since_ms: int = 0
     was_looked_up: bool = False
     #: Whether a request may have been carried out.
     maybe_done: bool = False
     #: Whether it was found in the outbox, or stood in line: someone may not wait for it any more.
     to_be_asked: bool = False
-    #: It is not in the outbox any more: no one is told of its outcome.
+    #: It is not in the outbox any more: no one gets its outcome.
     is_dropped: bool = False
-    #: When it was ordered, of what is looked for by that.
+    #: When it was requested, if verification depends on that.
     committed_at_ms: int = 0
 
     @property
@@ -146,7 +146,7 @@ def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
 
 
 def after_look(order: Job, found: Verification, session: Session, ahead: int) -> Job:
-    """What a look has shown."""
+    """What verification has shown."""
     match found.verdict:
         case RedirectResult.HAPPENED:
             outcome = succeeded(order.effect, found.call_sid, recording_sid=found.recording_sid)
@@ -245,7 +245,7 @@ def unknown(effect: Effect) -> EffectUnknown:
 
 
 def with_old_look(order: Job) -> Job:
-    """The same order, now that facts have changed since its look was ordered."""
+    """The same order, now that facts have changed since its read was requested."""
     if isinstance(order.effect, ReadCalls):
         order = order._replace(effect=replace(order.effect, read_version=OLD))
     if isinstance(order.outcome, CallsRead):

@@ -57,7 +57,7 @@ FAULTS = ("lose", "double", "unknown", "crash", "slow", "rollback")
 LOST_MAX = 4
 
 
-#: What an error in the product, or in here, may look like.
+#: The forms that an error in the product, or in this model, may take.
 FAULTS_OF_OURS = (
     ConferralError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError,
 )  # fmt: skip
@@ -341,7 +341,7 @@ class Moves:
         return after._replace(stream=(*after.stream, self.system.events.number_of(order.outcome)))
 
     def _with_order(self, place: Place, before: Job, after: Job | None) -> Place:
-        """The place with one order changed, or gone. One that no one is told of hangs up what it has placed."""
+        """The place with one order changed, or gone. One without a recipient hangs up the call that it has placed."""
         system = self.system
         if after is not None and after.is_dropped and after.stage is JobState.ANSWERED:
             after = stray(after)
@@ -431,7 +431,7 @@ class Moves:
             was_rolled_back=True,
         )
 
-    # ---- what Twilio tells of it -------------------------------------------------------------------------------------
+    # ---- callbacks ---------------------------------------------------------------------------------------------------
 
     def _followed(self, place: Place, followed: Followed) -> Place:
         events = [self._event_of(callback) for callback in followed.callbacks]

@@ -26,7 +26,7 @@ from tests.model_checking.moves import FAULTS, Led, Moves
 _USUAL = {kind: at for at, kind in enumerate(("fetch", "entry", "callback", "send", "look", "answer", "timer", "time"))}
 #: The part of the time in which it is only learnt which callbacks must not come early, at most: see `idle`.
 _TO_LEARN = 0.25
-#: Places looked at between two looks at the clock (count).
+#: Places searched between two reads of the clock (count).
 _AT_A_TIME = 200
 
 
@@ -60,7 +60,7 @@ class Explored:
     flow: str
     places: int = 0
     moves: int = 0
-    #: How many unusual things there are in the runs that are being looked at (count): all runs with fewer were seen.
+    #: How many unusual things there are in the runs that are being searched (count): all runs with fewer were seen.
     unusual: int = 0
     #: Whether there is no place within the bounds of a run that it has not seen.
     is_exhausted: bool = False
@@ -269,7 +269,7 @@ class _Seen:
         (self._now if is_usual else self._then).append(number)
 
     def next(self) -> int | None:
-        """The next place to be looked at; None when all were."""
+        """The next place to search; None when all were."""
         while True:
             if not self._now:
                 if not self._then:

@@ -50,7 +50,7 @@ class Decision:
     reports: tuple[CommandReport, ...]
     #: Whether it has ended by this.
     ends: bool
-    #: Whether facts have changed, so that looks that were ordered before show something older.
+    #: Whether facts have changed, so that reads that were requested before show something older.
     outdates_looks: bool
 
 
@@ -191,7 +191,7 @@ def _referred(session: Session) -> Iterable[str]:
 
 
 def _fresh(effect: Effect) -> Effect:
-    """A look that was just ordered is as new as the facts."""
+    """A read that was just requested is as new as the facts."""
     return replace(effect, read_version=FRESH) if isinstance(effect, ReadCalls) else effect
 
 
@@ -199,7 +199,7 @@ def _fresh(effect: Effect) -> Effect:
 
 
 def normal(session: Session) -> Session:
-    """The session without what decides nothing: counters that only tell how long it has gone on, old moments."""
+    """The session without what decides nothing: counters that only show how long it has run, old moments."""
     transfer = session.transfer
     if transfer is not None:
         attempts = tuple(
@@ -232,7 +232,7 @@ def normal(session: Session) -> Session:
 
 
 def _timers(timers: Mapping[str, int]) -> dict[str, int]:
-    """By name: they are looked up, and when two are due at once either may come first."""
+    """By name: they are found by it, and when two are due at once either may come first."""
     return {name: AGE_MS if name == "age" else _due(timers[name]) for name in sorted(timers)}
 
 

@@ -14,7 +14,7 @@ from tests.model_checking.traces import tell
 WHOLE = ("inbound", "three")
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
 BEGUN = ("convert", "warm", "consulting", "blind", "park", "waiting")
-#: Places that are looked at then (count): about 1 s each.
+#: Places that are searched then (count): about 1 s each.
 PLACES_MAX = 600
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
 ROLLED_BACK = ("inbound", "hold")

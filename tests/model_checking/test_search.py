@@ -1,4 +1,4 @@
-"""The explorer itself: it finds what is planted, and tells places apart by what counts alone."""
+"""The explorer itself: it finds planted faults, and distinguishes places only by what matters."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -113,7 +113,7 @@ def test_flow_that_breaks_no_law_is_not_reported(begin: Begin) -> None:
         tell(exploration, Finding(BrokenLawError("nobody is stranded", "planted"), (sends,)))
 
 
-#: The agent leaves as the call is parked, and of the room that the customer comes into the wait document is lost.
+#: The agent leaves as the call is parked, and the wait document of the customer's conference is lost.
 _WITHOUT_MUSIC = """
 1. agent: hang up
 2. agent's ignored document /voice/dial-action is answered

@@ -1,4 +1,4 @@
-"""What was found, told in words, step by step; and such a story played again."""
+"""A finding described in words, step by step; and such a trace played again."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,7 @@ from tests.model_checking.configuration import ModelInputs, Move, Place
 from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.search import Exploration, Finding
 
-#: What of an event tells it from others, in this order.
+#: The fields that distinguish an event from others, in this order.
 _TELLING = (
     "finding", "kind", "asked", "status", "dial", "dial_call_status", "decision", "call_status", "left_reason",
     "conference_reason", "held", "muted",
@@ -56,7 +56,7 @@ def tell(exploration: Exploration, finding: Finding) -> list[str]:
 
 
 def replay(exploration: Exploration, story: Iterable[str]) -> tuple[list[Place], BrokenLawError | None]:
-    """Plays the numbered steps of a story, as `tell` has told them.
+    """Plays the numbered steps of a trace, as `describe` has written them.
 
     Returns:
         The places it has come through, and the law that its last step breaks, if it does.
@@ -136,7 +136,7 @@ def _event(system: ModelInputs, place: Place, event: Event) -> str:
     whose = getattr(event, "call_sid", "") or getattr(event, "conference_sid", "")
     told = (str(getattr(event, name, "")) for name in _TELLING)
     number = "" if event.sequence is None else f"#{event.sequence}"
-    # Someone may join, or leave, two rooms: which one it was tells the one from the other.
+    # Someone may join, or leave, two conferences: the conference distinguishes the two events.
     room = _who(system, place, event.source) if number and event.source.startswith("CF") else ""
     words = dict.fromkeys((event.name, _who(system, place, whose), *told, room, number))
     return " ".join(word for word in words if word and word != "False")

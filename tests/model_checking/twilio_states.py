@@ -1,6 +1,6 @@
 """All states of Twilio's model that were met, each once, and what follows in them: asked again, the answer is known.
 
-A phone that is told to ring does so at once. Documents that the exchange asks for stay with its state until they come.
+A phone that should ring does so at once. Documents that the exchange asks for stay with its state until they come.
 """
 
 import pickle
@@ -70,7 +70,7 @@ class Leg:
     hears: str
     #: Whom it hears, by their calls.
     whom: tuple[str, ...]
-    #: The room that it is in.
+    #: The conference that it is in.
     conference_sid: str
     held: bool = False
     muted: bool = False
@@ -142,7 +142,7 @@ class TwilioStates:
         return self._end(visit), value
 
     def state(self, number: int) -> State:
-        """A copy of a state, to be looked at."""
+        """A copy of a state, for reading."""
         return self._load(number)[0].state
 
     def _end(self, visit: "Visit") -> Followed:
@@ -186,7 +186,7 @@ class Visit:
         self._debugged = debugged
 
     def take(self, happened: Input) -> RestAnswer | None:
-        """Hands one input in, and lets every phone ring that is told to."""
+        """Applies one input, and rings every phone that should ring."""
         result = self.exchange.handle(happened, NOW_S)
         for output in result.outputs:
             match output:
@@ -212,7 +212,7 @@ class Visit:
 
 
 def _read(params: Params) -> Params:
-    """The parameters that our webhooks look at: the others tell how long something took, for instance."""
+    """The parameters that our webhooks read: the others show how long something took, for instance."""
     return tuple((name, value) for name, value in params if name in FIELDS_READ or name == "AccountSid")
 
 
@@ -261,7 +261,7 @@ def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
 
 def _normal_call(call: Call) -> None:
     call.updated_at_s = NOW_S
-    # When a dialed call was made may tell it from others to the same address.
+    # The time of a dialed call may distinguish it from others to the same address.
     is_dialled = call.direction == "outbound-api"
     call.created_at_s = max(round(call.created_at_s, 3), NOW_S - 60) if is_dialled else NOW_S
     call.answered_at_s = None if call.answered_at_s is None else NOW_S
@@ -290,7 +290,7 @@ def _normal_conference(conference: Conference, numbers: dict[int, int]) -> None:
 
 
 def _normal_timers(state: State) -> None:
-    """The same timers in the order in which they are due, so that nothing tells how they came about."""
+    """The same timers in the order in which they are due, so that nothing shows how they came about."""
     timers = state.timers
     state.timers = Timers()
     for key in sorted(timers, key=lambda key: (timers._due[key][0], key)):
@@ -326,7 +326,7 @@ def _dialled_twice(state: State) -> str:
 
 @lru_cache(maxsize=1024)
 def _dial_of(url: str) -> str:
-    """The dial that a call's callbacks tell of, by their address."""
+    """The dial that a call's callbacks belong to, by their URL."""
     return dict(parse_qsl(urlsplit(url).query)).get("dial", "")
 
 

@@ -18,7 +18,7 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
         ["customer hears ringing", "agent is ringing"],
     ),
     "bridged": (lambda: Scenario().answered(), ["customer hears agent", "agent hears customer"]),
-    # Asked for is not done: until a callback tells otherwise they talk in the bridge.
+    # Requested is not done: until a callback says otherwise they talk in the bridge.
     "converting": (lambda: Scenario().answered().convert(), ["customer hears agent", "agent hears customer"]),
     "half converted": (
         lambda: Scenario().answered().convert().joins("agent"),

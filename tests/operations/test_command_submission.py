@@ -1,4 +1,4 @@
-"""Giving commands, for every surface: each done once, an id never used for two, a session looked up where one asks."""
+"""Submitting commands, from every surface: each runs once, an id is never reused, a session is found if needed."""
 
 import asyncio
 
@@ -71,7 +71,7 @@ async def test_session_is_checked_only_on_request(giver, store):
         await giver.submit({**CALL, "session": CALLER}, check_session=True)
     assert await store.keys("*command*") == []
 
-    for fields in (nobodys, {**CALL, "session": CALLER}):  # left to whoever takes commands
+    for fields in (nobodys, {**CALL, "session": CALLER}):  # left to the router
         await giver.submit(fields)
     await giver.submit(CALL, check_session=True)
     assert [entry["type"] for entry in await published(store)] == ["end", "call", "call"]

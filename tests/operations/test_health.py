@@ -1,4 +1,4 @@
-"""Health is read from Redis as it stands, whatever of it is there, and rates are differences of two looks."""
+"""Health is read from Redis as it stands, whatever of it is there, and rates are differences of two reads."""
 
 import pytest
 
@@ -44,7 +44,7 @@ async def test_health_reports_existing_data_and_nothing_else(client):
 
     first, second, third = found.partitions
     assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 3_000), 3, 12)
-    assert first.lag in (3, None)  # Redis tells it from 7.0 on
+    assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
     assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
     assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (LeaseHolder("", 0, 0), 0, None, 0)

@@ -96,7 +96,7 @@ def test_every_live_session_waits_for_something(name: str) -> None:
         assert {one.by for one in found} > {"sweep"}
 
 
-# ---- what they can be told to do -----------------------------------------------------------------------------------
+# ---- suggested commands ----------------------------------------------------------------------------------------------
 
 
 def of(story: Scenario) -> dict[str, CommandForm]:

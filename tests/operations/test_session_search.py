@@ -1,4 +1,4 @@
-"""A session is found by what people know of a call, when only one fits; and nothing that is told holds a number."""
+"""A session is found by what people know of a call, when only one fits; and no message holds a number."""
 
 import pytest
 

@@ -137,7 +137,7 @@ def test_time_line_that_grows_with_its_log_is_the_same_as_one_made_at_once(full:
         assert tuple(growing.entries) == timeline.build_timeline(log, full=full)
         assert changed[0] == set(range(first))
         assert changed[1] >= set(range(first, len(log)))
-        # Whoever knows the first entries has to be told of what they have led to since.
+        # A page that has the first entries must get what followed from them since.
         known = timeline.build_timeline(log[:first], full=full)
         older = {place for place, moment in enumerate(known) if moment != growing.entries[place]}
         assert changed[1] - set(range(first, len(log))) == older

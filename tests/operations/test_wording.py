@@ -175,7 +175,7 @@ def test_every_event_has_words_of_its_own():
     made_up = wording.describe_entry(entry("made_up"))
 
     assert made_up == "made up"
-    # What a conference says next to what counts is told by the name that Twilio gives it.
+    # Conference events that change nothing are shown under Twilio's name.
     wordless = {"conference_event_ignored", "calls_read", "always"}
     for event in EVENTS:
         if event.name not in wordless:

@@ -47,7 +47,7 @@ IN_BLIND_FROM_ROOM = [*commits(2), *around(*(("update_participant", nth) for nth
 IN_GATED = [*commits(2), *around(("create_call", 1))]
 
 
-#: A call that may have been placed is never placed again: its callbacks tell of it, or it counts as failed.
+#: A call that may have been placed is never placed again: its callbacks report it, or it counts as failed.
 FAILURES: dict[Any, tuple[str, ...]] = {("before_request", 1, "create_call"): ("recalled", "failed", "recalled")}
 
 

@@ -22,7 +22,7 @@ IN_ROOM = [
     *around(*(("update_participant", nth) for nth in (1, 2, 3)), ("hang_up_call", 1), ("create_call", 1)),
 ]
 FROM_BRIDGE = [*commits(1, 2), *around(("hang_up_call", 1), ("create_call", 1))]
-#: A call that may have been placed is never placed again: its callbacks tell of it, or it counts as failed.
+#: A call that may have been placed is never placed again: its callbacks report it, or it counts as failed.
 UNSENT = ("before_request", 1, "create_call")
 
 

@@ -83,8 +83,8 @@ async def test_conversion_survives_a_worker_killed_at_any_step(system, tmp_path,
 async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_server, tmp_path):
     """The times of real life: a lease of 5 s, Twilio's 0.3 s until it asks for a document, late callbacks.
 
-    The successor's redirect comes when the conversion is overdue already. The look behind it sees the customer not yet
-    in the room, because his own action is on its way; moving him would ask for the same thing twice.
+    The successor's redirect comes when the conversion is overdue already. The read after it sees the customer not yet
+    in the conference, because their own action is in transit; moving them would request the same thing twice.
     """
     async with LocalSystem(redis_server.url, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=5) as system:
         policy = asdict(make_policy(system.settings))

@@ -89,7 +89,7 @@ async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_after
         await system.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=60)
         assert "conferral_webhook_store_errors_total" in system.metrics.exposition().decode()
         durable_redis.start()
-        # Twilio repeats what was answered 503, and the agent's callback tells of the session.
+        # Twilio repeats what was answered 503, and the agent's callback opens the session.
         await system.until(customer.sid, phase="connected")
         assert (await system.command("convert", customer.sid)).status == "done"
         await system.command("end", customer.sid)

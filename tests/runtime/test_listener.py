@@ -1,4 +1,4 @@
-"""Who comes new is let in though those who are in keep the process busy."""
+"""New connections are accepted although the open ones keep the process busy."""
 
 import asyncio
 import errno
@@ -12,7 +12,7 @@ from conferral.runtime.web.listener import Listener
 
 
 class Echo(asyncio.Protocol):
-    """Answers what it is told."""
+    """Answers as configured."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert hasattr(transport, "write")

@@ -1,4 +1,4 @@
-"""An outage of Redis is told of by few lines and counted in full. In virtual time."""
+"""An outage of Redis logs few lines, and each error is counted. In virtual time."""
 
 import asyncio
 from typing import Any

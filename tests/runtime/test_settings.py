@@ -1,4 +1,4 @@
-"""Settings: everything that is wrong is told at once, by its name, and no secret is ever shown."""
+"""Settings: all errors are reported at once, by name, and no secret is ever shown."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tells a story to an exchange line by line, and keeps what it asked for."""
+"""Plays a scenario on an exchange line by line, and keeps the requests that it made."""
 
 from __future__ import annotations
 
@@ -126,11 +126,11 @@ class ModelScenario:
         return parent, child
 
     def member(self, attributes: str = "", from_: str = CUSTOMER, **more: str) -> str:
-        """A caller who is in the room."""
+        """A caller who is in the conference."""
         return self.call_in(room_twiml(attributes, **more), from_)
 
     def participant(self, to: str = "client:carol", *params: tuple[str, str], room: str = "room") -> str:
-        """Someone dialed into the room, who still has to answer."""
+        """Someone dialed into the conference, who still has to answer."""
         status, body = self.rest(
             "POST", f"/Conferences/{room}/Participants.json", ("To", to), ("From", BUSINESS), *params
         )

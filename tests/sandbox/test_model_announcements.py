@@ -1,4 +1,4 @@
-"""Announcements to a room and to one participant: who hears them, what is told when they end or fail."""
+"""Announcements to a conference and to one participant: who hears them, and the callbacks when they end or fail."""
 
 import pytest
 

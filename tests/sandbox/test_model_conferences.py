@@ -1,4 +1,4 @@
-"""Conferences by TwiML: who enters, what starts and ends a room, and the callbacks about it."""
+"""Conferences by TwiML: who enters, what starts and ends a conference, and the callbacks about it."""
 
 from conferral.sandbox.model import Behavior
 from tests.sandbox.model_scenario import APP, ModelScenario, room_twiml
@@ -296,7 +296,7 @@ def test_conference_that_asks_for_a_recording_is_recorded_from_its_start() -> No
 
 
 def test_conference_participation_follows_the_participants_own_twiml() -> None:
-    """A document without a Conference leaves no one in the room."""
+    """A document without a Conference leaves no one in the conference."""
     story = ModelScenario()
     sid = story.member()
 

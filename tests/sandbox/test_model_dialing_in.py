@@ -1,4 +1,4 @@
-"""Dialling someone into a room by the Participants API: ringing heard or not, and every way it can fail."""
+"""Dialing someone into a conference by the Participants API: ringing heard or not, and every way it can fail."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ CALLBACKS = (
 
 
 def dialled(story: ModelScenario, *params: tuple[str, str]) -> str:
-    """A target who is being dialed into the room, by the SID of the room as an application would."""
+    """A target who is being dialed into the conference, by its SID, as an application would."""
     return story.participant("client:carol", ("Label", "target"), *CALLBACKS, *params, room=story.room())
 
 

@@ -1,4 +1,4 @@
-"""Hold with a tune, waiting with a tune, and whose leaving ends a room."""
+"""Hold music, wait music, and whose leave ends a conference."""
 
 from typing import Any
 

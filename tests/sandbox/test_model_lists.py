@@ -1,4 +1,4 @@
-"""Lists of an account that others use too: pages that don't slip, foreign calls and rooms, many live calls."""
+"""Lists of an account that others use too: pages that don't shift, foreign calls and conferences, many live calls."""
 
 import pytest
 

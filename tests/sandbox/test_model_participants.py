@@ -1,4 +1,4 @@
-"""The Participants API: dialing into rooms, mute, hold, coaching, announcements, removal."""
+"""The Participants API: dialing into conferences, mute, hold, coaching, announcements, removal."""
 
 import pytest
 

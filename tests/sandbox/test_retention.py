@@ -23,7 +23,7 @@ KEEPS = Retention(finished_calls_max=3, log_entries_max=12)
 
 
 def transferred(story: ModelScenario) -> None:
-    """A bridged call moves to a room, a third takes part, the agent leaves, and the others hang up; recorded."""
+    """A bridged call moves to a conference, a third takes part, the agent leaves, and the others hang up; recorded."""
     parent, child = story.bridged()
     story.redirect(child, room_twiml("participantLabel='agent' record='record-from-start'"))
     story.serve("/action", room_twiml("participantLabel='customer' endConferenceOnExit='true'"))
@@ -126,7 +126,7 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
 
 
 async def check_numbers(sandbox: Sandbox) -> None:
-    """Whoever has seen a number finds that entry by it, or is told that it is gone."""
+    """A number that was seen once finds its entry, or an answer that it is gone."""
     import aiohttp
 
     newest = sandbox.request_log.deliveries.total - 1

@@ -1,4 +1,4 @@
-"""What the page is told, in words: what a phone does by itself, what is heard, and what was asked of the REST API."""
+"""The page's messages, in words: what a phone does by itself, what is heard, and the REST requests."""
 
 import pytest
 

@@ -19,7 +19,7 @@ from tests.simulation.run_result import Run
 from tests.simulation.simulation import simulate
 from tests.support.row_marks import marked, never_taken
 
-#: Lines of the log that tell of a mistake of ours, or of something lost.
+#: Log events that mean a defect, or that something was lost.
 MISTAKES = frozenset({
     "task_failed", "task_ended", "unexpected_error", "session_hash_corrupt", "effect_dead_lettered",
     "post_commit_write_failed",

@@ -69,7 +69,7 @@ def note_supervision(record: Record, before: Supervision | None) -> Supervision 
 def supervised(record: Record, known: Supervision | None) -> list[AudibilityRules]:
     """A supervisor: monitoring he is heard by no one, whispering by the agent alone.
 
-    He comes in muted. So until another mode is asked for he is never heard, whatever is lost and whoever dies. Once
+    He comes in muted. So until another mode is requested they are never heard, whatever is lost or killed. Once
     one was, what Twilio has confirmed counts: until then he may be heard as before.
 
     When the agent to whom he whispers hangs up by himself, no one can mute him before. What Twilio does then is not

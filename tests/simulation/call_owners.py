@@ -8,7 +8,7 @@ from tests.simulation.virtual_twilio import Dialled
 
 
 class CallOwners:
-    """Looks all along: Redis forgets whose a call was some time after the session's end, long before a long run's."""
+    """Reads all along: Redis forgets a call's owner some time after the session's end, long before a long run's end."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys

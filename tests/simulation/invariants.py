@@ -58,7 +58,7 @@ class Watched:
 
 
 class WatchedHearing(Audibility):
-    """Tells of every leg about which something may have changed."""
+    """Reports every leg that may have changed."""
 
     tell: Callable[[list[str]], None]
 
@@ -368,8 +368,8 @@ class InvariantChecker:
     def judge_dials(self) -> None:
         """That no dial was placed twice.
 
-        Twilio's list of calls tells no label: of two sessions that dial one address in the same seconds, and hear
-        nothing of either call, one may take the other's for its own. That can't be told apart, so it is only counted.
+        Twilio's list of calls has no labels: of two sessions that dial one address in the same seconds, and hear
+        nothing of either call, one may take the other's for its own. They are indistinguishable, so it is only counted.
         """
         self._owners.note(self._twilio.dialled, self._values())
         for dial_id, legs in self._twilio.dialled.items():
@@ -381,10 +381,10 @@ class InvariantChecker:
                 self.blame(legs[0].session_id, f"dial {dial_id} was placed {len(legs)} times: {sids}")
 
     def _judge_dead_letters(self) -> None:
-        """That no entry was given up, but for one that really was there at so many deaths: chance may look like poison.
+        """That no entry was given up, but for one that really was there at so many deaths: chance may resemble poison.
 
-        Whoever dies of an entry can't be told from who dies over it; the third death puts it aside. Where workers die
-        every few seconds, that meets an innocent one now and then.
+        An entry that kills workers is like one that was there when they died: the third death dead-letters it. If
+        workers die every few seconds, that hits an innocent one now and then.
         """
         letters = entries_of(self._values().get(self._keys.dead.encode()))
         for fields in letters[min(self._letters, len(letters)) :]:
@@ -401,7 +401,7 @@ class InvariantChecker:
     # ---- stories --------------------------------------------------------------------------------------------------
 
     def story_of(self, session_id: str) -> str:
-        """What happened to a session, for whoever has to understand it."""
+        """What happened to a session, for the reader of a failure."""
         values = self._values()
         record = values.get(self._keys.session(session_id).encode()) or {}
         lines = [f"session {session_id}"]

@@ -91,7 +91,7 @@ def faults_of_session(ledger: RequestLog, session_id: str, sids: set[str]) -> li
 
 
 def decisions_of(entries: Iterable[dict[bytes, bytes]]) -> list[tuple[float, str]]:
-    """The events of a session's log that tell of a timer, a sweep, or an outcome."""
+    """The events of a session's log about a timer, a sweep, or an outcome."""
     found: list[tuple[float, str]] = []
     for fields in entries:
         name = fields[b"event"].decode()

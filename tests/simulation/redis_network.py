@@ -24,8 +24,8 @@ class Network:
     Attributes:
         server: The server.
         counts: What went wrong, by name.
-        committed: Told of the sessions of every commit that was stored, in the very moment.
-        marked: Told of every entry that is marked as one that a worker may die of, and of the lease's holder.
+        committed: Called with the sessions of every stored commit, at that moment.
+        marked: Called with every entry marked as one that a worker may die of, and with the lease's holder.
     """
 
     def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
@@ -91,7 +91,7 @@ class Network:
 
 
 class _WatchedServer(MemoryServer):
-    """Tells of commits and marks."""
+    """Reports commits and marks."""
 
     def __init__(self, now_ms: Callable[[], int], network: Network) -> None:
         super().__init__(now_ms)

@@ -1,4 +1,4 @@
-"""Decides a sample of the sessions again, from what their logs tell: it has to come to what is stored, and so has what
+"""Decides a sample of the sessions again, from their logs: the result must be what is stored, and so must what
 the logs say was changed.
 """
 

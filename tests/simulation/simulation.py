@@ -45,10 +45,10 @@ ROOM_NUMBER = "+14155550101"
 APPLICATION = "AP" + "0" * 32
 #: How long everything may take to come to an end once everyone has hung up, seconds.
 ENDING_MAX_S = 1_800.0
-#: How often is looked whether it has, seconds.
+#: How often this is checked, seconds.
 LOOK_EVERY_S = 5.0
 #: How long someone may be alone next to the grace and the sweeps, seconds: 5 for a callback that is late; 7 until a
-#: dead worker's partition has another holder, twice; 10 for a look whose requests fail, until it is given up and
+#: dead worker's partition has another holder, twice; 10 for a read whose requests fail, until it is given up and
 #: repeated; and a second for what is asked of Twilio in the end.
 LONE_SLACK_S = 30.0
 
@@ -357,7 +357,7 @@ class Simulation:
         await operator
 
     async def _opened(self, kind: str, number: int, chance: Random) -> tuple[str, str]:
-        """The session's id, and the call of whoever has called in, if anyone has."""
+        """The session's id, and the call of the caller, if there is one."""
         if kind == "call":
             session_id = f"out-{number}"
             await self.give({**random_people.call(chance), "session": session_id}, chance)
@@ -449,7 +449,7 @@ class Simulation:
                 self.given.judge_late(self.judge, self.loop.time())
 
     async def _until_empty(self) -> None:
-        """Everyone who called has hung up; whoever was dialed does so by himself. Then nothing may be left."""
+        """Every caller has hung up; dialed parties do so by themselves. Then nothing may be left."""
         began_s = self.loop.time()
         quiet = 0
         while self.loop.time() - began_s < ENDING_MAX_S and quiet < 3:

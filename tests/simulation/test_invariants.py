@@ -1,4 +1,4 @@
-"""What a run is held to: that the judge sees what must not be, and that a failing run tells how it is played again."""
+"""The invariants of a run: each violation is found, and a failing run says how to play it again."""
 
 import shlex
 from dataclasses import replace

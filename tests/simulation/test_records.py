@@ -3,7 +3,7 @@
 `python -m tests.simulation.test_records` records again.
 
 A record has one line for each step of a simulated world: state and phase before and after, the effects in their order,
-when timers fall due, and what the givers of commands were told. It names nothing that only our code knows, so it
+when timers fall due, and the reported statuses of commands. It has no names of our code, so it
 outlives renamed functions and rows that moved. A change that decides something else records again and says why.
 """
 

@@ -13,7 +13,7 @@ Tell = Callable[[str], None]
 
 
 def stands(plan: Plan, tell_figure: Tell) -> None:
-    """Plays a plan; its figures are told at the end, and all of it when something was wrong."""
+    """Plays a plan; its figures are printed at the end, and all of it if something was wrong."""
     run = play(plan)
     for number, line in enumerate(figures(run)):
         tell_figure(f"{number}. {line}")

@@ -1,4 +1,4 @@
-"""Twilio in virtual time is the sandbox: the same stories, played over real sockets, tell and answer the same."""
+"""Twilio in virtual time is the sandbox: the same scenarios, played over real sockets, send and answer the same."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ from tests.simulation.virtual_twilio import VirtualTwilio
 from tests.support.in_memory_services import Answered, ExchangeHttp
 from tests.support.local_system import CUSTOMER, NUMBER, settings_for
 
-#: Parameters that tell the time, or are made of it.
+#: Parameters that hold the time, or are derived from it.
 TIMES = frozenset({"Timestamp", "SequenceTimestamp", "CallDuration", "DialCallDuration", "Duration"})
 DATES = frozenset({"date_created", "date_updated", "start_time", "end_time", "duration"})
 

@@ -35,7 +35,7 @@ _process: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("pro
 
 
 class DeadlockError(AssertionError):
-    """No one has anything to do, and no timer is set: whoever waits would wait for ever."""
+    """Nothing can run, and no timer is set: every waiting task would wait forever."""
 
 
 class RealWorkError(AssertionError):
@@ -100,7 +100,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     Attributes:
         steps: Callbacks run so far (count).
         faults: What was complained about that no one awaited, oldest first.
-        trace: Told of every callback before it runs, for comparing runs; None costs nothing.
+        trace: Called with every callback before it runs, for comparing runs; None costs nothing.
     """
 
     _ready: deque[asyncio.Handle]

@@ -1,6 +1,6 @@
 """Twilio in virtual time: the sandbox's own switchboard over its pure exchange, without sockets.
 
-The clock is the loop's, requests to webhooks are handed to whoever serves them, REST requests come from the product's
+The clock is the loop's, requests to webhooks are passed to their handlers, REST requests come from the product's
 real HTTP client. What travels takes time, and may be lost, doubled or overtaken, as the faults say.
 """
 
@@ -146,7 +146,7 @@ class VirtualTwilio(SandboxRuntime):
                 return
             if error is not None:
                 result.set_exception(error)
-                result.exception()  # whoever has asked may be dead by now
+                result.exception()  # the client may be dead by now
             else:
                 result.set_result(done.result())
 

@@ -1,4 +1,4 @@
-"""Redis for runs of whole services: with an append-only file, as in earnest."""
+"""Redis for runs of whole services: with an append-only file, as in production."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -27,7 +27,7 @@ from conferral.storage.keys import Keys
 from tests.soak.services import Services
 from tests.support.stalls import Stalls
 
-#: How often it is looked whether anything is left, seconds.
+#: How often the check for leftovers runs, seconds.
 LOOK_EVERY_S = 0.5
 #: Reads in one pipeline, count.
 CHUNK = 200
@@ -43,7 +43,7 @@ class Verdict:
     sessions: int = 0
     calls: int = 0
     settled_s: float = 0.0
-    #: Sessions that were parked at some time: whoever is parked is alone on purpose.
+    #: Sessions that were parked at some time: a parked party is alone on purpose.
     parked: set[str] = field(default_factory=set)
     #: Time alone of everyone who was alone at all, seconds, longest first, with the call.
     alone: list[tuple[float, str]] = field(default_factory=list)
@@ -59,7 +59,7 @@ async def judge(
     settle_s: float,
     alone_s: float,
 ) -> Verdict:
-    """Waits until everything has come to its end, then looks.
+    """Waits until everything has ended, then checks.
 
     Args:
         sandbox: Where everyone has hung up.
@@ -234,7 +234,7 @@ class LeaseWatch:
         self._free_since_s: dict[int, float] = {}
 
     async def watch(self) -> None:
-        """Looks until it is cancelled; while Redis is away nothing is noted."""
+        """Checks until it is cancelled; while Redis is away nothing is recorded."""
         while True:
             with suppress(StoreError):
                 await self._look()

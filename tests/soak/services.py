@@ -1,4 +1,4 @@
-"""All processes of the service as they are run in earnest, with a supervisor that starts again whatever has died."""
+"""All processes of the service as in production, with a supervisor that restarts dead ones."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-#: How often the supervisor looks, seconds.
+#: How often the supervisor checks, seconds.
 LOOK_EVERY_S = 0.05
 #: How long a process may take to stop when asked: the contract, seconds.
 STOP_S = 10.0
@@ -193,7 +193,7 @@ class Services:
 
 
 def _cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used; 0 where it is gone, or the system does not tell."""
+    """CPU seconds that a process has used; 0 if it is gone, or the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

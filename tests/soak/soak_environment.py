@@ -28,10 +28,10 @@ ALONE = pytest.mark.xdist_group("endurance")
 SWEEP_S = 10
 #: How long processes may take to start on a busy machine, seconds.
 START_S = 60.0
-#: How Twilio is told to repeat what a number's URL did not answer; see docs/going-live.md.
+#: How Twilio is configured to retry a number's URL that did not answer; see docs/going-live.md.
 OVERRIDES = "#rc=2&rp=5xx,ct,rt&ct=1000&rt=4000"
 
-#: Whom figures are told next to, so that the end of a run shows those of tests that passed too.
+#: Where figures are also reported, so that the end of a run shows those of passed tests, too.
 tellers: list[Callable[[str], None]] = []
 
 

@@ -23,7 +23,7 @@ PER_SECOND = 6.0
 ROUNDS = 4
 #: Longer than a lease (5 s), seconds.
 PAUSE_S = 8.0
-#: How long what a woken worker sends is looked at, seconds.
+#: How long a woken worker's requests are watched, seconds.
 AFTER_S = 4.0
 #: How late a change of a lease may be seen, seconds.
 LATE_S = 0.5
@@ -115,7 +115,7 @@ async def _session_of(on: SoakEnvironment, path: str) -> str:
 
 
 def _holders_about(changes: list[Change], number: int, at_s: float) -> list[str]:
-    """Who held a partition at a moment, and who is seen to have taken it a moment later: it is looked in turns."""
+    """The holder of a partition at a moment, and the next one seen a moment later: holders are polled."""
     ours = [change for change in changes if change.partition == number]
     before = [change.after for change in ours if change.at_s <= at_s]
     return before[-1:] + [change.after for change in ours if at_s < change.at_s <= at_s + LATE_S]

@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
 PARTITIONS = 64
 WORKERS = 4
-#: A lease, a look at it, a start, and a busy machine.
+#: A lease, a read of it, a start, and a busy machine.
 TAKE_OVER_S = 30.0 + START_S
 
 

@@ -19,7 +19,7 @@ from tests.support.local_system import NUMBER
 #: Whom is transferred to, and how often one is busy.
 BUSY = "client:busy"
 BUSY_SHARE = 0.1
-#: How often someone is looked at, seconds.
+#: How often a party is checked, seconds.
 LOOK_EVERY_S = 0.25
 #: The same while they only talk, seconds.
 TALK_LOOK_S = 0.9
