@@ -24,6 +24,7 @@ from conferral.storage import config
 from conferral.storage.connection.client import BLOCK_MS, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.app import make_app
+from conferral.webhooks.server import serve
 from conferral.worker.consumer.partition_consumer import BATCH_MAX
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
@@ -70,11 +71,27 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     await publisher._server._check()
     publisher._server._changed_at_s = None
     watching = asyncio.ensure_future(publisher.watch_server(stop))
-    code = await _serve(make_app(settings, publisher, NobodyAsks(), metrics, clock), order["port"], stop)
+    app = make_app(settings, publisher, NobodyAsks(), metrics, clock)
+    serving = asyncio.ensure_future(serve(app, "127.0.0.1", order["port"], stop, metrics))
+    await _accepts(order["port"])
+    _ready()
+    await serving
     await publisher.close()
     await watching
     await client.aclose()
-    return code
+    return 0
+
+
+async def _accepts(port: int) -> None:
+    """Wait until a port accepts connections."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
 
 
 async def bare(stop: asyncio.Event, order: dict[str, Any]) -> int:

@@ -5,6 +5,8 @@ published, and the log gets one line without any request data.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -15,6 +17,8 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.complete_post import CompletePost
+from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectHandler
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_events import MalformedCallbackError
@@ -36,7 +40,7 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.announcement import AnnouncementRoutes
 from conferral.webhooks.audio_files import PATHS, AudioFile
-from conferral.webhooks.authentication import RequestAuthenticator
+from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
 from conferral.webhooks.call_routing import CallRouting
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
@@ -46,7 +50,7 @@ from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import SPOKEN_PATHS, Action, NoRedisIngest, Rescue
 from conferral.webhooks.responses import twiml_response
-from conferral.webhooks.status_callbacks import CallbackRoutes
+from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH, CallbackRoutes
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 from conferral.webhooks.wait_url import WaitRoutes
@@ -58,7 +62,8 @@ _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Handler errors that have their own answer.
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: A request whose body is still to be read, or a complete body.
+_Received = TypeVar("_Received", web.Request, bytes)
 
 
 def make_app(
@@ -89,24 +94,26 @@ def make_app(
     directory = directory or DirectoryFile(settings)
     signed = signed_routes(settings, ingest, twilio, metrics, directory)
     health = HealthRoutes(ingest, metrics, level or SchemaVersion())
-    durations, documents = _Durations(metrics.webhook_requests), TwimlBuilder.of(settings)
+    documents = TwimlBuilder.of(settings)
     without_store = signed_routes(settings, NoRedisIngest(), twilio, metrics, directory)
     rescue = Rescue(settings, documents, CallRouting(settings, directory), metrics, without_store)
-    signed = {path: _with_rescue(path, action, rescue, metrics) for path, action in signed.items()}
+    shared = _Shared(authenticator, documents, rescue, _Durations(metrics.webhook_requests), metrics, clock)
+    direct: dict[str, DirectHandler] = {}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. Both are served; the signature covers the URL as Twilio
     # requested it.
     for prefix in dict.fromkeys(("", unquote(authenticator.prefix))):  # the router escapes paths by itself
         for path, action in signed.items():
-            handler = _signed_handler(
-                path, action, authenticator, documents, durations, clock, prefix_was_kept=bool(prefix)
-            )
-            app.router.add_route(hdrs.METH_ANY, prefix + path, handler)
+            route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
+            app.router.add_route(hdrs.METH_ANY, prefix + path, route.handle)
+            if path in CALLBACK_PATHS:
+                direct[prefix + path] = route.handle_directly
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
         app.router.add_get(f"{prefix}/healthz", health.alive)
         app.router.add_get(f"{prefix}/readyz", health.ready)
         app.router.add_get(f"{prefix}/metrics", health.metrics)
+    app[DIRECT_HANDLERS] = direct
     return app
 
 
@@ -139,7 +146,7 @@ def signed_routes(
         GATE_PATH: gate.gate,
         WAIT_PATH: WaitRoutes(dependencies).wait,
         ANNOUNCEMENT_PATH: AnnouncementRoutes(documents, ingest, metrics).announcement,
-        "/voice/status": callbacks.number_status,
+        STATUS_PATH: callbacks.number_status,
         CALL_PATH: callbacks.call,
         CONFERENCE_PATH: callbacks.conference,
         RECORDING_PATH: callbacks.recording,
@@ -160,65 +167,83 @@ class _Durations:
         child.observe(duration_s)
 
 
-def _with_rescue(path: str, action: Action, rescue: Rescue, metrics: Metrics) -> Action:
-    """Contain an unexpected error in one answer: the caller gets another answer, and the process continues."""
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all signed routes use."""
 
-    async def answer(form: Form, query: str) -> web.Response:
-        with contain(ItemKind.WEBHOOK, metrics, passing=_EXPECTED_ERRORS, url_path=path):
-            return await action(form, query)
-        return await rescue.answer(path, form, query, _EXPECTED_ERRORS)
+    authenticator: RequestAuthenticator
+    documents: TwimlBuilder
+    rescue: Rescue
+    durations: _Durations
+    metrics: Metrics
+    clock: Clock
 
-    return answer
 
+class _SignedRoute:
+    """One path of Twilio's: authenticates a request, runs its action, and returns the answer."""
 
-def _signed_handler(
-    path: str,
-    action: Action,
-    authenticator: RequestAuthenticator,
-    documents: TwimlBuilder,
-    durations: _Durations,
-    clock: Clock,
-    *,
-    prefix_was_kept: bool,
-) -> Handler:
-    def refused(reason: Rejection) -> web.Response:
-        """Return the answer to a request from Twilio that can't be parsed."""
-        if path not in SPOKEN_PATHS:
-            return _rejected(path, 400, reason)
-        log.warning("webhook_rejected", url_path=path, status=200, reason=reason.value)
-        return twiml_response(documents.say_and_hang_up(Phrase.UNREACHABLE))
+    def __init__(self, path: str, action: Action, shared: _Shared, *, prefix_was_kept: bool) -> None:
+        self._path = path
+        self._action = action
+        self._shared = shared
+        is_voice = path.startswith("/voice/")
+        self._rules = Rules(prefix_was_kept, path in _GET_PATHS, is_voice=is_voice, is_new_call=path in SPOKEN_PATHS)
 
-    async def handle(request: web.Request) -> web.Response:
-        started_s = clock.monotonic_s()
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer a request."""
+        head = Head(request.method, request.raw_path, request.headers)
+        return await self._answer(request, head, self._shared.authenticator.authenticate)
+
+    async def handle_directly(self, post: CompletePost) -> int:
+        """Answer a callback that has arrived whole, outside of a task; return the status."""
+        head = Head("POST", post.target, post.headers)
+        return (await self._answer(post.body, head, self._shared.authenticator.authenticate_complete)).status
+
+    async def _answer(
+        self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
+    ) -> web.Response:
+        shared, path = self._shared, self._path
+        started_s = shared.clock.monotonic_s()
         try:
-            form = await authenticator.authenticate(
-                request,
-                prefix_was_kept=prefix_was_kept,
-                may_get=path in _GET_PATHS,
-                is_voice=path.startswith("/voice/"),
-                is_new_call=path in SPOKEN_PATHS,
-            )
-            response = await action(form, request.raw_path.partition("?")[2])
+            response = await self._contained(received, head, authenticate)
         except RejectedError as error:
-            if error.reason is Rejection.UNSIGNED and authenticator.is_probe(request, clock.wall_ms() / 1000):
+            is_unsigned = error.reason is Rejection.UNSIGNED
+            if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
                 log.debug("probe_answered", url_path=path, status=error.status)
                 response = web.Response(status=error.status)
             else:
                 is_signed = error.reason is Rejection.REPEATED_FIELD
-                response = refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
+                response = self._refused(error.reason) if is_signed else _rejected(path, error.status, error.reason)
         except ReplayedCallError:
             log.warning("webhook_replayed", url_path=path)
-            response = twiml_response(documents.hang_up())
+            response = twiml_response(shared.documents.hang_up())
         except CallbackUrlError:
-            response = refused(Rejection.MALFORMED_URL)
+            response = self._refused(Rejection.MALFORMED_URL)
         except MalformedCallbackError:
-            response = refused(Rejection.MALFORMED_FIELD)
+            response = self._refused(Rejection.MALFORMED_FIELD)
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
-        durations.observe(path, response.status, clock.monotonic_s() - started_s)
+        shared.durations.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
 
-    return handle
+    async def _contained(
+        self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
+    ) -> web.Response:
+        """Contain an unexpected error in one answer: the caller gets another answer, and the process continues."""
+        form, query = None, head.target.partition("?")[2]
+        with contain(ItemKind.WEBHOOK, self._shared.metrics, passing=_EXPECTED_ERRORS, url_path=self._path):
+            form = await authenticate(received, head, self._rules)
+            return await self._action(form, query)
+        if form is None:
+            return web.Response(status=500)
+        return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)
+
+    def _refused(self, reason: Rejection) -> web.Response:
+        """Return the answer to a request from Twilio that can't be parsed."""
+        if self._path not in SPOKEN_PATHS:
+            return _rejected(self._path, 400, reason)
+        log.warning("webhook_rejected", url_path=self._path, status=200, reason=reason.value)
+        return twiml_response(self._shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
 
 
 def _rejected(path: str, status: int, reason: Rejection) -> web.Response:

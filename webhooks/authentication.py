@@ -5,7 +5,10 @@ never hashed. Of an unsigned one, only the form is checked.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -23,8 +26,40 @@ BODY_BYTES_MAX = 64 * 1024
 VOICE_BODY_BYTES_MAX = 1024 * 1024
 #: Read timeout, seconds. Twilio gives up after 15 s in any case; a body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
-_SIGNATURE_HEADER = "X-Twilio-Signature"
+_SIGNATURE_HEADER = "x-twilio-signature"
+_PROBE_HEADER = probe.HEADER.lower()
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a route accepts."""
+
+    #: Whether its path still starts with the public URL's path.
+    prefix_was_kept: bool
+    #: Whether it may be a GET. Its fields are then in the query, after our own.
+    may_get: bool = False
+    #: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all are signed, and
+    #: unknown ones are ignored.
+    is_voice: bool = False
+    #: Whether a browser app's parameters may be among the fields, under Twilio's names. For other voice requests, the
+    #: first value of a repeated field counts: refusing one would cost the call.
+    is_new_call: bool = False
+
+
+class Head(NamedTuple):
+    """The head of a request."""
+
+    method: str
+    #: Path and query as sent, undecoded.
+    target: str
+    #: By name in lower case.
+    headers: Mapping[str, str]
+
+    def only(self, name: str) -> str | None:
+        """Return a header's value; None unless it was sent once."""
+        getall = getattr(self.headers, "getall", None)  # in aiohttp's headers, a name may be repeated
+        return None if getall is not None and len(getall(name, ())) != 1 else self.headers.get(name)
 
 
 class RequestAuthenticator:
@@ -42,88 +77,74 @@ class RequestAuthenticator:
         """The path of the public URL; the same routes are also served below it, in case a proxy keeps it."""
         return self._signature_check.prefix
 
-    def is_probe(self, request: web.Request, now_s: float) -> bool:
+    def is_probe(self, head: Head, now_s: float) -> bool:
         """Return whether an unsigned request is one by which `check` verifies that it is refused."""
-        marks = request.headers.getall(probe.HEADER, ())
-        if len(marks) != 1 or not request.raw_path.endswith(probe.TARGET):
+        mark = head.only(_PROBE_HEADER)
+        if mark is None or not head.target.endswith(probe.TARGET):
             return False
-        return probe.is_probe(marks[0], self._tokens, now_s)
+        return probe.is_probe(mark, self._tokens, now_s)
 
-    async def authenticate(
-        self,
-        request: web.Request,
-        *,
-        prefix_was_kept: bool,
-        may_get: bool = False,
-        is_voice: bool = False,
-        is_new_call: bool = False,
-    ) -> Form:
+    async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
         """Authenticate a request and return its fields.
-
-        Args:
-            request: The request.
-            prefix_was_kept: Whether its path still starts with the public URL's path.
-            may_get: Whether it may be a GET. Its fields are then in the query, after our own.
-            is_voice: Whether a caller waits for the answer. Then the body may be large, with any number of fields: all
-                are signed, and unknown ones are ignored.
-            is_new_call: Whether a browser app's parameters may be among the fields, under Twilio's names. For other
-                voice requests, the first value of a repeated field counts: refusing one would cost the call.
 
         Raises:
             RejectedError: The request is not from Twilio, or malformed; carries the status to answer.
         """
-        if may_get and request.method == "GET":
-            _check_path(request)
-            self._check_signature(request, Form(), prefix_was_kept=prefix_was_kept)
-            form = _query_form(request)
+        if rules.may_get and head.method == "GET":
+            _check_target(head)
+            self._check_signature(head, Form(), rules)
+            return self._checked(_query_form(head), rules)
+        _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        body = await _read(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
+        if request.content.at_eof() and len(body) <= BODY_BYTES_MAX:
+            form = self._signed_form(head, body, rules)
+        elif rules.is_voice:
+            form = await self._large_form(request, head, body, rules)
         else:
-            _check_headers(request, VOICE_BODY_BYTES_MAX if is_voice else BODY_BYTES_MAX)
-            body = await _read(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
-            if request.content.at_eof() and len(body) <= BODY_BYTES_MAX:
-                form = self._signed_form(request, body, prefix_was_kept=prefix_was_kept, is_voice=is_voice)
-            elif is_voice:
-                form = await self._large_form(request, body, prefix_was_kept=prefix_was_kept)
-            else:
-                raise RejectedError(413, Rejection.TOO_LARGE)
+            raise RejectedError(413, Rejection.TOO_LARGE)
+        return self._checked(form, rules)
+
+    async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
+        """Authenticate a request whose body has arrived, of at most `BODY_BYTES_MAX`; raises as `authenticate`."""
+        _check_head(head, BODY_BYTES_MAX)
+        return self._checked(self._signed_form(head, body, rules), rules)
+
+    def _checked(self, form: Form, rules: Rules) -> Form:
         # The signature proves the account, but not every kind of request names it. A subaccount signs with its own
         # token; another account under the same token is not served.
         if form.get("AccountSid") not in (self._account_sid, "", None):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
-        if is_voice:
+        if rules.is_voice:
             _resolve_from(form)
-        if form.repeated and (is_new_call or not is_voice):
-            read = VOICE_FIELDS_READ if is_voice else FIELDS_READ
+        if form.repeated and (rules.is_new_call or not rules.is_voice):
+            read = VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ
             if any(name in read and len(set(values)) > 1 for name, values in form.repeated.items()):
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
 
-    async def _large_form(self, request: web.Request, body: bytearray, *, prefix_was_kept: bool) -> Form:
-        _signature(request)  # an unsigned body is not worth the memory
+    async def _large_form(self, request: web.Request, head: Head, body: bytearray, rules: Rules) -> Form:
+        _signature(head)  # an unsigned body is not worth the memory
         async with self._large_bodies.slot():
             await _read(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
             async with self._large_bodies.parse_lock():  # in a thread: it takes long enough to delay other callers
-                return await asyncio.to_thread(
-                    self._signed_form, request, body, prefix_was_kept=prefix_was_kept, is_voice=True
-                )
+                return await asyncio.to_thread(self._signed_form, head, body, rules)
 
-    def _signed_form(
-        self, request: web.Request, body: bytes | bytearray, *, prefix_was_kept: bool, is_voice: bool
-    ) -> Form:
+    def _signed_form(self, head: Head, body: bytes | bytearray, rules: Rules) -> Form:
         is_text = True
         try:
-            form = parse_form(body, fields_max=None if is_voice else FIELDS_MAX)
+            form = parse_form(body, fields_max=None if rules.is_voice else FIELDS_MAX)
         except ValueError:
-            if not is_voice:
+            if not rules.is_voice:
                 raise RejectedError(400, Rejection.MALFORMED_BODY) from None
             form, is_text = parse_form(body, fields_max=None, errors="surrogateescape"), False
-        self._check_signature(request, form, prefix_was_kept=prefix_was_kept)
+        self._check_signature(head, form, rules)
         return form if is_text else form.readable()
 
-    def _check_signature(self, request: web.Request, signed: Form, *, prefix_was_kept: bool) -> None:
+    def _check_signature(self, head: Head, signed: Form, rules: Rules) -> None:
         if not self._signature_check.is_valid(
-            request.raw_path, signed, _signature(request), prefix_was_kept=prefix_was_kept
+            head.target, signed, _signature(head), prefix_was_kept=rules.prefix_was_kept
         ):
             raise RejectedError(403, Rejection.WRONG_SIGNATURE)
 
@@ -137,15 +158,15 @@ def _resolve_from(form: Form) -> None:
         form["From"] = form["Caller"]
 
 
-def _signature(request: web.Request) -> str:
-    signatures = request.headers.getall(_SIGNATURE_HEADER, ())
-    if len(signatures) != 1:
+def _signature(head: Head) -> str:
+    signature = head.only(_SIGNATURE_HEADER)
+    if signature is None:
         raise RejectedError(403, Rejection.UNSIGNED)
-    return signatures[0]
+    return signature
 
 
-def _query_form(request: web.Request) -> Form:
-    query = request.raw_path.partition("?")[2].encode()
+def _query_form(head: Head) -> Form:
+    query = head.target.partition("?")[2].encode()
     return parse_form(query, fields_max=None, errors="surrogateescape").readable()
 
 
@@ -168,20 +189,20 @@ async def _read(
     return body
 
 
-def _check_headers(request: web.Request, bytes_max: int) -> None:
-    if request.method != "POST":
+def _check_head(head: Head, bytes_max: int) -> None:
+    if head.method != "POST":
         raise RejectedError(405, Rejection.METHOD)
-    if (request.content_length or 0) > bytes_max:
+    headers = head.headers
+    if int(headers.get("content-length", 0)) > bytes_max:  # the parser accepts only digits
         raise RejectedError(413, Rejection.TOO_LARGE)
-    headers = request.headers
-    if "Content-Encoding" in headers:  # Twilio sends none, and a small body may decompress into a huge one
+    if "content-encoding" in headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(400, Rejection.CONTENT_ENCODING)
-    content_type = headers.get("Content-Type", "")
+    content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != _CONTENT_TYPE:
         raise RejectedError(400, Rejection.CONTENT_TYPE)
-    _check_path(request)
+    _check_target(head)
 
 
-def _check_path(request: web.Request) -> None:
-    if not request.raw_path.isascii():
+def _check_target(head: Head) -> None:
+    if not head.target.isascii():
         raise RejectedError(400, Rejection.MALFORMED_URL)

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 _SHUTDOWN_S = 4.0
 #: How long to keep reading a refused body, seconds, so that the sender reads the answer before the connection closes.
 _LINGER_S = 1.0
-#: Interval of garbage collection, seconds. Objects from the start are frozen, so it takes a few milliseconds.
+#: Interval of garbage collection, seconds. Objects from the start are frozen, so it takes less than a millisecond.
 _COLLECT_EVERY_S = 1.0
 
 
@@ -43,6 +43,7 @@ async def serve(
         app, host, port, metrics=metrics, shutdown_s=_SHUTDOWN_S, lingering_time=_LINGER_S, auto_decompress=False
     ):
         log.info("webhooks_listening", host=host, port=port)
+        gc.freeze()  # the application and its modules, which were loaded after the process's own freeze
         while not stop.is_set():
             # A request that can't be parsed leaves its bytes in a reference cycle, up to eight megabytes. Those are few
             # objects, so the collector's object count would trigger far too late.

@@ -33,7 +33,9 @@ from conferral.webhooks.responses import record_unstored
 
 log = structlog.get_logger()
 
-_STATUS_PATH = "/voice/status"
+STATUS_PATH = "/voice/status"
+#: Their answers have no body, and await only the ingest, so connections answer them directly.
+CALLBACK_PATHS = frozenset({STATUS_PATH, CALL_PATH, CONFERENCE_PATH, RECORDING_PATH})
 #: Calls that this process knows to be in the call index, count; about 2 MB.
 _INDEXED_MAX = 10_000
 
@@ -53,15 +55,15 @@ class CallbackRoutes:
         event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
         if caller_of(form).startswith("+"):
             # Only a browser or SIP phone can have named its session, so no other callback waits for a lookup.
-            return await self._store(event, event.call_sid, _STATUS_PATH)
+            return await self._store(event, event.call_sid, STATUS_PATH)
         try:
             session_id = await self._ingest.session_of(call_sid_of(form))
         except StoreError as error:
-            record_unstored(self._metrics, _STATUS_PATH, event, error)
+            record_unstored(self._metrics, STATUS_PATH, event, error)
             return web.Response(status=503)
         if session_id is not None and session_id != event.session_id:  # a browser may have named it
             event = call_progressed(form, caller_callback(form, session_id), *self._routing.own_numbers())
-        return await self._store(event, event.call_sid, _STATUS_PATH)
+        return await self._store(event, event.call_sid, STATUS_PATH)
 
     async def call(self, form: Form, query: str) -> web.Response:
         """Answer the status callback of a call that we placed."""

@@ -17,13 +17,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.connection import DIRECT_HANDLERS, Connection, DirectConnection
 from conferral.runtime.web.listener import Listener
 
 log = structlog.get_logger()
 
-#: How long a client may take to send a request's head, seconds: from connecting, or on a kept-alive connection from the
-#: head's first byte.
-HEAD_DEADLINE_S = 10.0
 #: How long an idle connection stays open after an answer, seconds.
 KEEPALIVE_S = 75.0
 #: Minimum interval between two log lines about malformed requests, seconds; each line has their count.
@@ -72,9 +70,12 @@ async def run_server(
         "logger": _ServerLog(metrics or Metrics()),
         **options,
     }
+    make_connection: type[Connection] = Connection
+    if DIRECT_HANDLERS in app:
+        make_connection, options["handlers"] = DirectConnection, app[DIRECT_HANDLERS]
     try:
         try:
-            listener = await Listener.open(lambda: _Connection(server, loop=loop, **options), host, port)
+            listener = await Listener.open(lambda: make_connection(server, loop=loop, **options), host, port)
         except OSError as error:
             raise port_unavailable(host, port, error) from None
         try:
@@ -83,46 +84,6 @@ async def run_server(
             listener.close()
     finally:
         await runner.cleanup()
-
-
-class _Connection(web.RequestHandler):
-    """A connection that closes if the head of a request takes too long."""
-
-    __slots__ = ("_head_timer",)
-
-    def __init__(self, manager: web.Server, **options: Any) -> None:
-        super().__init__(manager, **options)
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
-
-    def data_received(self, data: bytes) -> None:
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count != before:  # the head is complete
-            self._stop_timer()
-        elif self._head_timer is None and self._awaits_head:
-            self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    @property
-    def _awaits_head(self) -> bool:
-        return self._waiter is not None and not self._waiter.done()
-
-    def _on_head_timeout(self) -> None:
-        self._head_timer = None
-        if self._awaits_head:
-            self.force_close()
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class _ServerLog(logging.Logger):

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.web import server
+from conferral.runtime.web import connection
 from conferral.runtime.web.server import run_server
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
@@ -24,7 +24,7 @@ def app() -> web.Application:
 
 @pytest.fixture
 def deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.05)
+    monkeypatch.setattr(connection, "HEAD_DEADLINE_S", 0.05)
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
@@ -60,7 +60,7 @@ async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
 
         def noting(delay, callback, *given, **options):
             handle = call_later(delay, callback, *given, **options)
-            if delay == server.HEAD_DEADLINE_S:
+            if delay == connection.HEAD_DEADLINE_S:
                 timers.append(handle)
             return handle
 

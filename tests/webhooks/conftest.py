@@ -18,7 +18,7 @@ from conferral.webhooks import (
     voice_client,
     wait_url,
 )
-from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
+from tests.webhooks.webhook_helpers import DirectTestServer, FakeIngest, FakeTwilioQueries, settings
 
 MODULES = (
     outage,
@@ -63,13 +63,25 @@ def lines(fresh_logs):
         yield captured
 
 
+def pytest_generate_tests(metafunc):
+    """Run the tests of a module with `BOTH_WAYS` with callbacks answered directly, and again by aiohttp."""
+    if "way" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_WAYS", False):
+        metafunc.parametrize("way", ["direct", "ordinary"], indirect=True)
+
+
 @pytest.fixture
-async def open_client(ingest, child_lookup, metrics):
+def way(request):
+    """Who answers callbacks: the connection directly, as in production, or aiohttp."""
+    return getattr(request, "param", "direct")
+
+
+@pytest.fixture
+async def open_client(ingest, child_lookup, metrics, way):
     clients = []
 
     async def opened(directory=None, **changes):
         made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory)
-        client = TestClient(TestServer(made))
+        client = TestClient((DirectTestServer if way == "direct" else TestServer)(made))
         await client.start_server()
         clients.append(client)
         return client

@@ -31,6 +31,7 @@ from tests.webhooks.webhook_helpers import (
     signed,
 )
 
+BOTH_WAYS = True
 MEBIBYTE = 2**20
 ROUTES = [
     "/voice/inbound",

