@@ -13,7 +13,7 @@ from conferral.statemachine.transfer import TransferState
 
 
 class Draft:
-    """Draft of one step. It is also the model that `transitions` moves, which needs only `state`."""
+    """Draft of one step. A `transitions` machine can move it, too: a model needs only `state`."""
 
     __slots__ = (
         "effects",

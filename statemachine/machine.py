@@ -1,9 +1,8 @@
-"""Transition machine: builds the one `transitions` machine of the process, and decides events with `step`.
+"""Transition machine: decides events with `step`.
 
-Theory of operation. `transitions` gets the table once; sessions are not registered with it. Each step works on a draft,
-which is also the lightweight model that the library moves. Rows are tried in order: the first whose guard holds wins,
-and its action changes the draft. A Step is built only if nothing raised. The library can't distinguish "no row", "no
-guard held", and "ignored", so `step` checks ignored pairs before it triggers the machine.
+Theory of operation. Each step works on a draft. Rows are tried in order: the first whose guard holds wins, and its
+action changes the draft (`dispatch.py`). A Step is built only if nothing raised. A `transitions` machine can't
+distinguish "no row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 
 After a change to the table, update the stories in `tests/statemachine/` and `docs/statemachine.md` (`make docs`). The
 codecs in `storage/` follow from the types of the attributes.
@@ -12,8 +11,7 @@ codecs in `storage/` follow from the types of the attributes.
 from collections.abc import Iterator
 from typing import Any
 
-from transitions import EventData, Machine, Transition
-
+from conferral.statemachine.dispatch import take_row
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import (
@@ -40,8 +38,7 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from conferral.statemachine.table import IGNORED, TABLE
-from conferral.statemachine.table.stages import enter_stage
+from conferral.statemachine.table import IGNORED
 
 #: Why an event is ignored, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
@@ -51,60 +48,6 @@ DEFAULT_POLICY = Policy()
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
-
-
-class _GuardedRow(Transition):
-    """A row of the table; evaluates its guard with one direct call.
-
-    The library's own way makes log calls and walks callback lists for each row that does not match, and up to ten rows
-    are tried per event.
-    """
-
-    def execute(self, event_data: EventData) -> bool:
-        """Take the row if its stage and its guard agree; return whether they did."""
-        for condition in self.conditions:
-            guard = condition.func
-            assert callable(guard)  # the table holds functions, not their names
-            if not guard(*event_data.args):
-                return False
-        return bool(super().execute(event_data))
-
-    def _eval_conditions(self, _event_data: EventData) -> bool:
-        return True  # execute() evaluated them
-
-
-class _TableMachine(Machine):
-    """The library's machine, with `_GuardedRow` transitions."""
-
-    transition_cls = _GuardedRow
-
-
-def build_machine() -> Machine:
-    """Build the process's machine: no automatic transitions, and no model of its own."""
-    machine = _TableMachine(
-        model=None,
-        states=State,
-        initial=None,
-        auto_transitions=False,
-        queued=False,
-        send_event=False,
-        ignore_invalid_triggers=False,
-    )
-    for row in TABLE:
-        machine.add_transition(
-            trigger=row.event.name,
-            source=row.source,
-            dest=row.target,
-            conditions=list(row.conditions),
-            # Before the state changes, so that an action that raises leaves everything unchanged.
-            before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
-        )
-    return machine
-
-
-_MACHINE = build_machine()
-_TRIGGERS: dict[str, Any] = dict(_MACHINE.events)
-_AUTOMATIC = _TRIGGERS[Automatic.name]
 
 
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
@@ -166,7 +109,7 @@ def command_refusals(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
 def _refusal_of(session: Session, trial: Command, policy: Policy) -> str:
     """Return why the session would refuse a command, empty if it would not, without working out what follows."""
     draft = Draft(session, trial, session.updated_at_ms, policy)
-    _TRIGGERS[trial.name].trigger(draft, draft, trial)
+    take_row(draft, trial)
     return draft.refusal
 
 
@@ -230,9 +173,9 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     if because is not None:
         return _ignored(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
-    taken = _TRIGGERS[event.name].trigger(draft, draft, event)
+    row = take_row(draft, event)
     # Every pair ends in a row without a guard, so some row always matches; tests check the table for that.
-    assert taken, (session.state, event.name)
+    assert row, (session.state, event.name)
     if draft.refusal:
         reason = _refusal_text(before, draft.refusal, policy)
         draft.session = session
@@ -253,9 +196,8 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
 def _take_automatic_rows(draft: Draft, event: Event) -> None:
     """Take the state's automatic rows, one after another, until none matches."""
     always = Automatic(session_id=event.session_id, entry_id=event.entry_id)
-    event_data = EventData(None, _AUTOMATIC, _MACHINE, draft, (draft, always), {})
     for _ in range(_FOLLOW_UPS_MAX):
-        if not any(row.execute(event_data) for row in _AUTOMATIC.transitions.get(draft.state.name, ())):
+        if not take_row(draft, always):
             return
     raise AssertionError(f"no end of what follows from {event.name} in {draft.state}")
 

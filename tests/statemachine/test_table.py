@@ -14,8 +14,9 @@ import pytest
 
 import conferral.statemachine as statemachine
 from conferral.statemachine import actions, diagram, guards, table
+from conferral.statemachine.dispatch import build_machine
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, Automatic, Event
-from conferral.statemachine.machine import IGNORED_BECAUSE, build_machine
+from conferral.statemachine.machine import IGNORED_BECAUSE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import AUTOMATIC_ROWS, IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS

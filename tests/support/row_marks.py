@@ -8,7 +8,7 @@ from typing import Any
 from conferral.statemachine import machine
 from conferral.statemachine.table import TABLE, Transition
 
-#: A row as the library knows it: source, event, conditions, action.
+#: A row as it is compiled: source, event, conditions, action.
 _Mark = tuple[str, str, Any, Any]
 
 
@@ -34,20 +34,20 @@ def taken_at(positions: Counter[int]) -> Counter[_Mark]:
 def marked() -> Iterator[Counter[_Mark]]:
     """Counts, while the block runs, how often each row is taken in this process."""
     taken: Counter[_Mark] = Counter()
-    execute = machine._GuardedRow.execute
+    take_row = machine.take_row
 
-    def counting(self: Any, event_data: Any) -> bool:
-        was_taken = execute(self, event_data)
-        if was_taken:
-            conditions = tuple(condition.func for condition in self.conditions)
-            taken[self.source, event_data.event.name, conditions, self.before[0]] += 1
-        return was_taken
+    def counting(draft: Any, event: Any) -> Any:
+        source = draft.state.name
+        row = take_row(draft, event)
+        if row:
+            taken[source, event.name, row.conditions, row.actions[0]] += 1
+        return row
 
-    machine._GuardedRow.execute = counting  # type: ignore[method-assign]
+    machine.take_row = counting
     try:
         yield taken
     finally:
-        machine._GuardedRow.execute = execute  # type: ignore[method-assign]
+        machine.take_row = take_row
 
 
 def never_taken(taken: Counter[_Mark]) -> list[str]:

@@ -1,0 +1,93 @@
+"""Dispatch of events to rows: builds the `transitions` machine from the table, and compiles its rows for `step`.
+
+The library validates the table, and defines what a row means. It tries up to ten rows per event, with contexts and
+callback lists for each, which takes as long as the rows' own guards and actions. So `take_row` walks what the library
+has built, without its calls. Tests prove that the compiled rows are the table's, and that both ways decide the same.
+"""
+
+from typing import Any, NamedTuple
+
+from transitions import Machine
+
+from conferral.statemachine.draft import Draft
+from conferral.statemachine.events import Event
+from conferral.statemachine.states import State
+from conferral.statemachine.table import TABLE
+from conferral.statemachine.table.row import Action, Guard
+from conferral.statemachine.table.stages import enter_stage
+
+
+class CompiledRow(NamedTuple):
+    """A transition of the machine."""
+
+    #: What must hold for it to be taken, tried in this order.
+    conditions: tuple[Guard, ...]
+    #: What is done, in this order, before the state changes.
+    actions: tuple[Action, ...]
+    #: None if the state stays.
+    target: State | None
+
+
+#: The rows by event name and state, in the order in which they are tried.
+CompiledRows = dict[str, dict[State, tuple[CompiledRow, ...]]]
+
+
+def build_machine() -> Machine:
+    """Build the process's machine: no automatic transitions, and no model of its own."""
+    machine = Machine(
+        model=None,
+        states=State,
+        initial=None,
+        auto_transitions=False,
+        queued=False,
+        send_event=False,
+        ignore_invalid_triggers=False,
+    )
+    for row in TABLE:
+        machine.add_transition(
+            trigger=row.event.name,
+            source=row.source,
+            dest=row.target,
+            conditions=list(row.conditions),
+            # Before the state changes, so that an action that raises leaves everything unchanged.
+            before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
+        )
+    return machine
+
+
+def compile_rows(machine: Machine) -> CompiledRows:
+    """Return the machine's transitions as plain tuples."""
+    return {
+        name: {State[source]: tuple(map(_compile, found)) for source, found in event.transitions.items()}
+        for name, event in machine.events.items()
+    }
+
+
+def _compile(transition: Any) -> CompiledRow:
+    return CompiledRow(
+        conditions=tuple(condition.func for condition in transition.conditions),
+        actions=tuple(transition.before),
+        target=None if transition.dest is None else State[transition.dest],
+    )
+
+
+_ROWS = compile_rows(build_machine())
+
+
+def take_row(draft: Draft, event: Event) -> CompiledRow | None:
+    """Take the first row whose conditions hold: run its actions, then change the draft's state.
+
+    Returns:
+        The row; None if the state has none for this event, or none whose conditions hold.
+    """
+    for row in _ROWS[event.name].get(draft.state, ()):
+        for condition in row.conditions:
+            if not condition(draft, event):
+                break
+        else:
+            for action in row.actions:
+                action(draft, event)
+            if row.target is not None:
+                draft.state = row.target
+            return row
+    return None
