@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import server_time_ms
+from conferral.storage.connection.node_limits import node_of
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import SessionReader
 
@@ -34,7 +35,19 @@ async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
     Raises:
         StoreError: as for any read.
     """
-    ahead_ms = await reader.clock_offsets_ms()
-    with store_errors():
-        seconds, microseconds = await reader.client.time()
-    return PartitionClocks(int(seconds) * 1000 + int(microseconds) // 1000, ahead_ms, reader.keys)
+    keys = reader.keys
+    ahead_ms = await reader.clock_offsets_ms(range(keys.partitions))
+    leases = [keys.lease(number) for number in range(keys.partitions)]
+    asked = next((key for key in leases if node_of(reader.client, key) not in reader.silent), leases[0])
+    return PartitionClocks(await server_time_ms(reader.client, asked), ahead_ms, keys)
+
+
+async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
+    """Return the time for one session, Unix milliseconds; asks only the node that has the session.
+
+    Raises:
+        StoreError: as for any read.
+    """
+    partition = reader.keys.partition_of(session_id)
+    (ahead_ms,) = await reader.clock_offsets_ms([partition])
+    return await server_time_ms(reader.client, reader.keys.lease(partition)) + ahead_ms

@@ -22,9 +22,11 @@ class StoreError(ConferralError):
 
     Attributes:
         state: The state of Redis, in the words of `storage.connection.errors`; empty if unrelated.
+        node: The cluster node that failed, `host:port`; empty for a single server, or if unknown.
     """
 
     state: str = ""
+    node: str = ""
 
 
 class StoreUnreachableError(StoreError):

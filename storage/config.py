@@ -1,10 +1,13 @@
 """Shared configuration in Redis that all processes must agree on: partition count and schema version."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -25,11 +28,11 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
         schema_version: The schema version for a new prefix, or one that Redis has lost.
 
     Raises:
-        SettingsError: Redis holds another partition count.
+        SettingsError: Redis holds another partition count, or is a cluster and `REDIS_URL` does not say so.
         StoreError: Redis failed.
     """
     key = config_key(prefix)
-    with store_errors():
+    with _cluster_setting(), store_errors():
         found, schema = await client.hmget(key, ["partitions", "schema"])
         if found is None or schema is None:  # write only if absent: a full Redis refuses writes
             await client.hsetnx(key, "partitions", partitions)
@@ -43,6 +46,16 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
             (f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that",)
         )
     return Config(Keys(prefix, partitions), found_version)
+
+
+@contextmanager
+def _cluster_setting() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        if str(error) == CLUSTER_SETTING_MISSING:
+            raise SettingsError((CLUSTER_SETTING_MISSING,)) from error
+        raise
 
 
 def _number(text: bytes | None) -> int | None:

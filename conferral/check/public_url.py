@@ -31,10 +31,23 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
         why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
         return fail("round trip", why, "use a certificate from a public authority, with the full chain")
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        why = f"{redacted_url(settings.public_url)} can't be reached from here ({type(error).__name__})"
+        why = f"{redacted_url(settings.public_url)} can't be reached from here ({_reason(error)})"
         fix = "start the webhooks and the tunnel; ignore this if only Twilio can reach the URL"
         return warn("round trip", why, fix)
     return _result(settings, redacted_url(url), unsigned, signed)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a request failed, in words for operators."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {DEADLINE_S:g} s"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "host name not found"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "TLS failed"
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        return "connection refused"
+    return "no connection" if isinstance(error, aiohttp.ClientConnectorError) else "connection lost"
 
 
 async def _status(session: aiohttp.ClientSession, url: str, form: dict[str, str], headers: dict[str, str]) -> int:

@@ -6,7 +6,7 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import LOGIN_REFUSED
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING, LOGIN_REFUSED
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
@@ -14,6 +14,11 @@ from conferral.storage.scripts import SCRIPTS
 VERSION_MIN = (6, 2)
 #: First version that reports replication and consumer group lag.
 VERSION_WITH_LAG = (7, 0)
+#: What to do about an error that a setting causes.
+FIXES = {
+    LOGIN_REFUSED: "correct the user and password in REDIS_URL",
+    CLUSTER_SETTING_MISSING: "add ?cluster=true to REDIS_URL",
+}
 
 
 async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict[str, Any]]:
@@ -22,11 +27,7 @@ async def check_reachable(client: Client, place: str) -> tuple[CheckResult, dict
         with store_errors():
             info = await client.info()
     except StoreError as error:
-        fix = (
-            "correct the user and password in REDIS_URL"
-            if str(error) == LOGIN_REFUSED
-            else "start it, or set REDIS_URL"
-        )
+        fix = FIXES.get(str(error), "start it, or set REDIS_URL")
         return fail("Redis", f"{place}: {error}", fix), {}
     if "redis_version" not in info:  # a cluster answers per node; one of them is representative
         info = next((node for node in info.values() if isinstance(node, dict)), {})

@@ -123,7 +123,7 @@ async def _check_store(client: object, settings: "ServiceSettings", place: str) 
             lines += await check_workers(client, keys)
             lines.append(await check_sessions(client, keys))
     except StoreError as error:
-        lines.append(fail("Redis", f"{place}: {error}", "check its log"))
+        lines.append(fail("Redis", f"{place}: {error}", redis_server.FIXES.get(str(error), "check its log")))
     return lines
 
 

@@ -51,7 +51,7 @@ async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation
     from conferral.cli.redis_access import open_redis
     from conferral.cli.submission import own_command_line
     from conferral.operations import explanation
-    from conferral.operations.partition_clock import read_partition_clocks
+    from conferral.operations.partition_clock import read_session_time_ms
     from conferral.runtime.settings import StoreSettings, load
     from conferral.storage.codecs.session_view import view_of
 
@@ -59,7 +59,7 @@ async def _read_explanation(named: str, *, full: bool) -> tuple[str, Explanation
     async with open_redis(settings) as reader:
         history = await read_history(reader, named)
         session = view_of(history.fields)
-        now = (await read_partition_clocks(reader)).now_of(session.id)
+        now = await read_session_time_ms(reader, session.id)
     line = own_command_line(settings)
     explained = explanation.explain_damage(session, command_line=line) or explanation.explain(
         session, history.log, now, full=full, command_line=line

@@ -1,6 +1,6 @@
 """Open Redis for CLI commands, and describe connection errors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings
 from conferral.storage import config
 from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.errors import CLUSTER_SETTING_MISSING
 
 
 def redacted_url(url: str) -> str:
@@ -46,21 +47,38 @@ def make_redis_client(url: str, max_connections: int = 8) -> Client:
 
 
 def describe_redis_error(error: StoreError, url: str) -> str:
-    """Describe a Redis error in one sentence."""
+    """Describe a Redis error in one sentence: a cluster's node by its own address, which the URL may not name."""
+    if error.node or str(error) == CLUSTER_SETTING_MISSING:
+        return str(error)
     return f"{error}; REDIS_URL names {redacted_url(url)}"
 
 
 @asynccontextmanager
-async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionQueries]:
+async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> AsyncIterator[SessionQueries]:
     """Open the configured Redis with the stored key layout.
+
+    Args:
+        settings: Name the Redis and the prefix.
+        is_partial: Whether to leave out the sessions of a cluster's nodes that do not answer; see `require_complete`.
 
     Raises:
         CommandNotDoneError: Redis is unreachable, or nothing is set up under the prefix.
     """
     client = make_redis_client(settings.redis_url)
     try:
-        yield SessionQueries(client, await config.load(client, settings.prefix))
+        yield SessionQueries(client, await config.load(client, settings.prefix), is_partial=is_partial)
     except StoreError as error:
         raise CommandNotDoneError(describe_redis_error(error, settings.redis_url)) from error
     finally:
         await client.aclose()
+
+
+def require_complete(silent: Iterable[StoreError]) -> None:
+    """Verify that all nodes have answered, after what the others answered was printed.
+
+    Raises:
+        CommandNotDoneError: some did not; names them.
+    """
+    reasons = "; ".join(dict.fromkeys(map(str, silent)))
+    if reasons:
+        raise CommandNotDoneError(f"incomplete: {reasons}; the calls stored there are missing")

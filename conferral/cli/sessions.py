@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conferral.operations.history.replay import SessionHistory
     from conferral.operations.partition_clock import PartitionClocks
     from conferral.operations.session_queries import LogEntry
+    from conferral.runtime.errors import StoreUnreachableError
     from conferral.storage.codecs.session_view import SessionView
 
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
@@ -45,7 +46,9 @@ def sessions(
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
-    found, times = asyncio.run(_read_sessions(state, with_ended=everything or state == "ended"))
+    from conferral.cli.redis_access import require_complete
+
+    found, times, silent = asyncio.run(_read_sessions(state, with_ended=everything or state == "ended"))
     if as_json:
         output.print_json([one.fields for one in found])
     elif found:
@@ -54,19 +57,23 @@ def sessions(
         output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
         output.print_note("no calls" if everything else "no live calls (use --all for ended ones)")
+    require_complete(silent)
 
 
-async def _read_sessions(state: str | None, *, with_ended: bool) -> "tuple[list[SessionView], PartitionClocks]":
-    """Read sessions, those that need attention first, and the partitions' clocks."""
+async def _read_sessions(
+    state: str | None, *, with_ended: bool
+) -> "tuple[list[SessionView], PartitionClocks, list[StoreUnreachableError]]":
+    """Read sessions, those that need attention first, the partitions' clocks, and why nodes did not answer."""
     from conferral.cli.redis_access import open_redis
     from conferral.operations.attention import sort_key
     from conferral.operations.partition_clock import read_partition_clocks
     from conferral.runtime.settings import StoreSettings, load
 
-    async with open_redis(load(StoreSettings)) as reader:
+    async with open_redis(load(StoreSettings), is_partial=True) as reader:
         found = await reader.all_sessions(state, with_ended=with_ended)
         times = await read_partition_clocks(reader)
-    return sorted(found, key=lambda one: sort_key(one, times.now_of(one.id))), times
+    ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
+    return ordered, times, list(reader.silent.values())
 
 
 def table_row(session: "SessionView", now_ms: int = 0, *, full: bool = False) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ class DemoPhones:
             async with self._http.request(method, self._url + path, json=body) as response:
                 answer = await response.json(content_type=None)
         except aiohttp.ClientError as error:
-            raise CommandNotDoneError(f"the sandbox does not answer ({type(error).__name__})") from error
+            raise CommandNotDoneError("the sandbox does not answer") from error
         if response.status >= 400:
             raise CommandNotDoneError(f"the sandbox refused {method} {path}: {answer}")
         return answer

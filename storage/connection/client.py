@@ -19,7 +19,16 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.connection.error_mapping import ErrorMappingRedis, map_errors
-from conferral.storage.connection.errors import LOGIN_REFUSED, LOGIN_WORDS, TRANSIENT_WORDS, error_word, state_of
+from conferral.storage.connection.errors import (
+    CLUSTER_SETTING_MISSING,
+    LOGIN_REFUSED,
+    LOGIN_WORDS,
+    TRANSIENT_WORDS,
+    error_word,
+    noted_node,
+    state_of,
+    unreachable_reason,
+)
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.connection.reconnect import address_of, reconnect_after_demotion
 
@@ -84,6 +93,16 @@ async def server_identity(client: Client) -> tuple[str, int]:
     )
 
 
+async def server_time_ms(client: Client, key: str) -> int:
+    """Return the time of the server that has a key, Unix milliseconds."""
+    with store_errors():
+        if isinstance(client, ClusterClient):
+            seconds, microseconds = await client.time(target_nodes=client.get_node_from_key(key))
+        else:
+            seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 def _without_cluster(url: str) -> tuple[str, bool]:
     parts = urlsplit(url)
     query = parse_qsl(parts.query)
@@ -137,15 +156,18 @@ def store_errors() -> Iterator[None]:
 
 def to_store_error(error: Exception) -> StoreError:
     """Convert one redis-py error into ours."""
-    word = error_word(error)
+    word, node = error_word(error), noted_node(error)
+    redis = f"Redis node {node}" if node else "Redis"
     ours: StoreError
     if word in TRANSIENT_WORDS:
-        ours = StoreUnreachableError(f"Redis can't take it now ({word})")
+        ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
+    elif word == "MOVED":
+        ours = StoreError(CLUSTER_SETTING_MISSING)
     elif isinstance(error, ResponseError):
         ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word in LOGIN_WORDS:
         ours = StoreUnreachableError(LOGIN_REFUSED)
     else:
-        ours = StoreUnreachableError(f"Redis can't be reached ({type(error).__name__})")
-    ours.state = state_of(error)
+        ours = StoreUnreachableError(f"{redis} can't be reached ({unreachable_reason(error)})")
+    ours.state, ours.node = state_of(error), node
     return ours

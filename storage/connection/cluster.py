@@ -28,6 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.error_mapping import as_connection_error, map_errors
+from conferral.storage.connection.errors import NoNodeError, note_node
 from conferral.storage.connection.packing import pack_with_hiredis
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
@@ -118,7 +119,7 @@ class ClusterClient(RedisCluster):
             # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
-            raise RedisConnectionError("no node of the cluster returned the slot map") from error
+            raise NoNodeError("no node of the cluster returned the slot map") from error
         return self
 
     async def _ensure_slot_map(self) -> None:
@@ -134,7 +135,7 @@ class ClusterClient(RedisCluster):
     def _owner(self, args: Sequence[Any]) -> ClusterNode:
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key_of(args)))
         if not nodes:
-            raise RedisConnectionError("no node has the key's slot")
+            raise NoNodeError("no node has the key's slot")
         return nodes[0]
 
     async def _invalidate_node(self, node: ClusterNode) -> None:
@@ -170,7 +171,7 @@ class ClusterClient(RedisCluster):
             except AskError as error:
                 redirections += 1
                 if redirections > REDIRECTIONS_MAX:
-                    raise
+                    raise TryAgainError("the nodes disagree about the slot") from error
                 node, is_asking = await self._redirect_target(error), not isinstance(error, MovedError)
             except TryAgainError:
                 # Redis refuses a command with several keys until all of them are on one node again. Source: Redis docs,
@@ -181,7 +182,8 @@ class ClusterClient(RedisCluster):
                 node, is_asking, redirections = self._owner(args), False, 0
             except MaxConnectionsError:
                 raise  # the pool is exhausted; the node is healthy
-            except _FAILURES:
+            except _FAILURES as error:
+                note_node(error, node.name)
                 await self._invalidate_node(node)
                 raise
 
@@ -211,6 +213,9 @@ class ClusterClient(RedisCluster):
         except _FAILURES as error:
             for command in commands:
                 command.result = error
+        for command in commands:
+            if isinstance(command.result, _FAILURES):
+                note_node(command.result, node.name)
         if on_answer is not None:
             for command in commands:
                 if not isinstance(command.result, (AskError, TryAgainError)):

@@ -1,5 +1,8 @@
 """Redis error states in stable words, for `/readyz` and error messages."""
 
+import socket
+import ssl
+
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -8,12 +11,15 @@ from redis.exceptions import (
     ClusterDownError,
     ConnectionError,  # noqa: A004  # of redis-py, whose names these are
     MasterDownError,
+    MaxConnectionsError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 #: Meaning of Redis's error codes for operators; docs/operating.md says what to do about each. Source: Redis docs and
 #: the server's source, shared error replies.
@@ -27,6 +33,7 @@ STATES = {
     "CLUSTERDOWN": "cluster down (CLUSTERDOWN)",
     "MASTERDOWN": "primary down (MASTERDOWN)",
     "TRYAGAIN": "slots are being moved (TRYAGAIN)",
+    "MOVED": "a cluster, but REDIS_URL lacks ?cluster=true (MOVED)",
     "ASK": "slots are being moved (ASK)",
     "NOPERM": "not permitted (NOPERM)",
     "NOAUTH": "password refused",
@@ -36,6 +43,8 @@ NO_ANSWER = "no answer"
 #: Error codes for a refused user or password.
 LOGIN_WORDS = frozenset({"NOAUTH", "WRONGPASS"})
 LOGIN_REFUSED = "Redis refused the login in REDIS_URL"
+#: A cluster's node redirected a client for a single server; a cluster client follows redirections.
+CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 
 #: Temporary refusals: the command was not executed, and may be retried later.
 TRANSIENT_WORDS = frozenset(
@@ -50,6 +59,7 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (OutOfMemoryError, "OOM"),
     (BusyLoadingError, "LOADING"),
     (TryAgainError, "TRYAGAIN"),
+    (MovedError, "MOVED"),
     (AskError, "ASK"),
     (MasterDownError, "MASTERDOWN"),
     (ClusterDownError, "CLUSTERDOWN"),
@@ -57,6 +67,40 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (AuthenticationError, "WRONGPASS"),
     (AuthorizationError, "WRONGPASS"),
 )
+
+
+class NoNodeError(ConnectionError):
+    """No node of the cluster could be asked; the message is ours."""
+
+
+def note_node(error: Exception, node: str) -> None:
+    """Note which node of a cluster an error comes from."""
+    error.redis_node = node  # type: ignore[attr-defined]
+
+
+def noted_node(error: object) -> str:
+    """Return the node that an error comes from; empty for a single server, or if unknown."""
+    return str(getattr(error, "redis_node", ""))
+
+
+def unreachable_reason(error: Exception) -> str:
+    """Return why Redis can't be reached, in words for operators, without the error's text or class."""
+    if isinstance(error, NoNodeError):
+        return str(error)
+    if isinstance(error, MaxConnectionsError):
+        return "all connections of this process are in use"
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(error, RedisTimeoutError) or isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, ssl.SSLError):
+        return "TLS failed"
+    if isinstance(cause, socket.gaierror):
+        return "host name not found"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(cause, FileNotFoundError):
+        return "no such socket"
+    return "connection lost"
 
 
 def error_word(error: object) -> str:

@@ -3,16 +3,19 @@
 Lists come in pages, so that neither Redis nor a process holds more at a time than one page needs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, TypeVar
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
+from conferral.storage.connection.node_limits import node_of
+from conferral.storage.connection.partial_reads import run_each_answering
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor, read_cursor, read_log_cursor
 
@@ -27,6 +30,7 @@ HIDDEN = frozenset({"call_token"})
 
 Fields = dict[str, str]
 _T = TypeVar("_T")
+_I = TypeVar("_I", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,26 @@ class LogEntry:
 class SessionReader:
     """Reads the sessions of all partitions. Every method may raise StoreError."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, *, is_partial: bool = False) -> None:
+        """Prepare reads.
+
+        Args:
+            is_partial: Whether to leave out the sessions of a cluster's nodes that do not answer, instead of failing.
+        """
         self.client = client
         self.keys = keys
-        self._for_each = partial(run_each, client)
+        self._is_partial = is_partial
+        #: Why a partial reader left out the sessions of nodes, by node.
+        self.silent: dict[str, StoreUnreachableError] = {}
+
+    async def _for_each(self, items: Iterable[_I], append_command: Callable[[Any, _I], object]) -> list[Any]:
+        """Run commands for partitions or sessions."""
+        if not self._is_partial:
+            return await run_each(self.client, items, append_command)
+        return await run_each_answering(self.client, items, append_command, self._key_of, self.silent)
+
+    def _key_of(self, item: int | str) -> str:
+        return self.keys.lease(item) if isinstance(item, int) else self.keys.session(item)
 
     # ---- single sessions -----------------------------------------------------------------------------------------
 
@@ -84,19 +104,37 @@ class SessionReader:
         Args:
             named: Must match the pattern of ids, since it becomes part of a key.
         """
+        call_key, session_key = self.keys.call(named), self.keys.session(named)
+        if node_of(self.client, call_key) != node_of(self.client, session_key):
+            return await self._find_on_nodes(named, call_key, session_key)
         with store_errors():
             pipeline = self.client.pipeline(transaction=False)
-            pipeline.get(self.keys.call(named))
-            pipeline.exists(self.keys.session(named))
+            pipeline.get(call_key)
+            pipeline.exists(session_key)
             of_call, exists = await pipeline.execute()
         if exists:
             return named
         return None if of_call is None else str(of_call.decode(errors="replace"))
 
+    async def _find_on_nodes(self, named: str, call_key: str, session_key: str) -> str | None:
+        """Find a session whose two keys are on two nodes: its id suffices, even if the call's node does not answer."""
+        answers: tuple[Any, Any] = await asyncio.gather(
+            self.client.get(call_key), self.client.exists(session_key), return_exceptions=True
+        )
+        of_call, exists = answers
+        with store_errors():
+            if isinstance(exists, BaseException):
+                raise exists
+            if exists:
+                return named
+            if isinstance(of_call, BaseException):
+                raise of_call
+        return None if of_call is None else str(of_call.decode(errors="replace"))
+
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; leave out unknown calls."""
         wanted = list(call_sids)
-        answers = await self._for_each(wanted, lambda pipeline, call_sid: pipeline.get(self.keys.call(call_sid)))
+        answers = await run_each(self.client, wanted, lambda pipeline, call_sid: pipeline.get(self.keys.call(call_sid)))
         return {sid: found.decode(errors="replace") for sid, found in zip(wanted, answers, strict=True) if found}
 
     # ---- all sessions --------------------------------------------------------------------------------------------
@@ -126,10 +164,10 @@ class SessionReader:
         )
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
-    async def clock_offsets_ms(self) -> list[int]:
-        """Return how far each partition's time is ahead of Redis's clock, milliseconds."""
+    async def clock_offsets_ms(self, partitions: Sequence[int]) -> list[int]:
+        """Return how far partitions' times are ahead of Redis's clock, milliseconds."""
         answers = await self._for_each(
-            range(self.keys.partitions), lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
+            partitions, lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
         )
         return [_parse_int(one) for one in answers]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio.cluster import ClusterNode
 
+from conferral.operations.partition_clock import read_partition_clocks, read_session_time_ms
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
@@ -23,6 +24,7 @@ from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
+from conferral.storage.queries.session_reader import SessionReader
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
 
@@ -112,6 +114,45 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(
     assert replica.is_primary()
     tokens = [fields[b"token"] for _, fields in await client.xrange(KEYS.events(others[0]))]
     assert len(tokens) == len(set(tokens)), "what a node has stored is not sent to it again because another one is dead"
+
+
+@pytest.mark.soak
+async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_name(
+    cluster: ClusterServers, client: Client
+) -> None:
+    (silent, theirs), *others = partitions_by_node(cluster).items()
+    for partition in range(KEYS.partitions):
+        name = session_in(partition)
+        await client.hset(KEYS.session(name), mapping={"id": name, "version": "1"})
+        await client.sadd(KEYS.live(partition), name)
+    reader = SessionReader(client, KEYS, is_partial=True)
+    node = cluster._at(silent)
+    node.signal(signal.SIGSTOP)
+    try:
+        # All at once: a second later, the replica may take over.
+        ids, known = await asyncio.gather(
+            reader.live_ids(), leases.read_leases(client, [KEYS.lease(number) for number in range(KEYS.partitions)])
+        )
+        live, clocks = await reader.views(ids), await read_partition_clocks(reader)
+        of_healthy = await read_session_time_ms(reader, session_in(others[0][1][0]))
+    finally:
+        node.signal(signal.SIGCONT)
+    assert live.keys() == {session_in(partition) for _, own in others for partition in own}
+    reason = f"Redis node 127.0.0.1:{silent} can't be reached (no answer in time)"
+    assert [str(error) for error in reader.silent.values()] == [reason]
+    assert abs(clocks.now_ms - of_healthy) < 60_000
+    assert {number for number, info in enumerate(known) if isinstance(info, StoreUnreachableError)} == set(theirs)
+
+
+@pytest.mark.soak
+async def test_url_without_the_cluster_setting_is_reported(cluster: ClusterServers) -> None:
+    client = make_client(cluster.url.partition("?")[0])
+    try:
+        with pytest.raises(StoreError, match=r"add \?cluster=true to REDIS_URL") as raised:
+            await SessionReader(client, KEYS).live_ids()
+    finally:
+        await client.aclose()
+    assert not isinstance(raised.value, StoreUnreachableError)
 
 
 @pytest.mark.soak

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
 from conferral.storage.connection.cluster import key_of
+from conferral.storage.connection.errors import note_node
 from tests.support.memory_redis import MemoryServer
 from tests.support.memory_redis.client import MemoryClient
 from tests.support.memory_redis.values import Reply
@@ -34,7 +37,11 @@ class SplitClient(MemoryClient):
             key = _text(key_of([_text(command[0]), *map(_plain, command[1:])])) if len(command) > 1 else ""
             if key and self.node_of(key) in self.silent:
                 self.unanswered.append(key)
-                await self._result(asyncio.get_running_loop().create_future(), self._timeout_s)
+                try:
+                    await self._result(asyncio.get_running_loop().create_future(), self._timeout_s)
+                except RedisTimeoutError as error:
+                    note_node(error, self.node_of(key))
+                    raise
         return await super().exchange(commands)
 
 

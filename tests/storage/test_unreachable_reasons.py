@@ -1,0 +1,91 @@
+"""Why Redis can't be used, in words for operators: no class names, and the setting to change where one is wrong."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MaxConnectionsError, MovedError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.storage import config
+from conferral.storage.connection.client import make_client, store_errors, to_store_error
+from conferral.storage.connection.errors import note_node
+
+
+def _caused_by(cause: BaseException) -> Exception:
+    error = RedisConnectionError("secret text")
+    error.__context__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (RedisTimeoutError("secret text"), "no answer in time"),
+        (_caused_by(TimeoutError()), "no answer in time"),
+        (_caused_by(socket.gaierror(-2, "Name or service not known")), "host name not found"),
+        (_caused_by(ssl.SSLError("secret text")), "TLS failed"),
+        (RedisConnectionError("secret text"), "connection lost"),
+        (ConnectionResetError("secret text"), "connection lost"),
+        (MaxConnectionsError("secret text"), "all connections of this process are in use"),
+    ],
+)
+def test_reason_names_no_class_and_quotes_no_text(error: Exception, reason: str) -> None:
+    assert str(to_store_error(error)) == f"Redis can't be reached ({reason})"
+
+
+def test_node_of_a_cluster_is_named() -> None:
+    error = RedisTimeoutError("secret text")
+    note_node(error, "10.0.0.2:6379")
+    ours = to_store_error(error)
+    assert str(ours) == "Redis node 10.0.0.2:6379 can't be reached (no answer in time)"
+    assert ours.node == "10.0.0.2:6379"
+
+
+@pytest.mark.parametrize(
+    "url, reason",
+    [
+        (lambda _folder: "redis://127.0.0.1:1/0", "connection refused"),
+        (lambda folder: f"unix://{folder}/none.sock", "no such socket"),
+        (lambda _folder: "redis://127.0.0.1:1/0?cluster=true", "no node of the cluster returned the slot map"),
+    ],
+)
+async def test_server_that_is_not_there_is_described(url: Callable[[Path], str], reason: str, tmp_path: Path) -> None:
+    client = make_client(url(tmp_path))
+    try:
+        with pytest.raises(StoreUnreachableError) as raised, store_errors():
+            await client.get("key")
+    finally:
+        await client.aclose()
+    assert str(raised.value) == f"Redis can't be reached ({reason})"
+
+
+def test_redirection_names_the_missing_setting() -> None:
+    ours = to_store_error(MovedError("5061 10.0.0.2:6379"))
+    assert str(ours) == "Redis is a cluster: add ?cluster=true to REDIS_URL"
+    assert not isinstance(ours, StoreUnreachableError), "waiting does not help"
+
+
+async def test_process_stops_at_its_start_if_the_url_does_not_say_that_redis_is_a_cluster() -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            writer.write(b"-MOVED 5061 10.0.0.2:6379\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    client = make_client(f"redis://127.0.0.1:{port}/0")
+    try:
+        with pytest.raises(SettingsError, match=r"add \?cluster=true to REDIS_URL"):
+            await config.ensure(client, "conferral", 64)
+        with pytest.raises(StoreError, match=r"add \?cluster=true to REDIS_URL"):
+            await config.load(client, "conferral")
+    finally:
+        await client.aclose()
+        server.close()
+        await server.wait_closed()
