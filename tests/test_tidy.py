@@ -68,10 +68,10 @@ _LOOKED_AT = (
 
 @cache
 def nodes_of(name: str) -> tuple[ast.AST, ...]:
-    """What stands in a file, of the kinds that are looked at here: each file is walked through once."""
+    """The syntax nodes of a file, of the kinds that are checked here: each file is parsed once."""
     tree = ast.parse((ROOT / name).read_text("utf-8"), name)
     found = tuple(node for node in ast.walk(tree) if isinstance(node, _LOOKED_AT))
-    gc.freeze()  # millions of nodes that stay: no one has to look through them again and again
+    gc.freeze()  # millions of nodes that stay: the collector need not scan them again and again
     return found
 
 
@@ -281,7 +281,7 @@ def test_nothing_is_left_undone():
 
 
 def test_levels_of_the_log_are_called_and_not_passed_around():
-    """A name that is logged through a variable can't be found by whoever searches for it."""
+    """A name that is logged through a variable can't be found by searching for it."""
     problems = []
     for name in IN_ROOMS:
         called = {id(node.func) for node, _ in calls(name)}
@@ -329,7 +329,7 @@ def test_log_lines_have_keys_of_the_closed_list():
     )
 
 
-#: Written in pieces, so that this file does not hold what it looks for.
+#: Written in pieces, so that this file does not contain what it searches for.
 MACHINE_PATHS = re.compile(r"(?<![\w.~/-])/(?:" + "|".join(("wo" + "rk", "ho" + "me", "ro" + "ot")) + r")/(?=\w)")
 REGISTRIES = re.compile(
     r"(?i)\b(?:"

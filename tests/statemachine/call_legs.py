@@ -38,16 +38,16 @@ class Leg:
     #: Id of the dial that made it; empty where it came in or was dialed by TwiML.
     dial: str = ""
     is_gated: bool = False
-    #: What Twilio has done: told by the callbacks that the story lets come.
+    #: What Twilio has done: reported by the callbacks that the scenario delivers.
     held: bool = False
     end_on_exit: bool = False
     muted: bool = False
     #: SID of the call that this one coaches.
     coaches: str = ""
-    #: Whether callbacks leave that out, as Twilio may: then only a look tells it.
+    #: Whether callbacks leave that out, as Twilio may: then only a read shows it.
     hides_coaching: bool = False
     in_conference: bool = False
-    #: Whether a look shows it as on the way into the conference.
+    #: Whether a read shows it on the way into the conference.
     is_ringing: bool = False
     is_over: bool = False
     #: StartConferenceOnEnter.

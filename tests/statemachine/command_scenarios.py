@@ -1,4 +1,4 @@
-"""What only stories of orders tell of: one more party, holds, mutes, supervisors, announcements and recordings."""
+"""What only scenarios of commands need: one more party, holds, mutes, supervisors, announcements and recordings."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -63,7 +63,7 @@ class Orders(Scenario):
     def record(self, action: str, command_id: str = "") -> "Orders":
         return cast("Orders", self.command(Record, command_id or f"record-{action}", action=action))
 
-    # ---- what Twilio tells ---------------------------------------------------------------------------------------
+    # ---- callbacks -----------------------------------------------------------------------------------------------
 
     def played(self, name: str = "", *, failed: bool = False, reason: str = "", **what: str) -> "Orders":
         """An announcement has come to its end, to someone or to the whole conference."""
@@ -144,7 +144,7 @@ class Orders(Scenario):
 
 
 def ordering(begin: Callable[..., Scenario] = conferenced, *args: Any, **given: Any) -> Orders:
-    """The same moment, of which orders can be told too."""
+    """The same moment, as a scenario that accepts commands."""
     story = begin(*args, **given)
     story.__class__ = Orders
     return cast("Orders", story)

@@ -1,4 +1,4 @@
-"""Where stories of conferences from the start and of parked calls begin, and what only they tell of."""
+"""Beginnings of scenarios of conferences from the start and of parked calls, and what only they need."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -67,7 +67,7 @@ class Room(Scenario):
 
 
 def as_room(story: Scenario) -> Room:
-    """The same story, which can tell of these things too."""
+    """The same moment, as a scenario of a conference."""
     story.__class__ = Room
     return cast("Room", story)
 
@@ -141,7 +141,7 @@ def parked(policy: Policy | None = None) -> Room:
 
 
 def parked_from_bridge(policy: Policy | None = None) -> Room:
-    """Parked out of a bridge: the agent is gone, and the customer waits with music in a room of his own."""
+    """Parked out of a bridge: the agent is gone, and the customer waits with music, alone in a conference."""
     story = as_room(Scenario(policy).answered()).park().expect("transferring", "hang up agent", phase="park")
     story.dial_ends("completed").call("agent", "completed").expect("transferring").joins("customer", starts=False)
     story.expect_command("park-1", "accepted", "done").expect_held().expect_timers("park")

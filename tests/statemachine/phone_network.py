@@ -1,8 +1,8 @@
 """A small telephone network: it carries out what was ordered and owes the callbacks, which the test delivers.
 
-Everything is true here at once, and told late: `owed` holds what Twilio would send, `orders` what the worker has not
-carried out. Its manners are those of Twilio's documents: whoever is redirected leaves the bridge, and the other one's
-`<Dial>` asks its action; a leg with EndConferenceOnExit takes the room along; a call that rings knows no conference.
+Everything is true here at once, but reported late: `owed` holds what Twilio would send, `orders` what the worker hasn't
+carried out. It behaves as Twilio documents: a redirected leg leaves the bridge, and the other leg's
+`<Dial>` requests its action; a leg with EndConferenceOnExit ends the conference; a call that rings knows no conference.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class Truth:
 
 @dataclass
 class PhoneNetwork(Orders):
-    """A story in which nothing is told before the test says so."""
+    """A scenario in which no callback arrives before the test delivers it."""
 
     decides_twice: ClassVar[bool] = False  # stories do; here it would only cost time
 
@@ -78,7 +78,7 @@ class PhoneNetwork(Orders):
         other.legs = self.legs.fork()
         return other
 
-    # ---- what the machine is told --------------------------------------------------------------------------------
+    # ---- events ------------------------------------------------------------------------------------------------------
 
     def take(self, event: Event) -> "PhoneNetwork":
         if isinstance(event, Command | TimerExpired):
@@ -105,7 +105,7 @@ class PhoneNetwork(Orders):
     # ---- what people do ------------------------------------------------------------------------------------------
 
     def connect(self) -> "PhoneNetwork":
-        """The two talk over a bridge, whoever called."""
+        """The two talk over a bridge, in either direction."""
         if self.is_outbound:
             self.calls_out()
             self.execute()
@@ -167,7 +167,7 @@ class PhoneNetwork(Orders):
         self.call(name, status)
 
     def hangs_up(self, name: str) -> None:
-        """A call that goes on ends, whoever has put an end to it."""
+        """A live call ends, for any cause."""
         truth = self.of(name)
         was_talking = truth.status == TALKING
         truth.status = OVER if was_talking else "canceled"

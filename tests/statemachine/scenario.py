@@ -59,7 +59,7 @@ __all__ = [
 OUTBOUND = "CS" + "0" * 32
 CUSTOMER_NUMBER = "+14155550123"
 ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
-#: Whether the others are open is asked where they are told.
+#: Where a test delivers the others, it checks whether they are open.
 _ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
 
 
@@ -240,7 +240,7 @@ class Scenario:
         return self.take(event)
 
     def changes(self, name: str, *, conference: str = ROOM, kind: str = "", **given: Any) -> "Scenario":
-        """Twilio tells that a participant is held or not, and what the leaving does, as the leg has it."""
+        """A callback reports the leg's hold and EndConferenceOnExit."""
         leg = self.legs[name]
         event = ParticipantChanged(
             **self._common(conference, 1, **given), conference_sid=conference, call_sid=leg.call_sid, label=leg.label,
@@ -249,7 +249,7 @@ class Scenario:
         return self.take(event)
 
     def does(self, name: str) -> Leg:
-        """Twilio does what was asked about a participant; no one is told."""
+        """Twilio applies an update of a participant, without a callback."""
         leg = self.legs[name]
         for effect in [one for one in self.unconfirmed if one.call_sid == leg.call_sid]:
             self.unconfirmed.remove(effect)
@@ -257,7 +257,7 @@ class Scenario:
         return leg
 
     def confirms(self, *names: str) -> "Scenario":
-        """Twilio has done what was asked about these participants, and tells so."""
+        """Twilio has applied the updates of these participants, and sends the callbacks."""
         for name in names:
             asked = [effect for effect in self.unconfirmed if effect.call_sid == self.legs[name].call_sid]
             assert asked, name
@@ -322,7 +322,7 @@ class Scenario:
             self.call(name, "in-progress")
         return self.joins(name)
 
-    # ---- timers, looks, outcomes ---------------------------------------------------------------------------------
+    # ---- timers, reads, outcomes ---------------------------------------------------------------------------------
 
     def fires(self, timer: type[TimerExpired]) -> "Scenario":
         """The timer expires when it is due; it has to be set."""
@@ -333,7 +333,7 @@ class Scenario:
     def reads(
         self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None, **statuses: str
     ) -> "Scenario":
-        """A look at Twilio shows these statuses, and those inside as Twilio has them."""
+        """A read of Twilio shows these statuses, and those inside as Twilio has them."""
         parent = "agent" if self.session.direction == "outbound" else "customer"
         calls = tuple(
             CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
@@ -374,7 +374,7 @@ class Scenario:
         return self.take(EffectUnknown(**self._common(), effect_id=effect_id, kind=kind, party=party))
 
     def _of_look(self, kind: str, effect_id: str) -> str:
-        """A look without an answer is the one that is open."""
+        """A read without an answer is the open one."""
         return self.session.open_read_id or effect_id if kind == "read_calls" else effect_id
 
     # ---- commands ------------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ class Scenario:
     # ---- what is expected ----------------------------------------------------------------------------------------
 
     def words(self) -> list[str]:
-        """The effects ordered last; `end room` includes hang-ups of those inside, a hold its clearing of the flag."""
+        """The last effects; `end room` includes hang-ups of those inside, a hold its clearing of the flag."""
         assert self.last is not None
         ends_room = any(isinstance(effect, EndConference) for effect in self.last.effects)
         folded = self._was_inside if ends_room else set()
@@ -446,7 +446,7 @@ class Scenario:
         return self
 
     def expect_command(self, command_id: str, *statuses: str, reason: str | None = None) -> "Scenario":
-        """What whoever gave the command was told; and why, of the last of it."""
+        """The statuses reported for the command; and the reason of the last one."""
         told = self.reports.get(command_id, [])
         assert [status for status, _ in told] == list(statuses)
         assert reason is None or told[-1][1] == reason
@@ -481,7 +481,7 @@ class Scenario:
         return self
 
     def expect_concluded(self, *conclusions: tuple[str, str, str]) -> "Scenario":
-        """What other systems were told so far: kind, result, reason."""
+        """The outcomes published so far: kind, result, reason."""
         assert [(one.kind, one.result, one.reason) for one in self.outcome_records] == list(conclusions)
         return self
 

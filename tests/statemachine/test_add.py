@@ -268,7 +268,7 @@ def test_leaving_ends_nothing_until_one_party_is_left(first, second):
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 def test_added_party_that_left_is_not_the_one_that_ends_it(leaver):
-    """`end_reason` tells which of the two has left first."""
+    """`end_reason` says which of the two left first."""
     story = added().leaves("lawyer").leaves(leaver).expect_timers("lone")
     story.fires(LoneOverdue).expect("ended", "end room", reason=f"{leaver}-left")
 

@@ -1,4 +1,4 @@
-"""A conference of ours of which Redis has lost everything: whoever is in it goes on, and no one is left alone."""
+"""A conference of ours that Redis has lost: its participants continue, and no one is left alone."""
 
 import pytest
 
@@ -161,7 +161,7 @@ def test_session_recognized_by_its_bridge_is_read():
 
 
 def rewound() -> Scenario:
-    """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a look follows."""
+    """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a read follows."""
     story = as_room(Scenario().answered().later(30_000)).sweep_finds("call-missing", "agent").expect("bridged", "look")
     return with_target(story)
 

@@ -1,4 +1,4 @@
-"""Which commands each situation allows: the table that refusals and consoles tell."""
+"""Which commands each situation allows: the table that refusals and consoles show."""
 
 from dataclasses import replace
 

@@ -191,7 +191,7 @@ def test_hold_that_is_not_confirmed_in_two_seconds_is_done_without():
 
 
 def test_target_may_answer_before_the_hold_was_confirmed():
-    """It is undone all the same: whoever takes the call is to be heard."""
+    """It is undone all the same: the party that takes the call must be heard."""
     story = conferenced().transfer("blind").confirms("agent").fires(StageOverdue).leaves("agent").takes_part("target")
     story.expect("transferring", "unhold customer").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_held()
@@ -235,7 +235,7 @@ def test_customers_number_is_shown_where_the_settings_say_so():
 
 
 def refused_since_the_conference_is_over():
-    """The customer hangs up as the target is dialed: Twilio refuses before it tells of the hang-up."""
+    """The customer hangs up as the target is dialed: Twilio refuses before it reports the hang-up."""
     story = dialling("blind")
     dial = story.legs["target"].dial
     return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)

@@ -59,7 +59,7 @@ def test_agent_who_hangs_up_at_the_gate_has_left():
 
 
 def test_agent_at_the_gate_is_not_moved_past_it():
-    """A look shows his call in progress and not in the conference, as it is to be."""
+    """A read shows the call in progress and not in the conference, as expected."""
     story = calling(confirm=True).placed("agent").gate("agent").later(20_000).sweep_finds("call-missing", "agent")
     story.expect("conferenced", "look").reads(agent="in-progress").expect("conferenced", phase="ringing")
     story.fires(DialOverdue).expect("conferenced", "look").reads(agent="in-progress").expect("conferenced")

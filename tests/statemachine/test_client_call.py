@@ -159,7 +159,7 @@ def test_conference_that_is_over_is_the_end():
 
 
 def test_callee_continues_at_the_url_from_the_directory():
-    """He was dialed by REST; what is still told of his answer does not get him hung up."""
+    """The agent was dialed by REST; a late callback about the answer does not hang them up."""
     story = Room(session_id=CLIENT_SESSION)
     story.calls_from_browser(attributes=ConferenceAttributes(after_url="https://example.com/survey")).joins("agent")
     story.placed("customer").joins("customer").leaves("agent").fires(LoneOverdue)

@@ -1,4 +1,4 @@
-"""Both are in the conference: no one is left alone in it, whoever goes first."""
+"""Both are in the conference: no one is left alone in it, in whichever order they leave."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_flag_with_lost_callback_is_found_by_a_read():
 
 
 def test_end_of_a_call_counts_though_the_read_that_shows_it_is_outdated():
-    """Something else became known after the read had begun; the grace of whoever is alone does not wait for that."""
+    """Something else became known after the read had begun; the grace of the lone party does not wait for that."""
     story = converted().fires(ConfirmOverdue).expect("conferenced", "look")
     version = story.session.version
     story.confirms("customer")
@@ -90,7 +90,7 @@ def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call
     hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}
     assert hung_up == {CUSTOMER_CALL, AGENT_CALL}
     assert story.session.parties["guest-1"].left_reason == "not-ours"
-    # What is told of them later, or seen, is none of our business either; the conference is.
+    # Their later callbacks and reads are ignored, too; those of the conference are not.
     story.joins("guest").expect("ended").sweep_finds("call-live", "guest").expect("ended")
     story.sweep_finds("conference-live").expect("ended", "end room")
 

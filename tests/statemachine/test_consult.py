@@ -172,7 +172,7 @@ def test_unconfirmed_hold_fails_the_transfer_and_no_one_is_dialed():
     story = conferenced().transfer("consult").confirms("agent").fires(ConfirmOverdue).expect("transferring", "look")
     story.fires(ConfirmOverdue).fires(StageOverdue).expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="hold-failed")
-    # Whether he is held after all is looked at; here he is not.
+    # A read checks whether the customer is held after all; here they are not.
     update = story.unconfirmed[-1]
     story.is_unknown("update_participant", "customer", update.effect_id).reads(
         conference=ROOM, inside=("customer", "agent")
@@ -304,11 +304,11 @@ def test_all_consult_commands_are_allowed_during_a_consult():
     story.expect_refused("late", "another transfer is in progress", *allowed)
 
 
-# ---- what no one has told of -------------------------------------------------------------------------------------
+# ---- without callbacks -----------------------------------------------------------------------------------------------
 
 
 def test_customer_joined_to_an_unreported_target_is_held_before_the_next_dial():
-    """Else he would count as one who hears his tune, and would hear the consult."""
+    """Otherwise they would count as hearing music, and would hear the consult."""
     story = blind_from_bridge().placed("target").gate("target").gate("target", "accepted").fires(DialOverdue)
     story.reads(customer="in-progress", target="in-progress", conference=ROOM, inside=("customer", "target"))
     story.expect("conferenced", *FLAGS).confirms("customer", "target")  # who is the agent by now
@@ -339,7 +339,7 @@ def shows_all(story: Scenario, **given: int) -> Scenario:
 
 
 def test_target_held_by_a_lost_swap_is_unheld_after_the_second_read():
-    """A late callback tells a part of it, so the first read may be older than what is known."""
+    """A late callback reports a part of it, so the first read may be older than what is known."""
     story = rolled_back_to_before_swap()
     began = story.session.version
     story.changes("customer", kind="participant-unhold").expect("transferring", "hold customer").confirms("customer")

@@ -64,7 +64,7 @@ def test_second_convert_meanwhile_is_done_with_the_first():
 
 
 def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():
-    """21220: the agent's leg is gone. The read costs one request and tells whom to blame; no one waits for a grace."""
+    """21220: the agent's leg is gone. The read costs one request and shows who left; no one waits for a grace."""
     story = converting().fails("redirect_call", "agent", gone=True, code=21220).expect("converting", "look")
     story.reads(customer="in-progress", agent="completed")
     story.expect("ended", "hang up customer", reason="agent-left")
@@ -196,7 +196,7 @@ def test_leg_in_a_second_conference_is_followed():
 
 
 def test_transfer_customer_in_a_second_conference_waits_there_for_the_target():
-    """The agent had hung up as soon as he was moved; his end is told last."""
+    """The agent hung up as soon as the redirect ran; that callback arrives last."""
     story = Scenario().answered().transfer("warm").joins("agent").dial_ends("completed")
     story.joins("customer", conference=OTHER_ROOM).expect("converting").call("agent", "completed")
     story.expect("transferring", "move customer", phase="blind")
@@ -225,7 +225,7 @@ def test_slow_twilio_leaves_the_two_talking():
     story = converting()
     redirect = story_redirect(story)
     story.fires(ConvertOverdue).is_unknown("redirect_call", "agent", redirect)
-    # The redirect's end asks for another look, which follows as soon as the first one is answered.
+    # The redirect's end requests another read, which follows as soon as the first one is answered.
     story.fails("read_calls", status=500).expect("converting", "look").fails("read_calls", status=500)
     story.fires(RepairOverdue).expect("bridged", phase="connected").expect_timers("leave")
     assert story.reports["convert-1"][-1] == ("failed", "Twilio did not move the parties in time")
@@ -247,7 +247,7 @@ def test_redirect_under_way_is_waited_for_before_anything_is_given_up():
 
 
 def test_leg_that_was_just_moved_is_given_time_before_the_other_one_is_moved_too():
-    """The look may run right behind a redirect that was late; the customer's own action is on its way."""
+    """The read may run right after a late redirect; the customer's own action is in transit."""
     story = converting().fires(ConvertOverdue)
     story.succeeds("redirect_call", "agent", story_redirect(story))
     story.reads(customer="in-progress", agent="in-progress", conference=ROOM, inside=("agent",)).expect("converting")

@@ -113,7 +113,7 @@ def test_change_of_a_party_that_is_in_already_is_taken():
 
 
 def test_agent_who_leaves_the_conference_while_a_transfer_is_prepared_has_handed_over():
-    """Only the leave of the conference tells of it, not the end of the call."""
+    """Only the leave of the conference reports it, not the end of the call."""
     story = Scenario().answered().transfer("warm").joins("agent").expect("converting").leaves("agent")
     story.expect("transferring", phase="blind").joins("customer", starts=False)
     story.expect("transferring", "dial target").takes_part("target")

@@ -79,7 +79,7 @@ def test_join_before_the_answer_is_early_media():
 
 def test_early_media_of_a_target_that_then_does_not_answer():
     story = dialling("warm").placed("target").call("target", "ringing").joins("target")
-    # Twilio says `busy` of a refusal too; the call's own callback tells them apart.
+    # Twilio reports a refusal as `busy`, too; the call's own callback distinguishes them.
     story.leaves("target", status="busy", reason="participant_add_failed").expect("transferring").expect_timers("dial")
     story.call("target", "busy", sip=603).expect("conferenced", "flag agent").expect_transfer("failed", "rejected")
 
@@ -161,7 +161,7 @@ def test_refused_dial_fails_the_transfer():
 
 
 def test_straight_dial_of_unknown_outcome_has_failed():
-    """It was looked up by its label before that."""
+    """It was found by its label before that."""
     story = dialling("warm").in_doubt("target").expect("conferenced", "flag agent").expect_transfer("failed", "unknown")
     assert dials(story) == [BOB]
     story.call("target", "ringing").expect("conferenced", "hang up target")

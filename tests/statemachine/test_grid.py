@@ -253,7 +253,7 @@ def check(before: Session, story: Scenario) -> None:
     assert len({effect.effect_id for effect in last.effects}) == len(last.effects)
     if last.outcome is Outcome.STALE:
         assert not last.effects
-        # The answer to a look closes it, whatever it is worth.
+        # The answer to a read closes it, whatever it contains.
         same = {"version": 0, "seen": before.seen, "updated_at_ms": 0, "timers": {}, "open_read_id": ""}
         assert dataclasses.replace(after, **same) == dataclasses.replace(before, **same)
     if last.outcome is Outcome.REFUSED:
@@ -263,7 +263,7 @@ def check(before: Session, story: Scenario) -> None:
 
 
 def check_company(session: Session) -> None:
-    """No one is alone but for his grace, or with someone being dialed; whoever is to wait there is looked for."""
+    """No one is alone beyond the grace, except while someone is dialed; a party due to wait there is read for."""
     waits = session.opening is not Opening.OVER or session.phase is Phase.PARKED
     if not waits:
         assert len(present_parties(session)) >= 2 or "lone" in session.timers or someone_is_being_dialed(session)
@@ -274,7 +274,7 @@ def check_company(session: Session) -> None:
         waiter = session.parties["customer" if by_caller else "agent"]
         assert waiter.in_conference or "opening" in session.timers
     if session.opening is Opening.DIALING:
-        # Whoever was removed is waited for until his call is over; then it goes on.
+        # A removed party is waited for until the call is over; then it goes on.
         is_removed = any(party.is_leaving for party in session.parties.values())
         answered = any(party.answered for party in session.parties.values() if party.dial_id and not party.is_gone)
         assert someone_is_being_dialed(session) or is_removed or answered, "nobody is dialled for whoever waits"
@@ -282,7 +282,7 @@ def check_company(session: Session) -> None:
 
 
 def check_answers(story: Scenario) -> None:
-    """Whoever gives a command is told its end once; by the end of the session, or of the hang-ups that it waits for."""
+    """Each command gets one final status; by the end of the session, or of the hang-ups that it waits for."""
     for command_id, told in story.reports.items():
         finals = [status for status, _ in told if status in ("done", "failed", "rejected")]
         assert len(finals) <= 1, (command_id, told)

@@ -1,4 +1,4 @@
-"""Those whom only a look shows in the conference: Redis was rewound, or their join was lost. They are company."""
+"""Guests, whom only a read shows in the conference: Redis rolled back, or their join was lost. They are parties."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: ob
 
 
 def rewound(begin=conferenced, **target: object) -> Room:
-    """By all that is known customer and agent are in the conference; a look follows, since the agent's call is over."""
+    """As far as known, customer and agent are in the conference; a read follows, because the agent's call is over."""
     story = as_room(begin().later(30_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
     return with_leg(story, "target", "target-1", **target)
 
@@ -153,7 +153,7 @@ def test_label_with_a_phone_number_is_not_used_as_a_party_name():
     assert set(story.session.parties) == {"customer", "agent", "guest-1"}
 
 
-# ---- looks and leaves ------------------------------------------------------------------------------------------------
+# ---- reads and leaves ------------------------------------------------------------------------------------------------
 
 
 def test_outdated_read_does_not_restore_an_unknown_participant():
@@ -268,7 +268,7 @@ def test_targets_of_a_ring_group_that_lost_to_another_are_hung_up_after_a_rollba
 
 @pytest.mark.parametrize("winner", ["target", "second", "third"])
 def test_targets_of_a_lost_blind_transfer_stop_ringing_when_one_answers(winner: str):
-    """The agent is gone, and the customer waits: whoever answers first talks to the customer."""
+    """The agent is gone, and the customer waits: the first to answer talks to the customer."""
     names = ("target", "second", "third")
     story = with_leg(rewound(is_ringing=True), "second", "target-2", "9", is_ringing=True)
     story = with_leg(story, "third", "target-3", "6", is_ringing=True)
@@ -411,7 +411,7 @@ def test_retrieved_call_is_no_longer_parked():
 
 
 def with_gap(story: Room) -> Room:
-    """Something of the conference was told that did not come."""
+    """A callback of the conference was lost."""
     story._sequences[ROOM] += 1
     return story
 

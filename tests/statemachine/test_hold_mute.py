@@ -268,7 +268,7 @@ def test_agent_alone_with_a_held_party_is_not_alone():
 
 
 def test_held_parties_are_unheld_when_the_last_other_party_leaves():
-    """No one would ever let them back: they would hear music until someone looks after them."""
+    """Nothing would ever unhold them: they would hear music until an operator intervenes."""
     story = added().hold("customer").hold("lawyer", "hold-2").confirms("customer", "lawyer")
     story.leaves("agent").expect("conferenced", "unhold customer", "unhold lawyer")
     story.confirms("customer", "lawyer").expect_held().expect_timers()

@@ -1,4 +1,4 @@
-"""Callbacks that tell less than is known, or of parties and conferences that are over, change nothing."""
+"""Callbacks that are out of date, or about parties and conferences that are over, change nothing."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who counts as company: all but supervisors, whoever is held by command too; no one is alone who has some."""
+"""Who counts as a party: all but supervisors, even when on hold by command; with another party, no one is alone."""
 
 import pytest
 

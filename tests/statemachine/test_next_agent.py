@@ -14,7 +14,7 @@ def rings(*others):
 
 
 def second_rings():
-    """The first was busy, and told so; the second rings."""
+    """The first was busy, as a callback said; the second rings."""
     story = rings().call("agent", "busy").dial_ends("busy", call_status="ringing").expect("bridged", phase="ringing")
     story.expect_timers("ring").next_agent().call("agent", "ringing", agent_number=1)
     return story.expect("bridged", phase="ringing").expect_timers("ring")
@@ -101,7 +101,7 @@ def test_next_agent_may_report_nothing_but_the_end_of_their_call():
 
 
 def test_action_that_is_late_does_not_end_a_call_whose_next_agent_rings():
-    """The first was busy; a look two seconds later shows the second one's phone."""
+    """The first was busy; a read two seconds later shows the second one's phone."""
     story = rings().call("agent", "busy").fires(LeaveOverdue).expect("bridged", "look").next_agent()
     story.reads(customer="ringing", **{"former agent": "busy"}, agent="ringing").expect("bridged", phase="ringing")
     agent = story.session.parties["agent"]
@@ -116,7 +116,7 @@ def test_next_agent_that_answered_is_found_by_the_read():
 
 
 def test_read_between_two_agents_ends_nothing():
-    """The action's answer is on its way; should it never come, Twilio hangs the caller up, and a look tells."""
+    """The action's answer is in transit; if it never arrives, Twilio hangs the caller up, and a read shows it."""
     story = rings().call("agent", "busy").fires(LeaveOverdue).reads(customer="ringing", agent="busy")
     story.expect("bridged", phase="ringing").expect_timers("leave").fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="busy").expect("ended", reason="agent-busy")

@@ -88,7 +88,7 @@ def test_dial_of_unknown_outcome_is_searched_for():
 @pytest.mark.parametrize("decision", ["", "accepted"])
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decision):
-    """Redis has forgotten that the agent answered, and `end` is decided again before what the gate told."""
+    """Redis has forgotten that the agent answered, and `end` is decided again before the gate's event."""
     story = called(mode=mode).in_doubt("agent").end().expect("ended", "find agent")
     story.gate("agent", decision).expect("ended", "hang up a call")
     assert story.last.effects[0].call_sid == story.legs["agent"].call_sid
@@ -96,7 +96,7 @@ def test_agent_missing_from_rolled_back_end_is_hung_up_at_the_gate(mode, decisio
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 def test_check_after_a_rollback_searches_for_a_dial_in_doubt_of_an_ended_session(mode):
-    """Redis has forgotten what the gate told, too: nothing else names the call."""
+    """Redis has lost the gate's event, too: nothing else names the call."""
     story = called(mode=mode).in_doubt("agent").end()
     story = as_room(story).sweep_finds("rolled-back", conference="").expect("ended", "find agent")
     assert story.last.effects[0].dial_id == story.legs["agent"].dial
@@ -127,7 +127,7 @@ def test_end_soon_after_a_dial_searches_for_no_call():
 
 @pytest.mark.parametrize("is_told_before", [True, False])
 def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk(is_told_before):
-    """Redis has forgotten all that the gate told; only the customer's answer comes after that."""
+    """Redis has lost all of the gate's events; only the customer's answer arrives after that."""
     story = called().in_doubt("agent") if is_told_before else called()
     story.call("customer", "in-progress").expect("bridged", phase="connected")
     story = story if is_told_before else story.in_doubt("agent")

@@ -168,7 +168,7 @@ def test_refused_move_leaves_the_two_talking():
 def test_customer_is_not_moved_while_the_agents_hang_up_is_still_to_end_the_bridge():
     story = as_room(Scenario().answered()).park().expect("transferring", "hang up agent")
     waiting = story.session.parties["agent"].hang_up_effect_id
-    # Twilio was too busy for the first attempt. Once the second one ends the bridge, the customer goes to the room.
+    # Twilio was too busy for the first attempt. Once the second one ends the bridge, the customer joins the conference.
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress", agent="in-progress")
     story.expect("transferring")
     story.succeeds("hang_up_call", "agent", waiting).call("agent", "completed").dial_ends("completed")

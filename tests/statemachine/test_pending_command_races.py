@@ -1,5 +1,5 @@
-"""Orders over a network whose callbacks come in any order, doubled, late or lost: each command has an end, nobody is
-left alone, and once everybody hangs up it is over.
+"""Commands over a network whose callbacks come in any order, doubled, late or lost: each command has an end, no one is
+left alone, and once everyone hangs up it is over.
 """
 
 from random import Random
@@ -50,7 +50,7 @@ def command(network: PhoneNetwork, random: Random, number: int) -> None:
 
 
 def is_lossy(event: Event) -> bool:
-    """Whether a callback may get lost: of somebody's end there are two, and an announcement's is not looked for."""
+    """Whether a callback may get lost: a party's end has two, and an announcement's has no substitute."""
     if isinstance(event, CallProgressed):
         return not event.is_final
     return not isinstance(event, EffectOutcome | CallsRead | AnnouncementEnded)
@@ -105,7 +105,7 @@ def check_end(network: PhoneNetwork) -> None:
 
 
 def settle(network: PhoneNetwork) -> None:
-    """Lets everything come; whoever rings all the while does not answer in the end."""
+    """Delivers everything; a phone that still rings is not answered in the end."""
     for _ in range(4):
         assert network.settle(lambda name: network.fires(TIMER[name]), steps=600), "it comes to no end"
         for name in network.ringing():

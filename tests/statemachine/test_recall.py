@@ -77,7 +77,7 @@ def test_recall_without_callbacks_is_verified_and_given_up():
 def test_customer_who_hangs_up_while_the_agent_is_rung_again_stops_it():
     story = failed_from_bridge().placed("agent").call("customer", "completed")
     story.expect("ended", "end room", "hang up agent", reason="customer-left")
-    # The transfer had failed before that, and whoever asked for it knows why.
+    # The transfer had failed before that, and its sender knows why.
     story.expect_concluded(("transfer", "failed", "busy, customer-left"), ("session", "ended", "customer-left"))
 
 
@@ -87,7 +87,7 @@ def test_customer_who_hangs_up_in_the_pause_ends_it():
 
 
 def test_agent_who_leaves_at_once_after_the_recall_is_not_rung_for_ever():
-    """He was back; then it is an ordinary call that he has left, and the customer is let go after the grace."""
+    """The agent was back and then left an ordinary call; the customer is disconnected after the grace."""
     story = failed_from_bridge().takes_part("agent").leaves("agent").expect("conferenced")
     assert "lone" in story.session.timers
 
@@ -146,7 +146,7 @@ def test_no_one_is_left_in_silence_when_agent_and_target_both_hang_up(first, sec
 
 
 def test_target_dialed_into_an_ended_conference_is_tracked_until_gone():
-    """The agent took the room along; the customer waits in another one, where the target can't come."""
+    """The agent's leave ended the conference; the customer waits in another one, which the target can't join."""
     story = ringing("warm").leaves("agent").conference_ends().expect("transferring", "hang up target")
     story.joins("customer", conference=OTHER_ROOM, starts=False).expect_timers("stage")
     story.fires(StageOverdue).expect("transferring", "look")

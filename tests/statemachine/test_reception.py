@@ -28,7 +28,7 @@ def test_agent_is_dialed_once_the_waiting_caller_has_joined():
 
 
 def test_join_alone_proves_the_answer_when_callbacks_are_lost():
-    """Early media is off, so whoever shows up has answered."""
+    """Early media is off, so a party that joins has answered."""
     waiting().joins("agent").expect("conferenced", *FLAGS, phase="").expect_timers("confirm")
 
 
@@ -112,7 +112,7 @@ def test_refused_dial_continues_with_the_next_agent():
 
 
 def test_unfound_dial_is_given_up_and_hung_up_when_it_appears():
-    """A straight one was looked up by its label before that."""
+    """A straight one was found by its label before that."""
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.call("former agent", "ringing").expect("conferenced", "hang up a call")
     assert story.session.parties["agent"].status == "dialing"
@@ -120,7 +120,7 @@ def test_unfound_dial_is_given_up_and_hung_up_when_it_appears():
 
 @pytest.mark.parametrize("told", ["ringing", "in-progress"])
 def test_phone_given_up_is_hung_up_even_when_its_join_comes_first(told):
-    """Until its own callback names the dial, it looks like someone whom someone else has brought in."""
+    """Until its own callback names the dial, it resembles a party that someone else has brought in."""
     story = waiting(**TWO).in_doubt("agent").expect("conferenced", "dial agent")
     story.joins("former agent").expect_parties(customer="connected", agent="dialing", guest_1="connected")
     story.call("former agent", told).expect("conferenced", "hang up guest-1")
@@ -195,7 +195,7 @@ def test_callers_leaving_is_known_by_any_of_its_callbacks(told):
 
 
 def test_caller_who_hangs_up_as_the_agent_answers():
-    """The agent is in already; he is let go after the grace, not kept in an empty conference."""
+    """The agent has already joined, and is disconnected after the grace, not kept in an empty conference."""
     story = waiting().placed("agent").call("agent", "in-progress").call("customer", "completed")
     story.expect("ended", "end room", "hang up agent", reason="customer-left")
     story.joins("agent").expect("ended", "hang up a call")
@@ -237,10 +237,10 @@ def test_move_that_has_come_to_nothing_ends_it():
 
 
 def test_caller_never_seen_in_any_conference_is_not_moved():
-    """He may have been answered with another document, and talk; should he be in the conference, a look tells."""
+    """The caller may have got other TwiML, and talk; if they are in the conference, a read shows it."""
     story = called().fires(OpeningOverdue).expect("conferenced", "look").expect_timers("opening")
     story.reads(customer="in-progress").expect("conferenced")
-    # He may talk for an hour: he is not looked at every two seconds for that.
+    # They may talk for an hour: that must not cost a read every two seconds.
     assert story.session.timers["opening"] - story.now_ms == story.policy.reread_interval_ms
     story.fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="completed").expect("ended", reason="customer-left")
@@ -288,7 +288,7 @@ def test_failing_wait_url_costs_the_caller_the_conference_but_not_the_call():
 
 
 def room_is_over(story):
-    """Twilio refuses to dial into a conference that has ended, of which nothing was told yet."""
+    """Twilio refuses to dial into a conference that has ended; no callback has reported the end yet."""
     return story.fails("create_participant", "agent", gone=True, status=404, effect_id=story.legs["agent"].dial)
 
 
@@ -441,7 +441,7 @@ def test_caller_who_leaves_first_is_not_sent_anywhere():
 
 @pytest.mark.parametrize("told", ["conference end", "nothing"])
 def test_late_join_callback_does_not_divert_a_caller_who_continues_elsewhere(told):
-    """Of his join, of which a look has told, the callback comes minutes later."""
+    """A read has shown the join; its callback arrives minutes later."""
     story = with_survey().leaves("agent")
     if told == "nothing":
         story.fires(LoneOverdue).expect("ended", "send away customer")

@@ -236,7 +236,7 @@ def test_it_is_recorded_already():
 
 @pytest.mark.parametrize("came_of_it", ["recorded", "not_recorded"])
 def test_consult_is_on_no_recording_though_the_customers_call_was_recorded_over_the_bridge(came_of_it):
-    """The conference's own, from its start, is meant from then on; the other one could not be told of any more."""
+    """From then on, the conference's own recording is meant; commands can't name the other one any more."""
     story = recorded("true").record("start").expect("bridged", "record customer")
     getattr(story, came_of_it)()
     stopped = ["stopped recording"] if came_of_it == "recorded" else []

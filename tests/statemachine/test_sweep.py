@@ -1,4 +1,4 @@
-"""What the account-wide sweep finds: in every state a suspicion on which a look follows; what is over, ends."""
+"""What the account-wide sweep finds: in every state a suspicion that a read verifies; what is over, ends."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_second_suspicion_during_a_look_is_looked_at_after_it():
 
 @pytest.mark.parametrize("situation", LIVE)
 def test_lists_that_lag_cost_nothing(situation):
-    """A look that shows all of them as they are known changes nothing."""
+    """A read that shows all of them as known changes nothing."""
     story = later(LIVE[situation]())
     before = story.session
     legs = [party.name for party in before.parties.values() if party.call_sid and not party.is_gone]
@@ -76,7 +76,7 @@ def test_lists_that_lag_cost_nothing(situation):
             party.in_conference,
             party.call_sid,
         )
-    # While it converts, whoever is in no conference is moved there, as when the look was asked for by the timer.
+    # During a conversion, a party in no conference is moved there, as when the timer requested the read.
     assert story.words() == (["move agent"] if situation == "converting" and not before.open_redirects else [])
 
 
@@ -205,7 +205,7 @@ def test_agent_of_a_conference_call_who_waits_is_seen_gone():
     assert story.session.end_reason == "agent-left"
 
 
-# ---- looks that come to nothing ----------------------------------------------------------------------------------
+# ---- reads without a result ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("situation", ["bridged", "outbound", "conferenced", "browser", "warm", "parked"])

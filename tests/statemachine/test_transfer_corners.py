@@ -17,7 +17,7 @@ from tests.statemachine.transfer_scenarios import (
 
 
 def test_moving_customer_is_not_moved_again_after_an_early_read():
-    """A second move would take him out of the room that he has just entered."""
+    """A second move would take the customer out of the conference that they just entered."""
     story = outbound().transfer("blind")
     (move,) = (effect for effect in story.last.effects if effect.kind == "redirect_call")
     story.fires(StageOverdue).later(500).succeeds("redirect_call", "customer", move.effect_id)
@@ -82,7 +82,7 @@ def test_unanswered_read_is_given_up():
 
 
 def test_read_of_a_slow_conversion_repeats_until_the_move_completes():
-    """The two are not ended because the one look came while the redirect was still under way."""
+    """The two are not ended because one read came while the redirect was still in progress."""
     story = Scenario().answered().convert().expect("converting", "move agent")
     (move,) = story.last.effects
     story.fires(ConvertOverdue).expect("converting", "look")
@@ -203,7 +203,7 @@ def test_directly_dialed_target_that_answered_but_is_missing_is_searched_for():
 
 
 def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
-    """Its callback is lost and no look is answered: the customer does not wait for either."""
+    """Its callback is lost and no read is answered: the customer does not wait for either."""
     story = conferenced().transfer("consult").confirms("agent").expect("transferring", "hold customer")
     story.fires(ConfirmOverdue).expect("transferring", "look").cancel().expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()

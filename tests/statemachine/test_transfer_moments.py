@@ -1,7 +1,7 @@
 """The same thing at every moment: someone hangs up, or a command comes, between any two steps of a transfer.
 
 A scenario is what people and operators do. It is played over a `Network` one step at a time: an order carried out, a
-callback told. At each step in turn something comes in between, its callbacks told before all others or after them; then
+callback delivered. At each step something interrupts, its callbacks delivered before all others or after them; then
 the scenario goes on as far as it still can.
 """
 
@@ -79,7 +79,7 @@ BETWEEN: dict[str, Act] = {
     "second-transfer": transfer("blind", CAROL, command_id="late"),
     "end": gives("end", "late"),
 }
-#: What is done by people; the rest are commands, which are told at once.
+#: What is done by people; the rest are commands, which arrive at once.
 PEOPLE = ("customer", "agent", "target")
 
 
@@ -94,7 +94,7 @@ def begin(name: str) -> tuple[PhoneNetwork, tuple[Act, ...]]:
 
 
 def advance(network: PhoneNetwork, acts: tuple[Act, ...]) -> tuple[Act, ...]:
-    """One step of a scenario: what is owed is told, what is ordered is done, and then comes the next act."""
+    """One step of a scenario: deliver pending callbacks, perform requested effects, then the next act."""
     if network.owed:
         network.deliver()
     elif network.orders:

@@ -168,7 +168,7 @@ def test_flag_with_lost_callback_is_found_by_a_read():
 
 
 def test_agent_hanging_up_before_their_flag_is_cleared_ends_the_conference():
-    """The customer's action leads him into a fresh room, where he waits for the target."""
+    """The customer's action leads into a fresh conference, to wait there for the target."""
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
     story.expect_timers("stage").joins("customer", conference=OTHER_ROOM, starts=False).expect(
         "transferring", "dial target"
@@ -186,7 +186,7 @@ def test_agent_leave_may_be_reported_before_the_conference_end():
 
 
 def test_customer_moved_away_externally_leaves_no_one_in_silence():
-    """His call goes on elsewhere, in someone else's hands: it is left alone, and everyone here is let go."""
+    """The customer's call continues elsewhere, controlled by another app: it is left alone; all others are hung up."""
     story = ringing("warm").leaves("customer", status="in-progress", reason="participant_updated_via_api")
     story.expect("ended", "end room", "hang up target", reason="customer-left")
 

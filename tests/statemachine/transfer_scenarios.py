@@ -62,7 +62,7 @@ def talking(mode: str) -> Scenario:
 
 
 def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) -> Scenario:
-    """A blind transfer of an inbound call: the agent is gone, the customer waits in a room, the target is dialed."""
+    """A blind transfer of an inbound call: the agent left, the customer waits in a conference, the target is dialed."""
     call_token, called_number = options.pop("call_token", ""), options.pop("called_number", "")
     story = Scenario(policy).comes_in(call_token=call_token, called_number=called_number)
     story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)

@@ -1,4 +1,4 @@
-"""What is written can be read back, and what makes no sense is told by the field's name, never by its value."""
+"""What is written can be read back, and an invalid field is reported by name, never by value."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Commands: what a valid one looks like, and outcomes that only move forward."""
+"""Commands: which ones are valid, and outcomes that only move forward."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The one commit: whole or not at all, recognized when repeated, refused to whoever lost the lease."""
+"""The one commit: whole or not at all, recognized when repeated, refused without the lease."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A Redis that does not take writes: told in stable words, and nothing counts as stored that was not."""
+"""A Redis that refuses writes: reported in stable words, and nothing counts as stored that was not."""
 
 import asyncio
 import random

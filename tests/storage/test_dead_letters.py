@@ -90,7 +90,7 @@ async def test_command_that_was_not_routed_goes_back_under_its_id_and_may_claim_
     assert found == raw({"type": "convert", "session": SESSION, "id": "7-0"})
     claim = [entry_id.decode(), SESSION, "digest", 60]
     assert int((await scripts.claim_command(client, [keys.command("7-0")], claim))[0]) == 1
-    # Someone else who has looked at the same letter comes too late.
+    # A second operator with the same letter comes too late.
     assert await letters.retry(letter) == "another command has used its id since"
     assert await client.xlen(keys.commands) == 1
 

@@ -1,4 +1,4 @@
-"""Placing calls: the mark before a request that can't be looked up, turns of all workers, and whose a call is."""
+"""Placing calls: the mark before a request that can't be verified, turns of all workers, and whose a call is."""
 
 from dataclasses import replace
 
@@ -195,7 +195,7 @@ async def test_slightly_late_request_does_not_slow_the_dial_rate(client, keys, d
 
 
 async def test_workers_take_turns(client, keys, dials):
-    """Each has more to dial all the time, and whoever asks first and most often gets no more for it."""
+    """Each always has more to dial, and asking first and most often gains nothing."""
     names = ["one", "two", "three"]
     for name in names:
         await asks(dials, name)

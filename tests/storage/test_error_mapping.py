@@ -74,7 +74,7 @@ async def test_mistake_in_what_is_sent_is_no_outage() -> None:
 
 
 class Node(ClusterNode):
-    """A node that answers what it is told to."""
+    """A node with configured answers."""
 
     def __init__(self, port: int) -> None:
         super().__init__("node", port, "primary")

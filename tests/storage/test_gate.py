@@ -145,7 +145,7 @@ async def test_a_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted
 
 
 async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):
-    """The webhooks' client has eight; who found none of them free was told that Redis is out of reach."""
+    """The webhooks' client has eight; with none free, a request got "Redis unreachable"."""
     client = make_client(single.url, max_connections=8)
     publisher = BatchingIngest(client, keys, clock)
     claims = [publisher.claim_gate(f"s{number}", ONE, "CA2") for number in range(60)]

@@ -268,7 +268,7 @@ async def test_persistent_refusal_is_reported_at_the_deadline(publisher, client)
 
 
 async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publisher, client, keys):
-    """Flights that have landed in the meantime make no room: the number of pipelines stays bounded."""
+    """Finished flights free no slots: the number of pipelines stays bounded."""
     loop, stored = asyncio.get_running_loop(), keys.events(keys.partition_of(SESSION))
     landed = loop.create_task(asyncio.sleep(0))
     await landed

@@ -290,7 +290,7 @@ async def test_small_differences_are_drift_and_leave_no_trace(client, clock):
 
 
 async def test_time_of_a_partition_never_goes_back(client, clock):
-    """Redis's clock was set back while no one held it, so no one could tell."""
+    """Redis's clock was set back while no one held it, so no one could notice."""
     lease = await take(client, clock, "one")
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     await leases.release(client, lease, lease.acquired_at_ms)

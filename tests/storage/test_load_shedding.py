@@ -1,4 +1,4 @@
-"""What is left out under load: only what decides nothing, for a reason that is counted, and told at a bounded rate."""
+"""What is shed under load: only what decides nothing, for a reason that is counted, and logged at a bounded rate."""
 
 import asyncio
 import signal

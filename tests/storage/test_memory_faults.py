@@ -127,7 +127,7 @@ async def test_restart_breaks_connections_and_forgets_scripts_but_no_key(memory:
     for broken in (reading, hearing, again):
         with pytest.raises(RedisConnectionError):
             await broken
-    assert await client.get("sent") == b"last"  # done, though no one was told
+    assert await client.get("sent") == b"last"  # done, although no reply arrived
     assert (await client.info("server"))["run_id"] != run_id
     assert not memory.scripts.knows(scripts.claim_gate.sha.encode())
     assert await claim(client) == 1

@@ -98,7 +98,7 @@ def random_calls(real: redis.Redis, examples: int) -> None:
 
 
 def test_a_lease_is_taken_alike_on_whatever_server(real: redis.Redis) -> None:
-    """The script tells which server it ran on, and for how long that has been up: these differ."""
+    """The script reports its server and that server's uptime: these differ."""
     take = ("EVAL", SCRIPTS["acquire_lease"].text, 1, b"a", b"7:me", b"10000", b"", b"0")
     compare(real, [take, take, ("HSET", "a", "redis", "0" * 40, "until", "0"), take], KEYS)
 

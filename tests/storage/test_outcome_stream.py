@@ -1,4 +1,4 @@
-"""What other systems are told: once at least, with one id, and never forgotten because Redis was full."""
+"""The outcomes stream: each entry at least once, with one id, and never lost because Redis was full."""
 
 import orjson
 import pytest

@@ -32,7 +32,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def listening(server, keys, name: str) -> AsyncIterator[Listener]:
     client, listener, stop = client_of(server), Listener(), asyncio.Event()
     task = asyncio.create_task(RebalanceChannel(client, keys, name).subscribe(stop, listener.expect_heard))
-    await until(lambda: listener.heard == 1)  # told when listening begins: something may have been missed
+    await until(lambda: listener.heard == 1)  # called when listening begins: a message may have been missed
     await asyncio.sleep(0.05)  # a delay: the subscription reaches every node
     try:
         yield listener

@@ -94,7 +94,7 @@ def test_the_header_says_what_is_returned_and_the_code_returns_nothing_else(path
     promised = header.partition("\n  Returns")[2]
     assert promised, "the header says nothing about what is returned"
 
-    # The first word of an answer is its code: `1`, or the first of `{1, …}`. A sum or a name is not looked into.
+    # The first word of an answer is its code: `1`, or the first of `{1, …}`. A sum or a name is not parsed.
     first_words = set(re.findall(r"^\s*\{?(\d+)", promised, re.MULTILINE))
     returned = set(re.findall(r"\breturn \{?(\d+)", _without_comments(code)))
     assert returned <= first_words
@@ -104,7 +104,7 @@ def test_the_header_says_what_is_returned_and_the_code_returns_nothing_else(path
 def test_no_key_is_made_inside_a_script(path):
     _, code = halves(path)
 
-    # A key that Redis Cluster was not told about may lie on another node. XINFO and XGROUP name a subcommand first.
+    # An undeclared key may be on another node of a Redis Cluster. XINFO and XGROUP name a subcommand first.
     assert not re.search(r"redis\.call\('(?!XINFO|XGROUP)[A-Z]+', *'", _without_comments(code))
 
 

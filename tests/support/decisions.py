@@ -22,7 +22,7 @@ from conferral.worker.consumer.log_entry import log_entry
 
 
 class Kept(NamedTuple):
-    """One decision that changed a session: whoever repeats it comes to the same."""
+    """One decision that changed a session: repeating it gives the same result."""
 
     session_id: str
     #: The session's version behind it.
@@ -53,10 +53,10 @@ class Decisions:
         self.files.clear()
 
     def replayed(self, session_id: str, log: list[dict[str, str]]) -> Session:
-        """The session as it comes out when everything that its log tells is decided again, from nothing.
+        """The session that results when every entry of its log is decided again, from nothing.
 
         Raises:
-            AssertionError: the log tells of something that no one has decided, or it comes out otherwise.
+            AssertionError: the log has an entry that was never decided, or the result differs.
         """
         session = Session(session_id)
         for entry in log:

@@ -116,7 +116,7 @@ ROOM_FLOWS: dict[str, Drawn] = {
     "waiting-next-agent": Drawn(
         waiting_next_agent, {**TWO, SECOND: "Next agent"}, directory=f'agents = ["{AGENT}", "{SECOND}"]'
     ),
-    # Whoever is left alone is let go after a moment; in the others no one is.
+    # A party left alone is disconnected after a moment; in the others none is.
     "client": Drawn(client, TWO, policy={"lone_grace_ms": 500}),
     "call-conference": Drawn(call_conference, TWO),
     "parties": Drawn(parties, {**TWO, TARGET: "Expert", SECOND: "Lead"}, policy={"lone_grace_ms": 500}),

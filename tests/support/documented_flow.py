@@ -200,7 +200,7 @@ class Flow:
         await self.recorder.scene(f"{name}->>Twilio: {what}", act, has_come, _silent(heard))
 
     def _leg(self, address: str) -> CallHandle:
-        """The newest call of someone, whoever has placed it."""
+        """The newest call of a person, incoming or dialed."""
         legs = [
             call
             for call in map(self.system.sandbox.call, self.system.sandbox.model.state.calls)

@@ -75,7 +75,7 @@ class FairLoop(asyncio.SelectorEventLoop):
         self._asked_s = time.monotonic()
         #: By how much its clock is behind the machine's, and what is still to be taken off, seconds.
         self._behind_s = self._owed_s = 0.0
-        #: The latest time told: what is taken off later must not turn the clock back.
+        #: The latest time returned: later deductions must not turn the clock back.
         self._latest_s = 0.0
         super().__init__()
 
@@ -108,7 +108,7 @@ class FairLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock(SystemClock):
-    """A loop's time, in place of the machine's."""
+    """A loop's time, instead of the machine's."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

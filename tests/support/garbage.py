@@ -10,7 +10,7 @@ import pytest
 
 from conferral.runtime.garbage import collect_rarely
 
-# From here on, while tests are collected, hardly anything is let go.
+# From here on, while tests are collected, hardly anything is freed.
 gc.disable()
 
 

@@ -28,8 +28,8 @@ from conferral.sandbox.model import Sound, SoundInterval
 #: The SIDs of the other legs that are heard, with the word `ringing` among them where someone who is being dialed is
 #: heard as well (early media); or one of the words below.
 #:
-#: - `ringing`: a phone rings, by an ordinary `<Dial>` or by early media in a room where no one else is heard
-#: - `ringback`: a file whose address has `ringback` in its last part: our own tune for who waits for an answer
+#: - `ringing`: a phone rings, by an ordinary `<Dial>` or by early media in a conference where no one else is heard
+#: - `ringback`: a file whose address has `ringback` in its last part: our own wait audio until an answer
 #: - `music`: any other file, or Twilio's own music
 #: - `said TEXT`: a `<Say>`, with its sentence
 #: - `silence`: no one and nothing
@@ -55,7 +55,7 @@ class Recorded(NamedTuple):
 
 
 class HeardTimeline:
-    """Tells what legs could hear. Legs are given as `SandboxCall` or by their SID.
+    """Says what legs could hear. Legs are given as `SandboxCall` or by their SID.
 
     Args:
         sandbox: Make it as soon as the sandbox has started: its clock counts from here. `reset()` of the sandbox makes

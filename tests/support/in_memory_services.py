@@ -112,7 +112,7 @@ class Doors:
         self._prefix = urlsplit(settings.public_url).path.rstrip("/")
 
     async def ask(self, url: str, params: Params) -> Answered:
-        """Asks as Twilio does: form parameters beside the URL's query. A 503 when what was told could not be stored."""
+        """Asks as Twilio does: form parameters besides the URL's query. A 503 if the callback could not be stored."""
         parts = urlsplit(url)
         action = self._routes[unquote(parts.path).removeprefix(self._prefix)]
         try:

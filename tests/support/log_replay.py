@@ -10,7 +10,7 @@ from conferral.storage.codecs.session_codec import is_logged
 
 
 def shown(fields: Mapping[str, str]) -> dict[str, str]:
-    """The part of a hash of which the log tells; of the commands under way without whom they dial."""
+    """The part of a hash that the log records; pending commands without the address that they dial."""
     found = {name: value for name, value in fields.items() if is_logged(name)}
     if "pending_commands" in found:
         pending = orjson.loads(found["pending_commands"])

@@ -1,4 +1,4 @@
-"""Figures that tests measure: told at the end of the run, whichever process measured them."""
+"""Figures that tests measure: printed at the end of the run, whichever process measured them."""
 
 from collections.abc import Callable, Iterator
 

@@ -4,7 +4,7 @@
     sandbox.phone("+14155550155").in_turn(voicemail())
     leg = await dialed(sandbox, "client:bob", 2)               # its second call
 
-Times are seconds of the sandbox's clock, so they shrink with its speed. A phone that was told nothing rings until
+Times are seconds of the sandbox's clock, so they shrink with its speed. A phone without instructions rings until
 Twilio gives up.
 """
 
@@ -36,7 +36,7 @@ def presses(
 def voicemail(answer_after_s: float = PICK_UP_S, *, records_for_s: float = 120.0) -> PhoneScript:
     """A machine picks up, says its greeting, presses nothing, and hangs up only when its recording is full.
 
-    Its greeting and its listening are what others hear of any other leg: whoever is let in with it hears its SID.
+    Its greeting and its listening are what others hear of any other leg: a party admitted with it hears its SID.
     """
     return PhoneScript(answer_after_s=answer_after_s, hang_up_after_s=records_for_s)
 

@@ -10,7 +10,7 @@ def _line(_logger: Any, method: str, fields: Any) -> str:
     event = fields.pop("event", "")
     trace = fields.pop("exception", "")
     words = " ".join(f"{name}={value!r}" for name, value in fields.items())
-    # The date comes first, as in structlog's own lines: tests of what is printed tell a log line by it.
+    # The date comes first, as in structlog's own lines: tests of printed output recognize a log line by it.
     return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {method:8} {event} {words}" + (f"\n{trace}" if trace else "")
 
 

@@ -41,7 +41,7 @@ class RedisHistory:
 
     Args:
         server: Its socket, or its port on loopback.
-        may_be_replica: Whether what it was told by another server is no reason to wonder.
+        may_be_replica: Whether writes replicated from another server are allowed.
     """
 
     def __init__(self, server: Address, *, may_be_replica: bool = False) -> None:

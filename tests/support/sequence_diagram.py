@@ -55,7 +55,7 @@ class Line:
     at_s: float
     #: Lines of the diagram.
     drawn: list[str]
-    #: Neighbours of one kind have no order; empty for what stands by itself.
+    #: Neighbors of one kind have no order; empty for what stands by itself.
     kind: str = ""
     #: Whether it stands at the end of its scene.
     is_last: bool = False
@@ -137,7 +137,7 @@ class SequenceRecorder:
         self.scenes = [[self._note(opening), self._who_hears_whom()]]
 
     async def come_to_rest(self, silent: frozenset[str] = frozenset()) -> None:
-        """Waits until nothing is under way between Twilio and Conferral, and no one is between two tunes.
+        """Waits until nothing is under way between Twilio and Conferral, and no one is between two audio files.
 
         Args:
             silent: Those who hear nothing for longer than that.
@@ -189,7 +189,7 @@ class SequenceRecorder:
             if session.parties[told.party].waits_for_start:
                 if "waiting and hears" not in told.text:
                     return f"{told.text}, in truth {what}"
-                continue  # another tune is heard only when the file that plays has ended, and here it never does
+                continue  # other audio is heard only when the current file has ended, and here it never does
             sound = "ringing" if "ringing" in heard else what if isinstance(what, str) else ""
             if _SOUND_TOLD.get(sound, "") not in told.text:
                 return f"{told.text}, in truth {what}"

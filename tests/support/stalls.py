@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 
-#: How often it is looked, seconds; what is late by less than twice this is not noted.
+#: How often the loop is checked, seconds; a delay of less than twice this is not recorded.
 _EVERY_S = 0.005
 
 

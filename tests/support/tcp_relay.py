@@ -9,7 +9,7 @@
         relay.fall_silent()                  # connections stay open, nothing passes any more
         relay.lead_to(other.socket)          # connections are cut, and new ones lead elsewhere
 
-Requests are told apart by bytes that they contain. Works between unix sockets and between TCP ports alike.
+Requests are distinguished by bytes that they contain. Works between unix sockets and between TCP ports alike.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A real worker process that can be told to die at one exact step. Run as `python -m tests.support.worker_process`."""
+"""A real worker process that can be made to die at one exact step. Run as `python -m tests.support.worker_process`."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ def order_of(
     decisions_file: str = "",
     changes: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """All that such a process is told, in plain values.
+    """The configuration of such a process, in plain values.
 
     Args:
         settings: Of the test's own world.
@@ -150,7 +150,7 @@ class _Doom:
 
 
 def run(order: dict[str, Any]) -> int:
-    """Works until it is told to stop, or comes to the step at which it dies."""
+    """Works until it is stopped, or reaches the step at which it dies."""
     log.configure("console", level="debug")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)

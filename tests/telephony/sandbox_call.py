@@ -32,7 +32,7 @@ Happened = TypeVar("Happened", bound=Event)
 
 @dataclass
 class SandboxCallLine:
-    """A caller who waits with ring-back, and whatever the sandbox has told us since."""
+    """A caller who waits with ring-back, and every event that the sandbox has sent since."""
 
     sandbox: Sandbox
     calls: TwilioApi
@@ -45,7 +45,7 @@ class SandboxCallLine:
     caller: CallHandle | None = None
     #: Whether the gate asks for a key.
     gate_asks: bool = False
-    #: How the room is set up.
+    #: How the conference is set up.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     #: Whether the caller is greeted.
     greets: bool = False
@@ -142,7 +142,7 @@ async def open_line() -> AsyncIterator[SandboxCallLine]:
 
 
 async def customer_waits(line: SandboxCallLine) -> str:
-    """The customer is alone in a room that has not started; its SID."""
+    """The customer is alone in a conference that has not started; its SID."""
     line.caller = await line.sandbox.call_in(CALLER, OWN)
     await line.until(lambda: line.of(ParticipantJoined) and line.waits)
     return line.of(ParticipantJoined)[0].conference_sid

@@ -1,4 +1,4 @@
-"""What Twilio tells of announcements."""
+"""Twilio's callbacks about announcements."""
 
 import pytest
 

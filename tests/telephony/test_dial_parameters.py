@@ -1,4 +1,4 @@
-"""Dials, holds and sentences as REST requests: what Twilio is told, to the last field, and what it is never asked."""
+"""Dials, holds, and sentences as REST requests: every field sent to Twilio, and requests that are never sent."""
 
 from dataclasses import replace
 from typing import Any
@@ -268,7 +268,7 @@ def test_a_setup_shows_no_number() -> None:
     assert OWN not in repr(SETUP)
 
 
-# ---- looking -----------------------------------------------------------------------------------------------------
+# ---- reads -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("inside, expected", [

@@ -1,4 +1,4 @@
-"""The directory: what a file says, which faults are told and how, and that a broken file changes nothing."""
+"""The directory: what a file says, which errors are reported and how, and that a broken file changes nothing."""
 
 import re
 import threading

@@ -383,7 +383,7 @@ async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debu
     assert told == [("hang_up_call", 400, 21220), ("hang_up_call", 404, 0), ("redirect_call", 400, 21220)]
     (family,) = metrics.rest_failures.collect()
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
-    # A proxy's 404 says nothing of a call, and whoever is to be moved is not where he is wanted.
+    # A proxy's 404 says nothing of a call, and the party to be moved is not in its target conference.
     assert counted == {"http-404": 1, "21220": 1}
 
 

@@ -1,4 +1,4 @@
-"""Muting, supervising and announcing as REST requests: what Twilio is told, to the last field."""
+"""Muting, supervising, and announcing as REST requests: every field sent to Twilio."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What Twilio tells of recordings."""
+"""Twilio's callbacks about recordings."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Recordings as REST requests, the look for one that may have begun, and what it means that one is gone."""
+"""Recordings as REST requests, the search for one that may have begun, and the meaning of one that is gone."""
 
 from dataclasses import replace
 from typing import Any

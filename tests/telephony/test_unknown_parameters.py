@@ -1,4 +1,4 @@
-"""What Twilio tells under names that no one here knows."""
+"""Twilio's parameters with unknown names."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What tests of the gate share: a call that stands there, whom it brings in, and what it is told."""
+"""Helpers for tests of the gate: a call at the gate, the party that it dials, and the decisions it gets."""
 
 import xml.etree.ElementTree as ET
 from urllib.parse import urlsplit

@@ -270,7 +270,7 @@ async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest
     monkeypatch.setattr(large_bodies, "_SLOT_DEADLINE_S", 0.01)
     monkeypatch.setattr(
         large_bodies.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
-    )  # none makes room
+    )  # none is evicted
     trickling = [await open_slowly(client, 200_000) for _ in range(large_bodies.BODIES_MAX + 1)]
 
     while not rejections(lines):

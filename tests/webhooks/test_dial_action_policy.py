@@ -60,15 +60,15 @@ def agent(**known):
         ("bridged",      CONF,   "answered",    1, HANG_UP),
         ("converting",   BRIDGE, "completed",   1, JOIN),         # the agent was moved: follow
         ("converting",   BRIDGE, "busy",        1, JOIN),
-        ("converting",   CONF,   "answered",    1, BY_NAME),      # refused by the room: once more
+        ("converting",   CONF,   "answered",    1, BY_NAME),      # refused by the conference: once more
         ("converting",   CONF,   "failed",      1, BY_NAME),
         ("converting",   CONF,   "answered",    2, HANG_UP),
         ("conferenced",  BRIDGE, "completed",   1, JOIN),         # a late parent
-        ("conferenced",  CONF,   "answered",    1, HANG_UP),      # the room is over
+        ("conferenced",  CONF,   "answered",    1, HANG_UP),      # the conference is over
         ("transferring", BRIDGE, "completed",   1, JOIN),
         ("transferring", BRIDGE, "busy",        1, JOIN),
-        ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leaving has ended the room
-        ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the room
+        ("transferring", CONF,   "answered",    1, IN_ANOTHER),   # the agent's leave has ended the conference
+        ("transferring", CONF,   "failed",      1, IN_ANOTHER),   # refused by the conference
         ("transferring", CONF,   "answered",    2, NO_TUNE),   # its music can't be had
         ("transferring", CONF,   "answered",    3, HANG_UP),
         ("transferring", CONF,   "answered",    9, HANG_UP),
@@ -89,7 +89,7 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("inbound",  "bridged",      agent(), BRIDGE, HANG_UP),
         ("inbound",  "converting",   agent(), CONF,   BY_NAME),
         ("inbound",  "conferenced",  agent(), CONF,   HANG_UP),
-        ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # he has left, or his flag has ended the room
+        ("inbound",  "transferring", agent(), CONF,   HANG_UP),    # left, or EndConferenceOnExit ended the conference
         ("inbound",  "transferring", customer(wait_audio=WaitAudio.RINGBACK), BRIDGE, IN_ROOM),   # blind from a bridge
         ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    BRIDGE, IN_ROOM),
         ("inbound",  "transferring", customer(wait_audio=WaitAudio.MUSIC),    CONF,   IN_ANOTHER),
@@ -106,7 +106,7 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("outbound", "ended",        agent(), BRIDGE, HANG_UP),
         ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
         ("outbound", "transferring", customer(wait_audio=WaitAudio.RINGBACK), CONF, IN_ANOTHER),
-        # Whoever takes part next to the two hangs up when the room is over.
+        # Other participants hang up when the conference is over.
         ("inbound",  "transferring", PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
         ("inbound",  "conferenced",  PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
     ],
@@ -392,7 +392,7 @@ def test_other_leg_decides_first_whether_the_customer_continues(child, expected)
     ("sid", "party",    "state",        "known", "expected"),
     [
         (CALLER, "customer", "converting",   {"customer": customer()}, "customer"),
-        (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call tells
+        (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call decides
         (AGENT,  "target",   "conferenced",  {"agent": agent()}, "agent"),             # the target has become the agent
         (AGENT,  "agent",    "conferenced",  {"agent": PartyView("CA7"), "agent-1": agent()}, "agent-1"),
         (AGENT,  "agent",    "converting",   {"customer": customer()}, "agent"),       # not heard of yet

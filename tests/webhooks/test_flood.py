@@ -131,7 +131,7 @@ async def ready(port: int) -> tuple[int, list[str]]:
 
 
 async def counted(port: int) -> dict[str, float]:
-    """Sums of the metrics that tell of load."""
+    """Sums of the metrics of load."""
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
         text = await answer.text()
     found: Counter[str] = Counter()

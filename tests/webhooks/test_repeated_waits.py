@@ -45,7 +45,7 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
     _, document = await post(client, left(party), form(sid))
 
     conference = room(document)
-    # By name: the room that it was in may be over.
+    # By name: the conference that it was in may be over.
     assert (conference.text, conference.get("participantLabel")) == (CALLER, f"{party}-1")
     # Without a wait URL, Twilio plays its own music.
     assert (conference.get("waitUrl"), conference.get("maxParticipants")) == (None, "7")
@@ -181,7 +181,7 @@ async def test_after_a_restart_of_redis_twilio_says_first_whether_the_agent_has_
     assert verbs(document) == (["Redirect"] if child == "completed" else ["Dial"])
 
 
-# ---- whoever joins late ------------------------------------------------------------------------------------------
+# ---- late joins ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(client, ingest):

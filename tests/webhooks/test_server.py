@@ -176,7 +176,7 @@ async def test_a_sender_who_leaves_in_the_middle_breaks_nothing(app, ingest):
 
 
 class SlowIngest(FakeIngest):
-    """Stores when it is told to."""
+    """Stores when the test lets it."""
 
     def __init__(self):
         super().__init__()

@@ -196,8 +196,8 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
 @pytest.mark.parametrize(
     ("ended", "tunes_tried"),
     [
-        ("dial=bridge&attempt=1",     2),    # the agent was let go
-        ("dial=conference&attempt=1", 1),    # the room is over, or its tune could not be had
+        ("dial=bridge&attempt=1",     2),    # the agent was disconnected
+        ("dial=conference&attempt=1", 1),    # the conference is over, or its wait audio failed
         ("dial=conference&attempt=2", 0),    # the same once more, or of a customer who was moved twice
     ],
 )  # fmt: skip

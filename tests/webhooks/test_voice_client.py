@@ -303,7 +303,7 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
 
     dial = ET.fromstring(document).find("Dial")
     assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
-    # No one knows whether a session of the other name exists, so nothing is told of it.
+    # No one knows whether a session of the other name exists, so nothing about it is revealed.
     action = parse_dial_action(urlsplit(dial.get("action")).query)
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
     told = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)

@@ -91,7 +91,7 @@ async def test_rejected_request_leaves_no_key_behind(real_client, store):
 
 
 async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client, store, lookup):
-    # The server of this test was started a moment ago, or has not been looked at yet: either way it may have forgotten.
+    # The server of this test was started a moment ago, or has not been checked yet: either way it may have lost data.
     lookup.status = "in-progress"
     session = {
         "state": "bridged", "party.customer.call_sid": CALLER, "party.customer.label": "customer-7",
@@ -151,7 +151,7 @@ async def decided(store):
 @pytest.mark.parametrize(("first", "second"), [(ONE, ANOTHER), (ANOTHER, ONE)])
 async def test_first_of_two_calls_with_one_dial_is_prompted_and_the_second_hung_up(real_client, store, first, second):
     dial = DIALS[ONE]
-    for _ in range(2):  # whoever asks again hears the same
+    for _ in range(2):  # a repeated request gets the same answer
         assert verbs(await at_gate(real_client, first, 1, dial=dial)) == ["Gather"]
         assert verbs(await at_gate(real_client, second, 1, dial=dial)) == ["Hangup"]
         assert verbs(await at_gate(real_client, second, 2, "1", dial=dial)) == ["Hangup"]

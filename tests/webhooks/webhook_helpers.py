@@ -99,7 +99,7 @@ async def post(client, target, form, *, path=None, headers=None, **options):
 
 
 def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
-    """A session as Redis has it: a customer and an agent, whoever is given by name, and what else is given."""
+    """A session as Redis has it: a customer, an agent, the parties given by name, and other given fields."""
     parties = {name: party for name, party in given.items() if isinstance(party, PartyView)}
     others = {name: value for name, value in given.items() if name not in parties}
     known = {
@@ -111,7 +111,7 @@ def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
 
 
 class FakeIngest:
-    """Keeps what is published, and tells what it was told to tell."""
+    """Keeps what is published, and returns configured answers."""
 
     def __init__(self):
         self.events = []
@@ -193,7 +193,7 @@ class FakeIngest:
 
 
 class FakeTwilioQueries:
-    """Tells a status, or raises."""
+    """Returns a status, or raises."""
 
     def __init__(self):
         self.status = None

@@ -164,7 +164,7 @@ Step = ProviderError | RedirectSeen | PlacedCall | str | asyncio.Event | None
 class FakeCalls:
     """Twilio by script: per effect, what becomes of its requests; what is not in the script succeeds at once.
 
-    A dial without a script is the call `CA-NAME`, a recording `RE-NAME`; a look at a dial or at a recording answers its
+    A dial without a script is the call `CA-NAME`, a recording `RE-NAME`; a read of a dial or of a recording returns its
     SID, or "" for none.
     """
 
@@ -246,7 +246,7 @@ class FakeRecords:
 
     def __init__(self) -> None:
         self.outcomes: list[JobOutcome] = []
-        #: By effect: how many requests an outcome tells, and what the others came to.
+        #: By effect: the number of requests in an outcome, and the results of the failed ones.
         self.tried: dict[str, tuple[int | None, tuple[str, ...]]] = {}
         #: Effects that may have been sent, and those that are in no outbox any more.
         self.marked: set[str] = set()
@@ -259,7 +259,7 @@ class FakeRecords:
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> Effect | None:
         assert (outcome.effect_id, outcome.session_id) == (effect.effect_id, effect.session_id)
-        # How often it was tried is told apart, so that outcomes can be compared without it.
+        # The number of attempts is kept separately, so that outcomes can be compared without it.
         self.tried[outcome.effect_id] = (outcome.attempts, outcome.failed_attempts)
         self.outcomes.append(replace(outcome, attempts=None, failed_attempts=()))
         self.written.append(f"outcome {effect.effect_id}")

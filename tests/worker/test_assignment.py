@@ -15,9 +15,9 @@ from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.memory_redis import Fault
 from tests.worker.worker_cluster import WorkerCluster
 
-#: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
+#: A killed worker's partitions have other holders after so long, seconds: its lease, and a poll.
 TAKE_OVER_S = 7.0
-#: Whoever comes, or goes in peace, is heard of at once.
+#: A start or a clean stop is announced at once.
 AT_ONCE_S = 1.0
 
 
@@ -129,7 +129,7 @@ def test_partitions_of_a_killed_worker_are_taken_over_evenly(number: int):
 
 @pytest.mark.parametrize("other_redis", [False, True])
 def test_worker_taking_over_after_redis_changed_verifies_before_sending(other_redis: bool):
-    """Whoever died may not have lived to notice that Redis had forgotten what he had done."""
+    """A killed worker may have died before it noticed that Redis had lost its writes."""
 
     async def story(team: WorkerCluster) -> None:
         first, second = team.join(), team.join()
@@ -276,7 +276,7 @@ def test_partition_lost_during_release_is_not_counted_as_held_forever(when: str)
 
 
 def test_listed_worker_that_takes_nothing_leaves_no_partition_without_a_holder():
-    """Whoever lacks some does not want them: another takes them after a while, and keeps them for a minute."""
+    """The worker with too few does not take them: another does after a while, and keeps them for a minute."""
 
     async def story(team: WorkerCluster) -> None:
         team.join()

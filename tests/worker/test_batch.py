@@ -1,4 +1,4 @@
-"""From decisions to one batch: what others are told and what is forgotten at the end is ordered with the commit."""
+"""From decisions to one batch: outcomes and deletions at a session's end are part of the commit."""
 
 from dataclasses import replace
 

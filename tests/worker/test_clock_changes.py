@@ -14,7 +14,7 @@ from tests.worker.worker_cluster import WorkerCluster
 
 HOUR_S = 3_600.0
 STEPS_S = [HOUR_S, -HOUR_S, 48 * HOUR_S, 3.0, -3.0, 0.9, -0.9]
-#: A killed worker's partitions have other holders after so long, seconds: its lease, and a look.
+#: A killed worker's partitions have other holders after so long, seconds: its lease, and a poll.
 TAKE_OVER_S = 7.0
 
 
@@ -42,7 +42,7 @@ async def three(team: WorkerCluster) -> None:
 
 
 async def set_timer(team: WorkerCluster, after_s: float, name: str = "lone|s1") -> float:
-    """Sets a timer of partition 1 by the partition's time, as its holder would; tells when it is due, by the loop."""
+    """Sets a timer of partition 1 by the partition's time, as its holder does; returns when it is due in loop time."""
     (holder,) = [member for member in team.alive.values() if 1 in member.keeper.consumers]
     due_ms = holder.keeper.consumers[1].clock.now_ms() + round(after_s * 1000)
     await team.client.zadd(team.keys.timers(1), {name: due_ms})
@@ -136,7 +136,7 @@ def test_worker_that_dies_before_it_has_seen_the_clock_go_back_makes_no_timer_la
 
 
 def test_all_workers_restart_after_the_clock_changed_while_stopped():
-    """Back: the time goes on from where it was. Forwards can't be told from time that has passed: overdue at once."""
+    """Back: the time goes on from where it was. Forward is indistinguishable from elapsed time: overdue at once."""
 
     async def back(team: WorkerCluster) -> None:
         await three(team)

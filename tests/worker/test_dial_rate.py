@@ -34,7 +34,7 @@ class Ticks:
 
 
 class Gates:
-    """A limiter that gives so many turns as it is told."""
+    """A limiter that grants a configured number of turns."""
 
     def __init__(self) -> None:
         self.limiter = 0

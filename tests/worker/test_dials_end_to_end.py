@@ -127,7 +127,7 @@ async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_
 
 
 async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:
-    """It has left the list of participants long before it is looked for."""
+    """It has left the list of participants long before it is searched."""
     async with talking(redis_server) as (system, customer):
         system.sandbox.phone(TARGET).script(outcome="busy", answer_after_s=0)
         system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")

@@ -113,7 +113,7 @@ async def test_endings_come_before_others_that_have_waited_longer() -> None:
     assert system.calls.asked == ["a", "h", "i", "b"]
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- outcomes ------------------------------------------------------------------------------------------------------
 
 
 async def test_success_names_effect_kind_and_party(system: ExecutorHarness) -> None:

@@ -41,7 +41,7 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- outcomes ------------------------------------------------------------------------------------------------------
 
 
 @both_ways
@@ -118,7 +118,7 @@ async def test_search_that_finds_the_call_of_another_session_has_found_none(syst
     assert await system.run(find("f")) == succeeded(find("f"), "")
 
 
-# ---- straight: looked up before it is repeated -----------------------------------------------------------------------
+# ---- straight: verified before it is repeated ------------------------------------------------------------------------
 
 
 async def test_dial_with_its_label_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
@@ -152,7 +152,7 @@ async def test_dial_that_shows_late_is_not_repeated(system: ExecutorHarness) -> 
 
 
 async def test_dial_that_ended_before_verification_is_identified_by_its_callback(system: ExecutorHarness) -> None:
-    """Busy at once: it has left the list of participants, but a callback has told the session which call it was."""
+    """Busy at once: it has left the list of participants, but a callback has named the call to the session."""
     system.calls.script["d"].append(UNKNOWN)
     system.calls.looks["d"].append("")
     system.records.standings["d"] = DialStatus(is_wanted=False, call_sid="CA7")

@@ -1,4 +1,4 @@
-"""Lines in which orders wait: looks stand in none, and a dial that has waited is asked whether it is still wanted."""
+"""Queues of effects: reads bypass them, and a queued dial is checked before it is sent: it may be withdrawn."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -65,7 +65,7 @@ async def paced() -> AsyncIterator[Paced]:
     assert system.limiter.waiting == {}
 
 
-# ---- looks stand in no line ------------------------------------------------------------------------------------------
+# ---- reads bypass the queues -----------------------------------------------------------------------------------------
 
 
 @both_looks
@@ -348,7 +348,7 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others() -> No
 
 @pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
 async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
-    """Whoever waited for it has been told otherwise, or has gone."""
+    """The waiting party has heard something else, or has left."""
 
     async def may_send(_partition: int) -> bool:
         away.time.s += 30.0

@@ -1,4 +1,4 @@
-"""Recordings, announcements and customers who are sent away: what is looked up, what is repeated, and what never is."""
+"""Recordings, announcements and customers who are sent away: what is verified, what is repeated, and what never is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     assert (system.executor.in_flight, system.executor.waiting) == (0, 0)
 
 
-# ---- the start of a recording: looked up before it is repeated -------------------------------------------------------
+# ---- the start of a recording: verified before it is repeated --------------------------------------------------------
 
 
 async def test_started_recording_is_reported(system: ExecutorHarness) -> None:

@@ -1,4 +1,4 @@
-"""What is repeated, for how long, and how a redirect in doubt is looked up before it is sent again."""
+"""What is repeated, for how long, and how a redirect with an unknown outcome is verified before a retry."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -272,7 +272,7 @@ async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.looks["a"].extend([asyncio.Event(), IN_ROOM])
 
-    # The first look hangs on the event; the fake hands out what follows to the second one.
+    # The first read hangs on the event; the fake hands out what follows to the second one.
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
     assert system.calls.asked == ["a", "look a", "look a"]

@@ -132,7 +132,7 @@ class Scene:
 
 
 async def answer(request: web.Request) -> web.Response:
-    """The voice URL bridges to the agent; the action of that `<Dial>` takes the caller into the room."""
+    """The voice URL bridges to the agent; the action of that `<Dial>` takes the caller into the conference."""
     bridge = '<Response><Dial action="/action"><Client>alice</Client></Dial></Response>'
     document = {"/voice": bridge, "/action": join("S1", "customer-1")}.get(
         request.path, "<Response><Hangup/></Response>"

@@ -40,7 +40,7 @@ async def shared(system: LocalSystem, *wanted: int) -> None:
 
 
 async def test_calls_continue_while_workers_start_and_stop(system: LocalSystem) -> None:
-    """Each conversion is asked of Twilio once, whoever of the workers has the call in hand when."""
+    """Each conversion is requested once, whichever workers hold the call meanwhile."""
     calls = await asyncio.gather(*(system.talking() for _ in range(CALLS)))
     # Requests take their time, so that some are under way whenever a partition is given back.
     for _, agent in calls:

@@ -80,7 +80,7 @@ async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer,
 async def test_successor_plays_an_announcement_to_no_one_twice(
     redis_server: RedisServer, point: str, outcome: str, times: int
 ) -> None:
-    """It was marked before it was to be sent: whether it was, no one can know, unless Twilio tells of its end."""
+    """It was marked before it was to be sent: whether it was is unknown, unless Twilio reports its end."""
     system = LocalSystem(redis_server.url, policy={"announce_timeout_ms": 4_000}, speed=5.0)
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "play_announcement")
     async with system:
@@ -121,7 +121,7 @@ async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServe
 
         await system.eventually(is_under_way, "the request is under way")
         assert (await system.command("end", customer.sid, timeout_s=2)).status == "done"
-        # The one whose call goes on in the action's document is told there that it is over.
+        # The party whose call continues in the action's TwiML hears there that it is over.
         await system.sandbox.wait_until(lambda: {customer.status, agent.status} == {"completed"}, 2.5)
         assert (await outcome_of(system, "r1")).startswith("failed")
         await system.settled()
@@ -147,7 +147,7 @@ async def survey_url() -> AsyncIterator[str]:
 async def test_successor_sends_the_customer_away(
     redis_server: RedisServer, tmp_path: Path, survey_url: str, point: str
 ) -> None:
-    """No one is left in a room of his own, even if what he has gone on to begins again."""
+    """No one is left alone in a conference, even if their next document begins again."""
     directory = tmp_path / "directory.toml"
     directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{survey_url}"\n')
     system = LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory)

@@ -234,7 +234,7 @@ ROOM = {"session_id": "s", "conference_sid": "CF1"}
     (ParticipantJoined(**ROOM, call_sid="CA3", label="target-2"), "target-2"),
 ], ids=["joins", "leaves", "changes", "call-not-known-yet", "former-agent", "stranger"])  # fmt: skip
 def test_participant_is_logged_under_the_current_party_name(event, words):
-    """The label stays what it was when the leg was dialed, and tells strangers alone."""
+    """The label stays what it was when the leg was dialed, and identifies only unknown participants."""
     parties = {name: Party(name, label, sid) for name, label, sid in
                [("agent", "target-1", "CA1"), ("agent-1", "agent-1", "CA2"), ("target", "target-3", "")]}  # fmt: skip
     assert details(event, Session("s", parties=parties))["party"] == words

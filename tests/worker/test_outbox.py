@@ -1,4 +1,4 @@
-"""What is written down about orders: once, before they are told, and also while Redis comes and goes."""
+"""Records of effects in the outbox: written once, before their outcomes, even if Redis comes and goes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

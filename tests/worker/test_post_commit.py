@@ -1,4 +1,4 @@
-"""Chores: bounded, repeated while Redis is away, left to the next holder at a stop."""
+"""Post-commit writes: bounded, repeated while Redis is away, left to the next holder at a stop."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from conferral.worker.consumer.post_commit import PostCommitWrites
 
 
 class Access:
-    """Fails with errors first, then counts the chores that are done."""
+    """Fails with errors first, then counts the finished writes."""
 
     def __init__(self, *errors: StoreError) -> None:
         self.errors = list(errors)

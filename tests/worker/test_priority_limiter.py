@@ -24,7 +24,7 @@ def lanes_of(*, slots: int, reserved_for_endings: int) -> PriorityLimiter:
 
 
 class Holder:
-    """Someone who takes a slot and keeps it until told."""
+    """A user who takes a slot and keeps it until released."""
 
     def __init__(self, lanes: PriorityLimiter, kind: str) -> None:
         self.is_in = False
@@ -45,7 +45,7 @@ class Holder:
 
 
 async def holders(lanes: PriorityLimiter, kinds: str) -> list[Holder]:
-    """One for each letter: e for an ending, o for an ordinary effect, l for a look."""
+    """One for each letter: e for an ending, o for an ordinary effect, l for a read."""
     result = []
     for kind in kinds:
         result.append(Holder(lanes, kind))

@@ -24,7 +24,7 @@ def hang_up(name: str, session_id: str) -> HangUpCall:
 
 @dataclass
 class Deadly(Work):
-    """Carries nothing out, so that all stays in the outbox; tells of each order, and dies of some."""
+    """Performs nothing, so that all effects stay in the outbox; records each effect, and dies of some."""
 
     deadly: frozenset[str] = frozenset()
     taken: list[str] = field(default_factory=list)

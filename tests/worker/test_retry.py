@@ -22,7 +22,7 @@ ENDING = ExecutorPolicy().ending
 
 
 class Highest(random.Random):
-    """Draws the upper end, so that ends can be told."""
+    """Draws the upper end, so that ends are predictable."""
 
     def uniform(self, _a: float, b: float) -> float:
         return b

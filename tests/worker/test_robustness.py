@@ -73,7 +73,7 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     assert (await system.command("convert", customer.sid, id="c1")).status == "failed"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     letters = DeadLetters(system.client, system.keys)
-    # Back where it was, and aside again: what is wrong is not fixed by trying.
+    # Back on its stream, and dead-lettered again: a retry does not fix the cause.
     assert (await letters.retry_all("processing failed", 1)).done == 1
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter again")
     monkeypatch.undo()
@@ -325,7 +325,7 @@ async def test_dial_some_time_after_a_rollback_counts_as_the_first(system, monke
 
 
 async def test_timers_of_an_older_copy_of_redis_are_found(system):
-    """Nothing was committed since, so only a look shows them."""
+    """Nothing was committed since, so only a read shows them."""
     customer, agent = await system.converted()
     partition = system.keys.partition_of(customer.sid)
     await system.stop_worker()

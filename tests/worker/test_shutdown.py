@@ -1,4 +1,4 @@
-"""A worker's stop has an end, whoever is silent. In virtual time."""
+"""A worker stops in bounded time, even if Redis or Twilio is silent. In virtual time."""
 
 import asyncio
 from typing import Any, cast

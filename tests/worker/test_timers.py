@@ -47,7 +47,7 @@ def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
             due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
             await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
             await team.client.sadd(team.keys.live(HEARD), "s1")
-            # No one was told when it is due: it is found within a second, and fired when it is.
+            # No one announced when it is due: it is found within a second, and fired on time.
             await team.passes(2.0)
             assert await team.client.zcard(team.keys.timers(HEARD)) == 0
         assert set(asked) == {*SILENT}

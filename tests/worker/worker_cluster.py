@@ -167,7 +167,7 @@ class WorkerCluster:
                     raise AssertionError(f"{member.name}: {task.get_coro()} has ended")
 
     async def holders(self) -> dict[int, str]:
-        """Who has the lease of each partition, as Redis tells; partitions that were given back are left out."""
+        """Who has the lease of each partition, as Redis has it; released partitions are left out."""
         found = {}
         for number in range(self.keys.partitions):
             holder, until = await self.client.hmget(self.keys.lease(number), "holder", "until")

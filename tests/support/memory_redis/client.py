@@ -43,7 +43,7 @@ CALLBACKS: dict[Any, Any] = {**get_response_callbacks(2, True), "SMEMBERS": Stab
 class MemoryClient(AsyncCoreCommands):
     """Has the interface of `redis.asyncio.Redis`, with protocol 2 and without decoding; nothing is ever repeated.
 
-    A command is done when it is called, and its answer comes one turn of the loop later: whoever is cancelled in
+    A command is done when it is called, and its answer comes one turn of the loop later: a task cancelled in
     between does not know what became of it, as with a socket. See `MemoryServer.latency` for longer ways.
     """
 
@@ -59,7 +59,7 @@ class MemoryClient(AsyncCoreCommands):
         """
         self.server = server
         self._timeout_s = timeout_s
-        #: As redis-py keeps them, for whoever looks.
+        #: As redis-py keeps them, for readers.
         self.response_callbacks = CALLBACKS
         self._event_dispatcher = EventDispatcher()
         #: Called before each exchange; what it raises is what the library raises over a broken connection.
@@ -199,7 +199,7 @@ class MemoryPipeline(Pipeline):
             transaction: As in redis-py. Nothing comes between the commands of either kind.
         """
         self._client = client
-        # redis-py's own class looks for them when it is shown and when it is thrown away.
+        # redis-py's own class reads them when it is printed and when it is discarded.
         self.connection = None
         self.connection_pool = None  # type: ignore[assignment]
         self.response_callbacks = client.response_callbacks
@@ -228,7 +228,7 @@ class MemoryPipeline(Pipeline):
 
 
 def told(name: Any, options: Mapping[str, Any], reply: Reply) -> Any:
-    """A reply as redis-py tells it.
+    """A reply as redis-py returns it.
 
     Raises:
         redis.exceptions.ResponseError: it is a refusal.

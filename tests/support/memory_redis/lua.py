@@ -74,7 +74,7 @@ class Scripts:
 
         Args:
             call: Runs one command for a script; raises Refusal.
-            version: What the scripts are told is Redis's version.
+            version: The Redis version that scripts see.
         """
         self._call = call
         self._lua = LuaRuntime(encoding=None, unpack_returned_tuples=True, register_eval=False, register_builtins=False)

@@ -1,4 +1,4 @@
-"""A Redis in memory: runs commands and scripts, wakes who waits, and fails as it is told."""
+"""A Redis in memory: runs commands and scripts, wakes blocked clients, and fails as configured."""
 
 import asyncio
 import hashlib
@@ -46,7 +46,7 @@ class MemoryServer:
             breaks the connection leaves the rest undone.
         latency: Asked for each command or pipeline, with the first command's name: how long it travels and how long its
             answer does, seconds of the loop's clock. None: it arrives at once, the answer one turn of the loop later.
-        is_full, is_read_only, lacks_replicas: How the whole server refuses writes until told otherwise.
+        is_full, is_read_only, lacks_replicas: How the whole server refuses writes until reset.
         is_down: Whether it refuses connections; see `stop` and `start`.
         count: Commands that were run, those of scripts not counted.
     """
@@ -98,7 +98,7 @@ class MemoryServer:
         return hashlib.sha1(b"%d" % self._starts, usedforsecurity=False).hexdigest()
 
     def break_connections(self) -> None:
-        """Breaks every connection: whoever waits for an answer learns nothing of what became of it."""
+        """Breaks every connection: waiting clients don't learn their command's outcome."""
         self.epoch += 1
         for answer in list(self.open):
             if not answer.done():

@@ -337,7 +337,7 @@ def about_groups(db: Keyspace, argv: list[bytes]) -> Reply:
 
 
 def _lag(found: Stream, group: Group) -> int | None:
-    """How many entries lie behind a group's position; None when Redis can't tell. As `streamReplyWithCGLag` has it."""
+    """How many entries lie behind a group's position; None if unknown. As `streamReplyWithCGLag` has it."""
     if not found.added:
         return 0
     has_gaps = bool(found.entries) and found.max_deleted != FIRST_ID and group.last_id <= found.max_deleted

@@ -78,7 +78,7 @@ class Group:
 
     def __init__(self, last_id: EntryId, read: int | None) -> None:
         self.last_id = last_id
-        #: None when no one can tell.
+        #: None when unknown.
         self.read = read
 
 

@@ -1,4 +1,4 @@
-"""A control API over a real Redis, sessions to look at, and what a worker would do with commands."""
+"""A control API over a real Redis, sessions to read, and what a worker would do with commands."""
 
 from aiohttp import web
 

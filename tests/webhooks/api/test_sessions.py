@@ -1,4 +1,4 @@
-"""What is told of sessions: what stands in Redis, and no more."""
+"""What the API shows of sessions: what Redis has, and no more."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ async def test_session_is_returned_as_stored_in_redis(api, store):
     status, told = await get(api, f"/sessions/{CALLER}")
 
     assert (status, told) == (200, session_codec.encode(session()))
-    assert told["party.customer.address"] == CUSTOMER_NUMBER  # whoever has the token may know it
+    assert told["party.customer.address"] == CUSTOMER_NUMBER  # anyone with the token may know it
 
 
 async def test_a_session_is_found_by_any_of_its_calls(api, store):

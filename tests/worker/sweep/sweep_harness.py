@@ -1,4 +1,4 @@
-"""A real Redis with sessions in it, an account by script, and whoever sweeps."""
+"""A real Redis with sessions in it, an account by script, and a sweeper."""
 
 import asyncio
 from collections import deque
@@ -56,7 +56,7 @@ class ScriptedAccount:
 
 
 class SweepHarness:
-    """Redis with some sessions in it, and whoever sweeps."""
+    """Redis with some sessions in it, and a sweeper."""
 
     def __init__(self, server: AnyServer) -> None:
         self.client = client_of(server)

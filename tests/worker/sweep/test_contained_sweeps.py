@@ -1,4 +1,4 @@
-"""Any error at any point of a sweep: the part at fault is skipped, and the sweep after it tells of everything."""
+"""Any error at any point of a sweep: the part at fault is skipped, and the next sweep reports everything."""
 
 import asyncio
 from collections.abc import Iterator

@@ -41,7 +41,7 @@ def test_session_without_a_conference_and_without_calls_misses_nothing() -> None
     ],
 )
 def test_session_missing_something_is_reported_once(account: AccountSnapshot, missing: tuple[Difference, str]) -> None:
-    """One look at the session follows, and is at all of it."""
+    """One read of the session follows, and covers all of it."""
     difference, sid = missing
     assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
 
@@ -85,7 +85,7 @@ def test_incomplete_listing_reports_nothing_as_missing() -> None:
 
 
 def test_second_conference_of_a_live_session_stays_strange() -> None:
-    """Its name is a live session's, so nothing is told of it: a join tells of itself."""
+    """Its name is a live session's, so it is not reported: its joins are."""
     account = replace(IN_ORDER, conferences={"CF1": "s1", "CF2": "s1"})
 
     comparison = compared(account, SESSION)

@@ -54,7 +54,7 @@ async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea
 
 
 async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHarness) -> None:
-    """Where whoever sweeps dies young, no one would ever know it unknown for long enough."""
+    """If sweepers die early, none would ever see it unknown for long enough."""
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
     once = sea.times(interval_s=86_400, quiet_s=0.0)

@@ -14,7 +14,7 @@ INTERVAL_S = 10
 #: Calls of others in the same account: the lists show them all.
 FOREIGN = 10_000
 #: What one sweep may ask for: ten pages of calls and one more for ours, a page for each other status, one of
-#: conferences; then a look at the one session that differs.
+#: conferences; then a read of the one session that differs.
 PAGES_MAX, LOOK_MAX = 16, 8
 
 

@@ -56,7 +56,7 @@ async def test_first_sweep_comes_a_moment_after_the_lease(sea: SweepHarness) -> 
 
 
 async def test_overdue_sweep_does_not_wait_for_its_new_holder_to_settle_in(sea: SweepHarness) -> None:
-    """Where whoever sweeps dies young, hardly anyone would ever come to sweep."""
+    """If sweepers die early, hardly any sweep would ever run."""
     await swept(sea, ago_s=90)
     await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
     assert sea.account.readings == 1

@@ -22,7 +22,7 @@ from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
 pytestmark = pytest.mark.redis
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- what is reported ------------------------------------------------------------------------------------------------
 
 
 async def test_only_what_differs_is_published_to_its_sessions_partition(sea: SweepHarness) -> None:
@@ -70,7 +70,7 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
     """Others use the account too; and a session that Redis does not know (yet) is none to be judged."""
     await sea.store(sea.session("live", "CA1", room="CF1"))
     await sea.client.set(sea.keys.call("CA8"), "not-decided-yet")
-    # A live session's former leg, and a second room of its name.
+    # A live session's former leg, and a second conference of its name.
     await sea.client.set(sea.keys.call("CA7"), "live")
     await sea.client.lpush(sea.keys.call("CA6"), "somebody else's key")
     calls = frozenset({"CA1", "CA6", "CA7", "CA8", "CA9"})
@@ -93,7 +93,7 @@ async def test_session_that_changed_a_moment_ago_is_left_alone(sea: SweepHarness
 
 
 async def test_continuously_active_session_is_reported_after_missing_a_call_long_enough(sea: SweepHarness) -> None:
-    """Where Twilio tells who speaks, something changes with every sentence."""
+    """With speaker events, something changes with every sentence."""
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     stop = asyncio.Event()
     sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=0.5, settle_s=0.0))
@@ -144,7 +144,7 @@ async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next
 
 
 async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea: SweepHarness) -> None:
-    """A list that is wrong as a whole must not lead to a look for every session there is."""
+    """A list that is wrong as a whole must not cause a read for every session."""
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(FINDINGS_MAX + 50)))
     await sea.store(sea.ended("over", "CAx"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CAx"}))
