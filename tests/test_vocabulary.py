@@ -5,7 +5,7 @@ import io
 import re
 import subprocess
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from conferral.telephony.phrases import Phrase, sentence_in
@@ -68,7 +68,25 @@ PROSE = {
     r"untold": "unreported",
     r"whoever": "anyone who, or the actor",
 }
-PRIVATE = re.compile("|".join(rf"\b(?:{words})\b" for words in PROSE), re.IGNORECASE)
+#: More of these, for comments and docstrings of tests.
+PROSE_OF_TESTS = PROSE | {
+    r"comes? of (?:it|them|a|the)": "outcome, or result",
+    r"(?:is|are|was|were|be|been|being) let go": "disconnected, hung up, or released",
+    r"looked up": "read, found, or verified",
+    r"looks? at (?:it|Twilio|the session)": "read",
+    r"a look": "a read, a check, or a poll",
+    r"rooms?": "conference; package; or space",
+    r"tell(?:s|ing)?": "report, say, show, or distinguish",
+    r"tunes?": "wait audio, or music",
+}
+
+
+def pattern_of(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(rf"\b(?:{one})\b" for one in words), re.IGNORECASE)
+
+
+PRIVATE = pattern_of(PROSE)
+PRIVATE_IN_TESTS = pattern_of(PROSE_OF_TESTS)
 #: What callers hear, the history of releases, what others wrote, and pages that name tests.
 NOT_PROSE = ("telephony/phrases.py", "CHANGELOG.md", "LICENSE", "vendor/", "docs/reference/faults.md", ".lock")
 #: Pages and comments of these; Python is read token by token.
@@ -134,6 +152,33 @@ def prose_in(path: Path) -> Iterator[tuple[int, str]]:
             yield from enumerate(re.sub(r"{[^{}]*}", "", token.string).splitlines(), token.start[0])
 
 
+def comments_in(path: Path) -> Iterator[tuple[int, str]]:
+    """Return the comments and docstrings of a Python file, with their lines, without what stands in backticks."""
+    text = path.read_text("utf-8")
+    docstrings = {
+        (node.body[0].lineno, node.body[0].col_offset)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if ast.get_docstring(node, clean=False) is not None
+    }
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or token.start in docstrings:
+            for line, words in enumerate(token.string.splitlines(), token.start[0]):
+                yield line, re.sub(r"`[^`]*`", "", words)
+
+
+def private_words_in_comments(path: Path) -> list[str]:
+    """Return a line for each private word in a test module's comments."""
+    if not PRIVATE_IN_TESTS.search(path.read_text("utf-8")):
+        return []
+    place = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    return [
+        f"{place}:{line}: not {found[0]}, but {better_than(found[0])}"
+        for line, text in comments_in(path)
+        for found in PRIVATE_IN_TESTS.finditer(text)
+    ]
+
+
 def private_words_in(path: Path) -> list[str]:
     """Return a line for each private word in a file's prose."""
     if not PRIVATE.search(path.read_text("utf-8")):
@@ -148,7 +193,7 @@ def private_words_in(path: Path) -> list[str]:
 
 
 def better_than(word: str) -> str:
-    return next(better for words, better in PROSE.items() if re.fullmatch(words, word, re.IGNORECASE))
+    return next(better for words, better in PROSE_OF_TESTS.items() if re.fullmatch(words, word, re.IGNORECASE))
 
 
 def without_phrases(text: str) -> str:
@@ -173,6 +218,24 @@ def written() -> list[Path]:
 def test_prose_has_no_private_words() -> None:
     problems = [problem for path in written() for problem in private_words_in(path)]
     assert not problems, "\n" + "\n".join(problems)
+
+
+def test_comments_of_tests_have_no_private_words() -> None:
+    modules = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
+    problems = [problem for path in modules for problem in private_words_in_comments(path)]
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_private_words_in_comments_are_found(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        '"""Tells `told`."""\nroom = "a room"\n\ndef f():\n    """One\n\n    look at it, and a look."""  # nobody\n'
+    )
+
+    assert [found.partition(",")[0] for found in private_words_in_comments(program)] == [
+        "program.py:1: not Tells", "program.py:7: not look at it", "program.py:7: not a look",
+        "program.py:7: not nobody",
+    ]  # fmt: skip
 
 
 def test_private_words_in_prose_are_found(tmp_path: Path) -> None:

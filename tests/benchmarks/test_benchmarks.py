@@ -38,7 +38,7 @@ def test_benchmark_names_its_question_and_prints_ratios(name, capsys):
 def test_neighbours_of_a_noisy_session_wait_hardly_longer(tell_figure: Callable[[str], None]) -> None:
     """Side by side in one run: what else the machine does slows both down. The figure is to be below two.
 
-    The bounds leave room for a busy machine, on which the noise itself takes the CPU that both are measured with.
+    The bounds allow for a busy machine, on which the noise itself takes the CPU that both are measured with.
     """
     measured = machine.run(neighbours.measure(neighbours.Size(rounds=3, samples=80)))
     quiet, noisy, unshed = (measured[kind] for kind in neighbours.KINDS)

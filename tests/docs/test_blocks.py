@@ -24,7 +24,7 @@ BLOCK = re.compile(
 READ = {"sh", "console", "python", "json", "toml", "yaml", "ini", "nginx", "caddyfile"}
 #: What forges draw: whether they can is seen when the page is made from a real run.
 DRAWN = {"mermaid"}
-#: Programs that the docs tell people to start, besides our own.
+#: Programs that people start as the docs say, besides our own.
 PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make", "openssl", "redis-cli", "."}
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.

@@ -107,17 +107,19 @@ class ConferenceStart:
         """What became of the `call`, where there was one."""
         return await outcome_of(self.system, self.command_id) if self.command_id else None
 
-    async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset(), rooms: int = 1) -> dict[str, str]:
+    async def ends(
+        self, reason: str, *, debugger: frozenset[int] = frozenset(), conferences: int = 1
+    ) -> dict[str, str]:
         """It is over for that reason: nothing is left, no one was dialed twice, and one outcome was published.
 
         Args:
             reason: `end_reason`.
             debugger: As in `everybody_is_gone`.
-            rooms: How many conferences there may have been in sequence (count): a straight dial leads into one
+            conferences: How many conferences there may have been in sequence (count): a straight dial leads into one
                 of them, so it is given up with it and placed again.
         """
         ended = await everybody_is_gone(self.system, self.id, reason, debugger=debugger)
-        assert dials_to(self.system, self.way.phone) <= rooms
+        assert dials_to(self.system, self.way.phone) <= conferences
         assert len([leg for leg in self.system.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
         for command_id in self.given:
             assert (await outcome_of(self.system, command_id)).is_final

@@ -145,7 +145,7 @@ async def _waits_although_the_wait_url_fails(system, way, status):
     leg = await opening.talks()
     assert opening.waiter.status == leg.status == "in-progress"
     leg.hang_up()
-    await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, rooms=2)
+    await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, conferences=2)
 
 
 @pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
@@ -160,7 +160,7 @@ async def test_caller_whose_music_fails_hears_twilios_own_however_that_is_report
         leg.answer()
         await opening.talks()
         leg.hang_up()
-        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
+        await opening.ends("agent-left", debugger=WAIT_FAILED, conferences=2)
 
 
 async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_server):
@@ -170,7 +170,7 @@ async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_serve
         opening = await opened(system, "waiting")
         leg = await opening.talks()
         leg.hang_up()
-        await opening.ends("agent-left", debugger=WAIT_FAILED, rooms=2)
+        await opening.ends("agent-left", debugger=WAIT_FAILED, conferences=2)
 
 
 async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):

@@ -53,7 +53,7 @@ class Plan:
     #: Commands that are refused before, and answers that are lost after.
     redis_refused: float = 0.0005
     redis_reply_lost: float = 0.0005
-    #: Commands that take up to `redis_slow_s`.
+    #: Commands that take `redis_slow_s` or less.
     redis_slow: float = 0.02
     redis_slow_s: float = 0.2
 

@@ -1,4 +1,4 @@
-"""Reads that have no room for every call: the rest is read next, and nothing is concluded about it before."""
+"""Reads that are too small for every call: the rest is read next, and nothing is concluded about it before."""
 
 from dataclasses import replace
 
@@ -97,5 +97,5 @@ def test_ring_with_early_media_is_read_even_if_the_conference_shows_it() -> None
     assert target.early_media
     swept(story)
     assert last_read(story).unproven_sids == (target.call_sid,)
-    # Those whose ring may be over come first, in case there is no room for all.
+    # Those whose ring may be over come first, in case the read is too small for all.
     assert last_read(story).call_sids[0] == target.call_sid

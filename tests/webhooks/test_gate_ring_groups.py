@@ -22,7 +22,7 @@ from tests.webhooks.webhook_helpers import CALLER, DIAL, facts, post
 
 
 def two_targets(**known):
-    """Two phones that ring for the same call, `first` and `second`, and what Redis answers for the first."""
+    """Two phones that ring for the same call, `first` and `second`, where `known` overrides facts of the first."""
     second = {"label": "target-2", "dial_id": OTHER_DIAL, "ring_group": "word", "brief": "About an invoice."}
     return {
         "target_1": target(**({"ring_group": "word", "brief": "About an invoice."} | known)),
