@@ -53,6 +53,10 @@ class Keys:
         """Hash: worker deaths per entry or effect id, and the last mark of an entry."""
         return self._in(partition, "suspects")
 
+    def scratch(self, partition: int) -> str:
+        """Stream that exists only while a commit runs."""
+        return self._in(partition, "scratch")
+
     def session(self, session_id: str) -> str:
         """Hash: the session."""
         return self._in(self.partition_of(session_id), f"session:{session_id}")

@@ -1,8 +1,9 @@
 """Sessions in Redis: loading them, and the single commit that stores the result of a batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import itemgetter
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
@@ -15,6 +16,10 @@ from conferral.storage.partition.lease import Lease
 
 #: Entries kept in a session's log, count.
 LOG_ENTRIES_MAX = 5_000
+#: Fields of every log entry besides its time. A commit passes their values in this order; the script knows the names.
+LOG_FIELDS = ("event", "from", "to", "outcome", "version", "reason", "effects")
+_NAMED = frozenset({"at", *LOG_FIELDS})
+_named_values = itemgetter(*LOG_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class SessionChange:
 
     before: StoredSession
     after: StoredSession
-    #: Entries for the session's log, oldest first.
+    #: Entries for the session's log, oldest first. Each has `LOG_FIELDS`; its time is the batch's.
     log: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -47,6 +52,8 @@ class Batch:
     """Everything that one commit stores."""
 
     entry_ids: list[str] = field(default_factory=list)
+    #: The time of all log entries, as in their field `at`.
+    logged_at: str = ""
     sessions: list[SessionChange] = field(default_factory=list)
     outbox_put: dict[str, bytes] = field(default_factory=dict)
     outbox_del: list[str] = field(default_factory=list)
@@ -145,37 +152,57 @@ class SessionStore:
             keys.live(partition),
             keys.ended(partition),
             keys.suspects(partition),
+            keys.scratch(partition),
         ]
-        arguments: list[scripts.Argument] = [lease.holder, lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX]
+        arguments: list[scripts.Argument] = [
+            lease.holder,
+            lease.commit + 1,
+            self._session_ttl_s,
+            LOG_ENTRIES_MAX,
+            batch.logged_at,
+        ]
         _add_list(arguments, batch.entry_ids)
         _add_list(arguments, [part for pair in batch.outbox_put.items() for part in pair])
         _add_list(arguments, batch.outbox_del)
         timers = batch.timers.items()
         _add_list(arguments, [part for member, due in timers if due is not None for part in (due, member)])
         _add_list(arguments, [member for member, due in timers if due is None])
-        arguments.append(len(batch.sessions))
+        _add_sessions(arguments, batch.sessions)
         for change in batch.sessions:
             names += (keys.session(change.after.session.id), keys.log(change.after.session.id))
-            _add_session(arguments, change)
         return names, arguments
 
 
-def _add_session(arguments: list[scripts.Argument], change: SessionChange) -> None:
-    before, after = change.before, change.after
-    ended_now = after.session.ended_at_ms and not before.session.ended_at_ms
-    arguments += (after.session.id, str(before.session.version), after.session.ended_at_ms if ended_now else "")
-    old, new = before.fields, after.fields
-    _add_list(arguments, [part for pair in new.items() if old.get(pair[0]) != pair[1] for part in pair])
-    _add_list(arguments, [name for name in old if name not in new])
-    arguments.append(len(change.log))
-    for entry in change.log:
-        _add_list(arguments, [part for pair in entry.items() for part in pair])
+def _add_sessions(arguments: list[scripts.Argument], changes: Sequence[SessionChange]) -> None:
+    versions, opened = [], []
+    ended: list[scripts.Argument] = []
+    ended_places = []
+    for place, change in enumerate(changes, 1):
+        before, after = change.before.session, change.after.session
+        versions.append(before.version)
+        if after.ended_at_ms and not before.ended_at_ms:
+            ended += (after.ended_at_ms, after.id)
+            ended_places.append(place)
+        elif not before.version:
+            opened.append(after.id)
+    for values in (opened, ended, ended_places, versions):
+        _add_list(arguments, values)
+    for change in changes:
+        old, new = change.before.fields, change.after.fields
+        _add_list(arguments, [part for pair in new.items() if old.get(pair[0]) != pair[1] for part in pair])
+        _add_list(arguments, [name for name in old if name not in new])
+        arguments.append(len(change.log))
+        for entry in change.log:
+            _add_list(arguments, [*_named_values(entry), *_other_fields(entry)])
 
 
-def _add_list(arguments: list[scripts.Argument], values: Iterable[scripts.Argument]) -> None:
-    parts = list(values)
-    arguments.append(len(parts))
-    arguments += parts
+def _other_fields(entry: Mapping[str, str]) -> list[str]:
+    return [part for pair in entry.items() if pair[0] not in _NAMED for part in pair]
+
+
+def _add_list(arguments: list[scripts.Argument], values: Sequence[scripts.Argument]) -> None:
+    arguments.append(len(values))
+    arguments += values
 
 
 def _decode_stored(session_id: str, record: Mapping[bytes, bytes] | None) -> StoredSession | CorruptHashError:

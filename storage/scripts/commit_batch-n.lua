@@ -8,18 +8,23 @@
   KEYS[5]  set of live sessions
   KEYS[6]  sorted set of ended sessions
   KEYS[7]  hash of suspected entries and effects
-  KEYS[8 ..]  for each session its hash and its log stream
+  KEYS[8]  scratch stream, which exists only while the script runs
+  KEYS[9 ..]  for each session its hash and its log stream
 
   ARGV[1]  lease holder            text, in full
   ARGV[2]  number of this commit   count, one higher than the lease's last
   ARGV[3]  lifetime of an ended session, seconds
   ARGV[4]  entries kept in a session's log, count
-  ARGV[5 ..]  counted lists, each preceded by its length:
+  ARGV[5]  time of the log entries, ISO 8601
+  ARGV[6 ..]  lists, each preceded by its number of values:
     entry ids to remove;
     outbox: id, body, ... to put; ids to remove;
     timers: due time in ms, member, ... to set; members to remove;
-    sessions: for each its id, the version expected ("0": must not exist), when it ended in ms ("" while it is live),
-    counted fields and values to set, counted fields to remove, and its log: for each entry counted fields and values
+    ids of the sessions that are new;
+    sessions that ended: end in ms, id, ...; their places among the sessions, counted from 1;
+    for each session the version expected ("0": must not exist);
+    then for each session: fields and values to set; fields to remove; its number of log entries, and each of those: its
+    event, from, to, outcome, version, reason, and effects, and its other fields, each with its name
 
   Returns  {1}        stored
            {2}        already: this same commit was stored before
@@ -29,27 +34,25 @@
            {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
   Why one script: a crash between the parts would repeat a decision or lose its effects.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
+  Why it passes spans of ARGV: each value that Lua copies, and each command, costs Redis a tenth of a microsecond.
 ]]
-local events, lease, outbox, timers, live, ended, suspects =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local holder, number, ttl_s, log_max = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local at = 4
+local events, lease, outbox, timers, live, ended, suspects, scratch =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local holder, number, ttl_s, log_max, logged_at = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local at = 6
 
-local function take()
-  at = at + 1
-  return ARGV[at]
-end
-
-local function take_list()
-  local list = {}
-  for i = 1, tonumber(take()) do list[i] = take() end
-  return list
+-- Reads a list's length and skips the list; returns the span of its values.
+local function skip_list()
+  local first = at + 1
+  at = first + tonumber(ARGV[at])
+  return first, at - 1
 end
 
 -- Lua's unpack() takes about 8,000 values at most; an even chunk size keeps fields and values together.
-local function write_in_chunks(command, key, values)
-  for first = 1, #values, 1000 do
-    redis.call(command, key, unpack(values, first, math.min(first + 999, #values)))
+local function write_span(command, key, first, last)
+  while first <= last do
+    redis.call(command, key, unpack(ARGV, first, math.min(first + 999, last)))
+    first = first + 1000
   end
 end
 
@@ -60,63 +63,84 @@ local last = tonumber(redis.call('HGET', lease, 'commit') or '0')
 if last == tonumber(number) then return {2} end
 if last ~= tonumber(number) - 1 then return {3} end
 
-local wanted = {[events] = 'stream', [outbox] = 'hash', [timers] = 'zset', [live] = 'set', [ended] = 'zset',
-  [suspects] = 'hash'}
-for key, kind in pairs(wanted) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then return {4} end
+-- A command on a key of another type returns an error, which pcall() makes a table.
+for key, count in pairs({[events] = 'XLEN', [outbox] = 'HLEN', [timers] = 'ZCARD', [live] = 'SCARD', [ended] = 'ZCARD',
+  [suspects] = 'HLEN'}) do
+  if type(redis.pcall(count, key)) == 'table' then return {4} end
 end
 
-local entries = take_list()
-local outbox_put, outbox_del = take_list(), take_list()
-local timers_set, timers_del = take_list(), take_list()
-local sessions, conflicts = {}, {5}
-for i = 1, tonumber(take()) do
-  local session = {id = take(), version = take(), ended_ms = take(), hash = KEYS[6 + 2 * i], log = KEYS[7 + 2 * i]}
-  session.set, session.del, session.entries = take_list(), take_list(), {}
-  for j = 1, tonumber(take()) do session.entries[j] = take_list() end
-  sessions[i] = session
-  local found = redis.pcall('HGET', session.hash, 'version')
-  local log_type = redis.call('TYPE', session.log).ok
-  if type(found) == 'table' or (found or '0') ~= session.version or (log_type ~= 'none' and log_type ~= 'stream') then
+local entries_first, entries_last = skip_list()
+local put_first, put_last = skip_list()
+local del_first, del_last = skip_list()
+local set_first, set_last = skip_list()
+local unset_first, unset_last = skip_list()
+local new_first, new_last = skip_list()
+local ended_first, ended_last = skip_list()
+local places_first, places_last = skip_list()
+local versions_first, versions_last = skip_list()
+local conflicts, log_lengths = {5}, {}
+for i = 1, versions_last - versions_first + 1 do
+  local found = redis.pcall('HGET', KEYS[7 + 2 * i], 'version')
+  log_lengths[i] = redis.pcall('XLEN', KEYS[8 + 2 * i])
+  if type(found) == 'table' or (found or '0') ~= ARGV[versions_first + i - 1] or type(log_lengths[i]) == 'table' then
     conflicts[#conflicts + 1] = i
   end
 end
 if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
-for i = 1, #entries do redis.call('XDEL', events, entries[i]) end
+write_span('XDEL', events, entries_first, entries_last)
 redis.call('HDEL', suspects, '', 'last')
-write_in_chunks('HDEL', suspects, entries)
+write_span('HDEL', suspects, entries_first, entries_last)
 redis.call('HSET', lease, 'commit', number)
-for i = 1, #sessions do
-  local session = sessions[i]
-  write_in_chunks('HSET', session.hash, session.set)
-  write_in_chunks('HDEL', session.hash, session.del)
-  for j = 1, #session.entries do
-    redis.call('XADD', session.log, 'MAXLEN', log_max, '*', unpack(session.entries[j]))
+local is_scratch_used = false
+for i = 1, versions_last - versions_first + 1 do
+  local hash, log = KEYS[7 + 2 * i], KEYS[8 + 2 * i]
+  write_span('HSET', hash, skip_list())
+  write_span('HDEL', hash, skip_list())
+  -- Redis reserves 4 KiB for a new stream, but a copy takes only what it holds. So a new log is written elsewhere.
+  local is_new = log_lengths[i] == 0
+  local target = is_new and scratch or log
+  if is_new then
+    redis.call('DEL', scratch)
+    is_scratch_used = true
   end
-  if session.ended_ms ~= '' then
-    redis.call('SREM', live, session.id)
-    redis.call('ZADD', ended, session.ended_ms, session.id)
-    redis.call('ZREMRANGEBYSCORE', ended, '-inf', tonumber(session.ended_ms) - 1000 * tonumber(ttl_s))
-    redis.call('EXPIRE', session.hash, ttl_s)
-    redis.call('EXPIRE', session.log, ttl_s)
-  elseif session.version == '0' then
-    redis.call('SADD', live, session.id)
+  local entries = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, entries do
+    local first, to = skip_list()
+    redis.call('XADD', target, '*', 'at', logged_at, 'event', ARGV[first], 'from', ARGV[first + 1],
+      'to', ARGV[first + 2], 'outcome', ARGV[first + 3], 'version', ARGV[first + 4], 'reason', ARGV[first + 5],
+      'effects', ARGV[first + 6], unpack(ARGV, first + 7, to))
+  end
+  if is_new and entries > 0 then redis.call('COPY', scratch, log, 'REPLACE') end
+  -- Trimming to an exact length reads a part of the stream, so only a log that is full is trimmed, and once.
+  if log_lengths[i] + entries > log_max then redis.call('XTRIM', log, 'MAXLEN', log_max) end
+end
+if is_scratch_used then redis.call('DEL', scratch) end
+
+write_span('SADD', live, new_first, new_last)
+if ended_first <= ended_last then
+  for i = ended_first, ended_last, 2 do redis.call('SREM', live, ARGV[i + 1]) end
+  write_span('ZADD', ended, ended_first, ended_last)
+  redis.call('ZREMRANGEBYSCORE', ended, '-inf', tonumber(ARGV[ended_first]) - 1000 * tonumber(ttl_s))
+  for i = places_first, places_last do
+    local place = tonumber(ARGV[i])
+    redis.call('EXPIRE', KEYS[7 + 2 * place], ttl_s)
+    redis.call('EXPIRE', KEYS[8 + 2 * place], ttl_s)
   end
 end
-for i = 1, #outbox_del do redis.call('HDEL', outbox, outbox_del[i]) end
-write_in_chunks('HDEL', suspects, outbox_del)
-for i = 1, #outbox_put, 2 do redis.call('HSET', outbox, outbox_put[i], outbox_put[i + 1]) end
-for i = 1, #timers_del do redis.call('ZREM', timers, timers_del[i]) end
-for i = 1, #timers_set, 2 do redis.call('ZADD', timers, timers_set[i], timers_set[i + 1]) end
+write_span('HDEL', outbox, del_first, del_last)
+write_span('HDEL', suspects, del_first, del_last)
+write_span('HSET', outbox, put_first, put_last)
+write_span('ZREM', timers, unset_first, unset_last)
+write_span('ZADD', timers, set_first, set_last)
 
 -- The group is for operators: its position is the last entry decided, its lag the number of undecided entries. Redis 7
 -- computes the lag from the number of entries ever added, and needs the number read, because entries are
 -- removed.
-if #entries > 0 then
-  local newest = entries[#entries]
+if entries_first <= entries_last then
+  local newest = ARGV[entries_last]
   if redis.REDIS_VERSION_NUM and redis.REDIS_VERSION_NUM >= 0x00070000 then
     local info, added = redis.pcall('XINFO', 'STREAM', events), 0
     for i = 1, #info, 2 do

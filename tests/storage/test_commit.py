@@ -22,6 +22,7 @@ from conferral.storage.partition.session_store import (
     WrongTypeError,
     new_session,
 )
+from conferral.worker.consumer.log_entry import log_entry
 
 pytestmark = pytest.mark.redis
 SESSION = "CA" + "1" * 32
@@ -33,7 +34,7 @@ def opened(session_id: str = SESSION) -> SessionChange:
     )
     taken = step(Session(session_id), event, 1_000_000)
     after = StoredSession(taken.session, session_codec.encode(taken.session))
-    return SessionChange(new_session(session_id), after, log=[{"event": "call_received", "version": "1"}])
+    return SessionChange(new_session(session_id), after, log=[log_entry(event, taken, Session(session_id), 1_000_000)])
 
 
 def ended(change: SessionChange) -> SessionChange:
@@ -306,9 +307,48 @@ async def test_conference_of_250_is_adopted(store, client, keys, partition, leas
 async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch):
     monkeypatch.setattr("conferral.storage.partition.session_store.LOG_ENTRIES_MAX", 3)
     change = opened()
-    change.log = [{"n": str(n)} for n in range(7)]
+    change.log = [change.log[0] | {"version": str(n)} for n in range(7)]
     await store.commit(partition, lease, Batch(sessions=[change]))
-    assert [fields[b"n"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"4", b"5", b"6"]
+    assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"4", b"5", b"6"]
+
+    later = moved(change, phase=change.after.session.phase)
+    later.log = [change.log[0] | {"version": str(n)} for n in range(7, 9)]
+    await store.commit(partition, lease, Batch(sessions=[later]))
+    assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"6", b"7", b"8"]
+
+
+async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, partition, lease):
+    change = opened()
+    entry = change.log[0] | {"reports": "[]", "by": "cli"}
+    change.log = [entry]
+    await store.commit(partition, lease, Batch(sessions=[change], logged_at=entry["at"]))
+    ((_, found),) = await client.xrange(keys.log(SESSION))
+    assert {name.decode(): value.decode() for name, value in found.items()} == entry
+    assert next(iter(found)) == b"at"
+
+
+async def test_young_log_takes_no_more_memory_than_it_needs(store, client, single, keys, partition, lease):
+    """Redis reserves 4 KiB for a new stream."""
+    change = opened()
+    await store.commit(partition, lease, Batch(sessions=[change]))
+    later = moved(change, phase=change.after.session.phase)
+    later.log = change.log
+    await store.commit(partition, lease, Batch(sessions=[later]))
+    assert await client.xlen(keys.log(SESSION)) == 2
+    assert await client.memory_usage(keys.log(SESSION)) < 3_000
+    assert not await client.exists(keys.scratch(partition))
+
+
+async def test_log_that_outlived_its_session_is_kept(store, client, keys, partition, lease):
+    await client.xadd(keys.log(SESSION), {"event": "earlier"})
+    await store.commit(partition, lease, Batch(sessions=[opened()]))
+    assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"earlier", b"call_received"]
+
+
+async def test_value_under_the_scratch_key_is_not_copied(store, client, keys, partition, lease):
+    await client.xadd(keys.scratch(partition), {"event": "foreign"})
+    await store.commit(partition, lease, Batch(sessions=[opened()]))
+    assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"call_received"]
 
 
 async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease, access):

@@ -61,7 +61,8 @@ def count(word: bytes = b"COUNT") -> st.SearchStrategy[list[bytes]]:
 
 PLAIN = [
     words("DEL", some(key)), words("EXISTS", some(key)), words("TYPE", key), words("PERSIST", key),
-    words("RENAME", key, key), words("KEYS", st.sampled_from([b"*", b"?", b"[ab]", b"\\a", b"{t}*", b"[^a]"])),
+    words("RENAME", key, key), words("COPY", key, key, options([b"REPLACE"], [b"replace"], [b"x"])),
+    words("KEYS", st.sampled_from([b"*", b"?", b"[ab]", b"\\a", b"{t}*", b"[^a]"])),
     words("EXPIRE", key, st.sampled_from([b"1000", b"-1", b"0", b"x", b"9223372036854775807"])), words("TTL", key),
     words("PEXPIRE", key, st.sampled_from([b"9000000", b"-5", b"1.5"])), words("PTTL", key), words("DBSIZE"),
     words("GET", key), words("GET", key, key), words("INCR", key), words("INCRBY", key, number),

@@ -105,7 +105,7 @@ def test_a_lease_is_taken_alike_on_whatever_server(real: redis.Redis) -> None:
 
 # ---- commits ---------------------------------------------------------------------------------------------------------
 
-OWN = [b"events", b"lease", b"outbox", b"timers", b"live", b"ended", b"suspects"]
+OWN = [b"events", b"lease", b"outbox", b"timers", b"live", b"ended", b"suspects", b"scratch"]
 SESSIONS = [b"s1", b"s2", b"s3"]
 
 
@@ -124,16 +124,25 @@ name = st.sampled_from([b"version", b"state", b"phase"])
 version = st.sampled_from([b"0", b"1", b"2"])
 
 
+#: A log entry as the script reads it: its values, and a field of its own now and then.
+log_entry = st.tuples(st.lists(word, min_size=7, max_size=7), counted(word, size=2)).map(
+    lambda found: [len(found[0]) + found[1][0], *found[0], *found[1][1:]]
+)
+
+
 @st.composite
 def sessions(draw: st.DrawFn) -> tuple[list[bytes], list[Any]]:
     """Keys and arguments for the sessions of a commit."""
     names = draw(st.lists(st.sampled_from(SESSIONS), max_size=2))
-    arguments: list[Any] = [len(names)]
-    for one in names:
+    opened = draw(st.lists(st.sampled_from(SESSIONS), max_size=1))
+    places = draw(st.lists(st.integers(1, len(names)), max_size=2)) if names else []
+    versions = [draw(version) for _ in names]
+    ended = [part for place in places for part in (b"1000", names[place - 1])]
+    arguments: list[Any] = [part for some in (opened, ended, places, versions) for part in (len(some), *some)]
+    for _ in names:
         fields = [b"version", draw(version), *(draw(counted(name, size=2))[1:])]
-        log = draw(st.lists(counted(word, size=2).filter(lambda some: some[0] > 0), max_size=2))
-        arguments += [one, draw(version), draw(st.sampled_from([b"", b"", b"1000"])), len(fields), *fields]
-        arguments += [*draw(counted(name)), len(log), *(part for fields in log for part in fields)]
+        log = draw(st.lists(log_entry, max_size=3))
+        arguments += [len(fields), *fields, *draw(counted(name)), len(log), *(part for one in log for part in one)]
     return [key for one in names for key in (b"session:" + one, b"log:" + one)], arguments
 
 
@@ -146,6 +155,7 @@ def commits(draw: st.DrawFn) -> Words:
         number,
         b"60",
         draw(st.sampled_from([b"1", b"5"])),
+        b"2026-11-20T08:24:07.123Z",
     ]
     for some in (
         counted(entry, most=3), counted(effect, size=2), counted(effect),
@@ -159,6 +169,7 @@ in_the_way = st.lists(st.sampled_from([
     ("SET", "outbox", "x"), ("SET", "session:s1", "x"), ("HSET", "session:s2", "version", "1"), ("SET", "log:s2", "x"),
     ("ZADD", "ended", 1, "old"), ("XGROUP", "CREATE", "events", "workers", "0"), ("CONFIG", "SET", "maxmemory", "1"),
     ("HSET", "lease", "holder", "8:you"), ("DEL", "events"), ("SADD", "live", "s1"), ("HSET", "suspects", "1-1", 2),
+    ("SET", "scratch", "x"), ("XADD", "log:s1", "1-1", "a", "b"),
 ]), max_size=3)  # fmt: skip
 BEFORE_COMMITS: list[Words] = [
     ("HSET", "lease", "holder", "7:me"), ("XADD", "events", "1-1", "a", "b"), ("XADD", "events", "2-1", "a", "b"),

@@ -18,6 +18,7 @@ from conferral.storage.codecs.effect_codec import (
     PublishOutcome,
     ReportCommand,
 )
+from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange, StoredSession
 from conferral.worker.consumer.log_entry import log_entry
@@ -86,7 +87,7 @@ def encode(
         stored: The sessions concerned, as stored in Redis.
         open_effects: Returns a session's effects in the outbox, by effect id.
     """
-    decided = DecidedBatch(decisions)
+    decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
     changed: dict[str, list[Decision]] = {}
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)

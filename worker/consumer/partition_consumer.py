@@ -27,8 +27,12 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count. Bounds the commit's time in Redis.
-BATCH_MAX = 200
+#: Entries decided in one batch, count. Bounds the commit's time in Redis, which serves no one else meanwhile: 64 new
+#: calls take about 1.2 ms.
+BATCH_MAX = 64
+#: Entries decided one by one after a worker's death, count: the largest batch of any version, since workers of several
+#: versions may run.
+SUSPECTS_MAX = 200
 
 
 class PartitionConsumer:
@@ -140,7 +144,7 @@ class PartitionConsumer:
         outbox = await self._dispatcher.read_outbox()
         await self.timers.fire()
         self.session_gauge.start()
-        self._suspects_left = 0 if self.lease.was_released else BATCH_MAX
+        self._suspects_left = 0 if self.lease.was_released else SUSPECTS_MAX
         await self._dispatcher.restore(outbox)
         self._has_recovered = True
 

@@ -110,16 +110,17 @@ class Keyspace:
 
     def snapshot(self) -> Snapshot:
         """A copy of everything."""
-        return Snapshot({key: _copied(value) for key, value in self.values.items()}, dict(self.expires))
+        return Snapshot({key: copied(value) for key, value in self.values.items()}, dict(self.expires))
 
     def rewind(self, snapshot: Snapshot) -> None:
         """Puts everything as it was; the snapshot can be used again."""
-        self.values = {key: _copied(value) for key, value in snapshot.values.items()}
+        self.values = {key: copied(value) for key, value in snapshot.values.items()}
         self.expires = dict(snapshot.expires)
         self._due = sorted((when_ms, key) for key, when_ms in self.expires.items())
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """A value that changes on its own."""
     return value if type(value) is bytes else value.copy() if not isinstance(value, Members) else Members(value)
 
 

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from tests.support.memory_redis.keyspace import NAMES, Keyspace, command
+from tests.support.memory_redis.keyspace import NAMES, Keyspace, command, copied
 from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, UnsupportedError, integer
 
 SYNTAX = "ERR syntax error"
@@ -51,6 +51,26 @@ def rename(db: Keyspace, argv: list[bytes]) -> Reply:
         db.expire_at(argv[2], when_ms)
     db.noted_entry(argv[2])
     return OK
+
+
+@command("COPY", -3, grows=True)
+def copy(db: Keyspace, argv: list[bytes]) -> Reply:
+    """COPY source destination [REPLACE]"""
+    words = [word.upper() for word in argv[3:]]
+    if b"DB" in words:
+        raise UnsupportedError("COPY to another database")
+    if any(word != b"REPLACE" for word in words):
+        raise Refusal(SYNTAX)
+    if argv[1] == argv[2]:
+        raise Refusal("ERR source and destination objects are the same")
+    if argv[1] not in db.values or (argv[2] in db.values and not words):
+        return 0
+    db.remove(argv[2])
+    db.values[argv[2]] = copied(db.values[argv[1]])
+    if (when_ms := db.expires.get(argv[1])) is not None:
+        db.expire_at(argv[2], when_ms)
+    db.noted_entry(argv[2])
+    return 1
 
 
 @command("FLUSHALL", -1, writes=True)
