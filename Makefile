@@ -7,7 +7,7 @@ ROOMS  := conferral console operations runtime sandbox statemachine storage tele
 CODE   := $(ROOMS) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak simulate lint format docs pictures bench lock clean
+.PHONY: help install demo test soak soak-long simulate lint format docs pictures bench bench-quick bench-simulation lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -53,7 +53,7 @@ test soak: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 
-soak: $(VENV)/dev.done   ## run the longer tests: more steps at which workers are killed, more races
+soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests: more steps at which workers are killed, more races
 	@$(BIN)/python -m pytest -q -n 2 -m soak tests
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
@@ -91,8 +91,28 @@ docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ fr
 pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)
 	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 -m "not soak" tests/browser
 
-bench: $(VENV)/dev.done   ## run the benchmarks
-	@$(BIN)/python -m benchmarks
+# The task queues that the benchmarks compare with; arq and taskiq need different versions of redis-py.
+$(VENV)/peers.done: benchmarks/peers/taskiq.lock benchmarks/peers/arq.lock $(VENV)/python.done
+	@for peer in taskiq arq; do \
+	  $(PYTHON) -m venv $(VENV)/peers/$$peer && \
+	  $(VENV)/peers/$$peer/bin/python scripts/install.py benchmarks/peers/$$peer.lock || exit 2; \
+	done
+	@touch $@
+
+bench: $(VENV)/dev.done $(VENV)/peers.done   ## run the benchmarks (15 minutes), and write their figures into the docs
+	@$(BIN)/python -m benchmarks --write
+	@$(BIN)/python scripts/generate_docs.py
+
+bench-quick: $(VENV)/dev.done $(VENV)/peers.done   ## run small benchmarks (two minutes), and write nothing
+	@$(BIN)/python -m benchmarks --size quick
+
+bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulated world (hours)
+	@$(BIN)/python -m benchmarks simulation --write
+	@$(BIN)/python scripts/generate_docs.py
+
+soak-long: $(VENV)/dev.done   ## run 50,000 live sessions for ten minutes, then an hour of pauses and clock steps
+	@$(BIN)/python -m benchmarks endurance pauses --write
+	@$(BIN)/python scripts/generate_docs.py
 
 lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock

@@ -1,7 +1,41 @@
-"""Statistics: medians, percentiles, tables."""
+"""Figures: one value per round for each name, their medians and spread."""
 
 from collections.abc import Sequence
 from statistics import median
+
+
+class Figures:
+    """The figures of one benchmark.
+
+    A name ends with its unit: `cpu_us`, `p99_ms`, `events_per_s`, `bytes`, `percent`, `times` (a ratio), `count`.
+    """
+
+    def __init__(self) -> None:
+        self.rounds: dict[str, list[float]] = {}
+        #: What must not have happened, in words.
+        self.problems: list[str] = []
+
+    def add(self, name: str, value: float) -> None:
+        """Add one round's value."""
+        self.rounds.setdefault(name, []).append(value)
+
+    def add_percentiles(self, name: str, values_s: Sequence[float]) -> None:
+        """Add one round's median and 99th percentile of durations, in milliseconds."""
+        for share, unit in ((0.5, "p50_ms"), (0.99, "p99_ms")):
+            self.add(f"{name}.{unit}", percentile(values_s, share) * 1000)
+
+    def add_ratio(self, name: str, value: str, base: str) -> None:
+        """Add each round's ratio of two figures of that round."""
+        pairs = zip(self.rounds[value], self.rounds[base], strict=True)
+        self.rounds[name] = [one / other for one, other in pairs]
+
+    def lines(self) -> list[str]:
+        """Return a table: name, median, and the rounds' minimum and maximum."""
+        width = max((len(name) for name in self.rounds), default=0)
+        return [
+            f"{name.ljust(width)}  {shown(median(rounds)):>10}  (rounds {shown(min(rounds))} to {shown(max(rounds))})"
+            for name, rounds in self.rounds.items()
+        ]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -10,25 +44,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
-def ratio(values: Sequence[float], floors: Sequence[float]) -> str:
-    """Return the median of the rounds' ratios, with minimum and maximum."""
-    ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
-    return f"{median(ratios):.2f} (rounds {min(ratios):.2f} to {max(ratios):.2f})"
-
-
-def milliseconds(values_s: Sequence[float]) -> list[str]:
-    """Return count, median, 95th and 99th percentile, and maximum, in milliseconds."""
-    shown = [percentile(values_s, share) * 1000 for share in (0.5, 0.95, 0.99, 1.0)]
-    return [f"{len(values_s):,}", *(f"{value:.2f}" for value in shown)]
-
-
-MILLISECONDS = ["n", "p50 ms", "p95 ms", "p99 ms", "max ms"]
-
-
-def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with the first column aligned left and the figures right."""
-    table = [[title, *header], *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        print("  " + "  ".join(cells))
+def shown(value: float) -> str:
+    """Return a number with three significant digits, or as an integer with separators."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.support.redis_server import RedisServer, found_programs
 MEASURED_CORE, OTHER_CORE = 0, 1
 #: Empty if the platform can't pin processes.
 _ALLOWED_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+REPOSITORY = Path(__file__).resolve().parents[1]
+#: Task queues to compare with, and their environments, which `make bench` creates.
+PEERS = ("taskiq", "arq")
+PEER_PROGRAMS = Path(sys.prefix) / "peers"
 LIBRARIES = ("aiohttp", "redis", "hiredis", "orjson", "transitions", "structlog", "prometheus-client", "uvloop")
 
 Result = TypeVar("Result")
@@ -41,14 +46,37 @@ def pin(process_id: int, core: int) -> bool:
     return True
 
 
-def describe() -> list[str]:
-    """Describe the machine in a few lines."""
+def describe() -> dict[str, dict[str, str]]:
+    """Describe the machine, and the versions of the programs and libraries."""
     shown = subprocess.run([redis_program(), "--version"], capture_output=True, text=True, check=True).stdout
-    redis_version = next(word[2:] for word in shown.split() if word.startswith("v="))
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    libraries = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
-    system = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-    return [f"{system}, {python}, Redis {redis_version}", libraries]
+    return {
+        "machine": {
+            "cores": str(os.cpu_count()),
+            "processor": _processor(),
+            "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+            "system": platform.system(),
+        },
+        "versions": {
+            platform.python_implementation(): platform.python_version(),
+            "Redis": next(word[2:] for word in shown.split() if word.startswith("v=")),
+            **{name: _version(name) for name in LIBRARIES},
+            **{name: _peer_version(name) for name in PEERS},
+        },
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} ({platform.machine()})" if names else platform.machine()
+
+
+def commit() -> str:
+    """Return the commit that is checked out, and whether files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return ran.stdout.strip() or "unknown"
 
 
 def _version(name: str) -> str:
@@ -56,6 +84,11 @@ def _version(name: str) -> str:
         return version(name)
     except ModuleNotFoundError:  # uvloop, which some platforms lack
         return "absent"
+
+
+def _peer_version(name: str) -> str:
+    found = [path.name for path in (PEER_PROGRAMS / name).glob(f"lib/*/site-packages/{name}-*.dist-info")]
+    return found[0].removeprefix(f"{name}-").removesuffix(".dist-info") if found else "absent"
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -4,17 +4,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from random import Random
 from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
-from benchmarks import backlog, figures, webhooks
+from benchmarks import backlog, webhooks
 from benchmarks.children import Child
-from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.figures import Figures, percentile
+from benchmarks.redis_load import pinned_redis
 from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, KEYS, PUBLIC_URL
-from benchmarks.worker import NO_API, all_decided
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import Client, make_client
@@ -23,20 +23,15 @@ from conferral.storage.connection.client import Client, make_client
 PATIENCE_S = 10.0
 NOISY = 0
 CONFERENCE_SID = "CF" + "9" * 32
-#: Without noise; with noise through the webhooks, which shed load; with noise bypassing them, as if they didn't.
-KINDS = {
-    "quiet": "alone",
-    "noisy": "next to a call with 200 speaker events a second",
-    "unshed": "the same, and nothing shed",
-}
+KINDS = ("quiet", "noisy", "unshed")
 
 
 @dataclass(frozen=True)
 class Size:
     """Sample sizes."""
 
-    rounds: int = 3
-    samples: int = 100
+    rounds: int
+    samples: int
     neighbours: int = 10
     #: Mean pause between two samples, in seconds.
     pause_s: float = 0.02
@@ -44,32 +39,11 @@ class Size:
     noise_per_s: int = 200
 
 
-TINY = Size(rounds=1, samples=3, neighbours=2)
-
-
-@dataclass
-class Measured:
-    """The results of one kind's rounds."""
-
-    rounds_s: list[list[float]] = field(default_factory=list)
-    #: Speaker events that reached the stream, per second.
-    stored_per_s: list[float] = field(default_factory=list)
-
-    @property
-    def all_s(self) -> list[float]:
-        """Return every sample."""
-        return [sample for samples in self.rounds_s for sample in samples]
-
-    def of_rounds(self, share: float) -> list[float]:
-        """Return each round's percentile, in seconds."""
-        return [figures.percentile(samples, share) for samples in self.rounds_s]
-
-
-def _numbers(count: int) -> list[int]:
-    """Return calls of one partition, the noisy one first."""
-    partition = KEYS.partition_of(backlog.call_sids(NOISY)[0])
-    found = (number for number in range(100_000) if KEYS.partition_of(backlog.call_sids(number)[0]) == partition)
-    return [number for number, _ in zip(found, range(count + 1), strict=False)]
+SIZES = {
+    "full": Size(rounds=5, samples=60),
+    "quick": Size(rounds=1, samples=20),
+    "tiny": Size(rounds=1, samples=3, neighbours=2),
+}
 
 
 def _speaker_request(sequence: int) -> bytes:
@@ -150,23 +124,23 @@ async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int,
     newest = (await client.xrevrange(log, count=1))[0][0]
     began_s = time.monotonic()
     # A stale callback, because the agent has answered: it is processed and logged without effects.
-    requests.put_nowait(webhooks._request(number, sequence, "ringing"))
+    requests.put_nowait(webhooks.request(number, sequence, "ringing"))
     async with asyncio.timeout(PATIENCE_S):
         while not await client.xread({log: newest}, block=1_000):
             pass
     return time.monotonic() - began_s
 
 
-async def _round(kind: str, redis_url: str, client: Client, size: Size, measured: Measured) -> None:
+async def _round(kind: str, redis_url: str, client: Client, size: Size, figures: Figures) -> None:
     await client.flushall()
-    numbers = _numbers(size.neighbours)
-    port = webhooks._free_port()
+    numbers = backlog.of_one_partition(size.neighbours + 1)
+    port = webhooks.free_port()
     async with (
-        Child("worker", redis_url=redis_url, api_url=NO_API) as worker,
+        Child("worker", redis_url=redis_url, api_url=backlog.NO_API) as worker,
         Child("webhooks", port=port, redis_url=redis_url),
     ):
         await backlog.store(client, [event for number in numbers for event in backlog.answered(number)])
-        await all_decided(client, worker)
+        await backlog.all_decided(client, worker)
         requests: asyncio.Queue[bytes] = asyncio.Queue()
         posting = asyncio.ensure_future(_post(port, requests))
         log = KEYS.log(backlog.call_sids(NOISY)[0])
@@ -177,34 +151,26 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, measured
                 await asyncio.sleep(size.pause_s)
                 samples.append(await _sample(client, requests, numbers[1 + count % size.neighbours], 10 + count))
             stored = await client.xlen(log) - before
-            measured.stored_per_s.append(stored / (time.monotonic() - began_s))
+            figures.add(f"{kind}.stored_per_s", stored / (time.monotonic() - began_s))
         requests.put_nowait(b"")
         await posting
-        measured.rounds_s.append(samples)
+        for share, name in ((0.5, "p50"), (0.95, "p95")):
+            figures.add(f"{kind}.{name}_ms", percentile(samples, share) * 1000)
 
 
-async def measure(size: Size) -> dict[str, Measured]:
-    """Alternate between the kinds; each round has fresh processes."""
-    measured = {kind: Measured() for kind in KINDS}
-    with redis_server() as redis:
-        assert redis.process is not None
-        pin(redis.process.pid, OTHER_CORE)
+async def measure(size: Size, _chance: Random) -> Figures:
+    """Alternate between the kinds; each round has fresh processes.
+
+    `quiet` is without noise, `noisy` with noise through the webhooks, which shed load, and `unshed` with noise that
+    bypasses them.
+    """
+    figures = Figures()
+    with pinned_redis() as redis:
         client = make_client(redis.url)
         for _ in range(size.rounds):
             for kind in KINDS:
-                await _round(kind, redis.url, client, size, measured[kind])
+                await _round(kind, redis.url, client, size, figures)
         await client.aclose()
-    return measured
-
-
-async def report(size: Size) -> None:
-    """Measure and print."""
-    measured = await measure(size)
-    rows = [
-        [name, f"{median(measured[kind].stored_per_s):.0f}", *figures.milliseconds(measured[kind].all_s)]
-        for kind, name in KINDS.items()
-    ]
-    figures.show("a neighbour, from callback to decision", ["speaker/s stored", *figures.MILLISECONDS], rows)
-    for share, name in ((0.5, "p50"), (0.95, "p95")):
-        quiet = measured["quiet"].of_rounds(share)
-        print(f"  {name}, next to the noisy call / alone: {figures.ratio(measured['noisy'].of_rounds(share), quiet)}")
+    for name in ("p50", "p95"):
+        figures.add_ratio(f"noisy_to_quiet_{name}_times", f"noisy.{name}_ms", f"quiet.{name}_ms")
+    return figures

@@ -1,14 +1,11 @@
 """The measured processes: Conferral's, and for each a floor that does the minimum.
 
-Run as `python -m benchmarks.processes KIND ORDER`. Each line on standard input is answered with the usage so far; end
-of file stops the process.
+Run as `python -m benchmarks.processes KIND ORDER`; `benchmarks.usage` answers the lines on standard input.
 """
 
 import asyncio
 import json
-import os
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from benchmarks.settings import ENVIRON, KEYS
+from benchmarks.usage import Usage
 from conferral.runtime import lifecycle, log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
@@ -29,22 +27,23 @@ from conferral.worker.consumer.partition_consumer import BATCH_MAX
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 
-#: Reported about the process besides its CPU seconds.
-_used: dict[str, Any] = {}
+_usage = Usage()
 Work = Callable[[asyncio.Event, dict[str, Any]], Awaitable[int]]
 
 
-def _ready() -> None:
-    print(json.dumps({"ready": True}), flush=True)
+class SteppedClock(SystemClock):
+    """The machine's clocks, with a wall clock that the benchmark can step."""
 
+    def __init__(self) -> None:
+        self._ahead_ms = 0
+        _usage.handle("step", self._step)
 
-def _answer(stop: asyncio.Event) -> None:
-    lines = os.read(sys.stdin.fileno(), 1024)
-    if not lines:
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.set()
-        return
-    print(json.dumps({"cpu_s": time.process_time(), **_used}), flush=True)
+    def _step(self, by_s: float) -> None:
+        self._ahead_ms += round(by_s * 1000)
+
+    def wall_ms(self) -> int:
+        """Return Unix milliseconds of a clock that was stepped."""
+        return super().wall_ms() + self._ahead_ms
 
 
 class NobodyAsks:
@@ -74,7 +73,7 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     app = make_app(settings, publisher, NobodyAsks(), metrics, clock)
     serving = asyncio.ensure_future(serve(app, "127.0.0.1", order["port"], stop, metrics))
     await _accepts(order["port"])
-    _ready()
+    _usage.serve(stop)
     await serving
     await publisher.close()
     await watching
@@ -109,7 +108,7 @@ async def _serve(app: web.Application, port: int, stop: asyncio.Event) -> int:
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, auto_decompress=False, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-    _ready()
+    _usage.serve(stop)
     await stop.wait()
     await runner.cleanup()
     return 0
@@ -122,16 +121,14 @@ async def worker(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """Run one worker as in production; records when its first batch started and its last batch ended."""
 
     async def note(point: str, _partition: int) -> None:
-        moment = {"s": time.monotonic(), "cpu_s": time.process_time()}
         if point == "after_read":
-            _used.setdefault("first_read", moment)
+            _usage.note_read()
         elif point == "after_commit":
-            _used["last_commit"] = moment
-            _used["commits"] = _used.get("commits", 0) + 1
+            _usage.note_result()
 
-    values = ENVIRON | {"REDIS_URL": order["redis_url"], "TWILIO_API_URL": order["api_url"]}
-    made = Worker(load(ServiceSettings, values), environment=Environment(checkpoint=note))
-    _ready()
+    values = ENVIRON | {"REDIS_URL": order["redis_url"], "TWILIO_API_URL": order["api_url"]} | order.get("settings", {})
+    made = Worker(load(ServiceSettings, values), environment=Environment(checkpoint=note, clock=SteppedClock()))
+    _usage.serve(stop)
     return await made.run(stop)
 
 
@@ -142,12 +139,11 @@ async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
     async def empty(stream: str) -> None:
         while answer := await blocking.xread({stream: "0"}, count=BATCH_MAX):
             entries = answer[0][1]
-            _used.setdefault("first_read", {"s": time.monotonic(), "cpu_s": time.process_time()})
+            _usage.note_read()
             await client.xdel(stream, *(entry_id for entry_id, _ in entries))
-            _used["last_commit"] = {"s": time.monotonic(), "cpu_s": time.process_time()}
-            _used["commits"] = _used.get("commits", 0) + 1
+            _usage.note_result()
 
-    _ready()
+    _usage.serve(stop)
     await asyncio.gather(*(empty(KEYS.events(partition)) for partition in range(KEYS.partitions)))
     await stop.wait()
     await client.aclose()
@@ -171,7 +167,7 @@ async def relay(stop: asyncio.Event, order: dict[str, Any]) -> int:
                     await blocking.xdel(KEYS.commands, entry_id)
 
     working = asyncio.ensure_future(work())
-    _ready()
+    _usage.serve(stop)
     await stop.wait()
     working.cancel()
     await asyncio.wait([working])
@@ -188,7 +184,6 @@ def main() -> int:
     log.configure("json", level=order.get("log_level", "info"))
 
     async def run(stop: asyncio.Event) -> int:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _answer, stop)
         return await KINDS[kind](stop, order)
 
     return lifecycle.run(run)

@@ -3,14 +3,14 @@
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from random import Random
 
 import aiohttp
 from aiohttp import web
 
-from benchmarks import figures
-from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.figures import Figures
+from benchmarks.redis_load import pinned_redis
 from benchmarks.settings import AGENT, CUSTOMER, NUMBER
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.service import Sandbox
@@ -21,19 +21,15 @@ from tests.support.local_system import LocalSystem
 class Size:
     """Sample sizes."""
 
-    rounds: int = 3
-    conversions: int = 10
+    rounds: int
+    conversions: int
 
 
-TINY = Size(rounds=1, conversions=1)
-
-
-@dataclass
-class Measured:
-    """The results of one side's rounds, in seconds."""
-
-    customer_s: list[list[float]] = field(default_factory=list)
-    agent_s: list[list[float]] = field(default_factory=list)
+SIZES = {
+    "full": Size(rounds=5, conversions=40),
+    "quick": Size(rounds=2, conversions=10),
+    "tiny": Size(rounds=1, conversions=1),
+}
 
 
 class Static:
@@ -115,36 +111,17 @@ async def _our_conversion(world: LocalSystem) -> tuple[float, float]:
     return silences
 
 
-async def measure(size: Size) -> dict[str, Measured]:
+async def measure(size: Size, _chance: Random) -> Figures:
     """Alternate between prebuilt documents and the whole system, both in this process."""
-    measured = {"static": Measured(), "world": Measured()}
-    with redis_server() as redis:
-        assert redis.process is not None
-        pin(redis.process.pid, OTHER_CORE)
+    figures = Figures()
+    with pinned_redis() as redis:
         async with Static().running() as static, LocalSystem(redis.url) as world:
             for _ in range(size.rounds):
-                for kind in measured:
+                for kind in ("prepared", "system"):
                     pairs = [
-                        await (_static_conversion(static) if kind == "static" else _our_conversion(world))
+                        await (_static_conversion(static) if kind == "prepared" else _our_conversion(world))
                         for _ in range(size.conversions)
                     ]
-                    measured[kind].customer_s.append([customer_s for customer_s, _ in pairs])
-                    measured[kind].agent_s.append([agent_s for _, agent_s in pairs])
-    return measured
-
-
-async def report(size: Size) -> None:
-    """Measure and print."""
-    measured = await measure(size)
-    rows = []
-    for kind, name in (("static", "ready-made documents"), ("world", "Conferral")):
-        for party in ("customer", "agent"):
-            rounds: list[list[float]] = getattr(measured[kind], f"{party}_s")
-            samples = [sample for samples in rounds for sample in samples]
-            rows.append([f"{name}, {party}", *figures.milliseconds(samples)])
-    figures.show("silence after the command", figures.MILLISECONDS, rows)
-    for party in ("customer", "agent"):
-        ours, floor = (
-            [median(samples) for samples in getattr(measured[kind], f"{party}_s")] for kind in ("world", "static")
-        )
-        print(f"  p50, {party}, Conferral / floor: {figures.ratio(ours, floor)}")
+                    for party, silences_s in zip(("customer", "agent"), zip(*pairs, strict=True), strict=True):
+                        figures.add_percentiles(f"{kind}.{party}", silences_s)
+    return figures

@@ -1,49 +1,50 @@
-"""How many callbacks per second can one webhook process answer, compared with a bare aiohttp server?"""
+"""How much CPU time and how long does a webhook process take for a callback, compared with bare aiohttp?"""
 
 import socket
-from dataclasses import dataclass, field
-from statistics import median
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
 from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
-from benchmarks import figures, load
+from benchmarks import load
 from benchmarks.children import Child
-from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.figures import Figures, percentile
+from benchmarks.redis_load import RedisMeter, pinned_redis
 from benchmarks.settings import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, PUBLIC_URL
+from conferral.storage.connection.client import Client, make_client
 
 CONNECTIONS = 32
+#: The load for latencies, as a share of each server's own highest rate.
+LOADED = 0.8
 
 
 @dataclass(frozen=True)
 class Size:
     """Sample sizes."""
 
-    rounds: int = 3
-    round_s: float = 2.5
-    warm_up_s: float = 0.5
-    calls: int = 500
+    rounds: int
+    round_s: float
+    warm_up_s: float
+    calls: int
 
 
-TINY = Size(rounds=1, round_s=0.2, warm_up_s=0.05, calls=10)
-
-
-@dataclass
-class Measured:
-    """The results of one server's rounds."""
-
-    rates: list[float] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
+SIZES = {
+    "full": Size(rounds=5, round_s=3.0, warm_up_s=0.5, calls=500),
+    "quick": Size(rounds=2, round_s=1.0, warm_up_s=0.3, calls=500),
+    "tiny": Size(rounds=1, round_s=0.2, warm_up_s=0.05, calls=10),
+}
 
 
 def requests(calls: int) -> list[bytes]:
     """Return signed callbacks with 25 parameters, for complete calls."""
     statuses = ("initiated", "ringing", "in-progress", "completed")
-    return [_request(number, sequence, status) for sequence, status in enumerate(statuses) for number in range(calls)]
+    return [request(number, sequence, status) for sequence, status in enumerate(statuses) for number in range(calls)]
 
 
-def _request(number: int, sequence: int, status: str) -> bytes:
+def request(number: int, sequence: int, status: str) -> bytes:
+    """Return one of them."""
     parent, child = f"CA{number:032x}", f"CA{number + (1 << 64):032x}"
     form = {
         "AccountSid": ACCOUNT_SID, "ApiVersion": "2010-04-01", "CallSid": child, "ParentCallSid": parent,
@@ -65,51 +66,50 @@ def _request(number: int, sequence: int, status: str) -> bytes:
     return head.encode() + body
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that no one listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
 
-async def measure(size: Size) -> dict[str, Measured]:
+async def _round(kind: str, port: int, child: Child, client: Client, requests: Sequence[bytes], size: Size,
+                 figures: Figures) -> None:  # fmt: skip
+    await client.flushall()
+    await load.send(port, requests, connections=CONNECTIONS, duration_s=size.warm_up_s)
+    meter = RedisMeter(client)
+    await meter.start()
+    before = await child.used()
+    sent, took_s = await load.send(port, requests, connections=CONNECTIONS, duration_s=size.round_s)
+    cpu_s = (await child.used())["cpu_s"] - before["cpu_s"]
+    redis = await meter.read()
+    count = len(sent.latencies_s)
+    figures.add(f"{kind}.requests_per_s", count / took_s)
+    figures.add(f"{kind}.cpu_us", cpu_s / count * 1e6)
+    if kind == "webhooks":
+        figures.add("webhooks.redis_us", redis.cpu_s / count * 1e6)
+    await client.flushall()
+    paced, _ = await load.send(
+        port, requests, connections=2 * CONNECTIONS, duration_s=size.round_s, rate_per_s=LOADED * count / took_s
+    )
+    for share, name in ((0.5, "p50"), (0.99, "p99")):
+        figures.add(f"{kind}.loaded_{name}_ms", percentile(paced.latencies_s, share) * 1000)
+
+
+async def measure(size: Size, _chance: Random) -> Figures:
     """Alternate between the two servers, which run all the time."""
     ready_made = requests(size.calls)
-    measured = {"bare": Measured(), "webhooks": Measured()}
-    ports = {kind: _free_port() for kind in measured}
-    with redis_server() as redis, redis.client() as client:
-        assert redis.process is not None
-        pin(redis.process.pid, OTHER_CORE)
+    figures = Figures()
+    ports = {kind: free_port() for kind in ("bare", "webhooks")}
+    with pinned_redis() as redis:
+        client = make_client(redis.url)
         async with (
             Child("bare", port=ports["bare"]) as bare,
             Child("webhooks", port=ports["webhooks"], redis_url=redis.url) as webhooks,
         ):
             for _ in range(size.rounds):
                 for kind, child in (("bare", bare), ("webhooks", webhooks)):
-                    client.flushall()
-                    await load.send(ports[kind], ready_made, connections=CONNECTIONS, duration_s=size.warm_up_s)
-                    before = await child.used()
-                    sent, took_s = await load.send(
-                        ports[kind], ready_made, connections=CONNECTIONS, duration_s=size.round_s
-                    )
-                    cpu_s = (await child.used())["cpu_s"] - before["cpu_s"]
-                    count = len(sent.latencies_s)
-                    measured[kind].rates.append(count / took_s)
-                    measured[kind].cpu_us.append(cpu_s / count * 1e6)
-                    measured[kind].latencies_s += sent.latencies_s
-    return measured
-
-
-async def report(size: Size) -> None:
-    """Measure and print."""
-    measured = await measure(size)
-    rows = [
-        [
-            name,
-            f"{median(measured[kind].rates):,.0f}",
-            f"{median(measured[kind].cpu_us):.1f}",
-            *figures.milliseconds(measured[kind].latencies_s),
-        ]
-        for kind, name in (("bare", "aiohttp, 204 and nothing else"), ("webhooks", "webhooks: checked and stored"))
-    ]
-    figures.show("one process, 32 connections", ["requests/s", "CPU us/request", *figures.MILLISECONDS], rows)
-    print(f"  requests a second, webhooks / bare: {figures.ratio(measured['webhooks'].rates, measured['bare'].rates)}")
-    print(f"  CPU a request, webhooks / bare: {figures.ratio(measured['webhooks'].cpu_us, measured['bare'].cpu_us)}")
+                    await _round(kind, ports[kind], child, client, ready_made, size, figures)
+        await client.aclose()
+    figures.add_ratio("webhooks.of_bare_cpu_times", "bare.cpu_us", "webhooks.cpu_us")
+    figures.add_ratio("webhooks.of_bare_p99_times", "webhooks.loaded_p99_ms", "bare.loaded_p99_ms")
+    return figures

@@ -1,101 +1,103 @@
-"""How many events per second can one worker process decide, compared with only reading and removing them?"""
+"""How much CPU time does a worker need per event, compared with two task queues and with only reading the events?"""
 
-import asyncio
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
+from random import Random
 
-from benchmarks import backlog, figures
+from benchmarks import backlog
 from benchmarks.children import Child
-from benchmarks.machine import OTHER_CORE, pin, redis_server
+from benchmarks.conferences import Conference, in_turn, open_all
+from benchmarks.fake_twilio import FakeTwilio
+from benchmarks.figures import Figures
+from benchmarks.machine import OTHER_CORE, PEERS
+from benchmarks.redis_load import RedisMeter, pinned_redis
 from conferral.storage.connection.client import Client, make_client
-
-#: Poll interval for completion, in seconds; the process itself measures the times.
-LOOK_EVERY_S = 0.02
-PATIENCE_S = 40.0
-#: A closed port: these calls send no requests.
-NO_API = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True)
 class Size:
     """Sample sizes."""
 
-    rounds: int = 3
-    events: int = 20_000
-    calls_at_once: int = 1_000
+    rounds: int
+    events: int
+    #: Events that the task queues get.
+    peer_events: int
+    calls_at_once: int
 
 
-TINY = Size(rounds=1, events=140, calls_at_once=10)
+SIZES = {
+    "full": Size(rounds=5, events=20_000, peer_events=4_000, calls_at_once=1_000),
+    "quick": Size(rounds=2, events=7_000, peer_events=1_000, calls_at_once=1_000),
+    "tiny": Size(rounds=1, events=140, peer_events=70, calls_at_once=10),
+}
 
 
-@dataclass
-class Measured:
-    """The results of one process's rounds."""
-
-    rates: list[float] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
-    commits: list[float] = field(default_factory=list)
-    #: Commands that Redis ran, including those inside scripts.
-    commands: list[float] = field(default_factory=list)
-    #: Requests sent to Redis.
-    sent: list[float] = field(default_factory=list)
-
-
-async def all_decided(client: Client, child: Child) -> None:
-    """Wait until the streams are empty."""
-    async with asyncio.timeout(PATIENCE_S):
-        while await backlog.left(client):
-            child.check()
-            await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def _round(kind: str, redis_url: str, client: Client, size: Size, measured: Measured) -> None:
-    await client.flushall()
+async def _ordinary(kind: str, redis_url: str, client: Client, size: Size, figures: Figures) -> None:
+    """Calls of seven events each, stored before the process starts."""
     await backlog.store(client, backlog.events(size.events, size.calls_at_once))
-    await client.config_resetstat()
-    async with Child(kind, redis_url=redis_url, api_url=NO_API) as child:
-        await all_decided(client, child)
-        stats = await client.info("commandstats")
-        used = await child.used()
+    meter = RedisMeter(client)
+    async with Child(kind, redis_url=redis_url, api_url=backlog.NO_API) as child:
+        await meter.start()
+        await backlog.all_decided(client, child)
+        _add(figures, "ordinary" if kind == "worker" else kind, await backlog.work_done(child), size.events)
+        if kind == "worker":
+            redis = await meter.read()
+            figures.add("ordinary.redis_us", redis.cpu_s / size.events * 1e6)
+            figures.add("ordinary.longest_script_ms", redis.longest_script_ms)
+            figures.add("ordinary.redis_commands", redis.commands_run / size.events)
+
+
+async def _conference(redis_url: str, client: Client, size: Size, figures: Figures) -> None:
+    """Callbacks of conferences (join, speech, mute, hold, leave), stored while the worker is paused."""
+    conferences = [Conference(number) for number in range(size.calls_at_once)]
+    async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
+        await open_all(client, worker, conferences)
+        requests = twilio.arrivals.qsize()
+        events = in_turn(conferences, size.events)
+        await worker.used("mark")
+        meter = RedisMeter(client)
+        async with worker.paused():
+            await backlog.store(client, events)
+            await meter.start()
+        await backlog.all_decided(client, worker)
+        _add(figures, "conference", await backlog.work_done(worker), len(events))
+        redis = await meter.read()
+        figures.add("conference.redis_us", redis.cpu_s / len(events) * 1e6)
+        figures.add("conference.longest_script_ms", redis.longest_script_ms)
+        figures.add("conference.requests_per_event", (twilio.arrivals.qsize() - requests) / len(events))
+
+
+async def _peer(name: str, redis_url: str, size: Size, figures: Figures) -> None:
+    """The same number of steps per call in a task queue, stored before its worker starts."""
+    async with (
+        Child("publisher", peer=name, core=OTHER_CORE, redis_url=redis_url, events=size.peer_events),
+        Child("worker", peer=name, redis_url=redis_url, api_url=backlog.NO_API) as worker,
+    ):
+        while (used := await worker.used()).get("commits", 0) < size.peer_events:
+            await backlog.pause()
+    _add(figures, name, used, size.peer_events)
+
+
+def _add(figures: Figures, name: str, used: dict[str, dict[str, float]], events: int) -> None:
     first, last = used["first_read"], used["last_commit"]
-    measured.rates.append(size.events / (last["s"] - first["s"]))
-    measured.cpu_us.append((last["cpu_s"] - first["cpu_s"]) / size.events * 1e6)
-    measured.commits.append(used["commits"])
-    counts = {name: row["calls"] for name, row in stats.items() if name not in ("cmdstat_xlen", "cmdstat_info")}
-    measured.commands.append(sum(counts.values()) / size.events)
-    measured.sent.append(sum(counts.get(f"cmdstat_{name}", 0) for name in _SENT) / size.events)
+    figures.add(f"{name}.cpu_us", (last["cpu_s"] - first["cpu_s"]) / events * 1e6)
+    figures.add(f"{name}.events_per_s", events / (last["s"] - first["s"]))
 
 
-#: Commands sent directly; the others run inside scripts, except EXPIRE and HDEL at a session's end.
-_SENT = ("evalsha", "eval", "xread", "hgetall")
-
-
-async def measure(size: Size) -> dict[str, Measured]:
-    """Alternate between the two; each round has a fresh process and a fresh backlog."""
-    measured = {"reader": Measured(), "worker": Measured()}
-    with redis_server() as redis:
-        assert redis.process is not None
-        pin(redis.process.pid, OTHER_CORE)
+async def measure(size: Size, _chance: Random) -> Figures:
+    """Alternate between all of them; each round has fresh processes and a fresh backlog."""
+    figures = Figures()
+    with pinned_redis() as redis:
         client = make_client(redis.url)
         for _ in range(size.rounds):
-            for kind in measured:
-                await _round(kind, redis.url, client, size, measured[kind])
+            for kind in ("reader", "worker"):
+                await client.flushall()
+                await _ordinary(kind, redis.url, client, size, figures)
+            await client.flushall()
+            await _conference(redis.url, client, size, figures)
+            for name in PEERS:
+                await client.flushall()
+                await _peer(name, redis.url, size, figures)
         await client.aclose()
-    return measured
-
-
-async def report(size: Size) -> None:
-    """Measure and print."""
-    measured = await measure(size)
-    rows = []
-    for kind, name in (("reader", "reads and removes"), ("worker", "worker: decides and commits")):
-        of = measured[kind]
-        commits = median(of.commits)
-        rows.append(
-            [name, f"{size.rounds} x {size.events:,}", f"{median(of.rates):,.0f}", f"{median(of.cpu_us):.1f}",
-             f"{commits:,.0f}", f"{size.events / commits:.0f}", f"{median(of.commands):.2f}"]
-        )  # fmt: skip
-    header = ["n", "events/s", "CPU us/event", "commits", "events/commit", "Redis commands/event"]
-    figures.show("one process, preloaded streams", header, rows)
-    print(f"  events a second, worker / floor: {figures.ratio(measured['worker'].rates, measured['reader'].rates)}")
-    print(f"  requests that the worker sends to Redis for an event: {median(measured['worker'].sent):.3f}")
+    for name in PEERS:
+        figures.add_ratio(f"ordinary.against_{name}_times", f"{name}.cpu_us", "ordinary.cpu_us")
+    return figures

@@ -1,0 +1,74 @@
+"""What Redis spends on the measured work: CPU time, commands, and the longest script."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.machine import OTHER_CORE, pin, redis_server
+from conferral.storage.connection.client import Client
+from tests.support.redis_server import RedisServer
+
+#: Scripts that take less aren't recorded, in microseconds.
+_SLOW_US = 100
+
+
+@contextmanager
+def pinned_redis() -> Iterator[RedisServer]:
+    """Run a private Redis on the core of the load generator."""
+    with redis_server() as redis:
+        assert redis.process is not None
+        pin(redis.process.pid, OTHER_CORE)
+        yield redis
+
+
+@dataclass(frozen=True)
+class RedisUsage:
+    """What Redis has spent since `start`."""
+
+    cpu_s: float
+    commands: dict[str, int]
+    longest_script_ms: float
+
+    @property
+    def commands_run(self) -> int:
+        """Commands, including those inside scripts (count)."""
+        return sum(self.commands.values())
+
+    @property
+    def session_reads(self) -> int:
+        """Reads of whole hashes, as a worker loads sessions (count)."""
+        return self.commands.get("hgetall", 0) + self.commands.get("hmget", 0)
+
+
+class RedisMeter:
+    """Reads Redis's own counters."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._before_s = 0.0
+
+    async def start(self) -> None:
+        """Measure from now on."""
+        await self._client.config_set("slowlog-log-slower-than", _SLOW_US)
+        await self._client.config_set("slowlog-max-len", 100_000)
+        await self._client.slowlog_reset()
+        await self._client.config_resetstat()
+        self._before_s = await self._cpu_s()
+
+    async def read(self) -> RedisUsage:
+        """Return what was spent since the start."""
+        cpu_s = await self._cpu_s() - self._before_s
+        stats = await self._client.info("commandstats")
+        own = {"info", "config|set", "config|resetstat", "slowlog|reset", "xlen"}
+        counts = {name.removeprefix("cmdstat_"): int(row["calls"]) for name, row in stats.items()}
+        slow = await self._client.slowlog_get(100_000)
+        scripts = [one["duration"] for one in slow if one["command"].lower().startswith((b"eval", b"fcall"))]
+        return RedisUsage(
+            cpu_s=cpu_s,
+            commands={name: count for name, count in counts.items() if name not in own},
+            longest_script_ms=max(scripts, default=_SLOW_US) / 1000,
+        )
+
+    async def _cpu_s(self) -> float:
+        found = await self._client.info("cpu")
+        return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])

@@ -1,0 +1,53 @@
+"""What do callers hear in the simulated world of docs/reliability.md?"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from random import Random
+
+from benchmarks.figures import Figures, percentile
+from tests.simulation.__main__ import play
+from tests.simulation.plan import CALM, Plan
+
+#: The seeds of the earlier measurements; a fresh one follows.
+SEEDS = (31, 1032)
+ARRIVALS_PER_S = 5.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sample sizes."""
+
+    sessions: int
+    #: Sessions of the world without faults.
+    calm_sessions: int
+
+
+SIZES = {
+    "full": Size(sessions=10_000, calm_sessions=1_000),
+    "quick": Size(sessions=200, calm_sessions=100),
+    "tiny": Size(sessions=10, calm_sessions=10),
+}
+
+
+async def measure(size: Size, chance: Random) -> Figures:
+    """Play each seed with faults, and the fresh one without."""
+    figures = Figures()
+    fresh = chance.randrange(2_000, 1_000_000)
+    for number, seed in enumerate((*SEEDS, fresh)):
+        await _play(Plan(seed=seed, sessions=size.sessions, arrivals_per_s=ARRIVALS_PER_S), f"seed_{number}", figures)
+    calm = Plan(seed=fresh, sessions=size.calm_sessions, arrivals_per_s=ARRIVALS_PER_S)
+    await _play(replace(calm, **CALM), "calm", figures)
+    return figures
+
+
+async def _play(plan: Plan, name: str, figures: Figures) -> None:
+    run = await asyncio.to_thread(play, plan)  # it has a loop of its own, with virtual time
+    figures.add(f"{name}.seed", plan.seed)
+    figures.add(f"{name}.sessions", run.counts["sessions judged"])
+    figures.add(f"{name}.call_hours", run.call_s / 3600)
+    for kind, values_s in (("alone", run.lone_s), ("silent", run.silent_s), ("takeover", run.taken_over_s)):
+        for share, unit in ((0.5, "p50_s"), (0.99, "p99_s"), (1.0, "longest_s")):
+            figures.add(f"{name}.{kind}_{unit}", percentile(values_s, share) if values_s else 0.0)
+    for what in ("stranded", "double dials", "sessions left"):
+        figures.add(f"{name}.{what.replace(' ', '_')}", run.counts[what])
+    figures.problems += [f"seed {plan.seed}: {problem}" for problem in (*run.problems, *run.exceptions)]

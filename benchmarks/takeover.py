@@ -1,0 +1,160 @@
+"""How long do a killed worker's calls wait until another worker decides their events again?"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from random import Random
+
+from benchmarks import backlog
+from benchmarks.children import Child
+from benchmarks.figures import Figures, percentile
+from benchmarks.redis_load import pinned_redis
+from benchmarks.settings import KEYS
+from conferral.storage.connection.client import Client, make_client
+
+#: Workers that share the partitions.
+WORKERS = 2
+#: Interval at which leases are read, and at which events are stored, in seconds.
+_POLL_S = 0.005
+_PATIENCE_S = 60.0
+#: Sessions connected together, so that the streams stay short.
+_TOGETHER = 2_500
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sample sizes."""
+
+    #: Live sessions, and how often a worker is killed with so many.
+    kills: dict[int, int]
+    events_per_s: int = 1_000
+    #: Time between two kills, for caches and leases to settle, in seconds.
+    pause_s: float = 1.0
+
+
+SIZES = {
+    "full": Size(kills={1_000: 20, 50_000: 5}),
+    "quick": Size(kills={200: 2}),
+    "tiny": Size(kills={20: 1}, events_per_s=200, pause_s=0.1),
+}
+
+
+@dataclass(frozen=True)
+class PartitionLease:
+    """Who holds a partition, and the number of its last commit."""
+
+    holder: str
+    commit: int
+
+    def is_held_by(self, worker: Child) -> bool:
+        """Whether a process holds it: the process id is part of its name."""
+        return f"-{worker.pid}-" in self.holder
+
+
+async def leases(client: Client) -> list[PartitionLease]:
+    """Read every partition's lease."""
+    pipeline = client.pipeline(transaction=False)
+    for partition in range(KEYS.partitions):
+        pipeline.hmget(KEYS.lease(partition), "holder", "commit")
+    return [PartitionLease((holder or b"").decode(), int(commit or 0)) for holder, commit in await pipeline.execute()]
+
+
+async def shared(client: Client, workers: list[Child]) -> None:
+    """Wait until the workers hold equally many partitions, and no one else holds any."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while True:
+            found = await leases(client)
+            counts = [sum(lease.is_held_by(worker) for lease in found) for worker in workers]
+            if sum(counts) == len(found) and max(counts) - min(counts) <= 1:
+                return
+            await backlog.pause()
+
+
+@asynccontextmanager
+async def traffic(client: Client, sessions: int, rate_per_s: float, chance: Random) -> AsyncIterator[None]:
+    """Store callbacks of random sessions at a steady rate meanwhile."""
+    is_over = asyncio.Event()
+
+    async def store() -> None:
+        sequence, stored, began_s = count(chance.randrange(10, 1_000_000)), 0, time.monotonic()
+        while not is_over.is_set():
+            due = int((time.monotonic() - began_s) * rate_per_s)
+            numbers = [chance.randrange(sessions) for _ in range(stored, due)]
+            await backlog.store(client, [backlog.stale(number, next(sequence)) for number in numbers])
+            stored = due
+            await asyncio.sleep(_POLL_S)
+
+    storing = asyncio.ensure_future(store())
+    try:
+        yield
+    finally:
+        is_over.set()
+        await storing
+
+
+async def connect_all(client: Client, workers: list[Child], sessions: int) -> None:
+    """Let the workers decide the beginning of all calls."""
+    for start in range(0, sessions, _TOGETHER):
+        numbers = range(start, min(sessions, start + _TOGETHER))
+        await backlog.store(client, [event for number in numbers for event in backlog.answered(number)])
+        await backlog.all_decided(client, *workers)
+
+
+async def killed(client: Client, victim: Child) -> float:
+    """Kill a worker; return the seconds until every one of its partitions has a commit of another holder."""
+    waiting = {partition for partition, lease in enumerate(await leases(client)) if lease.is_held_by(victim)}
+    # The commit number of each partition when it had another holder.
+    taken: dict[int, int] = {}
+    began_s = time.monotonic()
+    await victim.kill()
+    async with asyncio.timeout(_PATIENCE_S):
+        while waiting:
+            await asyncio.sleep(_POLL_S)
+            for partition, lease in enumerate(await leases(client)):
+                if partition not in waiting or not lease.holder or lease.is_held_by(victim):
+                    continue
+                if lease.commit > taken.setdefault(partition, lease.commit):
+                    waiting.remove(partition)
+    return time.monotonic() - began_s
+
+
+async def _kills(redis_url: str, client: Client, sessions: int, kills: int, size: Size, chance: Random) -> list[float]:
+    workers = [Child("worker", redis_url=redis_url, api_url=backlog.NO_API) for _ in range(WORKERS)]
+    found = []
+    try:
+        for worker in workers:
+            await worker.__aenter__()
+        await shared(client, workers)
+        await connect_all(client, workers, sessions)
+        for _ in range(kills):
+            async with traffic(client, sessions, size.events_per_s, chance):
+                await asyncio.sleep(size.pause_s)
+                found.append(await killed(client, workers[0]))
+            await workers.pop(0).__aexit__()
+            workers.append(Child("worker", redis_url=redis_url, api_url=backlog.NO_API))
+            await workers[-1].__aenter__()
+            await backlog.all_decided(client, *workers)
+            await shared(client, workers)
+    finally:
+        for worker in workers:
+            await worker.__aexit__()
+    return found
+
+
+async def measure(size: Size, chance: Random) -> Figures:
+    """Kill the older worker of two again and again, with few and with many sessions."""
+    figures = Figures()
+    with pinned_redis() as redis:
+        client = make_client(redis.url)
+        for sessions, kills in size.kills.items():
+            await client.flushall()
+            found = await _kills(redis.url, client, sessions, kills, size, chance)
+            for took_s in found:
+                figures.add(f"live_{sessions}.takeover_s", took_s)
+            for share, name in ((0.5, "p50_s"), (0.99, "p99_s")):
+                figures.add(f"live_{sessions}.{name}", percentile(found, share))
+        await client.aclose()
+    return figures
