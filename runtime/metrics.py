@@ -77,6 +77,13 @@ class Metrics:
         self.partitions_held = Gauge(
             "conferral_partitions_held", "Partitions whose lease this worker holds", registry=registry
         )
+        self.leases_acquired = Counter(
+            "conferral_leases_acquired_total",
+            "Partitions that this worker acquired, by how the previous lease ended: `clean` (released, or never held), "
+            "`disconnected` (the holder was killed: its connection to Redis is closed), `expired`",
+            ["outcome"],
+            registry=registry,
+        )
         self.partitions_unassigned = Gauge(
             "conferral_partitions_unassigned",
             "Partitions without a holder, as seen by this worker; every worker checks, so use the newest value",

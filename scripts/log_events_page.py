@@ -18,6 +18,7 @@ MEANINGS = {
     "call_index_conflict": "The index key of a call holds a foreign value, so the call could not be indexed.",
     "child_lookup_failed": "Twilio did not say in time whether the other side of a `<Dial>` is still on the line.",
     "client_call_refused": "A browser or app user's call was refused with a spoken sentence; `reason` says why.",
+    "client_list_unavailable": "Redis refuses CLIENT LIST; a killed worker's leases must expire before a takeover.",
     "command_deduplicated": "A command arrived again with the same id and content; it ran only once.",
     "command_id_reused": "A different command arrived with an id that is already taken; it was not run.",
     "command_limit_exceeded": "More commands wait for the router than the stream may hold; new ones are refused.",
@@ -92,6 +93,7 @@ MEANINGS = {
     "webhook_replayed": "A signed voice request of an old call was sent again; the answer only hangs up.",
     "webhooks_listening": "The webhooks listen on `host` and `port`.",
     "webhooks_stopped": "The webhooks have stopped.",
+    "worker_disconnected": "A worker was killed: it renewed no lease for 1 s, and Redis has closed its connection.",
     "worker_started": "The worker is running.",
     "worker_stopped": "The worker has stopped and released its leases.",
 }

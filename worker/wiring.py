@@ -8,7 +8,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
@@ -48,24 +48,30 @@ class Connections:
     blocking: Client
     #: A separate pool, so commits and leases never wait for a connection, however many outcomes are being written.
     reserved: Client
+    #: A single connection, which the leases name; None on a cluster.
+    own: Client | None
     http: PooledHttpClient
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
         """Return connections for this many partitions; each connects at first use."""
         url, partitions = settings.redis_url, settings.partitions
+        client = environment.redis(url, max_connections=256)
+        names_connection = environment.names_connection and not is_cluster(client)
         return cls(
-            environment.redis(url, max_connections=256),
+            client,
             environment.redis(url, blocking=True, max_connections=partitions + 8),
             environment.redis(url, max_connections=2 * partitions + 32),
+            environment.redis(url, max_connections=1) if names_connection else None,
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
 
     async def close(self) -> None:
         """Close all."""
         await self.http.close()
-        for client in (self.client, self.blocking, self.reserved):
-            await client.aclose()
+        for client in (self.client, self.blocking, self.reserved, self.own):
+            if client is not None:
+                await client.aclose()
 
 
 class WorkerParts:
@@ -91,7 +97,7 @@ class WorkerParts:
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
         self.partition_store = PartitionStore(client, connections.blocking, keys, outcomes_kept=settings.outcomes_kept)
         self.assigner = PartitionAssigner(
-            reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema
+            reserved, keys, name, clock, store_clock, metrics, environment.lease_ms, schema, connections.own
         )
         self.shares = RequestShares(
             reserved, keys.request_shares, name, clock, ExecutorPolicy().budget, usage=lambda: self.executor.limiter
@@ -123,6 +129,7 @@ class WorkerParts:
             clock,
             metrics,
             schema=schema,
+            is_dead=self.assigner.membership.is_dead,
             allowed=allowed,
             names=lambda: directory.current.destinations,
             conference_names=names,

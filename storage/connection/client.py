@@ -76,6 +76,11 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
     return client
 
 
+def is_cluster(client: Client) -> bool:
+    """Whether the client is for a cluster."""
+    return isinstance(client, ClusterClient)
+
+
 async def server_identity(client: Client) -> tuple[str, int]:
     """Return the server's identity, which changes with every restart and failover, and its uptime in seconds.
 

@@ -4,6 +4,11 @@ A lease has no TTL. Its holder may commit until a takeover, even late: the commi
 only says when others may acquire the lease, and until when the holder may send REST requests, which nothing else can
 fence.
 
+A lease has two lifetimes. Its holder stores the connection over which it renews. While Redis has that connection, the
+holder may only be slow or suspended, and the lease lasts `LEASE_MS` without renewal. The kernel closes a killed
+process's connections at once: without the connection, it lasts only `DISCONNECTED_MS`. The holder can't know which
+lifetime applies, so it sends REST requests only within the shorter one.
+
 Holders use their own monotonic clocks, and so do workers that wait for a lease to expire (`LeaseMonitor`). Redis's
 clock, in which `until` is written, may be set forward or back at any moment.
 """
@@ -11,11 +16,13 @@ clock, in which `until` is written, may be set forward or back at any moment.
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
+from redis.exceptions import NoScriptError
+
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors, to_store_error
 from conferral.storage.connection.node_limits import grouped_by_node
@@ -24,6 +31,12 @@ from conferral.storage.connection.node_limits import grouped_by_node
 LEASE_MS = 5_000
 #: Renewal interval, seconds: three attempts before the lease expires.
 RENEW_EVERY_S = 1.5
+#: Lifetime of a lease without renewal once its holder's connection is gone, milliseconds; for short leases, a fraction
+#: of their lifetime. A live holder whose connection was cut has this long to reconnect.
+DISCONNECTED_MS = 1_000
+DISCONNECTED_FRACTION = 1 / 3
+#: Fraction of that lifetime that must be left when a REST request is started.
+DISCONNECTED_MARGIN = 0.2
 #: Minimum wait of a worker that reads a lease for the first time before it treats the lease as expired, as a fraction
 #: of its lifetime: somewhat longer than the renewal interval.
 FIRST_READ_MIN_FRACTION = 0.4
@@ -32,6 +45,8 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 #: Holders that take over within that time verify for as long again, but not later than this after the first one noticed
 #: the rollback, seconds: if workers are killed again and again, verification must end.
 VERIFY_AT_MOST_S = 180.0
+#: Separates the holder from its connection in the lease's field `connection`.
+_CONNECTION_SEPARATOR = " "
 #: Prefix of the server named in a lease while that server may lack earlier writes; then the time of the rollback, Unix
 #: milliseconds of Redis's clock. No server has such a run id, so the next holder verifies, too.
 UNKNOWN = "-"
@@ -68,6 +83,10 @@ class Lease:
     rolled_back_until_s: float = 0.0
     #: When the first holder noticed that, Unix milliseconds of Redis's clock.
     rolled_back_at_ms: int = 0
+    #: The connection that other workers find in the lease, or may find if an answer was lost; empty without one.
+    connection: str = ""
+    #: How long the lease lasts even if that connection is gone, by the worker's monotonic clock in seconds.
+    disconnected_until_s: float = 0.0
 
     @property
     def was_released(self) -> bool:
@@ -92,8 +111,22 @@ class Lease:
         self.redis = redis or self.redis
 
     def is_valid(self, clock: Clock, margin_s: float = 0.0) -> bool:
-        """Whether no other worker can hold the lease now, nor within the margin, so that a REST request may be sent."""
+        """Whether no other worker can hold the lease now, nor within the margin, while Redis has our connection."""
         return clock.monotonic_s() + margin_s < self.valid_until_s
+
+    def is_safe(self, clock: Clock, margin_s: float = 0.0) -> bool:
+        """Whether no other worker can hold the lease now, nor within the margin, even if our connection was cut."""
+        return not self.connection or clock.monotonic_s() + margin_s < self.disconnected_until_s
+
+    def note_request(self, requested_at_s: float, duration_ms: int) -> None:
+        """Note a successful acquisition or renewal, requested at `requested_at_s`, monotonic seconds."""
+        self.valid_until_s = requested_at_s + duration_ms / 1000
+        self.disconnected_until_s = requested_at_s + disconnected_s(duration_ms)
+
+
+def disconnected_s(duration_ms: int) -> float:
+    """Return how long a lease lasts without renewal once its holder's connection is gone, seconds."""
+    return min(DISCONNECTED_MS, duration_ms * DISCONNECTED_FRACTION) / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +135,13 @@ class LeaseInfo:
 
     holder: str
     until_ms: int
+    #: The holder's connection to Redis, see `conferral.storage.partition.connections`; empty if unknown.
+    connection: str = field(default="", compare=False)
+
+    @property
+    def worker_name(self) -> str:
+        """The worker's name, which follows the epoch in `holder`."""
+        return self.holder.partition(":")[2]
 
 
 class Renewal(Enum):
@@ -126,6 +166,8 @@ class LeaseMonitor:
         self.last_info: LeaseInfo | None = None
         #: When the lease expires unless it changes before, monotonic seconds.
         self.expires_at_s = 0.0
+        #: Since when it has not changed, as far as this worker could see, monotonic seconds.
+        self.unchanged_since_s = 0.0
 
     def update(self, info: LeaseInfo, now_s: float, left_ms: int | None = None) -> None:
         """Note a reading of the lease.
@@ -137,6 +179,7 @@ class LeaseMonitor:
                 on our own clock, which no one sets.
         """
         if info == self.last_info:
+            self.last_info = info
             return
         left_s = self._duration_s
         if self.last_info is None and left_ms is not None:
@@ -144,14 +187,24 @@ class LeaseMonitor:
             left_s = min(max(self._duration_s * FIRST_READ_MIN_FRACTION, left_ms / 1000), left_s)
         self.last_info = info
         self.expires_at_s = now_s + left_s
+        self.unchanged_since_s = now_s
 
     def is_expired(self, now_s: float) -> bool:
         """Whether the lease has expired, given that it has not changed; also if it was released."""
         return self.last_info is not None and (not self.last_info.until_ms or self.expires_at_s <= now_s)
 
-    def extend(self, until_s: float) -> None:
+    def extend(self, now_s: float, until_s: float) -> None:
         """Give the holder time: this worker could not read, and the holder perhaps not renew."""
         self.expires_at_s = max(self.expires_at_s, until_s)
+        self.unchanged_since_s = now_s
+
+    def disconnected_at_s(self) -> float:
+        """Return when the lease expires if its holder's connection is gone, monotonic seconds."""
+        return self.unchanged_since_s + disconnected_s(round(self._duration_s * 1000))
+
+    def expire(self, now_s: float) -> None:
+        """Treat the lease as expired: its holder has died. A renewal makes it valid again."""
+        self.expires_at_s = min(self.expires_at_s, now_s)
 
 
 async def acquire(
@@ -161,11 +214,13 @@ async def acquire(
     clock: Clock,
     duration_ms: int = LEASE_MS,
     monitor: LeaseMonitor | None = None,
+    connection: str = "",
 ) -> tuple[Lease | LeaseInfo, int]:
     """Acquire a free lease, or take over an expired one (the takeover from a dead worker).
 
     Args:
         monitor: This worker's earlier readings of the lease; notes the new one. Without it, Redis's clock decides.
+        connection: The connection over which this worker will renew the lease; empty if unknown.
 
     Returns:
         The lease, or its holder; and Redis's time, Unix milliseconds.
@@ -181,6 +236,7 @@ async def acquire(
         duration_ms,
         last_info.until_ms if last_info is not None else "",
         int(has_expired),
+        connection,
     ]
     with store_errors():
         answer = await scripts.acquire_lease(client, [key], arguments)
@@ -196,7 +252,7 @@ async def acquire(
         key=key,
         holder=answer[1].decode(),
         commit=int(answer[2]),
-        valid_until_s=requested_at_s + duration_ms / 1000,
+        valid_until_s=0.0,
         expired_at_ms=expired_at_ms,
         acquired_at_ms=now_ms,
         requested_at_s=requested_at_s,
@@ -204,7 +260,9 @@ async def acquire(
         redis_before=answer[6].decode(errors="replace"),
         redis=answer[7].decode(errors="replace"),
         redis_up_s=int(answer[8]) if answer[8] else None,
+        connection=connection,
     )
+    lease.note_request(requested_at_s, duration_ms)
     lease.rolled_back_at_ms = _rolled_back_at_ms(lease)
     lease.rolled_back_until_s = _rolled_back_until_s(lease)
     return lease, now_ms
@@ -259,7 +317,7 @@ async def _read_group(
         with store_errors():
             pipeline = client.pipeline(transaction=False)
             for key in keys:
-                pipeline.hmget(key, "holder", "until")
+                pipeline.hmget(key, "holder", "until", "connection")
             answers = await pipeline.execute(raise_on_error=False)
     except StoreUnreachableError as error:
         return [(key, error) for key in keys]
@@ -270,15 +328,21 @@ def _parse_info(answer: list[bytes | None] | Exception) -> LeaseInfo | StoreUnre
     if isinstance(answer, Exception):
         error = to_store_error(answer)
         return error if isinstance(error, StoreUnreachableError) else None
-    holder, until = answer
+    holder, until, connection = ((one or b"").decode(errors="replace") for one in answer)
+    # A holder of an older version leaves its predecessor's connection in the hash.
+    owner, _, current = connection.rpartition(_CONNECTION_SEPARATOR)
     try:
-        return LeaseInfo((holder or b"").decode(errors="replace"), int(until or 0))
+        return LeaseInfo(holder, int(until or 0), current if owner == holder else "")
     except ValueError:
         return None
 
 
 async def renew(
-    client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS, own_now_ms: int | None = None
+    client: Client,
+    lease: Lease,
+    clock: Clock,
+    duration_ms: int = LEASE_MS,
+    own_now_ms: int | None = None,
 ) -> tuple[Renewal, int]:
     """Renew a lease; return the result and Redis's time.
 
@@ -288,10 +352,64 @@ async def renew(
     """
     requested_at_s = clock.monotonic_s()
     commits_before = lease.commit
-    own_ms = own_now_ms if own_now_ms is not None else ""
-    arguments: list[scripts.Argument] = [lease.holder, duration_ms, own_ms, _server_to_note(lease, requested_at_s)]
     with store_errors():
-        answer = await scripts.renew_lease(client, [lease.key], arguments)
+        answer = await scripts.renew_lease(
+            client, [lease.key], _renewal_arguments(lease, requested_at_s, duration_ms, own_now_ms)
+        )
+    return _renewed(lease, answer, clock, requested_at_s, duration_ms, commits_before)
+
+
+async def renew_many(
+    client: Client,
+    held: Sequence[tuple[Lease, int]],
+    clock: Clock,
+    duration_ms: int,
+    connection: str,
+) -> tuple[list[tuple[Renewal, int] | StoreError], str]:
+    """Renew leases in one round trip, over one connection.
+
+    Args:
+        client: A client with a single connection.
+        held: Partitions' leases, each with the partition's time, Unix milliseconds.
+        connection: That connection as known so far; stored in the leases.
+
+    Returns:
+        Each lease's result and Redis's time, or its error; and the connection's id, empty if Redis refuses to tell it.
+
+    Raises:
+        StoreUnreachableError: Redis did not answer.
+    """
+    requested_at_s = clock.monotonic_s()
+    commits_before = [lease.commit for lease, _ in held]
+    with store_errors():
+        pipeline = client.pipeline(transaction=False)
+        pipeline.execute_command("CLIENT ID")
+        for lease, own_now_ms in held:
+            lease.connection = connection or lease.connection
+            arguments = _renewal_arguments(lease, requested_at_s, duration_ms, own_now_ms, connection)
+            scripts.renew_lease.append_to(pipeline, [lease.key], arguments)
+        client_id, *answers = await pipeline.execute(raise_on_error=False)
+    found: list[tuple[Renewal, int] | StoreError] = []
+    for (lease, own_now_ms), answer, commits in zip(held, answers, commits_before, strict=True):
+        if isinstance(answer, NoScriptError):
+            found.append(await renew(client, lease, clock, duration_ms, own_now_ms))
+        elif isinstance(answer, Exception):
+            found.append(to_store_error(answer))
+        else:
+            found.append(_renewed(lease, answer, clock, requested_at_s, duration_ms, commits))
+    return found, "" if isinstance(client_id, Exception) else str(client_id)
+
+
+def _renewal_arguments(
+    lease: Lease, requested_at_s: float, duration_ms: int, own_now_ms: int | None, connection: str = ""
+) -> list[scripts.Argument]:
+    own_ms = own_now_ms if own_now_ms is not None else ""
+    return [lease.holder, duration_ms, own_ms, _server_to_note(lease, requested_at_s), connection]
+
+
+def _renewed(
+    lease: Lease, answer: Sequence[bytes], clock: Clock, requested_at_s: float, duration_ms: int, commits_before: int
+) -> tuple[Renewal, int]:
     if int(answer[0]) == 0:
         lease.valid_until_s = 0.0
         return Renewal.LOST, int(answer[1])
@@ -299,7 +417,7 @@ async def renew(
     if int(answer[2]) < commits_before:
         lease.valid_until_s = 0.0
         return Renewal.ROLLED_BACK, int(answer[1])
-    lease.valid_until_s = requested_at_s + duration_ms / 1000
+    lease.note_request(requested_at_s, duration_ms)
     return Renewal.RENEWED, int(answer[1])
 
 

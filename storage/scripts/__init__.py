@@ -48,12 +48,20 @@ class Script:
             redis.exceptions.RedisError: Raised by the client, except for NOSCRIPT, after which the script is sent
                 again.
         """
-        if self.key_count is not None and len(keys) != self.key_count:
-            raise ValueError(f"{self.name} takes {self.key_count} keys, not {len(keys)}")
+        self._check(keys)
         try:
             return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
+
+    def append_to(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+        """Add the script to a pipeline; if Redis has forgotten it, the answer is a `NoScriptError`."""
+        self._check(keys)
+        pipeline.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+    def _check(self, keys: Sequence[str]) -> None:
+        if self.key_count is not None and len(keys) != self.key_count:
+            raise ValueError(f"{self.name} takes {self.key_count} keys, not {len(keys)}")
 
 
 def _load() -> dict[str, Script]:

@@ -1,13 +1,15 @@
 --[[
   Acquires a lease that is free or has expired, or returns its holder.
 
-  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis
+  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis,
+           connection
 
   ARGV[1]  name of the worker that asks   text, random and unique; it may re-acquire its own lease, since an earlier
            answer may have been lost
   ARGV[2]  duration of the lease     ms
   ARGV[3]  the lease's `until` as the worker last read it          ms; empty: never read
   ARGV[4]  whether it has expired since, by the worker's own clock  1 or 0
+  ARGV[5]  connection over which the worker will renew it        text; empty: unknown
 
   Returns  {1, holder, commit, now_ms, until_ms, clock_offset_ms, before, redis, up_s}
                                            acquired; until_ms is when it expired, 0 when it was released;
@@ -21,8 +23,10 @@
   The partition's time is at least that of the previous holder: it never goes back.
   Another server than before may have lost writes of the previous holders, including commits. The server is stored in
   the same hash as the lease, so that a new holder can tell.
+  A connection is stored together with its holder, so that it never counts for another one.
 ]]
 local lease, name, duration_ms, seen, has_run_out = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
+local connection = ARGV[5]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local holder = redis.call('HGET', lease, 'holder') or ''
@@ -41,6 +45,7 @@ local at_ms = tonumber(redis.call('HGET', lease, 'at') or '0')
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', lease, '')
 redis.call('HSET', lease, 'holder', taken, 'until', tostring(now_ms + duration_ms))
+if connection ~= '' then redis.call('HSET', lease, 'connection', taken .. ' ' .. connection) end
 local commit = redis.call('HGET', lease, 'commit') or '0'
 local info = redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then info = '' end

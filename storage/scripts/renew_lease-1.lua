@@ -2,13 +2,15 @@
   Extends a lease, if it is still held. An expired lease that no other worker has acquired is still held; a released one
   is not, though its holder is still stored: a late renewal must not take it back.
 
-  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis
+  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis,
+           connection
 
   ARGV[1]  holder                           text, in full
   ARGV[2]  duration of the lease            ms
   ARGV[3]  the partition's time             ms, from the holder; empty: not a partition's lease
   ARGV[4]  the Redis server                 text, its run id, stored for the next holder, or `-` while it is in doubt;
                                             empty: not stored
+  ARGV[5]  the connection of this renewal   text, stored with the holder; empty: not stored
 
   Returns  {1, now_ms, commit, redis}  renewed; commit is the number of the last commit in Redis, redis is the current
                                        server, empty if unknown
@@ -19,6 +21,7 @@
   which the holder does not miss yet.
 ]]
 local lease, holder, duration_ms, own_ms, server = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local connection = ARGV[5]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local found = redis.call('HMGET', lease, 'holder', 'until')
@@ -31,6 +34,7 @@ if own_ms then
   if math.abs(found_ms - clock_offset_ms) >= 1000 then clock_offset_ms = math.abs(found_ms) < 1000 and 0 or found_ms end
   redis.call('HSET', lease, 'clock_offset', string.format('%.0f', clock_offset_ms), 'at', string.format('%.0f', own_ms))
 end
+if connection ~= '' then redis.call('HSET', lease, 'connection', holder .. ' ' .. connection) end
 if own_ms and server ~= '' then redis.call('HSET', lease, 'redis', server) end
 local info = own_ms and redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then info = '' end

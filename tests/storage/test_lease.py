@@ -346,7 +346,7 @@ async def test_lease_that_redis_refuses_for_a_while_hides_no_other(client, monke
 
     async def execute(_pipeline, raise_on_error=True):
         assert not raise_on_error
-        return [[b"1:one", b"5"], refusal]
+        return [[b"1:one", b"5", None], refusal]
 
     monkeypatch.setattr(type(client.pipeline(transaction=False)), "execute", execute)
     found, unknown = await leases.read_leases(client, [KEY, "test:{1}:lease"])

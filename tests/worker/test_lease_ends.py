@@ -17,7 +17,7 @@ from tests.worker.worker_cluster import WorkerCluster
 def test_request_waits_near_the_end_of_the_lease_until_redis_has_renewed_it() -> None:
     async def story(loop: VirtualLoop) -> None:
         team = WorkerCluster(loop, partitions=1)
-        member = team.join()
+        member = team.join(names_connection=False)
         await team.until_fair(1.0)
         keeper, held = member.keeper, member.keeper.consumers[0]
         assert await keeper.may_send(0)

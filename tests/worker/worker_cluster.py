@@ -105,17 +105,21 @@ class WorkerCluster:
         self,
         *,
         hears_hints: bool = True,
+        names_connection: bool = True,
         work: Work | None = None,
         checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint,
     ) -> ClusterMember:
         """A worker starts."""
         self._joined += 1
+        own = self.server.client() if names_connection else None
         name = f"worker-{(self._joined * 7919) % 1000:03}"
         process = Process(self.loop, name)
         client, blocking = self._connect(), self._connect(blocking=True)
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
-        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics)
+        if own is not None:
+            process.when_dead(own.kill)
+        keeper = PartitionAssigner(client, self.keys, name, clock, StoreClock(clock), metrics, own=own)
         around = WorkerContext(
             partition_store=PartitionStore(client, blocking, self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),

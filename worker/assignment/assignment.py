@@ -17,21 +17,22 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
-from conferral.storage.connection.node_limits import node_of
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import (
+    DISCONNECTED_MARGIN,
     LEASE_MS,
     RENEW_EVERY_S,
     VERIFY_AFTER_FAILOVER_S,
     Lease,
     LeaseInfo,
-    Renewal,
+    disconnected_s,
 )
 from conferral.storage.schema import SchemaVersion
 from conferral.worker.assignment.handover import IDLE_POLL_S, HandoverBackoff, pick_partition
 from conferral.worker.assignment.membership import Membership
 from conferral.worker.assignment.rebalance import PeerLeases, target_counts
+from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.assignment.rollback_checks import RollbackChecks
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.consumer.worker_context import WorkerContext
@@ -41,8 +42,6 @@ log = structlog.get_logger()
 
 #: Interval at which the worker searches for free and expired leases, seconds.
 ACQUIRE_EVERY_S = 0.5
-#: How long the rebalance waits for renewals, seconds; on a cluster, a silent node answers none.
-RENEWAL_WAIT_S = 0.5
 #: Concurrent lease requests, count: no burst on Redis at start, and few waits in sequence while Redis does not respond.
 CONCURRENCY_MAX = 64
 #: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
@@ -69,7 +68,13 @@ class PartitionAssigner:
         metrics: Metrics,
         lease_ms: int = LEASE_MS,
         schema: SchemaVersion | None = None,
+        own: Client | None = None,
     ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            own: A client with a single connection, for renewals; other workers can check that it is open.
+        """
         self._client = client
         self._keys = keys
         self._name = name
@@ -77,7 +82,9 @@ class PartitionAssigner:
         self._store_clock = store_clock
         self._metrics = metrics
         self._lease_ms = lease_ms
-        self._renew_every_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
+        self._renewer = LeaseRenewer(client, own, clock, lease_ms)
+        #: Without a read for twice as long, holders get time to renew.
+        self._longest_pass_s = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
         self._schema = schema or SchemaVersion()
         self._wake = asyncio.Event()
         self.membership = Membership(client, keys, name, clock, store_clock, self._wake.set, self._schema, lease_ms)
@@ -86,8 +93,6 @@ class PartitionAssigner:
         self._handover_backoff = HandoverBackoff(clock)
         self.consumers: dict[int, PartitionConsumer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        #: Renewals that have not been answered yet, by partition.
-        self._slow_renewals: dict[int, asyncio.Task[None]] = {}
         #: Until when a partition's effects may repeat ones executed before a rollback, monotonic seconds.
         self._verify_until_s: dict[int, float] = {}
         #: Partitions that were rolled back under this worker's lease and whose sessions are not being checked yet.
@@ -119,14 +124,15 @@ class PartitionAssigner:
         while not stop.is_set():
             self._wake.clear()
             self._collect_finished(drop)
-            if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
+            if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await self._renew_all()
+                await self._renewer.renew_all(self.consumers.values())
             if self.membership.is_loaded.is_set():
                 await self._rebalance(around, executor)
             self._metrics.partitions_held.set(len(self.consumers))
             self._metrics.workers_alive.set(self.workers_alive)
-            await _wait_for_any((self._wake, stop), min(ACQUIRE_EVERY_S, self._renew_every_s))
+            wait_s = min(ACQUIRE_EVERY_S, self._renewer.every_s, self._peer_leases.until_suspect_s())
+            await _wait_for_any((self._wake, stop), wait_s)
         self.timers_changed.set()  # wake the timer loop, which waits for the next timer
         self._rollback_checks.stop()
         if self._handover_task is not None:
@@ -137,22 +143,6 @@ class PartitionAssigner:
             await asyncio.wait(self._tasks.values())
         self._collect_finished(drop)
         await self.release(except_for=executor.busy_partitions)
-
-    async def _renew_all(self) -> None:
-        """Renew all leases. A cluster's silent node must not delay the rebalance, so slow renewals run on alone."""
-        due = [number for number in self.consumers if number not in self._slow_renewals]
-        if not node_of(self._client, self._keys.lease(0)):  # a single server
-            await _for_each(due, self.renew)
-            return
-        loop = asyncio.get_running_loop()
-        for start in range(0, len(due), CONCURRENCY_MAX):
-            started = {number: loop.create_task(self.renew(number)) for number in due[start : start + CONCURRENCY_MAX]}
-            self._slow_renewals |= started
-            await asyncio.wait(started.values(), timeout=RENEWAL_WAIT_S)
-        for number, task in list(self._slow_renewals.items()):
-            if task.done():
-                del self._slow_renewals[number]
-                _raise_unless_store_error(task.exception())
 
     async def release(self, *, except_for: Collection[int] = ()) -> None:
         """Release leases, so the next holder need not wait for them to expire."""
@@ -175,9 +165,9 @@ class PartitionAssigner:
         """
         renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
-            if self._clock.monotonic_s() - renewed_at_s >= self._renew_every_s:
+            if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
                 renewed_at_s = self._clock.monotonic_s()
-                await _for_each(list(self.consumers), self.renew)
+                await self._renewer.renew_all(self.consumers.values())
                 for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
                     executor.drop_partition(number)
                     del self.consumers[number]
@@ -196,7 +186,13 @@ class PartitionAssigner:
     def is_ours(self, partition: int) -> bool:
         """Whether this worker's lease is valid by its own clock, which also advances while the process is suspended."""
         consumer = self.consumers.get(partition)
-        return consumer is not None and not consumer.is_lost and consumer.lease.is_valid(self._clock)
+        return consumer is not None and not consumer.is_lost and self._is_safe(consumer.lease)
+
+    def _is_safe(self, lease: Lease, margin: float = 0.0, disconnected_margin: float = 0.0) -> bool:
+        """Whether no other worker can hold the lease, with margins as fractions of its two lifetimes."""
+        margin_s = margin * self._lease_ms / 1000
+        disconnected_margin_s = disconnected_margin * disconnected_s(self._lease_ms)
+        return lease.is_valid(self._clock, margin_s) and lease.is_safe(self._clock, disconnected_margin_s)
 
     async def may_send(self, partition: int) -> bool:
         """Whether a REST request may be sent for a partition now.
@@ -204,33 +200,20 @@ class PartitionAssigner:
         Waits while the lease is about to expire and Redis doesn't answer its renewal. False: the partition is lost.
         """
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
-            margin_s = self._lease_ms / 1000 * LEASE_MARGIN
-            if consumer.lease.is_valid(self._clock, margin_s):
+            if self._is_safe(consumer.lease, LEASE_MARGIN, DISCONNECTED_MARGIN):
                 return True
             # Once the lease has expired by our own clock, another worker may hold it; only Redis knows.
             # `_for_each` logs Redis's errors instead of raising them.
             await _for_each([partition], self.renew)
-            if not consumer.lease.is_valid(self._clock, margin_s):
+            if not self._is_safe(consumer.lease, LEASE_MARGIN, DISCONNECTED_MARGIN):
                 await asyncio.sleep(ACQUIRE_EVERY_S)
         return False
 
     async def renew(self, partition: int) -> None:
         """Renew one lease."""
         consumer = self.consumers.get(partition)
-        if consumer is None or consumer.is_lost:
-            return
-        requested_at_s = self._clock.monotonic_s()
-        renewal, now_ms = await leases.renew(
-            self._client, consumer.lease, self._clock, self._lease_ms, consumer.clock.now_ms()
-        )
-        if jump_ms := consumer.clock.observe(now_ms, requested_at_s):
-            log.warning("redis_clock_stepped", partition=partition, duration_ms=jump_ms)
-        if renewal is Renewal.LOST:
-            consumer.mark_lost()
-        elif renewal is Renewal.ROLLED_BACK:
-            log.error("redis_rollback_detected", partition=partition, holder=consumer.lease.holder)
-            consumer.was_rolled_back = True
-            consumer.mark_lost()
+        if consumer is not None:
+            await self._renewer.renew(consumer)
 
     # ---- rebalance ------------------------------------------------------------------------------------------------
 
@@ -248,12 +231,13 @@ class PartitionAssigner:
         peers = self._peer_leases
         try:
             not_held = [number for number in range(self._keys.partitions) if number not in self.consumers]
-            await peers.read(not_held, 2 * self._renew_every_s)
+            await peers.read(not_held, 2 * self._longest_pass_s)
         except StoreError as error:
             log_unreachable(error, task="leases")
             return
         if peers.error is not None:
             log_unreachable(peers.error, task="leases")
+        self.membership.note_dead(peers.dead_workers)
         counts = Counter({**peers.counts, self._name: len(self.consumers)})
         targets = target_counts(counts, self.membership.names, self._keys.partitions)
         surplus_or_deficit = targets.pop(self._name) - len(self.consumers)
@@ -288,11 +272,18 @@ class PartitionAssigner:
         """Acquire an unassigned partition, or take over the expired lease of a dead worker; start its consumer."""
         monitor = self._peer_leases.monitor(partition)
         lease, _ = await leases.acquire(
-            self._client, self._keys.lease(partition), self._name, self._clock, self._lease_ms, monitor
+            self._client,
+            self._keys.lease(partition),
+            self._name,
+            self._clock,
+            self._lease_ms,
+            monitor,
+            self._renewer.connection,
         )
         if not isinstance(lease, LeaseInfo):
+            outcome = self._peer_leases.end_of(partition) if not lease.was_released else "clean"
             self._peer_leases.reset(partition)
-            self._start_consumer(partition, lease, around)
+            self._start_consumer(partition, lease, around, outcome)
 
     async def _hand_over_one(self, executor: Executor) -> None:
         """Hand a partition over between two batches: the next holder continues at once, and finds no running jobs."""
@@ -337,7 +328,7 @@ class PartitionAssigner:
 
     # ---- one partition --------------------------------------------------------------------------------------------
 
-    def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext) -> None:
+    def _start_consumer(self, partition: int, lease: Lease, around: WorkerContext, outcome: str) -> None:
         # The previous holder may have died before it noticed the rollback.
         until_s = max(self._verify_until_s.get(partition, 0.0), lease.rolled_back_until_s)
         if lease.rolled_back_until_s > self._clock.monotonic_s():
@@ -350,7 +341,7 @@ class PartitionAssigner:
             self._unchecked_partitions.discard(partition)
             self._rollback_checks.add(partition, lease.holder, around.partition_store, lambda: consumer.is_active)
         self._tasks[partition] = asyncio.get_running_loop().create_task(consumer.run())
-        outcome = "clean" if lease.was_released else "expired"
+        self._metrics.leases_acquired.labels(outcome).inc()
         log.info("lease_acquired", partition=partition, holder=lease.holder, outcome=outcome)
 
     def _collect_finished(self, drop: Callable[[int], None]) -> None:
@@ -387,14 +378,10 @@ async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[Non
             *(action(number) for number in partitions[start : start + CONCURRENCY_MAX]), return_exceptions=True
         )
         for result in results:
-            _raise_unless_store_error(result)
-
-
-def _raise_unless_store_error(result: BaseException | None) -> None:
-    if isinstance(result, StoreError):
-        log_unreachable(result)
-    elif isinstance(result, BaseException):
-        raise result
+            if isinstance(result, StoreError):
+                log_unreachable(result)
+            elif isinstance(result, BaseException):
+                raise result
 
 
 async def _wait_for_any(events: Collection[asyncio.Event], timeout_s: float) -> None:

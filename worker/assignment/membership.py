@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -84,6 +84,8 @@ class Membership:
         self._rebalance_channel = RebalanceChannel(client, keys, name)
         self._was_notified = asyncio.Event()
         self._heartbeats: dict[str, _Heartbeat] = {}
+        #: Workers that are known to have died, and the heartbeat last seen since then; None before the next read.
+        self._dead: dict[str, float | None] = {}
         #: Until when workers seen before a Redis outage still count as alive, monotonic seconds.
         self._grace_until_s = 0.0
         self._read_at_s = clock.monotonic_s()
@@ -104,8 +106,19 @@ class Membership:
         """Whether a worker has sent a recent heartbeat; one that counts only by the grace period has not."""
         return (
             name in self._heartbeats
+            and name not in self._dead
             and self._clock.monotonic_s() - self._heartbeats[name].seen_at_s < 2 * self._heartbeat_every_s
         )
+
+    def is_dead(self, name: str) -> bool:
+        """Whether a worker was found dead and has sent no heartbeat since."""
+        return name in self._dead
+
+    def note_dead(self, names: Collection[str]) -> None:
+        """Note that workers have died, before their heartbeats are overdue."""
+        for name in names:
+            self._dead.setdefault(name)
+        self.names = self.names - self._dead.keys() | {self._name}
 
     async def heartbeat(self, stop: asyncio.Event) -> None:
         """Send heartbeats and read those of others until the process stops."""
@@ -175,11 +188,15 @@ class Membership:
             else:
                 heartbeats[name] = _Heartbeat(sent, now_s)
         self._heartbeats = heartbeats
+        # A worker may have sent its last heartbeat after the previous read; one after that one shows that it lives.
+        self._dead = {name: sent_ms[name] for name, seen_ms in self._dead.items()
+                      if name in sent_ms and seen_ms in (None, sent_ms[name])}  # fmt: skip
         names = {name for name, heartbeat in heartbeats.items() if now_s - heartbeat.seen_at_s < self._dead_after_s} | {
             self._name
         }
         if now_s < self._grace_until_s:
             names |= self.names & heartbeats.keys()
+        names -= self._dead.keys() - {self._name}
         has_changed = is_first or names != self.names
         self.names = frozenset(names)
         self.is_loaded.set()

@@ -1,8 +1,11 @@
 """Rebalance: target number of partitions per worker, and the leases of peers."""
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+
+import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreUnreachableError
@@ -10,6 +13,9 @@ from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseInfo, LeaseMonitor
+from conferral.worker.assignment.connection_watch import ConnectionWatch
+
+log = structlog.get_logger()
 
 
 def target_counts(held: Mapping[str, int], names: Collection[str], partitions: int) -> dict[str, int]:
@@ -49,6 +55,11 @@ class PeerLeases:
         self._read_at_s: dict[int, float] = {}
         #: Why some leases could not be read; None if all were.
         self.error: StoreUnreachableError | None = None
+        self._connections = ConnectionWatch(client, clock)
+        #: Workers found dead by the last read: they renewed no lease in time, and their connections are closed.
+        self.dead_workers: frozenset[str] = frozenset()
+        #: Partitions whose last holder was found dead that way.
+        self.disconnected: set[int] = set()
         #: Partitions that seem free. Each worker has its own order, so that two workers rarely request the same ones.
         self.free: list[int] = []
         #: Partitions that each other worker holds, as far as known (count).
@@ -63,10 +74,21 @@ class PeerLeases:
         self._monitors.pop(number, None)
         self._read_at_s.pop(number, None)
         self._free_since_s.pop(number, None)
+        self.disconnected.discard(number)
 
     def unclaimed_s(self, number: int) -> float:
         """Return how long a partition has been free, seconds."""
         return self._clock.monotonic_s() - self._free_since_s[number]
+
+    def until_suspect_s(self) -> float:
+        """Return how long until a lease is overdue if it is not renewed, seconds; infinite if none is."""
+        now_s = self._clock.monotonic_s()
+        left_s = (monitor.disconnected_at_s() - now_s for monitor in self._monitors.values() if _connection(monitor))
+        return min((one for one in left_s if one > 0), default=math.inf)
+
+    def end_of(self, number: int) -> str:
+        """Return how the lease of a partition ended that no one released, for logs and metrics."""
+        return "disconnected" if number in self.disconnected else "expired"
 
     async def read(self, numbers: Sequence[int], max_gap_s: float) -> None:
         """Read the leases of all partitions that this worker does not hold.
@@ -83,15 +105,11 @@ class PeerLeases:
         """
         infos = await leases.read_leases(self._client, [self._keys.lease(number) for number in numbers])
         now_s, store_now_ms = self._clock.monotonic_s(), self._store_clock.store_now_ms()
-        self.counts = Counter()
         self.error = None
-        free = []
         for number, info in zip(numbers, infos, strict=True):
             monitor = self._monitors.setdefault(number, LeaseMonitor(self._lease_ms))
             if isinstance(info, StoreUnreachableError):
                 self.error = info
-                if monitor.last_info is not None and monitor.last_info.until_ms:
-                    self.counts[_worker_name(monitor.last_info)] += 1
                 continue
             had_gap = now_s - self._read_at_s.get(number, now_s) > max_gap_s
             self._read_at_s[number] = now_s
@@ -100,18 +118,47 @@ class PeerLeases:
             if info is not None:
                 monitor.update(info, now_s, info.until_ms - store_now_ms)
                 if had_gap:
-                    monitor.extend(now_s + max_gap_s)
+                    monitor.extend(now_s, now_s + max_gap_s)
+        await self._expire_disconnected(now_s)
+        self.counts = Counter()
+        free = []
+        for number, info in zip(numbers, infos, strict=True):
+            if isinstance(info, StoreUnreachableError):
+                known = self._monitors[number].last_info
+                if known is not None and known.until_ms:
+                    self.counts[known.worker_name] += 1
+                continue
             # A lease under this worker's name was acquired by a request whose answer was lost.
-            if info is None or monitor.is_expired(now_s) or _worker_name(info) == self._name:
+            if info is None or self._monitors[number].is_expired(now_s) or info.worker_name == self._name:
                 free.append(number)
                 self._free_since_s.setdefault(number, now_s)
             else:
                 self._free_since_s.pop(number, None)
-                self.counts[_worker_name(info)] += 1
+                self.disconnected.discard(number)
+                self.counts[info.worker_name] += 1
         first = zlib.crc32(self._name.encode()) % self._keys.partitions
         self.free = sorted(free, key=lambda number: (number - first) % self._keys.partitions)
 
+    async def _expire_disconnected(self, now_s: float) -> None:
+        """Expire the leases that were not renewed in time and whose holders' connections are closed."""
+        known = {number: monitor for number, monitor in self._monitors.items() if _connection(monitor)}
+        overdue = {number: one for number, one in known.items() if one.disconnected_at_s() <= now_s}
+        closed = await self._connections.find_closed(
+            {_connection(monitor) for monitor in known.values()}, {_connection(monitor) for monitor in overdue.values()}
+        )
+        dead: Counter[str] = Counter()
+        for number, monitor in overdue.items():
+            if _connection(monitor) in closed and monitor.last_info is not None:
+                monitor.expire(now_s)
+                dead[monitor.last_info.worker_name] += number not in self.disconnected
+                self.disconnected.add(number)
+        self.dead_workers = frozenset(dead)
+        for name, count in dead.items():
+            if count:
+                log.warning("worker_disconnected", holder=name, count=count)
 
-def _worker_name(info: LeaseInfo) -> str:
-    """Return the worker's name from a lease holder, which is `epoch:name`."""
-    return info.holder.partition(":")[2]
+
+def _connection(monitor: LeaseMonitor) -> str:
+    """Return the holder's connection; empty if it is unknown, or the lease was released."""
+    info: LeaseInfo | None = monitor.last_info
+    return info.connection if info is not None and info.until_ms else ""

@@ -59,7 +59,13 @@ class CommandRouter:
         conference_names: ConferenceNames,
         caller_ids: CallerIdChecker,
         schema: SchemaVersion | None = None,
+        is_dead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
+        """Route nothing yet.
+
+        Args:
+            is_dead: Whether a worker is known to have died, so that its lease need not expire.
+        """
         self._client = client
         self._blocking = blocking
         self._keys = keys
@@ -71,6 +77,7 @@ class CommandRouter:
         self._conference_names = conference_names
         self._caller_ids = caller_ids
         self._schema = schema or SchemaVersion()
+        self._is_dead = is_dead
         self._lease: Lease | None = None
         self._monitor = LeaseMonitor()
         #: The commands read under this lease.
@@ -132,6 +139,9 @@ class CommandRouter:
                 await leases.release(self._client, lease)
             return False
         if self._lease is None:
+            holder = self._monitor.last_info
+            if holder is not None and self._is_dead(holder.worker_name):
+                self._monitor.expire(self._clock.monotonic_s())
             acquired, _ = await leases.acquire(
                 self._client, self._keys.commands_lease, self._name, self._clock, LEASE_MS, self._monitor
             )

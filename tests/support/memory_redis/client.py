@@ -64,7 +64,7 @@ class MemoryClient(AsyncCoreCommands):
         self._event_dispatcher = EventDispatcher()
         #: Called before each exchange; what it raises is what the library raises over a broken connection.
         self.breaks: Callable[[], None] | None = None
-        self._is_killed = False
+        self.is_killed = False
         self._subscriptions: list[MemoryPubSub] = []
         self._open: dict[asyncio.Future[Any], None] = {}
 
@@ -100,7 +100,7 @@ class MemoryClient(AsyncCoreCommands):
 
     def kill(self) -> None:
         """Its process dies: no answer arrives any more, and nothing can be sent. What was sent is done all the same."""
-        self._is_killed = True
+        self.is_killed = True
         for answer in self._open:
             if not answer.done():
                 answer.set_exception(_closed())
@@ -120,13 +120,14 @@ class MemoryClient(AsyncCoreCommands):
         if self.breaks is not None:
             with as_connection_error():
                 self.breaks()
-        if self._is_killed or server.is_down:
+        if self.is_killed or server.is_down:
             await asyncio.sleep(0)
             raise RedisConnectionError("Error 111 connecting to memory. Connection refused.")
         if server.latency is not None or server.held_up is not None:
             replies, fault = await self._travelled(commands)
         else:
             epoch = server.epoch
+            server.asking = self
             replies, fault = server.perform(commands)
             await asyncio.sleep(0)
             if self._is_cut(epoch):
@@ -139,7 +140,7 @@ class MemoryClient(AsyncCoreCommands):
 
     def _is_cut(self, epoch: int) -> bool:
         """Whether a connection made then is gone."""
-        return self._is_killed or epoch != self.server.epoch
+        return self.is_killed or epoch != self.server.epoch
 
     async def _travelled(self, commands: Sequence[list[bytes]]) -> tuple[list[Reply], Fault | None]:
         """The long way: there, through a server that may be paused, and back."""
@@ -152,6 +153,7 @@ class MemoryClient(AsyncCoreCommands):
             if server.held_up is not None:
                 server.held_up.append(arrive)
             elif server.epoch == epoch:
+                server.asking = self
                 outcome = server.perform(commands)
                 loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
 

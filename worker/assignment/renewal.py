@@ -1,0 +1,133 @@
+"""Lease renewal: renews all leases of a worker in one round trip, over one connection that other workers can check."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.outage import log_unreachable
+from conferral.storage.connection.client import Client
+from conferral.storage.connection.node_limits import node_of
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.connections import connection_name
+from conferral.storage.partition.lease import RENEW_EVERY_S, Renewal, disconnected_s
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
+
+log = structlog.get_logger()
+
+#: How long the rebalance waits for renewals, seconds; on a cluster, a silent node answers none.
+RENEWAL_WAIT_S = 0.5
+#: Concurrent renewals, count, if they do not share a connection: few waits in sequence while Redis does not respond.
+CONCURRENCY_MAX = 64
+
+
+class LeaseRenewer:
+    """Renews the leases that this worker holds."""
+
+    def __init__(self, client: Client, own: Client | None, clock: Clock, lease_ms: int) -> None:
+        """Start without a published connection.
+
+        Args:
+            client: For single renewals.
+            own: A client with a single connection, which the leases name; None on a cluster, whose leases are on
+                several servers: there, only the time counts.
+            clock: For durations.
+            lease_ms: Lifetime of a lease without renewal, milliseconds.
+        """
+        self._client = client
+        self._own = own
+        self._clock = clock
+        self._lease_ms = lease_ms
+        #: Renewals that have not been answered yet.
+        self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
+        #: The connection that renewed last; empty if unknown.
+        self.connection = ""
+
+    def __repr__(self) -> str:
+        return f"<LeaseRenewer connection={self.connection!r}>"
+
+    @property
+    def every_s(self) -> float:
+        """Interval between renewals, seconds: twice within the time that a cut connection leaves."""
+        every_s = min(RENEW_EVERY_S, self._lease_ms / 1000 / 3)
+        return min(every_s, disconnected_s(self._lease_ms) / 2) if self.connection else every_s
+
+    async def renew_all(self, consumers: Collection[PartitionConsumer]) -> None:
+        """Renew all leases; log Redis's errors.
+
+        A cluster's silent node must not delay the rebalance, so slow renewals run on alone.
+        """
+        held = [consumer for consumer in consumers if not consumer.is_lost]
+        if held and self._own is not None and await self._renew_together(self._own, held):
+            return
+        # Without an own connection, or it may be broken while others are not.
+        due = [consumer for consumer in held if consumer not in self._slow]
+        is_cluster = bool(held) and bool(node_of(self._client, held[0].lease.key))
+        for start in range(0, len(due), CONCURRENCY_MAX):
+            started = {
+                consumer: asyncio.get_running_loop().create_task(self._renew_tolerantly(consumer))
+                for consumer in due[start : start + CONCURRENCY_MAX]
+            }
+            self._slow |= started
+            await asyncio.wait(started.values(), timeout=RENEWAL_WAIT_S if is_cluster else None)
+        for consumer, task in list(self._slow.items()):
+            if task.done():
+                del self._slow[consumer]
+                task.result()
+
+    async def renew(self, consumer: PartitionConsumer) -> None:
+        """Renew one lease.
+
+        Raises:
+            StoreError: Redis failed.
+        """
+        if consumer.is_lost:
+            return
+        requested_at_s = self._clock.monotonic_s()
+        renewal, now_ms = await leases.renew(
+            self._client, consumer.lease, self._clock, self._lease_ms, consumer.clock.now_ms()
+        )
+        _note(consumer, renewal, now_ms, requested_at_s)
+
+    async def _renew_tolerantly(self, consumer: PartitionConsumer) -> None:
+        try:
+            await self.renew(consumer)
+        except StoreError as error:
+            log_unreachable(error)
+
+    async def _renew_together(self, own: Client, held: Sequence[PartitionConsumer]) -> bool:
+        """Renew over the own connection; return False if Redis did not answer."""
+        before = self.connection
+        requested_at_s = self._clock.monotonic_s()
+        try:
+            results, client_id = await leases.renew_many(
+                own, [(one.lease, one.clock.now_ms()) for one in held], self._clock, self._lease_ms, before
+            )
+        except StoreError as error:
+            log_unreachable(error, task="leases")
+            return False
+        for consumer, result in zip(held, results, strict=True):
+            if isinstance(result, StoreError):
+                log_unreachable(result, partition=consumer.number)
+            else:
+                _note(consumer, *result, requested_at_s)
+        run_id = next((one.lease.redis for one in held if not one.is_lost), "")
+        self.connection = connection_name(run_id, client_id)
+        if self.connection and self.connection != before:
+            # Only now is the connection known. Publish it at once: until then, other workers may miss the one before.
+            return await self._renew_together(own, [one for one in held if not one.is_lost])
+        return True
+
+
+def _note(consumer: PartitionConsumer, renewal: Renewal, now_ms: int, requested_at_s: float) -> None:
+    """Note the result of a renewal, unless the partition was lost in the meantime."""
+    if jump_ms := consumer.clock.observe(now_ms, requested_at_s):
+        log.warning("redis_clock_stepped", partition=consumer.number, duration_ms=jump_ms)
+    if renewal is Renewal.LOST:
+        consumer.mark_lost()
+    elif renewal is Renewal.ROLLED_BACK:
+        log.error("redis_rollback_detected", partition=consumer.number, holder=consumer.lease.holder)
+        consumer.was_rolled_back = True
+        consumer.mark_lost()
