@@ -138,6 +138,8 @@ def is_transient(answer: object) -> bool:
 
     On a cluster, it may also be an unreachable node.
     """
+    if not isinstance(answer, Exception):
+        return False
     if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
         return True
     return error_word(answer) in TRANSIENT_WORDS - {"OOM"}

@@ -58,10 +58,20 @@ class _ReconnectMixin:
         self._generation = address.generation
         super().__init__(*arguments, **options)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the server was demoted since this connection was opened."""
+        return self._generation != self._address.generation
+
+    def note_refusal(self, error: ResponseError) -> None:
+        """Note a READONLY error."""
+        if error_word(error) == "READONLY":
+            self._address.report_read_only(self._generation)
+
     async def connect(self) -> None:
         """Reconnect if outdated; the pool calls this whenever it hands out the connection."""
         behind: Any = super()
-        if behind.is_connected and self._generation != self._address.generation:
+        if behind.is_connected and self.is_outdated:
             await behind.disconnect(nowait=True)
         await behind.connect()
 
@@ -71,8 +81,7 @@ class _ReconnectMixin:
         try:
             return await behind.read_response(*arguments, **options)
         except ResponseError as error:
-            if error_word(error) == "READONLY":
-                self._address.report_read_only(self._generation)
+            self.note_refusal(error)
             raise
 
     async def _connect(self) -> None:

@@ -3,8 +3,8 @@
 A pipeline per iteration carries 1.7 times as much as individual awaited writes. After a broken connection, commands are
 retried within their deadline, so they must be safe to repeat.
 
-Every callback takes this path. So two things are done here instead of in the Redis client: a pipeline has one timeout
-instead of one per reply, and a single timer watches all deadlines. `make bench` measures the gain.
+Every callback takes this path. So pipelines to a single server go over a `PipeliningConnection`, and a single timer
+watches all deadlines. `make bench` measures the gain.
 """
 
 import asyncio
@@ -13,12 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import COMMAND_TIMEOUT_S, Client, is_transient, store_errors, to_store_error
+from conferral.storage.connection.client import Client, is_transient, store_errors, to_store_error
 from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.connection.pipelining import PipeliningConnection
 
 #: How long a caller waits for Redis, seconds.
 DEADLINE_S = 2.0
@@ -28,7 +26,7 @@ RETRY_AFTER_S = 0.05
 PIPELINE_MAX = 500
 #: Operations that may wait, count; more are refused at once instead of held in memory.
 WAITING_MAX = 20_000
-#: Text of waiting and running operations, bytes: about what a process receives within the deadline. More is refused at
+#: Size of waiting and running operations, bytes: about what a process receives within the deadline. More is refused at
 #: once. In memory, it takes about four times as much.
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 #: Concurrent pipelines, count.
@@ -41,6 +39,8 @@ SLOW_AFTER_S = 0.25
 @dataclass(slots=True)
 class _Operation:
     commands: Sequence[tuple[str, ...]]
+    #: The same, packed, for a pipelining connection.
+    packed: bytes
     done: asyncio.Future[list[Any]]
     #: When its caller stops waiting, seconds of the loop's clock.
     deadline_s: float
@@ -61,11 +61,9 @@ class CommandBatcher:
         self._client = client
         self._deadline_s = deadline_s
         self._on_unreachable = on_unreachable
-        #: Only a single-server client's connections can be written to directly; others, such as a cluster's, use
-        #: pipelines.
-        self._is_plain = isinstance(client, Redis)
+        self._connection = PipeliningConnection(client) if PipeliningConnection.can_serve(client) else None
         self._waiting: deque[_Operation] = deque()
-        #: Text of all unfinished operations, bytes.
+        #: Size of all unfinished operations, bytes.
         self._waiting_bytes = 0
         #: All operations that may have a waiting caller, including running ones. They share one timeout, so the oldest
         #: is first.
@@ -93,11 +91,13 @@ class CommandBatcher:
             StoreUnreachableError: Too much waits, or the deadline has passed; the result is unknown.
             StoreError: Redis refused one of them.
         """
-        size = sum(sum(map(len, command)) for command in commands)
+        connection = self._connection
+        packed = connection.pack(commands) if connection else b""
+        size = len(packed) if connection else sum(sum(map(len, command)) for command in commands)
         if len(self._waiting) >= WAITING_MAX or self._waiting_bytes + size > WAITING_BYTES_MAX:
             raise StoreUnreachableError("too much waits for Redis")
         loop = asyncio.get_running_loop()
-        operation = _Operation(commands, loop.create_future(), loop.time() + self._deadline_s)
+        operation = _Operation(commands, packed, loop.create_future(), loop.time() + self._deadline_s)
         self._waiting_bytes += size
         self._waiting.append(operation)
         self._unanswered.append(operation)
@@ -115,7 +115,7 @@ class CommandBatcher:
         return answers
 
     async def close(self) -> None:
-        """Wait for running flushes."""
+        """Wait for running flushes, then close the connection."""
         while self._flushes:
             await asyncio.wait(self._flushes)
             # A finished flush leaves the set in a callback; let it run.
@@ -123,6 +123,8 @@ class CommandBatcher:
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
             self._expiry_timer = None
+        if self._connection is not None:
+            self._connection.close()
 
     def _expire(self) -> None:
         """Fail operations past their deadline, whatever the state of their pipeline."""
@@ -178,8 +180,7 @@ class CommandBatcher:
     async def _send(self, batch: list[_Operation]) -> None:
         try:
             with store_errors():
-                commands = [command for operation in batch for command in operation.commands]
-                answers = await (self._exchange(commands) if self._is_plain else self._pipeline(batch, commands))
+                answers = await self._exchange(batch)
         except StoreUnreachableError as error:
             self._on_unreachable()
             await self._retry(batch, error)
@@ -200,34 +201,17 @@ class CommandBatcher:
         if refused:
             await self._retry(refused, StoreUnreachableError("Redis can't take it now"))
 
-    async def _pipeline(self, batch: list[_Operation], commands: list[tuple[str, ...]]) -> list[Any]:
-        """Let the client choose each command's connection: a cluster client knows the node."""
+    async def _exchange(self, batch: list[_Operation]) -> list[Any]:
+        if self._connection:
+            packed = b"".join([operation.packed for operation in batch])
+            return await self._connection.exchange(packed, sum([len(operation.commands) for operation in batch]))
+        commands = [command for operation in batch for command in operation.commands]
         if isinstance(self._client, ClusterClient):
             return await self._client.exchange(commands, _make_settler(batch))
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return list(await pipeline.execute(raise_on_error=False))
-
-    async def _exchange(self, commands: list[tuple[str, ...]]) -> list[Any]:
-        """Send commands in one buffer over a pooled connection and read their replies in order."""
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()
-        # One timeout for all replies, instead of the connection's own timeout for each.
-        own_limit_s, connection.socket_timeout = connection.socket_timeout, None
-        is_done = False
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                await connection.send_packed_command(connection.pack_commands(commands))
-                replies = [await _reply(connection) for _ in commands]
-            is_done = True
-            return replies
-        finally:
-            if not is_done:  # an error, or the flush was canceled
-                # Otherwise the connection's next user would read the pending replies as its own.
-                await connection.disconnect(nowait=True)
-            connection.socket_timeout = own_limit_s
-            await pool.release(connection)
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
         """Put operations that still have a waiting caller back to the front of the queue."""
@@ -237,14 +221,6 @@ class CommandBatcher:
                 _refuse([operation], operation.last_refusal or error)
         await asyncio.sleep(RETRY_AFTER_S)
         self._waiting.extendleft(reversed([operation for operation in batch if not operation.done.done()]))
-
-
-async def _reply(connection: Any) -> Any:
-    """Read one reply; return an error reply, since it concerns only one command."""
-    try:
-        return await connection.read_response()
-    except ResponseError as refusal:
-        return refusal
 
 
 def _make_settler(batch: list[_Operation]) -> Callable[[int, Any], None]:

@@ -24,8 +24,8 @@ from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 
-#: Concurrent gate claims per Redis node, count. Together with the pipelines, the server check, and the queries at
-#: startup, they must fit into the client's pool: a claim that finds no connection fails at once.
+#: Concurrent gate claims per Redis node, count. Together with a cluster's pipelines, the server check, and the queries
+#: at startup, they must fit into the client's pool: a claim that finds no connection fails at once.
 CLAIMS_MAX = 2
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
@@ -36,6 +36,7 @@ IDENTITY_WINDOW_S = 60
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
+_OPENING_EVENTS = (CallReceived, ClientCallReceived)
 
 
 class BatchingIngest:
@@ -70,8 +71,9 @@ class BatchingIngest:
         partition = self._keys.partition_of(event.session_id)
         if self._shedding.should_shed(event, partition, is_overloaded=self._batcher.is_overloaded):
             return
-        await self._check_not_replayed(event)
-        writes = self._writes(event, call_sid)
+        if isinstance(event, _OPENING_EVENTS):
+            await self._check_not_replayed(event)
+        writes = self._writes(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
             writes.append(("XLEN", self._keys.events(partition)))
@@ -81,8 +83,9 @@ class BatchingIngest:
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
         """See `Ingest.publish_and_read`."""
-        await self._check_not_replayed(event)
-        writes = self._writes(event, call_sid)
+        if isinstance(event, _OPENING_EVENTS):
+            await self._check_not_replayed(event)
+        writes = self._writes(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
         return _view_of(answers[-1])
 
@@ -147,7 +150,7 @@ class BatchingIngest:
         # An identity may contain a phone number or a name, which must not appear in a key.
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
-    async def _check_not_replayed(self, event: Event) -> None:
+    async def _check_not_replayed(self, event: CallReceived | ClientCallReceived) -> None:
         """Check that a voice request can be a new call's; such requests carry no timestamp.
 
         The call index keeps a call for a fixed time, which the end of its session shortens. So the remaining time shows
@@ -156,16 +159,13 @@ class BatchingIngest:
         Raises:
             ReplayedCallError: The call is not new.
         """
-        if not isinstance(event, CallReceived | ClientCallReceived):
-            return
         is_known, left_ms = await self._batcher.run(
             [("EXISTS", self._keys.session(event.session_id)), ("PTTL", self._keys.call(event.call_sid))]
         )
         if not int(is_known) and 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000:
             raise ReplayedCallError("the call is not new")
 
-    def _writes(self, event: Event, call_sid: str) -> list[tuple[str, ...]]:
-        partition = self._keys.partition_of(event.session_id)
+    def _writes(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
         entry = [part for pair in event_codec.encode(event).items() for part in pair]
         writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
         if call_sid:

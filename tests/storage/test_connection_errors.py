@@ -14,6 +14,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.connection.client import Client, make_client, store_errors
+from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.connection.reconnect import REFRESH_EVERY_S
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -39,6 +40,15 @@ async def stored(client: Client, keys: Keys) -> set[int]:
 def alone(single: RedisServer) -> RedisServer:
     """One server that is given back as it was."""
     return single
+
+
+@pytest.fixture(
+    params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"], autouse=True
+)
+def pipelining(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to send a pipeline to a single server."""
+    if not request.param:
+        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
 
 
 @pytest.fixture

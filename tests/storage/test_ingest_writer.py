@@ -11,6 +11,7 @@ from conferral.statemachine.events import CallProgressed, CallReceived, ClientCa
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
+from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX, _make_settler, _Operation
 from conferral.storage.ingest.port import ReplayedCallError
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S, IDENTITY_WINDOW_S, NEW_CALL_S, BatchingIngest
@@ -23,6 +24,15 @@ def event(number: int = 0) -> CallProgressed:
     return CallProgressed(
         session_id=SESSION, source="CA2", sequence=number, party="agent", call_sid="CA2", status="ringing"
     )
+
+
+@pytest.fixture(
+    params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"], autouse=True
+)
+def pipelining(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to send a pipeline to a single server."""
+    if not request.param:
+        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
 
 
 @pytest.fixture
@@ -290,7 +300,7 @@ async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(publ
 
 async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():
     future = asyncio.get_running_loop().create_future
-    two, one, refused = (_Operation([("PING",)] * count, future(), 0.0) for count in (2, 1, 1))
+    two, one, refused = (_Operation([("PING",)] * count, b"", future(), 0.0) for count in (2, 1, 1))
     answered = _make_settler([two, one, refused])
     answered(1, "second")
     assert not two.done.done()

@@ -1,0 +1,188 @@
+"""Pipelining connection: sends commands at once over one connection, and hands out the replies in order.
+
+redis-py borrows a connection for each pipeline, and awaits reply by reply; on the hot path, that is most of the cost of
+a small pipeline. Here it only opens the connection, with the address, TLS, login, and database of its URL. Then a
+protocol takes over the transport, and hiredis parses. Single servers only; a cluster client knows the nodes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from conferral.storage.connection.client import COMMAND_TIMEOUT_S
+from conferral.storage.connection.packing import pack
+
+_INCOMPLETE = object()
+
+
+class PipeliningConnection:
+    """One connection to a server, opened at first use and again after it broke.
+
+    Any number of exchanges may run at once. When the connection breaks, all of them fail: Redis may have executed any
+    of their commands. Nothing is sent twice here; only the caller knows what may be repeated.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        #: The running attempt to connect, which all exchanges share.
+        self._opening: asyncio.Task[_Link] | None = None
+        self._link: _Link | None = None
+
+    @staticmethod
+    def can_serve(client: object) -> bool:
+        """Whether this client's server can be used in this way."""
+        return isinstance(client, Redis) and pack is not None
+
+    @staticmethod
+    def pack(commands: Iterable[tuple[Any, ...]]) -> bytes:
+        """Return commands as they are sent."""
+        assert pack is not None
+        return b"".join(map(pack, commands))
+
+    async def exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Send commands together; return their replies in order, with Redis's refusals as values.
+
+        Args:
+            packed: The commands, packed.
+            count: Their number.
+
+        Raises:
+            redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: There is no connection, or it broke.
+        """
+        link = self._link
+        if link is None or not link.is_usable:
+            link = await self._open()
+        return await link.send(packed, count)
+
+    def close(self) -> None:
+        """Close the connection; running exchanges fail."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    async def _open(self) -> "_Link":
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._connect())
+            self._opening.add_done_callback(self._on_opened)
+        return await asyncio.shield(self._opening)
+
+    async def _connect(self) -> "_Link":
+        pool: Any = self._client.connection_pool
+        connection = pool.make_connection()
+        await connection.connect()
+        if self._link is not None:
+            self._link.retire()
+        self._link = _Link(connection)
+        return self._link
+
+    def _on_opened(self, opening: "asyncio.Task[_Link]") -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # exchanges that still wait raise it
+
+
+@dataclass(slots=True)
+class _Exchange:
+    done: asyncio.Future[list[Any]]
+    count: int
+    deadline_s: float
+    replies: list[Any] = field(default_factory=list)
+
+
+class _Link(asyncio.Protocol):
+    """The transport of an open redis-py connection."""
+
+    def __init__(self, connection: Any) -> None:
+        import hiredis
+
+        self._connection = connection
+        # The writer would close the transport if it were collected.
+        self._writer = connection._writer  # noqa: SLF001
+        # From now on, the connection must neither read nor close.
+        connection._reader = connection._writer = None  # noqa: SLF001
+        self._transport = self._writer.transport
+        self._transport.set_protocol(self)
+        self._loop = asyncio.get_running_loop()
+        self._parser = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=connection._parser.parse_error,  # noqa: SLF001
+            notEnoughData=_INCOMPLETE,
+        )
+        #: Oldest first.
+        self._waiting: deque[_Exchange] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_retired = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether commands can be sent: it is open, and leads to a server that was not demoted since."""
+        return not (self._transport.is_closing() or self._connection.is_outdated)
+
+    def send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+        """Send commands; return the future of their replies."""
+        exchange = _Exchange(self._loop.create_future(), count, self._loop.time() + COMMAND_TIMEOUT_S)
+        self._waiting.append(exchange)
+        if self._timer is None:
+            self._timer = self._loop.call_at(exchange.deadline_s, self._check_deadline)
+        self._transport.write(packed)
+        return exchange.done
+
+    def retire(self) -> None:
+        """Close as soon as nothing waits for a reply."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close()
+
+    def close(self) -> None:
+        """Close; exchanges fail."""
+        self._writer.close()
+        self._fail(RedisConnectionError("closed"))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out replies."""
+        self._parser.feed(data)
+        while (reply := self._parser.gets()) is not _INCOMPLETE:
+            if not self._waiting:
+                raise InvalidResponse("a reply that nothing waits for")
+            if isinstance(reply, ResponseError):
+                self._connection.note_refusal(reply)
+            exchange = self._waiting[0]
+            exchange.replies.append(reply)
+            if len(exchange.replies) == exchange.count:
+                self._waiting.popleft()
+                if not exchange.done.done():
+                    exchange.done.set_result(exchange.replies)
+        if self._is_retired and not self._waiting:
+            self.close()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Fail what waits."""
+        self._fail(RedisConnectionError("the connection broke"))
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        if self._waiting[0].deadline_s > self._loop.time():
+            self._timer = self._loop.call_at(self._waiting[0].deadline_s, self._check_deadline)
+            return
+        self._transport.abort()
+        self._fail(RedisTimeoutError("no reply in time"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            exchange = self._waiting.popleft()
+            if not exchange.done.done():
+                exchange.done.set_exception(type(error)(*error.args))
