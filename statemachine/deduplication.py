@@ -71,7 +71,8 @@ class SeenEvents(BaseRecord, frozen=True):
             bits |= 1 << (highest - sequence)
         if self.windows.get(source) == (highest, bits):
             return self
-        windows = {name: window for name, window in self.windows.items() if name != source}
+        windows = dict(self.windows)
+        windows.pop(source, None)  # to the end: the oldest source is dropped first
         windows[source] = (highest, bits)
         while len(windows) > SOURCES_MAX:
             del windows[next(iter(windows))]

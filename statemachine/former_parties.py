@@ -48,15 +48,16 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
     former = session.former_calls
     if session.parties is not before.parties:
         parties, departures = _number_departures(session)
+        if parties.keys() != before.parties.keys():
+            numbers = _highest(session.name_numbers, parties)
+            if numbers != session.name_numbers:
+                changes["name_numbers"] = numbers
         gone = [party for party in parties.values() if _may_be_pruned(session, party, departures)]
         former += tuple(party.call_sid for party in gone if party.call_sid)
-        numbers = _highest(session.name_numbers, parties)
-        for party in gone:
-            del parties[party.name]
-        if parties != session.parties:
+        if gone:
+            parties = {name: party for name, party in parties.items() if party not in gone}
+        if parties is not session.parties:
             changes |= {"parties": parties, "departures": departures}
-        if numbers != session.name_numbers:
-            changes["name_numbers"] = numbers
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
         former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
         live = (party.call_sid for party in changes.get("parties", session.parties).values())
@@ -66,16 +67,16 @@ def prune(session: Session, before: Session) -> dict[str, Any]:
     return changes
 
 
-def _number_departures(session: Session) -> tuple[dict[str, Party], int]:
+def _number_departures(session: Session) -> tuple[Mapping[str, Party], int]:
     """Return the parties, numbered in the order of leaving, and the count of departures."""
-    parties, departures = dict(session.parties), session.departures
+    changed, departures = {}, session.departures
     for name, party in session.parties.items():
         if party.is_gone and not party.departure_number:
             departures += 1
-            parties[name] = replace(party, departure_number=departures)
+            changed[name] = replace(party, departure_number=departures)
         elif party.departure_number and not party.is_gone:
-            parties[name] = replace(party, departure_number=0)
-    return parties, departures
+            changed[name] = replace(party, departure_number=0)
+    return ({**session.parties, **changed} if changed else session.parties), departures
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:

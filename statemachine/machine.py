@@ -8,7 +8,7 @@ After a change to the table, update the stories in `tests/statemachine/` and `do
 codecs in `storage/` follow from the types of the attributes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conferral.statemachine.dispatch import take_row
@@ -222,14 +222,6 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
     )
     if changes := prune(after, before):
         after = replace(after, **changes)
-    timers = (
-        {
-            *(name for name, due in after.timers.items() if before.timers.get(name) != due),
-            *(name for name in before.timers if name not in after.timers),
-        }
-        if after.timers is not before.timers
-        else set()
-    )
     assert after.state is not State.ENDED or not after.timers
     assert before.state is not State.ENDED or after.state is State.ENDED
     return Step(
@@ -237,11 +229,18 @@ def _build_step(draft: Draft, before: Session, event: Event, outcome: Outcome) -
         outcome=outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
-        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(timers)),
+        timers=_timer_changes(before.timers, after.timers),
         reports=tuple(draft.reports),
         outcome_records=tuple(draft.outcome_records),
         ended_lone_conference=draft.ended_lone_conference,
     )
+
+
+def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
+    if after is before:
+        return ()
+    changed = {name for name, due in after.items() if before.get(name) != due} | before.keys() - after.keys()
+    return tuple(TimerChange(name, after.get(name)) for name in sorted(changed))
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:

@@ -27,9 +27,18 @@ def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
 
     Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
     """
-    has_started = not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
-    if party.is_gone or not party.in_conference or not has_started:
+    if party.is_gone or not party.in_conference:
         return None
+    update = _next_difference(session, party)
+    # Checked last: after most events, no participant differs.
+    return update if update and _has_started(session) else None
+
+
+def _has_started(session: Session) -> bool:
+    return not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants)
+
+
+def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None:
     if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
         return ParticipantUpdate.UNHOLD
     if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):

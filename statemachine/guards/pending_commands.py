@@ -77,9 +77,11 @@ def is_only_unheld(session: Session, party: Party) -> bool:
 
 def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether all remaining parties are held by command, so that none of them can unhold the others."""
-    left = present_parties(draft.session)
-    is_waiting = draft.session.phase is Phase.PARKED or someone_is_being_dialed(draft.session)
-    return len(left) > 1 and all(party.desired_hold for party in left) and not is_waiting
+    session = draft.session
+    left = present_parties(session)
+    if len(left) < 2 or not all(party.desired_hold for party in left):
+        return False
+    return session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
 
 
 def is_parked(draft: Draft, _event: Event) -> bool:

@@ -29,7 +29,8 @@ _PRESENCE_READS_MAX = 15
 
 def present_parties(session: Session) -> tuple[Party, ...]:
     """Return the participants who count for the lone-participant rule: all but supervisors and muted guests."""
-    return tuple(party for party in session.participants if not party.is_gone and not _only_listens(party))
+    parties = session.parties.values()
+    return tuple(party for party in parties if party.in_conference and not (party.is_gone or _only_listens(party)))
 
 
 def _only_listens(party: Party) -> bool:
