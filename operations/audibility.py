@@ -65,7 +65,7 @@ def _audible_to(party: PartyView, there: Mapping[str, PartyView]) -> AudiblePart
         return _audible_in_bridge(name, there)
     hears = tuple(other for other, one in there.items() if other != name and _is_audible(one, party))
     rings = any(one.early_media and one.status == PartyStatus.RINGING for one in there.values())
-    heard = wording.join_names([*hears, *(["ringing"] if rings else [])]) or "silence"
+    heard = wording.join_names(hears, ["ringing"] if rings else []) or "silence"
     return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, there)}")
 
 

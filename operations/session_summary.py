@@ -11,6 +11,8 @@ from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.codecs.timestamps import to_iso
 
+#: Parties named in a list's column (count).
+SHORT_NOTES_MAX = 5
 _NEXT_NOTE = "will be dialed next"
 #: Final statuses of a recording: earlier pauses and stops no longer matter.
 _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
@@ -47,10 +49,10 @@ def participants_line(session: SessionView, *, full: bool = False) -> str:
             if party.muted:
                 apart.append(f"{name} is muted")
     if len(together) > 1:
-        return "; ".join([f"{wording.join_names(together)} are talking", *apart])
+        return "; ".join([f"{wording.join_names(together)} are talking", *wording.limit_notes(apart)])
     if together:
         apart.insert(0, f"{together[0]} {'is waiting' if apart else 'is alone'}")
-    return "; ".join(apart + following)
+    return "; ".join(wording.limit_notes(apart) + following)
 
 
 def held_parties(session: SessionView) -> list[str]:
@@ -96,7 +98,7 @@ def party_notes(session: SessionView, party: PartyView) -> list[str]:
 
 
 def short_notes(session: SessionView) -> list[str]:
-    """Return brief notes on a session besides state, customer, agent, and transfer."""
+    """Return brief notes on a session besides state, customer, agent, and transfer; few parties of a crowd."""
     found = []
     for name, party in session.present.items():
         is_usual = name in (CUSTOMER, AGENT) or name.partition("-")[0] == TARGET
@@ -104,7 +106,7 @@ def short_notes(session: SessionView) -> list[str]:
             continue
         if doing := _activity_note(party) or ("is muted" if party.muted else "" if is_usual else "is connected"):
             found.append(f"{name} {doing}")
-    return found + session_notes(session)
+    return wording.limit_notes(found, SHORT_NOTES_MAX) + session_notes(session)
 
 
 def session_notes(session: SessionView) -> list[str]:

@@ -19,6 +19,8 @@ _LONG_DIGITS = re.compile(r"\+?\d[\d().-]{5,}\d")
 #: A phone number inside other text, such as the JSON of attempts: with a plus sign, or as a SIP or client name.
 _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=client:))\d[\d().-]{3,}\d")
 
+#: Names and notes in a sentence, at most (count): a conference has up to 250 parties.
+LISTED_MAX = 10
 #: Why a party was not reached.
 _NOT_REACHED = {
     "busy": "{who} was busy",
@@ -230,15 +232,30 @@ def format_duration(from_ms: int, until_ms: int) -> str:
     return f"{max(0, until_ms - from_ms) / 1000:.1f} s" if from_ms and until_ms else ""
 
 
-def join_names(names: Sequence[str]) -> str:
-    """Join names in a sentence.
+def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
+    """Join names in a sentence; of a crowd, only the first ones.
 
     >>> join_names(["a", "b", "c"])
     'a, b, and c'
+
+    Args:
+        also: What is named in any case, at the end.
     """
-    if len(names) > 2:
-        return f"{', '.join(names[:-1])}, and {names[-1]}"
-    return " and ".join(names)
+    shown = [*names, *also]
+    if len(names) > LISTED_MAX + 1:
+        shown = [*names[:LISTED_MAX], f"{len(names) - LISTED_MAX} more", *also]
+    if len(shown) > 2:
+        return f"{', '.join(shown[:-1])}, and {shown[-1]}"
+    return " and ".join(shown)
+
+
+def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:
+    """Return the first of many notes, and how many more there are.
+
+    >>> limit_notes(["a is muted", "b is muted", "c is muted"], most=1)
+    ['a is muted', 'and 2 more']
+    """
+    return list(notes) if len(notes) <= most + 1 else [*notes[:most], f"and {len(notes) - most} more"]
 
 
 def describe_entry(entry: LogEntry) -> str:

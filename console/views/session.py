@@ -24,6 +24,8 @@ from conferral.storage.codecs.session_view import SessionView, view_of
 READ_EVERY_S = 2.0
 #: Maximum fraction of the time spent reading; a very long log is read less often.
 BUSY_MAX = 0.2
+#: Parties between which the page draws who hears whom (count, as in parts/parties.js). A crowd's pairs are many.
+DRAWN_MAX = 12
 #: Format of a log entry's id.
 _ENTRY_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
 #: Twilio's pages about calls and conferences, which redirect to the account's own pages.
@@ -210,6 +212,7 @@ def _shifted(wait: Wait, by_ms: int) -> Wait:
 def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
     """Return the present and past parties, with what each hears."""
     heard = {one.party: one for one in audibility.audibility(session)}
+    is_drawn = len(heard) <= DRAWN_MAX
     return [
         {
             "name": name,
@@ -222,7 +225,7 @@ def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
             "words": heard[name].text
             if name in heard
             else ", ".join((party.status, *session_summary.party_notes(session, party))),
-            "hears": heard[name].hears if name in heard else (),
+            "hears": heard[name].hears if name in heard and is_drawn else (),
         }
         for name, party in session.parties.items()
     ]

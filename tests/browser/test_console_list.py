@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Page, expect
 
-from conferral.statemachine.states import State
+from conferral.statemachine.states import Phase, State
+from tests.browser import browser_actions
 from tests.browser.axe import cut_off, too_wide
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW, WIDE
@@ -191,3 +192,21 @@ async def test_many_changes_a_second_leave_the_page_free(redis_server, console, 
         longest, frames = await page.evaluate("[window.longest, window.frames]")
         tell_figure(f"60 changes a second for 10 s: {frames} frames, longest pause {longest:.0f} ms")
         assert await rows_of(page).count() < DRAWN_MAX
+
+
+async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis_server):
+    with redis_server.client() as redis:
+        (made,) = crowd(1, await now_ms(redis))
+        guests = {
+            f"guest-{number}": replace(made.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
+            for number in range(248)
+        }
+        put_all(redis, [replace(made, state=State.CONFERENCED, phase=Phase.NONE, parties=made.parties | guests)])
+    page = await browser_actions.signed_in(windows, console)
+    await browser_actions.open_session(page, made.id)
+    more = page.get_by_text("Show 238 more parties")
+    await expect(more).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollHeight") < 5_000
+    await expect(page.get_by_label("Copy the label guest-200")).to_be_hidden()
+    await more.click()
+    await expect(page.get_by_label("Copy the label guest-200")).to_be_visible()

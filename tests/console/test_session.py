@@ -63,6 +63,22 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert told["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
+async def test_crowd_is_listed_without_the_pairs_that_no_page_draws(console, redis):
+    session = conferenced()
+    guests = {
+        f"guest-{number}": replace(session.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
+        for number in range(20)
+    }
+    commit(redis, replace(session, parties=session.parties | guests))
+    page = await Page.open(console, SESSION)
+
+    told = await page.next("session")
+
+    assert len(told["parties"]) == 22
+    assert not any(party["hears"] for party in told["parties"])
+    assert "and 11 more" in told["parties"][0]["words"]
+
+
 async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
     consult(redis)
     commit(redis, Session("CA" + "7" * 32, parties={

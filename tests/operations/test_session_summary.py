@@ -87,6 +87,22 @@ def test_participants_are_described_by_who_talks_to_whom(fields, told):
     assert session_summary.participants_line(view_of(fields)) == told
 
 
+@pytest.mark.parametrize("status", ["connected", "held", "ringing"])
+def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status):
+    """Twilio's largest conference: with every party named, a list's row would fill several screens."""
+    fields = parties(customer="connected", agent="connected", **{f"guest_{number}": status for number in range(248)})
+    fields |= {f"party.{name}.in_conference": "true" for name in view_of(fields).parties} | {"state": "conferenced"}
+    session = view_of(fields)
+
+    line = session_summary.participants_line(session)
+    notes = "; ".join(session_summary.short_notes(session))
+
+    assert ("and 240 more are talking" if status == "connected" else "; and 238 more") in line
+    assert notes.endswith("; and 243 more")
+    assert max(len(line), len(notes)) < 400
+    assert max(len(one.text) for one in audibility(session)) < 200
+
+
 def test_addresses_are_cut_unless_they_are_wanted_whole():
     fields = parties(customer="connected", agent="connected")
     fields |= {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}

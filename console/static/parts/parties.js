@@ -9,6 +9,8 @@ import { Text, printable } from "../shared/text.js";
 const WIDE = 132;
 const HIGH = 30;
 const ARC = 24;
+/** Parties drawn and listed openly, at most (count); the list of a crowd is folded. */
+export const SHOWN_MAX = 12;
 
 /**
  * A session's parties.
@@ -20,12 +22,24 @@ export function Parties({ parties, links }) {
     return html`<p class="muted">No parties.</p>`;
   }
   const there = parties.filter((party) => party.status !== "left");
+  const openly = parties.length > SHOWN_MAX + 1 ? SHOWN_MAX : parties.length;
+  const folded = parties.slice(openly);
   return html`
-    ${there.length > 1 ? html`<${Hearing} parties=${there} />` : null}
-    <ul class="parties">
-      ${parties.map((party) => html`<${Party} key=${party.name} party=${party} link=${links?.[party.call_sid]} />`)}
-    </ul>
+    ${there.length > 1 && there.length <= SHOWN_MAX ? html`<${Hearing} parties=${there} />` : null}
+    <${List} parties=${parties.slice(0, openly)} links=${links} />
+    ${folded.length
+      ? html`<details class="more-parties">
+          <summary>Show ${folded.length} more parties</summary>
+          <${List} parties=${folded} links=${links} />
+        </details>`
+      : null}
   `;
+}
+
+function List({ parties, links }) {
+  return html`<ul class="parties">
+    ${parties.map((party) => html`<${Party} key=${party.name} party=${party} link=${links?.[party.call_sid]} />`)}
+  </ul>`;
 }
 
 function Party({ party, link }) {

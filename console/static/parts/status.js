@@ -7,6 +7,7 @@ import { copied } from "../shared/copy.js";
 import { printable } from "../shared/text.js";
 import { route } from "../route.js";
 import { link, rows, rowsKnown, rowsRevision, session } from "../store.js";
+import { SHOWN_MAX } from "./parties.js";
 
 /** Minimum interval between announcements, in milliseconds. */
 const ANNOUNCE_EVERY_MS = 5000;
@@ -49,7 +50,7 @@ effect(() => {
 });
 
 function summaryOf(found) {
-  return found?.known ? found.parties.map((party) => party.words).filter(Boolean).join(", ") : "";
+  return found?.known ? found.parties.slice(0, SHOWN_MAX).map((party) => party.words).filter(Boolean).join(", ") : "";
 }
 
 function announceSession() {
